@@ -1,0 +1,54 @@
+"""Errors that a user can cause, each with the exit code its command ends with.
+
+    I2IError                 1   something failed; the message says what, what is allowed, what to do next
+    ├── UsageError           2   wrong words on the command line, or a run that must not be touched
+    │   └── ConfigError      2   a setting that does not exist or does not fit
+    ├── DataError            1   folders, pairs
+    │   └── ImageError       1   one picture that cannot be read or written
+    ├── ModelError           1   a model file that is not one, or does not fit what is asked of it
+    ├── ExportError          1   an exported file that does not equal its model
+    └── NonFiniteError       6   training produced NaN or infinity
+
+A command that did its work but had to refuse some inputs exits with `SOME_REFUSED`.
+Our own mistakes are `assert` and show a traceback; these never do, except under --debug.
+"""
+
+SOME_REFUSED = 3
+
+
+class I2IError(Exception):
+    """What was received, what is allowed, what to do next: one to three lines, ready to print."""
+
+    exit_code = 1
+
+
+class UsageError(I2IError):
+    """The command was understood but must not be carried out as given."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A setting that does not exist, or a value it does not take."""
+
+
+class DataError(I2IError):
+    """A data folder that cannot be trained or scored on."""
+
+
+class ImageError(DataError):
+    """One picture that cannot be read or written."""
+
+
+class ModelError(I2IError):
+    """A file that is no model of ours, or a request that the model cannot meet."""
+
+
+class ExportError(I2IError):
+    """An exported model that differs from the one it came from."""
+
+
+class NonFiniteError(I2IError):
+    """Training met NaN or infinity and stopped before it could spread."""
+
+    exit_code = 6

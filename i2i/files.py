@@ -1,0 +1,71 @@
+"""Files written whole or not at all.
+
+Everything i2i leaves behind goes through `atomic_write`: a reader, and a user whose machine lost
+power, sees the old file or the new one and never half of either.
+"""
+
+import contextlib
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+TEMP_PREFIX = ".i2i-part-"
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on leaving, flush it to disk and rename it over `path`.
+
+    The temporary file keeps the suffix of `path`, since encoders choose the format by it. When the
+    body raises, it is removed and `path` stays as it was. Creates missing parent folders.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temp = path.parent / f"{TEMP_PREFIX}{uuid.uuid4().hex[:12]}{path.suffix}"
+    os.close(os.open(temp, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    try:
+        yield temp
+        with temp.open("rb+") as file:
+            os.fsync(file.fileno())
+        temp.replace(path)
+        _sync_folder(path.parent)
+    except BaseException:
+        temp.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, atomically."""
+    with atomic_write(path) as temp:
+        temp.write_text(text, encoding="utf-8")
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content`, atomically."""
+    with atomic_write(path) as temp:
+        temp.write_bytes(content)
+
+
+def sweep_temporaries(folder: Path) -> int:
+    """Remove what a killed process left half written anywhere under `folder`; return how many."""
+    left = [path for path in folder.rglob(f"{TEMP_PREFIX}*") if path.is_file()]
+    for path in left:
+        path.unlink(missing_ok=True)
+    return len(left)
+
+
+def sha256(content: bytes) -> str:
+    """Hex digest of `content`."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut; a no-op where folders cannot be opened (Windows)."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,53 @@
+"""The PatchGAN discriminator (Isola et al. 2017, sections 3.2.2 and 6.1.2)."""
+
+from torch import Tensor, nn
+
+from i2i.networks.layers import Norm, Verdict, initialise, make_norm, needs_bias
+
+# What one score sees of the picture, by `layers` (the paper's 1, 16, 70 and 286 among them).
+RECEPTIVE_FIELD_PX = {0: 1, 1: 16, 2: 34, 3: 70, 4: 142, 5: 286}
+
+
+class PatchGAN(nn.Module):
+    """A discriminator that scores every patch of a picture, so that it models texture and not layout.
+
+    layers: halvings, 0 to 5; the patch is RECEPTIVE_FIELD_PX[layers] wide. 0 is the PixelGAN of 1x1
+        convolutions.
+    width: channels of the first layer; they double down to the fourth and stay at 8 * width.
+    The first and the last layer have no normalisation.
+    """
+
+    def __init__(self, in_channels: int = 6, layers: int = 3, width: int = 64, norm: Norm = "batch"):
+        super().__init__()
+        if layers not in RECEPTIVE_FIELD_PX:
+            raise ValueError(f"layers is {layers}; a PatchGAN has 0 to 5")
+        bias = needs_bias(norm)
+        if layers == 0:
+            sizes = [(1, 1, 0), (1, 1, 0)]  # kernel, stride, padding
+        else:
+            sizes = [(4, 2, 1)] * layers + [(4, 1, 1)]
+        self.layers = nn.ModuleList()
+        count = in_channels
+        for index, (kernel, stride, padding) in enumerate(sizes):
+            target = width * min(2**index, 8)
+            first = index == 0
+            self.layers.append(
+                nn.Sequential(
+                    nn.Conv2d(count, target, kernel, stride, padding, bias=first or bias),
+                    nn.Identity() if first else make_norm(norm, target),
+                    nn.LeakyReLU(0.2, inplace=True),
+                )
+            )
+            count = target
+        kernel, padding = (1, 0) if layers == 0 else (4, 1)
+        self.head = nn.Conv2d(count, 1, kernel, 1, padding, bias=bias if layers == 0 else True)
+        initialise(self)
+
+    def forward(self, image: Tensor) -> Verdict:
+        """(N, in_channels, H, W) to logits (N, 1, h, w), one a patch, and the features of each layer."""
+        features = []
+        value = image
+        for layer in self.layers:
+            value = layer(value)
+            features.append(value)
+        return Verdict(self.head(value), tuple(features))

@@ -1,0 +1,97 @@
+"""The residual generator of CycleGAN (Zhu et al. 2017, section 7.2), after Johnson et al. 2016."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from i2i.networks.layers import BlurPool, Norm, Upsampling, initialise, make_norm, make_upsampling, needs_bias
+
+Downsampling = Literal["strided", "blur"]
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with reflect padding, added to their input."""
+
+    def __init__(self, channels: int, norm: Norm, dropout: float):
+        super().__init__()
+        bias = needs_bias(norm)
+        self.body = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3, bias=bias),
+            make_norm(norm, channels),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout) if dropout > 0 else nn.Identity(),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3, bias=bias),
+            make_norm(norm, channels),
+        )
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) to the same."""
+        return input + self.body(input)
+
+
+class ResNet(nn.Module):
+    """Two halvings, `blocks` residual blocks at a quarter of the size, two doublings.
+
+    blocks: 6 for 128 px and 9 from 256 px on in the paper; any number from 1.
+    upsample: "transpose" as in the paper, or "resize" against checkerboards.
+    downsample: "strided" as in the paper, or "blur", low-pass filtered, as contrastive unpaired
+        translation (Park et al. 2020) has it, together with upsample "resize".
+    Sides must be multiples of 4 and at least 8 (reflect padding needs two pixels at a quarter).
+    """
+
+    size_multiple = 4
+    size_minimum = 8
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        blocks: int = 9,
+        width: int = 64,
+        norm: Norm = "instance",
+        dropout: float = 0.0,
+        upsample: Upsampling = "transpose",
+        downsample: Downsampling = "strided",
+    ):
+        super().__init__()
+        if blocks < 1:
+            raise ValueError(f"blocks is {blocks}; a ResNet has at least 1")
+        bias = needs_bias(norm)
+
+        self.stem = nn.Sequential(
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(in_channels, width, 7, bias=bias),
+            make_norm(norm, width),
+            nn.ReLU(inplace=True),
+        )
+        self.down = nn.ModuleList()
+        for count in (width, 2 * width):
+            stride = 2 if downsample == "strided" else 1
+            self.down.append(
+                nn.Sequential(
+                    nn.Conv2d(count, 2 * count, 3, stride, 1, bias=bias),
+                    make_norm(norm, 2 * count),
+                    nn.ReLU(inplace=True),
+                    nn.Identity() if downsample == "strided" else BlurPool(2 * count),
+                )
+            )
+        self.blocks = nn.ModuleList(ResidualBlock(4 * width, norm, dropout) for _ in range(blocks))
+        self.up = nn.ModuleList()
+        for count in (4 * width, 2 * width):
+            transposed = nn.ConvTranspose2d(count, count // 2, 3, 2, 1, output_padding=1, bias=bias)
+            self.up.append(
+                nn.Sequential(
+                    make_upsampling(upsample, transposed), make_norm(norm, count // 2), nn.ReLU(inplace=True)
+                )
+            )
+        self.head = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh())
+        initialise(self)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""
+        value = self.stem(image)
+        for level in (*self.down, *self.blocks, *self.up):
+            value = level(value)
+        return self.head(value)

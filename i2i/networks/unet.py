@@ -1,0 +1,80 @@
+"""The U-Net generator of pix2pix (Isola et al. 2017, section 6.1.1)."""
+
+import torch
+from torch import Tensor, nn
+
+from i2i.networks.layers import Norm, Upsampling, initialise, make_norm, make_upsampling, needs_bias
+
+
+class UNet(nn.Module):
+    """Encoder-decoder with a skip between levels of the same size.
+
+    depth: levels down, 4 to 9; sides must be multiples of 2**depth (the innermost map of a 256 px
+        picture at depth 8 is one pixel).
+    width: channels of the first level; they double down to the fourth and stay at 8 * width.
+    dropout: probability in the three innermost decoder levels (the paper's CD512 layers), its only
+        source of noise; 0 leaves it out.
+    upsample: "transpose" as in the paper, or "resize" against checkerboards.
+    The innermost level has no normalisation: at batch size 1 its one pixel would become zero.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        depth: int = 8,
+        width: int = 64,
+        norm: Norm = "batch",
+        dropout: float = 0.5,
+        upsample: Upsampling = "transpose",
+    ):
+        super().__init__()
+        if not 4 <= depth <= 9:
+            raise ValueError(f"depth is {depth}; a U-Net has 4 to 9 levels")
+        self.size_multiple = self.size_minimum = 2**depth
+        channels = [width * min(2**level, 8) for level in range(depth)]
+
+        self.down = nn.ModuleList()
+        for level, count in enumerate(channels):
+            outer, inner = level == 0, level == depth - 1
+            self.down.append(
+                nn.Sequential(
+                    # In place, so the skip carries leaky values; the decoder's ReLU makes them what ReLU would have.
+                    nn.Identity() if outer else nn.LeakyReLU(0.2, inplace=True),
+                    nn.Conv2d(
+                        in_channels if outer else channels[level - 1], count, 4, 2, 1, bias=outer or needs_bias(norm)
+                    ),
+                    nn.Identity() if outer or inner else make_norm(norm, count),
+                )
+            )
+
+        self.up = nn.ModuleList()
+        for level in reversed(range(depth)):
+            outer, inner = level == 0, level == depth - 1
+            count = channels[level] * (1 if inner else 2)
+            target = out_channels if outer else channels[level - 1]
+            transposed = nn.ConvTranspose2d(count, target, 4, 2, 1, bias=outer or needs_bias(norm))
+            noisy = dropout > 0 and level > depth - 4 and not outer
+            self.up.append(
+                nn.Sequential(
+                    nn.ReLU(inplace=True),
+                    make_upsampling(upsample, transposed),
+                    nn.Tanh() if outer else make_norm(norm, target),
+                    nn.Dropout(dropout) if noisy else nn.Identity(),
+                )
+            )
+        initialise(self)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""
+        skips = []
+        value = image
+        for level in self.down:
+            value = level(value)
+            skips.append(value)
+        skips.pop()
+        for level in self.up:
+            value = level(value)
+            if skips:
+                value = torch.cat([skips.pop(), value], dim=1)
+        return value
