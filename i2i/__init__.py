@@ -1,1 +1,55 @@
+"""i2i: image-to-image translation, from a folder of pictures to one ONNX file.
+
+The names below are the public API. They are loaded when first used, so `import i2i` is quick and
+translating with an .onnx file never imports torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from i2i.config import Config, load_config
+    from i2i.errors import I2IError
+    from i2i.evaluation import evaluate
+    from i2i.export import export_onnx
+    from i2i.runtime import load
+    from i2i.runtime.translator import Translator
+    from i2i.spec import ModelSpec
+    from i2i.training.engine import train
+
 __version__ = "0.1.0"
+
+_HOME = {
+    "Config": "i2i.config",
+    "I2IError": "i2i.errors",
+    "ModelSpec": "i2i.spec",
+    "Translator": "i2i.runtime.translator",
+    "evaluate": "i2i.evaluation",
+    "export_onnx": "i2i.export",
+    "load": "i2i.runtime",
+    "load_config": "i2i.config",
+    "train": "i2i.training.engine",
+}
+
+__all__ = [
+    "Config",
+    "I2IError",
+    "ModelSpec",
+    "Translator",
+    "__version__",
+    "evaluate",
+    "export_onnx",
+    "load",
+    "load_config",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'i2i' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

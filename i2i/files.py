@@ -5,11 +5,12 @@ power, sees the old file or the new one and never half of either.
 """
 
 import contextlib
-import hashlib
+import json
 import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 TEMP_PREFIX = ".i2i-part-"
 
@@ -47,17 +48,26 @@ def write_bytes(path: Path, content: bytes) -> None:
         temp.write_bytes(content)
 
 
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a file with one JSON object a line, none where there is no file.
+
+    A line that a crash cut is left out.
+    """
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return rows
+
+
 def sweep_temporaries(folder: Path) -> int:
     """Remove what a killed process left half written anywhere under `folder`; return how many."""
     left = [path for path in folder.rglob(f"{TEMP_PREFIX}*") if path.is_file()]
     for path in left:
         path.unlink(missing_ok=True)
     return len(left)
-
-
-def sha256(content: bytes) -> str:
-    """Hex digest of `content`."""
-    return hashlib.sha256(content).hexdigest()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from i2i.errors import ImageError
-from i2i.files import atomic_write
+from i2i.files import write_bytes
 
 Array = np.ndarray[Any, Any]
 
@@ -38,7 +38,7 @@ CHANNEL_NAMES = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGB with alpha"}
 
 _ORIENTATION = 0x0112
 _LUMA = np.array([19595, 38470, 7471], dtype=np.int64)  # ITU-R BT.601 in 1/65536, the weights Pillow uses
-_HOLDS_16_BIT = {"PNG", "TIFF"}
+_HOLDS_16_BIT = {"PNG", "TIFF", "PPM"}
 _HOLDS_ALPHA = {"PNG", "TIFF", "WEBP"}
 
 # Our own check comes first and raises; Pillow's warning at half its limit would only be noise beside it.
@@ -127,23 +127,21 @@ def _reason(error: Exception) -> str:
 
 
 def _decode(image: Image.Image, path: Path) -> Array:
-    if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
-        raise ImageError(f"{path} holds 32-bit values; i2i reads 8 and 16 bits. Save it as 16-bit PNG or TIFF.")
     if _is_16_bit(image) and not image.mode.startswith("I"):
         return _decode_16_bit(image, path)
+    return from_pil(image, str(path))
+
+
+def from_pil(image: Image.Image, name: str) -> Array:
+    """Return the pixels of a PIL image as `read_image` does; errors speak of `name`. Raises ImageError."""
+    if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
+        raise ImageError(f"{name} holds 32-bit values; i2i reads 8 and 16 bits. Save it as 16-bit PNG or TIFF.")
     turned = ImageOps.exif_transpose(image)
     if turned.mode.startswith("I"):
         return np.asarray(turned).astype(np.uint16)[:, :, None]
-    if turned.mode == "P" or "transparency" in turned.info:
-        turned = turned.convert("RGBA" if "transparency" in turned.info else "RGB")
-    elif turned.mode in ("1", "L"):
-        turned = turned.convert("L")
-    elif turned.mode in ("LA", "La", "PA"):
-        turned = turned.convert("LA" if turned.mode != "PA" else "RGBA")
-    elif turned.mode in ("RGBA", "RGBa"):
-        turned = turned.convert("RGBA")
-    elif turned.mode != "RGB":
-        turned = turned.convert("RGB")
+    see_through = "transparency" in turned.info or turned.mode in ("LA", "La", "PA", "RGBA", "RGBa")
+    grey = turned.mode in ("1", "L", "LA", "La")
+    turned = turned.convert(("LA" if grey else "RGBA") if see_through else ("L" if grey else "RGB"))
     array = np.asarray(turned)
     return array[:, :, None] if array.ndim == 2 else array
 
@@ -218,15 +216,12 @@ def from_unit(values: Array, dtype: Any = np.uint8) -> Array:
     return np.ascontiguousarray(np.rint(scaled).astype(dtype).transpose(1, 2, 0))
 
 
-def output_suffix(suffix: str, array: Array) -> str:
-    """Return the suffix that `array` can be written under without loss of depth or channels.
-
-    `suffix` itself where it can hold them, else ".png".
-    """
-    kind = FORMATS.get(suffix.lower(), "GIF")
-    needs_16 = array.dtype == np.uint16 and kind not in _HOLDS_16_BIT
-    needs_alpha = array.shape[2] in (2, 4) and kind not in _HOLDS_ALPHA
-    return ".png" if kind == "GIF" or needs_16 or needs_alpha else suffix
+def holds(suffix: str, depth: int = 8, channels: int = 3) -> bool:
+    """Whether i2i can write pictures of `depth` bits and so many channels, whole, under a suffix."""
+    kind = FORMATS.get(suffix.lower())
+    if kind is None or kind == "GIF":  # 256 colours hold no picture whole
+        return False
+    return (depth == 8 or kind in _HOLDS_16_BIT) and (channels in (1, 3) or kind in _HOLDS_ALPHA)
 
 
 def write_image(path: Path, array: Array) -> None:
@@ -234,21 +229,19 @@ def write_image(path: Path, array: Array) -> None:
 
     Raises ImageError when the format is not one that i2i writes or cannot hold the channels or depth.
     """
-    kind = FORMATS.get(path.suffix.lower())
-    if kind is None or output_suffix(path.suffix, array) != path.suffix:
-        what = f"{CHANNEL_NAMES[array.shape[2]]} in {array.dtype.itemsize * 8} bits"
-        raise ImageError(f"{path}: {path.suffix or 'no suffix'} cannot hold {what}. Use .png.")
-    content = encode(array, kind)
+    depth, channels = array.dtype.itemsize * 8, array.shape[2]
+    if not holds(path.suffix, depth, channels):
+        raise ImageError(f"{path}: {path.suffix or 'no suffix'} cannot hold {CHANNEL_NAMES[channels]} in {depth} bits. Use .png.")
+    content = encode(array, FORMATS[path.suffix.lower()])
     try:
-        with atomic_write(path) as temp:
-            temp.write_bytes(content)
+        write_bytes(path, content)
     except OSError as error:
         raise ImageError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
 def encode(array: Array, kind: str) -> bytes:
     """Encode (H, W, C) as a file of `kind` (Pillow's name): JPEG and WebP at quality 95, the rest lossless."""
-    if kind in ("PNG", "TIFF"):
+    if kind in ("PNG", "TIFF") or array.dtype == np.uint16:
         return _encode_opencv(array, f".{kind.lower()}")
     image = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
     options: dict[str, Any] = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}.get(kind, {})

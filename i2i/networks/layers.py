@@ -14,6 +14,13 @@ NormStatistics = Literal["image", "running"]
 Upsampling = Literal["transpose", "resize"]
 
 
+class Generator(nn.Module):
+    """Base of the generators: sides they take are multiples of `size_multiple` px and at least `size_minimum` px."""
+
+    size_multiple: int
+    size_minimum: int
+
+
 class BatchNorm(nn.BatchNorm2d):
     """Batch normalisation (Ioffe and Szegedy 2015) that can use a picture's own statistics at inference.
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from i2i.networks.layers import BlurPool, Norm, Upsampling, initialise, make_norm, make_upsampling, needs_bias
+from i2i.networks.layers import BlurPool, Generator, Norm, Upsampling, initialise, make_norm, make_upsampling, needs_bias
 
 Downsampling = Literal["strided", "blur"]
 
@@ -31,7 +31,7 @@ class ResidualBlock(nn.Module):
         return input + self.body(input)
 
 
-class ResNet(nn.Module):
+class ResNet(Generator):
     """Two halvings, `blocks` residual blocks at a quarter of the size, two doublings.
 
     blocks: 6 for 128 px and 9 from 256 px on in the paper; any number from 1.

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from i2i.networks.layers import Norm, Upsampling, initialise, make_norm, make_upsampling, needs_bias
+from i2i.networks.layers import Generator, Norm, Upsampling, initialise, make_norm, make_upsampling, needs_bias
 
 
-class UNet(nn.Module):
+class UNet(Generator):
     """Encoder-decoder with a skip between levels of the same size.
 
     depth: levels down, 4 to 9; sides must be multiples of 2**depth (the innermost map of a 256 px

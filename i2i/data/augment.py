@@ -1,0 +1,133 @@
+"""Augmentation of one pair: one draw for both sides, as in the pix2pix paper (section 6.2).
+
+Resize so that the shorter side is `resize_px`, cut a random square of `crop_px`, mirror half of the
+time; colour jitter, off in the presets, on the input side only. Albumentations does it, torchvision
+where that is not installed, and kornia (augment_batch) on whole batches; each depends on nothing but
+the seed it is called with.
+"""
+
+import importlib.util
+import os
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from i2i.config import DataSettings
+from i2i.images import Array
+
+# Ranges at strength 1; hue is a fraction of the colour circle.
+JITTER = {"brightness": 0.5, "contrast": 0.5, "saturation": 0.5, "hue": 0.1}
+
+
+class PairAugment(Protocol):
+    """(input, target, seed) to the two augmented: (H, W, C) integers in, float32 in [0, 1] out."""
+
+    def __call__(self, x: Array, y: Array, seed: int) -> tuple[Array, Array]:
+        """Return both sides under one draw."""
+
+
+def make_augment(settings: DataSettings) -> PairAugment:
+    """Return the augmentation of the settings; with kornia, only the resizing that must come first."""
+    if settings.augment == "kornia":
+        return _torchvision(settings, random_parts=False)
+    if settings.augment == "torchvision" or (settings.augment == "auto" and not has_albumentations()):
+        return _torchvision(settings)
+    return _albumentations(settings)
+
+
+def has_albumentations() -> bool:
+    """Whether albumentations is installed."""
+    return importlib.util.find_spec("albumentations") is not None
+
+
+def jitter_ranges(strength: float) -> dict[str, float]:
+    """Return the ranges of colour jitter at `strength` (0 to 1), by torchvision's and kornia's names."""
+    return {name: strength * value for name, value in JITTER.items()}
+
+
+def as_float(array: Array) -> Array:
+    """Map integers by their full range to float32 in [0, 1]."""
+    return array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max)
+
+
+def _albumentations(settings: DataSettings) -> PairAugment:
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it asks the network for its newest version at import otherwise
+    import albumentations as A  # noqa: N812 - the name its documentation uses
+    import cv2
+
+    cv2.setNumThreads(0)  # workers are processes already
+    steps: list[Any] = []
+    if settings.resize_px:
+        steps.append(
+            A.SmallestMaxSize(settings.resize_px, interpolation=cv2.INTER_CUBIC, area_for_downscale="image")
+        )
+    steps.append(A.RandomCrop(settings.crop_px, settings.crop_px))
+    if settings.flip:
+        steps.append(A.HorizontalFlip())
+    both = A.Compose(steps, additional_targets={"target": "image"})
+    ranges = jitter_ranges(settings.colour_jitter)
+    jitter = A.ColorJitter(**{name: _around(name, value) for name, value in ranges.items()}, p=1.0)
+
+    def augment(x: Array, y: Array, seed: int) -> tuple[Array, Array]:
+        _share_random_state([*both.transforms, jitter], seed)
+        # albumentations knows uint8 and float32; 8-bit pictures stay integers through the resize, which is faster.
+        x, y = (side if side.dtype == np.uint8 else as_float(side) for side in (x, y))
+        done = both(image=x, target=y)
+        x, y = (side if side.dtype == np.float32 else as_float(side) for side in (done["image"], done["target"]))
+        x, y = np.clip(x, 0.0, 1.0), np.clip(y, 0.0, 1.0)  # cubic enlarging overshoots at edges
+        if settings.colour_jitter:
+            colours = min(x.shape[2], 3)
+            jittered = jitter(image=np.ascontiguousarray(x[:, :, :colours]))["image"]
+            x = np.concatenate([jittered, x[:, :, colours:]], axis=2)
+        return x, y
+
+    return augment
+
+
+def _share_random_state(transforms: Sequence[Any], seed: int) -> None:
+    """Give all transforms one pair of generators.
+
+    Compose.set_random_seed would seed every transform alike, so that crop and flip draw the same numbers.
+    """
+    shared = np.random.default_rng(seed), random.Random(seed)
+    for transform in transforms:
+        transform.set_random_state(*shared)
+
+
+def _around(name: str, value: float) -> tuple[float, float]:
+    return (-value, value) if name == "hue" else (1 - value, 1 + value)
+
+
+def _torchvision(settings: DataSettings, random_parts: bool = True) -> PairAugment:
+    import torch
+    from torchvision import tv_tensors
+    from torchvision.transforms import v2
+
+    steps: list[Callable[..., Any]] = []
+    if settings.resize_px:
+        steps.append(v2.Resize(settings.resize_px, v2.InterpolationMode.BICUBIC, antialias=True))
+    if random_parts:
+        steps.append(v2.RandomCrop(settings.crop_px))
+        if settings.flip:
+            steps.append(v2.RandomHorizontalFlip())
+    both = v2.Compose([*steps, v2.Identity()])
+    jitter = v2.ColorJitter(**jitter_ranges(settings.colour_jitter))
+
+    def tensor(array: Array) -> Any:
+        return tv_tensors.Image(torch.from_numpy(np.ascontiguousarray(as_float(array).transpose(2, 0, 1))))
+
+    def array(image: Any) -> Array:
+        return np.ascontiguousarray(image.clamp(0.0, 1.0).numpy().transpose(1, 2, 0))
+
+    def augment(x: Array, y: Array, seed: int) -> tuple[Array, Array]:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            image, target = both(tensor(x), tensor(y))
+            if settings.colour_jitter and random_parts:
+                colours = min(image.shape[0], 3)
+                image = torch.cat([jitter(image[:colours]), image[colours:]])
+        return array(image), array(target)
+
+    return augment

@@ -1,0 +1,35 @@
+"""Augmentation of whole batches on the device, by kornia (`data.augment: kornia`).
+
+The loader resizes and this cuts, mirrors and jitters, so pictures must have one size after resizing.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from i2i.config import DataSettings
+from i2i.data.augment import jitter_ranges
+
+
+class BatchAugment:
+    """One draw a pair, the same for both sides; depends on nothing but the seed it is called with."""
+
+    def __init__(self, settings: DataSettings):
+        from kornia import augmentation as K  # noqa: N812 - the name its documentation uses
+
+        crop = (settings.crop_px, settings.crop_px)
+        steps: list[nn.Module] = [K.RandomCrop(crop, cropping_mode="slice")]
+        if settings.flip:
+            steps.append(K.RandomHorizontalFlip(p=0.5))
+        self.both = K.AugmentationSequential(*steps, data_keys=["input", "input"])
+        self.jitter = K.ColorJitter(**jitter_ranges(settings.colour_jitter), p=1.0) if settings.colour_jitter else None
+
+    def __call__(self, x: Tensor, y: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        """(N, C, H, W) in [-1, 1], input and target, to the same cut to the crop."""
+        with torch.random.fork_rng(devices=[]):  # kornia draws on the CPU, whatever the device
+            torch.manual_seed(seed)
+            x, y = self.both(x, y)
+            if self.jitter is not None:
+                colours = min(x.shape[1], 3)
+                jittered = self.jitter((x[:, :colours] + 1) / 2).clamp(0, 1) * 2 - 1
+                x = torch.cat([jittered, x[:, colours:]], dim=1)
+        return x, y

@@ -1,0 +1,61 @@
+"""`model.safetensors`: the generators' weights with their ModelSpec in the header.
+
+The format cannot hold code. Tensors are named "<direction>.<name in the network>".
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from i2i.errors import ModelError
+from i2i.files import write_bytes
+from i2i.spec import ModelSpec, spec_from_metadata, spec_to_metadata
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from i2i.networks import Generator
+
+
+def save_model(path: Path, spec: ModelSpec, generators: Mapping[str, "nn.Module"]) -> None:
+    """Write the generators (by direction) and their spec to `path`, atomically."""
+    from safetensors.torch import save
+
+    tensors = {
+        f"{direction}.{name}": tensor.detach().cpu().contiguous()
+        for direction, network in generators.items()
+        for name, tensor in network.state_dict().items()
+    }
+    write_bytes(path, save(tensors, metadata=spec_to_metadata(spec)))
+
+
+def read_spec(path: Path) -> ModelSpec:
+    """Read the spec from a .safetensors file; torch is not needed. Raises ModelError."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata()
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path} is not a model file: {error}.") from error
+    return spec_from_metadata(metadata, path)
+
+
+def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator":
+    """Build the generator of one direction and load its weights, ready for inference. Raises ModelError."""
+    from safetensors.torch import load_file
+
+    from i2i.networks import GENERATORS
+    from i2i.networks.layers import set_norm_statistics
+
+    one = spec.generators[direction]
+    prefix = f"{direction}."
+    try:
+        network = GENERATORS[one.network](**one.arguments)
+        tensors = {name.removeprefix(prefix): t for name, t in load_file(path).items() if name.startswith(prefix)}
+        network.load_state_dict(tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{path}: weights and description do not fit: {str(error).splitlines()[0]}") from error
+    set_norm_statistics(network, spec.norm_statistics)
+    network.eval()
+    return network

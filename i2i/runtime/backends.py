@@ -1,0 +1,110 @@
+"""What runs a generator: ONNX Runtime or torch, the same call for both, numpy in and numpy out.
+
+Each names the device it really uses: ONNX Runtime falls back to the CPU without a word, so the
+provider that a session got is compared with the one that was asked for.
+"""
+
+import ctypes
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from i2i.errors import ModelError
+from i2i.images import Array
+from i2i.spec import ModelSpec, spec_from_metadata
+
+if TYPE_CHECKING:
+    from torch import nn
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+class Backend(Protocol):
+    """A generator of one direction."""
+
+    device: str
+    """Where it really runs."""
+
+    def run(self, batch: Array) -> Array:
+        """(N, C, H, W) float32 in [-1, 1] to the same; sides as the spec asks."""
+
+
+class TorchBackend:
+    """A generator as a torch module; the caller has put it into eval mode."""
+
+    def __init__(self, network: "nn.Module", device: str):
+        self.network = network
+        self.device = device
+
+    @classmethod
+    def open(cls, path: Path, spec: ModelSpec, direction: str, device: str = "auto") -> "TorchBackend":
+        """Load one direction of a .safetensors file onto a device; raises ModelError."""
+        from i2i.modelfile import load_generator
+
+        chosen = torch_device(device)
+        return cls(load_generator(path, spec, direction).to(chosen), chosen)
+
+    def run(self, batch: Array) -> Array:
+        """(N, C, H, W) float32 in [-1, 1] to the same."""
+        import torch
+
+        with torch.inference_mode():
+            output: Array = self.network(torch.from_numpy(batch).to(self.device)).float().cpu().numpy()
+        return output
+
+
+def torch_device(device: str) -> str:
+    """Return the torch device for a name; raises ModelError when it is not there."""
+    import torch
+
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if there[name])
+    if not there[device]:
+        raise ModelError(f"Device {device} was asked for, but torch finds none here. Use --device auto or cpu.")
+    return device
+
+
+class OnnxBackend:
+    """A generator as an exported ONNX file."""
+
+    def __init__(self, path: Path, device: str = "auto"):
+        import onnxruntime
+
+        if device == "mps":
+            raise ModelError("ONNX Runtime has no device mps. Use --device auto, cpu or cuda.")
+        if device == "cuda" and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+            raise ModelError("Device cuda was asked for, but this onnxruntime has no CUDA. Install onnxruntime-gpu.")
+        use_cuda = device == "cuda" or (device == "auto" and has_nvidia_gpu())
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # warnings concern its own graph rewriting
+        providers = ["CPUExecutionProvider"]
+        if use_cuda:
+            onnxruntime.preload_dlls()
+            providers.insert(0, "CUDAExecutionProvider")
+        try:
+            self.session = onnxruntime.InferenceSession(path, options, providers=providers)
+        except Exception as error:  # onnxruntime's exceptions share no base but Exception
+            raise ModelError(f"{path} is not a model file: {str(error).splitlines()[0]}") from error
+        self.device = {"CUDAExecutionProvider": "cuda"}.get(self.session.get_providers()[0], "cpu")
+        if device == "cuda" and self.device != "cuda":
+            raise ModelError("Device cuda was asked for, but ONNX Runtime could not start it. Use --device cpu.")
+        self.spec = spec_from_metadata(self.session.get_modelmeta().custom_metadata_map, path)
+
+    def run(self, batch: Array) -> Array:
+        """(N, C, H, W) float32 in [-1, 1] to the same."""
+        outputs: list[Any] = self.session.run(None, {self.session.get_inputs()[0].name: batch})
+        output: Array = np.asarray(outputs[0])
+        return output
+
+
+def has_nvidia_gpu() -> bool:
+    """Whether the NVIDIA driver counts at least one device; asks the driver, without CUDA or torch."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int(0)
+    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0

@@ -1,0 +1,104 @@
+"""ModelSpec: what a model file says of itself, so that using it takes no flag.
+
+The same JSON stands in the header of `model.safetensors` and in the metadata of `model.onnx`. Reading
+it needs neither torch nor the code that trained the model.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+import i2i
+from i2i.config import Channels
+from i2i.errors import ModelError
+
+METADATA_KEY = "i2i"
+Meaning = Literal["grey", "rgb", "rgba"]
+MEANINGS: dict[int, Meaning] = {1: "grey", 3: "rgb", 4: "rgba"}
+
+
+class GeneratorSpec(BaseModel):
+    """One direction of a model: which network, and what goes in and comes out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    network: str
+    """A name in i2i.networks.GENERATORS."""
+    arguments: dict[str, Any]
+    """What its constructor was given."""
+    in_channels: Channels
+    """Channels of the input picture."""
+    in_meaning: Meaning
+    """What they are."""
+    out_channels: Channels
+    """Channels of the output picture."""
+    out_meaning: Meaning
+    """What they are."""
+    size_multiple: int
+    """Sides that the network takes are multiples of this, in pixels."""
+    size_minimum: int
+    """And at least this."""
+
+
+class ModelSpec(BaseModel):
+    """All that a runtime must know of a model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    format: Literal[1] = 1
+    """Version of this description."""
+    i2i_version: str
+    """Version that wrote the file."""
+    task: Literal["translate"] = "translate"
+    """What the model does."""
+    algorithm: str
+    """What trained it."""
+    generators: dict[str, GeneratorSpec]
+    """By direction: A2B, B2A."""
+    value_range: tuple[float, float] = (-1.0, 1.0)
+    """Of inputs and outputs; integers map to it by their full range."""
+    norm_statistics: Literal["image", "running"]
+    """What batch norm uses at inference: each picture's own statistics, or those of training."""
+    dropout: Literal["off"] = "off"
+    """Dropout at inference."""
+    trained_crop_px: int
+    """Side of the squares that training showed."""
+    trained_side_px: int
+    """Shorter side of the training pictures, after any resizing: the scale the model knows."""
+    images_seen: int = 0
+    """How long it was trained."""
+    metrics: dict[str, float] = {}
+    """Measured at the end of training; the names say on what."""
+    proof: dict[str, float] = {}
+    """Of an exported file: the largest difference from the model it came from."""
+
+    def pick(self, direction: str | None) -> str:
+        """Return the direction to use: the one asked for, or the only one; raises ModelError."""
+        have = list(self.generators)
+        if direction is None:
+            if len(have) == 1:
+                return have[0]
+            raise ModelError(f"This model translates {' and '.join(have)}. Choose one with --direction.")
+        if direction not in have:
+            raise ModelError(f"This model translates {' and '.join(have)}, not {direction}.")
+        return direction
+
+
+def spec_to_metadata(spec: ModelSpec) -> dict[str, str]:
+    """Return the metadata entry that carries `spec` in a model file."""
+    return {METADATA_KEY: spec.model_dump_json()}
+
+
+def spec_from_metadata(metadata: Mapping[str, str] | None, path: Path) -> ModelSpec:
+    """Read the spec from a model file's metadata; raises ModelError when there is none or it is newer."""
+    if not metadata or METADATA_KEY not in metadata:
+        raise ModelError(f"{path} holds no description by i2i. Models come from `i2i train` and `i2i export`.")
+    try:
+        return ModelSpec.model_validate_json(metadata[METADATA_KEY])
+    except ValidationError as error:
+        raise ModelError(
+            f"{path}: its description does not fit i2i {i2i.__version__}; the file is damaged or from another version.\n"
+            "Update i2i, or export the model again."
+        ) from error

@@ -1,0 +1,76 @@
+"""What a run writes and shows while it trains: metrics.jsonl and the progress line."""
+
+import json
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from i2i.files import read_json_lines, write_text
+
+
+class MetricsLog:
+    """metrics.jsonl: one row {"images", "seconds", "split", <name>: <value>} a line, appended as it comes."""
+
+    def __init__(self, path: Path, images: int):
+        """Open for appending after `images` seen; rows behind that, of a run cut short, are dropped."""
+        self.path = path
+        rows = [row for row in read_json_lines(path) if row["images"] <= images]
+        write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+    def write(self, images: int, seconds: float, split: str, values: dict[str, float]) -> None:
+        """Append one row."""
+        row: dict[str, Any] = {"images": images, "seconds": round(seconds, 2), "split": split}
+        row |= {name: float(f"{value:.6g}") for name, value in values.items()}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+class ProgressLine:
+    """A bar on a terminal, a line now and then in a file: images, images a second, losses, time left."""
+
+    def __init__(self, total: int, done: int):
+        self.console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn("{task.completed:>7.0f}/{task.total:.0f} images"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[speed]}"),
+            TextColumn("{task.fields[losses]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self.task = self.bar.add_task("train", total=total, completed=done, speed="", losses="")
+        self.total = total
+
+    def __enter__(self) -> Self:
+        """Show the bar."""
+        self.bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Leave the bar as it stands."""
+        self.bar.stop()
+
+    def advance(self, images: int) -> None:
+        """Move to `images` seen."""
+        self.bar.update(self.task, completed=images)
+
+    def report(self, images: int, speed: float, losses: dict[str, float]) -> None:
+        """Show new losses and speed (images a second)."""
+        text = "  ".join(f"{name} {value:.3f}" for name, value in losses.items())
+        self.bar.update(self.task, speed=f"{speed:.1f} img/s", losses=text)
+        if not self.console.is_terminal:
+            left = (self.total - images) / speed if speed else 0
+            print(
+                f"{images}/{self.total} images  {speed:.1f} img/s  {text}  {left / 60:.1f} min left",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def say(self, text: str) -> None:
+        """Print one line above the bar."""
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)

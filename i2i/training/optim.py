@@ -1,0 +1,50 @@
+"""Optimizers, and how long and at what rate to train."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from i2i.config import OptimizerSettings, ScheduleSettings
+from i2i.errors import ConfigError
+
+
+class Schedule(NamedTuple):
+    """A schedule resolved to images seen: constant, then falling in a line over the last `decay_images`."""
+
+    total_images: int
+    decay_images: int
+    epoch_images: int
+
+    def factor(self, images: int) -> float:
+        """Return what the rate is multiplied with after `images`.
+
+        Changes once an epoch, as published with pix2pix: with n epochs of decay, the k-th of them has
+        1 - k / (n + 1), so that the last still learns.
+        """
+        constant = (self.total_images - self.decay_images) / self.epoch_images
+        decay = self.decay_images / self.epoch_images
+        epoch = images // self.epoch_images
+        return min(1.0, max(0.0, 1.0 - (epoch + 1 - constant) / (decay + 1)))
+
+
+def resolve_schedule(settings: ScheduleSettings, epoch_images: int) -> Schedule:
+    """Turn epochs into images, given the pictures in one epoch; raises ConfigError."""
+    total = settings.images or (settings.epochs or 0) * epoch_images
+    decay = settings.decay_images or (settings.decay_epochs or 0) * epoch_images
+    if decay > total:
+        raise ConfigError(f"schedule: {decay} images of decay are more than the {total} of the whole training.")
+    return Schedule(total, decay, epoch_images)
+
+
+def make_optimizer(networks: Iterable[nn.Module], settings: OptimizerSettings) -> torch.optim.Optimizer:
+    """Return Adam over the parameters of the networks, in torch's fused form, the fastest on every device."""
+    parameters = [parameter for network in networks for parameter in network.parameters()]
+    return torch.optim.Adam(parameters, lr=settings.lr, betas=settings.betas, fused=True)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Set the learning rate of every parameter group."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
