@@ -48,6 +48,11 @@ def write_bytes(path: Path, content: bytes) -> None:
         temp.write_bytes(content)
 
 
+def write_json(path: Path, value: object) -> None:
+    """Write `value` as indented JSON, atomically."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
     """Return the objects of a file with one JSON object a line, none where there is no file.
 

@@ -1,0 +1,53 @@
+"""The command line: one file a command, each a thin shell over one library call.
+
+Commands import what they need inside their bodies, so that `i2i --help` loads no torch and
+`i2i translate` with an .onnx file never does.
+"""
+
+import sys
+
+import click
+
+import i2i
+from i2i.cli.evaluate import evaluate
+from i2i.cli.export import export
+from i2i.cli.info import info
+from i2i.cli.train import train
+from i2i.cli.translate import translate
+from i2i.errors import I2IError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(i2i.__version__, prog_name="i2i")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def cli(context: click.Context, debug: bool) -> None:
+    """Image-to-image translation: train on your own folders, translate any picture, deploy one ONNX file."""
+    context.obj = debug
+
+
+for command in (train, translate, evaluate, export, info):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; errors that a user can cause end in one message and their exit code."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]  # taken anywhere in the line
+    try:
+        code = cli.main(arguments, standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except I2IError as error:
+        if debug:
+            raise
+        print(f"Error: {error}".replace("\n", "\n       "), file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)

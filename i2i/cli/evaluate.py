@@ -1,0 +1,60 @@
+"""`i2i evaluate`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from i2i.evaluation import Evaluation
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  i2i evaluate -m runs/lineart --data datasets/lineart
+  i2i evaluate -m model.onnx --data datasets/lineart --split val --json scores.json --sheet sheet.png
+"""
+)
+@click.option("-m", "--model", required=True, help="Run folder, .safetensors or .onnx file.")
+@click.option("--data", multiple=True, required=True, help="Data folder; give it twice for A's and B's folders.")
+@click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
+@click.option("--direction", type=click.Choice(["A2B", "B2A"]), help="For models that hold both.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the scores here too.")
+@click.option("--sheet", type=click.Path(path_type=Path), help="Write input | output | truth of some pictures here.")
+def evaluate(
+    model: str,
+    data: tuple[str, ...],
+    split: str,
+    direction: str | None,
+    device: str,
+    json_file: Path | None,
+    sheet: Path | None,
+) -> None:
+    """Score a model against the truth: L1 (grey levels), PSNR (dB) and SSIM, beside trivial baselines."""
+    from rich.console import Console
+
+    from i2i.evaluation import evaluate as run_evaluation
+    from i2i.files import write_json
+
+    result = run_evaluation(model, data, split, direction, device, sheet)
+    if json_file:
+        write_json(json_file, result.to_json())
+    Console().print(score_table(result, split))
+
+
+def score_table(result: "Evaluation", split: str) -> "Table":
+    """Return the scores as a table for the terminal."""
+    from rich.table import Table
+
+    table = Table(title=f"{result.count} pairs of {split}", title_justify="left")
+    table.add_column("")
+    for column in ("L1", "PSNR", "SSIM"):
+        table.add_column(column, justify="right")
+    for name, scores in {"model": result.model, **result.baselines}.items():
+        cells = [f"{scores['l1']:.1f}", f"{scores['psnr']:.2f}", f"{scores['ssim']:.3f}"] if scores else ["–"] * 3
+        table.add_row(name.replace("_", " "), *cells)
+    return table

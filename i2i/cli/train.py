@@ -1,0 +1,55 @@
+"""`i2i train`."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  i2i train lineart --data datasets/lineart --out runs/lineart
+  i2i train mine.yaml --data photos --data drawings --out runs/mine
+  i2i train pix2pix --data D --out runs/d --set train.batch=4 --dry-run
+  i2i train lineart --data datasets/lineart --out runs/lineart --resume
+"""
+)
+@click.argument("config", metavar="PRESET|FILE.yaml")
+@click.option("--data", multiple=True, help="Data folder; give it twice for A's and B's folders.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder to write.  [default: runs/PRESET]")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Where to compute.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="Arithmetic of the networks.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of weights, order, crops and dropout.")
+@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in --out.")
+@click.option("--set", "overrides", multiple=True, metavar="SECTION.NAME=VALUE", help="Change one setting.")
+@click.option("--dry-run", is_flag=True, help="Print the resolved settings and stop.")
+def train(
+    config: str,
+    data: tuple[str, ...],
+    out: Path | None,
+    device: str | None,
+    precision: str | None,
+    seed: int | None,
+    resume: bool,
+    overrides: tuple[str, ...],
+    dry_run: bool,
+) -> None:
+    """Train a model as a preset or a YAML file says, on your folder of pictures.
+
+    The run folder gets config.yaml, checkpoints/, model.safetensors, metrics.jsonl, samples/ and
+    report.html.
+    """
+    import json
+
+    from i2i.algorithms import resolve
+    from i2i.config import load_config, to_yaml
+    from i2i.training.engine import train as run_training
+
+    named = {"data.path": data or None, "train.device": device, "train.precision": precision, "train.seed": seed}
+    flags = [f"{name}={json.dumps(value)}" for name, value in named.items() if value is not None]
+    settings = load_config(config, [*overrides, *flags])
+    if dry_run:
+        click.echo(to_yaml(resolve(settings)), nl=False)
+        return
+    model = run_training(settings, out or Path("runs") / Path(config).stem, resume=resume)
+    click.echo(f"Model:  {model}\nReport: {model.parent / 'report.html'}")

@@ -1,0 +1,54 @@
+"""`i2i translate`."""
+
+from pathlib import Path
+
+import click
+
+from i2i.errors import SOME_REFUSED
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  i2i translate photo.jpg -m runs/lineart -o drawing.png
+  i2i translate photos -m model.onnx -o drawings
+"""
+)
+@click.argument("source", metavar="INPUT", type=click.Path(exists=True, path_type=Path))
+@click.option("-m", "--model", required=True, help="Run folder, .safetensors or .onnx file.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Picture or folder to write.")
+@click.option("--direction", type=click.Choice(["A2B", "B2A"]), help="For models that hold both.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@click.option("--skip-existing", is_flag=True, help="Leave outputs that exist, do the rest.")
+@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+def translate(
+    source: Path,
+    model: str,
+    output: Path,
+    direction: str | None,
+    device: str,
+    skip_existing: bool,
+    overwrite: bool,
+) -> int:
+    """Translate a picture, or every picture in a folder and its subfolders.
+
+    Pictures of any size come out at the same size, under the same name and in the same subfolder. A
+    picture that cannot be read is named and the others still come out; the exit code is then 3.
+    """
+    from i2i.runtime.translator import Translator, plan, translate_files
+
+    translator = Translator.open(model, direction, device)
+    tasks = plan(source, output, translator.generator.out_channels, skip_existing, overwrite)
+    click.echo(f"{len(tasks)} pictures, {translator.direction} on {translator.backend.device}.", err=True)
+    with click.progressbar(length=len(tasks), label="Translating", file=click.get_text_stream("stderr")) as bar:
+        result = translate_files(translator, tasks, lambda task: bar.update(1))
+    if result.large:
+        click.echo(
+            f"Note: {result.large[0]} ({len(result.large)} in all) is more than twice as large as the "
+            f"{translator.spec.trained_side_px} px that the model was trained at; it may look better reduced.",
+            err=True,
+        )
+    for refused in result.refused:
+        click.echo(f"Refused: {refused.reason}", err=True)
+    click.echo(f"{len(tasks) - len(result.refused)} of {len(tasks)} pictures written to {output}.", err=True)
+    return SOME_REFUSED if result.refused else 0

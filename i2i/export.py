@@ -1,0 +1,127 @@
+"""A model as one ONNX file, compared with torch on real pictures before it counts as exported.
+
+Input `image`, float32 (batch, channels, height, width) in [-1, 1]; output `output`, the same. The
+ModelSpec travels in the file's metadata, so using it takes no flag.
+"""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from i2i.config import load_config
+from i2i.data.folders import find_preview_pairs, read_pair
+from i2i.errors import ExportError, UsageError
+from i2i.files import atomic_write
+from i2i.images import Array, list_pictures, read_image, to_channels, to_unit
+from i2i.runtime.backends import OnnxBackend, TorchBackend
+from i2i.runtime.translator import Translator, find_model, pad, padded_side
+from i2i.spec import ModelSpec, spec_to_metadata
+
+OPSET = 18
+TOLERANCE = 1e-4
+"""Largest difference allowed between ONNX Runtime and torch on the CPU, of values in [-1, 1]."""
+PROOF_PICTURES = 3
+
+
+def export_onnx(
+    model: str | Path, output: str | Path, direction: str | None = None, verify: str | Path | None = None
+) -> ModelSpec:
+    """Write `model` (a run folder or .safetensors) as `output`; return its spec with the proof in it.
+
+    The proof compares ONNX Runtime with torch on real pictures at three sizes, singly and as a batch:
+    {"max_difference", "mean_difference"} of values in [-1, 1], and the number of "pictures". verify: a
+    folder of pictures for it; by default the previews of the run that the model lies in. Raises
+    ExportError, and leaves no file, above TOLERANCE.
+    """
+    source, output = find_model(Path(model)), Path(output)
+    if source.suffix == ".onnx":
+        raise UsageError(f"{source} is an ONNX file already. Give the run folder or the .safetensors file.")
+    if output.suffix != ".onnx":
+        raise UsageError(f"{output} does not end in .onnx.")
+    translator = Translator.open(source, direction, "cpu")
+    pictures = _proof_pictures(source, translator, verify)
+    one_direction = translator.spec.model_copy(update={"generators": {translator.direction: translator.generator}})
+    with atomic_write(output) as temp:
+        _write_graph(translator, temp, one_direction)
+        proof = compare(translator, temp, pictures)
+        if not proof["max_difference"] <= TOLERANCE:  # so written, NaN fails too
+            raise ExportError(
+                f"ONNX Runtime differs from torch by up to {proof['max_difference']:.2g} (values in -1 to 1, on "
+                f"{len(pictures)} pictures); {TOLERANCE:g} is allowed. No file was written."
+            )
+        spec = one_direction.model_copy(update={"proof": proof})
+        _describe(temp, spec)
+    return spec
+
+
+def compare(translator: Translator, onnx_file: Path, pictures: Sequence[Array]) -> dict[str, float]:
+    """Run (C, H, W) float32 pictures in [-1, 1] through both at three sizes; return the differences."""
+    onnx = OnnxBackend(onnx_file, "cpu")
+    multiple = translator.generator.size_multiple
+    base = padded_side(translator.spec.trained_crop_px, multiple, translator.generator.size_minimum)
+    worst, means = 0.0, []
+    for height, width in ((base, base), (base + multiple, base), (base, base + 2 * multiple)):
+        batch = np.stack([pad(picture[:, :height, :width], height, width) for picture in pictures])
+        for part in (batch, batch[:1]):
+            difference = np.abs(onnx.run(part) - translator.backend.run(part))
+            worst = float(np.maximum(worst, difference.max()))  # unlike max(), keeps NaN
+            means.append(float(difference.mean()))
+    return {"max_difference": worst, "mean_difference": float(np.mean(means)), "pictures": float(len(pictures))}
+
+
+def _proof_pictures(source: Path, translator: Translator, verify: str | Path | None) -> list[Array]:
+    """Return a few real inputs of the model, (C, H, W) float32 in [-1, 1]."""
+    if verify is not None:
+        files = list_pictures(Path(verify), recursive=True) if Path(verify).is_dir() else []
+        if not files:
+            raise UsageError(f"{verify} is no folder with pictures. --verify takes inputs for the model.")
+        arrays = [read_image(file) for file in files[:PROOF_PICTURES]]
+    else:
+        settings = source.parent / "config.yaml"
+        if not settings.exists():
+            raise UsageError(f"{source} lies in no run folder. Add --verify FOLDER with pictures to prove the export on.")
+        pairs = find_preview_pairs(load_config(settings).data.path, PROOF_PICTURES)
+        arrays = [read_pair(pair)[0 if translator.direction == "A2B" else 1] for pair in pairs]
+    return [to_unit(to_channels(array, translator.generator.in_channels)) for array in arrays]
+
+
+def _write_graph(translator: Translator, path: Path, spec: ModelSpec) -> None:
+    """Export the generator with free batch, height and width."""
+    import torch
+
+    assert isinstance(translator.backend, TorchBackend)
+    network = translator.backend.network.eval()
+    side = 2 * translator.generator.size_multiple  # no dimension may be 1 on the way, or it would be fixed at 1
+    example = torch.zeros(2, translator.generator.in_channels, side, side)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        torch.onnx.export(
+            network,
+            (example,),
+            path,
+            input_names=["image"],
+            output_names=["output"],
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            dynamic_shapes=({0: "batch", 2: "height", 3: "width"},),
+            verbose=False,
+        )
+    _describe(path, spec)
+
+
+def _describe(path: Path, spec: ModelSpec) -> None:
+    """Give the file its metadata and plain axis names, and check it whole."""
+    import onnx
+
+    model: Any = onnx.load(path)
+    for axis, name in ((0, "batch"), (2, "height"), (3, "width")):
+        model.graph.output[0].type.tensor_type.shape.dim[axis].dim_param = name
+    onnx.helper.set_model_props(model, spec_to_metadata(spec))
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)

@@ -1,0 +1,31 @@
+"""Write docs/cli.md from the commands' own help; with --check, only say whether it is up to date."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from i2i.cli import cli
+
+TARGET = Path(__file__).parent.parent / "docs" / "cli.md"
+
+
+def reference() -> str:
+    """Return the page."""
+    parts = ["# Command line\n\nWritten by `tools/cli_reference.py` from `i2i COMMAND --help`.\n"]
+    for name, command in cli.commands.items():
+        context = click.Context(command, info_name=f"i2i {name}", max_content_width=100, terminal_width=100)
+        parts.append(f"## i2i {name}\n\n```text\n{command.get_help(context)}\n```\n")
+    return "\n".join(parts)
+
+
+def main() -> None:
+    """Write or compare."""
+    if "--check" not in sys.argv:
+        TARGET.write_text(reference(), encoding="utf-8")
+    elif not TARGET.exists() or TARGET.read_text(encoding="utf-8") != reference():
+        sys.exit("docs/cli.md is not what the commands say. Run tools/check --fix.")
+
+
+if __name__ == "__main__":
+    main()

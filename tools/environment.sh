@@ -1,0 +1,45 @@
+# Sourced by quickstart, test and check: goes to the checkout's root and makes its .venv once.
+# $I2I_PYTHON names a Python that has i2i installed already; then nothing is made or installed.
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+
+fail() {
+    echo "Error: $*" >&2
+    exit 1
+}
+
+find_python() {
+    local candidate
+    for candidate in python3 python3.13 python3.12 python3.11 python; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+# ensure_environment EXTRA: "" for what users need, "dev" for the tools of development too.
+ensure_environment() {
+    PYTHON=${I2I_PYTHON:-$PWD/.venv/bin/python}
+    [ -n "${I2I_PYTHON:-}" ] && return
+    local extra=$1 stamp=.venv/.i2i-installed wanted have
+    wanted=$(cksum <pyproject.toml)
+    have=$(cat "$stamp" 2>/dev/null)
+    if [ "$have" = "dev $wanted" ] || { [ -z "$extra" ] && [ "$have" = "user $wanted" ]; }; then
+        return
+    fi
+    echo "Installing i2i into $PWD/.venv (about 6 GB and 4 minutes the first time)..."
+    local target=.
+    [ -n "$extra" ] && target=".[$extra]"
+    if command -v uv >/dev/null; then
+        [ -x .venv/bin/python ] || uv venv --quiet --python '>=3.11' .venv || fail "uv could not make .venv with Python 3.11 or newer."
+        uv pip install --quiet --python .venv/bin/python -e "$target" || fail "the installation failed; the lines above say why."
+    else
+        local python
+        python=$(find_python) || fail "Python 3.11 or newer is missing; install it, or uv, and run this again."
+        [ -x .venv/bin/pip ] || "$python" -m venv .venv || fail "$python cannot make environments; on Debian and Ubuntu: apt install python3-venv."
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check -e "$target" || fail "the installation failed; the lines above say why."
+    fi
+    echo "${extra:-user} $wanted" >"$stamp"
+}
