@@ -46,7 +46,7 @@ class DataSettings(Section):
     colour_jitter: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Strength of brightness, contrast, saturation and hue changes on the input side only; 0 is off."""
     augment: Literal["auto", "albumentations", "torchvision", "kornia"] = "auto"
-    """What augments; auto takes albumentations where installed, else torchvision. kornia works on batches on the device."""
+    """What augments; auto is albumentations where installed, else torchvision. kornia takes batches on the device."""
     workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     """Loader processes; auto decides by device and cores."""
 
@@ -243,7 +243,9 @@ def find_config(source: str | Path) -> Path:
     preset = presets_folder() / f"{source}.yaml"
     if preset.parent == presets_folder() and preset.is_file():
         return preset
-    raise ConfigError(f"{source} is no preset.{did_you_mean(str(source), preset_names())} Presets: {', '.join(preset_names())}.")
+    raise ConfigError(
+        f"{source} is no preset.{did_you_mean(str(source), preset_names())} Presets: {', '.join(preset_names())}."
+    )
 
 
 def presets_folder() -> Path:

@@ -26,7 +26,7 @@ SHEET_ROWS = 12
 class Evaluation(NamedTuple):
     """Mean scores over a split: of the model, and of each baseline (None where there is no train split)."""
 
-    count: int
+    pairs: int
     model: Scores
     baselines: dict[str, Scores | None]
 
@@ -58,7 +58,7 @@ def evaluate(
         answers |= fit_baselines(find_pairs(paths, "train"), translator.direction)
 
     sums: dict[str, dict[str, float]] = {name: dict.fromkeys(METRICS, 0.0) for name in answers}
-    rows = []
+    rows: list[list[Array]] = []
     for done, pair in enumerate(pairs, start=1):
         x, y = sides(pair, translator.direction)
         for name, answer in answers.items():

@@ -83,7 +83,9 @@ def _proof_pictures(source: Path, translator: Translator, verify: str | Path | N
     else:
         settings = source.parent / "config.yaml"
         if not settings.exists():
-            raise UsageError(f"{source} lies in no run folder. Add --verify FOLDER with pictures to prove the export on.")
+            raise UsageError(
+                f"{source} lies in no run folder. Add --verify FOLDER with pictures to prove the export on."
+            )
         pairs = find_preview_pairs(load_config(settings).data.path, PROOF_PICTURES)
         arrays = [read_pair(pair)[0 if translator.direction == "A2B" else 1] for pair in pairs]
     return [to_unit(to_channels(array, translator.generator.in_channels)) for array in arrays]

@@ -150,9 +150,9 @@ def _is_16_bit(image: Image.Image) -> bool:
     """Whether the samples have 16 bits; Pillow tells only through the decoder's arguments."""
     if image.mode.startswith("I"):
         return True
-    arguments = [tile[3] for tile in image.tile]
+    arguments = [tile[3] for tile in getattr(image, "tile", [])]
     if image.format == "PPM":
-        return any(isinstance(maximum, int) and maximum > 255 for entry in arguments for maximum in np.atleast_1d(entry))
+        return any(value > 255 for entry in arguments if isinstance(entry, tuple) for value in entry[1:])
     return any(";16" in str(entry) for entry in arguments)
 
 
@@ -231,7 +231,9 @@ def write_image(path: Path, array: Array) -> None:
     """
     depth, channels = array.dtype.itemsize * 8, array.shape[2]
     if not holds(path.suffix, depth, channels):
-        raise ImageError(f"{path}: {path.suffix or 'no suffix'} cannot hold {CHANNEL_NAMES[channels]} in {depth} bits. Use .png.")
+        raise ImageError(
+            f"{path}: {path.suffix or 'no suffix'} cannot hold {CHANNEL_NAMES[channels]} in {depth} bits. Use .png."
+        )
     content = encode(array, FORMATS[path.suffix.lower()])
     try:
         write_bytes(path, content)
@@ -242,7 +244,8 @@ def write_image(path: Path, array: Array) -> None:
 def encode(array: Array, kind: str) -> bytes:
     """Encode (H, W, C) as a file of `kind` (Pillow's name): JPEG and WebP at quality 95, the rest lossless."""
     if kind in ("PNG", "TIFF") or array.dtype == np.uint16:
-        return _encode_opencv(array, f".{kind.lower()}")
+        suffix = ".pgm" if kind == "PPM" and array.shape[2] == 1 else f".{kind.lower()}"
+        return _encode_opencv(array, suffix)
     image = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
     options: dict[str, Any] = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}.get(kind, {})
     buffer = io.BytesIO()

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 import i2i
 from i2i.config import Channels
-from i2i.errors import ModelError
+from i2i.errors import ModelError, UsageError
 
 METADATA_KEY = "i2i"
 Meaning = Literal["grey", "rgb", "rgba"]
@@ -75,14 +75,14 @@ class ModelSpec(BaseModel):
     """Of an exported file: the largest difference from the model it came from."""
 
     def pick(self, direction: str | None) -> str:
-        """Return the direction to use: the one asked for, or the only one; raises ModelError."""
+        """Return the direction to use: the one asked for, or the only one; raises UsageError."""
         have = list(self.generators)
         if direction is None:
             if len(have) == 1:
                 return have[0]
-            raise ModelError(f"This model translates {' and '.join(have)}. Choose one with --direction.")
+            raise UsageError(f"This model translates {' and '.join(have)}. Choose one with --direction.")
         if direction not in have:
-            raise ModelError(f"This model translates {' and '.join(have)}, not {direction}.")
+            raise UsageError(f"This model translates {' and '.join(have)}, not {direction}.")
         return direction
 
 
@@ -99,6 +99,6 @@ def spec_from_metadata(metadata: Mapping[str, str] | None, path: Path) -> ModelS
         return ModelSpec.model_validate_json(metadata[METADATA_KEY])
     except ValidationError as error:
         raise ModelError(
-            f"{path}: its description does not fit i2i {i2i.__version__}; the file is damaged or from another version.\n"
+            f"{path}: its description does not fit i2i {i2i.__version__}; the file is damaged or another version's.\n"
             "Update i2i, or export the model again."
         ) from error

@@ -5,6 +5,8 @@ from i2i.algorithms.pix2pix import Pix2Pix
 from i2i.config import Config, did_you_mean, parse
 from i2i.errors import ConfigError
 
+__all__ = ["ALGORITHMS", "Algorithm", "resolve"]
+
 ALGORITHMS: dict[str, type[Algorithm]] = {"pix2pix": Pix2Pix}
 
 
@@ -13,5 +15,5 @@ def resolve(config: Config) -> Config:
     if config.algorithm not in ALGORITHMS:
         nearest = did_you_mean(config.algorithm, ALGORITHMS)
         raise ConfigError(f"algorithm {config.algorithm} is not known.{nearest} Known: {', '.join(ALGORITHMS)}.")
-    settings = parse(ALGORITHMS[config.algorithm].Settings, config.loss, "loss", "loss.")
+    settings = parse(ALGORITHMS[config.algorithm].Settings, config.loss, config.algorithm, "loss.")
     return config.model_copy(update={"loss": settings.model_dump(mode="json")})

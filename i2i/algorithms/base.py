@@ -63,7 +63,7 @@ class Algorithm(ABC):
 
     def generator_specs(self) -> dict[str, GeneratorSpec]:
         """Describe the generators for the model file, by direction."""
-        specs = {}
+        specs: dict[str, GeneratorSpec] = {}
         for direction, name in self.generators.items():
             network = self.networks[name]
             inputs, outputs = side_channels(self.config, direction)

@@ -39,7 +39,7 @@ class Pix2Pix(Algorithm):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        settings = parse(Pix2PixSettings, config.loss, "loss", "loss.")
+        settings = parse(Pix2PixSettings, config.loss, config.algorithm, "loss.")
         # Section 3.3: D's objective is halved. Eq. 4: the L1 term has weight lambda.
         self.weights = {"D_real": 0.5, "D_fake": 0.5, "G_GAN": 1.0, "G_L1": settings.l1}
         self.adversarial = losses.ADVERSARIAL[settings.adversarial]

@@ -50,7 +50,7 @@ def score_table(result: "Evaluation", split: str) -> "Table":
     """Return the scores as a table for the terminal."""
     from rich.table import Table
 
-    table = Table(title=f"{result.count} pairs of {split}", title_justify="left")
+    table = Table(title=f"{result.pairs} pairs of {split}", title_justify="left")
     table.add_column("")
     for column in ("L1", "PSNR", "SSIM"):
         table.add_column(column, justify="right")

@@ -26,6 +26,6 @@ def export(model: str, output: Path, direction: str | None, verify: Path | None)
 
     proof = export_onnx(model, output, direction, verify).proof
     click.echo(
-        f"{output}: equal to torch within {proof['max_difference']:.1e} at most, {proof['mean_difference']:.1e} on average\n"
+        f"{output}: equal to torch within {proof['max_difference']:.1e}, on average {proof['mean_difference']:.1e}\n"
         f"(values in -1 to 1; {proof['pictures']:.0f} real pictures at three sizes)."
     )

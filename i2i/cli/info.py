@@ -16,9 +16,9 @@ def info(model: str, as_json: bool) -> None:
     """Say what a model file (run folder, .safetensors or .onnx) is."""
     from pathlib import Path
 
+    from i2i.modelfile import read_spec
     from i2i.runtime.backends import OnnxBackend
     from i2i.runtime.translator import find_model
-    from i2i.modelfile import read_spec
 
     file = find_model(Path(model))
     spec = OnnxBackend(file, "cpu").spec if file.suffix == ".onnx" else read_spec(file)
@@ -28,7 +28,9 @@ def info(model: str, as_json: bool) -> None:
     click.echo(f"{file}: {spec.algorithm}, trained on {spec.images_seen:,} images, by i2i {spec.i2i_version}")
     for direction, generator in spec.generators.items():
         arguments = ", ".join(f"{name} {value}" for name, value in generator.arguments.items())
-        click.echo(f"  {direction}: {generator.in_meaning} to {generator.out_meaning}, {generator.network} ({arguments})")
+        click.echo(
+            f"  {direction}: {generator.in_meaning} to {generator.out_meaning}, {generator.network} ({arguments})"
+        )
         click.echo(f"       sides are padded to multiples of {generator.size_multiple} px and cropped back")
     click.echo(f"  trained on {spec.trained_crop_px} px squares of pictures {spec.trained_side_px} px wide")
     click.echo(f"  at inference: batch norm by {spec.norm_statistics} statistics, dropout {spec.dropout}")

@@ -35,13 +35,18 @@ def translate(
     Pictures of any size come out at the same size, under the same name and in the same subfolder. A
     picture that cannot be read is named and the others still come out; the exit code is then 3.
     """
+    from rich.console import Console
+    from rich.progress import Progress
+
     from i2i.runtime.translator import Translator, plan, translate_files
 
     translator = Translator.open(model, direction, device)
     tasks = plan(source, output, translator.generator.out_channels, skip_existing, overwrite)
     click.echo(f"{len(tasks)} pictures, {translator.direction} on {translator.backend.device}.", err=True)
-    with click.progressbar(length=len(tasks), label="Translating", file=click.get_text_stream("stderr")) as bar:
-        result = translate_files(translator, tasks, lambda task: bar.update(1))
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        whole = bar.add_task("Translating", total=len(tasks))
+        result = translate_files(translator, tasks, lambda task: bar.advance(whole))
     if result.large:
         click.echo(
             f"Note: {result.large[0]} ({len(result.large)} in all) is more than twice as large as the "

@@ -54,15 +54,13 @@ def as_float(array: Array) -> Array:
 
 def _albumentations(settings: DataSettings) -> PairAugment:
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it asks the network for its newest version at import otherwise
-    import albumentations as A  # noqa: N812 - the name its documentation uses
+    import albumentations as A
     import cv2
 
     cv2.setNumThreads(0)  # workers are processes already
     steps: list[Any] = []
     if settings.resize_px:
-        steps.append(
-            A.SmallestMaxSize(settings.resize_px, interpolation=cv2.INTER_CUBIC, area_for_downscale="image")
-        )
+        steps.append(A.SmallestMaxSize(settings.resize_px, interpolation=cv2.INTER_CUBIC, area_for_downscale="image"))
     steps.append(A.RandomCrop(settings.crop_px, settings.crop_px))
     if settings.flip:
         steps.append(A.HorizontalFlip())

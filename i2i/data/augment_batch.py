@@ -14,7 +14,7 @@ class BatchAugment:
     """One draw a pair, the same for both sides; depends on nothing but the seed it is called with."""
 
     def __init__(self, settings: DataSettings):
-        from kornia import augmentation as K  # noqa: N812 - the name its documentation uses
+        from kornia import augmentation as K
 
         crop = (settings.crop_px, settings.crop_px)
         steps: list[nn.Module] = [K.RandomCrop(crop, cropping_mode="slice")]

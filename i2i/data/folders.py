@@ -93,7 +93,9 @@ def check_pairs(pairs: Sequence[Pair], smallest_px: int = 1) -> list[Header]:
         raise DataError(_list(f"{len(problems)} of {len(pairs)} pairs cannot be used:", problems, lines=True))
     if small:
         raise DataError(
-            _list(f"{len(small)} of {len(pairs)} pairs have a side under the crop of {smallest_px} px:", small, lines=True)
+            _list(
+                f"{len(small)} of {len(pairs)} pairs have a side under the crop of {smallest_px} px:", small, lines=True
+            )
             + "\nSet data.resize_px to enlarge them, or lower data.crop_px."
         )
     return sizes

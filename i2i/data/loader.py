@@ -84,7 +84,9 @@ def worker_count(config: Config, device: str) -> int:
     return 0 if device == "cpu" else min(8, cores)
 
 
-def make_loader(pairs: Sequence[Pair], config: Config, start: int, stop: int, device: str) -> DataLoader[list[Tensor]]:
+def make_loader(
+    pairs: Sequence[Pair], config: Config, start: int, stop: int, device: str
+) -> DataLoader[tuple[Tensor, Tensor]]:
     """Return a loader of batches [a, b], (N, C, H, W) float32 in [-1, 1], for image numbers start to stop."""
     workers = worker_count(config, device)
     return DataLoader(

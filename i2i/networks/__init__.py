@@ -12,4 +12,4 @@ from i2i.networks.unet import UNet
 GENERATORS: dict[str, Callable[..., Generator]] = {"unet": UNet, "resnet": ResNet}
 DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {"patchgan": PatchGAN}
 
-__all__ = ["DISCRIMINATORS", "GENERATORS", "Generator"]
+__all__ = ["DISCRIMINATORS", "GENERATORS", "Generator", "PatchGAN", "ResNet", "UNet"]

@@ -59,7 +59,7 @@ class InstanceNorm(nn.Module):
 
 
 class BlurPool(nn.Module):
-    """Halve the sides behind a [1, 2, 1] low-pass filter (Zhang 2019, "Making convolutional networks shift-invariant")."""
+    """Halve the sides behind a [1, 2, 1] low-pass filter (Zhang 2019, "Making CNNs shift-invariant again")."""
 
     kernel: Tensor
 

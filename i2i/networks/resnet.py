@@ -4,7 +4,16 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from i2i.networks.layers import BlurPool, Generator, Norm, Upsampling, initialise, make_norm, make_upsampling, needs_bias
+from i2i.networks.layers import (
+    BlurPool,
+    Generator,
+    Norm,
+    Upsampling,
+    initialise,
+    make_norm,
+    make_upsampling,
+    needs_bias,
+)
 
 Downsampling = Literal["strided", "blur"]
 
@@ -82,9 +91,7 @@ class ResNet(Generator):
         for count in (4 * width, 2 * width):
             transposed = nn.ConvTranspose2d(count, count // 2, 3, 2, 1, output_padding=1, bias=bias)
             self.up.append(
-                nn.Sequential(
-                    make_upsampling(upsample, transposed), make_norm(norm, count // 2), nn.ReLU(inplace=True)
-                )
+                nn.Sequential(make_upsampling(upsample, transposed), make_norm(norm, count // 2), nn.ReLU(inplace=True))
             )
         self.head = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh())
         initialise(self)

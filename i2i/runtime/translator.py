@@ -141,7 +141,9 @@ class Result(NamedTuple):
     large: list[Path]
 
 
-def plan(source: Path, output: Path, out_channels: int, skip_existing: bool = False, overwrite: bool = False) -> list[Task]:
+def plan(
+    source: Path, output: Path, out_channels: int, skip_existing: bool = False, overwrite: bool = False
+) -> list[Task]:
     """Say which file becomes which, before anything is done.
 
     A folder keeps names and subfolders; a format that cannot hold the output becomes .png, and where two
@@ -155,7 +157,9 @@ def plan(source: Path, output: Path, out_channels: int, skip_existing: bool = Fa
         names = [name for name in names if output.resolve() not in (source / name).resolve().parents]
         if not names:
             raise UsageError(f"{source} holds no pictures ({', '.join(FORMATS)}).")
-        tasks = [Task(source / name, output / new) for name, new in zip(names, _rename(names, out_channels), strict=True)]
+        tasks = [
+            Task(source / name, output / new) for name, new in zip(names, _rename(names, out_channels), strict=True)
+        ]
     else:
         is_file = is_picture(output) and not output.is_dir()
         tasks = [Task(source, output if is_file else output / _rename([Path(source.name)], out_channels)[0])]
@@ -200,7 +204,11 @@ def _rename(names: list[Path], channels: int) -> list[Path]:
 
 
 def _three_axes(array: Array) -> Array:
-    if array.dtype not in (np.uint8, np.uint16) or array.ndim not in (2, 3) or (array.ndim == 3 and not 1 <= array.shape[2] <= 4):
+    if (
+        array.dtype not in (np.uint8, np.uint16)
+        or array.ndim not in (2, 3)
+        or (array.ndim == 3 and not 1 <= array.shape[2] <= 4)
+    ):
         raise ModelError(
             f"A picture array is (H, W) or (H, W, 1 to 4) in uint8 or uint16; got {array.shape} in {array.dtype}."
         )

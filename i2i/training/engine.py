@@ -156,7 +156,7 @@ def make_fabric(config: Config) -> Fabric:
     # Fabric advises on things that are settled here.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning_fabric.*")
-    return Fabric(accelerator=chosen, devices=1, precision=PRECISIONS[precision])  # type: ignore[arg-type]
+    return Fabric(accelerator=chosen, devices=1, precision=PRECISIONS[precision])
 
 
 def _loop(run: Run, stepper: Stepper, images: int, seconds: float) -> None:

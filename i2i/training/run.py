@@ -32,10 +32,13 @@ class Run:
 
     def __init__(self, config: Config, folder: Path):
         """Find and check data; nothing is written yet. Raises ConfigError, DataError and UsageError."""
-        self.config = config = resolve(config)
+        config = resolve(config)
         self.folder = folder
         if not config.data.path:
             raise UsageError("No data was given. Add --data FOLDER.")
+        # Absolute, so that the run can be exported from any folder.
+        absolute = tuple(str(Path(path).resolve()) for path in config.data.path)
+        self.config = config = config.model_copy(update={"data": config.data.model_copy(update={"path": absolute})})
         self.pairs = find_pairs(config.data.path, "train")
         sizes = check_pairs(self.pairs, config.data.crop_px if config.data.resize_px is None else 1)
         self.trained_side_px = config.data.resize_px or int(statistics.median(min(size) for size in sizes))
@@ -62,7 +65,8 @@ class Run:
         used = self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir()))
         if used and not resume:
             raise UsageError(
-                f"{self.folder} is not empty. Add --resume to go on with the run in it, or give another folder with --out."
+                f"{self.folder} is not empty.\n"
+                "Add --resume to go on with the run in it, or give another folder with --out."
             )
         sweep_temporaries(self.folder)
         checkpoints = list_checkpoints(self.checkpoints)
@@ -104,7 +108,9 @@ class Run:
             "config": self.config.model_dump(mode="json"),
         }
         save_checkpoint(self.checkpoints, images, head | state)
-        generators = {direction: modules[name] for direction, name in algorithm.generators.items()}
+        generators: dict[str, nn.Module] = {
+            direction: modules[name] for direction, name in algorithm.generators.items()
+        }
         save_model(self.model, self.spec(algorithm, images), generators)
         prune_checkpoints(self.checkpoints, self.config.log.keep_checkpoints)
 

@@ -1,0 +1,73 @@
+"""pix2pix against what the reference implementation computed, through the engine's own step."""
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+import i2i
+from i2i.algorithms.base import Batch
+from i2i.algorithms.pix2pix import Pix2Pix
+from i2i.interop.pytorch_cyclegan_pix2pix import convert
+from i2i.training.engine import Stepper
+from tests.conftest import ORACLES, tiny_config
+
+NAMES = {"G_GAN": "loss_G_GAN", "D_real": "loss_D_real", "D_fake": "loss_D_fake"}
+
+
+@pytest.fixture
+def oracle():
+    states = torch.load(ORACLES / "pix2pix_vanilla.pth", weights_only=True)
+    return states, np.load(ORACLES / "pix2pix_vanilla.npz")
+
+
+def test_four_training_steps_equal_the_reference_in_float64(oracle):
+    states, values = oracle
+    config = i2i.load_config(
+        "pix2pix",
+        ["data.crop_px=128", "generator.depth=7", "generator.width=8", "generator.dropout=0", "discriminator.width=8"],
+    )
+    algorithm = Pix2Pix(config)
+    for name, key in (("generator", "G"), ("discriminator", "D")):
+        network = algorithm.networks[name]
+        network.load_state_dict(convert(states[key], network))
+    stepper = Stepper(Fabric(accelerator="cpu", precision="64-true"), algorithm)
+    for step in range(4):
+        a, b = (torch.from_numpy(values[side][step]).double() / 127.5 - 1 for side in "ab")
+        terms = stepper.step(Batch(a, b))
+        for name, key in NAMES.items():
+            assert float(terms[name]) == pytest.approx(values[key][step], rel=1e-9)
+        assert 100 * float(terms["G_L1"]) == pytest.approx(values["loss_G_L1"][step], rel=1e-9)
+    first = torch.from_numpy(values["a"][0]).double() / 127.5 - 1
+    with torch.no_grad():
+        output = stepper.modules["generator"].eval()(first)
+    np.testing.assert_allclose(output.numpy(), values["y"], atol=1e-6)  # y was stored in float32
+
+
+def test_each_phase_computes_gradients_for_its_own_networks_alone():
+    algorithm = Pix2Pix(tiny_config())
+    stepper = Stepper(Fabric(accelerator="cpu"), algorithm)
+    generator, discriminator = stepper.modules["generator"], stepper.modules["discriminator"]
+    calls = []
+    generator.register_forward_hook(lambda *_: calls.append("forward"))
+    original = algorithm.losses
+
+    def losses(phase, batch, outputs):
+        trains = {"discriminator": discriminator, "generator": generator}
+        for name, network in trains.items():
+            assert all(parameter.requires_grad == (name == phase) for parameter in network.parameters())
+        return original(phase, batch, outputs)
+
+    algorithm.losses = losses  # type: ignore[method-assign]
+    stepper.step(Batch(torch.randn(2, 3, 16, 16), torch.randn(2, 3, 16, 16)))
+    assert calls == ["forward"]  # once a step, for both phases
+
+
+def test_direction_swaps_the_sides():
+    batch = Batch(torch.zeros(1, 1, 16, 16), torch.ones(1, 3, 16, 16))
+    forward = Pix2Pix(tiny_config("data.direction=A2B", "data.channels_a=1"))
+    backward = Pix2Pix(tiny_config("data.direction=B2A", "data.channels_a=1"))
+    assert forward.forward(batch)["fake"].shape[1] == 3
+    assert backward.forward(batch)["fake"].shape[1] == 1
+    assert list(forward.generator_specs()) == ["A2B"]
+    assert backward.generator_specs()["B2A"].out_meaning == "grey"

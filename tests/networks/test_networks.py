@@ -1,0 +1,158 @@
+"""Networks against the reference's outputs, the papers' numbers, and their own promises."""
+
+import numpy as np
+import pytest
+import torch
+
+from i2i.errors import ModelError
+from i2i.interop.pytorch_cyclegan_pix2pix import convert
+from i2i.networks import GENERATORS, PatchGAN, ResNet, UNet
+from i2i.networks.layers import BatchNorm, InstanceNorm, set_norm_statistics
+from i2i.networks.patchgan import RECEPTIVE_FIELD_PX
+from tests.conftest import ORACLES
+
+REFERENCE = {
+    "unet_128_batch": lambda: UNet(depth=7, width=8),
+    "resnet_6_instance": lambda: ResNet(blocks=6, width=8),
+    "cut_resnet_6": lambda: ResNet(blocks=6, width=8, upsample="resize", downsample="blur"),
+    "D_patchgan70": lambda: PatchGAN(width=8),
+}
+SMALL = {
+    "unet": {"depth": 4, "width": 4},
+    "unet resize": {"depth": 5, "width": 4, "upsample": "resize", "norm": "instance"},
+    "resnet": {"blocks": 2, "width": 4},
+    "resnet resize": {"blocks": 1, "width": 4, "upsample": "resize", "downsample": "blur", "norm": "batch"},
+    "resnet none": {"blocks": 1, "width": 4, "norm": "none", "dropout": 0.5},
+}
+
+
+def small(name, **extra):
+    return GENERATORS[name.split()[0]](**SMALL[name], **extra)
+
+
+@pytest.mark.parametrize("name", list(REFERENCE))
+def test_weights_of_the_reference_give_its_outputs(name):
+    network = REFERENCE[name]()
+    state = torch.load(ORACLES / f"{name}.pth", weights_only=True)
+    network.load_state_dict(convert(state, network))
+    values = np.load(ORACLES / f"{name}.npz")
+    with torch.no_grad():
+        output = network.eval()(torch.from_numpy(values["x"]))
+    output = output.score if isinstance(network, PatchGAN) else output
+    np.testing.assert_allclose(output.numpy(), values["y"], atol=1e-5)
+
+
+def test_converter_refuses_another_depth():
+    state = torch.load(ORACLES / "unet_128_batch.pth", weights_only=True)
+    with pytest.raises(ModelError, match="25 layers"):
+        convert(state, UNet(depth=6, width=8))
+
+
+@pytest.mark.parametrize("layers", list(RECEPTIVE_FIELD_PX))
+def test_receptive_field_of_patchgan(layers):
+    """The support of one score's gradient is the receptive field; weights of 1 leave no accidental zero."""
+    field = RECEPTIVE_FIELD_PX[layers]
+    network = PatchGAN(1, layers=layers, width=1, norm="none").double()
+    for parameter in network.parameters():
+        torch.nn.init.constant_(parameter, 0.1)
+    side = 2 * field + 32 * (layers > 0) + 3
+    image = torch.rand(1, 1, side, side, dtype=torch.float64, requires_grad=True)
+    score = network(image).score
+    score[0, 0, score.shape[2] // 2, score.shape[3] // 2].backward()
+    rows, columns = torch.nonzero(image.grad[0, 0], as_tuple=True)
+    assert int(rows.max() - rows.min()) + 1 == field
+    assert int(columns.max() - columns.min()) + 1 == field
+
+
+def test_sizes_of_the_papers_networks():
+    """Parameter counts that pytorch-CycleGAN-and-pix2pix prints for the same networks."""
+
+    def millions(network):
+        return round(sum(p.numel() for p in network.parameters()) / 1e6, 3)
+
+    with torch.device("meta"):
+        assert millions(UNet(depth=8)) == 54.414
+        assert millions(ResNet(blocks=9)) == 11.378
+        assert millions(PatchGAN(6)) == 2.769
+        assert millions(PatchGAN(3, norm="instance")) == 2.765
+
+
+@pytest.mark.parametrize("name", list(SMALL))
+@pytest.mark.parametrize(("inputs", "outputs"), [(3, 3), (1, 4), (4, 1)])
+def test_generators_keep_the_size_and_the_range(name, inputs, outputs):
+    network = small(name, in_channels=inputs, out_channels=outputs).eval()
+    multiple, least = network.size_multiple, network.size_minimum
+    for height, width in ((least, least), (least + multiple, least + 2 * multiple)):
+        output = network(torch.rand(2, inputs, height, width) * 2 - 1)
+        assert output.shape == (2, outputs, height, width)
+        assert output.abs().max() <= 1
+
+
+@pytest.mark.parametrize("name", list(SMALL))
+def test_every_parameter_of_a_generator_learns(name):
+    network = small(name)
+    side = 2 * network.size_minimum
+    network(torch.rand(2, 3, side, side)).square().mean().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("network", "arguments", "words"),
+    [
+        (UNet, {"depth": 3}, "4 to 9"),
+        (UNet, {"depth": 10}, "4 to 9"),
+        (PatchGAN, {"layers": 6}, "0 to 5"),
+        (ResNet, {"blocks": 0}, "at least 1"),
+    ],
+)
+def test_impossible_networks_are_refused(network, arguments, words):
+    with pytest.raises(ValueError, match=words):
+        network(**arguments)
+
+
+def test_initialisation():
+    network = UNet(depth=6, width=32).requires_grad_(False)
+    weights = torch.cat([m.weight.flatten() for m in network.modules() if isinstance(m, torch.nn.Conv2d)])
+    assert float(weights.mean()) == pytest.approx(0, abs=1e-4)
+    assert float(weights.std()) == pytest.approx(0.02, rel=0.01)
+    scales = torch.cat([m.weight for m in network.modules() if isinstance(m, BatchNorm)])
+    assert float(scales.mean()) == pytest.approx(1, abs=0.01)
+    assert float(scales.std()) == pytest.approx(0.02, rel=0.2)
+    assert all(not m.bias.any() for m in network.modules() if isinstance(m, BatchNorm))
+
+
+def test_image_statistics_are_those_of_training_at_batch_one():
+    torch.manual_seed(0)
+    network = UNet(depth=4, width=4, dropout=0)
+    pictures = torch.rand(3, 3, 32, 48) * 2 - 1
+    with torch.no_grad():
+        singly = torch.cat([network.train()(picture[None]) for picture in pictures])
+        set_norm_statistics(network.eval(), "image")
+        np.testing.assert_allclose(network(pictures), singly, atol=1e-5)  # whatever else is in the batch
+        set_norm_statistics(network, "running")
+        assert not np.allclose(network(pictures), singly, atol=1e-2)
+
+
+def test_instance_norm_is_the_same_in_both_modes_and_has_the_right_gradient():
+    """Group norm in training, instance norm at inference; the gradient by finite differences, in both layouts."""
+    layer = InstanceNorm(3)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        values = torch.randn(1, 3, 4, 5, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+        torch.testing.assert_close(layer.train()(values), layer.eval()(values))
+        assert torch.autograd.gradcheck(layer.train(), values)
+
+
+def test_resize_convolution_leaves_no_checkerboard():
+    """A flat picture stays flat away from the borders, where transposed convolutions alternate."""
+
+    def unevenness(upsample):
+        torch.manual_seed(1)
+        network = ResNet(blocks=1, width=4, norm="none", upsample=upsample)
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, 0, 0.1)
+        with torch.no_grad():
+            middle = network(torch.full((1, 3, 64, 64), 0.5))[..., 24:40, 24:40]
+        return float(middle.std(dim=(2, 3)).max())
+
+    assert unevenness("resize") < 1e-6
+    assert unevenness("transpose") > 1e-4

@@ -1,0 +1,38 @@
+"""Files are whole or not there."""
+
+import pytest
+
+from i2i.files import TEMP_PREFIX, atomic_write, read_json_lines, sweep_temporaries, write_bytes
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.bin"
+    write_bytes(path, b"old")
+    with pytest.raises(RuntimeError, match="half way"), atomic_write(path) as temp:
+        temp.write_bytes(b"ne")
+        raise RuntimeError("half way")
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_the_temporary_file_is_a_neighbour_with_the_same_suffix(tmp_path):
+    with atomic_write(tmp_path / "deep" / "a.png") as temp:
+        assert temp.parent == tmp_path / "deep"
+        assert temp.suffix == ".png"
+        assert not (tmp_path / "deep" / "a.png").exists()
+        temp.write_bytes(b"x")
+    assert (tmp_path / "deep" / "a.png").read_bytes() == b"x"
+
+
+def test_sweep_takes_only_what_a_killed_process_left(tmp_path):
+    (tmp_path / "sub").mkdir()
+    for name in (f"{TEMP_PREFIX}1.pt", f"sub/{TEMP_PREFIX}2.png", "mine.pt"):
+        (tmp_path / name).write_bytes(b"")
+    assert sweep_temporaries(tmp_path) == 2
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["mine.pt"]
+
+
+def test_a_cut_line_is_left_out(tmp_path):
+    (tmp_path / "log.jsonl").write_text('{"a": 1}\n{"a": 2}\n{"a"', encoding="utf-8")
+    assert read_json_lines(tmp_path / "log.jsonl") == [{"a": 1}, {"a": 2}]
+    assert read_json_lines(tmp_path / "none.jsonl") == []

@@ -1,0 +1,169 @@
+"""The rules of the house that can be checked: who imports whom, what start-up loads, what is public."""
+
+import ast
+import inspect
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import i2i
+from i2i.algorithms import ALGORITHMS, resolve
+from i2i.config import (
+    Config,
+    PatchGANSettings,
+    ResNetSettings,
+    UNetSettings,
+    load_config,
+    parse,
+    preset_names,
+    presets_folder,
+    read_yaml,
+    to_yaml,
+)
+from i2i.networks import DISCRIMINATORS, GENERATORS
+from tests.conftest import ROOT
+
+PACKAGE = ROOT / "i2i"
+# A module may import from the lines above its own, and from its own part of the house.
+ORDER = [
+    ["i2i", "i2i.errors"],
+    ["i2i.files"],
+    ["i2i.images"],
+    ["i2i.config"],
+    ["i2i.spec"],
+    ["i2i.networks", "i2i.losses", "i2i.data"],
+    ["i2i.algorithms", "i2i.metrics", "i2i.modelfile"],
+    ["i2i.runtime", "i2i.interop"],
+    ["i2i.report"],
+    ["i2i.export", "i2i.evaluation", "i2i.training"],
+    ["i2i.cli"],
+    ["i2i.__main__"],
+]
+LEVELS = {part: level for level, parts in enumerate(ORDER) for part in parts}
+NEVER = {  # part: what it must not import, whatever the levels say
+    "i2i.networks": {"i2i.losses", "i2i.data"},
+    "i2i.losses": {"i2i.networks", "i2i.data"},
+    "i2i.data": {"i2i.networks", "i2i.losses"},
+    "i2i.runtime": {"i2i.training", "i2i.algorithms", "i2i.data"},
+}
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+
+def module_name(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def part_of(module):
+    """The entry of LEVELS that a module belongs to."""
+    return next(
+        name for name in (module, ".".join(module.split(".")[:2])) if name in LEVELS or module.count(".") <= 1
+    )
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "i2i":
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if (ROOT / full.replace(".", "/")).with_suffix(".py").exists() else node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "i2i")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_imports_go_one_way(path):
+    own = part_of(module_name(path))
+    if own == "i2i":
+        return  # the public names, loaded lazily
+    for target in imports_of(path):
+        part = part_of(target)
+        assert part == own or LEVELS[part] < LEVELS[own] or part == "i2i", f"{own} imports {target}"
+        assert part not in NEVER.get(own, ()), f"{own} must not import {target}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_modules_stay_short(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+def test_only_the_engine_trains():
+    calls = {"backward", "step", "requires_grad_"}
+    for path in SOURCES:
+        if path.name == "engine.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            assert not (isinstance(node, ast.Attribute) and node.attr in calls), f"{path}: {ast.unparse(node)}"
+
+
+def loaded_by(code):
+    """Names of the heavy packages that running `code` in a fresh interpreter loads."""
+    heavy = ("torch", "torchvision", "albumentations", "kornia", "lightning_fabric", "onnx", "onnxruntime", "cv2")
+    check = f"import sys\n{code}\nprint([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    return ast.literal_eval(done.stdout.strip().splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import i2i",
+        "import i2i; i2i.I2IError, i2i.ModelSpec, i2i.load_config, i2i.load",
+        "from i2i.cli import cli\ncli.main(['--help'], standalone_mode=False)",
+        "from i2i.cli import cli\ncli.main(['train', '--help'], standalone_mode=False)",
+    ],
+)
+def test_start_up_is_light(code):
+    assert loaded_by(code) == []
+
+
+def test_translating_with_onnx_never_loads_torch(tiny_onnx, few_pairs, tmp_path):
+    words = ["translate", str(few_pairs / "test"), "-m", str(tiny_onnx), "-o", str(tmp_path / "out")]
+    loaded = loaded_by(f"from i2i.cli import cli\ncli.main({words!r}, standalone_mode=False)")
+    assert "onnxruntime" in loaded
+    assert "torch" not in loaded
+    assert len(list((tmp_path / "out").glob("*.png"))) == 4
+
+
+def test_public_names_are_what_is_visible():
+    assert sorted(i2i.__all__) == i2i.__all__ == sorted(dir(i2i))
+    for name in i2i.__all__:
+        assert getattr(i2i, name) is not None
+    with pytest.raises(AttributeError):
+        i2i.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_is_whole(name):
+    config = resolve(load_config(name))
+    assert parse(Config, read_yaml_text(to_yaml(config)), name) == config
+    with torch.device("meta"):  # builds the networks at full size without their memory
+        algorithm = ALGORITHMS[config.algorithm](config)
+    specs = algorithm.generator_specs()
+    assert list(specs) == [config.data.direction]
+    text = (presets_folder() / f"{name}.yaml").read_text(encoding="utf-8")
+    assert f"i2i train {name} --data" in text  # says how to use itself
+
+
+def read_yaml_text(text):
+    import yaml
+
+    return yaml.safe_load(text)
+
+
+def test_presets_are_found_from_the_checkout():
+    assert preset_names() == ["colorize", "lineart", "maps", "pix2pix"]
+    assert read_yaml(presets_folder() / "pix2pix.yaml")["algorithm"] == "pix2pix"
+
+
+@pytest.mark.parametrize(
+    ("settings", "table"),
+    [(UNetSettings, GENERATORS), (ResNetSettings, GENERATORS), (PatchGANSettings, DISCRIMINATORS)],
+)
+def test_settings_of_a_network_are_its_arguments(settings, table):
+    one = settings()
+    parameters = inspect.signature(table[one.name]).parameters
+    arguments = {name: p.default for name, p in parameters.items() if name not in ("in_channels", "out_channels")}
+    assert one.model_dump(exclude={"name"}) == arguments

@@ -1,0 +1,235 @@
+"""One picture: every format, depth and channel count, and whatever a disk may hold instead."""
+
+import os
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from i2i.errors import ImageError
+from i2i.images import (
+    FORMATS,
+    from_unit,
+    holds,
+    list_pictures,
+    read_header,
+    read_image,
+    to_channels,
+    to_unit,
+    turn,
+    write_image,
+)
+from tests.conftest import picture
+
+LOSSLESS = [".png", ".tif", ".tiff", ".bmp", ".ppm"]
+
+
+@pytest.mark.parametrize("suffix", LOSSLESS)
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_lossless_formats_come_back_value_for_value(tmp_path, suffix, channels, dtype):
+    array = picture(33, 47, channels, dtype)
+    path = tmp_path / f"a{suffix}"
+    if not holds(suffix, array.dtype.itemsize * 8, channels):
+        with pytest.raises(ImageError, match="cannot hold"):
+            write_image(path, array)
+        assert not path.exists()
+        return
+    write_image(path, array)
+    back = read_image(path)
+    assert back.dtype == dtype
+    np.testing.assert_array_equal(to_channels(back, channels), array)
+    assert read_header(path) == (33, 47)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+def test_lossy_formats_come_back_close(tmp_path, suffix):
+    y, x = np.mgrid[:64, :80]
+    array = np.stack([x * 3, y * 3, 255 - x * 3], axis=2).astype(np.uint8)
+    write_image(tmp_path / f"a{suffix}", array)
+    assert np.abs(read_image(tmp_path / f"a{suffix}").astype(int) - array).mean() < 2
+
+
+@given(
+    hnp.arrays(
+        st.sampled_from([np.uint8, np.uint16]),
+        st.tuples(st.integers(1, 5), st.integers(1, 5), st.sampled_from([1, 3, 4])),
+    )
+)
+def test_unit_range_and_back_is_the_identity(array):
+    values = to_unit(array)
+    assert values.dtype == np.float32
+    assert values.shape == (array.shape[2], *array.shape[:2])
+    assert np.abs(values).max() <= 1
+    np.testing.assert_array_equal(from_unit(values, array.dtype), array)
+
+
+def test_unit_range_rounds_and_clips():
+    values = np.array([-1.5, -1, -1 + 0.9 / 255, -1 + 1.1 / 255, 0, 1, 2], dtype=np.float32).reshape(1, 1, 7)
+    assert from_unit(values).ravel().tolist() == [0, 0, 0, 1, 128, 255, 255]
+
+
+@given(
+    hnp.arrays(
+        st.sampled_from([np.uint8, np.uint16]),
+        st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4)),
+    ),
+    st.sampled_from([1, 3, 4]),
+)
+def test_channels_convert_without_leaving_the_range(array, channels):
+    made = to_channels(array, channels)
+    assert made.shape == (*array.shape[:2], channels)
+    assert made.dtype == array.dtype
+    np.testing.assert_array_equal(to_channels(made, channels), made)
+
+
+def test_channels_mean_what_pillow_means():
+    array = picture(20, 20, 3)
+    grey = np.asarray(Image.fromarray(array).convert("L"))
+    np.testing.assert_array_equal(to_channels(array, 1)[:, :, 0], grey)
+
+
+def test_alpha_is_composited_on_white():
+    array = np.array([[[100, 0, 200, 0], [100, 0, 200, 255], [100, 0, 200, 51]]], dtype=np.uint8)
+    assert to_channels(array, 3)[0].tolist() == [[255, 255, 255], [100, 0, 200], [224, 204, 244]]
+    assert to_channels(array[:, :, [0, 3]], 1)[0, :, 0].tolist() == [255, 100, 224]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+def test_exif_turn_is_applied(tmp_path, orientation, suffix):
+    array = np.zeros((24, 40, 3), dtype=np.uint8)
+    array[:8, :16] = 255  # a white block top left says how the picture lies
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(array).save(path, exif=exif)
+    expected = turn(array, orientation)
+    back = read_image(path)
+    assert back.shape == expected.shape
+    assert np.abs(back.astype(int) - expected).mean() < 3
+    assert read_header(path) == expected.shape[:2]
+
+
+def test_turn_is_what_pillow_does():
+    array = picture(6, 9)
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        image = Image.fromarray(array)
+        image.getexif()[0x0112] = orientation
+        from PIL import ImageOps
+
+        np.testing.assert_array_equal(turn(array, orientation), np.asarray(ImageOps.exif_transpose(image)))
+
+
+def test_deep_pictures_with_a_turn(tmp_path):
+    array = picture(10, 14, 3, np.uint16)
+    ok, encoded = cv2.imencode(".png", array[:, :, ::-1])
+    assert ok
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    body = exif.tobytes()[6:]
+    chunk = struct.pack(">I", len(body)) + b"eXIf" + body + struct.pack(">I", zlib.crc32(b"eXIf" + body))
+    content = encoded.tobytes()
+    (tmp_path / "a.png").write_bytes(content[:33] + chunk + content[33:])
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), turn(array, 6))
+    assert read_header(tmp_path / "a.png") == (14, 10)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16"])
+def test_every_mode_becomes_a_plain_array(tmp_path, mode):
+    grey = Image.fromarray(picture(12, 16, 1)[:, :, 0])
+    image = Image.fromarray(picture(12, 16, 1, np.uint16)[:, :, 0]) if mode == "I;16" else grey.convert(mode)
+    suffix = ".jpg" if mode == "YCbCr" else ".tif" if mode == "CMYK" else ".png"
+    image.save(tmp_path / f"a{suffix}")
+    array = read_image(tmp_path / f"a{suffix}")
+    assert array.shape[:2] == (12, 16)
+    assert array.dtype == (np.uint16 if mode == "I;16" else np.uint8)
+    expected = to_channels(picture(12, 16, 1), 3)
+    if mode not in ("1", "I;16"):  # grey in every colour space, not inverted
+        assert np.abs(to_channels(array, 3).astype(int) - expected).mean() < 4
+
+
+def test_a_palette_with_a_transparent_colour(tmp_path):
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.putpixel((1, 0), 1)
+    image.save(tmp_path / "a.png", transparency=1)
+    assert read_image(tmp_path / "a.png")[0].tolist() == [[10, 20, 30, 255], [40, 50, 60, 0]]
+
+
+def broken_files(folder):
+    """One file of each kind that a folder of pictures holds by mistake, and a word of its message."""
+    good = folder / "good.png"
+    write_image(good, picture(64, 64))
+    content = good.read_bytes()
+    cases = {
+        "empty.png": (b"", "is empty"),
+        "text.png": (b"<!doctype html><title>404</title>", "not a picture"),
+        "cut.png": (content[: len(content) // 2], "damaged"),
+        "cut_header.png": (content[:20], "damaged|not a picture"),
+        "flipped.png": (content[:60] + bytes([content[60] ^ 255]) + content[61:], "damaged"),
+    }
+    for name, (body, words) in cases.items():
+        (folder / name).write_bytes(body)
+        yield folder / name, words
+    image = Image.fromarray(picture(64, 64))
+    image.save(folder / "cut.jpg")
+    (folder / "cut.jpg").write_bytes((folder / "cut.jpg").read_bytes()[:-400])
+    yield folder / "cut.jpg", "damaged"
+    Image.fromarray(np.zeros((4, 4), np.float32)).save(folder / "float.tif")
+    yield folder / "float.tif", "32-bit"
+    os.mkfifo(folder / "pipe.png")
+    yield folder / "pipe.png", "not a regular file"
+    (folder / "dangling.png").symlink_to(folder / "nowhere.png")
+    yield folder / "dangling.png", "does not exist"
+    (folder / "folder.png").mkdir()
+    yield folder / "folder.png", "not a regular file"
+
+
+def test_broken_files_are_named_with_their_reason(tmp_path):
+    for path, words in broken_files(tmp_path):
+        with pytest.raises(ImageError, match=words) as error:
+            read_image(path)
+        assert str(path) in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+def test_size_is_checked_before_decoding(tmp_path):
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    (tmp_path / "bomb.png").write_bytes(bomb)
+    for read in (read_image, read_header):
+        with pytest.raises(ImageError, match="over the limit of 100,000,000 pixels"):
+            read(tmp_path / "bomb.png")
+    write_image(tmp_path / "small.png", picture(20, 20))
+    with pytest.raises(ImageError, match="20x20, over the limit of 399 pixels"):
+        read_image(tmp_path / "small.png", max_pixels=399)
+
+
+def test_a_failed_write_names_the_file_and_leaves_nothing(tmp_path):
+    (tmp_path / "blocked").write_bytes(b"")
+    with pytest.raises(ImageError, match=r"a\.png cannot be written"):
+        write_image(tmp_path / "blocked" / "a.png", picture(4, 4))
+    with pytest.raises(ImageError, match="Use .png"):
+        write_image(tmp_path / "a.gif", picture(4, 4))
+    assert [path.name for path in tmp_path.iterdir()] == ["blocked"]
+
+
+def test_listing_is_sorted_and_skips_the_rest(tmp_path):
+    for name in ("b.PNG", "a.jpg", "notes.txt", ".hidden.png", "sub/c.tif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert [path.name for path in list_pictures(tmp_path)] == ["a.jpg", "b.PNG"]
+    assert [path.name for path in list_pictures(tmp_path, recursive=True)] == ["a.jpg", "b.PNG", "c.tif"]
+    assert set(FORMATS) >= {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}
