@@ -58,7 +58,12 @@ def test_a_resolved_config_reads_back_equal(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("", "holds no settings"), ("- a", "holds no settings"), ("a: [", "not valid YAML"), ("data: {}", "algorithm is missing")],
+    [
+        ("", "holds no settings"),
+        ("- a", "holds no settings"),
+        ("a: [", "not valid YAML"),
+        ("data: {}", "algorithm is missing"),
+    ],
 )
 def test_a_broken_file_is_named(tmp_path, content, words):
     path = tmp_path / "mine.yaml"

@@ -58,9 +58,7 @@ def module_name(path):
 
 def part_of(module):
     """The entry of LEVELS that a module belongs to."""
-    return next(
-        name for name in (module, ".".join(module.split(".")[:2])) if name in LEVELS or module.count(".") <= 1
-    )
+    return next(name for name in (module, ".".join(module.split(".")[:2])) if name in LEVELS or module.count(".") <= 1)
 
 
 def imports_of(path):

@@ -29,7 +29,9 @@ class BatchAugment:
             torch.manual_seed(seed)
             x, y = self.both(x, y)
             if self.jitter is not None:
-                colours = min(x.shape[1], 3)
-                jittered = self.jitter((x[:, :colours] + 1) / 2).clamp(0, 1) * 2 - 1
-                x = torch.cat([jittered, x[:, colours:]], dim=1)
+                count = x.shape[1]
+                colours = (
+                    x[:, :3].expand(-1, 3, -1, -1) + 1
+                ) / 2  # kornia knows no grey; three equal channels stay equal
+                x = torch.cat([self.jitter(colours).clamp(0, 1)[:, :count] * 2 - 1, x[:, 3:]], dim=1)
         return x, y

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from i2i.config import Config
-from i2i.data.augment import make_augment
+from i2i.data.augment import PairAugment, make_augment
 from i2i.data.folders import Pair, read_pair
 from i2i.images import Array, to_channels
 
@@ -35,7 +35,11 @@ class PairDataset(Dataset[tuple[Tensor, Tensor]]):
         self.pairs = pairs
         self.data = config.data
         self.seed = config.train.seed
-        self.augment = make_augment(config.data)
+
+    @functools.cached_property
+    def augment(self) -> PairAugment:
+        """Made where it is first used: in the worker, to which no closure can be sent."""
+        return make_augment(self.data)
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         """Return the pair with image number `number`, augmented."""

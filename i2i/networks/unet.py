@@ -41,9 +41,7 @@ class UNet(Generator):
                 nn.Sequential(
                     # In place, so the skip carries leaky values; the decoder's ReLU makes them what ReLU would have.
                     nn.Identity() if outer else nn.LeakyReLU(0.2, inplace=True),
-                    nn.Conv2d(
-                        in_channels if outer else channels[level - 1], count, 4, 2, 1, bias=needs_bias(norm)
-                    ),
+                    nn.Conv2d(in_channels if outer else channels[level - 1], count, 4, 2, 1, bias=needs_bias(norm)),
                     nn.Identity() if outer or inner else make_norm(norm, count),
                 )
             )

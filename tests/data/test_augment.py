@@ -1,0 +1,111 @@
+"""Augmentation: one draw for both sides, whatever library draws."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+import torch
+
+from i2i.config import DataSettings
+from i2i.data import augment as module
+from i2i.data.augment import make_augment
+from i2i.data.augment_batch import BatchAugment
+from tests.conftest import picture
+
+LIBRARIES = ["albumentations", "torchvision", "kornia"]
+
+
+def augment_pair(library, x, y, seed, **settings):
+    """Run one pair through a library; kornia as the engine does, resized first and as a batch."""
+    data = DataSettings(**{"resize_px": 40, "crop_px": 32, **settings, "augment": library})
+    x, y = make_augment(data)(x, y, seed)
+    if library != "kornia":
+        return x, y
+    tensors = (torch.from_numpy(side.transpose(2, 0, 1))[None] * 2 - 1 for side in (x, y))
+    return tuple((t[0].numpy().transpose(1, 2, 0) + 1) / 2 for t in BatchAugment(data)(*tensors, seed))
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_both_sides_get_one_draw(library):
+    same = picture(50, 64)
+    views = set()
+    for seed in range(12):
+        x, y = augment_pair(library, same, same, seed)
+        assert x.shape == (32, 32, 3)
+        assert x.dtype == np.float32
+        assert 0 <= x.min() <= x.max() <= 1
+        np.testing.assert_allclose(x, y, atol=1e-6)
+        views.add(x.tobytes())
+    assert len(views) == 12  # and every seed another view
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_draw_depends_on_the_seed_alone(library):
+    x, y = picture(50, 64), picture(50, 64, 1, np.uint16, seed=3)
+    first = augment_pair(library, x, y, 5, colour_jitter=0.5)
+    augment_pair(library, x, y, 6, colour_jitter=0.5)
+    torch.rand(3), np.random.rand(3)  # noqa: NPY002 - global generators must not matter
+    again = augment_pair(library, x, y, 5, colour_jitter=0.5)
+    for one, two in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert first[1].shape == (32, 32, 1)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_global_generators_are_left_alone(library):
+    x = picture(50, 64)
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    augment_pair(library, x, x, 5, colour_jitter=0.5)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_jitter_changes_the_input_alone(library):
+    x = picture(50, 64, seed=2)
+    plain = augment_pair(library, x, x, 7)
+    jittered = augment_pair(library, x, x, 7, colour_jitter=0.8)
+    np.testing.assert_allclose(jittered[1], plain[1], atol=1e-6)
+    assert np.abs(jittered[0] - plain[0]).mean() > 0.01
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_every_kind_of_picture(library, channels, dtype):
+    x, y = picture(50, 64, channels, dtype), picture(50, 64, 3, np.uint8)
+    done, _ = augment_pair(library, x, y, 1, colour_jitter=0.5 if channels == 1 else 0)
+    assert done.shape == (32, 32, channels)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_crops_and_flips_cover_what_they_should(library):
+    """A picture of its own coordinates tells where each crop lay and whether it was mirrored."""
+    side, crop = 8, 4
+    rows, columns = np.mgrid[:side, :side] * 36
+    x = np.stack([rows, columns, rows * 0], axis=2).astype(np.uint8)
+    seen = set()
+    for seed in range(400):
+        done, _ = augment_pair(library, x, x, seed, resize_px=None, crop_px=crop)
+        levels = np.rint(done * 255 / 36).astype(int)
+        flipped = levels[0, 0, 1] > levels[0, -1, 1]
+        seen.add((levels[0, 0, 0], min(levels[0, 0, 1], levels[0, -1, 1]), flipped))
+    assert len(seen) == 5 * 5 * 2  # every corner, both ways: the draws of crop and flip are independent
+
+
+def test_libraries_agree_where_nothing_is_random():
+    x = picture(64, 64)
+    settings = {"resize_px": 32, "crop_px": 32, "flip": False}
+    ours, fallback = (augment_pair(library, x, x, 0, **settings)[0] for library in ("albumentations", "torchvision"))
+    assert np.abs(ours - fallback).mean() < 0.03  # area against antialiased bicubic
+
+
+def test_auto_falls_back_to_torchvision(monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        module.importlib.util, "find_spec", lambda name: None if name == "albumentations" else find_spec(name)
+    )
+    x = picture(50, 64)
+    fallback = make_augment(DataSettings(resize_px=40, crop_px=32))(x, x, 3)[0]
+    torchvision = make_augment(DataSettings(resize_px=40, crop_px=32, augment="torchvision"))(x, x, 3)[0]
+    np.testing.assert_array_equal(fallback, torchvision)

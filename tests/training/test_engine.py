@@ -1,0 +1,208 @@
+"""Training: what a run leaves, that it resumes exactly, and what it refuses."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import i2i
+from i2i.errors import ConfigError, DataError, ModelError, NonFiniteError, UsageError
+from i2i.files import read_json_lines
+from i2i.training import engine
+from i2i.training.checkpoint import list_checkpoints, load_checkpoint
+from i2i.training.log import MetricsLog
+from i2i.training.optim import Schedule, resolve_schedule
+from i2i.training.run import norm_statistics
+from tests.conftest import save, tiny_config
+
+
+def test_a_run_folder_holds_what_the_design_says(tiny_run, few_pairs):
+    names = {path.name for path in tiny_run.iterdir()} - {"model.onnx"}
+    assert names == {"config.yaml", "checkpoints", "model.safetensors", "metrics.jsonl", "samples", "report.html"}
+    assert [path.name for path in list_checkpoints(tiny_run / "checkpoints")] == ["000000008.pt", "000000016.pt"]
+    assert [path.name for path in sorted((tiny_run / "samples").iterdir())] == [
+        "000000008.B2A.png",
+        "000000016.B2A.png",
+    ]
+    assert i2i.load_config(tiny_run / "config.yaml").data.path == (str(few_pairs),)
+    rows = read_json_lines(tiny_run / "metrics.jsonl")
+    train = [row for row in rows if row["split"] == "train"]
+    assert [row["images"] for row in train] == [4, 8, 12, 16]
+    assert set(train[0]) == {"images", "seconds", "split", "D_real", "D_fake", "G_GAN", "G_L1"}
+    val = [row for row in rows if row["split"] == "val"]
+    assert [row["images"] for row in val] == [8, 16]
+    assert 0 < val[0]["L1.B2A"] < 255
+    assert "<svg" in (tiny_run / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "changes", [[], ["data.augment=kornia"], ["train.batch=3"]], ids=["plain", "kornia", "odd batch"]
+)
+def test_resuming_equals_never_having_stopped(tmp_path, few_pairs, changes):
+    """16 images straight, and 8 + 8 from the checkpoint, give the same bits; dropout is on."""
+    config = tiny_config(*changes, data=few_pairs)
+    i2i.train(config, tmp_path / "straight")
+    shutil.copytree(tmp_path / "straight", tmp_path / "cut")
+    for newest in (list_checkpoints(tmp_path / "cut" / "checkpoints")[-1], tmp_path / "cut" / "model.safetensors"):
+        newest.unlink()
+    with (tmp_path / "cut" / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"images": 12, "half a li')
+    i2i.train(config, tmp_path / "cut", resume=True)
+    straight, cut = (load_file(tmp_path / run / "model.safetensors") for run in ("straight", "cut"))
+    assert straight.keys() == cut.keys()
+    assert all(torch.equal(straight[name], cut[name]) for name in straight)
+    states = [load_checkpoint(list_checkpoints(tmp_path / run / "checkpoints")[-1]) for run in ("straight", "cut")]
+    assert_equal_trees(*({**state["stepper"], "cuda_rng": []} for state in states))
+    rows = [read_json_lines(tmp_path / run / "metrics.jsonl") for run in ("straight", "cut")]
+    without_time = [[{k: v for k, v in row.items() if k != "seconds"} for row in one] for one in rows]
+    assert without_time[0] == without_time[1]  # no gap, no row twice
+
+
+def assert_equal_trees(one, two):
+    if isinstance(one, dict):
+        assert one.keys() == two.keys()
+        for key in one:
+            assert_equal_trees(one[key], two[key])
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, two)
+    elif isinstance(one, list):
+        assert len(one) == len(two)
+        for a, b in zip(one, two, strict=True):
+            assert_equal_trees(a, b)
+    else:
+        assert one == two
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path, few_pairs):
+    config = tiny_config(data=few_pairs)
+    model = i2i.train(config, tmp_path)
+    before, log = model.read_bytes(), (tmp_path / "metrics.jsonl").read_text()
+    model.unlink()
+    assert i2i.train(config, tmp_path, resume=True).read_bytes() == before  # and a lost model file comes back
+    assert (tmp_path / "metrics.jsonl").read_text() == log
+
+
+def test_a_longer_schedule_may_follow(tmp_path, few_pairs):
+    i2i.train(tiny_config("schedule.decay_images=0", data=few_pairs), tmp_path)
+    i2i.train(tiny_config("schedule.decay_images=0", "schedule.images=24", data=few_pairs), tmp_path, resume=True)
+    assert read_json_lines(tmp_path / "metrics.jsonl")[-1]["images"] == 24
+
+
+def test_a_folder_in_use_and_changed_settings_are_refused(tiny_run, few_pairs, tmp_path):
+    before = sorted((path, path.stat().st_mtime_ns) for path in tiny_run.rglob("*"))
+    with pytest.raises(UsageError, match="Add --resume"):
+        i2i.train(tiny_config(data=few_pairs), tiny_run)
+    with pytest.raises(ConfigError, match=r"optimizer.lr was 0.0002, now 0.1"):
+        i2i.train(tiny_config("optimizer.lr=0.1", data=few_pairs), tiny_run, resume=True)
+    with pytest.raises(ConfigError, match="crop_px is 20, but this generator takes multiples of 16"):
+        i2i.train(tiny_config("data.crop_px=20", "data.resize_px=20", data=few_pairs), tmp_path / "new")
+    with pytest.raises(ConfigError, match="fp16, which a CPU does not train in"):
+        i2i.train(tiny_config("train.precision=fp16", data=few_pairs), tmp_path / "new")
+    with pytest.raises(ConfigError, match="cuda, but torch finds none"):
+        i2i.train(tiny_config("train.device=cuda", data=few_pairs), tmp_path / "new")
+    with pytest.raises(DataError, match="is not a folder"):
+        i2i.train(tiny_config(data="nowhere"), tmp_path / "new")
+    with pytest.raises(DataError, match="under the crop of 80 px"):
+        i2i.train(tiny_config("data.resize_px=null", "data.crop_px=80", data=few_pairs), tmp_path / "new")
+    assert not (tmp_path / "new").exists()  # nothing is written before all is checked
+    assert before == sorted((path, path.stat().st_mtime_ns) for path in tiny_run.rglob("*"))
+
+
+@pytest.mark.parametrize("damage", ["cut", "zeroed", "flipped"])
+def test_a_damaged_checkpoint_is_noticed(tiny_run, tmp_path, damage):
+    content = bytearray(list_checkpoints(tiny_run / "checkpoints")[-1].read_bytes())
+    if damage == "cut":
+        content = content[:-100]
+    elif damage == "zeroed":
+        content[5000:6000] = bytes(1000)
+    else:
+        content[len(content) // 2] ^= 1
+    (tmp_path / "000000016.pt").write_bytes(content)
+    with pytest.raises(ModelError, match=r"000000016.pt is damaged"):
+        load_checkpoint(tmp_path / "000000016.pt")
+
+
+def test_losses_that_leave_the_numbers_stop_the_run(tmp_path, few_pairs):
+    with pytest.raises(NonFiniteError, match="is not a number any more") as error:
+        i2i.train(tiny_config("optimizer.lr=1e30", data=few_pairs), tmp_path)
+    assert error.value.exit_code == 6
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_rows_behind_the_checkpoint_are_dropped(tmp_path):
+    log = MetricsLog(tmp_path / "metrics.jsonl", 0)
+    for images in (4, 8, 12):
+        log.write(images, 1.0, "train", {"G_L1": 1 / 3})
+    MetricsLog(tmp_path / "metrics.jsonl", 8)
+    rows = read_json_lines(tmp_path / "metrics.jsonl")
+    assert [row["images"] for row in rows] == [4, 8]
+    assert json.dumps(rows[0]) == '{"images": 4, "seconds": 1.0, "split": "train", "G_L1": 0.333333}'
+
+
+def test_the_rate_falls_once_an_epoch_as_published():
+    schedule = Schedule(total_images=500, decay_images=300, epoch_images=100)
+    factors = [schedule.factor(images) for images in (0, 99, 199, 200, 299, 300, 499)]
+    assert factors == pytest.approx([1, 1, 1, 3 / 4, 3 / 4, 2 / 4, 1 / 4])
+    constant = Schedule(500, 0, 100)
+    assert {constant.factor(images) for images in range(0, 500, 50)} == {1.0}
+
+
+def test_schedules_resolve_to_images(few_pairs):
+    settings = tiny_config(
+        "schedule.images=null", "schedule.decay_images=null", "schedule.epochs=6", "schedule.decay_epochs=2"
+    )
+    assert resolve_schedule(settings.schedule, 50) == (300, 100, 50)
+    with pytest.raises(ConfigError, match="more than the 16"):
+        resolve_schedule(tiny_config("schedule.decay_images=17").schedule, 50)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [(["train.batch=1"], "image"), (["train.batch=4"], "running"), (["train.norm_statistics=image"], "image")],
+)
+def test_norm_statistics_follow_the_batch(changes, expected):
+    assert norm_statistics(tiny_config(*changes)) == expected
+
+
+def test_bf16_trains_and_weights_stay_float32(tmp_path, few_pairs):
+    model = i2i.train(tiny_config("train.precision=bf16", data=few_pairs), tmp_path)
+    assert {tensor.dtype for tensor in load_file(model).values() if tensor.is_floating_point()} == {torch.float32}
+
+
+def test_sixteen_bits_grey_to_alpha(tmp_path, capsys):
+    """The lab's case: 16-bit grey in, four channels out, one size a picture, no val split."""
+    for k in range(4):
+        save(tmp_path / "data" / "trainA" / f"{k}.png", 20 + k, 30, 1, np.uint16, seed=k)
+        save(tmp_path / "data" / "trainB" / f"{k}.tif", 20 + k, 30, 4, seed=k)
+    config = tiny_config(
+        "data.direction=A2B", "data.channels_a=1", "data.channels_b=4", "generator.name=unet", data=tmp_path / "data"
+    )
+    i2i.train(config, tmp_path / "run")
+    assert "no val split" in capsys.readouterr().err
+    model = i2i.load(tmp_path / "run")
+    assert model.generator.in_meaning == "grey"
+    assert model.generator.out_meaning == "rgba"
+    output = model(tmp_path / "data" / "trainA" / "3.png")
+    assert isinstance(output, Image.Image)
+    assert (output.mode, output.size) == ("RGBA", (30, 23))
+
+
+def test_resnet_trains_too(tmp_path, few_pairs):
+    path = tmp_path / "resnet.yaml"
+    values = tiny_config(data=few_pairs).model_dump(mode="json")
+    values["generator"] = {"name": "resnet", "blocks": 1, "width": 2, "upsample": "resize"}
+    path.write_text(json.dumps(values), encoding="utf-8")  # JSON is YAML
+    i2i.train(i2i.load_config(path), tmp_path / "run")
+    assert i2i.load(tmp_path / "run").generator.network == "resnet"
+
+
+def test_meter_means_only_what_was_added():
+    meter = engine.Meter()
+    meter.add({"D": torch.tensor(1.0), "G": torch.tensor(4.0)}, 2)
+    meter.add({"D": torch.tensor(3.0)}, 2)
+    assert meter.read()[1] == {"D": 2.0, "G": 4.0}
+    assert meter.read()[1] == {}
