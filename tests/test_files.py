@@ -8,9 +8,14 @@ from i2i.files import TEMP_PREFIX, atomic_write, read_json_lines, sweep_temporar
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.bin"
     write_bytes(path, b"old")
-    with pytest.raises(RuntimeError, match="half way"), atomic_write(path) as temp:
-        temp.write_bytes(b"ne")
-        raise RuntimeError("half way")
+
+    def fail_half_way():
+        with atomic_write(path) as temp:
+            temp.write_bytes(b"ne")
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        fail_half_way()
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.bin"]
 

@@ -226,7 +226,7 @@ def test_a_failed_write_names_the_file_and_leaves_nothing(tmp_path):
     (tmp_path / "blocked").write_bytes(b"")
     with pytest.raises(ImageError, match=r"a\.png cannot be written"):
         write_image(tmp_path / "blocked" / "a.png", picture(4, 4))
-    with pytest.raises(ImageError, match="Use .png"):
+    with pytest.raises(ImageError, match=r"Use \.png"):
         write_image(tmp_path / "a.gif", picture(4, 4))
     assert [path.name for path in tmp_path.iterdir()] == ["blocked"]
 

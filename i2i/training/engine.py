@@ -7,6 +7,7 @@ that no optimizer uses.
 
 import logging
 import math
+import sys
 import time
 import warnings
 from collections.abc import Sequence
@@ -139,7 +140,12 @@ def train(config: Config, out: str | Path, resume: bool = False) -> Path:
     stepper = Stepper(fabric, algorithm)
     if state:
         stepper.load_state_dict(state["stepper"])
-    _loop(run, stepper, state["images"] if state else 0, state["seconds"] if state else 0.0)
+    images = state["images"] if state else 0
+    if images < run.schedule.total_images:
+        _loop(run, stepper, images, state["seconds"] if state else 0.0)
+    else:
+        print(f"{run.folder} is already finished, after {images} images.", file=sys.stderr)
+        run.save_model(algorithm, stepper.modules, images)  # should it have been lost
     write_report(run.folder)
     return run.model
 

@@ -108,11 +108,15 @@ class Run:
             "config": self.config.model_dump(mode="json"),
         }
         save_checkpoint(self.checkpoints, images, head | state)
+        self.save_model(algorithm, modules, images)
+        prune_checkpoints(self.checkpoints, self.config.log.keep_checkpoints)
+
+    def save_model(self, algorithm: Algorithm, modules: dict[str, nn.Module], images: int) -> None:
+        """Write the model file."""
         generators: dict[str, nn.Module] = {
             direction: modules[name] for direction, name in algorithm.generators.items()
         }
         save_model(self.model, self.spec(algorithm, images), generators)
-        prune_checkpoints(self.checkpoints, self.config.log.keep_checkpoints)
 
     def sample(self, algorithm: Algorithm, modules: dict[str, nn.Module], images: int, device: str) -> dict[str, float]:
         """Write a sheet of preview pictures for each direction; return their mean L1 by log name.

@@ -75,7 +75,7 @@ def test_pictures_without_a_partner_are_named(tmp_path):
 def test_two_pictures_of_one_name_are_named(tmp_path):
     two_folders(tmp_path / "trainA", tmp_path / "trainB")
     save(tmp_path / "trainA" / "x.bmp", 20, 30)
-    with pytest.raises(DataError, match="several pictures of one name.*: x"):
+    with pytest.raises(DataError, match=r"several pictures of one name.*: x"):
         find_pairs([str(tmp_path)], "train")
 
 
