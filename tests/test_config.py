@@ -84,7 +84,7 @@ def test_presets_are_found_by_name_alone(tmp_path):
 
 def test_config_is_frozen():
     with pytest.raises(ValueError, match="frozen"):
-        i2i.load_config("pix2pix").train.batch = 2  # type: ignore[misc]
+        i2i.load_config("pix2pix").train.batch = 2
 
 
 def test_differences_name_what_changed():

@@ -58,7 +58,7 @@ def test_each_phase_computes_gradients_for_its_own_networks_alone():
             assert all(parameter.requires_grad == (name == phase) for parameter in network.parameters())
         return original(phase, batch, outputs)
 
-    algorithm.losses = losses  # type: ignore[method-assign]
+    algorithm.losses = losses
     stepper.step(Batch(torch.randn(2, 3, 16, 16), torch.randn(2, 3, 16, 16)))
     assert calls == ["forward"]  # once a step, for both phases
 

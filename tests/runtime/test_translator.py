@@ -1,0 +1,340 @@
+"""Translating: any size, any depth, whole folders, and never a lost file."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import i2i
+from i2i.config import Channels
+from i2i.errors import ModelError, UsageError
+from i2i.images import from_unit, list_pictures, read_image, to_channels, to_unit, write_image
+from i2i.runtime.backends import OnnxBackend
+from i2i.runtime.translator import Translator, pad, padded_side, plan, translate_files
+from i2i.spec import GeneratorSpec, ModelSpec
+from tests.conftest import picture, run_i2i, save
+from tests.test_images import broken_files
+
+
+class Identity:
+    """A backend that gives back what it gets, and checks that it gets what the spec promises."""
+
+    device = "cpu"
+
+    def __init__(self, multiple, least):
+        self.multiple, self.least = multiple, least
+
+    def run(self, batch):
+        assert batch.dtype == np.float32
+        assert batch.flags.c_contiguous
+        assert all(side % self.multiple == 0 and side >= self.least for side in batch.shape[2:])
+        return batch
+
+
+def identity(channels: Channels = 3, multiple=16, least=16) -> Translator:
+    generator = GeneratorSpec(
+        network="unet",
+        arguments={},
+        in_channels=channels,
+        in_meaning="rgb",
+        out_channels=channels,
+        out_meaning="rgb",
+        size_multiple=multiple,
+        size_minimum=least,
+    )
+    spec = ModelSpec(
+        i2i_version="0",
+        algorithm="pix2pix",
+        generators={"A2B": generator},
+        norm_statistics="image",
+        trained_crop_px=16,
+        trained_side_px=16,
+    )
+    return Translator(spec, Identity(multiple, least), "A2B")
+
+
+def reflected(line, target):
+    """The design's padding, an element at a time: the edge until the side exceeds the pad, then reflection."""
+    line = list(line)
+    while len(line) <= target - len(line):
+        line.append(line[-1])
+    mirror = iter(line[-2::-1])
+    while len(line) < target:
+        line.append(next(mirror))
+    return line[:target]
+
+
+@given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 5))
+def test_padding_is_what_the_design_says(side, multiple, times):
+    target = padded_side(side, multiple, multiple * times)
+    assert target >= side
+    assert target % multiple == 0
+    assert target >= multiple * times
+    values = np.arange(side, dtype=np.float32)
+    padded = pad(np.broadcast_to(values, (2, 3, side)), 3, target)
+    assert padded[0, 0].tolist() == reflected(values, target)
+    padded = pad(np.broadcast_to(values[:, None], (2, side, 3)), target, 3)
+    assert padded[1, :, 2].tolist() == reflected(values, target)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, 70),
+    st.integers(1, 70),
+    st.sampled_from([1, 3, 4]),
+    st.sampled_from([np.uint8, np.uint16]),
+    st.sampled_from([4, 16, 64]),
+)
+def test_identity_gives_back_every_value_at_every_size(height, width, channels, dtype, multiple):
+    array = picture(height, width, channels, dtype)
+    output = identity(channels, multiple, 2 * multiple).translate(array)
+    assert output.dtype == dtype
+    np.testing.assert_array_equal(output, array)
+
+
+def test_calling_a_model(tiny_run, tmp_path):
+    model = i2i.load(tiny_run)
+    array = picture(21, 35)
+    path = save(tmp_path / "a.png", 21, 35)
+    output = model(array)
+    assert (output.shape, output.dtype) == ((21, 35, 3), np.uint8)
+    for other in (model(path), model(str(path)), model(Image.fromarray(array))):
+        assert isinstance(other, Image.Image)
+        np.testing.assert_array_equal(np.asarray(other), output)
+    assert model(picture(21, 35, 1)[:, :, 0]).shape == (21, 35, 3)
+    assert model(picture(21, 35, 3, np.uint16)).dtype == np.uint16
+    for wrong in (array.astype(np.float32), array[None], picture(4, 4)[:, :, :0]):
+        with pytest.raises(ModelError, match="A picture array is"):
+            model(wrong)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (16, 16), (17, 31), (64, 48)])
+def test_torch_and_onnx_agree_at_every_size(tiny_run, tiny_onnx, size):
+    array = picture(*size)
+    torch_output, onnx_output = (i2i.load(path, device="cpu").run(to_unit(array)) for path in (tiny_run, tiny_onnx))
+    assert torch_output.shape == (3, *size)
+    np.testing.assert_allclose(onnx_output, torch_output, atol=1e-5)
+
+
+def test_one_inference_mode(tiny_run, tiny_onnx, few_pairs, tmp_path):
+    """A preview, translate with torch, translate with ONNX and evaluate show the same pixels."""
+    inputs = tmp_path / "inputs"
+    pairs = sorted((few_pairs / "val").glob("*.png"))[:2]
+    for path in pairs:
+        write_image(inputs / path.name, read_image(path)[:, 64:])
+    for name, model in (("torch", tiny_run), ("onnx", tiny_onnx)):
+        done = run_i2i("translate", inputs, "-m", model, "-o", tmp_path / name)
+        assert done.returncode == 0, done.stderr
+    i2i.evaluate(tiny_onnx, str(few_pairs), split="val", sheet=tmp_path / "evaluated.png")
+    preview = read_image(sorted((tiny_run / "samples").iterdir())[-1])
+    evaluated = read_image(tmp_path / "evaluated.png")
+    # Sheets enlarge 64 px twice; the middle column of row k starts at (20 + k * 132, 4 + 132).
+    for k, path in enumerate(pairs):
+        expected = read_image(tmp_path / "torch" / path.name)
+        top, left = 20 + k * 132, 4 + 132
+        for other in (
+            read_image(tmp_path / "onnx" / path.name),
+            preview[top : top + 128 : 2, left : left + 128 : 2],
+            evaluated[top : top + 128 : 2, left : left + 128 : 2],
+        ):
+            np.testing.assert_array_equal(other, expected)
+
+
+def test_neighbours_do_not_change_a_picture(tmp_path, tiny_run):
+    """Norm statistics are never those of an inference batch."""
+    for k in range(3):
+        save(tmp_path / "in" / f"{k}.png", 32, 32, seed=k)
+    model = i2i.load(tiny_run)
+    translate_files(model, plan(tmp_path / "in", tmp_path / "out", 3))
+    for k in range(3):
+        np.testing.assert_array_equal(read_image(tmp_path / "out" / f"{k}.png"), model(picture(32, 32, seed=k)))
+
+
+def test_a_folder_comes_out_as_it_went_in(tmp_path):
+    files = {
+        "a.png": (20, 30, 3, np.uint8),
+        "deep/er/b.tif": (17, 9, 1, np.uint16),
+        "deep/c.bmp": (5, 5, 3, np.uint8),
+        "Größe (1).PNG": (8, 8, 4, np.uint8),
+    }
+    for name, shape in files.items():
+        save(tmp_path / "in" / name, *shape)
+    tasks = plan(tmp_path / "in", tmp_path / "out", 3)
+    result = translate_files(identity(), tasks)
+    assert result.refused == []
+    assert {task.source.name for task in tasks if task.source in result.large} == set()
+    for name, (height, width, _, dtype) in files.items():
+        output = read_image(tmp_path / "out" / name)
+        assert output.dtype == dtype
+        np.testing.assert_array_equal(output, to_channels(read_image(tmp_path / "in" / name), 3))
+        assert output.shape == (height, width, 3)
+    assert len(list_pictures(tmp_path / "out", recursive=True)) == len(files)
+
+
+def test_names_that_would_meet_are_settled(tmp_path):
+    for name in ("a.png", "a.jpg", "b.jpg", "c.png"):
+        save(tmp_path / "in" / name, 8, 8)
+    Image.fromarray(picture(8, 8)).save(tmp_path / "in" / "c.gif")
+    Image.fromarray(picture(8, 8)).save(tmp_path / "in" / "d.gif")
+
+    def outputs(channels):
+        tasks = plan(tmp_path / "in", tmp_path / "out", channels)
+        return {task.source.name: task.output.name for task in tasks}
+
+    assert outputs(3) == {
+        "a.png": "a.png",
+        "a.jpg": "a.jpg",
+        "b.jpg": "b.jpg",
+        "c.png": "c.png",
+        "c.gif": "c.gif.png",
+        "d.gif": "d.png",
+    }
+    assert outputs(4)["a.jpg"] == "a.jpg.png"
+    assert outputs(4)["b.jpg"] == "b.png"
+
+
+def test_what_exists_is_not_touched_unasked(tmp_path):
+    for name in ("a.png", "b.png"):
+        save(tmp_path / "in" / name, 8, 8)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png").write_bytes(b"mine")
+    with pytest.raises(UsageError, match="exists already"):
+        plan(tmp_path / "in", tmp_path / "out", 3)
+    translate_files(identity(), plan(tmp_path / "in", tmp_path / "out", 3, skip_existing=True))
+    assert (tmp_path / "out" / "a.png").read_bytes() == b"mine"
+    assert (tmp_path / "out" / "b.png").exists()
+    translate_files(identity(), plan(tmp_path / "in", tmp_path / "out", 3, overwrite=True))
+    assert (tmp_path / "out" / "a.png").read_bytes() != b"mine"
+    with pytest.raises(UsageError, match="is the input folder itself"):
+        plan(tmp_path / "in", tmp_path / "in", 3, overwrite=True)
+    with pytest.raises(UsageError, match="is the input itself"):
+        plan(tmp_path / "in" / "a.png", tmp_path / "in" / "a.png", 3, overwrite=True)
+
+
+def test_an_output_folder_inside_the_input_is_not_translated_again(tmp_path):
+    save(tmp_path / "a.png", 8, 8)
+    for _ in range(2):
+        tasks = plan(tmp_path, tmp_path / "out", 3, overwrite=True)
+        assert [task.source.name for task in tasks] == ["a.png"]
+        translate_files(identity(), tasks)
+
+
+def test_one_file_to_a_file_or_into_a_folder(tmp_path):
+    source = save(tmp_path / "a.png", 8, 8)
+    assert plan(source, tmp_path / "b.jpg", 3)[0].output == tmp_path / "b.jpg"
+    assert plan(source, tmp_path / "out", 3)[0].output == tmp_path / "out" / "a.png"
+    (tmp_path / "odd.png").mkdir()
+    assert plan(source, tmp_path / "odd.png", 3)[0].output == tmp_path / "odd.png" / "a.png"
+    with pytest.raises(UsageError, match="holds no pictures"):
+        plan(tmp_path / "odd.png", tmp_path / "out", 3)
+
+
+def test_broken_files_are_named_and_the_others_come_out(tmp_path, tiny_onnx):
+    (tmp_path / "in").mkdir()
+    broken = [path for path, _ in broken_files(tmp_path / "in")]
+    save(tmp_path / "in" / "sub" / "other.jpg", 20, 20)
+    done = run_i2i("translate", tmp_path / "in", "-m", tiny_onnx, "-o", tmp_path / "out")
+    assert done.returncode == 3, done.stderr
+    assert "Traceback" not in done.stderr
+    for path in broken:
+        assert f"Refused: {path}" in done.stderr
+    assert f"2 of {len(broken) + 2} pictures written" in done.stderr
+    assert sorted(path.name for path in list_pictures(tmp_path / "out", recursive=True)) == ["good.png", "other.jpg"]
+    assert len([entry for entry in (tmp_path / "out").rglob("*") if entry.is_file()]) == 2  # no half file
+
+
+def test_large_pictures_are_mentioned_once(tmp_path, tiny_onnx):
+    for k in range(2):
+        save(tmp_path / "in" / f"{k}.png", 40, 50, seed=k)
+    done = run_i2i("translate", tmp_path / "in", "-m", tiny_onnx, "-o", tmp_path / "out")
+    assert done.stderr.count("more than twice as large as the 18 px") == 1
+    assert done.returncode == 0
+
+
+def test_sixteen_bits_in_sixteen_bits_out(tmp_path):
+    save(tmp_path / "in" / "a.png", 20, 20, 3, np.uint16)
+    deep = (tmp_path / "in" / "a.png").read_bytes()
+    (tmp_path / "in" / "misnamed.jpg").write_bytes(deep)  # JPEG holds 8 bits: rounded, not refused
+    translate_files(identity(), plan(tmp_path / "in", tmp_path / "out", 3))
+    array = picture(20, 20, 3, np.uint16)
+    np.testing.assert_array_equal(read_image(tmp_path / "out" / "a.png"), array)
+    jpeg = read_image(tmp_path / "out" / "misnamed.jpg")
+    assert np.abs(jpeg.astype(int) - from_unit(to_unit(array))).mean() < 4
+
+
+def test_directions_are_those_that_the_model_has(tiny_run):
+    assert i2i.load(tiny_run).direction == i2i.load(tiny_run, direction="B2A").direction == "B2A"
+    with pytest.raises(UsageError, match="translates B2A, not A2B"):
+        i2i.load(tiny_run, direction="A2B")
+    spec = i2i.load(tiny_run).spec
+    both = spec.model_copy(update={"generators": {"A2B": spec.generators["B2A"], **spec.generators}})
+    with pytest.raises(UsageError, match=r"A2B and B2A\. Choose one with --direction"):
+        both.pick(None)
+
+
+def test_what_is_no_model_is_named(tmp_path, tiny_onnx):
+    cases = {
+        "nowhere": "does not exist",
+        ".": "holds no model.safetensors",
+        "a.txt": "is no model file",
+        "a.onnx": "is not a model file",
+        "a.safetensors": "is not a model file",
+    }
+    for name in ("a.txt", "a.onnx", "a.safetensors"):
+        (tmp_path / name).write_bytes(b"<!doctype html>")
+    for name, words in cases.items():
+        with pytest.raises(ModelError, match=words):
+            i2i.load(tmp_path / name)
+    strip_metadata(tiny_onnx, tmp_path / "plain.onnx")
+    with pytest.raises(ModelError, match="holds no description by i2i"):
+        i2i.load(tmp_path / "plain.onnx")
+
+
+def strip_metadata(source, target):
+    import onnx
+
+    model = onnx.load(source)
+    del model.metadata_props[:]
+    onnx.save(model, target)
+
+
+def test_weights_that_do_not_fit_their_description_are_named(tiny_run, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    spec = i2i.load(tiny_run).spec.model_dump(mode="json")
+    spec["generators"]["B2A"]["arguments"]["width"] = 4
+    save_file(load_file(tiny_run / "model.safetensors"), tmp_path / "m.safetensors", {"i2i": json.dumps(spec)})
+    with pytest.raises(ModelError, match="weights and description do not fit"):
+        i2i.load(tmp_path / "m.safetensors")
+    spec["format"] = 2
+    save_file({}, tmp_path / "m.safetensors", {"i2i": json.dumps(spec)})
+    with pytest.raises(ModelError, match="Update i2i"):
+        i2i.load(tmp_path / "m.safetensors")
+
+
+def test_a_device_that_is_not_there_is_an_error(tiny_run, tiny_onnx):
+    with pytest.raises(ModelError, match="cuda was asked for"):
+        i2i.load(tiny_run, device="cuda")
+    with pytest.raises(ModelError, match="cuda was asked for"):
+        OnnxBackend(tiny_onnx, "cuda")
+    with pytest.raises(ModelError, match="no device mps"):
+        OnnxBackend(tiny_onnx, "mps")
+    assert OnnxBackend(tiny_onnx, "auto").device == "cpu"
+
+
+def test_a_run_folder_can_be_moved(tiny_run, tmp_path):
+    shutil.copytree(tiny_run, tmp_path / "moved")
+    assert i2i.load(tmp_path / "moved").spec == i2i.load(tiny_run).spec
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    save(tmp_path / "in" / "a.png", 8, 8)
+    (tmp_path / "out").mkdir(mode=0o500)
+    result = translate_files(identity(), plan(tmp_path / "in", tmp_path / "out", 3))
+    assert "cannot be written" in result.refused[0].reason

@@ -1,0 +1,123 @@
+"""Export: one file with plain names that equals torch, or no file."""
+
+import json
+import shutil
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+import i2i
+from i2i import export as module
+from i2i.errors import ExportError, UsageError
+from i2i.modelfile import save_model
+from i2i.networks import GENERATORS
+from i2i.networks.layers import set_norm_statistics
+from i2i.runtime.backends import TorchBackend
+from i2i.spec import GeneratorSpec, ModelSpec
+from tests.conftest import picture, save
+
+
+def test_the_file_is_plain_and_describes_itself(tiny_run, tiny_onnx):
+    model = onnx.load(tiny_onnx)
+    onnx.checker.check_model(model, full_check=True)
+    assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 18)]
+    for value, name, channels in ((model.graph.input[0], "image", 3), (model.graph.output[0], "output", 3)):
+        assert value.name == name
+        assert value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+        dims = [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        assert dims == ["batch", channels, "height", "width"]
+    assert not any(tensor.external_data for tensor in model.graph.initializer)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    spec = ModelSpec.model_validate(json.loads(metadata["i2i"]))
+    assert spec.model_copy(update={"proof": {}}) == i2i.load(tiny_run).spec
+    assert 0 <= spec.proof["mean_difference"] <= spec.proof["max_difference"] <= 1e-4
+    assert spec.proof["pictures"] == 3
+
+
+@pytest.mark.parametrize("statistics", ["image", "running"])
+@pytest.mark.parametrize(
+    ("network", "arguments"),
+    [
+        ("unet", {"depth": 4, "width": 4}),
+        ("unet", {"depth": 5, "width": 4, "upsample": "resize", "norm": "none"}),
+        ("resnet", {"blocks": 1, "width": 4}),
+        ("resnet", {"blocks": 1, "width": 4, "norm": "batch", "upsample": "resize", "downsample": "blur"}),
+    ],
+)
+def test_every_generator_exports_equal(tmp_path, network, arguments, statistics):
+    made = GENERATORS[network](in_channels=1, out_channels=4, **arguments)
+    for _ in range(2):  # running statistics of their own
+        made(torch.rand(2, 1, 64, 64))
+    set_norm_statistics(made.eval(), statistics)
+    spec = model_spec(network, {"in_channels": 1, "out_channels": 4, **arguments}, made, statistics)
+    save_model(tmp_path / "m.safetensors", spec, {"A2B": made})
+    save(tmp_path / "pictures" / "a.png", 50, 70, 1)
+    proof = i2i.export_onnx(tmp_path / "m.safetensors", tmp_path / "m.onnx", verify=tmp_path / "pictures").proof
+    assert proof["max_difference"] < 1e-4
+    ours, exported = i2i.load(tmp_path / "m.safetensors"), i2i.load(tmp_path / "m.onnx")
+    array = picture(37, 91, 1)
+    difference = ours(array).astype(int) - exported(array)
+    assert np.abs(difference).max() <= 1
+    assert (difference != 0).mean() < 1e-3
+
+
+def model_spec(network, arguments, made, statistics):
+    generator = GeneratorSpec(
+        network=network,
+        arguments=arguments,
+        in_channels=1,
+        in_meaning="grey",
+        out_channels=4,
+        out_meaning="rgba",
+        size_multiple=made.size_multiple,
+        size_minimum=made.size_minimum,
+    )
+    return ModelSpec(
+        i2i_version=i2i.__version__,
+        algorithm="pix2pix",
+        generators={"A2B": generator},
+        norm_statistics=statistics,
+        trained_crop_px=32,
+        trained_side_px=32,
+    )
+
+
+def test_a_graph_that_differs_fails_and_leaves_no_file(tiny_run, tmp_path, monkeypatch):
+    """A norm layer left in training mode: the graph then differs from what translate shows."""
+    write = module._write_graph
+
+    def broken(translator, path, spec):
+        other = i2i.load(tiny_run, device="cpu")
+        assert isinstance(other.backend, TorchBackend)
+        set_norm_statistics(other.backend.network, "image")
+        write(other, path, spec)
+
+    monkeypatch.setattr(module, "_write_graph", broken)
+    with pytest.raises(ExportError, match=r"differs from torch by up to .* 0\.0001 is allowed. No file was written"):
+        i2i.export_onnx(tiny_run, tmp_path / "m.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nan_is_no_equality(tiny_run, tmp_path):
+    shutil.copytree(tiny_run, tmp_path / "run")
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(tmp_path / "run" / "model.safetensors")
+    tensors["B2A.down.0.1.weight"].fill_(float("nan"))
+    save_file(tensors, tmp_path / "run" / "model.safetensors", {"i2i": i2i.load(tiny_run).spec.model_dump_json()})
+    with pytest.raises(ExportError):
+        i2i.export_onnx(tmp_path / "run", tmp_path / "m.onnx")
+
+
+def test_what_cannot_be_exported_is_named(tiny_run, tiny_onnx, tmp_path):
+    with pytest.raises(UsageError, match="is an ONNX file already"):
+        i2i.export_onnx(tiny_onnx, tmp_path / "m.onnx")
+    with pytest.raises(UsageError, match=r"does not end in \.onnx"):
+        i2i.export_onnx(tiny_run, tmp_path / "m.pt")
+    shutil.copy(tiny_run / "model.safetensors", tmp_path)
+    with pytest.raises(UsageError, match="Add --verify FOLDER"):
+        i2i.export_onnx(tmp_path / "model.safetensors", tmp_path / "m.onnx")
+    with pytest.raises(UsageError, match="no folder with pictures"):
+        i2i.export_onnx(tiny_run, tmp_path / "m.onnx", verify=tmp_path / "nowhere")
