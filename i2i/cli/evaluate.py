@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from i2i.cli import options
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -18,11 +20,13 @@ Examples:
   i2i evaluate -m model.onnx --data datasets/lineart --split val --json scores.json --sheet sheet.png
 """
 )
-@click.option("-m", "--model", required=True, help="Run folder, .safetensors or .onnx file.")
+@options.model
 @click.option("--data", multiple=True, required=True, help="Data folder; give it twice for A's and B's folders.")
-@click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
-@click.option("--direction", type=click.Choice(["A2B", "B2A"]), help="For models that hold both.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@click.option(
+    "--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True, help="Which pairs."
+)
+@options.direction
+@options.device
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the scores here too.")
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write input | output | truth of some pictures here.")
 def evaluate(

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from i2i.cli import options
+
 
 @click.command(
     epilog="""\b
@@ -14,7 +16,7 @@ Examples:
 )
 @click.argument("model", metavar="RUN|MODEL.safetensors")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The .onnx file to write.")
-@click.option("--direction", type=click.Choice(["A2B", "B2A"]), help="For models that hold both.")
+@options.direction
 @click.option("--verify", type=click.Path(path_type=Path), help="Pictures to prove it on.  [default: the run's own]")
 def export(model: str, output: Path, direction: str | None, verify: Path | None) -> None:
     """Write a model as one ONNX file that runs at any size, and prove that it equals torch.

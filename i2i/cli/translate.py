@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from i2i.cli import options
 from i2i.errors import SOME_REFUSED
 
 
@@ -15,10 +16,10 @@ Examples:
 """
 )
 @click.argument("source", metavar="INPUT", type=click.Path(exists=True, path_type=Path))
-@click.option("-m", "--model", required=True, help="Run folder, .safetensors or .onnx file.")
+@options.model
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Picture or folder to write.")
-@click.option("--direction", type=click.Choice(["A2B", "B2A"]), help="For models that hold both.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@options.direction
+@options.device
 @click.option("--skip-existing", is_flag=True, help="Leave outputs that exist, do the rest.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 def translate(

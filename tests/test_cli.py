@@ -1,0 +1,136 @@
+"""The command line: every example in the help runs, and every mistake ends in one message."""
+
+import re
+import shlex
+import shutil
+import sys
+
+import click
+import pytest
+import yaml
+
+from i2i.cli import cli, main
+from i2i.config import load_config
+from tests.conftest import LINEART, ROOT, run_i2i, save, tiny_config
+
+
+def examples():
+    """Every line of every command's examples."""
+    for command in cli.commands.values():
+        assert command.epilog, f"{command.name} has no example"
+        lines = [line.strip() for line in command.epilog.splitlines()]
+        found = [line for line in lines if line.startswith("i2i ")]
+        assert found, f"{command.name} has no example"
+        yield from found
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch, few_pairs, tiny_run, tiny_onnx):
+    """A folder with everything that the examples name, small."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(few_pairs, "datasets/lineart")
+    shutil.copytree(few_pairs, "D")
+    shutil.copytree(tiny_run, "runs/lineart")
+    (tmp_path / "runs/lineart/model.onnx").unlink()
+    shutil.copy(tiny_onnx, "model.onnx")
+    shutil.copy(tiny_run / "model.safetensors", ".")
+    save(tmp_path / "photo.jpg", 40, 50)
+    for k in range(2):
+        save(tmp_path / "photos" / f"{k}.png", 20, 20, seed=k)
+        save(tmp_path / "pictures" / f"{k}.png", 20, 20, seed=k)
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(tiny_config().model_dump(mode="json")), encoding="utf-8")
+    return tmp_path
+
+
+def call(*words):
+    """Run `main` in this process; return the exit code."""
+    sys.argv = ["i2i", *words]
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return stop.value.code
+
+
+@pytest.mark.parametrize("line", list(examples()))
+def test_the_examples_in_the_help_run(line, desk, few_pairs, capsys):
+    words = shlex.split(line)[1:]
+    if "drawings" in words and "train" in words:
+        shutil.copytree(desk / "pictures", desk / "drawings")
+    if words[0] == "export" and "model.onnx" in words:
+        (desk / "model.onnx").unlink()
+    if words[0] == "train":  # at the size of the tests
+        tiny = tiny_config(data=few_pairs).model_dump(mode="json")
+        words += [word for name in ("generator", "discriminator", "schedule", "log") for word in sets(name, tiny[name])]
+        words += [word for name in ("resize_px", "crop_px") for word in sets("data", {name: tiny["data"][name]})]
+        words += ["--device", "cpu"]
+        if "--resume" not in words:
+            shutil.rmtree(desk / "runs" / "lineart")
+    assert call(*words) == 0, capsys.readouterr().err
+
+
+def sets(section, values):
+    for name, value in values.items():
+        yield from ("--set", f"{section}.{name}={yaml.safe_dump(value, default_flow_style=True).split()[0]}")
+
+
+def test_dry_run_prints_settings_that_can_be_run(desk, capsys):
+    assert call("train", "lineart", "--data", str(LINEART), "--seed", "3", "--set", "loss.l1=7", "--dry-run") == 0
+    (desk / "resolved.yaml").write_text(capsys.readouterr().out, encoding="utf-8")
+    config = load_config("resolved.yaml")
+    assert config.loss == {"adversarial": config.loss["adversarial"], "l1": 7.0}
+    assert (config.train.seed, config.data.path) == (3, (str(LINEART),))
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "words"),
+    [
+        ("train pix3pix", 2, "Did you mean pix2pix"),
+        ("train lineart", 2, "Add --data FOLDER"),
+        ("train lineart --data nowhere --out r", 1, "nowhere is not a folder"),
+        ("train lineart --data D --set optimizer.lrr=1", 2, "Did you mean optimizer.lr?"),
+        ("train lineart --data D --data D --data D", 2, "at most two folders"),
+        ("train lineart --data D --out runs/lineart", 2, "Add --resume"),
+        ("translate photo.jpg -m model.onnx", 2, "Missing option '-o'"),
+        ("translate nothing.jpg -m model.onnx -o out", 2, "does not exist"),
+        ("translate photo.jpg -m photo.jpg -o out", 1, "is no model file"),
+        ("translate photo.jpg -m model.onnx -o out --direction A2B", 2, "translates B2A, not A2B"),
+        ("translate photo.jpg -m model.onnx -o photo.jpg --overwrite", 2, "is the input itself"),
+        ("evaluate -m model.onnx --data D --split val --direction A2B", 2, "translates B2A, not A2B"),
+        ("evaluate -m model.onnx --data photos", 1, "has no pictures for test"),
+        ("export runs -o m.onnx", 1, "holds no model.safetensors"),
+        ("info photo.jpg", 1, "is no model file"),
+    ],
+)
+def test_mistakes_end_in_one_message(line, code, words, desk, capsys):
+    assert call(*shlex.split(line)) == code
+    error = capsys.readouterr().err
+    assert words in error
+    assert "Traceback" not in error
+    assert error.startswith(("Error: ", "Usage: "))
+
+
+def test_debug_shows_the_traceback_wherever_it_stands(desk):
+    done = run_i2i("info", "photo.jpg", "--debug", cwd=desk)
+    assert "Traceback" in done.stderr
+    assert "is no model file" in done.stderr
+
+
+def test_info_says_what_the_file_says(tiny_run, tiny_onnx):
+    for model in (tiny_run, tiny_onnx):
+        done = run_i2i("info", model)
+        assert "pix2pix, trained on 16 images" in done.stdout
+        assert "B2A: rgb to rgb, unet" in done.stdout
+        assert "multiples of 16 px" in done.stdout
+    assert "of torch" in done.stdout
+
+
+def test_every_option_is_explained():
+    for command in cli.commands.values():
+        assert command.help
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, f"{command.name} {parameter.name}"
+
+
+def test_the_reference_is_up_to_date():
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## i2i (\w+)", page, re.MULTILINE) == list(cli.commands)
