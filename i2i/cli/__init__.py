@@ -39,7 +39,8 @@ def main() -> None:
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
-    except click.Abort:
+    except click.Abort:  # Ctrl-C
+        print("Stopped.", file=sys.stderr)
         sys.exit(130)
     except click.ClickException as error:
         error.show()
@@ -49,5 +50,9 @@ def main() -> None:
             raise
         print(f"Error: {error}".replace("\n", "\n       "), file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except OSError as error:
+        if debug:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"Error: {error.strerror or error}{where}.", file=sys.stderr)
+        sys.exit(1)

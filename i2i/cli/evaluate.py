@@ -40,11 +40,23 @@ def evaluate(
 ) -> None:
     """Score a model against the truth: L1 (grey levels), PSNR (dB) and SSIM, beside trivial baselines."""
     from rich.console import Console
+    from rich.progress import Progress
 
     from i2i.evaluation import evaluate as run_evaluation
     from i2i.files import write_json
 
-    result = run_evaluation(model, data, split, direction, device, sheet)
+    errors = Console(stderr=True)
+    with Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:
+        whole = bar.add_task("Scoring")
+        result = run_evaluation(
+            model,
+            data,
+            split,
+            direction,
+            device,
+            sheet,
+            progress=lambda done, total: bar.update(whole, completed=done, total=total),
+        )
     if json_file:
         write_json(json_file, result.to_json())
     Console().print(score_table(result, split))

@@ -80,8 +80,10 @@ def check_pairs(pairs: Sequence[Pair], smallest_px: int = 1) -> list[Header]:
     Raises one DataError that names what cannot be read, the pairs whose halves differ in size, and the
     halves with a side under `smallest_px`.
     """
+    results: list[Header | str] = []
     with ThreadPoolExecutor() as pool:
-        results = list(pool.map(_check, pairs))
+        for start in range(0, len(pairs), 10_000):  # a million waiting tasks would take gigabytes
+            results += pool.map(_check, pairs[start : start + 10_000])
     problems = [result for result in results if isinstance(result, str)]
     sizes = [result for result in results if isinstance(result, Header)]
     small = [

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from i2i.config import Config
 from i2i.data.augment import PairAugment, make_augment
 from i2i.data.folders import Pair, read_pair
+from i2i.errors import DataError
 from i2i.images import Array, to_channels
 
 # The independent streams of random numbers that hang on a run's seed.
@@ -88,12 +89,15 @@ def worker_count(config: Config, device: str) -> int:
     return 0 if device == "cpu" else min(8, cores)
 
 
-def make_loader(
+def batches(
     pairs: Sequence[Pair], config: Config, start: int, stop: int, device: str
-) -> DataLoader[tuple[Tensor, Tensor]]:
-    """Return a loader of batches [a, b], (N, C, H, W) float32 in [-1, 1], for image numbers start to stop."""
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield batches (a, b), (N, C, H, W) float32 in [-1, 1], for image numbers `start` to `stop`.
+
+    Raises DataError when a picture cannot be read after all.
+    """
     workers = worker_count(config, device)
-    return DataLoader(
+    loader = DataLoader(
         PairDataset(pairs, config),
         batch_sampler=ImageNumbers(start, stop, config.train.batch),
         num_workers=workers,
@@ -103,6 +107,11 @@ def make_loader(
         worker_init_fn=_start_worker if workers else None,
         multiprocessing_context="spawn" if workers else None,  # forking a process that holds CUDA or threads is unsafe
     )
+    try:
+        yield from loader
+    except DataError as error:
+        # A worker's error arrives with its traceback as the message; the last line of it is what we wrote.
+        raise type(error)(str(error).strip().rsplit(f"{type(error).__name__}: ", 1)[-1]) from None
 
 
 def _start_worker(worker: int) -> None:

@@ -21,7 +21,7 @@ from i2i.algorithms import ALGORITHMS, Algorithm
 from i2i.algorithms.base import Batch
 from i2i.config import Config
 from i2i.data.augment_batch import BatchAugment
-from i2i.data.loader import AUGMENT, derive_seed, make_loader
+from i2i.data.loader import AUGMENT, batches, derive_seed
 from i2i.errors import ConfigError, NonFiniteError
 from i2i.networks.layers import set_norm_statistics
 from i2i.report import write_report
@@ -168,13 +168,12 @@ def make_fabric(config: Config) -> Fabric:
 def _loop(run: Run, stepper: Stepper, images: int, seconds: float) -> None:
     """Train from `images` seen to the end of the schedule, logging, sampling and saving on the way."""
     config, schedule, device = run.config, run.schedule, stepper.fabric.device
-    loader = make_loader(run.pairs, config, images, schedule.total_images, device.type)
     augment = BatchAugment(config.data) if config.data.augment == "kornia" else None
     log, meter, started = MetricsLog(run.folder / "metrics.jsonl", images), Meter(), time.monotonic() - seconds
     with ProgressLine(schedule.total_images, images) as progress:
-        if not run.has_val:
+        if run.preview_split != "val":
             progress.say(f"There is no val split: previews show {len(run.preview_pairs)} training pictures.")
-        for a, b in loader:
+        for a, b in batches(run.pairs, config, images, schedule.total_images, device.type):
             batch = Batch(a.to(device, non_blocking=True), b.to(device, non_blocking=True))
             if augment is not None:
                 batch = augment_batch(augment, batch, config, images)
@@ -189,7 +188,7 @@ def _loop(run: Run, stepper: Stepper, images: int, seconds: float) -> None:
                 progress.report(images, speed, losses)
             if last or _crossed(before, images, config.log.samples_every_images):
                 scores = run.sample(stepper.algorithm, stepper.modules, images, str(device))
-                log.write(images, time.monotonic() - started, "val" if run.has_val else "preview", scores)
+                log.write(images, time.monotonic() - started, run.preview_split, scores)
                 meter.restart_clock()
             if last or _crossed(before, images, config.log.checkpoint_every_images):
                 state = {"seconds": time.monotonic() - started, "stepper": stepper.state_dict()}

@@ -42,10 +42,11 @@ class Run:
         self.pairs = find_pairs(config.data.path, "train")
         sizes = check_pairs(self.pairs, config.data.crop_px if config.data.resize_px is None else 1)
         self.trained_side_px = config.data.resize_px or int(statistics.median(min(size) for size in sizes))
-        self.has_val = has_split(config.data.path, "val")
+        self.preview_split = "val" if has_split(config.data.path, "val") else "preview"
         self.preview_pairs = find_preview_pairs(config.data.path, config.log.sample_count)
         self.schedule = resolve_schedule(config.schedule, len(self.pairs))
         self.norm_statistics = norm_statistics(config)
+        self.scores: dict[str, float] = {}  # of the newest previews; the model file carries them
 
     @property
     def model(self) -> Path:
@@ -73,6 +74,7 @@ class Run:
         state = load_checkpoint(checkpoints[-1]) if checkpoints else None
         if state:
             self._refuse_changes(state)
+            self.scores = state["scores"]
         write_text(self.folder / "config.yaml", to_yaml(self.config))
         return state
 
@@ -98,6 +100,7 @@ class Run:
             trained_crop_px=self.config.data.crop_px,
             trained_side_px=self.trained_side_px,
             images_seen=images,
+            metrics=self.scores,
         )
 
     def save(self, algorithm: Algorithm, modules: dict[str, nn.Module], images: int, state: State) -> None:
@@ -106,6 +109,7 @@ class Run:
             "images": images,
             "i2i_version": i2i.__version__,
             "config": self.config.model_dump(mode="json"),
+            "scores": self.scores,
         }
         save_checkpoint(self.checkpoints, images, head | state)
         self.save_model(algorithm, modules, images)
@@ -136,6 +140,7 @@ class Run:
             network.train()
             write_sheet(self.folder / "samples" / f"{images:09d}.{direction}.png", rows, ["input", "output", "truth"])
             scores[f"L1.{direction}"] = float(np.mean([l1(output, truth) for _, output, truth in rows]))
+        self.scores = {f"{self.preview_split}.{name}": score for name, score in scores.items()}
         return scores
 
 

@@ -1,18 +1,18 @@
 """The loader: data is a function of seed and image number."""
 
+import shutil
+
+import pytest
 import torch
 
 from i2i.data.folders import find_pairs
-from i2i.data.loader import ImageNumbers, make_loader
+from i2i.data.loader import ImageNumbers, batches
+from i2i.errors import ImageError
 from tests.conftest import save, tiny_config
 
 
-def batches(config, pairs, start, stop):
-    return [(a.clone(), b.clone()) for a, b in make_loader(pairs, config, start, stop, "cpu")]
-
-
 def pictures(config, pairs, start, stop):
-    return [torch.cat(side) for side in zip(*batches(config, pairs, start, stop), strict=True)]
+    return [torch.cat(side) for side in zip(*batches(pairs, config, start, stop, "cpu"), strict=True)]
 
 
 def test_numbers_run_through_without_a_gap():
@@ -62,3 +62,15 @@ def test_channels_and_depth_are_as_configured(tmp_path):
     for side in (a, b):
         assert side.dtype == torch.float32
         assert -1 <= side.min() <= side.max() <= 1
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_picture_that_breaks_behind_its_header_is_named_in_one_line(few_pairs, tmp_path, workers):
+    shutil.copytree(few_pairs / "train", tmp_path / "train")
+    path = sorted((tmp_path / "train").iterdir())[3]
+    path.write_bytes(path.read_bytes()[:-200])
+    config = tiny_config(f"data.workers={workers}", data=tmp_path)
+    with pytest.raises(ImageError) as error:
+        pictures(config, find_pairs([str(tmp_path)], "train"), 0, 8)
+    assert str(error.value).startswith(f"{path} is damaged")
+    assert "\n" not in str(error.value)

@@ -1,0 +1,122 @@
+"""Real trainings, a built wheel and the quickstart, as a newcomer meets them."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from i2i.images import list_pictures, read_image
+from tests.conftest import LINEART, ROOT, run_i2i, tiny_config
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory):
+    """The quickstart with a smaller budget, in this environment, called from another folder."""
+    out = tmp_path_factory.mktemp("quick") / "run"
+    words = [str(ROOT / "tools" / "quickstart"), "--images", "4000", "--out", str(out)]
+    environment = {**os.environ, "I2I_PYTHON": sys.executable}
+
+    def call():
+        return subprocess.run(words, capture_output=True, text=True, cwd=out.parent, env=environment, check=False)
+
+    return out, call(), call
+
+
+def test_quickstart_leaves_what_it_promises(quickstart):
+    out, first, _ = quickstart
+    assert first.returncode == 0, first.stderr
+    for name in ("report.html", "model.safetensors", "model.onnx"):
+        assert f"{out / name}" in first.stdout
+        assert (out / name).stat().st_size > 10_000
+    outputs = list_pictures(out / "test" / "output")
+    assert [path.stem for path in outputs] == sorted(path.stem for path in (LINEART / "test").glob("*.png"))
+    assert {read_image(path).shape for path in outputs} == {(64, 64, 3)}
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 2  # the test sheet and the newest preview
+    assert page.count("<svg") == 5  # four losses and the validation L1
+    assert 'src="http' not in page
+    assert "href=" not in page
+
+
+def test_a_short_real_training_beats_every_baseline(quickstart):
+    """On the test split, in both L1 and SSIM; a full quickstart reaches more."""
+    out, _, _ = quickstart
+    scores = json.loads((out / "evaluation.json").read_text())
+    for baseline in scores["baselines"].values():
+        assert scores["model"]["l1"] < baseline["l1"]
+        assert scores["model"]["ssim"] > baseline["ssim"]
+    assert scores["model"]["l1"] < 58
+    assert scores["model"]["ssim"] > 0.45
+
+
+def test_quickstart_again_trains_nothing_twice(quickstart):
+    out, _, call = quickstart
+    model = (out / "model.safetensors").read_bytes()
+    log = (out / "metrics.jsonl").read_text()
+    started = time.monotonic()
+    again = call()
+    assert again.returncode == 0, again.stderr
+    assert "already finished" in again.stderr
+    assert time.monotonic() - started < 60
+    assert (out / "model.safetensors").read_bytes() == model
+    assert (out / "metrics.jsonl").read_text() == log
+
+
+def test_an_installed_wheel_is_as_good_as_a_clone(tmp_path):
+    """Build the wheel, install it elsewhere, and train, by a preset's name, where no checkout is."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    target = tmp_path / "site"
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), str(wheel)]
+    subprocess.run(install, check=True, capture_output=True)
+    environment = {**os.environ, "PYTHONPATH": str(target)}
+
+    def run(*words):
+        command = [sys.executable, "-m", *words]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=True)
+
+    where = subprocess.run(
+        [sys.executable, "-c", "import i2i; print(i2i.__file__)"],
+        capture_output=True, text=True, cwd=tmp_path, env=environment, check=True,
+    )  # fmt: skip
+    assert where.stdout.startswith(str(target))
+    tiny = tiny_config().model_dump(mode="json")
+    words = [
+        f"--set={section}.{name}={json.dumps(tiny[section][name])}"
+        for section, names in {
+            "data": ("resize_px", "crop_px"),
+            "generator": ("depth", "width"),
+            "schedule": ("images", "decay_images"),
+            "train": ("device",),
+        }.items()
+        for name in names
+    ]
+    words += ["--set=schedule.epochs=null", "--set=schedule.decay_epochs=null"]
+    run("i2i", "train", "pix2pix", "--data", str(LINEART), "--out", "run", *words)
+    run("i2i", "export", "run", "-o", "model.onnx")
+    run("i2i", "translate", str(LINEART / "test"), "-m", "model.onnx", "-o", "out")
+    assert len(list((tmp_path / "out").iterdir())) == 152
+
+
+def test_a_training_killed_at_once_resumes(tmp_path):
+    """kill -9 between two checkpoints, then --resume: the same weights as in one go."""
+    words = ["lineart", "--data", str(LINEART), "--device", "cpu", "--set", "schedule.images=160"]
+    words += ["--set", "schedule.decay_images=0", "--set", "log.checkpoint_every_images=40"]
+    straight = run_i2i("train", *words, "--out", tmp_path / "straight")
+    assert straight.returncode == 0, straight.stderr
+    command = [sys.executable, "-m", "i2i", "train", *words, "--out", str(tmp_path / "cut")]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        checkpoints = tmp_path / "cut" / "checkpoints"
+        while not list(checkpoints.glob("*.pt")) and process.poll() is None:
+            time.sleep(0.02)
+        process.kill()
+    resumed = run_i2i("train", *words, "--out", tmp_path / "cut", "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    names = [tmp_path / run / "model.safetensors" for run in ("straight", "cut")]
+    assert names[0].read_bytes() == names[1].read_bytes()
