@@ -105,7 +105,7 @@ def test_mistakes_end_in_one_message(line, code, words, desk, capsys):
     error = capsys.readouterr().err
     assert words in error
     assert "Traceback" not in error
-    assert error.startswith(("Error: ", "Usage: "))
+    assert error.strip().startswith(("Error: ", "Usage: "))
 
 
 def test_debug_shows_the_traceback_wherever_it_stands(desk):

@@ -43,8 +43,9 @@ class Stepper:
         self.modules: dict[str, nn.Module] = dict(algorithm.networks)
         self.lr = algorithm.config.optimizer.lr
         self.steps = 0
+        self.layout = torch.channels_last if algorithm.config.train.channels_last else torch.contiguous_format
         for name, network in self.modules.items():
-            algorithm.networks[name] = fabric.setup_module(network)
+            algorithm.networks[name] = fabric.setup_module(network.to(memory_format=self.layout))
         self.optimizers = {}
         for phase in algorithm.phases:
             optimizer = make_optimizer((self.modules[name] for name in phase.trains), algorithm.config.optimizer)
@@ -54,6 +55,7 @@ class Stepper:
         """Train on one batch; return the loss terms, detached and without their weights."""
         due = [phase for phase in self.algorithm.phases if self.steps % phase.every_steps == 0]
         self._train_only([name for phase in due for name in phase.trains])
+        batch = Batch(*(side.contiguous(memory_format=self.layout) for side in batch))
         outputs = self.algorithm.forward(batch)
         logged: dict[str, Tensor] = {}
         for phase in due:

@@ -24,7 +24,15 @@ from i2i.training.checkpoint import State, list_checkpoints, load_checkpoint, pr
 from i2i.training.optim import resolve_schedule
 
 # Settings that a resumed run may change, since the trained result does not hang on them or only grows.
-FREE_ON_RESUME = ("train.device", "train.precision", "data.workers", "data.path", "log.", "schedule.")
+FREE_ON_RESUME = (
+    "train.device",
+    "train.precision",
+    "train.channels_last",
+    "data.workers",
+    "data.path",
+    "log.",
+    "schedule.",
+)
 
 
 class Run:
