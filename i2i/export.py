@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from i2i.config import load_config
-from i2i.data.folders import find_preview_pairs, read_pair
+from i2i.data.folders import find_preview_pairs, preview_split, read_pair
 from i2i.errors import ExportError, UsageError
 from i2i.files import atomic_write
 from i2i.images import Array, list_pictures, read_image, to_channels, to_unit
 from i2i.runtime.backends import OnnxBackend, TorchBackend
 from i2i.runtime.translator import Translator, find_model, pad, padded_side
-from i2i.spec import ModelSpec, spec_to_metadata
+from i2i.spec import ExportProof, ModelSpec, spec_to_metadata
 
 OPSET = 18
 TOLERANCE = 1e-4
@@ -32,10 +32,9 @@ def export_onnx(
 ) -> ModelSpec:
     """Write `model` (a run folder or .safetensors) as `output`; return its spec with the proof in it.
 
-    The proof compares ONNX Runtime with torch on real pictures at three sizes, singly and as a batch:
-    {"max_difference", "mean_difference"} of values in [-1, 1], and the number of "pictures". verify: a
-    folder of pictures for it; by default the previews of the run that the model lies in. Raises
-    ExportError, and leaves no file, above TOLERANCE.
+    The proof compares ONNX Runtime with torch on real pictures at three sizes, singly and as a batch.
+    verify: a folder of pictures for it; by default the previews of the run that the model lies in.
+    Raises ExportError, and leaves no file, above TOLERANCE.
     """
     source, output = find_model(Path(model)), Path(output)
     if source.suffix == ".onnx":
@@ -43,23 +42,24 @@ def export_onnx(
     if output.suffix != ".onnx":
         raise UsageError(f"{output} does not end in .onnx.")
     translator = Translator.open(source, direction, "cpu")
-    pictures = _proof_pictures(source, translator, verify)
+    pictures, pictures_from = _proof_pictures(source, translator, verify)
     one_direction = translator.spec.model_copy(update={"generators": {translator.direction: translator.generator}})
     with atomic_write(output) as temp:
         _write_graph(translator, temp, one_direction)
-        proof = compare(translator, temp, pictures)
-        if not proof["max_difference"] <= TOLERANCE:  # so written, NaN fails too
+        worst, mean = compare(translator, temp, pictures)
+        if not worst <= TOLERANCE:  # so written, NaN fails too
             raise ExportError(
-                f"ONNX Runtime differs from torch by up to {proof['max_difference']:.2g} (values in -1 to 1, on "
-                f"{len(pictures)} pictures); {TOLERANCE:g} is allowed. No file was written."
+                f"ONNX Runtime differs from torch by up to {worst:.2g} (values in -1 to 1, {len(pictures)} pictures); "
+                f"{TOLERANCE:g} is allowed. No file was written."
             )
+        proof = ExportProof(max_difference=worst, mean_difference=mean, pictures=len(pictures), source=pictures_from)
         spec = one_direction.model_copy(update={"proof": proof})
         _describe(temp, spec)
     return spec
 
 
-def compare(translator: Translator, onnx_file: Path, pictures: Sequence[Array]) -> dict[str, float]:
-    """Run (C, H, W) float32 pictures in [-1, 1] through both at three sizes; return the differences."""
+def compare(translator: Translator, onnx_file: Path, pictures: Sequence[Array]) -> tuple[float, float]:
+    """Run (C, H, W) float32 pictures in [-1, 1] through both at three sizes; return (largest, mean) difference."""
     onnx = OnnxBackend(onnx_file, "cpu")
     multiple = translator.generator.size_multiple
     base = padded_side(translator.spec.trained_crop_px, multiple, translator.generator.size_minimum)
@@ -70,25 +70,26 @@ def compare(translator: Translator, onnx_file: Path, pictures: Sequence[Array]) 
             difference = np.abs(onnx.run(part) - translator.backend.run(part))
             worst = float(np.maximum(worst, difference.max()))  # unlike max(), keeps NaN
             means.append(float(difference.mean()))
-    return {"max_difference": worst, "mean_difference": float(np.mean(means)), "pictures": float(len(pictures))}
+    return worst, float(np.mean(means))
 
 
-def _proof_pictures(source: Path, translator: Translator, verify: str | Path | None) -> list[Array]:
-    """Return a few real inputs of the model, (C, H, W) float32 in [-1, 1]."""
+def _proof_pictures(source: Path, translator: Translator, verify: str | Path | None) -> tuple[list[Array], str]:
+    """Return a few real inputs of the model, (C, H, W) float32 in [-1, 1], and where they come from."""
     if verify is not None:
         files = list_pictures(Path(verify), recursive=True) if Path(verify).is_dir() else []
         if not files:
             raise UsageError(f"{verify} is no folder with pictures. --verify takes inputs for the model.")
-        arrays = [read_image(file) for file in files[:PROOF_PICTURES]]
+        arrays, pictures_from = [read_image(file) for file in files[:PROOF_PICTURES]], str(verify)
     else:
         settings = source.parent / "config.yaml"
         if not settings.exists():
             raise UsageError(
                 f"{source} lies in no run folder. Add --verify FOLDER with pictures to prove the export on."
             )
-        pairs = find_preview_pairs(load_config(settings).data.path, PROOF_PICTURES)
+        paths = load_config(settings).data.path
+        pairs, pictures_from = find_preview_pairs(paths, PROOF_PICTURES), preview_split(paths)
         arrays = [read_pair(pair)[0 if translator.direction == "A2B" else 1] for pair in pairs]
-    return [to_unit(to_channels(array, translator.generator.in_channels)) for array in arrays]
+    return [to_unit(to_channels(array, translator.generator.in_channels)) for array in arrays], pictures_from
 
 
 def _write_graph(translator: Translator, path: Path, spec: ModelSpec) -> None:

@@ -42,6 +42,21 @@ class GeneratorSpec(BaseModel):
     """And at least this."""
 
 
+class ExportProof(BaseModel):
+    """How an exported file compared with the model it came from, on real pictures."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    max_difference: float
+    """Largest difference of any value, in units of the value range."""
+    mean_difference: float
+    """Mean difference."""
+    pictures: int
+    """How many pictures, each at several sizes."""
+    source: str
+    """Where they came from: val, train or the folder given."""
+
+
 class ModelSpec(BaseModel):
     """All that a runtime must know of a model."""
 
@@ -71,8 +86,8 @@ class ModelSpec(BaseModel):
     """How long it was trained."""
     metrics: dict[str, float] = {}
     """Measured at the end of training; the names say on what."""
-    proof: dict[str, float] = {}
-    """Of an exported file: the largest difference from the model it came from."""
+    proof: ExportProof | None = None
+    """Of an exported file."""
 
     def pick(self, direction: str | None) -> str:
         """Return the direction to use: the one asked for, or the only one; raises UsageError."""

@@ -31,9 +31,10 @@ def test_the_file_is_plain_and_describes_itself(tiny_run, tiny_onnx):
     assert not any(tensor.external_data for tensor in model.graph.initializer)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     spec = ModelSpec.model_validate(json.loads(metadata["i2i"]))
-    assert spec.model_copy(update={"proof": {}}) == i2i.load(tiny_run).spec
-    assert 0 <= spec.proof["mean_difference"] <= spec.proof["max_difference"] <= 1e-4
-    assert spec.proof["pictures"] == 3
+    assert spec.model_copy(update={"proof": None}) == i2i.load(tiny_run).spec
+    assert spec.proof is not None
+    assert 0 <= spec.proof.mean_difference <= spec.proof.max_difference <= 1e-4
+    assert (spec.proof.pictures, spec.proof.source) == (3, "val")
 
 
 @pytest.mark.parametrize("statistics", ["image", "running"])
@@ -55,7 +56,8 @@ def test_every_generator_exports_equal(tmp_path, network, arguments, statistics)
     save_model(tmp_path / "m.safetensors", spec, {"A2B": made})
     save(tmp_path / "pictures" / "a.png", 50, 70, 1)
     proof = i2i.export_onnx(tmp_path / "m.safetensors", tmp_path / "m.onnx", verify=tmp_path / "pictures").proof
-    assert proof["max_difference"] < 1e-4
+    assert proof.max_difference < 1e-4
+    assert proof.source == str(tmp_path / "pictures")
     ours, exported = i2i.load(tmp_path / "m.safetensors"), i2i.load(tmp_path / "m.onnx")
     array = picture(37, 91, 1)
     difference = ours(array).astype(int) - exported(array)

@@ -32,7 +32,8 @@ def main() -> None:
 
     print("2/4  Exporting to ONNX, and comparing with torch")
     proof = export_onnx(run, run / "model.onnx").proof
-    print(f"     equal within {proof['max_difference']:.1e} (values in -1 to 1)")
+    assert proof is not None
+    print(f"     equal within {proof.max_difference:.1e} (values in -1 to 1)")
 
     print("3/4  Translating the test pictures through ONNX Runtime")
     model = load(run / "model.onnx")

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from i2i.config import Channels, Config, Direction, Section
 from i2i.errors import ConfigError
 from i2i.networks import DISCRIMINATORS, GENERATORS, Generator
+from i2i.networks.patchgan import RECEPTIVE_FIELD_PX, smallest_side
 from i2i.spec import MEANINGS, GeneratorSpec
 
 Outputs = Mapping[str, Tensor]
@@ -106,6 +107,13 @@ def build_generator(config: Config, direction: str) -> Generator:
 
 
 def build_discriminator(config: Config, in_channels: int) -> nn.Module:
-    """Make the discriminator that the config names."""
+    """Make the discriminator that the config names; raises ConfigError when the crop is too small for it."""
+    layers, crop = config.discriminator.layers, config.data.crop_px
+    fitting = [count for count in RECEPTIVE_FIELD_PX if crop >= smallest_side(count)]
+    if layers not in fitting:
+        raise ConfigError(
+            f"discriminator.layers is {layers}, which needs crops of {smallest_side(layers)} px or more; "
+            f"crops of {crop} px allow up to {max(fitting)}."
+        )
     arguments = config.discriminator.model_dump(exclude={"name"})
     return DISCRIMINATORS[config.discriminator.name](in_channels=in_channels, **arguments)

@@ -27,7 +27,8 @@ def export(model: str, output: Path, direction: str | None, verify: Path | None)
     from i2i.export import export_onnx
 
     proof = export_onnx(model, output, direction, verify).proof
+    assert proof is not None
     click.echo(
-        f"{output}: equal to torch within {proof['max_difference']:.1e}, on average {proof['mean_difference']:.1e}\n"
-        f"(values in -1 to 1; {proof['pictures']:.0f} real pictures at three sizes)."
+        f"{output}: equal to torch within {proof.max_difference:.1e}, on average {proof.mean_difference:.1e}\n"
+        f"(values in -1 to 1; {proof.pictures} pictures of {proof.source} at three sizes)."
     )

@@ -35,4 +35,4 @@ def info(model: str, as_json: bool) -> None:
     click.echo(f"  trained on {spec.trained_crop_px} px squares of pictures {spec.trained_side_px} px wide")
     click.echo(f"  at inference: batch norm by {spec.norm_statistics} statistics, dropout {spec.dropout}")
     if spec.proof:
-        click.echo(f"  export: within {spec.proof['max_difference']:.1e} of torch (values in -1 to 1)")
+        click.echo(f"  export: within {spec.proof.max_difference:.1e} of torch (values in -1 to 1)")

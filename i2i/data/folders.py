@@ -67,9 +67,14 @@ def find_pairs(paths: Sequence[str], split: str) -> list[Pair]:
     return _side_by_side(root / split)
 
 
+def preview_split(paths: Sequence[str]) -> str:
+    """Return the split that previews and export proofs are taken from: val, or train where there is no val."""
+    return "val" if has_split(paths, "val") else "train"
+
+
 def find_preview_pairs(paths: Sequence[str], count: int) -> list[Pair]:
-    """Return the pictures of previews and export proofs: the first of val, or of train where there is no val."""
-    pairs = find_pairs(paths, "val" if has_split(paths, "val") else "train")[:count]
+    """Return the first pairs of the preview split, checked; raises DataError."""
+    pairs = find_pairs(paths, preview_split(paths))[:count]
     check_pairs(pairs)
     return pairs
 

@@ -8,6 +8,11 @@ from i2i.networks.layers import Norm, Verdict, initialise, make_norm, needs_bias
 RECEPTIVE_FIELD_PX = {0: 1, 1: 16, 2: 34, 3: 70, 4: 142, 5: 286}
 
 
+def smallest_side(layers: int) -> int:
+    """Return the smallest picture side, in pixels, that leaves one score: 3 px after the halvings."""
+    return 3 * 2**layers if layers else 1
+
+
 class PatchGAN(nn.Module):
     """A discriminator that scores every patch of a picture, so that it models texture and not layout.
 

@@ -190,7 +190,7 @@ def _loop(run: Run, stepper: Stepper, images: int, seconds: float) -> None:
                 progress.report(images, speed, losses)
             if last or _crossed(before, images, config.log.samples_every_images):
                 scores = run.sample(stepper.algorithm, stepper.modules, images, str(device))
-                log.write(images, time.monotonic() - started, run.preview_split, scores)
+                log.write(images, time.monotonic() - started, f"{run.preview_split} previews", scores)
                 meter.restart_clock()
             if last or _crossed(before, images, config.log.checkpoint_every_images):
                 state = {"seconds": time.monotonic() - started, "stepper": stepper.state_dict()}

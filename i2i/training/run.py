@@ -10,7 +10,7 @@ from torch import nn
 import i2i
 from i2i.algorithms import Algorithm, resolve
 from i2i.config import Config, differences, to_yaml
-from i2i.data.folders import check_pairs, find_pairs, find_preview_pairs, has_split, read_pair
+from i2i.data.folders import check_pairs, find_pairs, find_preview_pairs, preview_split, read_pair
 from i2i.errors import ConfigError, UsageError
 from i2i.files import sweep_temporaries, write_text
 from i2i.metrics.pairs import l1
@@ -50,7 +50,7 @@ class Run:
         self.pairs = find_pairs(config.data.path, "train")
         sizes = check_pairs(self.pairs, config.data.crop_px if config.data.resize_px is None else 1)
         self.trained_side_px = config.data.resize_px or int(statistics.median(min(size) for size in sizes))
-        self.preview_split = "val" if has_split(config.data.path, "val") else "preview"
+        self.preview_split = preview_split(config.data.path)
         self.preview_pairs = find_preview_pairs(config.data.path, config.log.sample_count)
         self.schedule = resolve_schedule(config.schedule, len(self.pairs))
         self.norm_statistics = norm_statistics(config)
@@ -148,7 +148,7 @@ class Run:
             network.train()
             write_sheet(self.folder / "samples" / f"{images:09d}.{direction}.png", rows, ["input", "output", "truth"])
             scores[f"L1.{direction}"] = float(np.mean([l1(output, truth) for _, output, truth in rows]))
-        self.scores = {f"{self.preview_split}.{name}": score for name, score in scores.items()}
+        self.scores = {f"{self.preview_split} previews, {name}": score for name, score in scores.items()}
         return scores
 
 

@@ -8,7 +8,7 @@ from i2i.errors import ModelError
 from i2i.interop.pytorch_cyclegan_pix2pix import convert
 from i2i.networks import GENERATORS, PatchGAN, ResNet, UNet
 from i2i.networks.layers import BatchNorm, InstanceNorm, set_norm_statistics
-from i2i.networks.patchgan import RECEPTIVE_FIELD_PX
+from i2i.networks.patchgan import RECEPTIVE_FIELD_PX, smallest_side
 from tests.conftest import ORACLES
 
 REFERENCE = {
@@ -62,6 +62,15 @@ def test_receptive_field_of_patchgan(layers):
     rows, columns = torch.nonzero(image.grad[0, 0], as_tuple=True)
     assert int(rows.max() - rows.min()) + 1 == field
     assert int(columns.max() - columns.min()) + 1 == field
+
+
+@pytest.mark.parametrize("layers", list(RECEPTIVE_FIELD_PX))
+def test_the_smallest_side_of_patchgan_leaves_one_score(layers):
+    network, side = PatchGAN(3, layers=layers, width=1), smallest_side(layers)
+    assert network(torch.rand(2, 3, side, side)).score.shape == (2, 1, 1, 1)
+    if layers:
+        with pytest.raises(RuntimeError):
+            network(torch.rand(2, 3, side - 1, side - 1))
 
 
 def test_sizes_of_the_papers_networks():

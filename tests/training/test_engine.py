@@ -35,7 +35,7 @@ def test_a_run_folder_holds_what_the_design_says(tiny_run, few_pairs):
     train = [row for row in rows if row["split"] == "train"]
     assert [row["images"] for row in train] == [4, 8, 12, 16]
     assert set(train[0]) == {"images", "seconds", "split", "D_real", "D_fake", "G_GAN", "G_L1"}
-    val = [row for row in rows if row["split"] == "val"]
+    val = [row for row in rows if row["split"] == "val previews"]
     assert [row["images"] for row in val] == [8, 16]
     assert 0 < val[0]["L1.B2A"] < 255
     assert "<svg" in (tiny_run / "report.html").read_text(encoding="utf-8")
@@ -102,6 +102,8 @@ def test_a_folder_in_use_and_changed_settings_are_refused(tiny_run, few_pairs, t
         i2i.train(tiny_config("optimizer.lr=0.1", data=few_pairs), tiny_run, resume=True)
     with pytest.raises(ConfigError, match="crop_px is 20, but this generator takes multiples of 16"):
         i2i.train(tiny_config("data.crop_px=20", "data.resize_px=20", data=few_pairs), tmp_path / "new")
+    with pytest.raises(ConfigError, match="needs crops of 96 px or more; crops of 16 px allow up to 2"):
+        i2i.train(tiny_config("discriminator.layers=5", data=few_pairs), tmp_path / "new")
     with pytest.raises(ConfigError, match="fp16, which a CPU does not train in"):
         i2i.train(tiny_config("train.precision=fp16", data=few_pairs), tmp_path / "new")
     with pytest.raises(ConfigError, match="cuda, but torch finds none"):

@@ -1,0 +1,65 @@
+"""The README cannot rot: its commands, its Python and its names are run."""
+
+import re
+import shlex
+import shutil
+
+import numpy as np
+import pytest
+
+import i2i
+from i2i.config import preset_names
+from i2i.images import read_image
+from tests.conftest import ROOT, save
+from tests.test_cli import call, shrink
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch, few_pairs, tiny_run, tiny_onnx):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(few_pairs, "D")
+    shutil.copytree(tiny_run, "runs/mine")
+    shutil.copy(tiny_onnx, "model.onnx")
+    save(tmp_path / "photo.png", 50, 70)
+    save(tmp_path / "photos" / "a.png", 20, 30)
+    return tmp_path
+
+
+def test_the_commands_run_in_their_order(desk, few_pairs, capsys):
+    shutil.rmtree("runs")
+    lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("i2i ")]
+    assert len(lines) == 7
+    (desk / "model.onnx").unlink()
+    for line in lines:
+        words = shlex.split(line)[1:]
+        assert call(*shrink(words, few_pairs)) == 0, f"{line}: {capsys.readouterr().err}"
+    assert (desk / "drawings" / "a.png").exists()
+    assert (desk / "drawing.png").exists()
+
+
+def test_the_python_runs_and_needs_no_i2i_to_deploy(desk):
+    use, deploy = blocks("python")
+    exec(compile(use, "README.md", "exec"), {})
+    exec(compile(deploy, "README.md", "exec"), {})
+    assert "import i2i" not in deploy
+    ours, plain = read_image(desk / "drawing.png"), read_image(desk / "output.png")
+    assert ours.shape == plain.shape == (50, 70, 3)
+    np.testing.assert_array_equal(plain, ours)
+
+
+def test_only_public_names_are_shown():
+    names = set(re.findall(r"\bi2i\.([a-z_]+)\(", README))
+    assert names <= set(i2i.__all__)
+
+
+def test_presets_and_links_are_there():
+    assert sorted(re.findall(r"^\| \[`(\w+)`\]", README, re.MULTILINE)) == preset_names()
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "datasets" / "README.md"):
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            assert link.startswith("http") or (page.parent / link).exists(), f"{page.name}: {link}"
