@@ -20,10 +20,18 @@ Direction = Literal["A2B", "B2A"]
 Positive = Annotated[int, Field(gt=0)]
 
 
+T = TypeVar("T")
+
+
+def by_direction(direction: str, a: T, b: T) -> tuple[T, T]:
+    """Return what belongs to sides A and B as (input, target); the way back is the same."""
+    return (a, b) if direction == "A2B" else (b, a)
+
+
 class Section(BaseModel):
     """Base of all settings: frozen, and a stranger to unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class DataSettings(Section):
@@ -101,6 +109,9 @@ class ResNetSettings(Section):
     """Strided convolution as in the paper, or low-pass filtered before halving."""
 
 
+GENERATOR_SETTINGS: dict[str, type[Section]] = {"unet": UNetSettings, "resnet": ResNetSettings}
+
+
 class PatchGANSettings(Section):
     """The discriminator of pix2pix and CycleGAN; see i2i.networks.PatchGAN."""
 
@@ -138,9 +149,9 @@ class ScheduleSettings(Section):
     @model_validator(mode="after")
     def _one_unit(self) -> Self:
         if (self.epochs is None) == (self.images is None):
-            raise ValueError("give one of epochs and images")
+            raise ValueError("give one of epochs and images, and null for the other")
         if self.decay_epochs is not None and self.decay_images is not None:
-            raise ValueError("give one of decay_epochs and decay_images")
+            raise ValueError("give one of decay_epochs and decay_images, and null for the other")
         return self
 
 
@@ -149,7 +160,7 @@ class TrainSettings(Section):
 
     batch: Positive = 1
     """Pictures in one step."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of weights, order, crops and dropout."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute; auto takes the best there is."""
@@ -307,6 +318,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if elsewhere in known:
         return f" Did you mean {elsewhere}?"
     by_leaf = {one.rsplit(".", 1)[-1]: one for one in known}
+    if leaf in by_leaf:
+        return f" Did you mean {by_leaf[leaf]}?"
     near = difflib.get_close_matches(name, known, 1, 0.75) or [
         by_leaf[one] for one in difflib.get_close_matches(leaf, by_leaf, 1, 0.6)
     ]
@@ -334,7 +347,9 @@ def _apply(values: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override}: the value is not valid YAML.") from None
     *sections, leaf = name.split(".")
     for section in sections:
-        values = values.setdefault(section, {})
+        if values.get(section) is None:  # not there, or an empty section of a YAML file
+            values[section] = {}
+        values = values[section]
         if not isinstance(values, dict):
             raise ConfigError(f"--set {override}: {section} is a value and has no settings of its own.")
     values[leaf] = value
@@ -342,11 +357,15 @@ def _apply(values: dict[str, Any], override: str) -> None:
 
 def _explain(problem: dict[str, Any], known: Sequence[str], prefix: str) -> str:
     """Put one of pydantic's problems into our words."""
-    # The tag of a union (the generator's kind) stands in the location as if it were a section.
-    parts = [str(part) for index, part in enumerate(problem["loc"]) if not (index == 1 and part in ("unet", "resnet"))]
+    parts = [str(part) for part in problem["loc"]]
+    kind = ""
+    if len(parts) > 2 and parts[1] in GENERATOR_SETTINGS:  # a union's tag stands in the location like a section
+        tag = parts.pop(1)
+        kind = f" of {tag}"
+        known = [f"{parts[0]}.{field}" for field in GENERATOR_SETTINGS[tag].model_fields]
     name = prefix + ".".join(parts)
     if problem["type"] == "extra_forbidden":
-        return f"{name} is not a setting.{did_you_mean(name, known)}"
+        return f"{name} is not a setting{kind}.{did_you_mean(name, known)}"
     if problem["type"] == "missing":
         return f"{name} is missing."
     message = str(problem["msg"]).removeprefix("Value error, ")

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from i2i.data.folders import Pair, check_pairs, find_pairs, has_split, read_pair
+from i2i.config import by_direction
+from i2i.data.folders import Pair, check_pairs, find_pairs, has_split, read_pair, refuse_small
 from i2i.images import Array
 from i2i.metrics import METRICS
 from i2i.metrics.pairs import as_rgb8
@@ -27,6 +28,7 @@ class Evaluation(NamedTuple):
     """Mean scores over a split: of the model, and of each baseline (None where there is no train split)."""
 
     pairs: int
+    split: str
     model: Scores
     baselines: dict[str, Scores | None]
 
@@ -52,7 +54,7 @@ def evaluate(
     paths = [data] if isinstance(data, str) else list(data)
     translator = Translator.open(model, direction, device)
     pairs = find_pairs(paths, split)
-    check_pairs(pairs, smallest_px=11)
+    refuse_small(pairs, check_pairs(pairs), 11, "the 11 px window of SSIM", "Score larger pictures.")
     answers: dict[str, Callable[[Array], Array]] = {"model": translator.translate, "input_copied": as_rgb8}
     if has_split(paths, "train"):
         answers |= fit_baselines(find_pairs(paths, "train"), translator.direction)
@@ -71,13 +73,13 @@ def evaluate(
     if sheet:
         write_sheet(sheet, rows, ["input", "output", "truth"])
     means = {name: {metric: total / len(pairs) for metric, total in each.items()} for name, each in sums.items()}
-    return Evaluation(len(pairs), means["model"], {name: means.get(name) for name in BASELINES})
+    shown = split if has_split(paths, split) else "the two folders"
+    return Evaluation(len(pairs), shown, means["model"], {name: means.get(name) for name in BASELINES})
 
 
 def sides(pair: Pair, direction: str) -> tuple[Array, Array]:
     """Read a pair as (input, target)."""
-    a, b = read_pair(pair)
-    return (a, b) if direction == "A2B" else (b, a)
+    return by_direction(direction, *read_pair(pair))
 
 
 def fit_baselines(pairs: Sequence[Pair], direction: str) -> dict[str, Callable[[Array], Array]]:

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from i2i.config import load_config
+from i2i.config import by_direction, load_config
 from i2i.data.folders import find_preview_pairs, preview_split, read_pair
-from i2i.errors import ExportError, UsageError
-from i2i.files import atomic_write
+from i2i.errors import ConfigError, DataError, ExportError, UsageError
+from i2i.files import atomic_write, refuse_existing
 from i2i.images import Array, list_pictures, read_image, to_channels, to_unit
 from i2i.runtime.backends import OnnxBackend, TorchBackend
 from i2i.runtime.translator import Translator, find_model, pad, padded_side
@@ -28,24 +28,30 @@ PROOF_PICTURES = 3
 
 
 def export_onnx(
-    model: str | Path, output: str | Path, direction: str | None = None, verify: str | Path | None = None
+    model: str | Path,
+    output: str | Path,
+    direction: str | None = None,
+    verify: str | Path | None = None,
+    overwrite: bool = False,
 ) -> ModelSpec:
     """Write `model` (a run folder or .safetensors) as `output`; return its spec with the proof in it.
 
     The proof compares ONNX Runtime with torch on real pictures at three sizes, singly and as a batch.
     verify: a folder of pictures for it; by default the previews of the run that the model lies in.
-    Raises ExportError, and leaves no file, above TOLERANCE.
+    Raises ExportError, and leaves no file, above TOLERANCE; UsageError when `output` exists and
+    `overwrite` is not given.
     """
     source, output = find_model(Path(model)), Path(output)
     if source.suffix == ".onnx":
         raise UsageError(f"{source} is an ONNX file already. Give the run folder or the .safetensors file.")
     if output.suffix != ".onnx":
         raise UsageError(f"{output} does not end in .onnx.")
+    refuse_existing(output, overwrite)
     translator = Translator.open(source, direction, "cpu")
     pictures, pictures_from = _proof_pictures(source, translator, verify)
     one_direction = translator.spec.model_copy(update={"generators": {translator.direction: translator.generator}})
     with atomic_write(output) as temp:
-        _write_graph(translator, temp, one_direction)
+        _write_graph(translator, temp)
         worst, mean = compare(translator, temp, pictures)
         if not worst <= TOLERANCE:  # so written, NaN fails too
             raise ExportError(
@@ -76,7 +82,7 @@ def compare(translator: Translator, onnx_file: Path, pictures: Sequence[Array]) 
 def _proof_pictures(source: Path, translator: Translator, verify: str | Path | None) -> tuple[list[Array], str]:
     """Return a few real inputs of the model, (C, H, W) float32 in [-1, 1], and where they come from."""
     if verify is not None:
-        files = list_pictures(Path(verify), recursive=True) if Path(verify).is_dir() else []
+        files = list_pictures(Path(verify)) if Path(verify).is_dir() else []
         if not files:
             raise UsageError(f"{verify} is no folder with pictures. --verify takes inputs for the model.")
         arrays, pictures_from = [read_image(file) for file in files[:PROOF_PICTURES]], str(verify)
@@ -86,13 +92,19 @@ def _proof_pictures(source: Path, translator: Translator, verify: str | Path | N
             raise UsageError(
                 f"{source} lies in no run folder. Add --verify FOLDER with pictures to prove the export on."
             )
-        paths = load_config(settings).data.path
-        pairs, pictures_from = find_preview_pairs(paths, PROOF_PICTURES), preview_split(paths)
-        arrays = [read_pair(pair)[0 if translator.direction == "A2B" else 1] for pair in pairs]
+        try:
+            paths = load_config(settings).data.path
+            pairs, pictures_from = find_preview_pairs(paths, PROOF_PICTURES), preview_split(paths)
+        except (ConfigError, DataError) as error:
+            reason = str(error).splitlines()[0]
+            raise UsageError(
+                f"The pictures of the run cannot be read: {reason}\nAdd --verify FOLDER with others."
+            ) from error
+        arrays = [by_direction(translator.direction, *read_pair(pair))[0] for pair in pairs]
     return [to_unit(to_channels(array, translator.generator.in_channels)) for array in arrays], pictures_from
 
 
-def _write_graph(translator: Translator, path: Path, spec: ModelSpec) -> None:
+def _write_graph(translator: Translator, path: Path) -> None:
     """Export the generator with free batch, height and width."""
     import torch
 
@@ -115,7 +127,6 @@ def _write_graph(translator: Translator, path: Path, spec: ModelSpec) -> None:
             dynamic_shapes=({0: "batch", 2: "height", 3: "width"},),
             verbose=False,
         )
-    _describe(path, spec)
 
 
 def _describe(path: Path, spec: ModelSpec) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from i2i.errors import UsageError
+
 TEMP_PREFIX = ".i2i-part-"
 
 
@@ -34,6 +36,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
     except BaseException:
         temp.unlink(missing_ok=True)
         raise
+
+
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Raise UsageError when `path` exists and the user has not said that it may be replaced."""
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} exists already. Add --overwrite to replace it.")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -57,10 +57,11 @@ def is_picture(path: Path) -> bool:
     return path.suffix.lower() in FORMATS and not path.name.startswith(".")
 
 
-def list_pictures(folder: Path, recursive: bool = False) -> list[Path]:
-    """Return the pictures in `folder` by name, sorted so that every file system gives one order."""
-    entries = folder.rglob("*") if recursive else folder.iterdir()
-    return sorted((path for path in entries if is_picture(path)), key=lambda path: path.as_posix())
+def list_pictures(folder: Path) -> list[Path]:
+    """Return the pictures under `folder` by name, sorted so that every file system gives one order."""
+    return sorted(
+        (path for path in folder.rglob("*") if is_picture(path) and not path.is_dir()), key=lambda path: path.as_posix()
+    )
 
 
 def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
@@ -166,7 +167,11 @@ def _decode_16_bit(image: Image.Image, path: Path) -> Array:
     if array.ndim == 2:
         array = array[:, :, None]
     order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[array.shape[2]]
-    return turn(array[:, :, order], orientation)
+    array = array[:, :, order]
+    if image.format == "PPM":  # whose largest value stands in its header
+        top = max(value for tile in getattr(image, "tile", []) for value in tile[3][1:])
+        array = np.rint(array * (65535 / top)).astype(np.uint16)
+    return turn(array, orientation)
 
 
 def turn(array: Array, orientation: int) -> Array:

@@ -55,7 +55,8 @@ def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator":
         tensors = {name.removeprefix(prefix): t for name, t in load_file(path).items() if name.startswith(prefix)}
         network.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{path}: weights and description do not fit: {str(error).splitlines()[0]}") from error
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{path}: weights and description do not fit: {reason}") from error
     set_norm_statistics(network, spec.norm_statistics)
     network.eval()
     return network

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from i2i.errors import UsageError
 from i2i.files import read_json_lines, write_bytes, write_text
 from i2i.images import Array
 from i2i.metrics.pairs import as_rgb8
@@ -22,7 +23,12 @@ _GAP_PX = 4
 
 
 def write_sheet(path: Path, rows: Sequence[Sequence[Array]], titles: Sequence[str]) -> None:
-    """Write rows of pictures, (H, W, C) integers each, as one PNG with a title over every column."""
+    """Write rows of pictures, (H, W, C) integers each, as one PNG with a title over every column.
+
+    Raises UsageError when `path` does not end in .png.
+    """
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{path}: a sheet is written as .png.")
     write_bytes(path, sheet_png(rows, titles))
 
 
@@ -58,10 +64,12 @@ def write_report(run: Path) -> Path:
     """
     rows = read_json_lines(run / "metrics.jsonl")
     parts = [f"<h1>{html.escape(run.resolve().name)}</h1>", _summary(rows)]
-    if (run / EVALUATION).exists():
-        parts.append("<h2>Scores</h2>" + _score_table(json.loads((run / EVALUATION).read_text(encoding="utf-8"))))
-    if (run / EVALUATION_SHEET).exists():
-        parts.append("<h2>Test pictures</h2>" + _picture(run / EVALUATION_SHEET, "input, output and truth"))
+    scores, sheet, model = run / EVALUATION, run / EVALUATION_SHEET, run / "model.safetensors"
+    current = scores.exists() and scores.stat().st_mtime >= model.stat().st_mtime  # not those of an earlier model
+    if current:
+        parts.append("<h2>Scores</h2>" + _score_table(json.loads(scores.read_text(encoding="utf-8"))))
+    if current and sheet.exists():
+        parts.append("<h2>Test pictures</h2>" + _picture(sheet, "input, output and truth"))
     if rows:
         parts.append("<h2>Curves</h2>" + _curves(rows))
     sheets = sorted((run / "samples").glob("*.png"))

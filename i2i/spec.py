@@ -115,5 +115,5 @@ def spec_from_metadata(metadata: Mapping[str, str] | None, path: Path) -> ModelS
     except ValidationError as error:
         raise ModelError(
             f"{path}: its description does not fit i2i {i2i.__version__}; the file is damaged or another version's.\n"
-            "Update i2i, or export the model again."
+            "Update i2i, or get the model again."
         ) from error

@@ -40,6 +40,7 @@ def tiny_config(*overrides: str, data: Path | str = LINEART) -> Config:
             "log.samples_every_images=8",
             "log.checkpoint_every_images=8",
             "log.sample_count=2",
+            "train.batch=4",
             "train.device=cpu",
             *overrides,
         ],

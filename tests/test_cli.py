@@ -58,7 +58,7 @@ def test_the_examples_in_the_help_run(line, desk, few_pairs, capsys):
     words = shlex.split(line)[1:]
     if "drawings" in words and "train" in words:
         shutil.copytree(desk / "pictures", desk / "drawings")
-    if words[0] == "export" and "model.onnx" in words:
+    if words[0] == "export":
         (desk / "model.onnx").unlink()
     if words[0] == "train" and "--resume" not in words:
         shutil.rmtree(desk / "runs" / "lineart")
@@ -93,6 +93,10 @@ def test_dry_run_prints_settings_that_can_be_run(desk, capsys):
         ("train lineart --data nowhere --out r", 1, "nowhere is not a folder"),
         ("train lineart --data D --set optimizer.lrr=1", 2, "Did you mean optimizer.lr?"),
         ("train lineart --data D --data D --data D", 2, "at most two folders"),
+        ("evaluate -m model.onnx --data D --data D --data D", 2, "3 data folders were given"),
+        ("train lineart --seed 99999999999999999999 --data D", 2, "train.seed"),
+        ("train lineart --dry-run --set data.crop_px=50", 2, "takes multiples of 64"),
+        ("export model.safetensors -o model.onnx", 2, "exists already"),
         ("train lineart --data D --out runs/lineart", 2, "Add --resume"),
         ("translate photo.jpg -m model.onnx", 2, "Missing option '-o'"),
         ("translate nothing.jpg -m model.onnx -o out", 2, "does not exist"),

@@ -14,8 +14,11 @@ from i2i.errors import ConfigError
     ("override", "words"),
     [
         ("optimizer.learning_rate=1e-3", "optimizer.learning_rate is not a setting. Did you mean optimizer.lr?"),
+        ("train.lr=1e-3", "train.lr is not a setting. Did you mean optimizer.lr?"),
+        ("optimizer.lr=.inf", "optimizer.lr is inf: input should be a finite number"),
+        ("generator.name=resnet", "generator.depth is not a setting of resnet."),
         ("optimiser.lr=1e-3", "optimiser is not a setting. Did you mean optimizer?"),
-        ("generator.dept=6", "generator.dept is not a setting. Did you mean generator.depth?"),
+        ("generator.dept=6", "generator.dept is not a setting of unet. Did you mean generator.depth?"),
         ("train.batch_size=4", "Did you mean train.batch?"),
         ("data.crop_sise=128", "Did you mean data.crop_px?"),
         ("loss.lambda_L1=10", "loss.lambda_L1 is not a setting. Did you mean loss.l1?"),
@@ -71,6 +74,11 @@ def test_a_broken_file_is_named(tmp_path, content, words):
     with pytest.raises(ConfigError, match=words) as error:
         i2i.load_config(path)
     assert str(path) in str(error.value)
+
+
+def test_an_empty_section_takes_overrides(tmp_path):
+    (tmp_path / "mine.yaml").write_text("algorithm: pix2pix\nschedule: {images: 5}\noptimizer:\n", encoding="utf-8")
+    assert i2i.load_config(tmp_path / "mine.yaml", ["optimizer.lr=1"]).optimizer.lr == 1
 
 
 def test_presets_are_found_by_name_alone(tmp_path):

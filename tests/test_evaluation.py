@@ -7,7 +7,7 @@ import pytest
 
 import i2i
 from i2i.data.folders import find_pairs
-from i2i.errors import DataError
+from i2i.errors import DataError, UsageError
 from i2i.evaluation import fit_baselines, sides
 from i2i.metrics import METRICS
 from i2i.metrics.pairs import PSNR_CEILING, l1, psnr, ssim
@@ -86,3 +86,22 @@ def test_pictures_too_small_for_ssim_are_named(tiny_run, tmp_path):
     save(tmp_path / "test" / "a.png", 10, 40)
     with pytest.raises(DataError, match=r"a\.png is 20x10"):
         i2i.evaluate(tiny_run, str(tmp_path))
+
+
+def test_scores_and_sheets_that_exist_are_not_touched_unasked(tiny_onnx, few_pairs, tmp_path):
+    (tmp_path / "mine.json").write_text("mine", encoding="utf-8")
+    words = ["evaluate", "-m", tiny_onnx, "--data", few_pairs]
+    refused = run_i2i(*words, "--json", tmp_path / "mine.json")
+    assert refused.returncode == 2
+    assert "Add --overwrite" in refused.stderr
+    assert (tmp_path / "mine.json").read_text(encoding="utf-8") == "mine"
+    with pytest.raises(UsageError, match=r"written as \.png"):
+        i2i.evaluate(tiny_onnx, str(few_pairs), sheet=tmp_path / "sheet.jpg")
+
+
+def test_two_flat_folders_are_scored_as_what_they_are(tiny_onnx, tmp_path):
+    for side in "AB":
+        save(tmp_path / side / "x.png", 20, 30)
+    result = i2i.evaluate(tiny_onnx, [str(tmp_path / "A"), str(tmp_path / "B")])
+    assert (result.pairs, result.split) == (1, "the two folders")
+    assert result.baselines["target_mean"] is None

@@ -90,11 +90,11 @@ def test_a_graph_that_differs_fails_and_leaves_no_file(tiny_run, tmp_path, monke
     """A norm layer left in training mode: the graph then differs from what translate shows."""
     write = module._write_graph
 
-    def broken(translator, path, spec):
+    def broken(translator, path):
         other = i2i.load(tiny_run, device="cpu")
         assert isinstance(other.backend, TorchBackend)
         set_norm_statistics(other.backend.network, "image")
-        write(other, path, spec)
+        write(other, path)
 
     monkeypatch.setattr(module, "_write_graph", broken)
     with pytest.raises(ExportError, match=r"differs from torch by up to .* 0\.0001 is allowed. No file was written"):
@@ -121,5 +121,12 @@ def test_what_cannot_be_exported_is_named(tiny_run, tiny_onnx, tmp_path):
     shutil.copy(tiny_run / "model.safetensors", tmp_path)
     with pytest.raises(UsageError, match="Add --verify FOLDER"):
         i2i.export_onnx(tmp_path / "model.safetensors", tmp_path / "m.onnx")
+    (tmp_path / "config.yaml").write_text("algorithm: [", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"The pictures of the run cannot be read.*\nAdd --verify FOLDER"):
+        i2i.export_onnx(tmp_path / "model.safetensors", tmp_path / "m.onnx")
+    (tmp_path / "mine.onnx").write_bytes(b"mine")
+    with pytest.raises(UsageError, match=r"exists already\. Add --overwrite"):
+        i2i.export_onnx(tiny_run, tmp_path / "mine.onnx")
+    assert (tmp_path / "mine.onnx").read_bytes() == b"mine"
     with pytest.raises(UsageError, match="no folder with pictures"):
         i2i.export_onnx(tiny_run, tmp_path / "m.onnx", verify=tmp_path / "nowhere")

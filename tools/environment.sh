@@ -1,6 +1,7 @@
 # Sourced by quickstart, test and check: goes to the checkout's root and makes its .venv once.
 # $I2I_PYTHON names a Python that has i2i installed already; then nothing is made or installed.
 
+export I2I_CALLER=$PWD  # where the user stands; paths they give are meant from there
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 fail() {
@@ -24,7 +25,7 @@ ensure_environment() {
     PYTHON=${I2I_PYTHON:-$PWD/.venv/bin/python}
     [ -n "${I2I_PYTHON:-}" ] && return
     local extra=$1 stamp=.venv/.i2i-installed wanted have
-    wanted=$(cksum <pyproject.toml)
+    wanted="$PWD $(cksum <pyproject.toml)"  # an editable install holds the path
     have=$(cat "$stamp" 2>/dev/null)
     if [ "$have" = "dev $wanted" ] || { [ -z "$extra" ] && [ "$have" = "user $wanted" ]; }; then
         return

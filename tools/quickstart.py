@@ -1,12 +1,15 @@
 """The whole road on the shipped pictures; `tools/quickstart` calls this once i2i is installed."""
 
 import argparse
+import os
+import sys
 import time
 from pathlib import Path
 
 from rich.console import Console
 
 from i2i import evaluate, export_onnx, load, load_config, train
+from i2i.cli import run_cleanly
 from i2i.cli.evaluate import score_table
 from i2i.data.folders import find_pairs
 from i2i.evaluation import sides
@@ -22,16 +25,18 @@ def main() -> None:
     """Train, export, translate, score, report."""
     parser = argparse.ArgumentParser(prog="quickstart", description=__doc__)
     parser.add_argument("--images", type=int, help="training images, less than the preset's for a quick look")
-    parser.add_argument("--out", type=Path, default=Path("runs/quickstart"), help="run folder (default: %(default)s)")
+    parser.add_argument("--out", type=Path, help="run folder (default: runs/quickstart in the checkout)")
     arguments = parser.parse_args()
-    run, started = arguments.out, time.monotonic()
+    caller = Path(os.environ.get("I2I_CALLER", "."))  # tools/quickstart leaves the folder it was called from
+    run = caller / arguments.out if arguments.out else Path("runs/quickstart").resolve()
+    started = time.monotonic()
     fewer = [f"schedule.images={arguments.images}", "schedule.decay_images=0"] if arguments.images else []
 
     print(f"1/4  Training pix2pix, flat colour to line art, on {DATA}")
     train(load_config("lineart", [f"data.path={DATA}", *fewer]), run, resume=True)
 
     print("2/4  Exporting to ONNX, and comparing with torch")
-    proof = export_onnx(run, run / "model.onnx").proof
+    proof = export_onnx(run, run / "model.onnx", overwrite=True).proof
     assert proof is not None
     print(f"     equal within {proof.max_difference:.1e} (values in -1 to 1)")
 
@@ -48,7 +53,8 @@ def main() -> None:
     write_json(run / EVALUATION, scores.to_json())
     report = write_report(run)
 
-    Console().print(score_table(scores, "test"))
+    i2i = Path(sys.executable).with_name("i2i")
+    Console().print(score_table(scores))
     print(f"""
 Done in {(time.monotonic() - started) / 60:.1f} minutes.
   Report    {report}    (open it in a browser)
@@ -57,10 +63,10 @@ Done in {(time.monotonic() - started) / 60:.1f} minutes.
   Pictures  {run / "test" / "output"}
 
 Next:
-  .venv/bin/i2i translate PICTURE.png -m {run / "model.onnx"} -o drawing.png
-  .venv/bin/i2i train pix2pix --data YOUR_FOLDER --out runs/mine
-  .venv/bin/i2i --help""")
+  {i2i} translate PICTURE.png -m {run / "model.onnx"} -o drawing.png
+  {i2i} train pix2pix --data YOUR_FOLDER --out runs/mine
+  {i2i} --help""")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_cleanly(main))

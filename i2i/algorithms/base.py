@@ -8,11 +8,11 @@ wrappers wrap, and always through `self.networks`, where the engine puts the wra
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from i2i.config import Channels, Config, Direction, Section
+from i2i.config import Channels, Config, Direction, Section, by_direction
 from i2i.errors import ConfigError
 from i2i.networks import DISCRIMINATORS, GENERATORS, Generator
 from i2i.networks.patchgan import RECEPTIVE_FIELD_PX, smallest_side
@@ -41,9 +41,6 @@ class Algorithm(ABC):
 
     Settings: ClassVar[type[Section]]
     """The settings under `loss` in a config."""
-    data: ClassVar[Literal["paired"]] = "paired"
-    """What a batch holds."""
-
     networks: dict[str, nn.Module]
     phases: tuple[Phase, ...]
     weights: dict[str, float]
@@ -83,8 +80,7 @@ class Algorithm(ABC):
 
 def side_channels(config: Config, direction: str) -> tuple[Channels, Channels]:
     """Return the channels of (input, output) for a direction."""
-    a, b = config.data.channels_a, config.data.channels_b
-    return (a, b) if direction == "A2B" else (b, a)
+    return by_direction(direction, config.data.channels_a, config.data.channels_b)
 
 
 def generator_arguments(config: Config, direction: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from i2i.algorithms.base import (
     build_discriminator,
     build_generator,
 )
-from i2i.config import Config, Section, parse
+from i2i.config import Config, Section, by_direction, parse
 
 
 class Pix2PixSettings(Section):
@@ -68,7 +68,7 @@ class Pix2Pix(Algorithm):
         }
 
     def _sides(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        return (batch.a, batch.b) if self.direction == "A2B" else (batch.b, batch.a)
+        return by_direction(self.direction, batch.a, batch.b)
 
     def _judge(self, x: Tensor, y: Tensor) -> Tensor:
         score: Tensor = self.networks["discriminator"](torch.cat([x, y], dim=1)).score

@@ -5,6 +5,7 @@ Commands import what they need inside their bodies, so that `i2i --help` loads n
 """
 
 import sys
+from collections.abc import Callable
 
 import click
 
@@ -34,25 +35,28 @@ def main() -> None:
     """Run the command line; errors that a user can cause end in one message and their exit code."""
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]  # taken anywhere in the line
+    sys.exit(run_cleanly(lambda: cli.main(arguments, standalone_mode=False), debug))
+
+
+def run_cleanly(call: Callable[[], object], debug: bool = False) -> int:
+    """Call and return the exit code; what a user can cause is printed as one message, without a traceback."""
     try:
-        code = cli.main(arguments, standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
+        code = call()
+        return code if isinstance(code, int) else 0
     except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
-    except click.Abort:  # Ctrl-C
+        return stop.exit_code
+    except (click.Abort, KeyboardInterrupt):
         print("Stopped.", file=sys.stderr)
-        sys.exit(130)
+        return 130
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
-    except I2IError as error:
+        return error.exit_code
+    except (I2IError, OSError) as error:
         if debug:
             raise
-        print(f"Error: {error}".replace("\n", "\n       "), file=sys.stderr)
-        sys.exit(error.exit_code)
-    except OSError as error:
-        if debug:
-            raise
-        where = f" ({error.filename})" if error.filename else ""
-        print(f"Error: {error.strerror or error}{where}.", file=sys.stderr)
-        sys.exit(1)
+        if isinstance(error, I2IError):
+            text, code = str(error), error.exit_code
+        else:
+            text, code = f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}.", 1
+        print(f"Error: {text}".replace("\n", "\n       "), file=sys.stderr)
+        return code

@@ -29,6 +29,7 @@ Examples:
 @options.device
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the scores here too.")
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write input | output | truth of some pictures here.")
+@options.overwrite
 def evaluate(
     model: str,
     data: tuple[str, ...],
@@ -37,14 +38,18 @@ def evaluate(
     device: str,
     json_file: Path | None,
     sheet: Path | None,
+    overwrite: bool,
 ) -> None:
     """Score a model against the truth: L1 (grey levels), PSNR (dB) and SSIM, beside trivial baselines."""
     from rich.console import Console
     from rich.progress import Progress
 
     from i2i.evaluation import evaluate as run_evaluation
-    from i2i.files import write_json
+    from i2i.files import refuse_existing, write_json
 
+    for path in (json_file, sheet):
+        if path:
+            refuse_existing(path, overwrite)
     errors = Console(stderr=True)
     with Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:
         whole = bar.add_task("Scoring")
@@ -59,14 +64,14 @@ def evaluate(
         )
     if json_file:
         write_json(json_file, result.to_json())
-    Console().print(score_table(result, split))
+    Console().print(score_table(result))
 
 
-def score_table(result: "Evaluation", split: str) -> "Table":
+def score_table(result: "Evaluation") -> "Table":
     """Return the scores as a table for the terminal."""
     from rich.table import Table
 
-    table = Table(title=f"{result.pairs} pairs of {split}", title_justify="left")
+    table = Table(title=f"{result.pairs} pairs of {result.split}", title_justify="left")
     table.add_column("")
     for column in ("L1", "PSNR", "SSIM"):
         table.add_column(column, justify="right")

@@ -32,7 +32,9 @@ def info(model: str, as_json: bool) -> None:
             f"  {direction}: {generator.in_meaning} to {generator.out_meaning}, {generator.network} ({arguments})"
         )
         click.echo(f"       sides are padded to multiples of {generator.size_multiple} px and cropped back")
-    click.echo(f"  trained on {spec.trained_crop_px} px squares of pictures {spec.trained_side_px} px wide")
+    click.echo(
+        f"  trained on {spec.trained_crop_px} px squares of pictures whose shorter side is {spec.trained_side_px} px"
+    )
     click.echo(f"  at inference: batch norm by {spec.norm_statistics} statistics, dropout {spec.dropout}")
     if spec.proof:
         click.echo(f"  export: within {spec.proof.max_difference:.1e} of torch (values in -1 to 1)")

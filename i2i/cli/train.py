@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from i2i.cli import options
+
 
 @click.command(
     epilog="""\b
@@ -17,7 +19,7 @@ Examples:
 @click.argument("config", metavar="PRESET|FILE.yaml")
 @click.option("--data", multiple=True, help="Data folder; give it twice for A's and B's folders.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder to write.  [default: runs/PRESET]")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Where to compute.")
+@click.option("--device", type=click.Choice(options.DEVICES), help="Where to compute.")
 @click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="Arithmetic of the networks.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of weights, order, crops and dropout.")
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in --out.")
@@ -41,7 +43,9 @@ def train(
     """
     import json
 
-    from i2i.algorithms import resolve
+    import torch
+
+    from i2i.algorithms import ALGORITHMS, resolve
     from i2i.config import load_config, to_yaml
     from i2i.training.engine import train as run_training
 
@@ -49,7 +53,10 @@ def train(
     flags = [f"{name}={json.dumps(value)}" for name, value in named.items() if value is not None]
     settings = load_config(config, [*overrides, *flags])
     if dry_run:
-        click.echo(to_yaml(resolve(settings)), nl=False)
+        settings = resolve(settings)
+        with torch.device("meta"):  # builds the networks, to see that they fit, without their memory
+            ALGORITHMS[settings.algorithm](settings)
+        click.echo(to_yaml(settings), nl=False)
         return
     model = run_training(settings, out or Path("runs") / Path(config).stem, resume=resume)
     click.echo(f"Model:  {model}\nReport: {model.parent / 'report.html'}")

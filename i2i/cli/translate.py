@@ -21,7 +21,7 @@ Examples:
 @options.direction
 @options.device
 @click.option("--skip-existing", is_flag=True, help="Leave outputs that exist, do the rest.")
-@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+@options.overwrite
 def translate(
     source: Path,
     model: str,

@@ -121,7 +121,7 @@ def _torchvision(settings: DataSettings, random_parts: bool = True) -> PairAugme
 
     def augment(x: Array, y: Array, seed: int) -> tuple[Array, Array]:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # not torch.manual_seed, which reseeds the GPUs too
             image, target = both(tensor(x), tensor(y))
             if settings.colour_jitter and random_parts:
                 colours = min(image.shape[0], 3)

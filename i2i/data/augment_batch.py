@@ -26,7 +26,7 @@ class BatchAugment:
     def __call__(self, x: Tensor, y: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         """(N, C, H, W) in [-1, 1], input and target, to the same cut to the crop."""
         with torch.random.fork_rng(devices=[]):  # kornia draws on the CPU, whatever the device
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # not torch.manual_seed, which reseeds the GPUs too
             x, y = self.both(x, y)
             if self.jitter is not None:
                 count = x.shape[1]

@@ -16,10 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from i2i.errors import DataError, ImageError
+from i2i.errors import DataError, ImageError, UsageError
 from i2i.images import Array, Header, list_pictures, read_header, read_image
 
 SPLITS = ("train", "val", "test")
+FULL_CHECK_PAIRS = 5000  # up to here checking takes seconds, so that broken pictures show before training
 _NAMED = 5  # files named in a message before "and N more"
 
 
@@ -48,13 +49,14 @@ def find_pairs(paths: Sequence[str], split: str) -> list[Pair]:
     Two given folders without splits inside are every split themselves. Raises DataError that names the
     files without a partner, or the layouts when there is nothing.
     """
+    if not 1 <= len(paths) <= 2:
+        raise UsageError(f"{len(paths)} data folders were given; give one, or two: A's and B's.")
     for path in paths:
         if not Path(path).is_dir():
             raise DataError(f"{path} is not a folder. {_expected(split)}")
     if len(paths) == 2:
-        inside = has_split(paths, split)
-        a, b = (Path(path) / split if inside else Path(path) for path in paths)
-        return _match(a, b)
+        flat = not any((Path(path) / one).is_dir() for path in paths for one in SPLITS)
+        return _match(*(Path(path) if flat else Path(path) / split for path in paths))
     root = Path(paths[0])
     for a, b in ((root / f"{split}A", root / f"{split}B"), (root / split / "A", root / split / "B")):
         if a.is_dir() and b.is_dir():
@@ -79,33 +81,32 @@ def find_preview_pairs(paths: Sequence[str], count: int) -> list[Pair]:
     return pairs
 
 
-def check_pairs(pairs: Sequence[Pair], smallest_px: int = 1) -> list[Header]:
-    """Read every header and return the size of each pair's halves.
+def check_pairs(pairs: Sequence[Pair]) -> list[Header]:
+    """Return the size of each pair's halves, having read every header and, up to FULL_CHECK_PAIRS, every picture.
 
-    Raises one DataError that names what cannot be read, the pairs whose halves differ in size, and the
-    halves with a side under `smallest_px`.
+    Raises one DataError that names what cannot be read and the pairs whose halves differ in size.
     """
+    check = _check_pixels if len(pairs) <= FULL_CHECK_PAIRS else _check_header
     results: list[Header | str] = []
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(pairs), 10_000):  # a million waiting tasks would take gigabytes
-            results += pool.map(_check, pairs[start : start + 10_000])
+            results += pool.map(check, pairs[start : start + 10_000])
     problems = [result for result in results if isinstance(result, str)]
-    sizes = [result for result in results if isinstance(result, Header)]
-    small = [
-        f"{pair} {'is' if pair.b is None else 'are'} {size.width}x{size.height}"
-        for pair, size in zip(pairs, results, strict=True)
-        if isinstance(size, Header) and min(size) < smallest_px
-    ]
     if problems:
         raise DataError(_list(f"{len(problems)} of {len(pairs)} pairs cannot be used:", problems, lines=True))
+    return [result for result in results if isinstance(result, Header)]
+
+
+def refuse_small(pairs: Sequence[Pair], sizes: Sequence[Header], least_px: int, reason: str, advice: str) -> None:
+    """Raise one DataError that names the pairs with a side under `least_px`, says why and what to do."""
+    small = [
+        f"{pair} {'is' if pair.b is None else 'are'} {size.width}x{size.height}"
+        for pair, size in zip(pairs, sizes, strict=True)
+        if min(size) < least_px
+    ]
     if small:
-        raise DataError(
-            _list(
-                f"{len(small)} of {len(pairs)} pairs have a side under the crop of {smallest_px} px:", small, lines=True
-            )
-            + "\nSet data.resize_px to enlarge them, or lower data.crop_px."
-        )
-    return sizes
+        head = f"{len(small)} of {len(pairs)} pairs have a side under {reason}:"
+        raise DataError(f"{_list(head, small, lines=True)}\n{advice}")
 
 
 def read_pair(pair: Pair) -> tuple[Array, Array]:
@@ -133,7 +134,7 @@ def _match(folder_a: Path, folder_b: Path) -> list[Pair]:
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
-    pictures = list_pictures(folder, recursive=True)
+    pictures = list_pictures(folder)
     if not pictures:
         raise DataError(f"{folder} holds no pictures.")
     stems = [path.relative_to(folder).with_suffix("").as_posix() for path in pictures]
@@ -147,7 +148,8 @@ def _side_by_side(folder: Path) -> list[Pair]:
     return [Pair(stem, path, None) for stem, path in _by_stem(folder).items()]
 
 
-def _check(pair: Pair) -> Header | str:
+def _check_header(pair: Pair) -> Header | str:
+    """Return the size of a pair's halves, or what is wrong with it, by its headers."""
     try:
         a = read_header(pair.a)
         if pair.b is None:
@@ -158,6 +160,16 @@ def _check(pair: Pair) -> Header | str:
     except ImageError as error:
         return str(error).rstrip(".")
     return a if a == b else _mismatch(pair, a, b).rstrip(".")
+
+
+def _check_pixels(pair: Pair) -> Header | str:
+    """Do the same, and decode the pictures."""
+    found = _check_header(pair)
+    try:
+        read_pair(pair)
+    except DataError as error:
+        return str(error).rstrip(".")
+    return found
 
 
 def _mismatch(pair: Pair, a: Header, b: Header) -> str:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from i2i.config import Config
+from i2i.config import Config, by_direction
 from i2i.data.augment import PairAugment, make_augment
 from i2i.data.folders import Pair, read_pair
 from i2i.errors import DataError
@@ -49,10 +49,7 @@ class PairDataset(Dataset[tuple[Tensor, Tensor]]):
         a, b = read_pair(pair)
         a, b = to_channels(a, self.data.channels_a), to_channels(b, self.data.channels_b)
         seed = derive_seed(self.seed, AUGMENT, number)
-        if self.data.direction == "A2B":
-            a, b = self.augment(a, b, seed)
-        else:
-            b, a = self.augment(b, a, seed)
+        a, b = by_direction(self.data.direction, *self.augment(*by_direction(self.data.direction, a, b), seed))
         return _tensor(a), _tensor(b)
 
 

@@ -5,13 +5,14 @@ provider that a session got is compared with the one that was asked for.
 """
 
 import ctypes
+import functools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from i2i.errors import ModelError
+from i2i.errors import ModelError, UsageError
 from i2i.images import Array
 from i2i.spec import ModelSpec, spec_from_metadata
 
@@ -56,14 +57,14 @@ class TorchBackend:
 
 
 def torch_device(device: str) -> str:
-    """Return the torch device for a name; raises ModelError when it is not there."""
+    """Return the torch device for one of DEVICES; raises UsageError when it is not there."""
     import torch
 
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
-        return next(name for name in ("cuda", "mps", "cpu") if there[name])
+        return next(name for name, found in there.items() if found)
     if not there[device]:
-        raise ModelError(f"Device {device} was asked for, but torch finds none here. Use --device auto or cpu.")
+        raise UsageError(f"Device {device} was asked for, but torch finds none here. Use auto or cpu.")
     return device
 
 
@@ -74,9 +75,11 @@ class OnnxBackend:
         import onnxruntime
 
         if device == "mps":
-            raise ModelError("ONNX Runtime has no device mps. Use --device auto, cpu or cuda.")
+            raise UsageError("ONNX Runtime has no device mps. Use auto, cpu or cuda.")
         if device == "cuda" and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-            raise ModelError("Device cuda was asked for, but this onnxruntime has no CUDA. Install onnxruntime-gpu.")
+            raise UsageError("Device cuda was asked for, but this onnxruntime has no CUDA. Install onnxruntime-gpu.")
+        if device == "cuda" and not has_nvidia_gpu():
+            raise UsageError("Device cuda was asked for, but there is no NVIDIA GPU or driver. Use auto or cpu.")
         use_cuda = device == "cuda" or (device == "auto" and has_nvidia_gpu())
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # warnings concern its own graph rewriting
@@ -90,8 +93,13 @@ class OnnxBackend:
             raise ModelError(f"{path} is not a model file: {str(error).splitlines()[0]}") from error
         self.device = {"CUDAExecutionProvider": "cuda"}.get(self.session.get_providers()[0], "cpu")
         if device == "cuda" and self.device != "cuda":
-            raise ModelError("Device cuda was asked for, but ONNX Runtime could not start it. Use --device cpu.")
-        self.spec = spec_from_metadata(self.session.get_modelmeta().custom_metadata_map, path)
+            raise UsageError("Device cuda was asked for, but ONNX Runtime could not start it. Use cpu.")
+        self.path = path
+
+    @functools.cached_property
+    def spec(self) -> ModelSpec:
+        """The description in the file; raises ModelError where there is none."""
+        return spec_from_metadata(self.session.get_modelmeta().custom_metadata_map, self.path)
 
     def run(self, batch: Array) -> Array:
         """(N, C, H, W) float32 in [-1, 1] to the same."""

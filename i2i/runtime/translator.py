@@ -5,6 +5,8 @@ takes and cropped back; nothing is resized. Every picture goes through alone, so
 are its own whatever its neighbours. Previews, evaluation and export use this same path.
 """
 
+import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -27,7 +29,7 @@ from i2i.images import (
     write_image,
 )
 from i2i.modelfile import read_spec
-from i2i.runtime.backends import Backend, OnnxBackend, TorchBackend
+from i2i.runtime.backends import DEVICES, Backend, OnnxBackend, TorchBackend
 from i2i.spec import GeneratorSpec, ModelSpec
 
 MODEL_NAME = "model.safetensors"
@@ -49,6 +51,8 @@ class Translator:
         direction: A2B or B2A; needed only when the model holds both.
         device: auto, cpu, cuda or mps. Raises ModelError.
         """
+        if device not in DEVICES:
+            raise UsageError(f"{device} is no device. Use one of {', '.join(DEVICES)}.")
         file = find_model(Path(path))
         if file.suffix == ".onnx":
             backend = OnnxBackend(file, device)
@@ -150,11 +154,14 @@ def plan(
     names would meet both endings stay: a.gif.png. Raises UsageError when there is nothing to do, when
     outputs exist and neither flag says what to do with them, or when an input would be overwritten.
     """
+    here, there = Path(os.path.abspath(source)), Path(os.path.abspath(output))  # noqa: PTH100 - links must not be followed
     if source.is_dir():
         if output.resolve() == source.resolve():
             raise UsageError(f"{output} is the input folder itself. Give another folder for the output.")
-        names = [path.relative_to(source) for path in list_pictures(source, recursive=True)]
-        names = [name for name in names if output.resolve() not in (source / name).resolve().parents]
+        if output.exists() and not output.is_dir():
+            raise UsageError(f"{output} is a file, but {source} is a folder. Give a folder for the output.")
+        names = [path.relative_to(source) for path in list_pictures(source)]
+        names = [name for name in names if there not in (here / name).parents]
         if not names:
             raise UsageError(f"{source} holds no pictures ({', '.join(FORMATS)}).")
         tasks = [
@@ -180,6 +187,13 @@ def translate_files(
     translator: Translator, tasks: list[Task], progress: Callable[[Task], None] = lambda task: None
 ) -> Result:
     """Translate every task, whole files only; a picture that cannot be done does not stop the others."""
+    for folder in sorted({task.output.parent for task in tasks}):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{folder} cannot be made: {error.strerror}. Give another output.") from error
+        if not os.access(folder, os.W_OK):
+            raise UsageError(f"{folder} cannot be written to. Give another output.")
     refused, large = [], []
     for task in tasks:
         try:
@@ -195,19 +209,25 @@ def translate_files(
 
 
 def _rename(names: list[Path], channels: int) -> list[Path]:
-    new = [name if holds(name.suffix, channels=channels) else name.with_suffix(".png") for name in names]
-    taken = set(names)
-    return [
-        name.with_name(name.name + ".png") if one != name and (one in taken or new.count(one) > 1) else one
-        for name, one in zip(names, new, strict=True)
-    ]
+    """Give every name a suffix that can hold the output, and no two the same."""
+    wanted = [name if holds(name.suffix, channels=channels) else name.with_suffix(".png") for name in names]
+    counts, taken = Counter(wanted), set(names)
+    renamed = []
+    for name, new in zip(names, wanted, strict=True):
+        if new != name:
+            while new in taken or counts[new] > 1:
+                new = name = name.with_name(f"{name.name}.png")
+            taken.add(new)
+        renamed.append(new)
+    return renamed
 
 
 def _three_axes(array: Array) -> Array:
     if (
         array.dtype not in (np.uint8, np.uint16)
         or array.ndim not in (2, 3)
-        or (array.ndim == 3 and not 1 <= array.shape[2] <= 4)
+        or not array.size
+        or (array.ndim == 3 and array.shape[2] > 4)
     ):
         raise ModelError(
             f"A picture array is (H, W) or (H, W, 1 to 4) in uint8 or uint16; got {array.shape} in {array.dtype}."

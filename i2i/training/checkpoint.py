@@ -41,7 +41,10 @@ def load_checkpoint(path: Path) -> State:
     content = path.read_bytes()
     body, trailer = content[:-_TRAILER], content[-_TRAILER:]
     if not trailer.startswith(MAGIC) or trailer[len(MAGIC) :] != hashlib.sha256(body).digest():
-        raise ModelError(f"{path} is damaged: its content does not have the digest it was written with.")
+        raise ModelError(
+            f"{path} is damaged: its content does not have the digest it was written with.\n"
+            "Delete it to resume from the one before it."
+        )
     try:
         state: State = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError) as error:

@@ -19,12 +19,13 @@ from torch import Tensor, nn
 
 from i2i.algorithms import ALGORITHMS, Algorithm
 from i2i.algorithms.base import Batch
-from i2i.config import Config
+from i2i.config import Config, by_direction
 from i2i.data.augment_batch import BatchAugment
 from i2i.data.loader import AUGMENT, batches, derive_seed
 from i2i.errors import ConfigError, NonFiniteError
 from i2i.networks.layers import set_norm_statistics
 from i2i.report import write_report
+from i2i.runtime.backends import torch_device
 from i2i.training.checkpoint import State
 from i2i.training.log import MetricsLog, ProgressLine
 from i2i.training.optim import make_optimizer, set_rate
@@ -83,6 +84,7 @@ class Stepper:
             "precision": self.fabric.strategy.precision.state_dict(),
             "torch_rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "mps_rng": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -96,6 +98,8 @@ class Stepper:
         torch.set_rng_state(state["torch_rng"])
         if torch.cuda.is_available() and len(state["cuda_rng"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(state["cuda_rng"])
+        if torch.backends.mps.is_available() and state["mps_rng"] is not None:
+            torch.mps.set_rng_state(state["mps_rng"])
 
 
 class Meter:
@@ -147,24 +151,21 @@ def train(config: Config, out: str | Path, resume: bool = False) -> Path:
         _loop(run, stepper, images, state["seconds"] if state else 0.0)
     else:
         print(f"{run.folder} is already finished, after {images} images.", file=sys.stderr)
-        run.save_model(algorithm, stepper.modules, images)  # should it have been lost
+        if not run.model.exists():
+            run.save_model(algorithm, stepper.modules, images)
     write_report(run.folder)
     return run.model
 
 
 def make_fabric(config: Config) -> Fabric:
-    """Return Fabric for the device and precision of the config; raises ConfigError for what is not there."""
-    device, precision = config.train.device, config.train.precision
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(device, True):
-        raise ConfigError(f"train.device is {device}, but torch finds none here. Use auto or cpu.")
-    chosen = device if device != "auto" else next((name for name, found in there.items() if found), "cpu")
-    if precision == "fp16" and chosen == "cpu":
+    """Return Fabric for the device and precision of the config; raises UsageError for what is not there."""
+    device, precision = torch_device(config.train.device), config.train.precision
+    if precision == "fp16" and device == "cpu":
         raise ConfigError("train.precision is fp16, which a CPU does not train in. Use fp32 or bf16.")
     # Fabric advises on things that are settled here.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning_fabric.*")
-    return Fabric(accelerator=chosen, devices=1, precision=PRECISIONS[precision])
+    return Fabric(accelerator=device, devices=1, precision=PRECISIONS[precision])
 
 
 def _loop(run: Run, stepper: Stepper, images: int, seconds: float) -> None:
@@ -173,6 +174,9 @@ def _loop(run: Run, stepper: Stepper, images: int, seconds: float) -> None:
     augment = BatchAugment(config.data) if config.data.augment == "kornia" else None
     log, meter, started = MetricsLog(run.folder / "metrics.jsonl", images), Meter(), time.monotonic() - seconds
     with ProgressLine(schedule.total_images, images) as progress:
+        progress.say(
+            f"{config.algorithm} on {len(run.pairs)} pairs, {device.type}, settings in {run.folder / 'config.yaml'}"
+        )
         if run.preview_split != "val":
             progress.say(f"There is no val split: previews show {len(run.preview_pairs)} training pictures.")
         for a, b in batches(run.pairs, config, images, schedule.total_images, device.type):
@@ -193,6 +197,7 @@ def _loop(run: Run, stepper: Stepper, images: int, seconds: float) -> None:
                 log.write(images, time.monotonic() - started, f"{run.preview_split} previews", scores)
                 meter.restart_clock()
             if last or _crossed(before, images, config.log.checkpoint_every_images):
+                _refuse_non_finite_weights(stepper.modules, images)
                 state = {"seconds": time.monotonic() - started, "stepper": stepper.state_dict()}
                 run.save(stepper.algorithm, stepper.modules, images, state)
                 meter.restart_clock()
@@ -201,10 +206,8 @@ def _loop(run: Run, stepper: Stepper, images: int, seconds: float) -> None:
 def augment_batch(augment: BatchAugment, batch: Batch, config: Config, first_image: int) -> Batch:
     """Augment a batch on its device, drawing from the number of its first image."""
     seed = derive_seed(config.train.seed, AUGMENT, first_image)
-    if config.data.direction == "A2B":
-        return Batch(*augment(batch.a, batch.b, seed))
-    b, a = augment(batch.b, batch.a, seed)
-    return Batch(a, b)
+    direction = config.data.direction
+    return Batch(*by_direction(direction, *augment(*by_direction(direction, *batch), seed)))
 
 
 def _crossed(before: int, after: int, every: int) -> bool:
@@ -213,9 +216,18 @@ def _crossed(before: int, after: int, every: int) -> bool:
 
 
 def _refuse_non_finite(losses: dict[str, float], images: int) -> None:
-    bad = [name for name, value in losses.items() if not math.isfinite(value)]
-    if bad:
+    _stop_if([name for name, value in losses.items() if not math.isfinite(value)], images)
+
+
+def _refuse_non_finite_weights(modules: dict[str, nn.Module], images: int) -> None:
+    """Check what is about to be saved: an update can break weights before any loss shows it."""
+    broken = [name for name, network in modules.items() if not all(t.isfinite().all() for t in network.parameters())]
+    _stop_if([f"a weight of the {name}" for name in broken], images)
+
+
+def _stop_if(broken: list[str], images: int) -> None:
+    if broken:
         raise NonFiniteError(
-            f"After {images} images {', '.join(bad)} is not a number any more; nothing was saved since the last "
-            "checkpoint.\nLower optimizer.lr, or use train.precision fp32, and resume."
+            f"After {images} images {', '.join(broken)} is no number any more; the newest checkpoint is from before.\n"
+            "Train into another folder with a lower optimizer.lr, or with train.precision fp32."
         )

@@ -1,6 +1,8 @@
 """A run is a folder: config.yaml, checkpoints/, model.safetensors, metrics.jsonl, samples/, report.html."""
 
+import hashlib
 import statistics
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,8 @@ from torch import nn
 
 import i2i
 from i2i.algorithms import Algorithm, resolve
-from i2i.config import Config, differences, to_yaml
-from i2i.data.folders import check_pairs, find_pairs, find_preview_pairs, preview_split, read_pair
+from i2i.config import Config, by_direction, differences, load_config, to_yaml
+from i2i.data.folders import check_pairs, find_pairs, find_preview_pairs, preview_split, read_pair, refuse_small
 from i2i.errors import ConfigError, UsageError
 from i2i.files import sweep_temporaries, write_text
 from i2i.metrics.pairs import l1
@@ -24,15 +26,7 @@ from i2i.training.checkpoint import State, list_checkpoints, load_checkpoint, pr
 from i2i.training.optim import resolve_schedule
 
 # Settings that a resumed run may change, since the trained result does not hang on them or only grows.
-FREE_ON_RESUME = (
-    "train.device",
-    "train.precision",
-    "train.channels_last",
-    "data.workers",
-    "data.path",
-    "log.",
-    "schedule.",
-)
+FREE_ON_RESUME = ("train.device", "train.precision", "data.workers", "data.path", "log.", "schedule.")
 
 
 class Run:
@@ -48,7 +42,12 @@ class Run:
         absolute = tuple(str(Path(path).resolve()) for path in config.data.path)
         self.config = config = config.model_copy(update={"data": config.data.model_copy(update={"path": absolute})})
         self.pairs = find_pairs(config.data.path, "train")
-        sizes = check_pairs(self.pairs, config.data.crop_px if config.data.resize_px is None else 1)
+        sizes = check_pairs(self.pairs)
+        if config.data.resize_px is None:
+            advice = "Set data.resize_px to enlarge them, or lower data.crop_px."
+            refuse_small(self.pairs, sizes, config.data.crop_px, f"the crop of {config.data.crop_px} px", advice)
+        if config.data.augment == "kornia" and config.train.batch > 1 and len(set(sizes)) > 1:
+            raise ConfigError("data.augment kornia needs pictures of one size. Use albumentations, or train.batch 1.")
         self.trained_side_px = config.data.resize_px or int(statistics.median(min(size) for size in sizes))
         self.preview_split = preview_split(config.data.path)
         self.preview_pairs = find_preview_pairs(config.data.path, config.log.sample_count)
@@ -69,7 +68,8 @@ class Run:
     def prepare(self, resume: bool) -> State | None:
         """Make the folder, or take up the one that is there; return the state to resume from, if any.
 
-        Raises UsageError for a folder in use, ConfigError for changed settings, ModelError for a damaged checkpoint.
+        Raises UsageError for a folder in use or of something else, ConfigError for changed settings or
+        data, ModelError for a damaged checkpoint.
         """
         used = self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir()))
         if used and not resume:
@@ -77,26 +77,50 @@ class Run:
                 f"{self.folder} is not empty.\n"
                 "Add --resume to go on with the run in it, or give another folder with --out."
             )
-        sweep_temporaries(self.folder)
+        settings = self.folder / "config.yaml"
+        if used and not settings.is_file():
+            raise UsageError(f"{self.folder} holds no run to resume. Give another folder with --out.")
         checkpoints = list_checkpoints(self.checkpoints)
         state = load_checkpoint(checkpoints[-1]) if checkpoints else None
+        if used:  # a run that was killed before its first checkpoint has its settings only in the file
+            self._refuse_changes(state["config"] if state else load_config(settings).model_dump(mode="json"))
         if state:
-            self._refuse_changes(state)
+            self._refuse_other_data(state)
             self.scores = state["scores"]
-        write_text(self.folder / "config.yaml", to_yaml(self.config))
+        sweep_temporaries(self.folder)
+        write_text(settings, to_yaml(self.config))
         return state
 
-    def _refuse_changes(self, state: State) -> None:
-        changed = [
-            f"{name} was {before!r}, now {after!r}"
-            for name, before, after in differences(state["config"], self.config.model_dump(mode="json"))
-            if not name.startswith(FREE_ON_RESUME)
+    def _refuse_changes(self, before: dict[str, Any]) -> None:
+        changes = [
+            (name, f"{name} was {old!r}, now {new!r}")
+            for name, old, new in differences(before, self.config.model_dump(mode="json"))
         ]
-        if changed:
+        refused = [text for name, text in changes if not name.startswith(FREE_ON_RESUME)]
+        if refused:
             raise ConfigError(
-                f"{self.folder} was trained with other settings: {'; '.join(changed)}.\n"
+                f"{self.folder} was trained with other settings: {'; '.join(refused)}.\n"
                 "Resume with the settings it had, or train into another folder with --out."
             )
+        if changes:
+            print(f"Changed on resuming: {'; '.join(text for _, text in changes)}.", file=sys.stderr)
+
+    def _refuse_other_data(self, state: State) -> None:
+        if state["data"] != self.data_digest:
+            raise ConfigError(
+                f"{', '.join(self.config.data.path)} does not hold the {state['pairs']} pairs that {self.folder} was "
+                "trained on.\nBring them back, or train into another folder with --out."
+            )
+        if self.schedule.total_images < state["total_images"]:
+            raise ConfigError(
+                f"The schedule ends at {self.schedule.total_images} images, but {self.folder} was planned for "
+                f"{state['total_images']}. It may only become longer."
+            )
+
+    @property
+    def data_digest(self) -> str:
+        """A digest of the names of all pairs: what order and draws depend on."""
+        return hashlib.sha256("\n".join(pair.name for pair in self.pairs).encode()).hexdigest()
 
     def spec(self, algorithm: Algorithm, images: int) -> ModelSpec:
         """Describe the model as it is after `images`."""
@@ -118,6 +142,9 @@ class Run:
             "i2i_version": i2i.__version__,
             "config": self.config.model_dump(mode="json"),
             "scores": self.scores,
+            "data": self.data_digest,
+            "pairs": len(self.pairs),
+            "total_images": self.schedule.total_images,
         }
         save_checkpoint(self.checkpoints, images, head | state)
         self.save_model(algorithm, modules, images)
@@ -143,7 +170,7 @@ class Run:
             translator = Translator(spec, TorchBackend(network, device), direction)
             rows = []
             for a, b in pictures:
-                x, y = (a, b) if direction == "A2B" else (b, a)
+                x, y = by_direction(direction, a, b)
                 rows.append([x, translator.translate(x), y])
             network.train()
             write_sheet(self.folder / "samples" / f"{images:09d}.{direction}.png", rows, ["input", "output", "truth"])

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from i2i.data.folders import check_pairs, find_pairs, find_preview_pairs, has_split, read_pair
-from i2i.errors import DataError
+from i2i.data import folders
+from i2i.data.folders import check_pairs, find_pairs, find_preview_pairs, has_split, read_pair, refuse_small
+from i2i.errors import DataError, UsageError
 from i2i.images import write_image
 from tests.conftest import LINEART, MAPS, picture, save
 
@@ -119,6 +120,29 @@ def test_an_odd_width_and_a_small_picture_are_named(tmp_path):
     (tmp_path / "train" / "odd.png").unlink()
     write_image(tmp_path / "train" / "small.png", picture(20, 40))
     pairs = find_pairs([str(tmp_path)], "train")
-    check_pairs(pairs, smallest_px=20)
-    with pytest.raises(DataError, match=r"small.png is 20x20(.|\n)*Set data.resize_px"):
-        check_pairs(pairs, smallest_px=21)
+    sizes = check_pairs(pairs)
+    refuse_small(pairs, sizes, 20, "the crop", "Lower it.")
+    with pytest.raises(DataError, match=r"side under the crop:\n  .*small.png is 20x20\nLower it."):
+        refuse_small(pairs, sizes, 21, "the crop", "Lower it.")
+
+
+def test_two_folders_with_splits_are_never_taken_whole(tmp_path):
+    """Their test pictures must not be trained on because a train split is missing."""
+    two_folders(tmp_path / "A" / "test", tmp_path / "B" / "test")
+    paths = [str(tmp_path / "A"), str(tmp_path / "B")]
+    assert len(find_pairs(paths, "test")) == 2
+    with pytest.raises(DataError, match="A/train holds no pictures"):
+        find_pairs(paths, "train")
+    with pytest.raises(UsageError, match="3 data folders were given"):
+        find_pairs([*paths, "C"], "train")
+
+
+def test_a_picture_cut_behind_its_header_is_found_before_training(tmp_path, monkeypatch):
+    two_folders(tmp_path / "trainA", tmp_path / "trainB", names=("good", "cut"))
+    path = tmp_path / "trainA" / "cut.png"
+    path.write_bytes(path.read_bytes()[:-60])
+    pairs = find_pairs([str(tmp_path)], "train")
+    with pytest.raises(DataError, match=r"1 of 2 pairs cannot be used:\n  .*cut.png is damaged"):
+        check_pairs(pairs)
+    monkeypatch.setattr(folders, "FULL_CHECK_PAIRS", 1)  # a large folder is checked by its headers
+    assert len(check_pairs(pairs)) == 2

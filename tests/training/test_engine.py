@@ -19,7 +19,7 @@ from i2i.training.checkpoint import list_checkpoints, load_checkpoint
 from i2i.training.log import MetricsLog
 from i2i.training.optim import Schedule, resolve_schedule
 from i2i.training.run import norm_statistics
-from tests.conftest import save, tiny_config
+from tests.conftest import LINEART, save, tiny_config
 
 
 def test_a_run_folder_holds_what_the_design_says(tiny_run, few_pairs):
@@ -58,7 +58,7 @@ def test_resuming_equals_never_having_stopped(tmp_path, few_pairs, changes):
     assert straight.keys() == cut.keys()
     assert all(torch.equal(straight[name], cut[name]) for name in straight)
     states = [load_checkpoint(list_checkpoints(tmp_path / run / "checkpoints")[-1]) for run in ("straight", "cut")]
-    assert_equal_trees(*({**state["stepper"], "cuda_rng": []} for state in states))
+    assert_equal_trees(*({**state["stepper"], "cuda_rng": [], "mps_rng": None} for state in states))
     rows = [read_json_lines(tmp_path / run / "metrics.jsonl") for run in ("straight", "cut")]
     without_time = [[{k: v for k, v in row.items() if k != "seconds"} for row in one] for one in rows]
     assert without_time[0] == without_time[1]  # no gap, no row twice
@@ -98,7 +98,7 @@ def test_a_folder_in_use_and_changed_settings_are_refused(tiny_run, few_pairs, t
     before = sorted((path, path.stat().st_mtime_ns) for path in tiny_run.rglob("*"))
     with pytest.raises(UsageError, match="Add --resume"):
         i2i.train(tiny_config(data=few_pairs), tiny_run)
-    with pytest.raises(ConfigError, match=r"optimizer.lr was 0.0002, now 0.1"):
+    with pytest.raises(ConfigError, match=r"optimizer.lr was 0.0004, now 0.1"):
         i2i.train(tiny_config("optimizer.lr=0.1", data=few_pairs), tiny_run, resume=True)
     with pytest.raises(ConfigError, match="crop_px is 20, but this generator takes multiples of 16"):
         i2i.train(tiny_config("data.crop_px=20", "data.resize_px=20", data=few_pairs), tmp_path / "new")
@@ -106,7 +106,7 @@ def test_a_folder_in_use_and_changed_settings_are_refused(tiny_run, few_pairs, t
         i2i.train(tiny_config("discriminator.layers=5", data=few_pairs), tmp_path / "new")
     with pytest.raises(ConfigError, match="fp16, which a CPU does not train in"):
         i2i.train(tiny_config("train.precision=fp16", data=few_pairs), tmp_path / "new")
-    with pytest.raises(ConfigError, match="cuda, but torch finds none"):
+    with pytest.raises(UsageError, match="cuda was asked for, but torch finds none"):
         i2i.train(tiny_config("train.device=cuda", data=few_pairs), tmp_path / "new")
     with pytest.raises(DataError, match="is not a folder"):
         i2i.train(tiny_config(data="nowhere"), tmp_path / "new")
@@ -114,6 +114,39 @@ def test_a_folder_in_use_and_changed_settings_are_refused(tiny_run, few_pairs, t
         i2i.train(tiny_config("data.resize_px=null", "data.crop_px=80", data=few_pairs), tmp_path / "new")
     assert not (tmp_path / "new").exists()  # nothing is written before all is checked
     assert before == sorted((path, path.stat().st_mtime_ns) for path in tiny_run.rglob("*"))
+
+
+def test_only_a_run_is_resumed_and_only_on_its_data(tiny_run, few_pairs, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "metrics.jsonl").write_text("mine", encoding="utf-8")
+    with pytest.raises(UsageError, match="holds no run to resume"):
+        i2i.train(tiny_config(data=few_pairs), tmp_path / "notes", resume=True)
+    assert (tmp_path / "notes" / "metrics.jsonl").read_text(encoding="utf-8") == "mine"
+    shutil.copytree(tiny_run, tmp_path / "run")
+    with pytest.raises(ConfigError, match="does not hold the 8 pairs that"):
+        i2i.train(tiny_config("schedule.images=24", data=LINEART), tmp_path / "run", resume=True)
+    with pytest.raises(ConfigError, match="It may only become longer"):
+        i2i.train(tiny_config("schedule.images=12", data=few_pairs), tmp_path / "run", resume=True)
+    shutil.rmtree(tmp_path / "run" / "checkpoints")  # killed before its first checkpoint
+    with pytest.raises(ConfigError, match=r"optimizer.lr was"):
+        i2i.train(tiny_config("optimizer.lr=0.1", data=few_pairs), tmp_path / "run", resume=True)
+
+
+def test_a_run_on_moved_data_resumes_and_says_so(tiny_run, few_pairs, tmp_path, capsys):
+    shutil.copytree(tiny_run, tmp_path / "run")
+    shutil.copytree(few_pairs, tmp_path / "moved")
+    i2i.train(tiny_config("schedule.images=20", data=tmp_path / "moved"), tmp_path / "run", resume=True)
+    error = capsys.readouterr().err
+    assert "Changed on resuming: data.path was" in error
+    assert "schedule.images was 16, now 20" in error
+
+
+def test_kornia_wants_pictures_of_one_size(tmp_path):
+    for k in range(2):
+        save(tmp_path / "trainA" / f"{k}.png", 20 + k, 30)
+        save(tmp_path / "trainB" / f"{k}.png", 20 + k, 30)
+    with pytest.raises(ConfigError, match="kornia needs pictures of one size"):
+        i2i.train(tiny_config("data.augment=kornia", "train.batch=2", data=tmp_path), tmp_path / "run")
 
 
 @pytest.mark.parametrize("damage", ["cut", "zeroed", "flipped"])
@@ -130,11 +163,13 @@ def test_a_damaged_checkpoint_is_noticed(tiny_run, tmp_path, damage):
         load_checkpoint(tmp_path / "000000016.pt")
 
 
-def test_losses_that_leave_the_numbers_stop_the_run(tmp_path, few_pairs):
-    with pytest.raises(NonFiniteError, match="is not a number any more") as error:
-        i2i.train(tiny_config("optimizer.lr=1e30", data=few_pairs), tmp_path)
+@pytest.mark.parametrize("changes", [[], ["log.every_images=16", "log.checkpoint_every_images=4"]], ids=["log", "save"])
+def test_losses_that_leave_the_numbers_stop_the_run(tmp_path, few_pairs, changes):
+    with pytest.raises(NonFiniteError, match="is no number any more") as error:
+        i2i.train(tiny_config("optimizer.lr=1e30", *changes, data=few_pairs), tmp_path)
     assert error.value.exit_code == 6
     assert not (tmp_path / "model.safetensors").exists()
+    assert list_checkpoints(tmp_path / "checkpoints") == []
 
 
 def test_rows_behind_the_checkpoint_are_dropped(tmp_path):
