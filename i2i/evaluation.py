@@ -61,15 +61,16 @@ def evaluate(
 
     sums: dict[str, dict[str, float]] = {name: dict.fromkeys(METRICS, 0.0) for name in answers}
     rows: list[list[Array]] = []
-    for done, pair in enumerate(pairs, start=1):
+    shown_rows = set(np.linspace(0, len(pairs) - 1, SHEET_ROWS).astype(int).tolist())  # from all over the split
+    for index, pair in enumerate(pairs):
         x, y = sides(pair, translator.direction)
         for name, answer in answers.items():
             output = answer(x)
             for metric, function in METRICS.items():
                 sums[name][metric] += function(output, y)
-            if name == "model" and sheet and len(rows) < SHEET_ROWS:
+            if name == "model" and sheet and index in shown_rows:
                 rows.append([x, output, y])
-        progress(done, len(pairs))
+        progress(index + 1, len(pairs))
     if sheet:
         write_sheet(sheet, rows, ["input", "output", "truth"])
     means = {name: {metric: total / len(pairs) for metric, total in each.items()} for name, each in sums.items()}
