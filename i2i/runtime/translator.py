@@ -64,7 +64,7 @@ class Translator:
     def __call__(self, image: "Image.Image | Array | str | Path") -> Any:
         """Translate one picture of any size.
 
-        A path or PIL image returns a PIL image; an array (H, W) or (H, W, C) in uint8 or uint16 returns
+        A path or PIL image returns a PIL image of 8 bits; an array (H, W) or (H, W, C) in uint8 or uint16 returns
         an array (H, W, C) of the same type. Raises ImageError and ModelError.
         """
         if isinstance(image, np.ndarray):

@@ -25,7 +25,7 @@ from i2i.spec import ModelSpec
 from i2i.training.checkpoint import State, list_checkpoints, load_checkpoint, prune_checkpoints, save_checkpoint
 from i2i.training.optim import resolve_schedule
 
-# Settings that a resumed run may change, since the trained result does not hang on them or only grows.
+# Settings that a resumed run may change. What matters of data.path and schedule is checked by itself.
 FREE_ON_RESUME = ("train.device", "train.precision", "data.workers", "data.path", "log.", "schedule.")
 
 
