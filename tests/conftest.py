@@ -73,6 +73,17 @@ def tiny_onnx(tiny_run) -> Path:
     return tiny_run / "model.onnx"
 
 
+@pytest.fixture
+def desk(tmp_path, monkeypatch, few_pairs, tiny_run, tiny_onnx) -> Path:
+    """The folder a user stands in: data in D, a run, its exported model, and a folder with a picture."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(few_pairs, "D")
+    shutil.copytree(tiny_run, "runs/mine", ignore=shutil.ignore_patterns("*.onnx"))
+    shutil.copy(tiny_onnx, "model.onnx")
+    save(tmp_path / "photos" / "a.png", 20, 20)
+    return tmp_path
+
+
 def picture(height: int, width: int, channels: int = 3, dtype=np.uint8, seed: int = 0) -> np.ndarray:
     """A real picture, enlarged or cut to a size: shipped icons side by side, with its channels as asked."""
     source = read_image(sorted((LINEART / "test").glob("*.png"))[seed])

@@ -28,21 +28,16 @@ def examples():
 
 
 @pytest.fixture
-def desk(tmp_path, monkeypatch, few_pairs, tiny_run, tiny_onnx):
-    """A folder with everything that the examples name, small."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(few_pairs, "datasets/lineart")
-    shutil.copytree(few_pairs, "D")
-    shutil.copytree(tiny_run, "runs/lineart")
-    (tmp_path / "runs/lineart/model.onnx").unlink()
-    shutil.copy(tiny_onnx, "model.onnx")
+def desk(desk, tiny_run):
+    """And everything else that the examples name, small."""
+    shutil.copytree("D", "datasets/lineart")
+    shutil.copytree("runs/mine", "runs/lineart")
+    shutil.rmtree("runs/mine")
     shutil.copy(tiny_run / "model.safetensors", ".")
-    save(tmp_path / "photo.jpg", 40, 50)
-    for k in range(2):
-        save(tmp_path / "photos" / f"{k}.png", 20, 20, seed=k)
-        save(tmp_path / "pictures" / f"{k}.png", 20, 20, seed=k)
-    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(tiny_config().model_dump(mode="json")), encoding="utf-8")
-    return tmp_path
+    save(desk / "photo.jpg", 40, 50)
+    save(desk / "pictures" / "a.png", 20, 20, seed=1)
+    (desk / "mine.yaml").write_text(yaml.safe_dump(tiny_config().model_dump(mode="json")), encoding="utf-8")
+    return desk
 
 
 def call(*words):

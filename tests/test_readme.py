@@ -21,14 +21,9 @@ def blocks(language):
 
 
 @pytest.fixture
-def desk(tmp_path, monkeypatch, few_pairs, tiny_run, tiny_onnx):
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(few_pairs, "D")
-    shutil.copytree(tiny_run, "runs/mine")
-    shutil.copy(tiny_onnx, "model.onnx")
-    save(tmp_path / "photo.png", 50, 70)
-    save(tmp_path / "photos" / "a.png", 20, 30)
-    return tmp_path
+def desk(desk):
+    save(desk / "photo.png", 50, 70)
+    return desk
 
 
 def test_the_commands_run_in_their_order(desk, few_pairs, capsys):
