@@ -20,7 +20,9 @@ from i2i.errors import DataError, ImageError, UsageError
 from i2i.images import Array, Header, list_pictures, read_header, read_image
 
 SPLITS = ("train", "val", "test")
-FULL_CHECK_PAIRS = 5000  # up to here checking takes seconds, so that broken pictures show before training
+FULL_CHECK_PAIRS = (
+    5000  # up to here every picture is decoded before training; above, that would take too long to wait for
+)
 _NAMED = 5  # files named in a message before "and N more"
 
 
