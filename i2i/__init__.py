@@ -8,19 +8,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from i2i.config import Config, load_config
+    from i2i.config import load_config
     from i2i.errors import I2IError
     from i2i.evaluation import evaluate
     from i2i.export import export_onnx
     from i2i.runtime import load
     from i2i.runtime.translator import Translator
+    from i2i.settings import Config
     from i2i.spec import ModelSpec
     from i2i.training.engine import train
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "Config": "i2i.config",
+    "Config": "i2i.settings",
     "I2IError": "i2i.errors",
     "ModelSpec": "i2i.spec",
     "Translator": "i2i.runtime.translator",

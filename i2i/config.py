@@ -1,215 +1,19 @@
-"""The settings of a run: typed, frozen, documented, and read from YAML.
+"""Reading the settings of a run from YAML, and saying clearly what is wrong with them.
 
 A file in `configs/` (a preset, found by its name) or the user's own is read, `--set a.b=c` is laid
 over it, and the result is checked as a whole: an unknown key is an error that names the nearest one.
-`loss` belongs to the algorithm: its settings stand beside the losses, in the algorithm's own file.
 """
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ValidationError
 
 from i2i.errors import ConfigError
-
-Channels = Literal[1, 3, 4]
-Direction = Literal["A2B", "B2A"]
-Positive = Annotated[int, Field(gt=0)]
-
-
-T = TypeVar("T")
-
-
-def by_direction(direction: str, a: T, b: T) -> tuple[T, T]:
-    """Return what belongs to sides A and B as (input, target); the way back is the same."""
-    return (a, b) if direction == "A2B" else (b, a)
-
-
-class Section(BaseModel):
-    """Base of all settings: frozen, and a stranger to unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
-
-
-class DataSettings(Section):
-    """Where the pictures are and what happens to them before the networks see them."""
-
-    path: tuple[str, ...] = ()
-    """One folder, or two: A's and B's. `--data` sets it."""
-    direction: Direction = "A2B"
-    """Which side is translated into which."""
-    channels_a: Channels = 3
-    """Channels of side A: 1 grey, 3 RGB, 4 RGB with alpha."""
-    channels_b: Channels = 3
-    """Channels of side B."""
-    resize_px: Positive | None = None
-    """Shorter side after resizing, before the crop; null leaves pictures at their own size."""
-    crop_px: Positive = 256
-    """Side of the random square that one training picture shows."""
-    flip: bool = True
-    """Mirror left and right, half of the time."""
-    colour_jitter: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Strength of brightness, contrast, saturation and hue changes on the input side only; 0 is off."""
-    augment: Literal["auto", "albumentations", "torchvision", "kornia"] = "auto"
-    """What augments; auto is albumentations where installed, else torchvision. kornia takes batches on the device."""
-    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
-    """Loader processes; auto decides by device and cores."""
-
-    @field_validator("path", mode="before")
-    @classmethod
-    def _one_or_two(cls, value: object) -> object:
-        paths = (value,) if isinstance(value, str) else value
-        if isinstance(paths, Sequence) and len(paths) > 2:
-            raise ValueError("at most two folders can be given, A's and B's")
-        return paths
-
-    @model_validator(mode="after")
-    def _crop_fits(self) -> Self:
-        if self.resize_px is not None and self.resize_px < self.crop_px:
-            raise ValueError(f"resize_px is {self.resize_px}, smaller than crop_px, {self.crop_px}")
-        return self
-
-
-class UNetSettings(Section):
-    """The generator of pix2pix; see i2i.networks.UNet."""
-
-    name: Literal["unet"] = "unet"
-    """Which generator."""
-    depth: Annotated[int, Field(ge=4, le=9)] = 8
-    """Levels down; sides are padded to multiples of 2**depth."""
-    width: Positive = 64
-    """Channels of the first level."""
-    norm: Literal["batch", "instance", "none"] = "batch"
-    """Normalisation."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    """Probability in the three innermost decoder levels."""
-    upsample: Literal["transpose", "resize"] = "transpose"
-    """Transposed convolution as in the paper, or resize-convolution against checkerboards."""
-
-
-class ResNetSettings(Section):
-    """The generator of CycleGAN; see i2i.networks.ResNet."""
-
-    name: Literal["resnet"] = "resnet"
-    """Which generator."""
-    blocks: Positive = 9
-    """Residual blocks: 6 for 128 px, 9 from 256 px on in the paper."""
-    width: Positive = 64
-    """Channels of the first layer."""
-    norm: Literal["batch", "instance", "none"] = "instance"
-    """Normalisation."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Probability inside the residual blocks."""
-    upsample: Literal["transpose", "resize"] = "transpose"
-    """Transposed convolution as in the paper, or resize-convolution against checkerboards."""
-    downsample: Literal["strided", "blur"] = "strided"
-    """Strided convolution as in the paper, or low-pass filtered before halving."""
-
-
-GENERATOR_SETTINGS: dict[str, type[Section]] = {"unet": UNetSettings, "resnet": ResNetSettings}
-
-
-class PatchGANSettings(Section):
-    """The discriminator of pix2pix and CycleGAN; see i2i.networks.PatchGAN."""
-
-    name: Literal["patchgan"] = "patchgan"
-    """Which discriminator."""
-    layers: Annotated[int, Field(ge=0, le=5)] = 3
-    """Halvings; one score sees 1, 16, 34, 70, 142 or 286 px."""
-    width: Positive = 64
-    """Channels of the first layer."""
-    norm: Literal["batch", "instance", "none"] = "batch"
-    """Normalisation."""
-
-
-class OptimizerSettings(Section):
-    """Adam (Kingma and Ba 2015), one for each training phase."""
-
-    lr: Annotated[float, Field(gt=0)] = 2e-4
-    """Learning rate."""
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.5, 0.999)
-    """Decay of the running means of the gradient and of its square."""
-
-
-class ScheduleSettings(Section):
-    """How long to train. One of epochs and images; an epoch is the longer side of the data once."""
-
-    epochs: Positive | None = None
-    """Length in epochs."""
-    images: Positive | None = None
-    """Length in images seen."""
-    decay_epochs: Annotated[int, Field(ge=0)] | None = None
-    """The last epochs, over which the rate falls to zero in a line, step by step once an epoch."""
-    decay_images: Annotated[int, Field(ge=0)] | None = None
-    """The same in images seen."""
-
-    @model_validator(mode="after")
-    def _one_unit(self) -> Self:
-        if (self.epochs is None) == (self.images is None):
-            raise ValueError("give one of epochs and images, and null for the other")
-        if self.decay_epochs is not None and self.decay_images is not None:
-            raise ValueError("give one of decay_epochs and decay_images, and null for the other")
-        return self
-
-
-class TrainSettings(Section):
-    """How a step is made, and on what."""
-
-    batch: Positive = 1
-    """Pictures in one step."""
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    """Seed of weights, order, crops and dropout."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to compute; auto takes the best there is."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Arithmetic of the networks; weights stay fp32."""
-    channels_last: bool = False
-    """Memory layout with channels innermost: faster with resize-convolutions on a CPU, and with bf16 on a GPU."""
-    norm_statistics: Literal["auto", "image", "running"] = "auto"
-    """What batch norm uses at inference: the picture's own statistics or training's running ones.
-    auto takes image at batch 1 (where training did just that), else running."""
-
-
-class LogSettings(Section):
-    """What a run writes while it trains, each by images seen."""
-
-    every_images: Positive = 100
-    """Losses to metrics.jsonl."""
-    samples_every_images: Positive = 2000
-    """A sheet of validation pictures to samples/, and their L1 to metrics.jsonl."""
-    sample_count: Positive = 8
-    """Pictures on a sheet."""
-    checkpoint_every_images: Positive = 5000
-    """A checkpoint to resume from; one is also written at the end."""
-    keep_checkpoints: Annotated[int, Field(ge=2)] = 2
-    """How many of the newest checkpoints stay."""
-
-
-class Config(Section):
-    """All settings of a run."""
-
-    algorithm: str
-    """Which one: a name in i2i.algorithms.ALGORITHMS."""
-    data: DataSettings = DataSettings()
-    """Pictures and augmentation."""
-    generator: Annotated[UNetSettings | ResNetSettings, Field(discriminator="name")] = UNetSettings()
-    """The network that translates."""
-    discriminator: PatchGANSettings = PatchGANSettings()
-    """The network that judges."""
-    loss: dict[str, Any] = {}
-    """The algorithm's own settings, checked by it."""
-    optimizer: OptimizerSettings = OptimizerSettings()
-    """Learning rates."""
-    schedule: ScheduleSettings
-    """How long."""
-    train: TrainSettings = TrainSettings()
-    """Batch, device, precision, seed."""
-    log: LogSettings = LogSettings()
-    """What is written when."""
-
+from i2i.settings import NETWORK_SETTINGS, Config
 
 # What other projects call our settings; a newcomer's first guesses.
 KNOWN_ELSEWHERE = {
@@ -228,6 +32,12 @@ KNOWN_ELSEWHERE = {
     "gan_mode": "loss.adversarial",
     "ngf": "generator.width",
     "ndf": "discriminator.width",
+    "nz": "generator.latent",
+    "latent_dim": "generator.latent",
+    "lambda_a": "loss.cycle_a",
+    "lambda_b": "loss.cycle_b",
+    "lambda_identity": "loss.identity",
+    "pool_size": "loss.history",
     "dataroot": "data.path",
 }
 
@@ -359,10 +169,11 @@ def _explain(problem: dict[str, Any], known: Sequence[str], prefix: str) -> str:
     """Put one of pydantic's problems into our words."""
     parts = [str(part) for part in problem["loc"]]
     kind = ""
-    if len(parts) > 2 and parts[1] in GENERATOR_SETTINGS:  # a union's tag stands in the location like a section
+    choices = NETWORK_SETTINGS.get(parts[0], {})
+    if len(parts) > 2 and parts[1] in choices:  # a union's tag stands in the location like a section
         tag = parts.pop(1)
         kind = f" of {tag}"
-        known = [f"{parts[0]}.{field}" for field in GENERATOR_SETTINGS[tag].model_fields]
+        known = [f"{parts[0]}.{field}" for field in choices[tag].model_fields]
     name = prefix + ".".join(parts)
     if problem["type"] == "extra_forbidden":
         return f"{name} is not a setting{kind}.{did_you_mean(name, known)}"

@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from i2i.config import by_direction
 from i2i.data.folders import Pair, check_pairs, find_pairs, has_split, read_pair, refuse_small
 from i2i.images import Array
 from i2i.metrics import METRICS
 from i2i.metrics.pairs import as_rgb8
 from i2i.report import write_sheet
 from i2i.runtime.translator import Translator
+from i2i.settings import by_direction
 
 Scores = dict[str, float]
 BASELINES = ("input_copied", "target_mean", "affine_colour")

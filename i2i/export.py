@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from i2i.config import by_direction, load_config
+from i2i.config import load_config
 from i2i.data.folders import find_preview_pairs, preview_split, read_pair
 from i2i.errors import ConfigError, DataError, ExportError, UsageError
 from i2i.files import atomic_write, refuse_existing
 from i2i.images import Array, list_pictures, read_image, to_channels, to_unit
 from i2i.runtime.backends import OnnxBackend, TorchBackend
 from i2i.runtime.translator import Translator, find_model, pad, padded_side
+from i2i.settings import by_direction
 from i2i.spec import ExportProof, ModelSpec, spec_to_metadata
 
 OPSET = 18

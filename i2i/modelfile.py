@@ -1,6 +1,7 @@
 """`model.safetensors`: the generators' weights with their ModelSpec in the header.
 
-The format cannot hold code. Tensors are named "<direction>.<name in the network>".
+The format cannot hold code. Tensors are named "<direction>.<name in the network>", with "generate" for a
+direction where the model makes pictures from noise.
 """
 
 from collections.abc import Mapping
@@ -9,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from i2i.errors import ModelError
 from i2i.files import write_bytes
-from i2i.spec import ModelSpec, spec_from_metadata, spec_to_metadata
+from i2i.spec import GENERATE, ModelSpec, spec_from_metadata, spec_to_metadata
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
-    from i2i.networks import Generator
+    from i2i.networks import Generator, LatentGenerator
 
 
 def save_model(path: Path, spec: ModelSpec, generators: Mapping[str, "nn.Module"]) -> None:
@@ -41,18 +42,34 @@ def read_spec(path: Path) -> ModelSpec:
     return spec_from_metadata(metadata, path)
 
 
-def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator":
-    """Build the generator of one direction and load its weights, ready for inference. Raises ModelError."""
+def load_tensors(path: Path, direction: str) -> "dict[str, Tensor]":
+    """Read the tensors of one direction, by their name in the network. Raises ModelError."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from i2i.networks import GENERATORS
-    from i2i.networks.layers import set_norm_statistics
-
-    one = spec.generators[direction]
     prefix = f"{direction}."
     try:
-        network = GENERATORS[one.network](**one.arguments)
-        tensors = {name.removeprefix(prefix): t for name, t in load_file(path).items() if name.startswith(prefix)}
+        return {name.removeprefix(prefix): t for name, t in load_file(path).items() if name.startswith(prefix)}
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path} is not a model file: {error}.") from error
+
+
+def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator | LatentGenerator":
+    """Build the generator of one direction, or that from noise, and load its weights, ready for inference.
+
+    Raises ModelError.
+    """
+    from i2i.networks import GENERATORS, LATENT_GENERATORS
+    from i2i.networks.layers import set_norm_statistics
+
+    network: Generator | LatentGenerator
+    tensors = load_tensors(path, direction)
+    try:
+        if direction == GENERATE:
+            assert spec.latent_generator is not None
+            network = LATENT_GENERATORS[spec.latent_generator.network](**spec.latent_generator.arguments)
+        else:
+            network = GENERATORS[spec.generators[direction].network](**spec.generators[direction].arguments)
         network.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]

@@ -6,15 +6,17 @@ it needs neither torch nor the code that trained the model.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 import i2i
-from i2i.config import Channels
 from i2i.errors import ModelError, UsageError
+from i2i.settings import Channels
 
 METADATA_KEY = "i2i"
+GENERATE = "generate"
+"""Takes the place of a direction where a model has none, because it makes pictures from noise."""
 Meaning = Literal["grey", "rgb", "rgba"]
 MEANINGS: dict[int, Meaning] = {1: "grey", 3: "rgb", 4: "rgba"}
 
@@ -42,6 +44,25 @@ class GeneratorSpec(BaseModel):
     """And at least this."""
 
 
+class LatentGeneratorSpec(BaseModel):
+    """A generator that makes pictures from noise."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    network: str
+    """A name in i2i.networks.LATENT_GENERATORS."""
+    arguments: dict[str, Any]
+    """What its constructor was given."""
+    latent: int
+    """Length of the vector of standard normal numbers that goes in."""
+    out_channels: int
+    """Channels of the output picture, or coordinates of an output point."""
+    out_meaning: Meaning | Literal["points"]
+    """What they are."""
+    out_px: int
+    """Side of the square output picture; 0 for points."""
+
+
 class ExportProof(BaseModel):
     """How an exported file compared with the model it came from, on real pictures."""
 
@@ -66,12 +87,14 @@ class ModelSpec(BaseModel):
     """Version of this description."""
     i2i_version: str
     """Version that wrote the file."""
-    task: Literal["translate"] = "translate"
-    """What the model does."""
+    task: Literal["translate", "generate"] = "translate"
+    """What the model does: pictures from pictures, or pictures from noise."""
     algorithm: str
     """What trained it."""
-    generators: dict[str, GeneratorSpec]
-    """By direction: A2B, B2A."""
+    generators: dict[str, GeneratorSpec] = {}
+    """Of the task translate, by direction: A2B, B2A."""
+    latent_generator: LatentGeneratorSpec | None = None
+    """Of the task generate."""
     value_range: tuple[float, float] = (-1.0, 1.0)
     """Of inputs and outputs; integers map to it by their full range."""
     norm_statistics: Literal["image", "running"]
@@ -89,9 +112,19 @@ class ModelSpec(BaseModel):
     proof: ExportProof | None = None
     """Of an exported file."""
 
+    @model_validator(mode="after")
+    def _has_its_generator(self) -> Self:
+        if (self.latent_generator is None) == (self.task == "generate") or bool(self.generators) != (
+            self.task == "translate"
+        ):
+            raise ValueError(f"a model of the task {self.task} has other generators")
+        return self
+
     def pick(self, direction: str | None) -> str:
         """Return the direction to use: the one asked for, or the only one; raises UsageError."""
         have = list(self.generators)
+        if not have:
+            raise UsageError("This model makes pictures from noise and translates none. Use `i2i generate`.")
         if direction is None:
             if len(have) == 1:
                 return have[0]

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import i2i
-from i2i.config import Config
 from i2i.images import read_image, write_image
+from i2i.settings import Config
 
 ROOT = Path(__file__).parent.parent
 LINEART = ROOT / "datasets" / "lineart"

@@ -10,19 +10,9 @@ import torch
 
 import i2i
 from i2i.algorithms import ALGORITHMS, resolve
-from i2i.config import (
-    Config,
-    PatchGANSettings,
-    ResNetSettings,
-    UNetSettings,
-    load_config,
-    parse,
-    preset_names,
-    presets_folder,
-    read_yaml,
-    to_yaml,
-)
+from i2i.config import load_config, parse, preset_names, presets_folder, read_yaml, to_yaml
 from i2i.networks import DISCRIMINATORS, GENERATORS
+from i2i.settings import Config, PatchGANSettings, ResNetSettings, UNetSettings
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "i2i"
@@ -31,6 +21,7 @@ ORDER = [
     ["i2i", "i2i.errors"],
     ["i2i.files"],
     ["i2i.images"],
+    ["i2i.settings"],
     ["i2i.config"],
     ["i2i.spec"],
     ["i2i.networks", "i2i.losses", "i2i.data"],

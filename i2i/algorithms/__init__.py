@@ -2,8 +2,9 @@
 
 from i2i.algorithms.base import Algorithm
 from i2i.algorithms.pix2pix import Pix2Pix
-from i2i.config import Config, did_you_mean, parse
+from i2i.config import did_you_mean, parse
 from i2i.errors import ConfigError
+from i2i.settings import Config
 
 __all__ = ["ALGORITHMS", "Algorithm", "resolve"]
 

@@ -12,10 +12,10 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from i2i.config import Channels, Config, Direction, Section, by_direction
 from i2i.errors import ConfigError
 from i2i.networks import DISCRIMINATORS, GENERATORS, Generator
 from i2i.networks.patchgan import RECEPTIVE_FIELD_PX, smallest_side
+from i2i.settings import Channels, Config, Direction, Section, by_direction
 from i2i.spec import MEANINGS, GeneratorSpec
 
 Outputs = Mapping[str, Tensor]

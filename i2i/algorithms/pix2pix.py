@@ -19,7 +19,8 @@ from i2i.algorithms.base import (
     build_discriminator,
     build_generator,
 )
-from i2i.config import Config, Section, by_direction, parse
+from i2i.config import parse
+from i2i.settings import Config, Section, by_direction
 
 
 class Pix2PixSettings(Section):

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from i2i.config import DataSettings
 from i2i.images import Array
+from i2i.settings import DataSettings
 
 # Ranges at strength 1; hue is a fraction of the colour circle.
 JITTER = {"brightness": 0.5, "contrast": 0.5, "saturation": 0.5, "hue": 0.1}

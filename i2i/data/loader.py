@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from i2i.config import Config, by_direction
 from i2i.data.augment import PairAugment, make_augment
 from i2i.data.folders import Pair, read_pair
 from i2i.errors import DataError
 from i2i.images import Array, to_channels
+from i2i.settings import Config, by_direction
 
 # The independent streams of random numbers that hang on a run's seed.
 ORDER, AUGMENT = 0, 1

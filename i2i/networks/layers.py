@@ -21,6 +21,12 @@ class Generator(nn.Module):
     size_minimum: int
 
 
+class LatentGenerator(nn.Module):
+    """Base of the generators that make pictures from noise, vectors of `latent` standard normal numbers."""
+
+    latent: int
+
+
 class BatchNorm(nn.BatchNorm2d):
     """Batch normalisation (Ioffe and Szegedy 2015) that can use a picture's own statistics at inference.
 

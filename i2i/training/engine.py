@@ -19,13 +19,13 @@ from torch import Tensor, nn
 
 from i2i.algorithms import ALGORITHMS, Algorithm
 from i2i.algorithms.base import Batch
-from i2i.config import Config, by_direction
 from i2i.data.augment_batch import BatchAugment
 from i2i.data.loader import AUGMENT, batches, derive_seed
 from i2i.errors import ConfigError, NonFiniteError
 from i2i.networks.layers import set_norm_statistics
 from i2i.report import write_report
 from i2i.runtime.backends import torch_device
+from i2i.settings import Config, by_direction
 from i2i.training.checkpoint import State
 from i2i.training.log import MetricsLog, ProgressLine
 from i2i.training.optim import make_optimizer, set_rate

@@ -11,7 +11,7 @@ from torch import nn
 
 import i2i
 from i2i.algorithms import Algorithm, resolve
-from i2i.config import Config, by_direction, differences, load_config, to_yaml
+from i2i.config import differences, load_config, to_yaml
 from i2i.data.folders import check_pairs, find_pairs, find_preview_pairs, preview_split, read_pair, refuse_small
 from i2i.errors import ConfigError, UsageError
 from i2i.files import sweep_temporaries, write_text
@@ -21,6 +21,7 @@ from i2i.networks.layers import NormStatistics
 from i2i.report import write_sheet
 from i2i.runtime.backends import TorchBackend
 from i2i.runtime.translator import MODEL_NAME, Translator
+from i2i.settings import Config, by_direction
 from i2i.spec import ModelSpec
 from i2i.training.checkpoint import State, list_checkpoints, load_checkpoint, prune_checkpoints, save_checkpoint
 from i2i.training.optim import resolve_schedule

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from i2i.config import DataSettings
 from i2i.data import augment as module
 from i2i.data.augment import make_augment
 from i2i.data.augment_batch import BatchAugment
+from i2i.settings import DataSettings
 from tests.conftest import picture
 
 LIBRARIES = ["albumentations", "torchvision", "kornia"]

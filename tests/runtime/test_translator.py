@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import i2i
-from i2i.config import Channels
 from i2i.errors import ModelError, UsageError
 from i2i.images import from_unit, list_pictures, read_image, to_channels, to_unit, write_image
 from i2i.runtime.backends import OnnxBackend
 from i2i.runtime.translator import Translator, pad, padded_side, plan, translate_files
+from i2i.settings import Channels
 from i2i.spec import GeneratorSpec, ModelSpec
 from tests.conftest import picture, run_i2i, save
 from tests.test_images import broken_files

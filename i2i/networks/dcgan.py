@@ -1,0 +1,90 @@
+"""Generator and discriminator of DCGAN (Radford, Metz, Chintala 2016, section 3 and figure 1).
+
+Strided convolutions alone: no pooling, no fully connected layer. Batch norm everywhere but at the
+generator's output and the discriminator's input.
+"""
+
+import math
+from typing import Literal
+
+from torch import Tensor, nn
+
+from i2i.networks.layers import BatchNorm, LatentGenerator, Verdict, initialise
+
+Size = Literal[32, 64, 128]
+
+
+def levels(size: int) -> int:
+    """Return how often 4 px double to `size` px."""
+    count = int(math.log2(size)) - 2
+    if size not in (32, 64, 128):
+        raise ValueError(f"size is {size}; a DCGAN makes 32, 64 or 128 px")
+    return count
+
+
+class DCGANGenerator(LatentGenerator):
+    """From noise to a square picture of `size` px, 32, 64 or 128: 4x4 at first, then doubled.
+
+    latent: length of the noise vector.
+    width: channels of the last hidden level; they double towards the noise (the paper's 64 px network
+        has width 128: 1024, 512, 256, 128).
+    """
+
+    def __init__(self, out_channels: int = 3, size: Size = 64, latent: int = 100, width: int = 64):
+        super().__init__()
+        self.latent = latent
+        self.layers = nn.ModuleList()
+        count = latent
+        for level in range(levels(size)):
+            target = width * 2 ** (levels(size) - 1 - level)
+            stride, padding = (1, 0) if level == 0 else (2, 1)
+            self.layers.append(
+                nn.Sequential(
+                    nn.ConvTranspose2d(count, target, 4, stride, padding, bias=False),
+                    BatchNorm(target),
+                    nn.ReLU(inplace=True),
+                )
+            )
+            count = target
+        self.head = nn.Sequential(nn.ConvTranspose2d(count, out_channels, 4, 2, 1), nn.Tanh())
+        initialise(self)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """(N, latent), normal, to (N, out_channels, size, size) in [-1, 1]."""
+        value = latent[:, :, None, None]
+        for layer in self.layers:
+            value = layer(value)
+        return self.head(value)
+
+
+class DCGANDiscriminator(nn.Module):
+    """From a square picture of `size` px, 32, 64 or 128, to one score: halved down to 4x4.
+
+    width: channels of the first level; they double with every halving.
+    """
+
+    def __init__(self, in_channels: int = 3, size: Size = 64, width: int = 64):
+        super().__init__()
+        self.layers = nn.ModuleList()
+        count = in_channels
+        for level in range(levels(size)):
+            target = width * 2**level
+            self.layers.append(
+                nn.Sequential(
+                    nn.Conv2d(count, target, 4, 2, 1, bias=level == 0),
+                    nn.Identity() if level == 0 else BatchNorm(target),
+                    nn.LeakyReLU(0.2, inplace=True),
+                )
+            )
+            count = target
+        self.head = nn.Conv2d(count, 1, 4)
+        initialise(self)
+
+    def forward(self, image: Tensor) -> Verdict:
+        """(N, in_channels, size, size) in [-1, 1] to logits (N, 1, 1, 1) and the features of each level."""
+        features = []
+        value = image
+        for layer in self.layers:
+            value = layer(value)
+            features.append(value)
+        return Verdict(self.head(value), tuple(features))
