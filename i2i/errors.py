@@ -4,7 +4,9 @@
     ├── UsageError           2   wrong words on the command line, or a run that must not be touched
     │   └── ConfigError      2   a setting that does not exist or does not fit
     ├── DataError            1   folders, pairs
-    │   └── ImageError       1   one picture that cannot be read or written
+    │   ├── ImageError       1   one picture that cannot be read or written
+    │   └── ArchiveError     1   an archive that cannot be unpacked, or must not be
+    ├── DownloadError        1   an address that gives no file, or not the one that was asked for
     ├── ModelError           1   a model file that is not one, or does not fit what is asked of it
     ├── ExportError          1   an exported file that does not equal its model
     └── NonFiniteError       6   training produced NaN or infinity
@@ -38,6 +40,14 @@ class DataError(I2IError):
 
 class ImageError(DataError):
     """One picture that cannot be read or written."""
+
+
+class ArchiveError(DataError):
+    """An archive that is damaged, or holds what must not reach the disk."""
+
+
+class DownloadError(I2IError):
+    """An address that gives no file, or a file that is not the one asked for."""
 
 
 class ModelError(I2IError):

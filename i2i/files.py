@@ -7,6 +7,7 @@ power, sees the old file or the new one and never half of either.
 import contextlib
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,29 @@ def atomic_write(path: Path) -> Iterator[Path]:
         _sync_folder(path.parent)
     except BaseException:
         temp.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a fresh folder beside `path`; on leaving, flush it to disk and rename it to `path`.
+
+    When the body raises, all of it is removed. Raises UsageError where there is a `path` already: folders
+    are never merged or replaced. Creates missing parent folders.
+    """
+    _refuse_folder(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temp = path.parent / f"{TEMP_PREFIX}{uuid.uuid4().hex[:12]}"
+    temp.mkdir()
+    try:
+        yield temp
+        if hasattr(os, "sync"):
+            os.sync()  # once: an fsync for each of 100,000 pictures takes minutes
+        _refuse_folder(path)  # an empty folder that came meanwhile would be replaced silently
+        temp.rename(path)
+        _sync_folder(path.parent)
+    except BaseException:
+        shutil.rmtree(temp, ignore_errors=True)
         raise
 
 
@@ -81,6 +105,20 @@ def sweep_temporaries(folder: Path) -> int:
     for path in left:
         path.unlink(missing_ok=True)
     return len(left)
+
+
+def show_size(count: float) -> str:
+    """Return a number of bytes as people say it: 512 bytes, 29.4 MB, 2.1 GB (decimal units)."""
+    for unit in ("bytes", "KB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} bytes" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def _refuse_folder(path: Path) -> None:
+    if os.path.lexists(path):  # a link that leads nowhere counts
+        raise UsageError(f"{path} exists already, and a folder is never merged or replaced. Name another, or move it.")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from i2i.files import TEMP_PREFIX, atomic_write, read_json_lines, sweep_temporaries, write_bytes
+from i2i.errors import UsageError
+from i2i.files import TEMP_PREFIX, atomic_folder, atomic_write, read_json_lines, sweep_temporaries, write_bytes
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -18,6 +19,36 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         fail_half_way()
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_a_folder_is_whole_or_not_there(tmp_path):
+    def fail_half_way():
+        with atomic_folder(tmp_path / "deep" / "out") as temp:
+            (temp / "sub").mkdir()
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        fail_half_way()
+    assert list((tmp_path / "deep").iterdir()) == []
+    with atomic_folder(tmp_path / "out") as temp:
+        (temp / "a").write_bytes(b"x")
+        assert not (tmp_path / "out").exists()
+    assert (tmp_path / "out" / "a").read_bytes() == b"x"
+
+
+def test_a_folder_is_never_replaced(tmp_path):
+    (tmp_path / "out").symlink_to("nowhere")
+    with pytest.raises(UsageError, match="exists already"), atomic_folder(tmp_path / "out"):
+        pass
+
+    def meet_another():
+        with atomic_folder(tmp_path / "late") as temp:
+            (temp / "a").write_bytes(b"x")
+            (tmp_path / "late").mkdir()
+
+    with pytest.raises(UsageError, match="exists already"):
+        meet_another()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["late", "out"]
 
 
 def test_the_temporary_file_is_a_neighbour_with_the_same_suffix(tmp_path):
