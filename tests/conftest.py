@@ -1,10 +1,12 @@
 """What the tests share: the shipped pictures, small data folders, and one trained run."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -104,3 +106,13 @@ def run_i2i(*arguments: object, cwd: Path | None = None) -> subprocess.Completed
     """Run the command line in a process of its own."""
     words = [str(argument) for argument in arguments]
     return subprocess.run([sys.executable, "-m", "i2i", *words], capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def load_script(path: Path) -> ModuleType:
+    """A script of the checkout as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

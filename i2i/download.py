@@ -1,0 +1,244 @@
+"""One file over HTTP, whole or not at all, going on where an earlier try was cut.
+
+The bytes so far stand in FILE.part, and beside it, in FILE.part.json, what the server said of the file they
+belong to. They are gone on with only when the server confirms that the file is still the same one.
+"""
+
+import contextlib
+import http.client
+import json
+import re
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from email.message import Message
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+import i2i
+from i2i.errors import DownloadError, UsageError
+from i2i.files import show_size, write_json
+
+MAX_BYTES = 20 * 10**9
+TRIES = 4
+PAUSE_S = 1.0  # before the second try, and as much more before each further one
+TIMEOUT_S = 30.0  # without a byte
+
+_CHUNK = 1 << 18
+_LINE_EVERY_S = 10.0
+
+
+class _Cut(Exception):
+    """The connection broke, or the server was busy: another try may help."""
+
+
+class _Known(NamedTuple):
+    """What the server said of a file: `stamp` is its ETag or date, `length` its bytes, where it said so."""
+
+    url: str
+    stamp: str | None
+    length: int | None
+
+
+def check_url(url: str) -> None:
+    """Raise UsageError unless `url` is an http or https address."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(f"{url} is not fetched: only http:// and https:// addresses are.")
+
+
+def download(url: str, path: Path, max_bytes: int = MAX_BYTES) -> None:
+    """Fetch `url` into the new file `path`; a broken connection is tried again, from where it broke.
+
+    Raises DownloadError when the server has no such file, when the file is larger than `max_bytes`, or when
+    the connection broke `TRIES` times: what came so far is then kept for the next call. An address or a
+    redirect that is not http or https is an error, and asked nothing.
+    """
+    check_url(url)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    for number in range(1, TRIES + 1):
+        try:
+            _fetch(url, part, max_bytes)
+            break
+        except _Cut as error:
+            have = part.stat().st_size if part.exists() else 0
+            if number == TRIES:
+                kept = f"{show_size(have)} are kept in {part}; the same command goes on from there."
+                raise DownloadError(
+                    f"{url}: {error}, the last of {TRIES} tries.\n{kept if have else 'Try again later.'}"
+                ) from error
+            print(f"{path.name}: {error}; trying again from {show_size(have)}.", file=sys.stderr)
+            time.sleep(PAUSE_S * number)
+    part.replace(path)
+    _note(part).unlink(missing_ok=True)
+
+
+def _fetch(url: str, part: Path, max_bytes: int) -> None:
+    """Bring `part` to the file's full length; raises _Cut when it did not get there."""
+    have, known = _kept(url, part)
+    if have and have == known.length:
+        return
+    with _open(url, part, have, known) as response:
+        if response.status == http.client.PARTIAL_CONTENT:
+            if not _continues(response.headers, have, known):
+                _discard(part)
+                raise _Cut("the server went on with another file")
+            length, mode = known.length, "ab"
+        else:  # the server knows no ranges, or the file has changed
+            have, length, mode = 0, _length(response.headers), "wb"
+        if length is not None and length > max_bytes:
+            raise DownloadError(_too_large(url, show_size(length), max_bytes))
+        with part.open(mode) as file:
+            if mode == "wb":
+                write_json(_note(part), _Known(url, _stamp(response.headers), length)._asdict())
+            have = _copy(response, file, have, length, max_bytes, part)
+    if have > max_bytes:
+        _discard(part)
+        raise DownloadError(_too_large(url, "more", max_bytes))
+    if length is not None and have != length:
+        raise _Cut(f"the connection was cut after {show_size(have)} of {show_size(length)}")
+
+
+@contextlib.contextmanager
+def _open(url: str, part: Path, have: int, known: _Known) -> Iterator[http.client.HTTPResponse]:
+    request = urllib.request.Request(url, headers={"User-Agent": f"i2i/{i2i.__version__}"})
+    if have and known.stamp:
+        request.add_header("Range", f"bytes={have}-")
+        request.add_header("If-Range", known.stamp)
+    try:
+        response = _opener().open(request, timeout=TIMEOUT_S)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and have:
+            _discard(part)
+            raise _Cut("the file on the server has become shorter") from error
+        if error.code == http.client.TOO_MANY_REQUESTS or error.code >= 500:
+            raise _Cut(f"the server answered {error.code} {error.reason}") from error
+        raise DownloadError(f"{url}: the server answered {error.code} {error.reason}. Check the address.") from error
+    except (http.client.HTTPException, OSError) as error:
+        raise _Cut(f"no connection ({getattr(error, 'reason', error)})") from error
+    except ValueError as error:  # InvalidURL and its like
+        raise UsageError(f"{url} is not an address that can be fetched: {error}.") from error
+    with response:
+        yield response
+
+
+def _copy(
+    response: http.client.HTTPResponse, file: IO[bytes], have: int, length: int | None, max_bytes: int, part: Path
+) -> int:
+    """Write what comes behind the first `have` bytes, at most a piece beyond `max_bytes`; return the sum."""
+    with _Line(part.stem, have, length) as line:
+        while have <= max_bytes:
+            try:
+                piece = response.read(_CHUNK)
+            except (http.client.HTTPException, OSError) as error:
+                raise _Cut(f"the connection broke ({str(error) or type(error).__name__})") from error
+            if not piece:
+                break
+            file.write(piece)
+            have += len(piece)
+            line.show(have)
+    return have
+
+
+class _WebOnly(urllib.request.HTTPRedirectHandler):
+    """Redirects, but not into local files or to other protocols."""
+
+    def http_error_302(self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any) -> Any:
+        target = urllib.parse.urljoin(req.full_url, headers.get("Location", headers.get("URI", "")))
+        if urlsplit(target).scheme not in ("http", "https"):
+            raise DownloadError(f"{req.full_url}: the server redirects to {target!a}, which is not followed.")
+        return super().http_error_302(req, fp, code, msg, headers)
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+
+class _Line(contextlib.AbstractContextManager["_Line"]):
+    """A bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, name: str, have: int, length: int | None):
+        self.name, self.length = name, length
+        console = Console(stderr=True)
+        self.quiet = not console.is_terminal
+        columns = (BarColumn(bar_width=24), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        self.bar = Progress(TextColumn("{task.description}"), *columns, console=console, disable=self.quiet)
+        self.task = self.bar.add_task(name, total=length, completed=have)
+        self.next_line_s = time.monotonic() + _LINE_EVERY_S
+
+    def __enter__(self) -> "_Line":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def show(self, have: int) -> None:
+        """Say how many bytes there are."""
+        self.bar.update(self.task, completed=have)
+        if self.quiet and time.monotonic() >= self.next_line_s:
+            whole = f" of {show_size(self.length)}" if self.length else ""
+            print(f"{self.name}: {show_size(have)}{whole}", file=sys.stderr, flush=True)
+            self.next_line_s = time.monotonic() + _LINE_EVERY_S
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """Return an opener without urllib's usual handlers of file:, ftp: and data: addresses."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        _WebOnly(),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
+def _kept(url: str, part: Path) -> tuple[int, _Known]:
+    """Return the bytes of an earlier try and what is known of their file; 0 where they cannot be gone on with."""
+    nothing = 0, _Known(url, None, None)
+    try:
+        known = _Known(**json.loads(_note(part).read_text(encoding="utf-8")))
+        have = part.stat().st_size
+    except (OSError, ValueError, TypeError):
+        return nothing
+    return (have, known) if known.url == url and known.stamp else nothing
+
+
+def _note(part: Path) -> Path:
+    return part.with_name(f"{part.name}.json")
+
+
+def _discard(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _note(part).unlink(missing_ok=True)
+
+
+def _continues(headers: Message, have: int, known: _Known) -> bool:
+    """Whether a partial answer starts where the kept bytes end, in a file of the same length."""
+    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", "").strip())
+    return bool(match and int(match[1]) == have and match[2] in ("*", str(known.length)))
+
+
+def _stamp(headers: Message) -> str | None:
+    """Return what If-Range can be asked with; a weak ETag cannot."""
+    tag = headers.get("ETag")
+    return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")
+
+
+def _length(headers: Message) -> int | None:
+    text = headers.get("Content-Length", "")
+    return int(text) if text.isdecimal() else None
+
+
+def _too_large(url: str, size: str, max_bytes: int) -> str:
+    return f"{url} is {size}, but the limit is {show_size(max_bytes)}. Raise it with --max-gb if that is meant."
