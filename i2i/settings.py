@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 Channels = Literal[1, 3, 4]
 Direction = Literal["A2B", "B2A"]
+DataKind = Literal["paired", "unpaired", "images"]
 Positive = Annotated[int, Field(gt=0)]
 
 
@@ -159,7 +160,7 @@ class DCGANDiscriminatorSettings(Section):
     name: Literal["dcgan"] = "dcgan"
     """Which discriminator."""
     width: Positive = 64
-    """Channels of the first level; 128 in the paper."""
+    """Channels of the first level."""
 
 
 class MLPDiscriminatorSettings(Section):
@@ -230,6 +231,8 @@ class TrainSettings(Section):
 
     batch: Positive = 1
     """Pictures in one step."""
+    init_from: str | None = None
+    """A run folder or .safetensors file whose generators to begin with. `--init-from` sets it."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of weights, order, crops and dropout."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -258,6 +261,25 @@ class LogSettings(Section):
     """How many of the newest checkpoints stay."""
 
 
+class AlarmSettings(Section):
+    """When a run warns of an illness; docs/benchmarks.md shows healthy and ill runs beside these values."""
+
+    steps: Positive = 2000
+    """Training steps over which a discriminator must have won."""
+    alike_steps: Positive = 1000
+    """Training steps over which samples must be alike; those of a healthy young run are, for some hundred."""
+    d_accuracy: Annotated[float, Field(ge=0, le=1)] = 0.99
+    """A discriminator has won when it is right about more than this share of real and fake, ..."""
+    d_loss: Annotated[float, Field(ge=0)] = 0.02
+    """... its real and fake terms are under this on average, ..."""
+    g_fall: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """... and no other term of the generator, as L1 or cycle, falls by this share of itself."""
+    diversity: Annotated[float, Field(ge=0)] = 0.5
+    """Samples are alike when their mean distance is under this share of the data's, ..."""
+    near_duplicates: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """... or when so much more of them than of the data have a near duplicate."""
+
+
 class Config(Section):
     """All settings of a run."""
 
@@ -279,3 +301,5 @@ class Config(Section):
     """Batch, device, precision, seed."""
     log: LogSettings = LogSettings()
     """What is written when."""
+    alarms: AlarmSettings = AlarmSettings()
+    """What is warned of when."""

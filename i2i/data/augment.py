@@ -1,7 +1,7 @@
-"""Augmentation of one pair: one draw for both sides, as in the pix2pix paper (section 6.2).
+"""Augmentation of a pair, one draw for both sides, as in the pix2pix paper (section 6.2), or of one picture.
 
 Resize so that the shorter side is `resize_px`, cut a random square of `crop_px`, mirror half of the
-time; colour jitter, off in the presets, on the input side only. Albumentations does it, torchvision
+time; colour jitter, off in the presets, on the input of a pair only. Albumentations does it, torchvision
 where that is not installed, and kornia (augment_batch) on whole batches; each depends on nothing but
 the seed it is called with.
 """
@@ -21,14 +21,14 @@ from i2i.settings import DataSettings
 JITTER = {"brightness": 0.5, "contrast": 0.5, "saturation": 0.5, "hue": 0.1}
 
 
-class PairAugment(Protocol):
-    """(input, target, seed) to the two augmented: (H, W, C) integers in, float32 in [0, 1] out."""
+class Augment(Protocol):
+    """(input, target) or (picture,) to the same augmented: (H, W, C) integers in, float32 in [0, 1] out."""
 
-    def __call__(self, x: Array, y: Array, seed: int) -> tuple[Array, Array]:
-        """Return both sides under one draw."""
+    def __call__(self, pictures: tuple[Array, ...], seed: int) -> tuple[Array, ...]:
+        """Return all pictures under one draw."""
 
 
-def make_augment(settings: DataSettings) -> PairAugment:
+def make_augment(settings: DataSettings) -> Augment:
     """Return the augmentation of the settings; with kornia, only the resizing that must come first."""
     if settings.augment == "kornia":
         return _torchvision(settings, random_parts=False)
@@ -52,7 +52,7 @@ def as_float(array: Array) -> Array:
     return array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max)
 
 
-def _albumentations(settings: DataSettings) -> PairAugment:
+def _albumentations(settings: DataSettings) -> Augment:
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it asks the network for its newest version at import otherwise
     import albumentations as A
     import cv2
@@ -68,18 +68,19 @@ def _albumentations(settings: DataSettings) -> PairAugment:
     ranges = jitter_ranges(settings.colour_jitter)
     jitter = A.ColorJitter(**{name: _around(name, value) for name, value in ranges.items()}, p=1.0)
 
-    def augment(x: Array, y: Array, seed: int) -> tuple[Array, Array]:
+    def augment(pictures: tuple[Array, ...], seed: int) -> tuple[Array, ...]:
         _share_random_state([*both.transforms, jitter], seed)
         # albumentations knows uint8 and float32; 8-bit pictures stay integers through the resize, which is faster.
-        x, y = (side if side.dtype == np.uint8 else as_float(side) for side in (x, y))
-        done = both(image=x, target=y)
-        x, y = (side if side.dtype == np.float32 else as_float(side) for side in (done["image"], done["target"]))
-        x, y = np.clip(x, 0.0, 1.0), np.clip(y, 0.0, 1.0)  # cubic enlarging overshoots at edges
+        known = (side if side.dtype == np.uint8 else as_float(side) for side in pictures)
+        done = both(**dict(zip(("image", "target"), known, strict=False)))
+        sides = [done[name] for name in ("image", "target")[: len(pictures)]]
+        floats = [side if side.dtype == np.float32 else as_float(side) for side in sides]
+        x, *rest = (np.clip(side, 0.0, 1.0) for side in floats)  # cubic enlarging overshoots at edges
         if settings.colour_jitter:
             colours = min(x.shape[2], 3)
             jittered = jitter(image=np.ascontiguousarray(x[:, :, :colours]))["image"]
             x = np.concatenate([jittered, x[:, :, colours:]], axis=2)
-        return x, y
+        return (x, *rest)
 
     return augment
 
@@ -98,7 +99,7 @@ def _around(name: str, value: float) -> tuple[float, float]:
     return (-value, value) if name == "hue" else (1 - value, 1 + value)
 
 
-def _torchvision(settings: DataSettings, random_parts: bool = True) -> PairAugment:
+def _torchvision(settings: DataSettings, random_parts: bool = True) -> Augment:
     import torch
     from torchvision import tv_tensors
     from torchvision.transforms import v2
@@ -119,13 +120,13 @@ def _torchvision(settings: DataSettings, random_parts: bool = True) -> PairAugme
     def array(image: Any) -> Array:
         return np.ascontiguousarray(image.clamp(0.0, 1.0).numpy().transpose(1, 2, 0))
 
-    def augment(x: Array, y: Array, seed: int) -> tuple[Array, Array]:
+    def augment(pictures: tuple[Array, ...], seed: int) -> tuple[Array, ...]:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # not torch.manual_seed, which reseeds the GPUs too
-            image, target = both(tensor(x), tensor(y))
+            image, *rest = both([tensor(side) for side in pictures])
             if settings.colour_jitter and random_parts:
                 colours = min(image.shape[0], 3)
                 image = torch.cat([jitter(image[:colours]), image[colours:]])
-        return array(image), array(target)
+        return (array(image), *(array(side) for side in rest))
 
     return augment

@@ -7,22 +7,22 @@ Paired pictures come in four layouts, tried in this order for a split (train, va
     D/train/x.png                         one file a pair, A on its left half and B on its right
     A/x.png + B/x.jpg                     two paths given; A/train and B/train if those exist
 
-Subfolders count as part of the name.
+Subfolders count as part of the name. Unpaired pictures come in the same layouts without matching names,
+and pictures without sides in one folder, D/train where there is one, else D itself.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 from i2i.errors import DataError, ImageError, UsageError
 from i2i.images import Array, Header, list_pictures, read_header, read_image
 
 SPLITS = ("train", "val", "test")
-FULL_CHECK_PAIRS = (
-    5000  # up to here every picture is decoded before training; above, that would take too long to wait for
-)
+# Up to here every picture is decoded before training; above, that would take too long to wait for.
+FULL_CHECK_PAIRS = 5000
 _NAMED = 5  # files named in a message before "and N more"
 
 
@@ -35,6 +35,26 @@ class Pair(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.a}" if self.b is None else f"{self.a} and {self.b}"
+
+    def side(self, side: Literal["A", "B"]) -> "Picture":
+        """Return one of the two alone."""
+        if self.b is None:
+            return Picture(self.name, self.a, side)
+        return Picture(self.name, self.a if side == "A" else self.b)
+
+
+class Picture(NamedTuple):
+    """A picture without a partner: a file, or one half of an A|B file."""
+
+    name: str
+    path: Path
+    half: Literal["A", "B"] | None = None
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+Item = TypeVar("Item", Pair, Picture)
 
 
 def has_split(paths: Sequence[str], split: str) -> bool:
@@ -51,36 +71,52 @@ def find_pairs(paths: Sequence[str], split: str) -> list[Pair]:
     Two given folders without splits inside are every split themselves. Raises DataError that names the
     files without a partner, or the layouts when there is nothing.
     """
-    if not 1 <= len(paths) <= 2:
-        raise UsageError(f"{len(paths)} data folders were given; give one, or two: A's and B's.")
-    for path in paths:
-        if not Path(path).is_dir():
-            raise DataError(f"{path} is not a folder. {_expected(split)}")
-    if len(paths) == 2:
-        flat = not any((Path(path) / one).is_dir() for path in paths for one in SPLITS)
-        return _match(*(Path(path) if flat else Path(path) / split for path in paths))
+    where = _locate(paths, split)
+    return _match(*where) if isinstance(where, tuple) else _side_by_side(where)
+
+
+def find_sides(paths: Sequence[str], split: str, disjoint: bool = False) -> tuple[list[Picture], list[Picture]]:
+    """Return the pictures of A and of B of `split`, each sorted by name, without asking what matches.
+
+    disjoint: take A's of the first half of the names of pairs, and B's of the second. Raises DataError.
+    """
+    where = _locate(paths, split)
+    if isinstance(where, tuple) and not disjoint:
+        a, b = where
+        return _pictures(a), _pictures(b)
+    try:
+        pairs = find_pairs(paths, split)
+    except DataError as error:
+        advice = "\ndata.disjoint takes pairs apart; set it to false for pictures without partners." if disjoint else ""
+        raise DataError(f"{error}{advice}") from error
+    if not disjoint:
+        return [pair.side("A") for pair in pairs], [pair.side("B") for pair in pairs]
+    if len(pairs) < 2:
+        raise DataError(f"{pairs[0]} is the only pair for {split}; disjoint halves need two.")
+    half = -(-len(pairs) // 2)
+    return [pair.side("A") for pair in pairs[:half]], [pair.side("B") for pair in pairs[half:]]
+
+
+def find_images(paths: Sequence[str], split: str, side: Literal["A", "B"] | None = None) -> list[Picture]:
+    """Return the pictures of one folder and its subfolders, sorted by name; of `split` where it has a folder for it.
+
+    side: take this side of data with two. Raises DataError and UsageError.
+    """
+    if side:
+        return find_sides(paths, split)["AB".index(side)]
+    if len(paths) != 1:
+        raise UsageError(f"{len(paths)} data folders were given; pictures without sides come from one.")
     root = Path(paths[0])
-    for a, b in ((root / f"{split}A", root / f"{split}B"), (root / split / "A", root / split / "B")):
-        if a.is_dir() and b.is_dir():
-            return _match(a, b)
-        if a.is_dir() or b.is_dir():
-            have, miss = (a, b) if a.is_dir() else (b, a)
-            raise DataError(f"{have} is there, but {miss} is not. {_expected(split)}")
-    if not (root / split).is_dir():
-        raise DataError(f"{root} has no pictures for {split}. {_expected(split)}")
-    return _side_by_side(root / split)
-
-
-def preview_split(paths: Sequence[str]) -> str:
-    """Return the split that previews and export proofs are taken from: val, or train where there is no val."""
-    return "val" if has_split(paths, "val") else "train"
-
-
-def find_preview_pairs(paths: Sequence[str], count: int) -> list[Pair]:
-    """Return the first pairs of the preview split, checked; raises DataError."""
-    pairs = find_pairs(paths, preview_split(paths))[:count]
-    check_pairs(pairs)
-    return pairs
+    if not root.is_dir():
+        raise DataError(f"{root} is not a folder. Give a folder of pictures.")
+    if (root / f"{split}A").is_dir() or (root / split / "A").is_dir():
+        raise DataError(f"{root} holds pictures of two sides. Choose one with --set data.side=A or B.")
+    if (root / split).is_dir():
+        return _pictures(root / split)
+    others = [one for one in SPLITS if (root / one).is_dir()]
+    if others:  # whose pictures are not to be learned from
+        raise DataError(f"{root} holds {' and '.join(others)}, but no {split}. Name the folder to learn from {split}.")
+    return _pictures(root)
 
 
 def check_pairs(pairs: Sequence[Pair]) -> list[Header]:
@@ -88,26 +124,50 @@ def check_pairs(pairs: Sequence[Pair]) -> list[Header]:
 
     Raises one DataError that names what cannot be read and the pairs whose halves differ in size.
     """
-    check = _check_pixels if len(pairs) <= FULL_CHECK_PAIRS else _check_header
+    return _check(pairs, _check_pair_header, read_pair, "pairs")
+
+
+def check_pictures(pictures: Sequence[Picture]) -> list[Header]:
+    """Return the size of each picture, having read as much of it as `check_pairs` does; raises one DataError."""
+    return _check(pictures, _check_picture_header, read_picture, "pictures")
+
+
+def _check(
+    items: Sequence[Item], header: Callable[[Item], Header | str], read: Callable[[Item], object], what: str
+) -> list[Header]:
+    """Check many in threads, by their headers or also by their pixels; raises one DataError for all."""
+
+    def check(item: Item) -> Header | str:
+        found = header(item)
+        try:
+            if len(items) <= FULL_CHECK_PAIRS:
+                read(item)
+        except DataError as error:
+            return str(error).rstrip(".")
+        return found
+
     results: list[Header | str] = []
     with ThreadPoolExecutor() as pool:
-        for start in range(0, len(pairs), 10_000):  # a million waiting tasks would take gigabytes
-            results += pool.map(check, pairs[start : start + 10_000])
+        for start in range(0, len(items), 10_000):  # a million waiting tasks would take gigabytes
+            results += pool.map(check, items[start : start + 10_000])
     problems = [result for result in results if isinstance(result, str)]
     if problems:
-        raise DataError(_list(f"{len(problems)} of {len(pairs)} pairs cannot be used:", problems, lines=True))
+        raise DataError(_list(f"{len(problems)} of {len(items)} {what} cannot be used:", problems, lines=True))
     return [result for result in results if isinstance(result, Header)]
 
 
-def refuse_small(pairs: Sequence[Pair], sizes: Sequence[Header], least_px: int, reason: str, advice: str) -> None:
-    """Raise one DataError that names the pairs with a side under `least_px`, says why and what to do."""
+def refuse_small(
+    items: Sequence[Pair] | Sequence[Picture], sizes: Sequence[Header], least_px: int, reason: str, advice: str
+) -> None:
+    """Raise one DataError that names the pairs or pictures with a side under `least_px`, says why and what to do."""
     small = [
-        f"{pair} {'is' if pair.b is None else 'are'} {size.width}x{size.height}"
-        for pair, size in zip(pairs, sizes, strict=True)
+        f"{item} {'are' if isinstance(item, Pair) and item.b else 'is'} {size.width}x{size.height}"
+        for item, size in zip(items, sizes, strict=True)
         if min(size) < least_px
     ]
     if small:
-        head = f"{len(small)} of {len(pairs)} pairs have a side under {reason}:"
+        what = "pairs" if isinstance(items[0], Pair) else "pictures"
+        head = f"{len(small)} of {len(items)} {what} have a side under {reason}:"
         raise DataError(f"{_list(head, small, lines=True)}\n{advice}")
 
 
@@ -123,6 +183,38 @@ def read_pair(pair: Pair) -> tuple[Array, Array]:
     return a, b
 
 
+def read_picture(picture: Picture) -> Array:
+    """Read a picture, (H, W, C); raises DataError."""
+    array = read_image(picture.path)
+    if picture.half is None:
+        return array
+    half = array.shape[1] // 2
+    return array[:, :half] if picture.half == "A" else array[:, half:]
+
+
+def _locate(paths: Sequence[str], split: str) -> tuple[Path, Path] | Path:
+    """Return the folders of A and B, or the one of A|B files; raises DataError that names the layouts."""
+    if not 1 <= len(paths) <= 2:
+        raise UsageError(f"{len(paths)} data folders were given; give one, or two: A's and B's.")
+    for path in paths:
+        if not Path(path).is_dir():
+            raise DataError(f"{path} is not a folder. {_expected(split)}")
+    if len(paths) == 2:
+        flat = not any((Path(path) / one).is_dir() for path in paths for one in SPLITS)
+        a, b = (Path(path) if flat else Path(path) / split for path in paths)
+        return a, b
+    root = Path(paths[0])
+    for a, b in ((root / f"{split}A", root / f"{split}B"), (root / split / "A", root / split / "B")):
+        if a.is_dir() and b.is_dir():
+            return a, b
+        if a.is_dir() or b.is_dir():
+            have, miss = (a, b) if a.is_dir() else (b, a)
+            raise DataError(f"{have} is there, but {miss} is not. {_expected(split)}")
+    if not (root / split).is_dir():
+        raise DataError(f"{root} has no pictures for {split}. {_expected(split)}")
+    return root / split
+
+
 def _match(folder_a: Path, folder_b: Path) -> list[Pair]:
     a, b = _by_stem(folder_a), _by_stem(folder_b)
     alone = [f"{path} has no partner in {folder_b}" for stem, path in a.items() if stem not in b]
@@ -136,9 +228,7 @@ def _match(folder_a: Path, folder_b: Path) -> list[Pair]:
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
-    pictures = list_pictures(folder)
-    if not pictures:
-        raise DataError(f"{folder} holds no pictures.")
+    pictures = _list_some(folder)
     stems = [path.relative_to(folder).with_suffix("").as_posix() for path in pictures]
     twice = [stem for stem, count in Counter(stems).items() if count > 1]
     if twice:
@@ -146,32 +236,41 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return dict(zip(stems, pictures, strict=True))
 
 
+def _pictures(folder: Path) -> list[Picture]:
+    return [Picture(path.relative_to(folder).as_posix(), path) for path in _list_some(folder)]
+
+
+def _list_some(folder: Path) -> list[Path]:
+    pictures = list_pictures(folder)
+    if not pictures:
+        raise DataError(f"{folder} holds no pictures.")
+    return pictures
+
+
 def _side_by_side(folder: Path) -> list[Pair]:
     return [Pair(stem, path, None) for stem, path in _by_stem(folder).items()]
 
 
-def _check_header(pair: Pair) -> Header | str:
+def _check_pair_header(pair: Pair) -> Header | str:
     """Return the size of a pair's halves, or what is wrong with it, by its headers."""
-    try:
-        a = read_header(pair.a)
-        if pair.b is None:
-            if a.width % 2:
-                return f"{pair.a} is {a.width}x{a.height}: an A|B file has an even width, one half a side"
-            return Header(a.height, a.width // 2)
-        b = read_header(pair.b)
-    except ImageError as error:
-        return str(error).rstrip(".")
+    a = _check_picture_header(pair.side("A"))
+    if pair.b is None or isinstance(a, str):
+        return a
+    b = _check_picture_header(pair.side("B"))
+    if isinstance(b, str):
+        return b
     return a if a == b else _mismatch(pair, a, b).rstrip(".")
 
 
-def _check_pixels(pair: Pair) -> Header | str:
-    """Do the same, and decode the pictures."""
-    found = _check_header(pair)
+def _check_picture_header(picture: Picture) -> Header | str:
+    """Return the size of a picture, or what is wrong with it, by its header."""
     try:
-        read_pair(pair)
-    except DataError as error:
+        size = read_header(picture.path)
+    except ImageError as error:
         return str(error).rstrip(".")
-    return found
+    if picture.half and size.width % 2:
+        return f"{picture.path} is {size.width}x{size.height}: an A|B file has an even width, one half a side"
+    return Header(size.height, size.width // 2) if picture.half else size
 
 
 def _mismatch(pair: Pair, a: Header, b: Header) -> str:
@@ -180,7 +279,7 @@ def _mismatch(pair: Pair, a: Header, b: Header) -> str:
 
 def _expected(split: str) -> str:
     return (
-        f"Expected {split}A and {split}B, or {split}/A and {split}/B (pictures matched by name),\n"
+        f"Expected {split}A and {split}B, or {split}/A and {split}/B (pairs have the same names),\n"
         f"or {split}/ with A|B files side by side; or give A's and B's folder, --data A --data B."
     )
 

@@ -18,11 +18,15 @@ LIBRARIES = ["albumentations", "torchvision", "kornia"]
 def augment_pair(library, x, y, seed, **settings):
     """Run one pair through a library; kornia as the engine does, resized first and as a batch."""
     data = DataSettings(**{"resize_px": 40, "crop_px": 32, **settings, "augment": library})
-    x, y = make_augment(data)(x, y, seed)
-    if library != "kornia":
-        return x, y
-    tensors = (torch.from_numpy(side.transpose(2, 0, 1))[None] * 2 - 1 for side in (x, y))
-    return tuple((t[0].numpy().transpose(1, 2, 0) + 1) / 2 for t in BatchAugment(data)(*tensors, seed))
+    return augment(data, (x, y), seed)
+
+
+def augment(data, pictures, seed):
+    pictures = make_augment(data)(pictures, seed)
+    if data.augment != "kornia":
+        return pictures
+    tensors = tuple(torch.from_numpy(side.transpose(2, 0, 1))[None] * 2 - 1 for side in pictures)
+    return tuple((t[0].numpy().transpose(1, 2, 0) + 1) / 2 for t in BatchAugment(data)(tensors, seed))
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -58,6 +62,15 @@ def test_global_generators_are_left_alone(library):
     before = torch.get_rng_state()
     augment_pair(library, x, x, 5, colour_jitter=0.5)
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_picture_alone_is_augmented_as_in_a_pair(library):
+    x = picture(50, 64)
+    data = DataSettings(resize_px=40, crop_px=32, augment=library)
+    for seed in range(4):
+        (alone,) = augment(data, (x,), seed)
+        np.testing.assert_allclose(alone, augment(data, (x, x), seed)[0], atol=1e-6)
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -106,6 +119,6 @@ def test_auto_falls_back_to_torchvision(monkeypatch):
         module.importlib.util, "find_spec", lambda name: None if name == "albumentations" else find_spec(name)
     )
     x = picture(50, 64)
-    fallback = make_augment(DataSettings(resize_px=40, crop_px=32))(x, x, 3)[0]
-    torchvision = make_augment(DataSettings(resize_px=40, crop_px=32, augment="torchvision"))(x, x, 3)[0]
+    fallback = make_augment(DataSettings(resize_px=40, crop_px=32))((x,), 3)[0]
+    torchvision = make_augment(DataSettings(resize_px=40, crop_px=32, augment="torchvision"))((x,), 3)[0]
     np.testing.assert_array_equal(fallback, torchvision)

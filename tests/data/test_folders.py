@@ -7,9 +7,21 @@ import pytest
 from PIL import Image
 
 from i2i.data import folders
-from i2i.data.folders import check_pairs, find_pairs, find_preview_pairs, has_split, read_pair, refuse_small
+from i2i.data.folders import (
+    check_pairs,
+    check_pictures,
+    find_images,
+    find_pairs,
+    find_sides,
+    has_split,
+    read_pair,
+    read_picture,
+    refuse_small,
+)
+from i2i.data.previews import find_previews
 from i2i.errors import DataError, UsageError
 from i2i.images import write_image
+from i2i.settings import DataSettings
 from tests.conftest import LINEART, MAPS, picture, save
 
 
@@ -55,8 +67,92 @@ def test_side_by_side_files_are_cut_in_the_middle():
 
 def test_previews_come_from_val_or_else_from_train(tmp_path):
     shutil.copytree(LINEART / "val", tmp_path / "train")
-    assert [pair.a.parent.name for pair in find_preview_pairs([str(tmp_path)], 3)] == ["train"] * 3
-    assert [pair.a.parent.name for pair in find_preview_pairs([str(LINEART)], 3)] == ["val"] * 3
+    for root, split in ((tmp_path, "train"), (LINEART, "val")):
+        previews = find_previews(DataSettings(path=(str(root),)), "paired", "B2A", 3)
+        assert previews.split == split
+        assert [(picture.path.parent.name, picture.half) for picture in previews.inputs] == [(split, "B")] * 3
+        assert [picture.half for picture in previews.truths] == ["A"] * 3
+        assert [picture.name for picture in previews.inputs] == [picture.name for picture in previews.truths]
+
+
+def test_previews_of_unpaired_data_have_a_truth_where_val_is_matched(tmp_path):
+    matched = find_previews(DataSettings(path=(str(LINEART),)), "unpaired", "A2B", 3)
+    assert (matched.split, len(matched.truths)) == ("val", 3)
+    two_folders(tmp_path / "trainA", tmp_path / "trainB")
+    settings = DataSettings(path=(str(tmp_path),))
+    assert find_previews(settings, "unpaired", "B2A", 1).inputs[0].path == tmp_path / "trainB" / "x.jpg"
+    assert find_previews(settings, "unpaired", "B2A", 1).truths is None  # it trains on them
+    save(tmp_path / "valA" / "one.png", 20, 30)
+    save(tmp_path / "valB" / "two.png", 20, 30)
+    assert find_previews(settings, "unpaired", "A2B", 3).split == "val"
+    assert find_previews(settings, "unpaired", "A2B", 3).truths is None
+    for side, size in (("A", (20, 30)), ("B", (24, 30))):  # names that meet by chance
+        shutil.rmtree(tmp_path / f"val{side}")
+        save(tmp_path / f"val{side}" / "0.png", *size)
+    assert find_previews(settings, "unpaired", "A2B", 3).truths is None
+
+
+def test_sides_need_no_partners(tmp_path):
+    for name in ("x.png", "x.jpg", "sub/y.png"):
+        save(tmp_path / "trainA" / name, 20, 30)
+    save(tmp_path / "trainB" / "z.png", 40, 10)
+    a, b = find_sides([str(tmp_path)], "train")
+    assert [picture.name for picture in a] == ["sub/y.png", "x.jpg", "x.png"]
+    assert [picture.name for picture in b] == ["z.png"]
+    assert check_pictures([*a, *b]) == [(20, 30)] * 3 + [(40, 10)]
+
+
+def test_disjoint_sides_share_no_name():
+    pairs = find_pairs([str(MAPS)], "train")
+    a, b = find_sides([str(MAPS)], "train", disjoint=True)
+    assert [picture.name for picture in a] == [pair.name for pair in pairs[:81]]
+    assert [picture.name for picture in b] == [pair.name for pair in pairs[81:]]
+    np.testing.assert_array_equal(read_picture(a[0]), read_pair(pairs[0])[0])
+    np.testing.assert_array_equal(read_picture(b[0]), read_pair(pairs[81])[1])
+    whole_a, whole_b = find_sides([str(MAPS)], "train")
+    assert len(whole_a) == len(whole_b) == 162
+
+
+def test_disjoint_sides_come_from_matched_folders_too(tmp_path):
+    two_folders(tmp_path / "trainA", tmp_path / "trainB", names=("x", "y", "z"))
+    a, b = find_sides([str(tmp_path)], "train", disjoint=True)
+    assert [picture.name for picture in a + b] == ["x", "y", "z"]
+    assert b[0].path.parent.name == "trainB"
+    (tmp_path / "trainB" / "x.jpg").unlink()
+    with pytest.raises(DataError, match=r"x\.png has no partner"):
+        find_sides([str(tmp_path)], "train", disjoint=True)
+
+
+def test_images_come_from_one_folder_with_its_subfolders(tmp_path):
+    for name in ("a.png", "sub/b.jpg", "sub/deep/c.tif"):
+        save(tmp_path / "all" / name, 20, 30)
+    assert [picture.name for picture in find_images([str(tmp_path / "all")], "train")] == [
+        "a.png",
+        "sub/b.jpg",
+        "sub/deep/c.tif",
+    ]
+    (tmp_path / "all").rename(tmp_path / "train")
+    assert len(find_images([str(tmp_path)], "train")) == 3
+    halves = find_images([str(LINEART)], "train", side="B")
+    assert len(halves) == 400
+    assert {picture.half for picture in halves} == {"B"}
+    with pytest.raises(UsageError, match="2 data folders were given"):
+        find_images([str(tmp_path), str(LINEART)], "train")
+    with pytest.raises(DataError, match="is not a folder"):
+        find_images([str(tmp_path / "nowhere")], "train")
+    save(tmp_path / "only" / "test" / "a.png", 20, 30)
+    with pytest.raises(DataError, match="holds test, but no train"):
+        find_images([str(tmp_path / "only")], "train")
+    two_folders(tmp_path / "two" / "trainA", tmp_path / "two" / "trainB")
+    with pytest.raises(DataError, match=r"two sides. Choose one with --set data.side"):
+        find_images([str(tmp_path / "two")], "train")
+
+
+def test_broken_pictures_without_partners_are_named(tmp_path):
+    save(tmp_path / "good.png", 20, 30)
+    (tmp_path / "bad.png").write_bytes((tmp_path / "good.png").read_bytes()[:200])
+    with pytest.raises(DataError, match=r"1 of 2 pictures cannot be used:\n  .*bad\.png is damaged"):
+        check_pictures(find_images([str(tmp_path)], "train"))
 
 
 def test_pictures_without_a_partner_are_named(tmp_path):

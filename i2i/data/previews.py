@@ -1,0 +1,39 @@
+"""The few pictures on which a run shows what it has learned, and on which exports are proved."""
+
+from typing import NamedTuple
+
+from i2i.data.folders import Pair, Picture, check_pairs, check_pictures, find_pairs, find_sides, has_split
+from i2i.errors import DataError
+from i2i.settings import DataKind, DataSettings, by_direction
+
+
+class Previews(NamedTuple):
+    """Inputs of one direction and, where they have partners, the truths; and the split they are from."""
+
+    split: str
+    inputs: list[Picture]
+    truths: list[Picture] | None
+
+
+def find_previews(data: DataSettings, kind: DataKind, direction: str, count: int) -> Previews:
+    """Return the first `count` pictures of val, or of train where there is no val; raises DataError.
+
+    Unpaired data may be matched in val: when all names have a partner of the same size. The pictures it trains
+    on never count as matched.
+    """
+    split = "val" if has_split(data.path, "val") else "train"
+    pairs: list[Pair] = []
+    if kind == "paired" or split == "val":
+        try:
+            pairs = find_pairs(data.path, split)[:count]
+            check_pairs(pairs)
+        except DataError:  # names that are not matched, or that meet by chance
+            if kind == "paired":
+                raise
+            pairs = []
+    if pairs:
+        inputs, truths = by_direction(direction, *([pair.side(side) for pair in pairs] for side in ("A", "B")))
+        return Previews(split, inputs, truths)
+    inputs, _ = by_direction(direction, *find_sides(data.path, split, data.disjoint and split == "train"))
+    check_pictures(inputs[:count])
+    return Previews(split, inputs[:count], None)
