@@ -13,10 +13,14 @@ from torch.nn import functional as F
 
 
 class AdversarialLoss(NamedTuple):
-    """d: (real logits, fake logits) to (real term, fake term). g: the same to the generator's term."""
+    """d: (real logits, fake logits) to (real term, fake term). g: the same to the generator's term.
+
+    boundary: the logit at which the discriminator is undecided.
+    """
 
     d: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
     g: Callable[[Tensor | None, Tensor], Tensor]
+    boundary: float
 
 
 def non_saturating_d(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,8 +47,8 @@ def least_squares_g(real: Tensor | None, fake: Tensor) -> Tensor:
 
 
 ADVERSARIAL = {
-    "non_saturating": AdversarialLoss(non_saturating_d, non_saturating_g),
-    "least_squares": AdversarialLoss(least_squares_d, least_squares_g),
+    "non_saturating": AdversarialLoss(non_saturating_d, non_saturating_g, boundary=0.0),
+    "least_squares": AdversarialLoss(least_squares_d, least_squares_g, boundary=0.5),
 }
 
 

@@ -1,6 +1,8 @@
 """Algorithms, and the table in which a config's `algorithm` is looked up."""
 
 from i2i.algorithms.base import Algorithm
+from i2i.algorithms.cyclegan import CycleGAN
+from i2i.algorithms.gan import GAN
 from i2i.algorithms.pix2pix import Pix2Pix
 from i2i.config import did_you_mean, parse
 from i2i.errors import ConfigError
@@ -8,7 +10,7 @@ from i2i.settings import Config
 
 __all__ = ["ALGORITHMS", "Algorithm", "resolve"]
 
-ALGORITHMS: dict[str, type[Algorithm]] = {"pix2pix": Pix2Pix}
+ALGORITHMS: dict[str, type[Algorithm]] = {"pix2pix": Pix2Pix, "cyclegan": CycleGAN, "gan": GAN}
 
 
 def resolve(config: Config) -> Config:

@@ -16,6 +16,7 @@ from i2i.algorithms.base import (
     Batch,
     Outputs,
     Phase,
+    accuracies,
     build_discriminator,
     build_generator,
 )
@@ -36,7 +37,8 @@ class Pix2Pix(Algorithm):
     """Generator against a conditional discriminator, tied to the target by L1."""
 
     Settings = Pix2PixSettings
-    phases = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator",)))
+    data = "paired"
+    phases = (Phase("discriminator", ("discriminator",), judges=True), Phase("generator", ("generator",)))
 
     def __init__(self, config: Config):
         super().__init__(config)
@@ -61,15 +63,17 @@ class Pix2Pix(Algorithm):
         x, y = self._sides(batch)
         fake = outputs["fake"]
         if phase == "discriminator":
-            real_term, fake_term = self.adversarial.d(self._judge(x, y), self._judge(x, fake.detach()))
-            return {"D_real": real_term, "D_fake": fake_term}  # eq. 1
+            real_score, fake_score = self._judge(x, y), self._judge(x, fake.detach())
+            real_term, fake_term = self.adversarial.d(real_score, fake_score)  # eq. 1
+            terms = {"D_real": real_term, "D_fake": fake_term}
+            return terms | accuracies("D", self.adversarial, real_score, fake_score)
         return {
             "G_GAN": self.adversarial.g(None, self._judge(x, fake)),  # eq. 1, non-saturating as in section 3.3
             "G_L1": losses.l1(fake, y),  # eq. 3
         }
 
     def _sides(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        return by_direction(self.direction, batch.a, batch.b)
+        return by_direction(self.direction, *batch)
 
     def _judge(self, x: Tensor, y: Tensor) -> Tensor:
         score: Tensor = self.networks["discriminator"](torch.cat([x, y], dim=1)).score

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from i2i.networks.layers import BatchNorm, LatentGenerator, Verdict, initialise
 
 Size = Literal[32, 64, 128]
+SIZES = (32, 64, 128)
 
 
 def levels(size: int) -> int:
     """Return how often 4 px double to `size` px."""
-    count = int(math.log2(size)) - 2
-    if size not in (32, 64, 128):
+    if size not in SIZES:
         raise ValueError(f"size is {size}; a DCGAN makes 32, 64 or 128 px")
-    return count
+    return int(math.log2(size)) - 2
 
 
 class DCGANGenerator(LatentGenerator):

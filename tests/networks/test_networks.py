@@ -6,7 +6,16 @@ import torch
 
 from i2i.errors import ModelError
 from i2i.interop.pytorch_cyclegan_pix2pix import convert
-from i2i.networks import GENERATORS, PatchGAN, ResNet, UNet
+from i2i.networks import (
+    GENERATORS,
+    DCGANDiscriminator,
+    DCGANGenerator,
+    MLPDiscriminator,
+    MLPGenerator,
+    PatchGAN,
+    ResNet,
+    UNet,
+)
 from i2i.networks.layers import BatchNorm, InstanceNorm, set_norm_statistics
 from i2i.networks.patchgan import RECEPTIVE_FIELD_PX, smallest_side
 from tests.conftest import ORACLES
@@ -165,3 +174,62 @@ def test_resize_convolution_leaves_no_checkerboard():
 
     assert unevenness("resize") < 1e-6
     assert unevenness("transpose") > 1e-4
+
+
+@pytest.mark.parametrize("size", [32, 64, 128])
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_dcgan_makes_and_judges_its_sizes(size, channels):
+    generator = DCGANGenerator(channels, size, latent=7, width=2)
+    judge = DCGANDiscriminator(channels, size, width=2)
+    made = generator(torch.randn(3, 7))
+    assert made.shape == (3, channels, size, size)
+    assert made.abs().max() <= 1
+    verdict = judge(made)
+    assert verdict.score.shape == (3, 1, 1, 1)
+    assert [feature.shape[2] for feature in verdict.features] == [
+        size // 2**k for k in range(1, len(verdict.features) + 1)
+    ]
+    assert verdict.features[-1].shape[2] == 4
+
+
+def test_dcgan_is_built_as_the_paper_says():
+    """Figure 1 and section 3: channels, no pooling, no fully connected layer, where batch norm is and is not."""
+    generator, judge = DCGANGenerator(width=128), DCGANDiscriminator(width=128)
+    convs = [m for m in generator.modules() if isinstance(m, torch.nn.ConvTranspose2d)]
+    assert [(conv.in_channels, conv.out_channels) for conv in convs] == [
+        *((100, 1024), (1024, 512), (512, 256), (256, 128)),
+        (128, 3),
+    ]
+    for network in (generator, judge):
+        kinds = {type(m).__name__ for m in network.modules()}
+        assert not any("Pool" in kind or kind == "Linear" for kind in kinds)
+    assert [any(isinstance(m, BatchNorm) for m in layer.modules()) for layer in generator.layers] == [True] * 4
+    assert [any(isinstance(m, BatchNorm) for m in layer.modules()) for layer in judge.layers] == [
+        False,
+        True,
+        True,
+        True,
+    ]
+    assert not any(isinstance(m, BatchNorm) for m in (*generator.head.modules(), *judge.head.modules()))
+    assert {m.negative_slope for m in judge.modules() if isinstance(m, torch.nn.LeakyReLU)} == {0.2}
+    assert isinstance(generator.head[-1], torch.nn.Tanh)
+    for conv in (m for network in (generator, judge) for m in network.modules()):
+        if isinstance(conv, (torch.nn.Conv2d, torch.nn.ConvTranspose2d)) and conv.weight.numel() > 10_000:
+            assert float(conv.weight.detach().mean()) == pytest.approx(0, abs=1e-3)
+            assert float(conv.weight.detach().std()) == pytest.approx(0.02, rel=0.05)
+
+
+def has_batch_norm(layer):
+    return any(isinstance(module, BatchNorm) for module in layer.modules())
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_perceptrons_make_and_judge_points(layers):
+    made = MLPGenerator(latent=5, width=8, layers=layers)(torch.randn(6, 5))
+    assert made.shape == (6, 2)
+    assert MLPDiscriminator(width=8, layers=layers)(made).score.shape == (6, 1)
+
+
+def test_a_size_that_dcgan_does_not_make_is_refused():
+    with pytest.raises(ValueError, match="32, 64 or 128"):
+        DCGANGenerator(size=48)

@@ -1,0 +1,75 @@
+"""The GAN on noise: two passes through the discriminator, and the steps of a critic."""
+
+import pytest
+import torch
+import yaml
+from torch.nn import functional as F
+
+import i2i
+from i2i.algorithms.gan import GAN
+from i2i.algorithms.pix2pix import Pix2Pix
+from i2i.errors import ConfigError
+from i2i.training.engine import Stepper, make_fabric
+from tests.conftest import smallest_config
+
+
+def gan(*overrides):
+    return GAN(smallest_config("gan", ".", *overrides))
+
+
+def test_reals_and_fakes_never_share_a_batch_statistic():
+    """Other fakes, the same D(real), bit by bit, in training mode."""
+    algorithm = gan()
+    judge = algorithm.networks["discriminator"].train()
+    real = torch.rand(4, 3, 32, 32)
+    scores = []
+    judge.register_forward_hook(lambda _, inputs, verdict: scores.append((inputs[0], verdict.score.clone())))
+    for scale in (0.1, 5.0):
+        terms = algorithm.losses("discriminator", (real,), {"fake": scale * torch.rand(4, 3, 32, 32)})
+    assert [len(shown) for shown, _ in scores] == [4] * 4
+    of_reals = [score for shown, score in scores if shown is real]
+    assert len(of_reals) == 2
+    assert torch.equal(*of_reals)
+    assert float(terms["D_real"].detach()) == pytest.approx(float(F.softplus(-of_reals[1].detach()).mean()), rel=1e-5)
+
+
+def test_the_critic_steps_more_often():
+    algorithm = gan("loss.n_critic=3")
+    stepper = Stepper(make_fabric(algorithm.config), algorithm)
+    trained = [set(stepper.step((torch.rand(4, 3, 32, 32),))) for _ in range(6)]
+    assert ["G_GAN" in terms for terms in trained] == [False, False, True] * 2
+    assert all("D_real" in terms for terms in trained)
+
+
+def test_accuracy_is_the_share_on_the_right_side():
+    algorithm = gan()
+    logits = iter([torch.tensor([2.0, -1.0, 3.0, 0.5]), torch.tensor([-2.0, 1.0, 1.0, 1.0])])
+
+    class Judge(torch.nn.Module):
+        def forward(self, image):
+            from i2i.networks.layers import Verdict
+
+            return Verdict(next(logits))
+
+    algorithm.networks["discriminator"] = Judge()
+    terms = algorithm.losses("discriminator", (torch.zeros(4),), {"fake": torch.zeros(4)})
+    assert (float(terms["D_real_accuracy"]), float(terms["D_fake_accuracy"])) == (0.75, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (["data.crop_px=16", "data.resize_px=16"], "DCGAN makes 32, 64 or 128 px"),
+        (["data.toy=ring"], "makes the points of data.toy ring. Use mlp."),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(changes, words):
+    with pytest.raises(ConfigError, match=words):
+        gan(*changes)
+
+
+def test_a_translator_cannot_be_trained_on_noise_networks(tmp_path):
+    values = smallest_config("gan", ".").model_dump(mode="json") | {"algorithm": "pix2pix", "loss": {}}
+    (tmp_path / "mix.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"dcgan, which makes pictures from noise; pix2pix translates"):
+        Pix2Pix(i2i.load_config(tmp_path / "mix.yaml"))
