@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from i2i.evaluation import evaluate
     from i2i.export import export_onnx
     from i2i.runtime import load
+    from i2i.runtime.generator import ImageGenerator
     from i2i.runtime.translator import Translator
     from i2i.settings import Config
     from i2i.spec import ModelSpec
@@ -23,6 +24,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Config": "i2i.settings",
     "I2IError": "i2i.errors",
+    "ImageGenerator": "i2i.runtime.generator",
     "ModelSpec": "i2i.spec",
     "Translator": "i2i.runtime.translator",
     "evaluate": "i2i.evaluation",
@@ -35,6 +37,7 @@ _HOME = {
 __all__ = [
     "Config",
     "I2IError",
+    "ImageGenerator",
     "ModelSpec",
     "Translator",
     "__version__",

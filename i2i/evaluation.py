@@ -12,12 +12,13 @@ from typing import NamedTuple
 import numpy as np
 
 from i2i.data.folders import Pair, check_pairs, find_pairs, has_split, read_pair, refuse_small
-from i2i.images import Array
+from i2i.errors import DataError
+from i2i.images import Array, to_channels
 from i2i.metrics import METRICS
 from i2i.metrics.pairs import as_rgb8
-from i2i.report import write_sheet
 from i2i.runtime.translator import Translator
 from i2i.settings import by_direction
+from i2i.sheets import write_sheet
 
 Scores = dict[str, float]
 BASELINES = ("input_copied", "target_mean", "affine_colour")
@@ -25,16 +26,22 @@ SHEET_ROWS = 12
 
 
 class Evaluation(NamedTuple):
-    """Mean scores over a split: of the model, and of each baseline (None where there is no train split)."""
+    """Mean scores over a split: of the model, and of each baseline (None where there is no train split).
+
+    cycle_l1: mean L1 (0 to 255) between the inputs and what comes back from their translation, of a model
+    that holds both directions.
+    """
 
     pairs: int
     split: str
     model: Scores
     baselines: dict[str, Scores | None]
+    cycle_l1: float | None = None
 
     def to_json(self) -> dict[str, object]:
-        """Return {"model": {...}, "baselines": {...}}."""
-        return {"model": self.model, "baselines": self.baselines}
+        """Return {"model": {...}, "baselines": {...}}, and "cycle_l1" where there is one."""
+        cycle = {} if self.cycle_l1 is None else {"cycle_l1": self.cycle_l1}
+        return {"model": self.model, "baselines": self.baselines, **cycle}
 
 
 def evaluate(
@@ -53,12 +60,19 @@ def evaluate(
     """
     paths = [data] if isinstance(data, str) else list(data)
     translator = Translator.open(model, direction, device)
-    pairs = find_pairs(paths, split)
+    try:
+        pairs = find_pairs(paths, split)
+    except DataError as error:
+        advice = "Scores compare pairs; pictures without partners can be translated, not scored."
+        raise DataError(f"{error}\n{advice}") from error
     refuse_small(pairs, check_pairs(pairs), 11, "the 11 px window of SSIM", "Score larger pictures.")
     answers: dict[str, Callable[[Array], Array]] = {"model": translator.translate, "input_copied": as_rgb8}
     if has_split(paths, "train"):
         answers |= fit_baselines(find_pairs(paths, "train"), translator.direction)
 
+    there = translator.direction
+    way_back = Translator.open(model, there[::-1], device) if there[::-1] in translator.spec.generators else None
+    cycle = 0.0
     sums: dict[str, dict[str, float]] = {name: dict.fromkeys(METRICS, 0.0) for name in answers}
     rows: list[list[Array]] = []
     shown_rows = set(np.linspace(0, len(pairs) - 1, SHEET_ROWS).astype(int).tolist())  # from all over the split
@@ -68,14 +82,19 @@ def evaluate(
             output = answer(x)
             for metric, function in METRICS.items():
                 sums[name][metric] += function(output, y)
-            if name == "model" and sheet and index in shown_rows:
-                rows.append([x, output, y])
+            if name != "model":
+                continue
+            back = [way_back.translate(output)] if way_back else []
+            cycle += sum(METRICS["l1"](one, to_channels(x, one.shape[2])) for one in back)
+            if sheet and index in shown_rows:
+                rows.append([x, output, *back, y])
         progress(index + 1, len(pairs))
     if sheet:
-        write_sheet(sheet, rows, ["input", "output", "truth"])
+        write_sheet(sheet, rows, ["input", "output", *(["back"] if way_back else []), "truth"])
     means = {name: {metric: total / len(pairs) for metric, total in each.items()} for name, each in sums.items()}
     shown = split if has_split(paths, split) else "the two folders"
-    return Evaluation(len(pairs), shown, means["model"], {name: means.get(name) for name in BASELINES})
+    baselines = {name: means.get(name) for name in BASELINES}
+    return Evaluation(len(pairs), shown, means["model"], baselines, cycle / len(pairs) if way_back else None)
 
 
 def sides(pair: Pair, direction: str) -> tuple[Array, Array]:

@@ -68,6 +68,18 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
         raise UsageError(f"{path} exists already. Add --overwrite to replace it.")
 
 
+def require_suffix(path: Path, *suffixes: str) -> None:
+    """Raise UsageError when `path` ends in none of `suffixes`, each with its dot and in lower case."""
+    if path.suffix.lower() not in suffixes:
+        raise UsageError(f"{path} does not end in {' or '.join(suffixes)}.")
+
+
+def check_output(path: Path, overwrite: bool, *suffixes: str) -> None:
+    """Raise UsageError unless `path` ends in one of `suffixes` and is new, or may be replaced."""
+    require_suffix(path, *suffixes)
+    refuse_existing(path, overwrite)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, atomically."""
     with atomic_write(path) as temp:

@@ -147,6 +147,11 @@ def from_pil(image: Image.Image, name: str) -> Array:
     return array[:, :, None] if array.ndim == 2 else array
 
 
+def to_pil(array: Array) -> Image.Image:
+    """Return (H, W, C) uint8 as a PIL image."""
+    return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+
+
 def _is_16_bit(image: Image.Image) -> bool:
     """Whether the samples have 16 bits; Pillow tells only through the decoder's arguments."""
     if image.mode.startswith("I"):
@@ -251,7 +256,7 @@ def encode(array: Array, kind: str) -> bytes:
     if kind in ("PNG", "TIFF") or array.dtype == np.uint16:
         suffix = ".pgm" if kind == "PPM" and array.shape[2] == 1 else f".{kind.lower()}"
         return _encode_opencv(array, suffix)
-    image = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+    image = to_pil(array)
     options: dict[str, Any] = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}.get(kind, {})
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)

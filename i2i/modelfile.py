@@ -17,6 +17,21 @@ if TYPE_CHECKING:
 
     from i2i.networks import Generator, LatentGenerator
 
+MODEL_NAME = "model.safetensors"
+
+
+def find_model(path: Path) -> Path:
+    """Return the model file that `path` is or, as a run folder, holds; raises ModelError."""
+    if path.is_dir():
+        if (path / MODEL_NAME).is_file():
+            return path / MODEL_NAME
+        raise ModelError(f"{path} holds no {MODEL_NAME}. Give a folder that `i2i train` wrote, or a model file.")
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist. Give a run folder, a .safetensors or an .onnx file.")
+    if path.suffix not in (".onnx", ".safetensors"):
+        raise ModelError(f"{path} is no model file. i2i reads run folders, .safetensors and .onnx files.")
+    return path
+
 
 def save_model(path: Path, spec: ModelSpec, generators: Mapping[str, "nn.Module"]) -> None:
     """Write the generators (by direction) and their spec to `path`, atomically."""

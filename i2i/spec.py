@@ -64,7 +64,7 @@ class LatentGeneratorSpec(BaseModel):
 
 
 class ExportProof(BaseModel):
-    """How an exported file compared with the model it came from, on real pictures."""
+    """How an exported file compared with the model it came from, on real pictures or seeded noise."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -73,9 +73,9 @@ class ExportProof(BaseModel):
     mean_difference: float
     """Mean difference."""
     pictures: int
-    """How many pictures, each at several sizes."""
+    """How many pictures, each at several sizes, or made from noise."""
     source: str
-    """Where they came from: val, train or the folder given."""
+    """Where they came from: val, train, the folder given, or the seeds."""
 
 
 class ModelSpec(BaseModel):

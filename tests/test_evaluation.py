@@ -95,7 +95,7 @@ def test_scores_and_sheets_that_exist_are_not_touched_unasked(tiny_onnx, few_pai
     assert refused.returncode == 2
     assert "Add --overwrite" in refused.stderr
     assert (tmp_path / "mine.json").read_text(encoding="utf-8") == "mine"
-    with pytest.raises(UsageError, match=r"written as \.png"):
+    with pytest.raises(UsageError, match=r"does not end in \.png"):
         i2i.evaluate(tiny_onnx, str(few_pairs), sheet=tmp_path / "sheet.jpg")
 
 

@@ -15,6 +15,7 @@ from i2i.modelfile import save_model
 from i2i.networks import GENERATORS
 from i2i.networks.layers import set_norm_statistics
 from i2i.runtime.backends import TorchBackend
+from i2i.runtime.latents import seed_latents
 from i2i.spec import GeneratorSpec, ModelSpec
 from tests.conftest import picture, save
 
@@ -90,16 +91,80 @@ def test_a_graph_that_differs_fails_and_leaves_no_file(tiny_run, tmp_path, monke
     """A norm layer left in training mode: the graph then differs from what translate shows."""
     write = module._write_graph
 
-    def broken(translator, path):
+    def broken(job, path):
         other = i2i.load(tiny_run, device="cpu")
         assert isinstance(other.backend, TorchBackend)
         set_norm_statistics(other.backend.network, "image")
-        write(other, path)
+        write(job._replace(backend=other.backend), path)
 
     monkeypatch.setattr(module, "_write_graph", broken)
     with pytest.raises(ExportError, match=r"differs from torch by up to .* 0\.0001 is allowed. No file was written"):
         i2i.export_onnx(tiny_run, tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_generator_from_noise_is_plain_too(noise_model, noise_onnx):
+    model = onnx.load(noise_onnx)
+    onnx.checker.check_model(model, full_check=True)
+    for value, name, dims in (
+        (model.graph.input[0], "latent", ["batch", 16]),
+        (model.graph.output[0], "output", ["batch", 3, 32, 32]),
+    ):
+        assert value.name == name
+        assert value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+        assert [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim] == dims
+    spec = i2i.load(noise_onnx).spec
+    assert spec.model_copy(update={"proof": None}) == i2i.load(noise_model).spec
+    assert spec.proof is not None
+    assert 0 <= spec.proof.mean_difference <= spec.proof.max_difference <= 1e-4
+    assert (spec.proof.pictures, spec.proof.source) == (5, "seeds 0 to 4")
+
+
+def test_points_export_equal(point_model, tmp_path):
+    i2i.export_onnx(point_model, tmp_path / "m.onnx")
+    latents = seed_latents(range(200), 2)
+    ours, exported = (i2i.load(path, device="cpu").points(latents) for path in (point_model, tmp_path / "m.onnx"))
+    np.testing.assert_allclose(exported, ours, atol=1e-5)
+
+
+def test_what_makes_no_sense_of_noise_is_named(noise_model, tmp_path):
+    for words in ({"direction": "A2B"}, {"verify": tmp_path}):
+        with pytest.raises(UsageError, match="Leave out --direction and --verify"):
+            i2i.export_onnx(noise_model, tmp_path / "m.onnx", **words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_both_directions_become_two_files(two_way_run, tmp_path):
+    specs = module.export_both(two_way_run, tmp_path / "m.onnx")
+    assert sorted(tmp_path.iterdir()) == list(specs) == [tmp_path / "m.A2B.onnx", tmp_path / "m.B2A.onnx"]
+    array = picture(20, 30)
+    for path, direction in zip(specs, ("A2B", "B2A"), strict=True):
+        exported = i2i.load(path)
+        assert list(exported.spec.generators) == [direction]
+        difference = exported(array).astype(int) - i2i.load(two_way_run, direction)(array)
+        assert np.abs(difference).max() <= 1
+    with pytest.raises(UsageError, match=r"m\.A2B\.onnx exists already"):
+        module.export_both(two_way_run, tmp_path / "m.onnx")
+
+
+def test_both_directions_or_neither(two_way_run, tiny_run, tmp_path, monkeypatch):
+    def second_fails(job, onnx_file):
+        if "B2A" in job.spec.generators:
+            raise ExportError("No.")
+
+    for name, instead in (("_write_graph", lambda *_: None), ("_describe", lambda *_: None), ("_prove", second_fails)):
+        monkeypatch.setattr(module, name, instead)
+    with pytest.raises(ExportError):
+        module.export_both(two_way_run, tmp_path / "m.onnx")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "m.B2A.onnx").write_bytes(b"mine")
+    with pytest.raises(UsageError, match=r"m\.B2A\.onnx exists already"):
+        module.export_both(two_way_run, tmp_path / "m.onnx")
+    with pytest.raises(ExportError):
+        module.export_both(two_way_run, tmp_path / "m.onnx", overwrite=True)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"mine"]
+    with pytest.raises(UsageError, match="translates B2A, not A2B"):
+        module.export_both(tiny_run, tmp_path / "new.onnx")
 
 
 def test_nan_is_no_equality(tiny_run, tmp_path):

@@ -10,9 +10,12 @@ from collections.abc import Callable
 import click
 
 import i2i
+from i2i.cli.arithmetic import arithmetic
 from i2i.cli.evaluate import evaluate
 from i2i.cli.export import export
+from i2i.cli.generate import generate
 from i2i.cli.info import info
+from i2i.cli.interpolate import interpolate
 from i2i.cli.train import train
 from i2i.cli.translate import translate
 from i2i.errors import I2IError
@@ -23,11 +26,11 @@ from i2i.errors import I2IError
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
 def cli(context: click.Context, debug: bool) -> None:
-    """Image-to-image translation: train on your own folders, translate any picture, deploy one ONNX file."""
+    """Pictures from pictures and from noise: train on your own folders, use the model, deploy one ONNX file."""
     context.obj = debug
 
 
-for command in (train, translate, evaluate, export, info):
+for command in (train, translate, generate, interpolate, arithmetic, evaluate, export, info):
     cli.add_command(command)
 
 

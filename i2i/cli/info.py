@@ -16,9 +16,8 @@ def info(model: str, as_json: bool) -> None:
     """Say what a model file (run folder, .safetensors or .onnx) is."""
     from pathlib import Path
 
-    from i2i.modelfile import read_spec
+    from i2i.modelfile import find_model, read_spec
     from i2i.runtime.backends import OnnxBackend
-    from i2i.runtime.translator import find_model
 
     file = find_model(Path(model))
     spec = OnnxBackend(file, "cpu").spec if file.suffix == ".onnx" else read_spec(file)
@@ -32,9 +31,15 @@ def info(model: str, as_json: bool) -> None:
             f"  {direction}: {generator.in_meaning} to {generator.out_meaning}, {generator.network} ({arguments})"
         )
         click.echo(f"       sides are padded to multiples of {generator.size_multiple} px and cropped back")
-    click.echo(
-        f"  trained on {spec.trained_crop_px} px squares of pictures whose shorter side is {spec.trained_side_px} px"
-    )
+    if noise := spec.latent_generator:
+        arguments = ", ".join(f"{name} {value}" for name, value in noise.arguments.items())
+        made = "points" if noise.out_meaning == "points" else f"{noise.out_meaning} of {noise.out_px}x{noise.out_px} px"
+        click.echo(f"  from noise, {noise.latent} numbers, to {made}, {noise.network} ({arguments})")
+    if spec.trained_side_px:  # none of points
+        click.echo(
+            f"  trained on {spec.trained_crop_px} px squares of pictures "
+            f"whose shorter side is {spec.trained_side_px} px"
+        )
     click.echo(f"  at inference: batch norm by {spec.norm_statistics} statistics, dropout {spec.dropout}")
     if spec.proof:
         click.echo(f"  export: within {spec.proof.max_difference:.1e} of torch (values in -1 to 1)")

@@ -1,8 +1,31 @@
 """Options that several commands share."""
 
+from pathlib import Path
+
 import click
 
 DEVICES = ["auto", "cpu", "cuda", "mps"]
+
+
+class SeedList(click.ParamType):
+    """Seeds with commas between them, as in 3,17,3."""
+
+    name = "seeds"
+
+    def convert(
+        self, value: str | tuple[int, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """Return the seeds; fail with what a list of seeds is."""
+        if not isinstance(value, str):
+            return value
+        try:
+            seeds = tuple(int(word) for word in value.split(","))
+        except ValueError:
+            seeds = (-1,)
+        if min(seeds) < 0:
+            self.fail(f"'{value}' is no list of seeds: whole numbers from 0 with commas, as in 3,17,3.", param, ctx)
+        return seeds
+
 
 model = click.option("-m", "--model", required=True, help="Run folder, .safetensors or .onnx file.")
 direction = click.option("--direction", type=click.Choice(["A2B", "B2A"]), help="For models that hold both.")
@@ -13,4 +36,10 @@ device = click.option(
     default="auto",
     show_default=True,
     help="Where to compute.",
+)
+latents = click.option(
+    "--latents", type=click.Path(path_type=Path), help="Take latents from this .npy file, one a row, in place of seeds."
+)
+save_latents = click.option(
+    "--save-latents", type=click.Path(path_type=Path), help="Write the latents to this .npy file."
 )

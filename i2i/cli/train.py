@@ -12,6 +12,8 @@ from i2i.cli import options
 Examples:
   i2i train lineart --data datasets/lineart --out runs/lineart
   i2i train mine.yaml --data photos --data drawings --out runs/mine
+  i2i train cyclegan --data photos --data drawings --out runs/both
+  i2i train dcgan --data pictures --out runs/noise --init-from runs/faces
   i2i train pix2pix --data D --out runs/d --set train.batch=4 --dry-run
   i2i train lineart --data datasets/lineart --out runs/lineart --resume
 """
@@ -22,6 +24,7 @@ Examples:
 @click.option("--device", type=click.Choice(options.DEVICES), help="Where to compute.")
 @click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="Arithmetic of the networks.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of weights, order, crops and dropout.")
+@click.option("--init-from", metavar="MODEL", help="Begin with the weights of a run or .safetensors file.")
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in --out.")
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.NAME=VALUE", help="Change one setting.")
 @click.option("--dry-run", is_flag=True, help="Print the resolved settings and stop.")
@@ -32,6 +35,7 @@ def train(
     device: str | None,
     precision: str | None,
     seed: int | None,
+    init_from: str | None,
     resume: bool,
     overrides: tuple[str, ...],
     dry_run: bool,
@@ -50,6 +54,7 @@ def train(
     from i2i.training.engine import train as run_training
 
     named = {"data.path": data or None, "train.device": device, "train.precision": precision, "train.seed": seed}
+    named |= {"train.init_from": init_from}
     flags = [f"{name}={json.dumps(value)}" for name, value in named.items() if value is not None]
     settings = load_config(config, [*overrides, *flags])
     if dry_run:

@@ -2,16 +2,26 @@
 
 from pathlib import Path
 
+from i2i.runtime.backends import open_backend
+from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.translator import Translator
+from i2i.spec import GENERATE, ModelSpec
 
 
-def load(path: str | Path, direction: str | None = None, device: str = "auto") -> Translator:
-    """Open a run folder, a .safetensors or an .onnx file as a function from picture to picture.
+def load(path: str | Path, direction: str | None = None, device: str = "auto") -> Translator | ImageGenerator:
+    """Open a run folder, a .safetensors or an .onnx file as what it is.
 
+    A model that translates becomes a function from picture to picture, one that generates a function from
+    seeds to pictures. Where the type must be known beforehand, use Translator.open or ImageGenerator.open.
     direction: A2B or B2A, needed only when the model holds both. device: auto, cpu, cuda or mps.
     Raises ModelError and UsageError.
 
         model = i2i.load("model.onnx")
         model("photo.jpg").save("drawing.png")
     """
-    return Translator.open(path, direction, device)
+
+    def part(spec: ModelSpec) -> str:
+        return GENERATE if spec.task == "generate" and direction is None else spec.pick(direction)
+
+    spec, backend, opened = open_backend(path, part, device)
+    return ImageGenerator(spec, backend) if opened == GENERATE else Translator(spec, backend, opened)

@@ -7,6 +7,7 @@ provider that a session got is compared with the one that was asked for.
 import ctypes
 import functools
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from i2i.errors import ModelError, UsageError
 from i2i.images import Array
+from i2i.modelfile import find_model, read_spec
 from i2i.spec import ModelSpec, spec_from_metadata
 
 if TYPE_CHECKING:
@@ -23,13 +25,16 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 class Backend(Protocol):
-    """A generator of one direction."""
+    """A generator of one direction, or that from noise."""
 
     device: str
     """Where it really runs."""
 
     def run(self, batch: Array) -> Array:
-        """(N, C, H, W) float32 in [-1, 1] to the same; sides as the spec asks."""
+        """Pictures (N, C, H, W) float32 in [-1, 1], sides as the spec asks, to the same.
+
+        Of a generator from noise: (N, latent) float32 to (N, C, H, W) in [-1, 1], or to points (N, 2).
+        """
 
 
 class TorchBackend:
@@ -41,14 +46,14 @@ class TorchBackend:
 
     @classmethod
     def open(cls, path: Path, spec: ModelSpec, direction: str, device: str = "auto") -> "TorchBackend":
-        """Load one direction of a .safetensors file onto a device; raises ModelError."""
+        """Load one direction of a .safetensors file, or GENERATE, onto a device; raises ModelError."""
         from i2i.modelfile import load_generator
 
         chosen = torch_device(device)
         return cls(load_generator(path, spec, direction).to(chosen), chosen)
 
     def run(self, batch: Array) -> Array:
-        """(N, C, H, W) float32 in [-1, 1] to the same."""
+        """As in Backend."""
         import torch
 
         with torch.inference_mode():
@@ -102,10 +107,29 @@ class OnnxBackend:
         return spec_from_metadata(self.session.get_modelmeta().custom_metadata_map, self.path)
 
     def run(self, batch: Array) -> Array:
-        """(N, C, H, W) float32 in [-1, 1] to the same."""
+        """As in Backend."""
         outputs: list[Any] = self.session.run(None, {self.session.get_inputs()[0].name: batch})
         output: Array = np.asarray(outputs[0])
         return output
+
+
+def open_backend(
+    path: str | Path, pick: Callable[[ModelSpec], str], device: str = "auto"
+) -> tuple[ModelSpec, Backend, str]:
+    """Open a run folder, a .safetensors or an .onnx file; return its spec, what runs it, and which part was opened.
+
+    pick: says which part of the model that the spec describes to open, a direction or GENERATE.
+    Raises ModelError and UsageError.
+    """
+    if device not in DEVICES:
+        raise UsageError(f"{device} is no device. Use one of {', '.join(DEVICES)}.")
+    file = find_model(Path(path))
+    if file.suffix == ".onnx":
+        backend = OnnxBackend(file, device)
+        return backend.spec, backend, pick(backend.spec)
+    spec = read_spec(file)
+    part = pick(spec)
+    return spec, TorchBackend.open(file, spec, part, device), part
 
 
 def has_nvidia_gpu() -> bool:

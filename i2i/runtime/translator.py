@@ -25,14 +25,12 @@ from i2i.images import (
     list_pictures,
     read_image,
     to_channels,
+    to_pil,
     to_unit,
     write_image,
 )
-from i2i.modelfile import read_spec
-from i2i.runtime.backends import DEVICES, Backend, OnnxBackend, TorchBackend
+from i2i.runtime.backends import Backend, open_backend
 from i2i.spec import GeneratorSpec, ModelSpec
-
-MODEL_NAME = "model.safetensors"
 
 
 class Translator:
@@ -49,17 +47,10 @@ class Translator:
         """Open a run folder, a .safetensors or an .onnx file.
 
         direction: A2B or B2A; needed only when the model holds both.
-        device: auto, cpu, cuda or mps. Raises ModelError.
+        device: auto, cpu, cuda or mps. Raises ModelError and UsageError.
         """
-        if device not in DEVICES:
-            raise UsageError(f"{device} is no device. Use one of {', '.join(DEVICES)}.")
-        file = find_model(Path(path))
-        if file.suffix == ".onnx":
-            backend = OnnxBackend(file, device)
-            return cls(backend.spec, backend, backend.spec.pick(direction))
-        spec = read_spec(file)
-        direction = spec.pick(direction)
-        return cls(spec, TorchBackend.open(file, spec, direction, device), direction)
+        spec, backend, chosen = open_backend(path, lambda spec: spec.pick(direction), device)
+        return cls(spec, backend, chosen)
 
     def __call__(self, image: "Image.Image | Array | str | Path") -> Any:
         """Translate one picture of any size.
@@ -71,7 +62,7 @@ class Translator:
             return self.translate(_three_axes(image))
         array = from_pil(image, "The picture") if isinstance(image, Image.Image) else read_image(Path(image))
         output = from_unit(self.run(to_unit(to_channels(array, self.generator.in_channels))))
-        return Image.fromarray(output[:, :, 0] if output.shape[2] == 1 else output)
+        return to_pil(output)
 
     def translate(self, array: Array, dtype: Any = None) -> Array:
         """(H, W, 1..4) integers to (H, W, out_channels) in `dtype`, by default the same type."""
@@ -84,19 +75,6 @@ class Translator:
         multiple, least = self.generator.size_multiple, self.generator.size_minimum
         padded = pad(values, padded_side(height, multiple, least), padded_side(width, multiple, least))
         return self.backend.run(padded[None])[0, :, :height, :width]
-
-
-def find_model(path: Path) -> Path:
-    """Return the model file that `path` is or, as a run folder, holds; raises ModelError."""
-    if path.is_dir():
-        if (path / MODEL_NAME).is_file():
-            return path / MODEL_NAME
-        raise ModelError(f"{path} holds no {MODEL_NAME}. Give a folder that `i2i train` wrote, or a model file.")
-    if not path.is_file():
-        raise ModelError(f"{path} does not exist. Give a run folder, a .safetensors or an .onnx file.")
-    if path.suffix not in (".onnx", ".safetensors"):
-        raise ModelError(f"{path} is no model file. i2i reads run folders, .safetensors and .onnx files.")
-    return path
 
 
 def padded_side(side: int, multiple: int, least: int) -> int:

@@ -1,0 +1,51 @@
+"""`i2i arithmetic`."""
+
+from pathlib import Path
+
+import click
+
+from i2i.cli import options
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  i2i arithmetic -m runs/faces 3,8,12 5,9,2 1,4,7 -o sum.png
+"""
+)
+@options.model
+@click.argument("a", type=options.SeedList())
+@click.argument("b", type=options.SeedList())
+@click.argument("c", type=options.SeedList())
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The .png file to write.")
+@options.save_latents
+@options.device
+@options.overwrite
+def arithmetic(
+    model: str,
+    a: tuple[int, ...],
+    b: tuple[int, ...],
+    c: tuple[int, ...],
+    output: Path,
+    save_latents: Path | None,
+    device: str,
+    overwrite: bool,
+) -> None:
+    """Subtract one quality of pictures and add another: A - B + C.
+
+    A, B and C are seeds of pictures that share something, read off a grid; three or more of each average
+    out what they do not share. Man with glasses - man + woman, say. The output shows them, the picture of
+    each mean latent, and the result, whose latent --save-latents keeps.
+    """
+    from i2i.files import check_output
+    from i2i.generation import write_arithmetic
+    from i2i.runtime.generator import ImageGenerator
+    from i2i.runtime.latents import write_latents
+
+    if save_latents:
+        check_output(save_latents, overwrite, ".npy")
+    generator = ImageGenerator.open(model, device)
+    result = write_arithmetic(generator, (a, b, c), output, overwrite)
+    if save_latents:
+        write_latents(save_latents, result)
+    click.echo(f"Made on {generator.backend.device}, written to {output}.", err=True)

@@ -1,0 +1,64 @@
+"""`i2i generate`."""
+
+from pathlib import Path
+
+import click
+
+from i2i.cli import options
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  i2i generate -m runs/faces -n 64 --seed 1 -o grid.png
+  i2i generate -m faces.onnx -n 8 --separate -o faces
+  i2i generate -m runs/ring -n 2000 -o cloud.png
+"""
+)
+@options.model
+@click.option("-n", "count", type=click.IntRange(1, 100_000), help="How many.  [default: 64]")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    help="Seed of the first; each next one has the next number.  [default: 0]",
+)
+@options.latents
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="The .png file or folder to write."
+)
+@click.option("--separate", is_flag=True, help="Write single files into the folder -o, named by seed: 000001.png.")
+@options.save_latents
+@options.device
+@options.overwrite
+def generate(
+    model: str,
+    count: int | None,
+    seed: int | None,
+    latents: Path | None,
+    output: Path,
+    separate: bool,
+    save_latents: Path | None,
+    device: str,
+    overwrite: bool,
+) -> None:
+    """Make pictures from noise, as one grid with the seed under each.
+
+    The same seed gives the same picture everywhere, up to rounding. Pictures of --latents are numbered by
+    row, from 0. Of a model that makes points, the output is a picture of all of them.
+    """
+    from i2i.files import check_output
+    from i2i.generation import choose, write_grid, write_pictures
+    from i2i.runtime.generator import ImageGenerator
+    from i2i.runtime.latents import write_latents
+
+    if save_latents:
+        check_output(save_latents, overwrite, ".npy")
+    generator = ImageGenerator.open(model, device)
+    first = seed or 0
+    seeds = None if latents and count is None and seed is None else range(first, first + (count or 64))
+    chosen = choose(generator, seeds, latents)
+    (write_pictures if separate else write_grid)(generator, chosen, output, overwrite)
+    if save_latents:
+        write_latents(save_latents, chosen.latents)
+    what = "points" if generator.makes_points else "pictures"
+    click.echo(f"{len(chosen.latents)} {what} made on {generator.backend.device}, written to {output}.", err=True)

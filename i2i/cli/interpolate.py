@@ -1,0 +1,54 @@
+"""`i2i interpolate`."""
+
+from pathlib import Path
+
+import click
+
+from i2i.cli import options
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  i2i interpolate -m runs/faces --seeds 3,17,3 --steps 10 -o strip.png
+  i2i interpolate -m faces.onnx --seeds 3,17,25 --steps 30 --loop -o walk.webp
+"""
+)
+@options.model
+@click.option("--seeds", type=options.SeedList(), help="The stops, by the numbers in a grid: 3,17,3.")
+@options.latents
+@click.option(
+    "--steps", type=click.IntRange(1), default=10, show_default=True, help="Steps from each stop to the next."
+)
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Strip (.png) or animation (.webp, .gif)."
+)
+@click.option(
+    "--fps", type=click.IntRange(1, 50), default=12, show_default=True, help="Pictures a second of an animation."
+)
+@click.option("--loop", is_flag=True, help="Go on from the last stop to the first.")
+@options.device
+@options.overwrite
+def interpolate(
+    model: str,
+    seeds: tuple[int, ...] | None,
+    latents: Path | None,
+    steps: int,
+    output: Path,
+    fps: int,
+    loop: bool,
+    device: str,
+    overwrite: bool,
+) -> None:
+    """Walk from picture to picture through the latents between them.
+
+    A strip has a row for each leg with its stops at both ends. Animations start over at their end; with
+    --loop they do so without a jump.
+    """
+    from i2i.generation import choose, write_walk
+    from i2i.runtime.generator import ImageGenerator
+
+    generator = ImageGenerator.open(model, device)
+    stops = choose(generator, seeds, latents)
+    count = write_walk(generator, stops, output, steps, fps, loop, overwrite)
+    click.echo(f"{count} pictures made on {generator.backend.device}, written to {output}.", err=True)

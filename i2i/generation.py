@@ -1,0 +1,130 @@
+"""Pictures from noise as files: grids, single pictures, walks between latents, arithmetic with them.
+
+Every picture is told by a number that its file or the line under it shows: the seed of its latent, or the
+row of the .npy file that the latent came from.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from i2i.errors import UsageError
+from i2i.files import check_output, refuse_existing, write_bytes
+from i2i.images import Array, is_picture, write_image
+from i2i.runtime.generator import ImageGenerator
+from i2i.runtime.latents import path as walk_through
+from i2i.runtime.latents import read_latents, seed_latents
+from i2i.sheets import animation, cloud_png, grid_png
+
+MOST = 1024
+"""Pictures in one file."""
+ANIMATIONS = (".webp", ".gif")
+
+
+class Chosen(NamedTuple):
+    """Latents (N, latent) float32, and the number that tells each."""
+
+    latents: Array
+    numbers: Sequence[int]
+
+
+def choose(generator: ImageGenerator, seeds: Sequence[int] | None, file: Path | None) -> Chosen:
+    """Return the latents of seeds or, numbered from 0, the rows of an .npy file; raises UsageError and ModelError."""
+    if (seeds is None) == (file is None):
+        raise UsageError("Give either seeds (--seed and -n, or --seeds) or --latents FILE.npy, not both.")
+    if file is not None:
+        latents = read_latents(file, generator.latent)
+        return Chosen(latents, range(len(latents)))
+    assert seeds is not None
+    return Chosen(seed_latents(seeds, generator.latent), seeds)
+
+
+def write_grid(generator: ImageGenerator, chosen: Chosen, output: Path, overwrite: bool = False) -> None:
+    """Write one PNG with all pictures and their numbers; of a model of points, their cloud. Raises UsageError."""
+    check_output(output, overwrite, ".png")
+    if generator.makes_points:
+        write_bytes(output, cloud_png(generator.points(chosen.latents)))
+        return
+    _refuse_many(len(chosen.latents), "Add --separate for single files.")
+    write_bytes(output, grid_png(generator.pictures(chosen.latents), [str(number) for number in chosen.numbers]))
+
+
+def write_pictures(generator: ImageGenerator, chosen: Chosen, folder: Path, overwrite: bool = False) -> None:
+    """Write every picture into `folder` as <number, 6 digits>.png. Raises UsageError and ModelError."""
+    if (folder.exists() and not folder.is_dir()) or is_picture(folder):
+        raise UsageError(f"{folder} is a file's name, but --separate writes many. Give a folder.")
+    paths = [folder / f"{number:06d}.png" for number in chosen.numbers]
+    for path in paths:
+        refuse_existing(path, overwrite)
+    for path, picture in zip(paths, generator.each_picture(chosen.latents), strict=True):
+        write_image(path, picture)
+
+
+def write_walk(
+    generator: ImageGenerator,
+    stops: Chosen,
+    output: Path,
+    steps: int = 10,
+    fps: int = 12,
+    loop: bool = False,
+    overwrite: bool = False,
+) -> int:
+    """Write the pictures on the way through the stops; return how many there are on it.
+
+    As .png they form a row for each leg, with the stops at both ends; as .webp or .gif they move, `fps` of
+    them a second. `steps` lead from stop to stop; with `loop`, others lead back to the first.
+    Raises UsageError and ModelError.
+    """
+    check_output(output, overwrite, ".png", *ANIMATIONS)
+    _refuse_many(len(stops.latents) * (steps + 1), "Take fewer steps or stops.")
+    pictures = generator.pictures(walk_through(stops.latents, steps, loop))
+    if output.suffix.lower() in ANIMATIONS:
+        write_bytes(output, animation(pictures, output.suffix.lower(), fps))
+        return len(pictures)
+    ring, numbers = [*pictures, *pictures[: 1 if loop else 0]], [str(number) for number in stops.numbers]
+    cells: list[Array] = []
+    labels: list[str] = []
+    for start in range(0, len(ring) - 1, steps):
+        cells += ring[start : start + steps + 1]
+        here = start // steps
+        labels += [numbers[here], *[""] * (steps - 1), numbers[(here + 1) % len(numbers)]]
+    write_bytes(output, grid_png(cells, labels, columns=steps + 1))
+    return len(pictures)
+
+
+def write_arithmetic(
+    generator: ImageGenerator,
+    groups: tuple[Sequence[int], Sequence[int], Sequence[int]],
+    output: Path,
+    overwrite: bool = False,
+) -> Array:
+    """Add and subtract means of latents: a - b + c (Radford, Metz, Chintala 2016, section 6.3.2).
+
+    groups: the seeds of the exemplars of a, b and c. Writes one PNG with a row for each group, its exemplars and
+    the picture of its mean latent, and the picture of the result below the means. Returns the result's latent,
+    (1, latent) float32. Raises UsageError and ModelError.
+    """
+    check_output(output, overwrite, ".png")
+    columns = max(len(group) for group in groups) + 1
+    _refuse_many(4 * columns, "Take fewer exemplars.")
+    latents = [seed_latents(group, generator.latent) for group in groups]
+    a, b, c = (rows.mean(axis=0, keepdims=True) for rows in latents)
+    result: Array = a - b + c
+    cells: list[Array | None] = []
+    labels: list[str] = []
+    for name, group, rows, mean in zip("abc", groups, latents, (a, b, c), strict=True):
+        *exemplars, last = generator.pictures(np.concatenate([rows, mean]))
+        empty = columns - 1 - len(group)
+        cells += [*exemplars, *[None] * empty, last]
+        labels += [*(f"{name}: {seed}" for seed in group), *[""] * empty, f"mean of {name}"]
+    cells += [*[None] * (columns - 1), generator.pictures(result)[0]]
+    labels += [*[""] * (columns - 1), "a - b + c"]
+    write_bytes(output, grid_png(cells, labels, columns))
+    return result
+
+
+def _refuse_many(count: int, instead: str) -> None:
+    if count > MOST:
+        raise UsageError(f"{count} pictures are too many for one file, which holds {MOST}. {instead}")

@@ -1,0 +1,90 @@
+"""Pictures, or points, from noise.
+
+The model file says how long its latents are and what comes out. Latents go through in batches of bounded
+size; what becomes of one does not depend on its neighbours. Previews, commands and export use this same
+path.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from PIL import Image
+
+from i2i.errors import ModelError, UsageError
+from i2i.images import Array, from_unit, to_pil
+from i2i.runtime.backends import Backend, open_backend
+from i2i.runtime.latents import check_latents, seed_latents
+from i2i.spec import GENERATE, ModelSpec
+
+_BATCH = 64
+
+
+class ImageGenerator:
+    """A model that makes pictures from noise: call it with seeds."""
+
+    def __init__(self, spec: ModelSpec, backend: Backend):
+        assert spec.latent_generator is not None
+        self.spec = spec
+        self.backend = backend
+        self.generator = spec.latent_generator
+
+    @classmethod
+    def open(cls, path: str | Path, device: str = "auto") -> Self:
+        """Open a run folder, a .safetensors or an .onnx file.
+
+        device: auto, cpu, cuda or mps. Raises ModelError, and UsageError for a model that translates.
+        """
+        spec, backend, _ = open_backend(path, _from_noise, device)
+        return cls(spec, backend)
+
+    @property
+    def latent(self) -> int:
+        """Length of a latent."""
+        return self.generator.latent
+
+    @property
+    def makes_points(self) -> bool:
+        """Whether points come out, and no pictures."""
+        return self.generator.out_meaning == "points"
+
+    def __call__(self, seeds: int | Sequence[int]) -> list[Image.Image]:
+        """Return the picture of each seed, whole numbers from 0. Raises UsageError and ModelError."""
+        chosen = [seeds] if isinstance(seeds, (int, np.integer)) else seeds
+        return [to_pil(picture) for picture in self.pictures(seed_latents(chosen, self.latent))]
+
+    def pictures(self, latents: Array) -> list[Array]:
+        """(N, latent) floats to N pictures (H, W, C) uint8; raises ModelError for a model of points."""
+        return list(self.each_picture(latents))
+
+    def each_picture(self, latents: Array) -> Iterator[Array]:
+        """Make the same pictures, one batch at a time, as they are asked for."""
+        if self.makes_points:
+            raise ModelError("This model makes points, not pictures. `i2i generate` draws them all as one cloud.")
+        return (from_unit(values) for batch in self._batches(latents) for values in batch)
+
+    def points(self, latents: Array) -> Array:
+        """(N, latent) floats to points (N, 2) float32; raises ModelError for a model of pictures."""
+        if not self.makes_points:
+            raise ModelError("This model makes pictures, not points.")
+        points = self.run(latents)
+        if not np.isfinite(points).all():
+            raise ModelError("Some points of this model are NaN or infinite: its weights are damaged.")
+        return points
+
+    def run(self, latents: Array) -> Array:
+        """(N, latent) floats, N from 1, to (N, C, H, W) float32 in [-1, 1], or to points (N, 2). Raises ModelError."""
+        return np.concatenate(list(self._batches(latents)))
+
+    def _batches(self, latents: Array) -> Iterator[Array]:
+        checked = check_latents(latents, self.latent, "Latents")
+        for start in range(0, len(checked), _BATCH):
+            yield self.backend.run(checked[start : start + _BATCH])
+
+
+def _from_noise(spec: ModelSpec) -> str:
+    if spec.latent_generator is None:
+        directions = " and ".join(spec.generators)
+        raise UsageError(f"This model translates {directions} and makes no pictures from noise. Use `i2i translate`.")
+    return GENERATE

@@ -1,0 +1,94 @@
+"""Latents: the vectors of standard normal numbers that pictures are made from, and walks between them.
+
+The same seed gives the same vector everywhere, since numpy draws it and no backend does.
+"""
+
+import io
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from i2i.errors import ModelError, UsageError
+from i2i.files import write_bytes
+from i2i.images import Array
+
+_OPPOSITE = 1e-4  # radians short of a half turn; rounding to float32 moves a direction by 1e-7
+
+
+def seed_latents(seeds: Sequence[int], size: int) -> Array:
+    """Return (N, size) float32, one row a seed, whatever the other seeds; raises UsageError for a negative one."""
+    negative = [seed for seed in seeds if seed < 0]
+    if negative:
+        raise UsageError(f"{negative[0]} is no seed. Seeds are whole numbers from 0.")
+    rows = [np.random.default_rng(seed).standard_normal(size, dtype=np.float32) for seed in seeds]
+    return np.stack(rows) if rows else np.empty((0, size), np.float32)
+
+
+def read_latents(path: Path, size: int) -> Array:
+    """Read (N, size) float32 from an .npy file of floats; raises UsageError and ModelError."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: shape and type are known before it is read
+    except FileNotFoundError:
+        raise UsageError(f"{path} does not exist. Give an .npy file of latents.") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise UsageError(f"{path} is no .npy file of numbers. --save-latents writes such files.") from error
+    if not isinstance(array, np.ndarray):
+        raise UsageError(f"{path} holds several arrays. Give an .npy file with one.")
+    return check_latents(array, size, str(path))
+
+
+def write_latents(path: Path, latents: Array) -> None:
+    """Write (N, size) as an .npy file, atomically."""
+    buffer = io.BytesIO()
+    np.save(buffer, latents)
+    write_bytes(path, buffer.getvalue())
+
+
+def check_latents(latents: Array, size: int, name: str) -> Array:
+    """Return finite floats (N, size), N from 1, as new float32; else raise a ModelError that speaks of `name`."""
+    if latents.ndim != 2 or not len(latents) or latents.shape[1] != size or latents.dtype.kind != "f":
+        raise ModelError(f"{name}: shape {latents.shape} in {latents.dtype}; this model takes (N, {size}) in float32.")
+    with np.errstate(over="ignore"):  # of a float64 that float32 cannot hold; it becomes infinite
+        checked = np.array(latents, np.float32, order="C")
+    if not np.isfinite(checked).all():
+        raise ModelError(f"{name}: some numbers are NaN, infinite or over float32's range.")
+    return checked
+
+
+def slerp(a: Array, b: Array, t: float) -> Array:
+    """Return the latent a part `t`, 0 to 1, of the way from `a` to `b`, (size,) each, as float32.
+
+    The direction moves along the great circle (Shoemake 1985) and the norm in a line: normal
+    vectors of many dimensions lie near a sphere, and a straight line between two would leave it for where
+    training never looked (White 2016). Raises UsageError for opposite directions, which
+    many great circles join. A latent of zeros has no direction and takes the other's.
+    """
+    start, end = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    norms = float(np.linalg.norm(start)), float(np.linalg.norm(end))
+    if not min(norms):
+        return ((1 - t) * start + t * end).astype(np.float32)
+    u, v = start / norms[0], end / norms[1]
+    angle = 2 * np.arctan2(np.linalg.norm(u - v), np.linalg.norm(u + v))  # exact near 0 and pi, where arccos is not
+    if np.pi - angle < _OPPOSITE:
+        raise UsageError("Two stops lie in opposite directions, and no one shortest way joins them. Put one between.")
+    # sin(s x) / sin(x) as s sinc(s x) / sinc(x), which also holds at the angle 0; numpy's sinc has pi in it.
+    near, far = (s * np.sinc(s * angle / np.pi) / np.sinc(angle / np.pi) for s in (1 - t, t))
+    direction = near * u + far * v
+    return (direction * ((1 - t) * norms[0] + t * norms[1])).astype(np.float32)
+
+
+def path(latents: Array, steps: int, loop: bool = False) -> Array:
+    """Walk through stops (K, size), K from 2, with `steps` steps from each to the next.
+
+    Returns ((K - 1) * steps + 1, size) float32 with row k * steps the k-th stop. With `loop` the walk goes on
+    to the first stop and ends a step before it: (K * steps, size). Raises UsageError.
+    """
+    if len(latents) < 2:
+        raise UsageError(f"A walk needs at least two stops; got {len(latents)}.")
+    if steps < 1:
+        raise UsageError(f"A walk needs at least one step from stop to stop; got {steps}.")
+    stops = [*latents, latents[0]] if loop else list(latents)
+    walk = [slerp(a, b, k / steps) for a, b in pairwise(stops) for k in range(steps)]
+    return np.stack(walk if loop else [*walk, stops[-1].astype(np.float32)])
