@@ -1,60 +1,19 @@
-"""What a person looks at: sheets of pictures, and one HTML page a run that needs no other file."""
+"""What a person looks at: one HTML page a run that needs no other file."""
 
 import base64
 import html
-import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
-from i2i.errors import UsageError
-from i2i.files import read_json_lines, write_bytes, write_text
-from i2i.images import Array
-from i2i.metrics.pairs import as_rgb8
+from i2i.files import read_json_lines, write_text
 
+WARNING = "warning"  # the split of metrics rows that hold a warning's text
 EVALUATION = "evaluation.json"
 EVALUATION_SHEET = "evaluation.png"
-_CELL_PX = (96, 256)  # smallest and largest side of a picture on a sheet
-_GAP_PX = 4
-
-
-def write_sheet(path: Path, rows: Sequence[Sequence[Array]], titles: Sequence[str]) -> None:
-    """Write rows of pictures, (H, W, C) integers each, as one PNG with a title over every column.
-
-    Raises UsageError when `path` does not end in .png.
-    """
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"{path}: a sheet is written as .png.")
-    write_bytes(path, sheet_png(rows, titles))
-
-
-def sheet_png(rows: Sequence[Sequence[Array]], titles: Sequence[str]) -> bytes:
-    """Return the sheet as PNG; cells have one size, pictures keep their shape in them.
-
-    Small pictures are enlarged without smoothing, by whole numbers; large ones are reduced.
-    """
-    side = max(max(picture.shape[:2]) for row in rows for picture in row)
-    zoom = -(-_CELL_PX[0] // side) if side < _CELL_PX[0] else 1
-    cell = min(side * zoom, _CELL_PX[1])
-    step, head = cell + _GAP_PX, 20
-    sheet = Image.new("RGB", (step * len(titles) + _GAP_PX, head + step * len(rows)), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
-    for column, title in enumerate(titles):
-        draw.text((_GAP_PX + column * step + 2, 2), title, fill="black", font=font)
-    for row, pictures in enumerate(rows):
-        for column, picture in enumerate(pictures):
-            image = Image.fromarray(as_rgb8(picture))
-            scale = min(cell / max(image.size), zoom)
-            size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-            image = image.resize(size, Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS)
-            sheet.paste(image, (_GAP_PX + column * step, head + row * step))
-    buffer = io.BytesIO()
-    sheet.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
 
 
 def write_report(run: Path) -> Path:
@@ -69,9 +28,13 @@ def write_report(run: Path) -> Path:
     if current:
         parts.append("<h2>Scores</h2>" + _score_table(json.loads(scores.read_text(encoding="utf-8"))))
     if current and sheet.exists():
-        parts.append("<h2>Test pictures</h2>" + _picture(sheet, "input, output and truth"))
-    if rows:
-        parts.append("<h2>Curves</h2>" + _curves(rows))
+        parts.append("<h2>Test pictures</h2>" + _picture(sheet, "test split"))
+    warnings = [row for row in rows if row["split"] == WARNING]
+    if warnings:
+        parts.append("<h2>Warnings</h2>" + "".join(_warning(row) for row in warnings))
+    curves = [row for row in rows if row["split"] != WARNING]
+    if curves:
+        parts.append("<h2>Curves</h2>" + _curves(curves))
     sheets = sorted((run / "samples").glob("*.png"))
     if sheets:
         newest = sheets[-1].name.split(".")[0]
@@ -114,7 +77,8 @@ def _score_table(evaluation: dict[str, Any]) -> str:
     for who, values in scores.items():
         cells = "".join(f"<td>{values[name]:.3f}</td>" if values else "<td>–</td>" for name in names)
         lines.append(f'<tr class="{html.escape(who)}"><td>{html.escape(who.replace("_", " "))}</td>{cells}</tr>')
-    return f"<table>{''.join(lines)}</table><p>L1 in grey levels (0 to 255), PSNR in dB.</p>"
+    cycle = f" There and back again: L1 {evaluation['cycle_l1']:.1f}." if "cycle_l1" in evaluation else ""
+    return f"<table>{''.join(lines)}</table><p>L1 in grey levels (0 to 255), PSNR in dB.{cycle}</p>"
 
 
 def _picture(path: Path, caption: str) -> str:
@@ -125,32 +89,66 @@ def _picture(path: Path, caption: str) -> str:
     )
 
 
+def _warning(row: dict[str, Any]) -> str:
+    return f"<p>After {row['images']:,} images {html.escape(row['text'])}</p>"
+
+
+Points = Sequence[tuple[float, float]]
+
+
 def _curves(rows: Sequence[dict[str, Any]]) -> str:
-    series: dict[str, list[tuple[float, float]]] = {}
+    charts: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for row in rows:
         for name, value in row.items():
             if name not in ("images", "seconds", "split"):
-                series.setdefault(f"{name} ({row['split']})", []).append((row["images"], value))
-    return f'<div class="curves">{"".join(curve_svg(name, points) for name, points in series.items())}</div>'
+                lines = charts.setdefault(_chart(name, row["split"]), {})
+                lines.setdefault(name, []).append((row["images"], value))
+    return f'<div class="curves">{"".join(curve_svg(title, lines) for title, lines in charts.items())}</div>'
 
 
-def curve_svg(title: str, points: Sequence[tuple[float, float]], width: int = 290, height: int = 170) -> str:
-    """Return one curve as SVG, (x, y) with rising x, the axes marked with their ends."""
+def _chart(name: str, split: str) -> str:
+    """Return the title of the chart that a value belongs on: alone, but for kinds that say more side by side."""
+    if name.endswith("_accuracy"):
+        return "accuracy of the discriminator"
+    if name.startswith("grad."):
+        return "norm of the gradient"
+    if "near_duplicates" in name:
+        return "share of near duplicates"
+    return f"{name} ({split})"
+
+
+_COLOURS = ("#2266cc", "#cc5522", "#228855", "#8844aa", "#888888")
+
+
+def curve_svg(title: str, lines: Mapping[str, Points], width: int = 290, height: int = 170) -> str:
+    """Return curves by name, (x, y) with rising x, as one SVG; axes are marked with their ends.
+
+    Several lines are named beside their colours.
+    """
     left, right, top, bottom = 44, 8, 22, 20
-    xs, ys = np.array(points, dtype=float).T
+    xs, ys = np.concatenate([np.array(points, dtype=float) for points in lines.values()]).T
+    first, span = float(xs.min()), float(xs.max() - xs.min()) or 1.0
     low, high = float(ys.min()), float(ys.max())
-    x_span, y_span = (float(xs[-1] - xs[0]) or 1.0), (high - low) or 1.0
-    px = left + (xs - xs[0]) / x_span * (width - left - right)
-    py = top + (high - ys) / y_span * (height - top - bottom)
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(px, py, strict=True))
     base = height - bottom
+    drawn = []
+    for index, (name, points) in enumerate(lines.items()):
+        x, y = np.array(points, dtype=float).T
+        px = left + (x - first) / span * (width - left - right)
+        py = top + (high - y) / ((high - low) or 1.0) * (height - top - bottom)
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(px, py, strict=True))
+        colour = _COLOURS[index % len(_COLOURS)]
+        drawn.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
+        if len(lines) > 1:
+            drawn.append(
+                f'<text x="{left + 4}" y="{top + 12 * (index + 1)}" style="fill:{colour}">{html.escape(name)}</text>'
+            )
     return (
         f'<svg width="{width}" height="{height}" role="img" aria-label="{html.escape(title)}">'
         f'<text x="{left}" y="13" font-weight="600">{html.escape(title)}</text>'
         f'<path d="M{left},{top}V{base}H{width - right}" fill="none" stroke="#aaa"/>'
         f'<text x="{left - 4}" y="{top + 4}" text-anchor="end">{high:.3g}</text>'
         f'<text x="{left - 4}" y="{base}" text-anchor="end">{low:.3g}</text>'
-        f'<text x="{left}" y="{height - 6}">{xs[0]:.0f}</text>'
-        f'<text x="{width - right}" y="{height - 6}" text-anchor="end">{xs[-1]:.0f} images</text>'
-        f'<polyline points="{line}" fill="none" stroke="#2266cc" stroke-width="1.5"/></svg>'
+        f'<text x="{left}" y="{height - 6}">{first:.0f}</text>'
+        f'<text x="{width - right}" y="{height - 6}" text-anchor="end">{first + span:.0f} images</text>'
+        f"{''.join(drawn)}</svg>"
     )

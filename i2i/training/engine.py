@@ -18,18 +18,23 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from i2i.algorithms import ALGORITHMS, Algorithm
-from i2i.algorithms.base import Batch
+from i2i.algorithms.base import Batch, Phase
 from i2i.data.augment_batch import BatchAugment
-from i2i.data.loader import AUGMENT, batches, derive_seed
+from i2i.data.loader import batches
+from i2i.data.sets import AUGMENT, derive_seed
 from i2i.errors import ConfigError, NonFiniteError
 from i2i.networks.layers import set_norm_statistics
 from i2i.report import write_report
 from i2i.runtime.backends import torch_device
 from i2i.settings import Config, by_direction
-from i2i.training.checkpoint import State
+from i2i.spec import GENERATE
+from i2i.training.alarms import Watch
+from i2i.training.checkpoint import State, list_checkpoints
+from i2i.training.finetune import init_from
 from i2i.training.log import MetricsLog, ProgressLine
 from i2i.training.optim import make_optimizer, set_rate
 from i2i.training.run import Run
+from i2i.training.samples import sample
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
@@ -42,7 +47,6 @@ class Stepper:
         self.algorithm = algorithm
         # The bare networks; in algorithm.networks their wrappers take their place.
         self.modules: dict[str, nn.Module] = dict(algorithm.networks)
-        self.lr = algorithm.config.optimizer.lr
         self.steps = 0
         self.layout = torch.channels_last if algorithm.config.train.channels_last else torch.contiguous_format
         for name, network in self.modules.items():
@@ -54,22 +58,34 @@ class Stepper:
 
     def step(self, batch: Batch, rate_factor: float = 1.0) -> dict[str, Tensor]:
         """Train on one batch; return the loss terms, detached and without their weights."""
-        due = [phase for phase in self.algorithm.phases if self.steps % phase.every_steps == 0]
+        due = [phase for phase in self.algorithm.phases if (self.steps + 1) % phase.every_steps == 0]
         self._train_only([name for phase in due for name in phase.trains])
-        batch = Batch(*(side.contiguous(memory_format=self.layout) for side in batch))
+        batch = tuple(side.contiguous(memory_format=self.layout) if side.dim() == 4 else side for side in batch)
         outputs = self.algorithm.forward(batch)
         logged: dict[str, Tensor] = {}
         for phase in due:
             self._train_only(phase.trains)
             terms = self.algorithm.losses(phase.name, batch, outputs)
             optimizer = self.optimizers[phase.name]
-            set_rate(optimizer, self.lr * rate_factor)
+            set_rate(optimizer, self._lr(phase) * rate_factor)
             optimizer.zero_grad(set_to_none=True)
-            self.fabric.backward(sum(self.algorithm.weights[name] * term for name, term in terms.items()))
-            optimizer.step()
+            weights = self.algorithm.weights
+            self.fabric.backward(sum(weights[name] * term for name, term in terms.items() if name in weights))
             logged |= {name: term.detach() for name, term in terms.items()}
+            logged |= {f"grad.{name}": self._gradient_norm(name) for name in phase.trains}
+            optimizer.step()
         self.steps += 1
         return logged
+
+    def _lr(self, phase: Phase) -> float:
+        settings = self.algorithm.config.optimizer
+        return settings.lr_discriminator if phase.judges and settings.lr_discriminator else settings.lr
+
+    def _gradient_norm(self, name: str) -> Tensor:
+        """Return the 2-norm of a network's gradient, without the scale of mixed fp16."""
+        gradients = [parameter.grad for parameter in self.modules[name].parameters() if parameter.grad is not None]
+        scaler = getattr(self.fabric.strategy.precision, "scaler", None)
+        return torch.nn.utils.get_total_norm(gradients) / (scaler.get_scale() if scaler else 1.0)
 
     def _train_only(self, names: Sequence[str]) -> None:
         for name, network in self.modules.items():
@@ -81,6 +97,7 @@ class Stepper:
             "steps": self.steps,
             "networks": {name: network.state_dict() for name, network in self.modules.items()},
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            "algorithm": self.algorithm.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
             "torch_rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -94,6 +111,7 @@ class Stepper:
             network.load_state_dict(state["networks"][name])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
+        self.algorithm.load_state_dict(state["algorithm"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         torch.set_rng_state(state["torch_rng"])
         if torch.cuda.is_available() and len(state["cuda_rng"]) == torch.cuda.device_count():
@@ -142,13 +160,18 @@ def train(config: Config, out: str | Path, resume: bool = False) -> Path:
     algorithm = ALGORITHMS[run.config.algorithm](run.config)
     for network in algorithm.networks.values():
         set_norm_statistics(network, run.norm_statistics)
+    source = run.config.train.init_from
+    if source and not (resume and list_checkpoints(run.checkpoints)):  # before anything is written, since it may fail
+        algorithm.notes += init_from(algorithm, source)
     state = run.prepare(resume)
     stepper = Stepper(fabric, algorithm)
+    watch = Watch(run.config, draws_noise=GENERATE in algorithm.generators)
     if state:
         stepper.load_state_dict(state["stepper"])
+        watch.load_state_dict(state["alarms"])
     images = state["images"] if state else 0
     if images < run.schedule.total_images:
-        _loop(run, stepper, images, state["seconds"] if state else 0.0)
+        _loop(run, stepper, watch, images, state["seconds"] if state else 0.0)
     else:
         print(f"{run.folder} is already finished, after {images} images.", file=sys.stderr)
         if not run.model.exists():
@@ -168,46 +191,67 @@ def make_fabric(config: Config) -> Fabric:
     return Fabric(accelerator=device, devices=1, precision=PRECISIONS[precision])
 
 
-def _loop(run: Run, stepper: Stepper, images: int, seconds: float) -> None:
+def _loop(run: Run, stepper: Stepper, watch: Watch, images: int, seconds: float) -> None:
     """Train from `images` seen to the end of the schedule, logging, sampling and saving on the way."""
     config, schedule, device = run.config, run.schedule, stepper.fabric.device
-    augment = BatchAugment(config.data) if config.data.augment == "kornia" else None
+    augment = BatchAugment(config.data) if config.data.augment == "kornia" and not config.data.toy else None
     log, meter, started = MetricsLog(run.folder / "metrics.jsonl", images), Meter(), time.monotonic() - seconds
+
+    def warn(warnings: list[str]) -> None:
+        for text in warnings:
+            progress.say(f"Warning: after {images} images {text}")
+            log.warn(images, time.monotonic() - started, text)
+
     with ProgressLine(schedule.total_images, images) as progress:
-        progress.say(
-            f"{config.algorithm} on {len(run.pairs)} pairs, {device.type}, settings in {run.folder / 'config.yaml'}"
-        )
-        if run.preview_split != "val":
-            progress.say(f"There is no val split: previews show {len(run.preview_pairs)} training pictures.")
-        for a, b in batches(run.pairs, config, images, schedule.total_images, device.type):
-            batch = Batch(a.to(device, non_blocking=True), b.to(device, non_blocking=True))
+        progress.say(f"{config.algorithm} on {run.data.what}, {device.type}, settings in {run.folder / 'config.yaml'}")
+        for note in (*stepper.algorithm.notes, run.data.note):
+            if note:
+                progress.say(note)
+        if run.sample_split == "train previews":
+            progress.say("There is no val split: previews show training pictures.")
+        for sides in batches(run.data, config, images, schedule.total_images, device.type):
+            batch = tuple(side.to(device, non_blocking=True) for side in sides)
             if augment is not None:
-                batch = augment_batch(augment, batch, config, images)
-            meter.add(stepper.step(batch, schedule.factor(images)), len(a))
-            before, images = images, images + len(a)
+                batch = augment_batch(augment, batch, run.data.together, config, images)
+            meter.add(stepper.step(batch, schedule.factor(images)), len(batch[0]))
+            before, images = images, images + len(batch[0])
             progress.advance(images)
             last = images == schedule.total_images
             if last or _crossed(before, images, config.log.every_images):
-                speed, losses = meter.read()
-                _refuse_non_finite(losses, images)
-                log.write(images, time.monotonic() - started, "train", losses)
-                progress.report(images, speed, losses)
-            if last or _crossed(before, images, config.log.samples_every_images):
-                scores = run.sample(stepper.algorithm, stepper.modules, images, str(device))
-                log.write(images, time.monotonic() - started, f"{run.preview_split} previews", scores)
-                meter.restart_clock()
-            if last or _crossed(before, images, config.log.checkpoint_every_images):
+                speed, terms = meter.read()
+                terms = _refuse_non_finite(terms, images, config.train.precision)
+                log.write(images, time.monotonic() - started, "train", terms)
+                progress.report(images, speed, terms)
+                warn(watch.losses(stepper.steps, terms))
+            sampling = last or _crossed(before, images, config.log.samples_every_images)
+            saving = last or _crossed(before, images, config.log.checkpoint_every_images)
+            if sampling or saving:
                 _refuse_non_finite_weights(stepper.modules, images)
-                state = {"seconds": time.monotonic() - started, "stepper": stepper.state_dict()}
+            if sampling:
+                scores = sample(run, stepper.algorithm, stepper.modules, images, str(device))
+                log.write(images, time.monotonic() - started, run.sample_split, scores)
+                warn(watch.samples(stepper.steps, scores))
+                meter.restart_clock()
+            if saving:
+                state = {
+                    "seconds": time.monotonic() - started,
+                    "stepper": stepper.state_dict(),
+                    "alarms": watch.state_dict(),
+                }
                 run.save(stepper.algorithm, stepper.modules, images, state)
                 meter.restart_clock()
 
 
-def augment_batch(augment: BatchAugment, batch: Batch, config: Config, first_image: int) -> Batch:
-    """Augment a batch on its device, drawing from the number of its first image."""
-    seed = derive_seed(config.train.seed, AUGMENT, first_image)
-    direction = config.data.direction
-    return Batch(*by_direction(direction, *augment(*by_direction(direction, *batch), seed)))
+def augment_batch(augment: BatchAugment, batch: Batch, together: bool, config: Config, first_image: int) -> Batch:
+    """Augment a batch on its device, drawing from the number of its first image.
+
+    together: the sides are pairs and get one draw.
+    """
+    if together:
+        direction, seed = config.data.direction, derive_seed(config.train.seed, AUGMENT, first_image)
+        return by_direction(direction, *augment(by_direction(direction, *batch), seed))
+    seeds = (derive_seed(config.train.seed, AUGMENT, 2 * first_image + side) for side in range(len(batch)))
+    return tuple(augment((side,), seed)[0] for side, seed in zip(batch, seeds, strict=True))
 
 
 def _crossed(before: int, after: int, every: int) -> bool:
@@ -215,8 +259,11 @@ def _crossed(before: int, after: int, every: int) -> bool:
     return after // every > before // every
 
 
-def _refuse_non_finite(losses: dict[str, float], images: int) -> None:
-    _stop_if([name for name, value in losses.items() if not math.isfinite(value)], images)
+def _refuse_non_finite(terms: dict[str, float], images: int, precision: str) -> dict[str, float]:
+    """Stop at a term that is no number; return the others where fp16 overflowed in a gradient, whose step it skips."""
+    broken = [name for name, value in terms.items() if not math.isfinite(value)]
+    _stop_if([name for name in broken if precision != "fp16" or not name.startswith("grad.")], images)
+    return {name: value for name, value in terms.items() if name not in broken}
 
 
 def _refuse_non_finite_weights(modules: dict[str, nn.Module], images: int) -> None:

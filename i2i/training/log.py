@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from i2i.files import read_json_lines, write_text
+from i2i.report import WARNING
 
 
 class MetricsLog:
@@ -23,8 +24,14 @@ class MetricsLog:
 
     def write(self, images: int, seconds: float, split: str, values: dict[str, float]) -> None:
         """Append one row."""
-        row: dict[str, Any] = {"images": images, "seconds": round(seconds, 2), "split": split}
-        row |= {name: float(f"{value:.6g}") for name, value in values.items()}
+        self._append(images, seconds, split, {name: float(f"{value:.6g}") for name, value in values.items()})
+
+    def warn(self, images: int, seconds: float, text: str) -> None:
+        """Append a warning."""
+        self._append(images, seconds, WARNING, {"text": text})
+
+    def _append(self, images: int, seconds: float, split: str, values: dict[str, Any]) -> None:
+        row = {"images": images, "seconds": round(seconds, 2), "split": split, **values}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
@@ -61,9 +68,10 @@ class ProgressLine:
         """Move to `images` seen."""
         self.bar.update(self.task, completed=images)
 
-    def report(self, images: int, speed: float, losses: dict[str, float]) -> None:
-        """Show new losses and speed (images a second)."""
-        text = "  ".join(f"{name} {value:.3f}" for name, value in losses.items())
+    def report(self, images: int, speed: float, terms: dict[str, float]) -> None:
+        """Show new losses and speed (images a second); accuracies and gradients are for the log alone."""
+        losses = {name: value for name, value in terms.items() if not name.startswith("grad.")}
+        text = "  ".join(f"{name} {value:.3f}" for name, value in losses.items() if not name.endswith("_accuracy"))
         self.bar.update(self.task, speed=f"{speed:.1f} img/s", losses=text)
         if not self.console.is_terminal:
             left = (self.total - images) / speed if speed else 0

@@ -1,7 +1,6 @@
 """A run is a folder: config.yaml, checkpoints/, model.safetensors, metrics.jsonl, samples/, report.html."""
 
-import hashlib
-import statistics
+import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,24 +9,34 @@ import numpy as np
 from torch import nn
 
 import i2i
-from i2i.algorithms import Algorithm, resolve
+from i2i.algorithms import ALGORITHMS, Algorithm, resolve
 from i2i.config import differences, load_config, to_yaml
-from i2i.data.folders import check_pairs, find_pairs, find_preview_pairs, preview_split, read_pair, refuse_small
+from i2i.data.previews import find_previews
+from i2i.data.sets import make_set
 from i2i.errors import ConfigError, UsageError
 from i2i.files import sweep_temporaries, write_text
-from i2i.metrics.pairs import l1
-from i2i.modelfile import save_model
+from i2i.images import Array
+from i2i.modelfile import MODEL_NAME, save_model
 from i2i.networks.layers import NormStatistics
-from i2i.report import write_sheet
-from i2i.runtime.backends import TorchBackend
-from i2i.runtime.translator import MODEL_NAME, Translator
-from i2i.settings import Config, by_direction
+from i2i.settings import Config
 from i2i.spec import ModelSpec
 from i2i.training.checkpoint import State, list_checkpoints, load_checkpoint, prune_checkpoints, save_checkpoint
 from i2i.training.optim import resolve_schedule
 
 # Settings that a resumed run may change. What matters of data.path and schedule is checked by itself.
-FREE_ON_RESUME = ("train.device", "train.precision", "data.workers", "data.path", "log.", "schedule.")
+FREE_ON_RESUME = (
+    "train.device",
+    "train.precision",
+    "train.init_from",
+    "data.workers",
+    "data.path",
+    "log.",
+    "alarms.",
+    "schedule.",
+)
+
+SAMPLES = 256
+"""How many fakes, and reals, the diversity of samples is measured on."""
 
 
 class Run:
@@ -35,24 +44,16 @@ class Run:
 
     def __init__(self, config: Config, folder: Path):
         """Find and check data; nothing is written yet. Raises ConfigError, DataError and UsageError."""
-        config = resolve(config)
         self.folder = folder
-        if not config.data.path:
-            raise UsageError("No data was given. Add --data FOLDER.")
-        # Absolute, so that the run can be exported from any folder.
-        absolute = tuple(str(Path(path).resolve()) for path in config.data.path)
-        self.config = config = config.model_copy(update={"data": config.data.model_copy(update={"path": absolute})})
-        self.pairs = find_pairs(config.data.path, "train")
-        sizes = check_pairs(self.pairs)
-        if config.data.resize_px is None:
-            advice = "Set data.resize_px to enlarge them, or lower data.crop_px."
-            refuse_small(self.pairs, sizes, config.data.crop_px, f"the crop of {config.data.crop_px} px", advice)
-        if config.data.augment == "kornia" and config.train.batch > 1 and len(set(sizes)) > 1:
-            raise ConfigError("data.augment kornia needs pictures of one size. Use albumentations, or train.batch 1.")
-        self.trained_side_px = config.data.resize_px or int(statistics.median(min(size) for size in sizes))
-        self.preview_split = preview_split(config.data.path)
-        self.preview_pairs = find_preview_pairs(config.data.path, config.log.sample_count)
-        self.schedule = resolve_schedule(config.schedule, len(self.pairs))
+        self.config = config = _absolute(resolve(config))
+        self.kind = ALGORITHMS[config.algorithm].data
+        self.data = make_set(self.kind, config)
+        directions = () if self.kind == "images" else ("A2B", "B2A")
+        self.previews = {
+            direction: find_previews(config.data, self.kind, direction, config.log.sample_count)
+            for direction in directions
+        }
+        self.schedule = resolve_schedule(config.schedule, self.data.epoch_images)
         self.norm_statistics = norm_statistics(config)
         self.scores: dict[str, float] = {}  # of the newest previews; the model file carries them
 
@@ -65,6 +66,18 @@ class Run:
     def checkpoints(self) -> Path:
         """The folder of checkpoints."""
         return self.folder / "checkpoints"
+
+    @property
+    def sample_split(self) -> str:
+        """The split that the figures of samples are logged under."""
+        return f"{self.previews['A2B'].split} previews" if self.previews else "samples"
+
+    @functools.cached_property
+    def real_samples(self) -> Array:
+        """Some pictures or points of the training data, as the networks see them: (N, C, H, W) or (N, 2)."""
+        crop = self.config.data.crop_px  # kornia would cut to it later
+        tensors = (self.data[number][0] for number in range(min(SAMPLES, self.data.epoch_images)))
+        return np.stack([(one[..., :crop, :crop] if one.dim() == 3 else one).numpy() for one in tensors])
 
     def prepare(self, resume: bool) -> State | None:
         """Make the folder, or take up the one that is there; return the state to resume from, if any.
@@ -107,9 +120,9 @@ class Run:
             print(f"Changed on resuming: {'; '.join(text for _, text in changes)}.", file=sys.stderr)
 
     def _refuse_other_data(self, state: State) -> None:
-        if state["data"] != self.data_digest:
+        if state["data"] != self.data.digest:
             raise ConfigError(
-                f"{', '.join(self.config.data.path)} does not hold the {state['pairs']} pairs that {self.folder} was "
+                f"{', '.join(self.config.data.path)} does not hold the {state['what']} that {self.folder} was "
                 "trained on.\nBring them back, or train into another folder with --out."
             )
         if self.schedule.total_images < state["total_images"]:
@@ -118,20 +131,15 @@ class Run:
                 f"{state['total_images']}. It may only become longer."
             )
 
-    @property
-    def data_digest(self) -> str:
-        """A digest of the names of all pairs: what order and draws depend on."""
-        return hashlib.sha256("\n".join(pair.name for pair in self.pairs).encode()).hexdigest()
-
     def spec(self, algorithm: Algorithm, images: int) -> ModelSpec:
         """Describe the model as it is after `images`."""
         return ModelSpec(
             i2i_version=i2i.__version__,
             algorithm=self.config.algorithm,
-            generators=algorithm.generator_specs(),
+            **algorithm.describe(),
             norm_statistics=self.norm_statistics,
-            trained_crop_px=self.config.data.crop_px,
-            trained_side_px=self.trained_side_px,
+            trained_crop_px=0 if self.config.data.toy else self.config.data.crop_px,
+            trained_side_px=self.data.side_px,
             images_seen=images,
             metrics=self.scores,
         )
@@ -143,8 +151,8 @@ class Run:
             "i2i_version": i2i.__version__,
             "config": self.config.model_dump(mode="json"),
             "scores": self.scores,
-            "data": self.data_digest,
-            "pairs": len(self.pairs),
+            "data": self.data.digest,
+            "what": self.data.what,
             "total_images": self.schedule.total_images,
         }
         save_checkpoint(self.checkpoints, images, head | state)
@@ -158,26 +166,13 @@ class Run:
         }
         save_model(self.model, self.spec(algorithm, images), generators)
 
-    def sample(self, algorithm: Algorithm, modules: dict[str, nn.Module], images: int, device: str) -> dict[str, float]:
-        """Write a sheet of preview pictures for each direction; return their mean L1 by log name.
 
-        The pictures take the very path of `i2i translate`: one inference mode.
-        """
-        spec = self.spec(algorithm, images)
-        pictures = [read_pair(pair) for pair in self.preview_pairs]
-        scores = {}
-        for direction, name in algorithm.generators.items():
-            network = modules[name].eval()
-            translator = Translator(spec, TorchBackend(network, device), direction)
-            rows = []
-            for a, b in pictures:
-                x, y = by_direction(direction, a, b)
-                rows.append([x, translator.translate(x), y])
-            network.train()
-            write_sheet(self.folder / "samples" / f"{images:09d}.{direction}.png", rows, ["input", "output", "truth"])
-            scores[f"L1.{direction}"] = float(np.mean([l1(output, truth) for _, output, truth in rows]))
-        self.scores = {f"{self.preview_split} previews, {name}": score for name, score in scores.items()}
-        return scores
+def _absolute(config: Config) -> Config:
+    """Make paths absolute, so that the run can be exported, and resumed, from any folder."""
+    data = config.data.model_copy(update={"path": tuple(str(Path(path).resolve()) for path in config.data.path)})
+    source = config.train.init_from
+    train = config.train.model_copy(update={"init_from": source and str(Path(source).resolve())})
+    return config.model_copy(update={"data": data, "train": train})
 
 
 def norm_statistics(config: Config) -> NormStatistics:

@@ -10,16 +10,18 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import i2i
-from i2i.algorithms.base import Batch
+from i2i.algorithms import ALGORITHMS
 from i2i.algorithms.pix2pix import Pix2Pix
+from i2i.data.sets import make_set
 from i2i.errors import ConfigError, DataError, ModelError, NonFiniteError, UsageError
+from i2i.export import export_both
 from i2i.files import read_json_lines
 from i2i.training import engine
 from i2i.training.checkpoint import list_checkpoints, load_checkpoint
 from i2i.training.log import MetricsLog
 from i2i.training.optim import Schedule, resolve_schedule
 from i2i.training.run import norm_statistics
-from tests.conftest import LINEART, save, tiny_config
+from tests.conftest import LINEART, SMALLEST, save, smallest_config, tiny_config
 
 
 def test_a_run_folder_holds_what_the_design_says(tiny_run, few_pairs):
@@ -34,7 +36,10 @@ def test_a_run_folder_holds_what_the_design_says(tiny_run, few_pairs):
     rows = read_json_lines(tiny_run / "metrics.jsonl")
     train = [row for row in rows if row["split"] == "train"]
     assert [row["images"] for row in train] == [4, 8, 12, 16]
-    assert set(train[0]) == {"images", "seconds", "split", "D_real", "D_fake", "G_GAN", "G_L1"}
+    assert set(train[0]) == {
+        *("images", "seconds", "split", "D_real", "D_fake", "G_GAN", "G_L1"),
+        *("D_real_accuracy", "D_fake_accuracy", "grad.generator", "grad.discriminator"),
+    }
     val = [row for row in rows if row["split"] == "val previews"]
     assert [row["images"] for row in val] == [8, 16]
     assert 0 < val[0]["L1.B2A"] < 255
@@ -42,11 +47,20 @@ def test_a_run_folder_holds_what_the_design_says(tiny_run, few_pairs):
 
 
 @pytest.mark.parametrize(
-    "changes", [[], ["data.augment=kornia"], ["train.batch=3"]], ids=["plain", "kornia", "odd batch"]
+    ("kind", "changes"),
+    [
+        ("pix2pix", []),
+        ("pix2pix", ["data.augment=kornia", "train.batch=3"]),
+        ("cyclegan", []),
+        ("cyclegan", ["data.augment=kornia", "data.channels_a=1"]),
+        ("gan", ["loss.n_critic=3"]),
+        ("toy", []),
+    ],
+    ids=["pix2pix", "pix2pix-kornia-odd", "cyclegan", "cyclegan-kornia-grey", "gan-critic", "toy"],
 )
-def test_resuming_equals_never_having_stopped(tmp_path, few_pairs, changes):
-    """16 images straight, and 8 + 8 from the checkpoint, give the same bits; dropout is on."""
-    config = tiny_config(*changes, data=few_pairs)
+def test_resuming_equals_never_having_stopped(tmp_path, few_pairs, kind, changes):
+    """16 images straight, and 8 + 8 from the checkpoint, give the same bits; pix2pix with dropout."""
+    config = smallest_config(kind, few_pairs, *changes)
     i2i.train(config, tmp_path / "straight")
     shutil.copytree(tmp_path / "straight", tmp_path / "cut")
     for newest in (list_checkpoints(tmp_path / "cut" / "checkpoints")[-1], tmp_path / "cut" / "model.safetensors"):
@@ -62,6 +76,76 @@ def test_resuming_equals_never_having_stopped(tmp_path, few_pairs, changes):
     rows = [read_json_lines(tmp_path / run / "metrics.jsonl") for run in ("straight", "cut")]
     without_time = [[{k: v for k, v in row.items() if k != "seconds"} for row in one] for one in rows]
     assert without_time[0] == without_time[1]  # no gap, no row twice
+
+
+@pytest.mark.parametrize("kind", list(SMALLEST))
+def test_every_algorithm_leaves_a_model_that_is_used_and_exported(tmp_path, few_pairs, kind):
+    run = tmp_path / "run"
+    i2i.train(smallest_config(kind, few_pairs), run)
+    spec = i2i.load(run, "A2B" if kind == "cyclegan" else None).spec
+    algorithm = ALGORITHMS[spec.algorithm](smallest_config(kind, few_pairs))
+    assert list(spec.generators) == [name for name in algorithm.generators if name != "generate"]
+    assert spec.images_seen == 16
+    assert all(np.isfinite(value) for value in spec.metrics.values())
+    rows = read_json_lines(run / "metrics.jsonl")
+    assert [row["images"] for row in rows if row["split"] == "train"] == [4, 8, 12, 16]
+    weighted = set(algorithm.weights)
+    logged = set(rows[0]) - {"images", "seconds", "split"}
+    assert {name for name in logged if not name.startswith("grad.") and not name.endswith("_accuracy")} <= weighted
+    assert {f"grad.{name}" for name in algorithm.networks} <= logged
+    sheets = sorted(path.name.split(".")[1] for path in (run / "samples").glob("000000016.*"))
+    assert sheets == sorted(algorithm.generators)
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == len(sheets)
+    if kind == "cyclegan":
+        proofs = export_both(run, tmp_path / "m.onnx").values()
+    else:
+        proofs = [i2i.export_onnx(run, tmp_path / "m.onnx")]
+    assert all(one.proof.max_difference < 1e-4 for one in proofs)
+
+
+@pytest.mark.parametrize("kind", list(SMALLEST))
+def test_every_network_learns_in_its_phase(few_pairs, kind):
+    """One step moves every weight of every network; while a phase has its turn, no other network wants gradients."""
+    config = smallest_config(kind, few_pairs)
+    algorithm = ALGORITHMS[config.algorithm](config)
+    stepper = engine.Stepper(engine.make_fabric(config), algorithm)
+    original = algorithm.losses
+
+    def losses(phase, batch, outputs):
+        (own,) = (one.trains for one in algorithm.phases if one.name == phase)
+        for name, network in stepper.modules.items():
+            assert all(parameter.requires_grad == (name in own) for parameter in network.parameters())
+        return original(phase, batch, outputs)
+
+    algorithm.losses = losses
+    before = {n: [p.clone() for p in network.parameters()] for n, network in stepper.modules.items()}
+    batch = tuple(
+        torch.stack(side) for side in zip(*map(make_set(algorithm.data, config).__getitem__, range(4)), strict=True)
+    )
+    terms = stepper.step(batch)
+    for name, network in stepper.modules.items():
+        moved = [not torch.equal(one, two) for one, two in zip(before[name], network.parameters(), strict=True)]
+        assert sum(moved) >= len(moved) - 1, name  # a bias before a normalisation may stand still
+        assert float(terms[f"grad.{name}"]) > 0
+    assert {name for phase in algorithm.phases for name in phase.trains} == set(algorithm.networks)
+
+
+def test_gradient_norms_are_those_of_the_networks(few_pairs):
+    config = smallest_config("gan", few_pairs)
+    stepper = engine.Stepper(engine.make_fabric(config), ALGORITHMS["gan"](config))
+    terms = stepper.step((torch.rand(4, 3, 32, 32),))
+    for name, network in stepper.modules.items():
+        squares = sum(float(parameter.grad.square().sum()) for parameter in network.parameters())
+        assert float(terms[f"grad.{name}"]) == pytest.approx(squares**0.5, rel=1e-5)
+
+
+def test_the_discriminator_may_have_its_own_rate(few_pairs):
+    config = smallest_config("gan", few_pairs, "optimizer.lr=1e-3", "optimizer.lr_discriminator=4e-3")
+    stepper = engine.Stepper(engine.make_fabric(config), ALGORITHMS["gan"](config))
+    stepper.step((torch.rand(4, 3, 32, 32),), rate_factor=0.5)
+    rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in stepper.optimizers.items()}
+    assert rates == pytest.approx({"discriminator": 2e-3, "generator": 5e-4})
 
 
 def assert_equal_trees(one, two):
@@ -214,7 +298,7 @@ def test_channels_last_is_the_same_training(tmp_path, few_pairs):
         config = tiny_config(f"train.channels_last={layout}", "generator.dropout=0", data=few_pairs)
         torch.manual_seed(0)
         stepper = engine.Stepper(engine.make_fabric(config), Pix2Pix(config))
-        terms = stepper.step(Batch(torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16)))
+        terms = stepper.step((torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16)))
         first.append({name: float(value) for name, value in terms.items()})
         weight = stepper.modules["generator"].down[1][1].weight
         assert weight.is_contiguous(memory_format=torch.channels_last) == (layout == "true")

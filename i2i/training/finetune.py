@@ -1,0 +1,40 @@
+"""`--init-from`: begin with the generators of another model, as far as they fit."""
+
+from pathlib import Path
+
+from i2i.algorithms import Algorithm
+from i2i.errors import ModelError, UsageError
+from i2i.modelfile import find_model, load_tensors, read_spec
+from i2i.spec import GENERATE
+
+
+def init_from(algorithm: Algorithm, source: str) -> list[str]:
+    """Copy weights of a run folder or .safetensors file into the generators; return what was taken, in words.
+
+    A tensor is taken where name and shape agree. Raises ModelError when none does.
+    """
+    file = find_model(Path(source))
+    if file.suffix == ".onnx":
+        raise UsageError(f"{file} cannot be trained on. Give the run folder or the .safetensors file it came from.")
+    theirs = list(read_spec(file).generators) or [GENERATE]
+    if (theirs == [GENERATE]) != (GENERATE in algorithm.generators):
+        kinds = ("translates pictures", "makes pictures from noise")
+        raise UsageError(f"{file} {kinds[theirs == [GENERATE]]}, and this training {kinds[theirs != [GENERATE]]}.")
+    lines, taken = [], 0
+    fresh = [name for name in algorithm.networks if name not in algorithm.generators.values()]
+    for direction, name in algorithm.generators.items():
+        one_each = len(theirs) == len(algorithm.generators) == 1
+        origin = direction if direction in theirs else theirs[0] if one_each else None
+        if origin is None:
+            fresh.append(name)
+            continue
+        own = algorithm.networks[name].state_dict()
+        fits = {key: t for key, t in load_tensors(file, origin).items() if key in own and own[key].shape == t.shape}
+        algorithm.networks[name].load_state_dict(fits, strict=False)
+        taken += sum(tensor.dim() > 0 for tensor in fits.values())  # a counter of batches fits anything
+        left = [key for key in own if key not in fits]
+        rest = f"; these start fresh: {', '.join(left[:4])}{' ...' if len(left) > 4 else ''}" if left else ""
+        lines.append(f"{name}: {len(fits)} of {len(own)} tensors from {file} ({origin}){rest}.")
+    if not taken:
+        raise ModelError(f"Nothing in {file} fits these networks. Train with the generator settings that it has.")
+    return [*lines, f"Fresh weights: {', '.join(fresh)}."]

@@ -1,0 +1,97 @@
+"""What a run shows of itself while it trains: sheets of translations, or grids of samples, and their figures.
+
+Pictures take the very path of `i2i translate` and `i2i generate`: one inference mode.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from i2i.algorithms import Algorithm
+from i2i.data.folders import read_picture
+from i2i.data.toy import DRAWS, modes_found
+from i2i.files import write_bytes
+from i2i.images import Array, to_channels
+from i2i.metrics.diagnostics import diversity
+from i2i.metrics.pairs import as_rgb8, l1
+from i2i.runtime.backends import TorchBackend
+from i2i.runtime.generator import ImageGenerator
+from i2i.runtime.latents import seed_latents
+from i2i.runtime.translator import Translator
+from i2i.sheets import cloud_png, grid_png, write_sheet
+from i2i.spec import GENERATE
+from i2i.training.run import SAMPLES, Run
+
+Modules = Mapping[str, nn.Module]
+
+
+def sample(run: Run, algorithm: Algorithm, modules: Modules, images: int, device: str) -> dict[str, float]:
+    """Write the pictures of this moment to samples/ and return their figures by log name."""
+    for name in algorithm.generators.values():
+        modules[name].eval()
+    make = _generate if GENERATE in algorithm.generators else _translate
+    scores = make(run, algorithm, modules, images, device)
+    for name in algorithm.generators.values():
+        modules[name].train()
+    run.scores = {f"{run.sample_split}, {name}": score for name, score in scores.items()}
+    return scores
+
+
+def _translate(run: Run, algorithm: Algorithm, modules: Modules, images: int, device: str) -> dict[str, float]:
+    """Rows of input, output, the way back where the model has one, and truth where there is one, by direction."""
+    spec = run.spec(algorithm, images)
+    translators = {
+        direction: Translator(spec, TorchBackend(modules[name], device), direction)
+        for direction, name in algorithm.generators.items()
+    }
+    scores = {}
+    for direction, translator in translators.items():
+        way_back = translators.get(direction[::-1])
+        previews = run.previews[direction]
+        inputs = [to_channels(read_picture(one), translator.generator.in_channels) for one in previews.inputs]
+        outputs = [translator.translate(x) for x in inputs]
+        columns: dict[str, list[Array]] = {"input": inputs, "output": outputs}
+        if way_back:
+            columns["back"] = [way_back.translate(output) for output in outputs]
+            scores[f"cycle_L1.{direction}"] = _mean_l1(columns["back"], inputs)
+        if previews.truths:
+            columns["truth"] = [read_picture(picture) for picture in previews.truths]
+            scores[f"L1.{direction}"] = _mean_l1(outputs, columns["truth"])
+            scores |= {f"{name}.{direction}": value for name, value in _spread(outputs, columns["truth"]).items()}
+        rows = list(zip(*columns.values(), strict=True))
+        write_sheet(_file(run, images, direction), rows, list(columns))
+    return scores
+
+
+def _mean_l1(outputs: list[Array], truths: list[Array]) -> float:
+    return float(np.mean([l1(output, truth) for output, truth in zip(outputs, truths, strict=True)]))
+
+
+def _spread(outputs: list[Array], truths: list[Array]) -> dict[str, float]:
+    """Compare how much outputs and truths differ among themselves, where there are several of one size."""
+    if len(outputs) < 2 or len({picture.shape for picture in truths}) > 1:
+        return {}
+    return diversity(*(np.stack([as_rgb8(picture) for picture in side]) for side in (outputs, truths)))
+
+
+def _generate(run: Run, algorithm: Algorithm, modules: Modules, images: int, device: str) -> dict[str, float]:
+    """A grid of the first seeds, or the cloud of points, and how much they differ."""
+    name = algorithm.generators[GENERATE]
+    generator = ImageGenerator(run.spec(algorithm, images), TorchBackend(modules[name], device))
+    toy = run.config.data.toy
+    if toy:
+        points = generator.points(seed_latents(range(DRAWS), generator.latent))
+        write_bytes(_file(run, images, GENERATE), cloud_png(points, run.real_samples))
+        found, good = modes_found(toy, points)
+        return {"modes": float(found), "good": good, **diversity(points[:SAMPLES], run.real_samples)}
+    fakes = generator.run(seed_latents(range(SAMPLES), generator.latent))
+    shown = range(run.config.log.sample_count)
+    pictures = generator.pictures(seed_latents(shown, generator.latent))
+    write_bytes(_file(run, images, GENERATE), grid_png(pictures, [str(seed) for seed in shown]))
+    return diversity(fakes, run.real_samples)
+
+
+def _file(run: Run, images: int, direction: str) -> Path:
+    return run.folder / "samples" / f"{images:09d}.{direction}.png"

@@ -1,0 +1,34 @@
+"""Diversity of samples, with values computed by hand."""
+
+import numpy as np
+import pytest
+
+from i2i.metrics.diagnostics import diversity
+
+
+def test_distances_are_those_computed_by_hand():
+    """Reals: three corners of a right triangle 3, 4, 5. Fakes: half as large, two of them nearly the same."""
+    reals = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]])
+    fakes = np.array([[0.0, 0.0], [0.1, 0.0], [2.0, 0.0]])
+    scores = diversity(fakes, reals)
+    assert scores["diversity"] == pytest.approx((0.1 + 2.0 + 1.9) / (3 + 4 + 5))
+    assert scores["near_duplicates"] == pytest.approx(2 / 3)  # within 5% of the median distance, 0.2
+    assert scores["real_near_duplicates"] == 0.0
+
+
+def test_as_varied_as_the_data_is_one_and_one_picture_is_zero():
+    random = np.random.default_rng(0)
+    reals = random.uniform(-1, 1, (200, 3, 8, 8)).astype(np.float32)
+    fakes = random.uniform(-1, 1, (200, 3, 8, 8)).astype(np.float32)
+    same = np.repeat(fakes[:1], 200, axis=0)
+    assert diversity(fakes, reals)["diversity"] == pytest.approx(1, abs=0.02)
+    assert diversity(fakes, reals)["near_duplicates"] == 0
+    assert diversity(same, reals)["diversity"] == pytest.approx(0, abs=1e-6)
+    assert diversity(same, reals)["near_duplicates"] == 1
+
+
+def test_tight_clusters_of_the_data_are_counted_as_theirs():
+    random = np.random.default_rng(0)
+    clusters = np.repeat([[0.0, 0.0], [1.0, 0.0]], 50, axis=0) + 1e-3 * random.standard_normal((100, 2))
+    scores = diversity(clusters, clusters)
+    assert scores["near_duplicates"] == scores["real_near_duplicates"] == 1
