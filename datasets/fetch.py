@@ -182,9 +182,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("source", nargs="?", metavar="NAME|URL|FILE", help="set, http(s) address or archive")
     parser.add_argument("--sha256", help="digest that the archive must have")
     parser.add_argument("--out", type=Path, help="new folder for the pictures (default: data/NAME)")
-    parser.add_argument("--max-gb", type=float, default=MAX_BYTES / 10**9, help="largest download (default: 20)")
+    parser.add_argument("--max-gb", type=gigabytes, default=MAX_BYTES / 10**9, help="largest download (default: 20)")
     parser.add_argument("--list", action="store_true", help="show the sets")
     return parser
+
+
+def gigabytes(text: str) -> float:
+    """Read a number of gigabytes above 0; argparse names this function in its error."""
+    number = float(text)
+    if not 0 < number < 10**6:  # so written, nan is refused, too
+        raise ValueError
+    return number
 
 
 def _default_name(source: str) -> str:

@@ -7,13 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import i2i
 from i2i.images import read_image, write_image
 from i2i.settings import Config
+from i2i.spec import GENERATE, LatentGeneratorSpec, ModelSpec
 
 ROOT = Path(__file__).parent.parent
 LINEART = ROOT / "datasets" / "lineart"
@@ -49,6 +52,25 @@ def tiny_config(*overrides: str, data: Path | str = LINEART) -> Config:
     )
 
 
+_LOGS = ["log.every_images=4", "log.samples_every_images=8", "log.checkpoint_every_images=8", "log.sample_count=2"]
+_SHORT = ["schedule.images=16", "schedule.decay_images=8", "train.batch=4", "train.device=cpu", *_LOGS]
+SMALLEST = {  # preset, and what makes it small, for every algorithm and kind of data
+    "pix2pix": ("lineart", ["data.resize_px=18", "data.crop_px=16", "generator.depth=4"]),
+    "cyclegan": ("maps_unpaired", ["data.resize_px=18", "data.crop_px=16", "generator.blocks=1", "loss.history=3"]),
+    "gan": ("dcgan_emoji", ["data.resize_px=36", "data.crop_px=32", "generator.latent=4"]),
+    "toy": ("ring", ["generator.layers=1", "discriminator.layers=1"]),
+}
+
+
+def smallest_config(kind: str, data: Path | str, *overrides: str) -> Config:
+    """Smallest run of each algorithm; `toy` is the GAN on points."""
+    preset, changes = SMALLEST[kind]
+    widths = ["generator.width=2", "discriminator.width=2"]
+    patches = ["discriminator.layers=1"] if kind in ("pix2pix", "cyclegan") else []
+    path = [] if kind == "toy" else [f"data.path={data}"]
+    return i2i.load_config(preset, [*path, *changes, *widths, *patches, *_SHORT, *overrides])
+
+
 @pytest.fixture(scope="session")
 def few_pairs(tmp_path_factory) -> Path:
     """A dozen shipped pairs as A|B files in train, val and test."""
@@ -75,6 +97,86 @@ def tiny_onnx(tiny_run) -> Path:
     return tiny_run / "model.onnx"
 
 
+@pytest.fixture(scope="session")
+def two_way_run(tmp_path_factory, tiny_run) -> Path:
+    """The same run as if it had learned both directions, each with weights of its own."""
+    from i2i.modelfile import load_generator, read_spec, save_model
+    from i2i.networks import GENERATORS
+
+    out = tmp_path_factory.mktemp("runs") / "two_way"
+    shutil.copytree(tiny_run, out, ignore=shutil.ignore_patterns("*.onnx"))
+    spec = read_spec(out / "model.safetensors")
+    one = spec.generators["B2A"]
+    torch.manual_seed(2)
+    networks = {
+        "A2B": GENERATORS[one.network](**one.arguments),
+        "B2A": load_generator(out / "model.safetensors", spec, "B2A"),
+    }
+    save_model(out / "model.safetensors", spec.model_copy(update={"generators": {"A2B": one, "B2A": one}}), networks)
+    return out
+
+
+@pytest.fixture(scope="session")
+def noise_model(tmp_path_factory) -> Path:
+    """A .safetensors file that makes 32 px pictures from noise: untrained, but with contrast and real statistics."""
+    from i2i.networks import DCGANGenerator
+    from i2i.networks.layers import BatchNorm
+
+    torch.manual_seed(0)
+    arguments: dict[str, Any] = {"out_channels": 3, "size": 32, "latent": 16, "width": 4}
+    network = DCGANGenerator(**arguments)
+    network.head[0].get_parameter("weight").data *= 20
+    for module in network.modules():
+        if isinstance(module, BatchNorm):
+            module.momentum = None  # a plain mean over the passes below
+    with torch.no_grad():
+        for _ in range(8):
+            network.train()(torch.randn(32, 16))
+    return save_from_noise(tmp_path_factory.mktemp("noise"), "dcgan", arguments, network, "rgb", 32)
+
+
+@pytest.fixture(scope="session")
+def noise_onnx(noise_model) -> Path:
+    """The same model, exported."""
+    i2i.export_onnx(noise_model, noise_model.with_suffix(".onnx"))
+    return noise_model.with_suffix(".onnx")
+
+
+@pytest.fixture(scope="session")
+def point_model(tmp_path_factory) -> Path:
+    """A .safetensors file that makes points in the plane, untrained."""
+    from i2i.networks import MLPGenerator
+
+    torch.manual_seed(0)
+    arguments = {"out_channels": 2, "latent": 2, "width": 16, "layers": 2}
+    return save_from_noise(tmp_path_factory.mktemp("points"), "mlp", arguments, MLPGenerator(**arguments), "points", 0)
+
+
+def save_from_noise(folder: Path, name: str, arguments: dict[str, Any], network, meaning, side: int) -> Path:
+    """Write an untrained generator from noise as a model file."""
+    from i2i.modelfile import save_model
+
+    generator = LatentGeneratorSpec(
+        network=name,
+        arguments=arguments,
+        latent=arguments["latent"],
+        out_channels=arguments["out_channels"],
+        out_meaning=meaning,
+        out_px=side,
+    )
+    spec = ModelSpec(
+        i2i_version=i2i.__version__,
+        task="generate",
+        algorithm="gan",
+        latent_generator=generator,
+        norm_statistics="running",
+        trained_crop_px=side,
+        trained_side_px=side,
+    )
+    save_model(folder / "model.safetensors", spec, {GENERATE: network})
+    return folder / "model.safetensors"
+
+
 @pytest.fixture
 def desk(tmp_path, monkeypatch, few_pairs, tiny_run, tiny_onnx) -> Path:
     """The folder a user stands in: data in D, a run, its exported model, and a folder with a picture."""
@@ -84,6 +186,14 @@ def desk(tmp_path, monkeypatch, few_pairs, tiny_run, tiny_onnx) -> Path:
     shutil.copy(tiny_onnx, "model.onnx")
     save(tmp_path / "photos" / "a.png", 20, 20)
     return tmp_path
+
+
+@pytest.fixture
+def float64():
+    """Double precision throughout: Fabric gives outputs the default type."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 def picture(height: int, width: int, channels: int = 3, dtype=np.uint8, seed: int = 0) -> np.ndarray:

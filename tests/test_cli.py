@@ -7,12 +7,13 @@ import shutil
 import sys
 
 import click
+import numpy as np
 import pytest
 import yaml
 
 from i2i.cli import cli, main
 from i2i.config import load_config
-from tests.conftest import LINEART, ROOT, run_i2i, save, tiny_config
+from tests.conftest import LINEART, ROOT, run_i2i, save, smallest_config, tiny_config
 
 SECTIONS = ("data", "generator", "discriminator", "loss", "optimizer", "schedule", "train", "log")
 
@@ -28,14 +29,19 @@ def examples():
 
 
 @pytest.fixture
-def desk(desk, tiny_run):
+def desk(desk, tiny_run, two_way_run, noise_model, noise_onnx, point_model):
     """And everything else that the examples name, small."""
     shutil.copytree("D", "datasets/lineart")
     shutil.copytree("runs/mine", "runs/lineart")
     shutil.rmtree("runs/mine")
     shutil.copy(tiny_run / "model.safetensors", ".")
+    shutil.copytree(two_way_run, "runs/horses")
+    shutil.copytree(noise_model.parent, "runs/faces", ignore=shutil.ignore_patterns("*.onnx"))
+    shutil.copy(noise_onnx, "faces.onnx")
+    shutil.copytree(point_model.parent, "runs/ring")
     save(desk / "photo.jpg", 40, 50)
-    save(desk / "pictures" / "a.png", 20, 20, seed=1)
+    for name, seed in (("a.png", 1), ("b.png", 2)):
+        save(desk / "pictures" / name, 20, 20, seed=seed)
     (desk / "mine.yaml").write_text(yaml.safe_dump(tiny_config().model_dump(mode="json")), encoding="utf-8")
     return desk
 
@@ -52,22 +58,25 @@ def call(*words):
 def test_the_examples_in_the_help_run(line, desk, few_pairs, capsys):
     words = shlex.split(line)[1:]
     if "drawings" in words and "train" in words:
-        shutil.copytree(desk / "pictures", desk / "drawings")
+        shutil.copytree(desk / "photos", desk / "drawings")
     if words[0] == "export":
-        (desk / "model.onnx").unlink()
+        (desk / words[words.index("-o") + 1]).unlink(missing_ok=True)
     if words[0] == "train" and "--resume" not in words:
         shutil.rmtree(desk / "runs" / "lineart")
     words = shrink(words, few_pairs)
     assert call(*words) == 0, capsys.readouterr().err
 
 
+KINDS = {"cyclegan": "cyclegan", "dcgan": "gan", "ring": "toy"}
+
+
 def shrink(words, data):
-    """Bring a train command to the size of the tests, as `tiny_run` has it; other commands stay."""
+    """Bring a train command to the size of the tests; other commands stay."""
     if words[0] != "train":
         return words
-    tiny = tiny_config(data=data).model_dump(mode="json")
-    del tiny["data"]["path"]
-    tiny["data"].pop("direction")
+    tiny = smallest_config(KINDS.get(words[1], "pix2pix"), data).model_dump(mode="json")
+    for name in ("path", "direction", "side", "disjoint"):
+        del tiny["data"][name]
     settings = {f"{section}.{name}": value for section in SECTIONS for name, value in tiny[section].items()}
     return [*words, *(f"--set={name}={json.dumps(value)}" for name, value in settings.items())]
 
@@ -93,6 +102,9 @@ def test_dry_run_prints_settings_that_can_be_run(desk, capsys):
         ("train lineart --dry-run --set data.crop_px=50", 2, "takes multiples of 64"),
         ("export model.safetensors -o model.onnx", 2, "exists already"),
         ("train lineart --data D --out runs/lineart", 2, "Add --resume"),
+        ("train cyclegan --data D --set generator.name=dcgan", 2, "generator.blocks is not a setting of dcgan"),
+        ("train dcgan --data D --data D", 2, "pictures without sides come from one"),
+        ("train lineart --data D --out new --init-from photo.jpg", 1, "is no model file"),
         ("translate photo.jpg -m model.onnx", 2, "Missing option '-o'"),
         ("translate nothing.jpg -m model.onnx -o out", 2, "does not exist"),
         ("translate photo.jpg -m photo.jpg -o out", 1, "is no model file"),
@@ -102,14 +114,56 @@ def test_dry_run_prints_settings_that_can_be_run(desk, capsys):
         ("evaluate -m model.onnx --data photos", 1, "has no pictures for test"),
         ("export runs -o m.onnx", 1, "holds no model.safetensors"),
         ("info photo.jpg", 1, "is no model file"),
+        ("translate photo.jpg -m runs/faces -o out", 2, "translates none. Use `i2i generate`"),
+        ("generate -m runs/lineart -o g.png", 2, "makes no pictures from noise. Use `i2i translate`"),
+        ("generate -m runs/faces -o g.jpg", 2, "does not end in .png"),
+        ("generate -m runs/faces -n 0 -o g.png", 2, "0 is not in the range"),
+        ("generate -m runs/faces -n 100001 -o g.png", 2, "100001 is not in the range"),
+        ("generate -m runs/faces -n 1025 -o g.png", 2, "1025 pictures are too many for one file, which holds 1024"),
+        ("generate -m runs/faces --seed -1 -o g.png", 2, "-1 is not in the range"),
+        ("generate -m runs/faces --separate -o g.png", 2, "Give a folder"),
+        ("generate -m runs/faces --separate -o mine.yaml", 2, "Give a folder"),
+        ("generate -m runs/faces -o old.png", 2, "exists already. Add --overwrite"),
+        ("generate -m runs/faces --seed 3 --separate -o old", 2, "000005.png exists already. Add --overwrite"),
+        ("generate -m runs/faces -o g.png --save-latents old.npy", 2, "exists already. Add --overwrite"),
+        ("generate -m runs/faces -o g.png --save-latents z.txt", 2, "does not end in .npy"),
+        ("generate -m runs/faces -o g.png --latents old.npy", 1, "this model takes (N, 16)"),
+        ("generate -m runs/faces -o g.png --latents none.npy", 2, "does not exist"),
+        ("generate -m runs/faces -o g.png --latents mine.yaml", 2, "is no .npy file"),
+        ("generate -m runs/faces -o g.png --latents old.npy --seed 1", 2, "Give either seeds"),
+        ("generate -m runs/ring -o g --separate", 1, "makes points, not pictures"),
+        ("interpolate -m runs/ring --seeds 1,2 -o s.png", 1, "makes points, not pictures"),
+        ("interpolate -m runs/faces --seeds 1,x -o s.png", 2, "'1,x' is no list of seeds"),
+        ("interpolate -m runs/faces --seeds 1,,2 -o s.png", 2, "is no list of seeds"),
+        ("interpolate -m runs/faces --seeds 1,-2 -o s.png", 2, "is no list of seeds"),
+        ("interpolate -m runs/faces --seeds 1 -o s.png", 2, "at least two stops; got 1"),
+        ("interpolate -m runs/faces -o s.png", 2, "Give either seeds"),
+        ("interpolate -m runs/faces --seeds 1,2 -o s.mp4", 2, "does not end in .png or .webp or .gif"),
+        ("interpolate -m runs/faces --seeds 1,2 --steps 0 -o s.png", 2, "0 is not in the range"),
+        ("interpolate -m runs/faces --seeds 1,2 --steps 5000 -o s.gif", 2, "too many for one file"),
+        ("interpolate -m runs/lineart --seeds 1,2 -o s.png", 2, "Use `i2i translate`"),
+        ("arithmetic -m runs/faces 1,2 3 -o s.png", 2, "Missing argument 'C'"),
+        ("arithmetic -m runs/faces 1,2 3 x -o s.png", 2, "'x' is no list of seeds"),
+        ("arithmetic -m runs/faces 1 2 3 -o s.webp", 2, "does not end in .png"),
+        ("arithmetic -m runs/ring 1 2 3 -o s.png", 1, "makes points, not pictures"),
+        ("export runs/faces -o f.onnx --direction A2B", 2, "Leave out --direction and --verify"),
+        ("export runs/faces -o f.onnx --verify photos", 2, "Leave out --direction and --verify"),
+        ("export runs/faces -o f.onnx --direction both", 2, "Leave out --direction and --verify"),
+        ("export runs/lineart -o f.onnx --direction both", 2, "translates B2A, not A2B"),
+        ("export runs/horses -o f.onnx", 2, "Choose one with --direction"),
     ],
 )
 def test_mistakes_end_in_one_message(line, code, words, desk, capsys):
+    save(desk / "old.png", 8, 8)
+    save(desk / "old" / "000005.png", 8, 8)
+    np.save(desk / "old.npy", np.zeros((2, 3), np.float32))
+    before = sorted(desk.rglob("*"))
     assert call(*shlex.split(line)) == code
     error = capsys.readouterr().err
     assert words in error
     assert "Traceback" not in error
     assert error.strip().startswith(("Error: ", "Usage: "))
+    assert sorted(desk.rglob("*")) == before
 
 
 def test_debug_shows_the_traceback_wherever_it_stands(desk):
@@ -125,6 +179,19 @@ def test_info_says_what_the_file_says(tiny_run, tiny_onnx):
         assert "B2A: rgb to rgb, unet" in done.stdout
         assert "multiples of 16 px" in done.stdout
     assert "of torch" in done.stdout
+
+
+def test_info_says_what_comes_from_noise(noise_model, noise_onnx, point_model, capsys):
+    for model in (noise_model, noise_onnx):
+        assert call("info", str(model)) == 0
+        shown = capsys.readouterr().out
+        assert "from noise, 16 numbers, to rgb of 32x32 px, dcgan (" in shown
+        assert "running statistics" in shown
+    assert "of torch" in shown
+    assert call("info", str(point_model)) == 0
+    shown = capsys.readouterr().out
+    assert "from noise, 2 numbers, to points, mlp (" in shown
+    assert " px" not in shown
 
 
 def test_every_option_is_explained():

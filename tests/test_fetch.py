@@ -216,10 +216,11 @@ def test_unknown_names_and_sets_to_get_by_hand():
         fetch.main(["cityscapes"])
 
 
-def test_the_command_for_each_paired_set_is_one_that_i2i_takes(tmp_path):
-    (tmp_path / "train").mkdir()
+def test_the_command_for_each_set_is_one_that_i2i_takes(tmp_path):
+    for folder in ("train", "trainA", "trainB"):
+        (tmp_path / folder).mkdir()
     for name, one in fetch.SETS.items():
-        if one.preset == "pix2pix":
+        if one.preset:
             words = shlex.split(fetch.advice(tmp_path, one).splitlines()[-1])
             overrides = [words[at + 1] for at, word in enumerate(words) if word == "--set"]
             assert load_config(words[2], overrides).data.direction == one.direction, name

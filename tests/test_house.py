@@ -4,6 +4,7 @@ import ast
 import inspect
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -11,8 +12,9 @@ import torch
 import i2i
 from i2i.algorithms import ALGORITHMS, resolve
 from i2i.config import load_config, parse, preset_names, presets_folder, read_yaml, to_yaml
-from i2i.networks import DISCRIMINATORS, GENERATORS
-from i2i.settings import Config, PatchGANSettings, ResNetSettings, UNetSettings
+from i2i.networks import DISCRIMINATORS, GENERATORS, LATENT_GENERATORS
+from i2i.settings import NETWORK_SETTINGS, Config
+from i2i.spec import ModelSpec
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "i2i"
@@ -27,8 +29,9 @@ ORDER = [
     ["i2i.networks", "i2i.losses", "i2i.data"],
     ["i2i.algorithms", "i2i.metrics", "i2i.modelfile"],
     ["i2i.runtime", "i2i.interop"],
+    ["i2i.sheets"],
     ["i2i.report"],
-    ["i2i.export", "i2i.evaluation", "i2i.training"],
+    ["i2i.export", "i2i.evaluation", "i2i.generation", "i2i.training"],
     ["i2i.cli"],
     ["i2i.__main__"],
 ]
@@ -99,7 +102,7 @@ def loaded_by(code):
     "code",
     [
         "import i2i",
-        "import i2i; i2i.I2IError, i2i.ModelSpec, i2i.load_config, i2i.load",
+        "import i2i; i2i.I2IError, i2i.ModelSpec, i2i.load_config, i2i.load, i2i.ImageGenerator",
         "from i2i.cli import cli\ncli.main(['--help'], standalone_mode=False)",
         "from i2i.cli import cli\ncli.main(['train', '--help'], standalone_mode=False)",
     ],
@@ -116,6 +119,23 @@ def test_translating_with_onnx_never_loads_torch(tiny_onnx, few_pairs, tmp_path)
     assert len(list((tmp_path / "out").glob("*.png"))) == 4
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["generate", "-n", "4", "-o", "grid.png"],
+        ["interpolate", "--seeds", "1,2", "-o", "walk.webp"],
+        ["arithmetic", "1,2", "3", "4", "-o", "sum.png"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_making_pictures_with_onnx_never_loads_torch(words, noise_onnx, tmp_path):
+    words = [*words[:-1], str(tmp_path / words[-1]), "-m", str(noise_onnx)]
+    loaded = loaded_by(f"from i2i.cli import cli\ncli.main({words!r}, standalone_mode=False)")
+    assert "onnxruntime" in loaded
+    assert "torch" not in loaded
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_public_names_are_what_is_visible():
     assert sorted(i2i.__all__) == i2i.__all__ == sorted(dir(i2i))
     for name in i2i.__all__:
@@ -130,10 +150,11 @@ def test_every_preset_is_whole(name):
     assert parse(Config, read_yaml_text(to_yaml(config)), name) == config
     with torch.device("meta"):  # builds the networks at full size without their memory
         algorithm = ALGORITHMS[config.algorithm](config)
-    specs = algorithm.generator_specs()
-    assert list(specs) == [config.data.direction]
+    parts = algorithm.describe()
+    assert set(parts.get("generators", {"generate"})) == set(algorithm.generators)
+    ModelSpec(i2i_version="0", algorithm=name, norm_statistics="image", trained_crop_px=1, trained_side_px=1, **parts)
     text = (presets_folder() / f"{name}.yaml").read_text(encoding="utf-8")
-    assert f"i2i train {name} --data" in text  # says how to use itself
+    assert f"i2i train {name} --" in text  # says how to use itself
 
 
 def read_yaml_text(text):
@@ -143,16 +164,29 @@ def read_yaml_text(text):
 
 
 def test_presets_are_found_from_the_checkout():
-    assert preset_names() == ["colorize", "lineart", "maps", "pix2pix"]
+    assert preset_names() == [
+        "colorize",
+        "cyclegan",
+        "dcgan",
+        "dcgan_emoji",
+        "dcgan_fashion",
+        "lineart",
+        "maps",
+        "maps_unpaired",
+        "pix2pix",
+        "ring",
+    ]
     assert read_yaml(presets_folder() / "pix2pix.yaml")["algorithm"] == "pix2pix"
 
 
-@pytest.mark.parametrize(
-    ("settings", "table"),
-    [(UNetSettings, GENERATORS), (ResNetSettings, GENERATORS), (PatchGANSettings, DISCRIMINATORS)],
-)
-def test_settings_of_a_network_are_its_arguments(settings, table):
-    one = settings()
-    parameters = inspect.signature(table[one.name]).parameters
-    arguments = {name: p.default for name, p in parameters.items() if name not in ("in_channels", "out_channels")}
+TABLES: dict[str, dict[str, Any]] = {"generator": GENERATORS | LATENT_GENERATORS, "discriminator": DISCRIMINATORS}
+
+
+@pytest.mark.parametrize(("role", "name"), [(role, name) for role, table in TABLES.items() for name in table])
+def test_settings_of_a_network_are_its_arguments(role, name):
+    one = NETWORK_SETTINGS[role][name]()
+    parameters = inspect.signature(TABLES[role][name]).parameters
+    by_data = ("in_channels", "out_channels", "size")
+    arguments = {name: p.default for name, p in parameters.items() if name not in by_data}
     assert one.model_dump(exclude={"name"}) == arguments
+    assert set(NETWORK_SETTINGS[role]) == set(TABLES[role])

@@ -23,19 +23,23 @@ def blocks(language):
 @pytest.fixture
 def desk(desk):
     save(desk / "photo.png", 50, 70)
+    for seed in range(5):
+        save(desk / "pictures" / f"{seed}.png", 40, 50, seed=seed)
     return desk
 
 
 def test_the_commands_run_in_their_order(desk, few_pairs, capsys):
     shutil.rmtree("runs")
     lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("i2i ")]
-    assert len(lines) == 7
+    assert len(lines) == 16
     (desk / "model.onnx").unlink()
     for line in lines:
         words = shlex.split(line)[1:]
         assert call(*shrink(words, few_pairs)) == 0, f"{line}: {capsys.readouterr().err}"
     assert (desk / "drawings" / "a.png").exists()
     assert (desk / "drawing.png").exists()
+    assert len(list((desk / "singles").iterdir())) == 8
+    assert (desk / "both.A2B.onnx").exists()
 
 
 def test_the_python_runs_and_needs_no_i2i_to_deploy(desk):

@@ -7,8 +7,13 @@ import sys
 import time
 
 import pytest
+import torch
 
+import i2i
+from i2i.files import read_json_lines
 from i2i.images import list_pictures, read_image
+from i2i.networks import LATENT_GENERATORS, DCGANGenerator
+from i2i.report import WARNING
 from tests.conftest import LINEART, ROOT, run_i2i, tiny_config
 
 pytestmark = pytest.mark.slow
@@ -38,7 +43,7 @@ def test_quickstart_leaves_what_it_promises(quickstart):
     assert {read_image(path).shape for path in outputs} == {(64, 64, 3)}
     page = (out / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 2  # the test sheet and the newest preview
-    assert page.count("<svg") == 5  # four losses and the validation L1
+    assert page.count("<svg") == 9  # four losses, accuracy, gradients, L1, diversity, near duplicates
     assert 'src="http' not in page
     assert "href=" not in page
 
@@ -65,6 +70,63 @@ def test_quickstart_again_trains_nothing_twice(quickstart):
     assert time.monotonic() - started < 60
     assert (out / "model.safetensors").read_bytes() == model
     assert (out / "metrics.jsonl").read_text() == log
+
+
+@pytest.mark.parametrize(
+    ("word", "images", "made"),
+    [
+        ("cyclegan", 160, ("evaluation.json", "evaluation.png", "test/output/y0225x3072.png")),
+        ("dcgan", 1280, ("generated/grid.png", "generated/walk.webp")),
+    ],
+)
+def test_quickstart_takes_the_other_roads(tmp_path, word, images, made):
+    words = [str(ROOT / "tools" / "quickstart"), word, "--images", str(images), "--out", str(tmp_path / "run")]
+    done = subprocess.run(
+        words, capture_output=True, text=True, env={**os.environ, "I2I_PYTHON": sys.executable}, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for name in ("report.html", "model.safetensors", "model.onnx", *made):
+        assert (tmp_path / "run" / name).stat().st_size > 500, name
+    assert "Next:" in done.stdout
+
+
+class BlindGenerator(DCGANGenerator):
+    """A generator that ignores z."""
+
+    def forward(self, latent):
+        return super().forward(torch.zeros_like(latent))
+
+
+@pytest.mark.parametrize(
+    ("illness", "changes", "warning"),
+    [
+        ("healthy", [], None),
+        ("rate", ["optimizer.lr_discriminator=2e-3"], "discriminator D has won"),
+        ("blind", [], "mode collapse"),
+    ],
+)
+def test_alarms_on_pictures(tmp_path, monkeypatch, illness, changes, warning):
+    """A GAN on the shipped pictures, well and made ill: twenty times the discriminator's rate, or blind to z.
+
+    Over fewer steps than the default, in which the samples of a healthy run do not differ as much as later.
+    """
+    if illness == "blind":
+        monkeypatch.setitem(LATENT_GENERATORS, "dcgan", BlindGenerator)
+    small = ["data.resize_px=32", "data.crop_px=32", "generator.width=16", "discriminator.width=8"]
+    short = [
+        "optimizer.lr=1e-4",
+        "schedule.images=25600",
+        "alarms.steps=200",
+        "alarms.alike_steps=200",
+        "alarms.diversity=0.05",
+    ]
+    logs = ["log.every_images=1600", "log.samples_every_images=1600"]
+    config = i2i.load_config("dcgan_emoji", [f"data.path={LINEART}", *small, *short, *logs, *changes])
+    i2i.train(config, tmp_path / "run")
+    rows = read_json_lines(tmp_path / "run" / "metrics.jsonl")
+    said = [row["text"] for row in rows if row["split"] == WARNING]
+    assert any(warning in text for text in said) if warning else said == []
+    assert ("Warnings" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")) == bool(warning)
 
 
 def test_an_installed_wheel_is_as_good_as_a_clone(tmp_path):

@@ -5,67 +5,105 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 
-from i2i import evaluate, export_onnx, load, load_config, train
+from i2i import ImageGenerator, Translator, evaluate, export_onnx, load_config, train
 from i2i.cli import run_cleanly
 from i2i.cli.evaluate import score_table
 from i2i.data.folders import find_pairs
 from i2i.evaluation import sides
 from i2i.files import write_json
+from i2i.generation import choose, write_grid, write_walk
 from i2i.images import write_image
 from i2i.report import EVALUATION, EVALUATION_SHEET, write_report
 from i2i.runtime.translator import plan, translate_files
 
-DATA = "datasets/lineart"
+
+class Road(NamedTuple):
+    """What one word trains, on what, and in which direction it is then used."""
+
+    preset: str
+    data: str
+    what: str
+    direction: str | None
+    folder: str
+
+
+ROADS = {
+    "pix2pix": Road("lineart", "datasets/lineart", "flat colour to line art", "B2A", "quickstart"),
+    "cyclegan": Road("maps_unpaired", "datasets/maps", "photos to relief, unpaired", "A2B", "quickstart_cyclegan"),
+    "dcgan": Road("dcgan_emoji", "datasets/lineart", "emoji from noise", None, "quickstart_dcgan"),
+}
 
 
 def main() -> None:
-    """Train, export, translate, score, report."""
+    """Train, export, use, report."""
     parser = argparse.ArgumentParser(prog="quickstart", description=__doc__)
+    parser.add_argument("word", nargs="?", choices=list(ROADS), default="pix2pix", help="what to train")
     parser.add_argument("--images", type=int, help="training images, less than the preset's for a quick look")
-    parser.add_argument("--out", type=Path, help="run folder (default: runs/quickstart in the checkout)")
+    parser.add_argument("--out", type=Path, help="run folder (default: runs/quickstart... in the checkout)")
     arguments = parser.parse_args()
+    road = ROADS[arguments.word]
     caller = Path(os.environ.get("I2I_CALLER", "."))  # tools/quickstart leaves the folder it was called from
-    run = caller / arguments.out if arguments.out else Path("runs/quickstart").resolve()
+    run = caller / arguments.out if arguments.out else Path("runs", road.folder).resolve()
     started = time.monotonic()
     fewer = [f"schedule.images={arguments.images}", "schedule.decay_images=0"] if arguments.images else []
 
-    print(f"1/4  Training pix2pix, flat colour to line art, on {DATA}")
-    train(load_config("lineart", [f"data.path={DATA}", *fewer]), run, resume=True)
+    print(f"1/4  Training {arguments.word}, {road.what}, on {road.data}")
+    train(load_config(road.preset, [f"data.path={road.data}", *fewer]), run, resume=True)
 
     print("2/4  Exporting to ONNX, and comparing with torch")
-    proof = export_onnx(run, run / "model.onnx", overwrite=True).proof
+    proof = export_onnx(run, run / "model.onnx", road.direction, overwrite=True).proof
     assert proof is not None
     print(f"     equal within {proof.max_difference:.1e} (values in -1 to 1)")
 
+    made = translate_and_score(run, road) if road.direction else generate(run)
+    i2i = Path(sys.executable).with_name("i2i")
+    use = (
+        f"{i2i} translate PICTURE.png -m {run / 'model.onnx'} -o translated.png"
+        if road.direction
+        else f"{i2i} generate -m {run / 'model.onnx'} -n 64 --seed 1 -o grid.png"
+    )
+    print(f"""
+Done in {(time.monotonic() - started) / 60:.1f} minutes.
+  Report    {write_report(run)}    (open it in a browser)
+  Model     {run / "model.safetensors"}
+  ONNX      {run / "model.onnx"}
+  Pictures  {made}
+
+Next:
+  {use}
+  {i2i} train {arguments.word} --data YOUR_FOLDER --out runs/mine
+  {i2i} --help""")
+
+
+def translate_and_score(run: Path, road: Road) -> Path:
+    """Translate the test pictures with the exported model and score them; return the folder they are in."""
     print("3/4  Translating the test pictures through ONNX Runtime")
-    model = load(run / "model.onnx")
-    for pair in find_pairs([DATA], "test"):
+    model = Translator.open(run / "model.onnx")
+    for pair in find_pairs([road.data], "test"):
         source, _ = sides(pair, model.direction)
         write_image(run / "test" / "input" / f"{pair.name}.png", source)
     tasks = plan(run / "test" / "input", run / "test" / "output", model.generator.out_channels, overwrite=True)
     translate_files(model, tasks)
 
     print("4/4  Scoring them against the truth")
-    scores = evaluate(run / "model.onnx", DATA, sheet=run / EVALUATION_SHEET)
+    scores = evaluate(run, road.data, direction=road.direction, sheet=run / EVALUATION_SHEET)
     write_json(run / EVALUATION, scores.to_json())
-    report = write_report(run)
-
-    i2i = Path(sys.executable).with_name("i2i")
     Console().print(score_table(scores))
-    print(f"""
-Done in {(time.monotonic() - started) / 60:.1f} minutes.
-  Report    {report}    (open it in a browser)
-  Model     {run / "model.safetensors"}
-  ONNX      {run / "model.onnx"}
-  Pictures  {run / "test" / "output"}
+    return run / "test" / "output"
 
-Next:
-  {i2i} translate PICTURE.png -m {run / "model.onnx"} -o drawing.png
-  {i2i} train pix2pix --data YOUR_FOLDER --out runs/mine
-  {i2i} --help""")
+
+def generate(run: Path) -> Path:
+    """Make a grid and a walk with the exported model; return the folder they are in."""
+    model = ImageGenerator.open(run / "model.onnx")
+    print("3/4  Making a grid of 64 through ONNX Runtime")
+    write_grid(model, choose(model, range(1, 65), None), run / "generated" / "grid.png", overwrite=True)
+    print("4/4  Walking from one to the next")
+    write_walk(model, choose(model, range(1, 5), None), run / "generated" / "walk.webp", loop=True, overwrite=True)
+    return run / "generated"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,39 @@
+"""A data set for CycleGAN whose true map is known, out of the colour halves of datasets/lineart.
+
+A is a picture; B is another one with its channels rotated (red to green, green to blue, blue to red)
+and its contrast lowered to 60%. Training and test follow the splits of datasets/lineart; read with
+`data.disjoint: true`, no picture of A stands in B. Whoever translates well undoes a change nobody showed.
+
+    python tools/bench/known_map.py OUT
+    i2i train cyclegan --data OUT ...
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from i2i.data.folders import find_sides, read_picture
+from i2i.images import Array, to_channels, write_image
+
+CONTRAST = 0.6
+
+
+def change(picture: Array) -> Array:
+    """(H, W, 3) uint8 to its counterpart in B."""
+    rotated = picture[:, :, [2, 0, 1]].astype(np.float64)
+    return np.rint((rotated - 127.5) * CONTRAST + 127.5).astype(np.uint8)
+
+
+def main(out: Path) -> None:
+    """Write trainA, trainB, valA, ... into `out`."""
+    for split in ("train", "val", "test"):
+        _, colours = find_sides(["datasets/lineart"], split)
+        for picture in colours:
+            array = to_channels(read_picture(picture), 3)
+            write_image(out / f"{split}A" / f"{picture.name}.png", array)
+            write_image(out / f"{split}B" / f"{picture.name}.png", change(array))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
