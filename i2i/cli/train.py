@@ -51,7 +51,7 @@ def train(
 
     from i2i.algorithms import ALGORITHMS, resolve
     from i2i.config import load_config, to_yaml
-    from i2i.training.engine import train as run_training
+    from i2i.training.loop import train as run_training
 
     named = {"data.path": data or None, "train.device": device, "train.precision": precision, "train.seed": seed}
     named |= {"train.init_from": init_from}

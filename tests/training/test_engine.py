@@ -16,7 +16,7 @@ from i2i.data.sets import make_set
 from i2i.errors import ConfigError, DataError, ModelError, NonFiniteError, UsageError
 from i2i.export import export_both
 from i2i.files import read_json_lines
-from i2i.training import engine
+from i2i.training import engine, loop
 from i2i.training.checkpoint import list_checkpoints, load_checkpoint
 from i2i.training.log import MetricsLog
 from i2i.training.optim import Schedule, resolve_schedule
@@ -338,7 +338,7 @@ def test_resnet_trains_too(tmp_path, few_pairs):
 
 
 def test_meter_means_only_what_was_added():
-    meter = engine.Meter()
+    meter = loop.Meter()
     meter.add({"D": torch.tensor(1.0), "G": torch.tensor(4.0)}, 2)
     meter.add({"D": torch.tensor(3.0)}, 2)
     assert meter.read()[1] == {"D": 2.0, "G": 4.0}
