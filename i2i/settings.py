@@ -57,7 +57,8 @@ class DataSettings(Section):
     colour_jitter: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Strength of brightness, contrast, saturation and hue changes on the input side only; 0 is off."""
     augment: Literal["auto", "albumentations", "torchvision", "kornia"] = "auto"
-    """What augments; auto is albumentations where installed, else torchvision. kornia takes batches on the device."""
+    """What augments; auto is as albumentations, or torchvision for colour jitter where that is not installed.
+    kornia takes batches on the device."""
     workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     """Loader processes; auto decides by device and cores."""
 

@@ -9,7 +9,7 @@ the seed it is called with.
 import importlib.util
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,7 +32,8 @@ def make_augment(settings: DataSettings) -> Augment:
     """Return the augmentation of the settings; with kornia, only the resizing that must come first."""
     if settings.augment == "kornia":
         return _torchvision(settings, random_parts=False)
-    if settings.augment == "torchvision" or (settings.augment == "auto" and not has_albumentations()):
+    missing = settings.augment == "auto" and settings.colour_jitter and not has_albumentations()
+    if settings.augment == "torchvision" or missing:
         return _torchvision(settings)
     return _albumentations(settings)
 
@@ -53,30 +54,32 @@ def as_float(array: Array) -> Array:
 
 
 def _albumentations(settings: DataSettings) -> Augment:
-    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it asks the network for its newest version at import otherwise
-    import albumentations as A
     import cv2
 
     cv2.setNumThreads(0)  # workers are processes already
-    steps: list[Any] = []
-    if settings.resize_px:
-        steps.append(A.SmallestMaxSize(settings.resize_px, interpolation=cv2.INTER_CUBIC, area_for_downscale="image"))
-    steps.append(A.RandomCrop(settings.crop_px, settings.crop_px))
-    if settings.flip:
-        steps.append(A.HorizontalFlip())
-    both = A.Compose(steps, additional_targets={"target": "image"})
-    ranges = jitter_ranges(settings.colour_jitter)
-    jitter = A.ColorJitter(**{name: _around(name, value) for name, value in ranges.items()}, p=1.0)
+    jitter = _jitter(settings.colour_jitter) if settings.colour_jitter else None
+
+    def resize(side: Array) -> Array:
+        height, width = side.shape[:2]
+        scale = (settings.resize_px or min(height, width)) / min(height, width)
+        target = round(width * scale), round(height * scale)
+        if target == (width, height):
+            return side
+        return cv2.resize(side, target, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
 
     def augment(pictures: tuple[Array, ...], seed: int) -> tuple[Array, ...]:
-        _share_random_state([*both.transforms, jitter], seed)
-        # albumentations knows uint8 and float32; 8-bit pictures stay integers through the resize, which is faster.
-        known = (side if side.dtype == np.uint8 else as_float(side) for side in pictures)
-        done = both(**dict(zip(("image", "target"), known, strict=False)))
-        sides = [done[name] for name in ("image", "target")[: len(pictures)]]
+        draw, crop = random.Random(seed), settings.crop_px
+        # OpenCV knows uint8 and float32; 8-bit pictures stay integers through the resize, which is faster.
+        sides = [resize(side if side.dtype == np.uint8 else as_float(side)) for side in pictures]
+        height, width = sides[0].shape[:2]
+        top, left = (int((side - crop + 1) * draw.random()) for side in (height, width))
+        sides = [side[top : top + crop, left : left + crop].reshape(crop, crop, -1) for side in sides]
+        if settings.flip and draw.random() < 0.5:
+            sides = [side[:, ::-1] for side in sides]
         floats = [side if side.dtype == np.float32 else as_float(side) for side in sides]
         x, *rest = (np.clip(side, 0.0, 1.0) for side in floats)  # cubic enlarging overshoots at edges
-        if settings.colour_jitter:
+        if jitter is not None:
+            jitter.set_random_state(np.random.default_rng(seed), draw)
             colours = min(x.shape[2], 3)
             jittered = jitter(image=np.ascontiguousarray(x[:, :, :colours]))["image"]
             x = np.concatenate([jittered, x[:, :, colours:]], axis=2)
@@ -85,14 +88,11 @@ def _albumentations(settings: DataSettings) -> Augment:
     return augment
 
 
-def _share_random_state(transforms: Sequence[Any], seed: int) -> None:
-    """Give all transforms one pair of generators.
+def _jitter(strength: float) -> Any:
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it asks the network for its newest version at import otherwise
+    import albumentations as A
 
-    Compose.set_random_seed would seed every transform alike, so that crop and flip draw the same numbers.
-    """
-    shared = np.random.default_rng(seed), random.Random(seed)
-    for transform in transforms:
-        transform.set_random_state(*shared)
+    return A.ColorJitter(**{name: _around(name, value) for name, value in jitter_ranges(strength).items()}, p=1.0)
 
 
 def _around(name: str, value: float) -> tuple[float, float]:

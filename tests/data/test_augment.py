@@ -1,6 +1,7 @@
 """Augmentation: one draw for both sides, whatever library draws."""
 
 import importlib.util
+import random
 
 import numpy as np
 import pytest
@@ -119,6 +120,28 @@ def test_auto_falls_back_to_torchvision(monkeypatch):
         module.importlib.util, "find_spec", lambda name: None if name == "albumentations" else find_spec(name)
     )
     x = picture(50, 64)
-    fallback = make_augment(DataSettings(resize_px=40, crop_px=32))((x,), 3)[0]
-    torchvision = make_augment(DataSettings(resize_px=40, crop_px=32, augment="torchvision"))((x,), 3)[0]
+    settings = {"resize_px": 40, "crop_px": 32, "colour_jitter": 0.5}
+    fallback = make_augment(DataSettings(**settings))((x,), 3)[0]
+    torchvision = make_augment(DataSettings(**settings, augment="torchvision"))((x,), 3)[0]
     np.testing.assert_array_equal(fallback, torchvision)
+
+
+@pytest.mark.parametrize(("height", "width"), [(50, 64), (37, 30), (40, 40)])
+@pytest.mark.parametrize(("channels", "dtype"), [(1, np.uint8), (4, np.uint8), (3, np.uint16)])
+def test_the_default_is_albumentations_to_the_bit(height, width, channels, dtype):
+    """Its own Compose, one pair of generators for all transforms, against ours: smaller, larger and the same size."""
+    import albumentations as A
+    import cv2
+
+    x, y = picture(height, width, channels, dtype), picture(height, width, seed=3)
+    resize = A.SmallestMaxSize(40, interpolation=cv2.INTER_CUBIC, area_for_downscale="image")
+    both = A.Compose([resize, A.RandomCrop(32, 32), A.HorizontalFlip()], additional_targets={"target": "image"})
+    known = x if dtype == np.uint8 else module.as_float(x)
+    for seed in range(8):
+        shared = np.random.default_rng(seed), random.Random(seed)
+        for transform in both.transforms:
+            transform.set_random_state(*shared)
+        done = both(image=known, target=y)
+        expected = [side if side.dtype == np.float32 else module.as_float(side) for side in done.values()]
+        for one, two in zip(augment_pair("auto", x, y, seed), expected, strict=True):
+            np.testing.assert_array_equal(one, two.clip(0, 1))
