@@ -117,6 +117,16 @@ def test_exif_turn_is_applied(tmp_path, orientation, suffix):
     assert read_header(path) == expected.shape[:2]
 
 
+@pytest.mark.parametrize("options", [{"subsampling": 0}, {"subsampling": 2}, {"progressive": True}, {"keep_rgb": True}])
+@pytest.mark.parametrize("tail", [b"", b"padding"], ids=["whole", "padded"])
+def test_jpegs_have_the_pixels_that_pillow_sees(tmp_path, options, tail):
+    for mode in ("RGB", "L"):
+        Image.fromarray(picture(97, 113)).convert(mode).save(tmp_path / "a.jpg", quality=80, **options)
+        (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes() + tail)
+        expected = np.asarray(Image.open(tmp_path / "a.jpg"))
+        np.testing.assert_array_equal(read_image(tmp_path / "a.jpg"), expected.reshape(97, 113, -1))
+
+
 def test_turn_is_what_pillow_does():
     array = picture(6, 9)
     for orientation in range(1, 9):
