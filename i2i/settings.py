@@ -204,6 +204,8 @@ class OptimizerSettings(Section):
     """Learning rate of the discriminators; null is the same."""
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.5, 0.999)
     """Decay of the running means of the gradient and of its square."""
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    """Largest 2-norm of each network's gradient; longer ones are cut to it. null is without bound."""
 
 
 class ScheduleSettings(Section):
@@ -231,7 +233,9 @@ class TrainSettings(Section):
     """How a step is made, and on what."""
 
     batch: Positive = 1
-    """Pictures in one step."""
+    """Pictures in one step; in one part of it where accumulate is more than 1."""
+    accumulate: Positive = 1
+    """Parts of a step, of `batch` pictures each: the gradient of all at the memory of one, at a third more time."""
     init_from: str | None = None
     """A run folder or .safetensors file whose generators to begin with. `--init-from` sets it."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
@@ -240,11 +244,18 @@ class TrainSettings(Section):
     """Where to compute; auto takes the best there is."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Arithmetic of the networks; weights stay fp32."""
+    tf32: bool = True
+    """fp32 products with 10 bits of mantissa, on NVIDIA GPUs from Ampere on; elsewhere without effect."""
     channels_last: bool = False
     """Memory layout with channels innermost: faster with resize-convolutions on a CPU, and with bf16 on a GPU."""
     norm_statistics: Literal["auto", "image", "running"] = "auto"
     """What batch norm uses at inference: the picture's own statistics or training's running ones.
     auto takes image at batch 1 (where training did just that), else running."""
+
+    @property
+    def step_images(self) -> int:
+        """Pictures in one step, in all of its parts."""
+        return self.batch * self.accumulate
 
 
 class LogSettings(Section):

@@ -48,7 +48,7 @@ def batches(data: TrainingSet, config: Config, start: int, stop: int, device: st
     workers = worker_count(config, device)
     loader = DataLoader(
         data,
-        batch_sampler=ImageNumbers(start, stop, config.train.batch),
+        batch_sampler=ImageNumbers(start, stop, config.train.step_images),
         num_workers=workers,
         pin_memory=device == "cuda",
         # Its own generator: the loader must not draw from the one that dropout uses, or resuming would shift it.

@@ -72,6 +72,10 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
     def __getitem__(self, number: int) -> tuple[Tensor, ...]:
         """Return what image number `number` shows."""
 
+    @abstractmethod
+    def files(self, number: int) -> tuple[Picture | Pair, ...]:
+        """Return what image number `number` is read from."""
+
     @property
     def digest(self) -> str:
         """A digest of all names."""
@@ -97,7 +101,7 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
         if data.resize_px is None:
             advice = "Set data.resize_px to enlarge them, or lower data.crop_px."
             refuse_small(items, sizes, data.crop_px, f"the crop of {data.crop_px} px", advice)
-        if data.augment == "kornia" and self.config.train.batch > 1 and len(set(sizes)) > 1:
+        if data.augment == "kornia" and self.config.train.step_images > 1 and len(set(sizes)) > 1:
             raise ConfigError("data.augment kornia needs pictures of one size. Use albumentations, or train.batch 1.")
         self.side_px = data.resize_px or int(statistics.median(min(size) for size in sizes))
 
@@ -118,10 +122,15 @@ class PairSet(TrainingSet):
     def __getitem__(self, number: int) -> tuple[Tensor, ...]:
         """Return the pair with image number `number`, augmented."""
         data = self.config.data
-        a, b = read_pair(self.pairs[self.shuffled(number)])
+        (pair,) = self.files(number)
+        a, b = read_pair(pair)
         a, b = to_channels(a, data.channels_a), to_channels(b, data.channels_b)
         x, y = self.augment(by_direction(data.direction, a, b), derive_seed(self.seed, AUGMENT, number))
         return tuple(_tensor(side) for side in by_direction(data.direction, x, y))
+
+    def files(self, number: int) -> tuple[Pair]:
+        """Return the pair."""
+        return (self.pairs[self.shuffled(number)],)
 
 
 class UnpairedSet(TrainingSet):
@@ -142,15 +151,19 @@ class UnpairedSet(TrainingSet):
     def __getitem__(self, number: int) -> tuple[Tensor, ...]:
         """Return a picture of each side."""
         data = self.config.data
-        a, b = map(len, self.sides)
-        partner = int(np.random.default_rng(derive_seed(self.seed, PARTNER, number)).integers(min(a, b)))
-        places = (self.shuffled(number), partner) if a >= b else (partner, self.shuffled(number))
         tensors = []
-        for index, (one, place) in enumerate(zip(self.sides, places, strict=True)):
-            array = to_channels(read_picture(one[place]), (data.channels_a, data.channels_b)[index])
+        for index, picture in enumerate(self.files(number)):
+            array = to_channels(read_picture(picture), (data.channels_a, data.channels_b)[index])
             (array,) = self.augment((array,), derive_seed(self.seed, AUGMENT, 2 * number + index))
             tensors.append(_tensor(array))
         return tuple(tensors)
+
+    def files(self, number: int) -> tuple[Picture, Picture]:
+        """Return the picture of the longer side, in its order, and the drawn partner, as (a, b)."""
+        a, b = map(len, self.sides)
+        partner = int(np.random.default_rng(derive_seed(self.seed, PARTNER, number)).integers(min(a, b)))
+        places = (self.shuffled(number), partner) if a >= b else (partner, self.shuffled(number))
+        return self.sides[0][places[0]], self.sides[1][places[1]]
 
 
 class ImageSet(TrainingSet):
@@ -171,9 +184,14 @@ class ImageSet(TrainingSet):
 
     def __getitem__(self, number: int) -> tuple[Tensor, ...]:
         """Return the picture with image number `number`, augmented."""
-        array = to_channels(read_picture(self.pictures[self.shuffled(number)]), self.config.data.channels)
+        (picture,) = self.files(number)
+        array = to_channels(read_picture(picture), self.config.data.channels)
         (array,) = self.augment((array,), derive_seed(self.seed, AUGMENT, number))
         return (_tensor(array),)
+
+    def files(self, number: int) -> tuple[Picture]:
+        """Return the picture."""
+        return (self.pictures[self.shuffled(number)],)
 
 
 class PointSet(TrainingSet):
@@ -193,6 +211,10 @@ class PointSet(TrainingSet):
         """Return point number `number`."""
         block, place = divmod(number, toy.BLOCK)
         return (torch.from_numpy(_points(self.toy, derive_seed(self.seed, ORDER, block))[place]),)
+
+    def files(self, number: int) -> tuple[Picture, ...]:
+        """Return nothing: points are drawn."""
+        return ()
 
 
 # What not every kind of data reads; set where it is not read, it would be silently without effect.

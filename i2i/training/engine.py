@@ -8,17 +8,20 @@ that no optimizer uses.
 import logging
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from i2i.algorithms import Algorithm
-from i2i.algorithms.base import Batch, Phase
+from i2i.algorithms.base import Batch, Outputs, Phase
 from i2i.errors import ConfigError
+from i2i.networks.recompute import recompute
 from i2i.runtime.backends import torch_device
 from i2i.settings import Config
 from i2i.training.checkpoint import State
+from i2i.training.guard import Guard, any_broken
 from i2i.training.optim import make_optimizer, set_rate
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
@@ -32,7 +35,15 @@ def make_fabric(config: Config) -> Fabric:
     # Fabric advises on things that are settled here.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning_fabric.*")
+    if device == "cuda":
+        set_tf32(config.train.tf32)
     return Fabric(accelerator=device, devices=1, precision=PRECISIONS[precision])
+
+
+def set_tf32(allowed: bool) -> None:
+    """Choose between TF32 and full fp32 for products and convolutions on NVIDIA GPUs."""
+    torch.set_float32_matmul_precision("high" if allowed else "highest")
+    torch.backends.cudnn.allow_tf32 = allowed
 
 
 class Stepper:
@@ -43,9 +54,13 @@ class Stepper:
         self.algorithm = algorithm
         # The bare networks; in algorithm.networks their wrappers take their place.
         self.modules: dict[str, nn.Module] = dict(algorithm.networks)
+        self.settings = algorithm.config.train
         self.steps = 0
-        self.layout = torch.channels_last if algorithm.config.train.channels_last else torch.contiguous_format
+        self.guard = Guard()
+        self.layout = torch.channels_last if self.settings.channels_last else torch.contiguous_format
         for name, network in self.modules.items():
+            if self.settings.accumulate > 1 and name in algorithm.generators.values():
+                recompute(network)  # all parts go forward before the first goes back: their graphs must not pile up
             algorithm.networks[name] = fabric.setup_module(network.to(memory_format=self.layout))
         self.optimizers = {}
         for phase in algorithm.phases:
@@ -53,35 +68,62 @@ class Stepper:
             self.optimizers[phase.name] = fabric.setup_optimizers(optimizer)
 
     def step(self, batch: Batch, rate_factor: float = 1.0) -> dict[str, Tensor]:
-        """Train on one batch; return the loss terms, detached and without their weights."""
+        """Train on one batch, all parts of it; return the loss terms, detached and without their weights.
+
+        Also "grad.<network>", the 2-norms of the gradients before any clipping. Raises NonFiniteError when one of
+        them is no number; it has then updated nothing from the phase on in which that came up.
+        """
         due = [phase for phase in self.algorithm.phases if (self.steps + 1) % phase.every_steps == 0]
         self._train_only([name for phase in due for name in phase.trains])
-        batch = tuple(side.contiguous(memory_format=self.layout) if side.dim() == 4 else side for side in batch)
-        outputs = self.algorithm.forward(batch)
+        parts = self._parts(batch)
+        outputs = [self.algorithm.forward(part) for part in parts]
         logged: dict[str, Tensor] = {}
         for phase in due:
             self._train_only(phase.trains)
-            terms = self.algorithm.losses(phase.name, batch, outputs)
-            optimizer = self.optimizers[phase.name]
-            set_rate(optimizer, self._lr(phase) * rate_factor)
-            optimizer.zero_grad(set_to_none=True)
-            weights = self.algorithm.weights
-            self.fabric.backward(sum(weights[name] * term for name, term in terms.items() if name in weights))
-            logged |= {name: term.detach() for name, term in terms.items()}
-            logged |= {f"grad.{name}": self._gradient_norm(name) for name in phase.trains}
-            optimizer.step()
+            self.optimizers[phase.name].zero_grad(set_to_none=True)
+            for part, output in zip(parts, outputs, strict=True):
+                for name, term in self._descend(phase, part, output, len(part[0]) / len(batch[0])).items():
+                    logged[name] = logged[name] + term if name in logged else term
+            self._update(phase, rate_factor, logged)
+        logged = self.guard.check(logged, scaled=self._scaler is not None)
         self.steps += 1
         return logged
+
+    def _parts(self, batch: Batch) -> list[Batch]:
+        """Split a batch into what goes through the networks at once, in their memory layout."""
+        sides = [side.contiguous(memory_format=self.layout) if side.dim() == 4 else side for side in batch]
+        return list(zip(*(side.split(self.settings.batch) for side in sides), strict=True))
+
+    def _descend(self, phase: Phase, batch: Batch, outputs: Outputs, share: float) -> dict[str, Tensor]:
+        """Add the gradient of a phase on a part of the batch, `share` of its images; return the terms times share."""
+        terms, weights = self.algorithm.losses(phase.name, batch, outputs), self.algorithm.weights
+        self.fabric.backward(sum(share * weights[name] * term for name, term in terms.items() if name in weights))
+        return {name: share * term.detach() for name, term in terms.items()}
+
+    def _update(self, phase: Phase, rate_factor: float, logged: dict[str, Tensor]) -> None:
+        """Update the networks of a phase, unless something in this step is no number; log their gradients' norms."""
+        optimizer, clip_norm = self.optimizers[phase.name], self.algorithm.config.optimizer.clip_norm
+        if self._scaler is not None:
+            self._scaler.unscale_(optimizer.optimizer)
+        for name in phase.trains:
+            parameters = list(self.modules[name].parameters())
+            norm = torch.nn.utils.get_total_norm([one.grad for one in parameters if one.grad is not None])
+            logged[f"grad.{name}"] = norm
+            if clip_norm is not None:
+                torch.nn.utils.clip_grads_with_norm_(parameters, clip_norm, norm)
+        if self._scaler is None:  # which would set the same; torch's fused optimizers read it on the device, unasked
+            optimizer.optimizer.found_inf = any_broken(logged)
+        set_rate(optimizer, self._lr(phase) * rate_factor)
+        optimizer.step()
+
+    @property
+    def _scaler(self) -> Any:
+        """The gradient scaler of mixed fp16, or None."""
+        return getattr(self.fabric.strategy.precision, "scaler", None)
 
     def _lr(self, phase: Phase) -> float:
         settings = self.algorithm.config.optimizer
         return settings.lr_discriminator if phase.judges and settings.lr_discriminator else settings.lr
-
-    def _gradient_norm(self, name: str) -> Tensor:
-        """Return the 2-norm of a network's gradient, without the scale of mixed fp16."""
-        gradients = [parameter.grad for parameter in self.modules[name].parameters() if parameter.grad is not None]
-        scaler = getattr(self.fabric.strategy.precision, "scaler", None)
-        return torch.nn.utils.get_total_norm(gradients) / (scaler.get_scale() if scaler else 1.0)
 
     def _train_only(self, names: Sequence[str]) -> None:
         for name, network in self.modules.items():
@@ -91,6 +133,7 @@ class Stepper:
         """Return all that the next step depends on, but for the data."""
         return {
             "steps": self.steps,
+            "guard": self.guard.state_dict(),
             "networks": {name: network.state_dict() for name, network in self.modules.items()},
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "algorithm": self.algorithm.state_dict(),
@@ -103,6 +146,7 @@ class Stepper:
     def load_state_dict(self, state: State) -> None:
         """Take up where `state_dict` left off."""
         self.steps = state["steps"]
+        self.guard.load_state_dict(state["guard"])
         for name, network in self.modules.items():
             network.load_state_dict(state["networks"][name])
         for name, optimizer in self.optimizers.items():

@@ -1,6 +1,5 @@
 """A training from its first image to its last: steps, and on the way logs, samples, warnings and checkpoints."""
 
-import math
 import sys
 import time
 from pathlib import Path
@@ -25,6 +24,9 @@ from i2i.training.finetune import init_from
 from i2i.training.log import MetricsLog, ProgressLine
 from i2i.training.run import Run
 from i2i.training.samples import sample
+
+_ADVICE = "Train into another folder with a lower optimizer.lr, or with train.precision fp32."
+_NAMED = 8  # files in a message before "and N more"
 
 
 class Meter:
@@ -109,14 +111,14 @@ def _loop(run: Run, stepper: Stepper, watch: Watch, images: int, seconds: float)
             batch = tuple(side.to(device, non_blocking=True) for side in sides)
             if augment is not None:
                 batch = augment_batch(augment, batch, run.data.together, config, images)
-            meter.add(stepper.step(batch, schedule.factor(images)), len(batch[0]))
+            meter.add(_step(run, stepper, batch, images), len(batch[0]))
             before, images = images, images + len(batch[0])
             progress.advance(images)
             last = images == schedule.total_images
             if last or _crossed(before, images, config.log.every_images):
                 speed, terms = meter.read()
-                terms = _refuse_non_finite(terms, images, config.train.precision)
-                log.write(images, time.monotonic() - started, "train", terms)
+                skipped = {"skipped_steps": stepper.guard.skipped_steps} if config.train.precision == "fp16" else {}
+                log.write(images, time.monotonic() - started, "train", terms | skipped)
                 progress.report(images, speed, terms)
                 warn(watch.losses(stepper.steps, terms))
             sampling = last or _crossed(before, images, config.log.samples_every_images)
@@ -155,22 +157,26 @@ def _crossed(before: int, after: int, every: int) -> bool:
     return after // every > before // every
 
 
-def _refuse_non_finite(terms: dict[str, float], images: int, precision: str) -> dict[str, float]:
-    """Stop at a term that is no number; return the others where fp16 overflowed in a gradient, whose step it skips."""
-    broken = [name for name, value in terms.items() if not math.isfinite(value)]
-    _stop_if([name for name in broken if precision != "fp16" or not name.startswith("grad.")], images)
-    return {name: value for name, value in terms.items() if name not in broken}
+def _step(run: Run, stepper: Stepper, batch: Batch, images: int) -> dict[str, Tensor]:
+    """Make the step on the batch behind `images`; where it stops, say what it was learning from."""
+    try:
+        return stepper.step(batch, run.schedule.factor(images))
+    except NonFiniteError as error:
+        numbers = range(images, images + len(batch[0]))
+        files = [str(file) for number in numbers for file in run.data.files(number)]
+        more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
+        seen = f" It saw {', '.join(files[:_NAMED])}{more}." if files else ""
+        raise NonFiniteError(
+            f"Step {stepper.steps + 1}, images {numbers[0] + 1} to {numbers[-1] + 1}: {error}. It stopped before the "
+            f"update, and the newest checkpoint is from before.{seen}\n{_ADVICE}"
+        ) from error
 
 
 def _refuse_non_finite_weights(modules: dict[str, nn.Module], images: int) -> None:
     """Check what is about to be saved: an update can break weights before any loss shows it."""
     broken = [name for name, network in modules.items() if not all(t.isfinite().all() for t in network.parameters())]
-    _stop_if([f"a weight of the {name}" for name in broken], images)
-
-
-def _stop_if(broken: list[str], images: int) -> None:
     if broken:
         raise NonFiniteError(
-            f"After {images} images {', '.join(broken)} is no number any more; the newest checkpoint is from before.\n"
-            "Train into another folder with a lower optimizer.lr, or with train.precision fp32."
+            f"After {images} images a weight of {' and '.join(broken)} is no number any more; the newest checkpoint is "
+            f"from before.\n{_ADVICE}"
         )

@@ -1,0 +1,50 @@
+"""What stands between a step that went wrong and the weights: a look at its figures before they count."""
+
+import torch
+from torch import Tensor
+
+from i2i.errors import NonFiniteError
+
+MOST_SKIPPED = 25
+"""Steps in a row that mixed fp16 may skip: a scale of 65,536 halved so often is far below 1."""
+
+
+class Guard:
+    """Follows the figures of each step: all are numbers, or the run stops, or fp16 has skipped an update."""
+
+    def __init__(self) -> None:
+        self.skipped_steps = 0
+        self.in_a_row = 0
+
+    def check(self, terms: dict[str, Tensor], scaled: bool) -> dict[str, Tensor]:
+        """Return the scalar losses and gradient norms of one step that are finite; the one wait for the device a step.
+
+        scaled: gradients carry the scale of mixed fp16, which is too large at first and skips an update now
+        and then, on purpose. Raises NonFiniteError for a loss, for a gradient without that excuse, and for
+        MOST_SKIPPED skipped steps in a row.
+        """
+        finite = torch.stack(list(terms.values())).isfinite().tolist()
+        broken = [name for name, good in zip(terms, finite, strict=True) if not good]
+        if not broken:
+            self.in_a_row = 0
+            return terms
+        if not scaled or not all(name.startswith("grad.") for name in broken):
+            raise NonFiniteError(f"{', '.join(broken)}: no number any more")
+        self.skipped_steps += 1
+        self.in_a_row += 1
+        if self.in_a_row >= MOST_SKIPPED:
+            raise NonFiniteError(f"{', '.join(broken)}: no number at any scale of fp16, {MOST_SKIPPED} steps in a row")
+        return {name: term for name, term in terms.items() if name not in broken}
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the counts."""
+        return {"skipped_steps": self.skipped_steps, "in_a_row": self.in_a_row}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on counting."""
+        self.skipped_steps, self.in_a_row = state["skipped_steps"], state["in_a_row"]
+
+
+def any_broken(terms: dict[str, Tensor]) -> Tensor:
+    """Return float32 1 where any of the scalars is no number, else 0, on their device and without waiting for it."""
+    return (~torch.stack(list(terms.values())).isfinite().all()).float()

@@ -1,0 +1,185 @@
+"""One step under each setting: it stops before a broken update, and parts and clipping do what they say."""
+
+import lightning_fabric
+import pytest
+import torch
+from lightning_fabric.plugins import MixedPrecision
+
+import i2i
+from i2i.algorithms import ALGORITHMS
+from i2i.algorithms.pix2pix import Pix2Pix
+from i2i.errors import NonFiniteError
+from i2i.training import engine
+from i2i.training.checkpoint import list_checkpoints, load_checkpoint
+from i2i.training.guard import MOST_SKIPPED
+from tests.conftest import smallest_config, tiny_config
+
+NO_DROPOUT = "generator.dropout=0"
+
+
+def make_stepper(config, fabric=None):
+    torch.manual_seed(config.train.seed)
+    return engine.Stepper(fabric or engine.make_fabric(config), ALGORITHMS[config.algorithm](config))
+
+
+def random_batch(images, sides=2, px=16):
+    draw = torch.Generator().manual_seed(7)
+    return tuple(torch.rand(images, 3, px, px, generator=draw) * 2 - 1 for _ in range(sides))
+
+
+def weights(stepper):
+    return {name: {key: one.clone() for key, one in net.named_parameters()} for name, net in stepper.modules.items()}
+
+
+def equal(one, two):
+    return all(torch.equal(one[name][key], two[name][key]) for name in one for key in one[name])
+
+
+@pytest.mark.parametrize("phase", ["discriminator", "generator"])
+def test_a_loss_that_is_no_number_stops_before_the_update(phase):
+    """Nor does a later phase update from what the broken one left."""
+    stepper = make_stepper(tiny_config())
+    stepper.step(random_batch(4))
+    original, before = stepper.algorithm.losses, weights(stepper)
+
+    def losses(name, batch, outputs):
+        terms = original(name, batch, outputs)
+        return {key: term / 0 if name == phase else term for key, term in terms.items()}
+
+    stepper.algorithm.losses = losses
+    with pytest.raises(NonFiniteError, match=r"_real|G_GAN"):
+        stepper.step(random_batch(4))
+    changed = [name for name in before if not equal({name: before[name]}, {name: weights(stepper)[name]})]
+    assert changed == ([] if phase == "discriminator" else ["discriminator"])  # which had its turn before
+    assert all(torch.isfinite(one).all() for networks in weights(stepper).values() for one in networks.values())
+
+
+def test_a_gradient_that_is_no_number_stops_before_the_update():
+    stepper = make_stepper(tiny_config())
+    before = weights(stepper)
+    stepper.modules["discriminator"].head.weight.register_hook(lambda gradient: gradient * float("nan"))
+    with pytest.raises(NonFiniteError, match=r"^grad.discriminator: no number any more$"):
+        stepper.step(random_batch(4))
+    assert equal(before, weights(stepper))
+
+
+def test_the_run_names_loss_step_and_pictures_and_keeps_a_finite_checkpoint(tmp_path, few_pairs, monkeypatch):
+    original, calls = Pix2Pix.losses, []
+
+    def losses(self, phase, batch, outputs):
+        calls.append(phase)
+        terms = original(self, phase, batch, outputs)
+        return terms | {"G_L1": terms["G_L1"] * float("inf")} if len(calls) == 6 else terms
+
+    monkeypatch.setattr(Pix2Pix, "losses", losses)
+    with pytest.raises(NonFiniteError, match=r"^Step 3, images 9 to 12: G_L1, grad.generator: no number") as error:
+        i2i.train(tiny_config(data=few_pairs), tmp_path)
+    assert error.value.exit_code == 6
+    assert len(str(error.value).splitlines()) <= 3
+    assert str(error.value).count(str(few_pairs / "train")) == 4  # the pictures of this batch
+    (newest,) = list_checkpoints(tmp_path / "checkpoints")
+    networks = load_checkpoint(newest)["stepper"]["networks"].values()
+    assert all(tensor.isfinite().all() for network in networks for tensor in network.values())
+
+
+@pytest.fixture
+def scaled():
+    """A step as on a GPU in mixed fp16, whose scaler a CPU can stand in for; the products stay fp32."""
+    precision = MixedPrecision("16-mixed", "cpu", scaler=torch.amp.GradScaler("cpu", init_scale=2.0**8))
+    precision._desired_input_dtype = torch.float32
+    precision.forward_context = torch.enable_grad
+    return lambda *changes: make_stepper(
+        tiny_config(*changes), lightning_fabric.Fabric(accelerator="cpu", plugins=precision)
+    )
+
+
+def test_scaled_gradients_are_the_same(scaled):
+    changes = (NO_DROPOUT, "optimizer.clip_norm=0.5")
+    one, two = make_stepper(tiny_config(*changes)), scaled(*changes)
+    terms = [stepper.step(random_batch(4)) for stepper in (one, two)]
+    assert {k: float(v) for k, v in terms[0].items()} == pytest.approx({k: float(v) for k, v in terms[1].items()})
+    ours, theirs = weights(one), weights(two)
+    assert all(torch.allclose(ours[n][k], theirs[n][k], atol=1e-6) for n in ours for k in ours[n])
+
+
+def test_a_scale_too_large_skips_the_update_and_is_counted(scaled):
+    stepper = scaled()
+    stepper.step(random_batch(4))
+    stepper._scaler.update(new_scale=1e38)  # too much for the generator, whose loss is above 10
+    before = weights(stepper)
+    terms = stepper.step(random_batch(4))
+    assert equal({"generator": before["generator"]}, weights(stepper))
+    assert not equal({"discriminator": before["discriminator"]}, weights(stepper))
+    assert set(terms) >= {"grad.discriminator", "G_GAN"}
+    assert "grad.generator" not in terms
+    assert stepper.guard.state_dict() == {"skipped_steps": 1, "in_a_row": 1}
+    while stepper.guard.in_a_row:  # the scale falls until it fits
+        stepper.step(random_batch(4))
+    assert not equal({"generator": before["generator"]}, weights(stepper))
+    other = scaled()
+    other.load_state_dict(stepper.state_dict())
+    assert other.guard.state_dict() == stepper.guard.state_dict()
+
+
+def test_a_gradient_broken_at_any_scale_stops_after_25_steps(scaled):
+    stepper = scaled()
+    stepper.modules["generator"].down[0][1].weight.register_hook(lambda gradient: gradient * float("nan"))
+    for _ in range(MOST_SKIPPED - 1):
+        stepper.step(random_batch(2))
+    with pytest.raises(NonFiniteError, match=r"grad.generator: no number at any scale of fp16, 25 steps in a row"):
+        stepper.step(random_batch(2))
+
+
+@pytest.mark.parametrize("kind", ["pix2pix", "cyclegan"])
+def test_parts_of_a_batch_are_the_whole(kind, float64):
+    """Two, two and one against five at once, where no layer looks across pictures: phases in turn, D before G."""
+    norms = ["generator.norm=instance", "discriminator.norm=instance", "generator.dropout=0"]
+    steppers = [
+        make_stepper(smallest_config(kind, ".", *norms, "data.crop_px=32", "data.resize_px=32", *changes))
+        for changes in (["train.batch=5"], ["train.batch=2", "train.accumulate=3"])
+    ]
+    for _ in range(2):
+        terms = [{k: float(v) for k, v in one.step(random_batch(5, px=32)).items()} for one in steppers]
+        assert terms[0] == pytest.approx(terms[1], rel=1e-6)  # accuracies are float32
+    ours, theirs = map(weights, steppers)
+    assert all(torch.allclose(ours[n][k], theirs[n][k], rtol=0, atol=1e-9) for n in ours for k in ours[n])
+
+
+def test_a_part_leaves_next_to_nothing_behind_until_its_turn_comes():
+    """The graph of a waiting part holds its input, not its activations, and dropout and statistics count once."""
+    held = []
+    for accumulate in (1, 2):
+        config = tiny_config("data.crop_px=64", "data.resize_px=64", f"train.accumulate={accumulate}")
+        stepper = make_stepper(config)
+        kept = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda one, kept=kept: kept.append(one.numel()) or one, lambda x: x
+        ):
+            outputs = stepper.algorithm.forward(random_batch(4, px=64))
+        held.append(sum(kept))
+        outputs["fake"].sum().backward()
+        assert int(stepper.modules["generator"].down[1][2].num_batches_tracked) == 1
+    assert held[1] < held[0] / 5
+
+
+def test_clipping_bounds_each_network_and_logs_what_it_was():
+    free, bound = (
+        make_stepper(tiny_config(NO_DROPOUT)),
+        make_stepper(tiny_config(NO_DROPOUT, "optimizer.clip_norm=0.01")),
+    )
+    free_terms, terms = free.step(random_batch(4)), bound.step(random_batch(4))
+    assert float(terms["grad.discriminator"]) == float(free_terms["grad.discriminator"]) > 0.01
+    for network in bound.modules.values():
+        norm = torch.nn.utils.get_total_norm([one.grad for one in network.parameters() if one.grad is not None])
+        assert float(norm) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_tf32_is_a_switch():
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    try:
+        for allowed in (True, False):
+            engine.set_tf32(allowed)
+            assert torch.backends.cuda.matmul.allow_tf32 == torch.backends.cudnn.allow_tf32 == allowed
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
