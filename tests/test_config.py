@@ -29,6 +29,10 @@ from i2i.errors import ConfigError
         ("data.channels_a=2", "data.channels_a is 2: input should be 1, 3 or 4"),
         ("data.resize_px=128", "resize_px is 128, smaller than crop_px, 256"),
         ("data.path=[a, b, c]", "at most two folders"),
+        (
+            "train={compile: true, activation_checkpointing: true}",
+            "train: compile and activation_checkpointing exclude",
+        ),
         ("schedule.images=100", "give one of epochs and images"),
         ("algorithm=pixpix", "algorithm pixpix is not known. Did you mean pix2pix?"),
         ("train.seed", "--set train.seed is not of the form section.name=value"),

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from i2i.algorithms import Algorithm
 from i2i.algorithms.base import Batch, Outputs, Phase
-from i2i.errors import ConfigError
-from i2i.networks.recompute import recompute
+from i2i.errors import ConfigError, UsageError
+from i2i.networks.recompute import recompute, recompute_stages
 from i2i.runtime.backends import torch_device
 from i2i.settings import Config
 from i2i.training.checkpoint import State
+from i2i.training.ema import Ema
 from i2i.training.guard import Guard, any_broken
 from i2i.training.optim import make_optimizer, set_rate
 
@@ -37,6 +38,8 @@ def make_fabric(config: Config) -> Fabric:
     warnings.filterwarnings("ignore", module="lightning_fabric.*")
     if device == "cuda":
         set_tf32(config.train.tf32)
+    if config.train.compile:
+        try_compiler(device)
     return Fabric(accelerator=device, devices=1, precision=PRECISIONS[precision])
 
 
@@ -44,6 +47,18 @@ def set_tf32(allowed: bool) -> None:
     """Choose between TF32 and full fp32 for products and convolutions on NVIDIA GPUs."""
     torch.set_float32_matmul_precision("high" if allowed else "highest")
     torch.backends.cudnn.allow_tf32 = allowed
+
+
+def try_compiler(device: str) -> None:
+    """Compile next to nothing for `device`; raises UsageError where torch finds no compiler."""
+    try:
+        torch.compile(lambda x: x + 1)(torch.zeros(2, device=device))
+    except Exception as error:  # of many kinds, by platform
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise UsageError(
+            f"train.compile is true, but torch cannot compile here: {reason}\n"
+            "Install what it asks for (a C++ compiler on a CPU, Triton on a GPU), or set it to false."
+        ) from error
 
 
 class Stepper:
@@ -58,14 +73,23 @@ class Stepper:
         self.steps = 0
         self.guard = Guard()
         self.layout = torch.channels_last if self.settings.channels_last else torch.contiguous_format
+        for network in self.modules.values():
+            network.to(fabric.device).to(memory_format=self.layout)
+        generators = {name: self.modules[name] for name in algorithm.generators.values()}
+        half_life = self.settings.ema_half_life_images
+        self.ema = Ema(generators, half_life) if half_life else None
         for name, network in self.modules.items():
-            if self.settings.accumulate > 1 and name in algorithm.generators.values():
-                recompute(network)  # all parts go forward before the first goes back: their graphs must not pile up
-            algorithm.networks[name] = fabric.setup_module(network.to(memory_format=self.layout))
+            self._change_forward(network, name in generators)
+            algorithm.networks[name] = fabric.setup_module(network)
         self.optimizers = {}
         for phase in algorithm.phases:
             optimizer = make_optimizer((self.modules[name] for name in phase.trains), algorithm.config.optimizer)
             self.optimizers[phase.name] = fabric.setup_optimizers(optimizer)
+
+    @property
+    def model_networks(self) -> dict[str, nn.Module]:
+        """The networks as the model file will hold them: of the generators their means, where there are any."""
+        return self.modules | (self.ema.networks if self.ema else {})
 
     def step(self, batch: Batch, rate_factor: float = 1.0) -> dict[str, Tensor]:
         """Train on one batch, all parts of it; return the loss terms, detached and without their weights.
@@ -87,7 +111,18 @@ class Stepper:
             self._update(phase, rate_factor, logged)
         logged = self.guard.check(logged, scaled=self._scaler is not None)
         self.steps += 1
+        if self.ema:
+            self.ema.update(self.modules, len(batch[0]) * self.fabric.world_size)
         return logged
+
+    def _change_forward(self, network: nn.Module, generates: bool) -> None:
+        """Let the network run as train.compile, activation_checkpointing and accumulate say."""
+        if self.settings.activation_checkpointing:
+            recompute_stages(network)
+        if self.settings.compile:
+            network.forward = torch.compile(network.forward)
+        if self.settings.accumulate > 1 and generates:
+            recompute(network)  # all parts go forward before the first goes back: their graphs must not pile up
 
     def _parts(self, batch: Batch) -> list[Batch]:
         """Split a batch into what goes through the networks at once, in their memory layout."""
@@ -136,6 +171,7 @@ class Stepper:
             "guard": self.guard.state_dict(),
             "networks": {name: network.state_dict() for name, network in self.modules.items()},
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            "ema": self.ema.state_dict() if self.ema else None,
             "algorithm": self.algorithm.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
             "torch_rng": torch.get_rng_state(),
@@ -151,6 +187,8 @@ class Stepper:
             network.load_state_dict(state["networks"][name])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
+        if self.ema:
+            self.ema.load_state_dict(state["ema"])
         self.algorithm.load_state_dict(state["algorithm"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         torch.set_rng_state(state["torch_rng"])

@@ -1,5 +1,6 @@
 """A training from its first image to its last: steps, and on the way logs, samples, warnings and checkpoints."""
 
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -84,7 +85,7 @@ def train(config: Config, out: str | Path, resume: bool = False) -> Path:
     else:
         print(f"{run.folder} is already finished, after {images} images.", file=sys.stderr)
         if not run.model.exists():
-            run.save_model(algorithm, stepper.modules, images)
+            run.save_model(algorithm, stepper.model_networks, images)
     write_report(run.folder)
     return run.model
 
@@ -102,6 +103,10 @@ def _loop(run: Run, stepper: Stepper, watch: Watch, images: int, seconds: float)
 
     with ProgressLine(schedule.total_images, images) as progress:
         progress.say(f"{config.algorithm} on {run.data.what}, {device.type}, settings in {run.folder / 'config.yaml'}")
+        if config.train.compile:
+            progress.say(
+                "train.compile: the first steps take a minute or two on a CPU, where the others gain a twentieth."
+            )
         for note in (*stepper.algorithm.notes, run.data.note):
             if note:
                 progress.say(note)
@@ -126,7 +131,9 @@ def _loop(run: Run, stepper: Stepper, watch: Watch, images: int, seconds: float)
             if sampling or saving:
                 _refuse_non_finite_weights(stepper.modules, images)
             if sampling:
-                scores = sample(run, stepper.algorithm, stepper.modules, images, str(device))
+                # Previews run as all inference does, uncompiled, and sizes that change would compile anew.
+                with torch.compiler.set_stance("force_eager") if config.train.compile else contextlib.nullcontext():
+                    scores = sample(run, stepper.algorithm, stepper.model_networks, images, str(device))
                 log.write(images, time.monotonic() - started, run.sample_split, scores)
                 warn(watch.samples(stepper.steps, scores))
                 meter.restart_clock()
@@ -136,7 +143,7 @@ def _loop(run: Run, stepper: Stepper, watch: Watch, images: int, seconds: float)
                     "stepper": stepper.state_dict(),
                     "alarms": watch.state_dict(),
                 }
-                run.save(stepper.algorithm, stepper.modules, images, state)
+                run.save(stepper.algorithm, stepper.model_networks, images, state)
                 meter.restart_clock()
 
 

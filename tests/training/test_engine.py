@@ -51,12 +51,21 @@ def test_a_run_folder_holds_what_the_design_says(tiny_run, few_pairs):
     [
         ("pix2pix", []),
         ("pix2pix", ["data.augment=kornia", "train.batch=3"]),
+        ("pix2pix", ["train.ema_half_life_images=100", "train.batch=1", "train.accumulate=2"]),
         ("cyclegan", []),
         ("cyclegan", ["data.augment=kornia", "data.channels_a=1"]),
         ("gan", ["loss.n_critic=3"]),
         ("toy", []),
     ],
-    ids=["pix2pix", "pix2pix-kornia-odd", "cyclegan", "cyclegan-kornia-grey", "gan-critic", "toy"],
+    ids=[
+        "pix2pix",
+        "pix2pix-kornia-odd",
+        "pix2pix-mean",
+        "cyclegan",
+        "cyclegan-kornia-grey",
+        "gan-critic",
+        "toy",
+    ],
 )
 def test_resuming_equals_never_having_stopped(tmp_path, few_pairs, kind, changes):
     """16 images straight, and 8 + 8 from the checkpoint, give the same bits; pix2pix with dropout."""

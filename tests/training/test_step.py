@@ -8,7 +8,8 @@ from lightning_fabric.plugins import MixedPrecision
 import i2i
 from i2i.algorithms import ALGORITHMS
 from i2i.algorithms.pix2pix import Pix2Pix
-from i2i.errors import NonFiniteError
+from i2i.errors import NonFiniteError, UsageError
+from i2i.settings import Config
 from i2i.training import engine
 from i2i.training.checkpoint import list_checkpoints, load_checkpoint
 from i2i.training.guard import MOST_SKIPPED
@@ -152,14 +153,58 @@ def test_a_part_leaves_next_to_nothing_behind_until_its_turn_comes():
         config = tiny_config("data.crop_px=64", "data.resize_px=64", f"train.accumulate={accumulate}")
         stepper = make_stepper(config)
         kept = []
-        with torch.autograd.graph.saved_tensors_hooks(
-            lambda one, kept=kept: kept.append(one.numel()) or one, lambda x: x
-        ):
+        with torch.autograd.graph.saved_tensors_hooks(lambda one, kept=kept: kept.append(one.numel()) or one, _same):
             outputs = stepper.algorithm.forward(random_batch(4, px=64))
         held.append(sum(kept))
         outputs["fake"].sum().backward()
         assert int(stepper.modules["generator"].down[1][2].num_batches_tracked) == 1
     assert held[1] < held[0] / 5
+
+
+@pytest.mark.parametrize("generator", ["unet", "resnet"])
+def test_activation_checkpointing_is_the_same_training_with_less_kept(generator, tmp_path):
+    """Bit for bit: weights, running statistics, counts and random state after two steps, with dropout."""
+    values = tiny_config("data.crop_px=64", "data.resize_px=64").model_dump(mode="json")
+    if generator == "resnet":
+        values["generator"] = {"name": "resnet", "blocks": 3, "width": 2, "norm": "batch", "dropout": 0.5}
+    states, held = [], []
+    for on in (False, True):
+        values["train"]["activation_checkpointing"] = on
+        stepper = make_stepper(Config.model_validate(values))
+        kept = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda one, kept=kept: kept.append(one.numel()) or one, _same):
+            stepper.algorithm.forward(random_batch(4, px=64))
+        held.append(sum(kept))
+        for _ in range(2):
+            stepper.step(random_batch(4, px=64))
+        states.append(stepper.state_dict())
+    for name, network in states[0]["networks"].items():
+        assert all(torch.equal(tensor, states[1]["networks"][name][key]) for key, tensor in network.items()), name
+    assert torch.equal(states[0]["torch_rng"], states[1]["torch_rng"])
+    assert held[1] < held[0] / 2
+
+
+def _same(tensor):
+    return tensor
+
+
+@pytest.mark.slow
+def test_compiled_networks_train_alike():
+    changes = (NO_DROPOUT, "train.accumulate=2")
+    steppers = [make_stepper(tiny_config(*changes, f"train.compile={on}")) for on in ("false", "true")]
+    for _ in range(2):
+        terms = [{k: float(v) for k, v in one.step(random_batch(8)).items()} for one in steppers]
+        assert terms[0] == pytest.approx(terms[1], rel=1e-3)
+
+
+def test_a_machine_that_cannot_compile_is_told(monkeypatch):
+    def fail(function):
+        raise RuntimeError("No working C++ compiler found")
+
+    monkeypatch.setattr(torch, "compile", fail)
+    with pytest.raises(UsageError, match=r"cannot compile here: No working C\+\+ compiler") as error:
+        engine.make_fabric(tiny_config("train.compile=true"))
+    assert "set it to false" in str(error.value)
 
 
 def test_clipping_bounds_each_network_and_logs_what_it_was():

@@ -1,0 +1,54 @@
+"""The mean of a generator's recent weights: it makes the pictures, while the generator itself goes on learning.
+
+Two players that circle around each other settle better on the mean of their path than at its end (Yazıcı
+et al. 2019, "The unusual effectiveness of averaging in GAN training"). How far back the mean reaches is a
+half-life in images, as in the code of StyleGAN2-ADA (Karras et al. 2020), so that it does not depend on the
+batch; and at first a twentieth of what has been seen, so that the first weights are soon forgotten.
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+RAMP_UP = 0.05
+"""The half-life is at most this share of the images seen."""
+
+
+class Ema:
+    """Exponential moving averages of networks, as networks of the same names."""
+
+    def __init__(self, networks: Mapping[str, nn.Module], half_life_images: float):
+        """Begin at what `networks` are; nothing may have replaced their forward yet."""
+        self.networks = {name: copy.deepcopy(network) for name, network in networks.items()}
+        self.half_life_images = half_life_images
+        self.images = 0
+
+    @torch.no_grad()
+    def update(self, networks: Mapping[str, nn.Module], new_images: int) -> None:
+        """Take in the networks as they are after `new_images` more.
+
+        Running statistics are averaged like weights: those of a mean network lie along the same path.
+        """
+        self.images += new_images
+        half_life = min(self.half_life_images, RAMP_UP * self.images)
+        fresh = 1 - 0.5 ** (new_images / half_life)
+        for name, mean in self.networks.items():
+            newest = networks[name].state_dict()
+            for key, tensor in mean.state_dict().items():  # the very tensors, not copies
+                if tensor.is_floating_point():
+                    tensor.lerp_(newest[key], fresh)
+                else:
+                    tensor.copy_(newest[key])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the averages and the images they have seen."""
+        return {"images": self.images, "networks": {name: one.state_dict() for name, one in self.networks.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up where `state_dict` left off."""
+        self.images = state["images"]
+        for name, network in self.networks.items():
+            network.load_state_dict(state["networks"][name])
