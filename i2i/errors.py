@@ -2,7 +2,8 @@
 
     I2IError                 1   something failed; the message says what, what is allowed, what to do next
     ├── UsageError           2   wrong words on the command line, or a run that must not be touched
-    │   └── ConfigError      2   a setting that does not exist or does not fit
+    │   ├── ConfigError      2   a setting that does not exist or does not fit
+    │   └── RunExistsError   2   a run that would have to be resumed
     ├── DataError            1   folders, pairs
     │   ├── ImageError       1   one picture that cannot be read or written
     │   └── ArchiveError     1   an archive that cannot be unpacked, or must not be
@@ -32,6 +33,10 @@ class UsageError(I2IError):
 
 class ConfigError(UsageError):
     """A setting that does not exist, or a value it does not take."""
+
+
+class RunExistsError(UsageError):
+    """A training into the folder of a run, without the word that it is to be resumed."""
 
 
 class DataError(I2IError):

@@ -1,10 +1,13 @@
 """`i2i train`."""
 
+import shlex
+import sys
 from pathlib import Path
 
 import click
 
 from i2i.cli import options
+from i2i.errors import RunExistsError
 
 
 @click.command(
@@ -25,7 +28,8 @@ Examples:
 @click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="Arithmetic of the networks.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of weights, order, crops and dropout.")
 @click.option("--init-from", metavar="MODEL", help="Begin with the weights of a run or .safetensors file.")
-@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in --out.")
+@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in --out, if there is one.")
+@click.option("--allow-config-change", is_flag=True, help="Resume even with other settings or data.")
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.NAME=VALUE", help="Change one setting.")
 @click.option("--dry-run", is_flag=True, help="Print the resolved settings and stop.")
 def train(
@@ -37,6 +41,7 @@ def train(
     seed: int | None,
     init_from: str | None,
     resume: bool,
+    allow_config_change: bool,
     overrides: tuple[str, ...],
     dry_run: bool,
 ) -> None:
@@ -52,6 +57,7 @@ def train(
     from i2i.algorithms import ALGORITHMS, resolve
     from i2i.config import load_config, to_yaml
     from i2i.training.loop import train as run_training
+    from i2i.training.signals import Stopped
 
     named = {"data.path": data or None, "train.device": device, "train.precision": precision, "train.seed": seed}
     named |= {"train.init_from": init_from}
@@ -63,5 +69,17 @@ def train(
             ALGORITHMS[settings.algorithm](settings)
         click.echo(to_yaml(settings), nl=False)
         return
-    model = run_training(settings, out or Path("runs") / Path(config).stem, resume=resume)
+    try:
+        model = run_training(settings, out or Path("runs") / Path(config).stem, resume, allow_config_change)
+    except RunExistsError as error:
+        raise RunExistsError(f"{error}\n{_resume_command()}") from None
+    except Stopped as stopped:
+        click.echo(f"{stopped} To go on:\n{_resume_command()}", err=True)
+        raise click.exceptions.Exit(stopped.exit_code) from None
     click.echo(f"Model:  {model}\nReport: {model.parent / 'report.html'}")
+
+
+def _resume_command() -> str:
+    """Return the command line that was given, with --resume."""
+    words = [word for word in sys.argv[1:] if word not in ("--resume", "--debug")]
+    return f"  {shlex.join(['i2i', *words])} --resume"

@@ -1,7 +1,8 @@
 """Checkpoints: `checkpoints/<images, 9 digits>.pt`, whole or absent, checked by a digest of their own.
 
 A checkpoint is what torch.save writes (tensors, dicts, numbers, strings, nothing that could run code)
-followed by a trailer with its SHA-256, since torch reads flipped bits without noticing.
+followed by a trailer with its SHA-256, since torch reads flipped bits without noticing. It is digested
+as it is written and as it is read, and so never held in memory beside the training itself.
 """
 
 import hashlib
@@ -13,22 +14,52 @@ from typing import Any
 import torch
 
 from i2i.errors import ModelError
-from i2i.files import write_bytes
+from i2i.files import atomic_write
 
 MAGIC = b"i2i-sha256:"
+DAMAGED = ".damaged"
+"""The suffix that a damaged checkpoint gets in place of its own, so that nothing takes it for one again."""
 _TRAILER = len(MAGIC) + hashlib.sha256().digest_size
+_CHUNK = 1 << 20
 
 State = dict[str, Any]
 
 
+class _Digesting(io.BufferedWriter):
+    """A file that digests what is written to it, and remembers the disk's error, which torch hides behind its own."""
+
+    def __init__(self, path: Path):
+        super().__init__(io.FileIO(path, "wb"))
+        self.sha256 = hashlib.sha256()
+        self.error: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        try:
+            written = super().write(content)
+        except OSError as error:
+            self.error = error
+            raise
+        self.sha256.update(content)
+        return written
+
+
 def save_checkpoint(folder: Path, images: int, state: State) -> Path:
-    """Write `state` for `images` seen, atomically; return the file."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    content = buffer.getvalue()
-    path = folder / f"{images:09d}.pt"
-    write_bytes(path, content + MAGIC + hashlib.sha256(content).digest())
+    """Write `state` for `images` seen, atomically; return the file. Raises OSError, as of a full disk."""
+    path = checkpoint_path(folder, images)
+    with atomic_write(path) as temp, _Digesting(temp) as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError:
+            if file.error:
+                raise file.error from None
+            raise
+        file.write(MAGIC + file.sha256.digest())
     return path
+
+
+def checkpoint_path(folder: Path, images: int) -> Path:
+    """Return the file of the checkpoint after `images`."""
+    return folder / f"{images:09d}.pt"
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -38,18 +69,42 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 def load_checkpoint(path: Path) -> State:
     """Read and verify one checkpoint, onto the CPU; raises ModelError when it is damaged."""
-    content = path.read_bytes()
-    body, trailer = content[:-_TRAILER], content[-_TRAILER:]
-    if not trailer.startswith(MAGIC) or trailer[len(MAGIC) :] != hashlib.sha256(body).digest():
-        raise ModelError(
-            f"{path} is damaged: its content does not have the digest it was written with.\n"
-            "Delete it to resume from the one before it."
-        )
+    verify_checkpoint(path)
     try:
-        state: State = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+        state: State = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
         raise ModelError(f"{path} is no checkpoint: {str(error).splitlines()[0]}") from error
     return state
+
+
+def verify_checkpoint(path: Path) -> None:
+    """Read a checkpoint back from the disk; raises ModelError when it is not what was written."""
+    left, sha256 = path.stat().st_size - _TRAILER, hashlib.sha256()
+    with path.open("rb") as file:
+        while left > 0 and (chunk := file.read(min(left, _CHUNK))):
+            sha256.update(chunk)
+            left -= len(chunk)
+        if file.read() != MAGIC + sha256.digest():
+            raise ModelError(f"{path} is damaged: its content does not have the digest it was written with.")
+
+
+def load_newest(folder: Path) -> tuple[State | None, list[Path]]:
+    """Return the newest checkpoint that is whole, None where there is none at all, and the damaged ones behind it.
+
+    Raises ModelError when all are damaged.
+    """
+    damaged: list[Path] = []
+    for path in reversed(list_checkpoints(folder)):
+        try:
+            return load_checkpoint(path), damaged
+        except ModelError:
+            damaged.append(path)
+    if damaged:
+        raise ModelError(
+            f"Every checkpoint in {folder} is damaged: {', '.join(path.name for path in damaged)}.\n"
+            "Train into another folder with --out; --init-from takes over the weights of a model file."
+        )
+    return None, []
 
 
 def prune_checkpoints(folder: Path, keep: int) -> None:
@@ -57,6 +112,6 @@ def prune_checkpoints(folder: Path, keep: int) -> None:
     checkpoints = list_checkpoints(folder)
     if len(checkpoints) <= keep:
         return
-    load_checkpoint(checkpoints[-1])
+    verify_checkpoint(checkpoints[-1])
     for path in checkpoints[:-keep]:
         path.unlink(missing_ok=True)

@@ -1,7 +1,12 @@
-"""What a run writes and shows while it trains: metrics.jsonl and the progress line."""
+"""What a run writes and shows while it trains: metrics.jsonl and the progress line.
 
+None of it is worth a training: what cannot be written, as on a full disk or a terminal that is gone, is left out.
+"""
+
+import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,12 +18,37 @@ from i2i.files import read_json_lines, write_text
 from i2i.report import WARNING
 
 
+def tell(text: str) -> None:
+    """Print a line for the user, if anybody still listens: a terminal may be gone, a file's disk full."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
+class Expendable:
+    """What a run can do without: failing to write it is told, once for each thing, and the training goes on."""
+
+    def __init__(self) -> None:
+        self.told: set[str] = set()
+
+    @contextlib.contextmanager
+    def __call__(self, what: str) -> Iterator[None]:
+        """Catch the OSError of writing `what`."""
+        try:
+            yield
+        except OSError as error:
+            if what not in self.told:
+                self.told.add(what)
+                tell(f"Warning: {what} cannot be written, and the training goes on without: {error}.")
+
+
 class MetricsLog:
     """metrics.jsonl: one row {"images", "seconds", "split", <name>: <value>} a line, appended as it comes."""
 
-    def __init__(self, path: Path, images: int):
+    def __init__(self, path: Path, images: int, expendable: Expendable):
         """Open for appending after `images` seen; rows behind that, of a run cut short, are dropped."""
         self.path = path
+        self.expendable = expendable
+        self.start = ""  # of the next line: a new line, where the last one may have been cut
         rows = [row for row in read_json_lines(path) if row["images"] <= images]
         write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 
@@ -32,8 +62,11 @@ class MetricsLog:
 
     def _append(self, images: int, seconds: float, split: str, values: dict[str, Any]) -> None:
         row = {"images": images, "seconds": round(seconds, 2), "split": split, **values}
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        start, self.start = self.start, "\n"
+        with self.expendable(self.path.name):
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(start + json.dumps(row) + "\n")
+            self.start = ""
 
 
 class ProgressLine:
@@ -75,12 +108,12 @@ class ProgressLine:
         self.bar.update(self.task, speed=f"{speed:.1f} img/s", losses=text)
         if not self.console.is_terminal:
             left = (self.total - images) / speed if speed else 0
-            print(
-                f"{images}/{self.total} images  {speed:.1f} img/s  {text}  {left / 60:.1f} min left",
-                file=sys.stderr,
-                flush=True,
-            )
+            tell(f"{images}/{self.total} images  {speed:.1f} img/s  {text}  {left / 60:.1f} min left")
 
     def say(self, text: str) -> None:
-        """Print one line above the bar."""
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        """Print one line, above the bar where there is one."""
+        if not self.console.is_terminal:
+            tell(text)
+            return
+        with contextlib.suppress(OSError):
+            self.console.print(text, highlight=False, markup=False, soft_wrap=True)

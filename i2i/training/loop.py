@@ -1,7 +1,6 @@
 """A training from its first image to its last: steps, and on the way logs, samples, warnings and checkpoints."""
 
 import contextlib
-import sys
 import time
 from pathlib import Path
 
@@ -13,18 +12,19 @@ from i2i.algorithms.base import Batch
 from i2i.data.augment_batch import BatchAugment
 from i2i.data.loader import batches
 from i2i.data.sets import AUGMENT, derive_seed
-from i2i.errors import NonFiniteError
+from i2i.errors import ConfigError, NonFiniteError
 from i2i.networks.layers import set_norm_statistics
 from i2i.report import write_report
 from i2i.settings import Config, by_direction
 from i2i.spec import GENERATE
 from i2i.training.alarms import Watch
-from i2i.training.checkpoint import list_checkpoints
+from i2i.training.checkpoint import State
 from i2i.training.engine import Stepper, make_fabric
 from i2i.training.finetune import init_from
-from i2i.training.log import MetricsLog, ProgressLine
-from i2i.training.run import Run
+from i2i.training.log import Expendable, MetricsLog, ProgressLine, tell
+from i2i.training.run import Run, refuse_used
 from i2i.training.samples import sample
+from i2i.training.signals import Stop, Stopped
 
 _ADVICE = "Train into another folder with a lower optimizer.lr, or with train.precision fp32."
 _NAMED = 8  # files in a message before "and N more"
@@ -53,98 +53,184 @@ class Meter:
         self.restart_clock()
         return speed, means
 
+    def state_dict(self) -> State:
+        """Return the sums so far: a stop may come between two readings."""
+        return {"sums": self.sums, "counts": self.counts}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take up where `state_dict` left off."""
+        self.sums, self.counts = dict(state["sums"]), dict(state["counts"])
+
     def restart_clock(self) -> None:
         """Leave what happened since the last reading out of the speed."""
         self.started, self.images = time.monotonic(), 0
 
 
-def train(config: Config, out: str | Path, resume: bool = False) -> Path:
+class Training:
+    """A run under way: where it stands, and all that is due after a step."""
+
+    def __init__(self, run: Run, stepper: Stepper):
+        self.run, self.stepper = run, stepper
+        self.watch = Watch(run.config, draws_noise=GENERATE in stepper.algorithm.generators)
+        self.meter = Meter()
+        self.expendable = Expendable()
+        self.images = 0
+        self.saved_images = 0
+        self.started = time.monotonic()
+        data = run.config.data
+        self.augment = BatchAugment(data) if data.augment == "kornia" and not data.toy else None
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has trained, what it was resumed from included."""
+        return time.monotonic() - self.started
+
+    def state_dict(self) -> State:
+        """Return all that the rest of the training depends on."""
+        return {
+            "images": self.images,
+            "seconds": self.seconds,
+            "stepper": self.stepper.state_dict(),
+            "alarms": self.watch.state_dict(),
+            "meter": self.meter.state_dict(),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Take up where `state_dict` left off."""
+        self.images = self.saved_images = state["images"]
+        self.started = time.monotonic() - state["seconds"]
+        self.stepper.load_state_dict(state["stepper"])
+        self.watch.load_state_dict(state["alarms"])
+        self.meter.load_state_dict(state["meter"])
+
+    def go(self, stop: Stop) -> None:
+        """Train to the end of the schedule, logging, sampling and saving on the way.
+
+        Raises Stopped, with all saved, when asked to stop.
+        """
+        run, total = self.run, self.run.schedule.total_images
+        self.log = MetricsLog(run.folder / "metrics.jsonl", self.images, self.expendable)
+        with ProgressLine(total, self.images) as self.progress:
+            self._introduce()
+            try:
+                for batch in batches(run.data, run.config, self.images, total, self.stepper.fabric.device.type):
+                    stop.hold()
+                    self._advance(batch)
+                    stop.release()
+            except Stopped as stopped:
+                stop.hold()
+                if self.images > self.saved_images:
+                    self._save()
+                raise Stopped(stopped.signum, self.images) from None
+
+    def _introduce(self) -> None:
+        run = self.run
+        device = self.stepper.fabric.device.type
+        self.progress.say(f"{run.config.algorithm} on {run.data.what}, {device}, settings in {run.settings_file}")
+        if run.config.train.compile:
+            self.progress.say(
+                "train.compile: the first steps take a minute or two on a CPU, where the others gain a twentieth."
+            )
+        for note in (*self.stepper.algorithm.notes, run.data.note):
+            if note:
+                self.progress.say(note)
+        if run.sample_split == "train previews":
+            self.progress.say("There is no val split: previews show training pictures.")
+
+    def _advance(self, batch: Batch) -> None:
+        """Train on a batch, and do what is due after it."""
+        config, schedule, before = self.run.config.log, self.run.schedule, self.images
+        batch = tuple(side.to(self.stepper.fabric.device, non_blocking=True) for side in batch)
+        if self.augment is not None:
+            batch = augment_batch(self.augment, batch, self.run.data.together, self.run.config, self.images)
+        self.meter.add(_step(self.run, self.stepper, batch, self.images), len(batch[0]))
+        self.images += len(batch[0])
+        self.progress.advance(self.images)
+        last = self.images == schedule.total_images
+        if last or _crossed(before, self.images, config.every_images):
+            self._log()
+        if last or _crossed(before, self.images, config.samples_every_images):
+            self._sample()
+        if last or _crossed(before, self.images, config.checkpoint_every_images):
+            self._save()
+
+    def _log(self) -> None:
+        speed, terms = self.meter.read()
+        fp16 = self.run.config.train.precision == "fp16"
+        skipped = {"skipped_steps": self.stepper.guard.skipped_steps} if fp16 else {}
+        self.log.write(self.images, self.seconds, "train", terms | skipped)
+        self.progress.report(self.images, speed, terms)
+        self._warn(self.watch.losses(self.stepper.steps, terms))
+
+    def _sample(self) -> None:
+        _refuse_non_finite_weights(self.stepper.modules, self.images)
+        algorithm, networks = self.stepper.algorithm, self.stepper.model_networks
+        device, compiled = str(self.stepper.fabric.device), self.run.config.train.compile
+        # Previews run as all inference does, uncompiled, and sizes that change would compile anew.
+        with torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext():
+            scores = sample(self.run, algorithm, networks, self.images, device, self.expendable)
+        self.log.write(self.images, self.seconds, self.run.sample_split, scores)
+        self._warn(self.watch.samples(self.stepper.steps, scores))
+        self.meter.restart_clock()
+
+    def _save(self) -> None:
+        _refuse_non_finite_weights(self.stepper.modules, self.images)
+        self.run.save(self.stepper.algorithm, self.stepper.model_networks, self.state_dict())
+        self.saved_images = self.images
+        self.meter.restart_clock()
+
+    def _warn(self, warnings: list[str]) -> None:
+        for text in warnings:
+            self.progress.say(f"Warning: after {self.images} images {text}")
+            self.log.warn(self.images, self.seconds, text)
+
+
+def train(config: Config, out: str | Path, resume: bool = False, allow_config_change: bool = False) -> Path:
     """Train as `config` says into the run folder `out`; return the model file.
 
-    resume: go on from the newest checkpoint in `out`. Raises I2IError: what is wrong with settings, data
-    and folder before anything is written; NonFiniteError when the losses leave the numbers.
+    resume: go on from the newest whole checkpoint in `out`. allow_config_change: even with settings or data
+    that make another training of it. Raises I2IError: what is wrong with settings, data and folder before
+    anything is written; NonFiniteError when the losses leave the numbers. Raises Stopped, a KeyboardInterrupt,
+    on Ctrl-C and the like, after saving.
     """
-    run = Run(config, Path(out))
-    fabric = make_fabric(run.config)
-    torch.manual_seed(run.config.train.seed)
-    algorithm = ALGORITHMS[run.config.algorithm](run.config)
-    for network in algorithm.networks.values():
-        set_norm_statistics(network, run.norm_statistics)
-    source = run.config.train.init_from
-    if source and not (resume and list_checkpoints(run.checkpoints)):  # before anything is written, since it may fail
-        algorithm.notes += init_from(algorithm, source)
-    state = run.prepare(resume)
-    stepper = Stepper(fabric, algorithm)
-    watch = Watch(run.config, draws_noise=GENERATE in algorithm.generators)
-    if state:
-        stepper.load_state_dict(state["stepper"])
-        watch.load_state_dict(state["alarms"])
-    images = state["images"] if state else 0
-    if images < run.schedule.total_images:
-        _loop(run, stepper, watch, images, state["seconds"] if state else 0.0)
-    else:
-        print(f"{run.folder} is already finished, after {images} images.", file=sys.stderr)
-        if not run.model.exists():
-            run.save_model(algorithm, stepper.model_networks, images)
-    write_report(run.folder)
+    refuse_used(Path(out), resume)
+    with Stop() as stop:
+        run = Run(config, Path(out))
+        state = run.find_state(resume, allow_config_change)
+        fabric = make_fabric(run.config)
+        torch.manual_seed(run.config.train.seed)
+        algorithm = ALGORITHMS[run.config.algorithm](run.config)
+        for network in algorithm.networks.values():
+            set_norm_statistics(network, run.norm_statistics)
+        source = run.config.train.init_from
+        if source and not state:  # before anything is written, since it may fail
+            algorithm.notes += init_from(algorithm, source)
+        training = Training(run, Stepper(fabric, algorithm))
+        if state:
+            _load_state(training, state)
+            del state  # it is as large as the training itself
+        run.begin()
+        if training.images < run.schedule.total_images:
+            training.go(stop)
+        else:
+            tell(f"{run.folder} is already finished, after {training.images} images.")
+        if not run.holds_model_of(training.images):
+            run.save_model(algorithm, training.stepper.model_networks, training.images)
+        with training.expendable("report.html"):
+            write_report(run.folder)
     return run.model
 
 
-def _loop(run: Run, stepper: Stepper, watch: Watch, images: int, seconds: float) -> None:
-    """Train from `images` seen to the end of the schedule, logging, sampling and saving on the way."""
-    config, schedule, device = run.config, run.schedule, stepper.fabric.device
-    augment = BatchAugment(config.data) if config.data.augment == "kornia" and not config.data.toy else None
-    log, meter, started = MetricsLog(run.folder / "metrics.jsonl", images), Meter(), time.monotonic() - seconds
-
-    def warn(warnings: list[str]) -> None:
-        for text in warnings:
-            progress.say(f"Warning: after {images} images {text}")
-            log.warn(images, time.monotonic() - started, text)
-
-    with ProgressLine(schedule.total_images, images) as progress:
-        progress.say(f"{config.algorithm} on {run.data.what}, {device.type}, settings in {run.folder / 'config.yaml'}")
-        if config.train.compile:
-            progress.say(
-                "train.compile: the first steps take a minute or two on a CPU, where the others gain a twentieth."
-            )
-        for note in (*stepper.algorithm.notes, run.data.note):
-            if note:
-                progress.say(note)
-        if run.sample_split == "train previews":
-            progress.say("There is no val split: previews show training pictures.")
-        for sides in batches(run.data, config, images, schedule.total_images, device.type):
-            batch = tuple(side.to(device, non_blocking=True) for side in sides)
-            if augment is not None:
-                batch = augment_batch(augment, batch, run.data.together, config, images)
-            meter.add(_step(run, stepper, batch, images), len(batch[0]))
-            before, images = images, images + len(batch[0])
-            progress.advance(images)
-            last = images == schedule.total_images
-            if last or _crossed(before, images, config.log.every_images):
-                speed, terms = meter.read()
-                skipped = {"skipped_steps": stepper.guard.skipped_steps} if config.train.precision == "fp16" else {}
-                log.write(images, time.monotonic() - started, "train", terms | skipped)
-                progress.report(images, speed, terms)
-                warn(watch.losses(stepper.steps, terms))
-            sampling = last or _crossed(before, images, config.log.samples_every_images)
-            saving = last or _crossed(before, images, config.log.checkpoint_every_images)
-            if sampling or saving:
-                _refuse_non_finite_weights(stepper.modules, images)
-            if sampling:
-                # Previews run as all inference does, uncompiled, and sizes that change would compile anew.
-                with torch.compiler.set_stance("force_eager") if config.train.compile else contextlib.nullcontext():
-                    scores = sample(run, stepper.algorithm, stepper.model_networks, images, str(device))
-                log.write(images, time.monotonic() - started, run.sample_split, scores)
-                warn(watch.samples(stepper.steps, scores))
-                meter.restart_clock()
-            if saving:
-                state = {
-                    "seconds": time.monotonic() - started,
-                    "stepper": stepper.state_dict(),
-                    "alarms": watch.state_dict(),
-                }
-                run.save(stepper.algorithm, stepper.model_networks, images, state)
-                meter.restart_clock()
+def _load_state(training: Training, state: State) -> None:
+    """Load a checkpoint; raises ConfigError when the settings now make other networks than it holds."""
+    try:
+        training.load_state_dict(state)
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"The newest checkpoint in {training.run.checkpoints} does not fit these settings: "
+            f"{' '.join(str(error).split())[:200]}\n"
+            "Networks and optimizers must be as they were; a new run can take over weights with --init-from."
+        ) from error
 
 
 def augment_batch(augment: BatchAugment, batch: Batch, together: bool, config: Config, first_image: int) -> Batch:

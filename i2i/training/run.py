@@ -1,7 +1,7 @@
 """A run is a folder: config.yaml, checkpoints/, model.safetensors, metrics.jsonl, samples/, report.html."""
 
 import functools
-import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,18 @@ from i2i.algorithms import ALGORITHMS, Algorithm, resolve
 from i2i.config import differences, load_config, to_yaml
 from i2i.data.previews import find_previews
 from i2i.data.sets import make_set
-from i2i.errors import ConfigError, UsageError
-from i2i.files import sweep_temporaries, write_text
+from i2i.errors import ConfigError, ModelError, RunExistsError, UsageError
+from i2i.files import TEMP_PREFIX, sweep_temporaries, write_text
 from i2i.images import Array
-from i2i.modelfile import MODEL_NAME, save_model
+from i2i.modelfile import MODEL_NAME, read_spec, save_model
 from i2i.networks.layers import NormStatistics
 from i2i.settings import Config
 from i2i.spec import ModelSpec
-from i2i.training.checkpoint import State, list_checkpoints, load_checkpoint, prune_checkpoints, save_checkpoint
+from i2i.training.checkpoint import DAMAGED, State, load_newest, prune_checkpoints, save_checkpoint
+from i2i.training.log import tell
 from i2i.training.optim import resolve_schedule
 
-# Settings that a resumed run may change. What matters of data.path and schedule is checked by itself.
+# Settings that a resumed run may change. What matters of data.path is checked by itself.
 FREE_ON_RESUME = (
     "train.device",
     "train.precision",
@@ -32,18 +33,29 @@ FREE_ON_RESUME = (
     "data.path",
     "log.",
     "alarms.",
-    "schedule.",
 )
 
 SAMPLES = 256
 """How many fakes, and reals, the diversity of samples is measured on."""
 
 
+def refuse_used(folder: Path, resume: bool) -> None:
+    """Raise RunExistsError for a run that is not to be resumed, UsageError for a folder of something else."""
+    if not folder.exists():
+        return
+    if folder.is_dir() and all(path.name.startswith(TEMP_PREFIX) for path in folder.iterdir()):
+        return  # empty, or of a run that was killed before it was one
+    if not (folder / "config.yaml").is_file():
+        raise UsageError(f"{folder} is not empty and holds no run. Give another folder with --out.")
+    if not resume:
+        raise RunExistsError(f"{folder} holds a run. Add --resume to go on with it, or give another folder with --out.")
+
+
 class Run:
     """The folder of one training and the data it trains on, checked."""
 
     def __init__(self, config: Config, folder: Path):
-        """Find and check data; nothing is written yet. Raises ConfigError, DataError and UsageError."""
+        """Find and check data; nothing is written yet. Raises ConfigError and DataError."""
         self.folder = folder
         self.config = config = _absolute(resolve(config))
         self.kind = ALGORITHMS[config.algorithm].data
@@ -55,12 +67,18 @@ class Run:
         }
         self.schedule = resolve_schedule(config.schedule, self.data.epoch_images)
         self.norm_statistics = norm_statistics(config)
+        self.damaged: list[Path] = []  # checkpoints that were passed over
         self.scores: dict[str, float] = {}  # of the newest previews; the model file carries them
 
     @property
     def model(self) -> Path:
         """The model file."""
         return self.folder / MODEL_NAME
+
+    @property
+    def settings_file(self) -> Path:
+        """The resolved settings."""
+        return self.folder / "config.yaml"
 
     @property
     def checkpoints(self) -> Path:
@@ -79,57 +97,60 @@ class Run:
         tensors = (self.data[number][0] for number in range(min(SAMPLES, self.data.epoch_images)))
         return np.stack([(one[..., :crop, :crop] if one.dim() == 3 else one).numpy() for one in tensors])
 
-    def prepare(self, resume: bool) -> State | None:
-        """Make the folder, or take up the one that is there; return the state to resume from, if any.
+    def find_state(self, resume: bool, allow_config_change: bool) -> State | None:
+        """Return the newest state of the run in the folder, None to start anew; nothing is written.
 
-        Raises UsageError for a folder in use or of something else, ConfigError for changed settings or
-        data, ModelError for a damaged checkpoint.
+        Says which damaged checkpoints are passed over, and what changed that may change. Raises ConfigError
+        for other changes, unless they are allowed, and ModelError when every checkpoint is damaged.
         """
-        used = self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir()))
-        if used and not resume:
-            raise UsageError(
-                f"{self.folder} is not empty.\n"
-                "Add --resume to go on with the run in it, or give another folder with --out."
+        if not self.settings_file.exists():
+            if resume:
+                tell(f"{self.folder} holds no run yet: starting one.")
+            return None
+        state, self.damaged = load_newest(self.checkpoints)
+        if self.damaged and state:
+            newest = self.damaged[0]
+            tell(
+                f"Warning: {', '.join(path.name for path in self.damaged)} in {self.checkpoints} cannot be read back; "
+                f"going on from {state['images']} images, {int(newest.stem) - state['images']} before it."
             )
-        settings = self.folder / "config.yaml"
-        if used and not settings.is_file():
-            raise UsageError(f"{self.folder} holds no run to resume. Give another folder with --out.")
-        checkpoints = list_checkpoints(self.checkpoints)
-        state = load_checkpoint(checkpoints[-1]) if checkpoints else None
-        if used:  # a run that was killed before its first checkpoint has its settings only in the file
-            self._refuse_changes(state["config"] if state else load_config(settings).model_dump(mode="json"))
+        # A run that was killed before its first checkpoint has its settings only in the file.
+        before = state["config"] if state else load_config(self.settings_file).model_dump(mode="json")
+        self._refuse_changes(self._changes(before, state), allow_config_change)
         if state:
-            self._refuse_other_data(state)
             self.scores = state["scores"]
-        sweep_temporaries(self.folder)
-        write_text(settings, to_yaml(self.config))
         return state
 
-    def _refuse_changes(self, before: dict[str, Any]) -> None:
-        changes = [
-            (name, f"{name} was {old!r}, now {new!r}")
-            for name, old, new in differences(before, self.config.model_dump(mode="json"))
-        ]
-        refused = [text for name, text in changes if not name.startswith(FREE_ON_RESUME)]
+    def begin(self) -> None:
+        """Make the folder or take up the one that is there: sweep what a killed process left, write the settings."""
+        sweep_temporaries(self.folder)
+        for path in self.damaged:
+            path.replace(path.with_suffix(DAMAGED))
+        write_text(self.settings_file, to_yaml(self.config))
+
+    def _changes(self, before: dict[str, Any], state: State | None) -> Iterator[tuple[str, bool]]:
+        """Yield what is not as it was, in words, and whether it may change without more ado."""
+        longer = state is None or self.schedule.total_images > state["total_images"]
+        same_schedule = state and tuple(self.schedule[:2]) == (state["total_images"], state["decay_images"])
+        for name, old, new in differences(before, self.config.model_dump(mode="json")):
+            free = name.startswith(FREE_ON_RESUME) or (name.startswith("schedule.") and (longer or same_schedule))
+            yield f"{name} was {old!r}, now {new!r}", bool(free)
+        if state and state["data"] != self.data.digest:
+            yield f"{', '.join(self.config.data.path)} does not hold the {state['what']} it was trained on", False
+        if state and self.schedule.total_images < state["total_images"]:
+            yield f"the schedule ends at {self.schedule.total_images} images, before {state['total_images']}", False
+
+    def _refuse_changes(self, changes: Iterable[tuple[str, bool]], allow: bool) -> None:
+        changes = list(changes)
+        refused = [text for text, free in changes if not (free or allow)]
         if refused:
             raise ConfigError(
-                f"{self.folder} was trained with other settings: {'; '.join(refused)}.\n"
-                "Resume with the settings it had, or train into another folder with --out."
+                f"{self.folder} was trained otherwise: {'; '.join(refused)}.\n"
+                "Resume as it was, train into another folder with --out, or add --allow-config-change: the run is then "
+                "not the one that either would have been from its start."
             )
         if changes:
-            print(f"Changed on resuming: {'; '.join(text for _, text in changes)}.", file=sys.stderr)
-
-    def _refuse_other_data(self, state: State) -> None:
-        if state["data"] != self.data.digest:
-            raise ConfigError(
-                f"{', '.join(self.config.data.path)} does not hold the {state['what']} that {self.folder} was "
-                "trained on.\nBring them back, or train into another folder with --out."
-            )
-        if self.schedule.total_images < state["total_images"]:
-            raise ConfigError(
-                f"The schedule ends at {self.schedule.total_images} images, but {self.folder} was planned for "
-                f"{state['total_images']}. It may only become longer."
-            )
+            tell(f"Changed on resuming: {'; '.join(text for text, _ in changes)}.")
 
     def spec(self, algorithm: Algorithm, images: int) -> ModelSpec:
         """Describe the model as it is after `images`."""
@@ -144,20 +165,27 @@ class Run:
             metrics=self.scores,
         )
 
-    def save(self, algorithm: Algorithm, modules: dict[str, nn.Module], images: int, state: State) -> None:
+    def save(self, algorithm: Algorithm, modules: dict[str, nn.Module], state: State) -> None:
         """Write a checkpoint with `state`, and the model as it is."""
         head: dict[str, Any] = {
-            "images": images,
             "i2i_version": i2i.__version__,
             "config": self.config.model_dump(mode="json"),
             "scores": self.scores,
             "data": self.data.digest,
             "what": self.data.what,
             "total_images": self.schedule.total_images,
+            "decay_images": self.schedule.decay_images,
         }
-        save_checkpoint(self.checkpoints, images, head | state)
-        self.save_model(algorithm, modules, images)
+        save_checkpoint(self.checkpoints, state["images"], head | state)
+        self.save_model(algorithm, modules, state["images"])
         prune_checkpoints(self.checkpoints, self.config.log.keep_checkpoints)
+
+    def holds_model_of(self, images: int) -> bool:
+        """Whether the model file is that of `images` seen: a kill between checkpoint and model leaves an older one."""
+        try:
+            return read_spec(self.model).images_seen == images
+        except ModelError:
+            return False
 
     def save_model(self, algorithm: Algorithm, modules: dict[str, nn.Module], images: int) -> None:
         """Write the model file."""

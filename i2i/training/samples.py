@@ -4,7 +4,6 @@ Pictures take the very path of `i2i translate` and `i2i generate`: one inference
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from torch import nn
@@ -20,33 +19,41 @@ from i2i.runtime.backends import TorchBackend
 from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.latents import seed_latents
 from i2i.runtime.translator import Translator
-from i2i.sheets import cloud_png, grid_png, write_sheet
+from i2i.sheets import cloud_png, grid_png, sheet_png
 from i2i.spec import GENERATE
+from i2i.training.log import Expendable
 from i2i.training.run import SAMPLES, Run
 
 Modules = Mapping[str, nn.Module]
+Samples = tuple[dict[str, bytes], dict[str, float]]
+"""PNG files by direction, and figures by log name."""
 
 
-def sample(run: Run, algorithm: Algorithm, modules: Modules, images: int, device: str) -> dict[str, float]:
-    """Write the pictures of this moment to samples/ and return their figures by log name."""
+def sample(
+    run: Run, algorithm: Algorithm, modules: Modules, images: int, device: str, expendable: Expendable
+) -> dict[str, float]:
+    """Write the pictures of this moment to samples/, where that is possible, and return their figures by log name."""
     for name in algorithm.generators.values():
         modules[name].eval()
     make = _generate if GENERATE in algorithm.generators else _translate
-    scores = make(run, algorithm, modules, images, device)
+    sheets, scores = make(run, algorithm, modules, images, device)
+    for direction, png in sheets.items():
+        with expendable("samples"):
+            write_bytes(run.folder / "samples" / f"{images:09d}.{direction}.png", png)
     for name in algorithm.generators.values():
         modules[name].train()
     run.scores = {f"{run.sample_split}, {name}": score for name, score in scores.items()}
     return scores
 
 
-def _translate(run: Run, algorithm: Algorithm, modules: Modules, images: int, device: str) -> dict[str, float]:
+def _translate(run: Run, algorithm: Algorithm, modules: Modules, images: int, device: str) -> Samples:
     """Rows of input, output, the way back where the model has one, and truth where there is one, by direction."""
     spec = run.spec(algorithm, images)
     translators = {
         direction: Translator(spec, TorchBackend(modules[name], device), direction)
         for direction, name in algorithm.generators.items()
     }
-    scores = {}
+    sheets, scores = {}, {}
     for direction, translator in translators.items():
         way_back = translators.get(direction[::-1])
         previews = run.previews[direction]
@@ -61,8 +68,8 @@ def _translate(run: Run, algorithm: Algorithm, modules: Modules, images: int, de
             scores[f"L1.{direction}"] = _mean_l1(outputs, columns["truth"])
             scores |= {f"{name}.{direction}": value for name, value in _spread(outputs, columns["truth"]).items()}
         rows = list(zip(*columns.values(), strict=True))
-        write_sheet(_file(run, images, direction), rows, list(columns))
-    return scores
+        sheets[direction] = sheet_png(rows, list(columns))
+    return sheets, scores
 
 
 def _mean_l1(outputs: list[Array], truths: list[Array]) -> float:
@@ -76,22 +83,17 @@ def _spread(outputs: list[Array], truths: list[Array]) -> dict[str, float]:
     return diversity(*(np.stack([as_rgb8(picture) for picture in side]) for side in (outputs, truths)))
 
 
-def _generate(run: Run, algorithm: Algorithm, modules: Modules, images: int, device: str) -> dict[str, float]:
+def _generate(run: Run, algorithm: Algorithm, modules: Modules, images: int, device: str) -> Samples:
     """A grid of the first seeds, or the cloud of points, and how much they differ."""
     name = algorithm.generators[GENERATE]
     generator = ImageGenerator(run.spec(algorithm, images), TorchBackend(modules[name], device))
     toy = run.config.data.toy
     if toy:
         points = generator.points(seed_latents(range(DRAWS), generator.latent))
-        write_bytes(_file(run, images, GENERATE), cloud_png(points, run.real_samples))
         found, good = modes_found(toy, points)
-        return {"modes": float(found), "good": good, **diversity(points[:SAMPLES], run.real_samples)}
+        scores = {"modes": float(found), "good": good, **diversity(points[:SAMPLES], run.real_samples)}
+        return {GENERATE: cloud_png(points, run.real_samples)}, scores
     fakes = generator.run(seed_latents(range(SAMPLES), generator.latent))
     shown = range(run.config.log.sample_count)
     pictures = generator.pictures(seed_latents(shown, generator.latent))
-    write_bytes(_file(run, images, GENERATE), grid_png(pictures, [str(seed) for seed in shown]))
-    return diversity(fakes, run.real_samples)
-
-
-def _file(run: Run, images: int, direction: str) -> Path:
-    return run.folder / "samples" / f"{images:09d}.{direction}.png"
+    return {GENERATE: grid_png(pictures, [str(seed) for seed in shown])}, diversity(fakes, run.real_samples)

@@ -18,7 +18,7 @@ from i2i.export import export_both
 from i2i.files import read_json_lines
 from i2i.training import engine, loop
 from i2i.training.checkpoint import list_checkpoints, load_checkpoint
-from i2i.training.log import MetricsLog
+from i2i.training.log import Expendable, MetricsLog
 from i2i.training.optim import Schedule, resolve_schedule
 from i2i.training.run import norm_statistics
 from tests.conftest import LINEART, SMALLEST, save, smallest_config, tiny_config
@@ -212,13 +212,13 @@ def test_a_folder_in_use_and_changed_settings_are_refused(tiny_run, few_pairs, t
 def test_only_a_run_is_resumed_and_only_on_its_data(tiny_run, few_pairs, tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "metrics.jsonl").write_text("mine", encoding="utf-8")
-    with pytest.raises(UsageError, match="holds no run to resume"):
+    with pytest.raises(UsageError, match="is not empty and holds no run"):
         i2i.train(tiny_config(data=few_pairs), tmp_path / "notes", resume=True)
     assert (tmp_path / "notes" / "metrics.jsonl").read_text(encoding="utf-8") == "mine"
     shutil.copytree(tiny_run, tmp_path / "run")
-    with pytest.raises(ConfigError, match="does not hold the 8 pairs that"):
+    with pytest.raises(ConfigError, match="does not hold the 8 pairs it was trained on"):
         i2i.train(tiny_config("schedule.images=24", data=LINEART), tmp_path / "run", resume=True)
-    with pytest.raises(ConfigError, match="It may only become longer"):
+    with pytest.raises(ConfigError, match="the schedule ends at 12 images, before 16"):
         i2i.train(tiny_config("schedule.images=12", data=few_pairs), tmp_path / "run", resume=True)
     shutil.rmtree(tmp_path / "run" / "checkpoints")  # killed before its first checkpoint
     with pytest.raises(ConfigError, match=r"optimizer.lr was"):
@@ -266,10 +266,10 @@ def test_losses_that_leave_the_numbers_stop_the_run(tmp_path, few_pairs, changes
 
 
 def test_rows_behind_the_checkpoint_are_dropped(tmp_path):
-    log = MetricsLog(tmp_path / "metrics.jsonl", 0)
+    log = MetricsLog(tmp_path / "metrics.jsonl", 0, Expendable())
     for images in (4, 8, 12):
         log.write(images, 1.0, "train", {"G_L1": 1 / 3})
-    MetricsLog(tmp_path / "metrics.jsonl", 8)
+    MetricsLog(tmp_path / "metrics.jsonl", 8, Expendable())
     rows = read_json_lines(tmp_path / "metrics.jsonl")
     assert [row["images"] for row in rows] == [4, 8]
     assert json.dumps(rows[0]) == '{"images": 4, "seconds": 1.0, "split": "train", "G_L1": 0.333333}'

@@ -1,0 +1,73 @@
+"""Stopping when asked to: by Ctrl-C, SIGTERM, SIGUSR1 (which Slurm can send before the time is up) or a lost terminal.
+
+What has begun is finished first, and what was trained is saved; a second Ctrl-C leaves at once.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any, Self
+
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)]
+
+
+class Stopped(KeyboardInterrupt):
+    """A training was asked to stop, and did.
+
+    No I2IError: what catches errors to go on with other work must not go on after this.
+    """
+
+    def __init__(self, signum: int, images: int | None = None):
+        self.signum = signum
+        self.exit_code = 128 + signum
+        self.images = images
+
+    def __str__(self) -> str:
+        """Say where."""
+        where = "before the training began" if self.images is None else f"at image {self.images}; all of it is saved"
+        return f"{signal.Signals(self.signum).name}: stopped {where}."
+
+
+class Stop:
+    """Handlers of SIGNALS, as a context manager: they raise Stopped, but not between `hold` and `release`."""
+
+    def __init__(self) -> None:
+        self.asked: int | None = None
+        self.holds = False
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        """Install the handlers, except for what is ignored, as SIGHUP under nohup."""
+        if threading.current_thread() is threading.main_thread():  # Python allows it nowhere else
+            for signum in SIGNALS:
+                if signal.getsignal(signum) != signal.SIG_IGN:
+                    self.before[signum] = signal.signal(signum, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Put back what was there."""
+        for signum, handler in self.before.items():
+            signal.signal(signum, handler)
+
+    def hold(self) -> None:
+        """Let what follows be finished."""
+        self.holds = True
+
+    def release(self) -> None:
+        """Raise Stopped when it was asked for meanwhile, or is from now on."""
+        self.holds = False
+        if self.asked:
+            raise Stopped(self.asked)
+
+    def _ask(self, signum: int, frame: FrameType | None) -> None:
+        self.asked = signum
+        if signum == signal.SIGINT:  # the second one ends the process even in the midst of C code
+            signal.signal(signum, signal.SIG_DFL)
+        if not self.holds:
+            raise Stopped(signum)
+        again = " Ctrl-C again leaves at once." if signum == signal.SIGINT else ""
+        text = f"\n{signal.Signals(signum).name}: finishing the step and saving.{again}\n"
+        with contextlib.suppress(OSError):  # the terminal may be gone; print is not safe inside a handler
+            os.write(2, text.encode())
