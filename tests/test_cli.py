@@ -101,7 +101,11 @@ def test_dry_run_prints_settings_that_can_be_run(desk, capsys):
         ("train lineart --seed 99999999999999999999 --data D", 2, "train.seed"),
         ("train lineart --dry-run --set data.crop_px=50", 2, "takes multiples of 64"),
         ("export model.safetensors -o model.onnx", 2, "exists already"),
-        ("train lineart --data D --out runs/lineart", 2, "Add --resume"),
+        (
+            "train lineart --data D --out runs/lineart",
+            2,
+            "\n         i2i train lineart --data D --out runs/lineart --resume\n",
+        ),
         ("train cyclegan --data D --set generator.name=dcgan", 2, "generator.blocks is not a setting of dcgan"),
         ("train dcgan --data D --data D", 2, "pictures without sides come from one"),
         ("train lineart --data D --out new --init-from photo.jpg", 1, "is no model file"),

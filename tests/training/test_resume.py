@@ -1,0 +1,196 @@
+"""Runs that stop, break and go on: signals, damaged checkpoints, changed settings, disks and logs that fail."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+import i2i
+from i2i.errors import ConfigError, ModelError
+from i2i.files import TEMP_PREFIX, read_json_lines
+from i2i.training import loop, run
+from i2i.training.checkpoint import list_checkpoints
+from i2i.training.signals import Stopped
+from tests.conftest import tiny_config
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory, few_pairs):
+    """A run that nothing happened to."""
+    out = tmp_path_factory.mktemp("straight") / "run"
+    i2i.train(config(few_pairs), out)
+    return out
+
+
+def config(data, *changes):
+    return tiny_config("log.every_images=8", "log.checkpoint_every_images=4", *changes, data=data)
+
+
+def what_remains(out):
+    """All of a run but times: the model's bytes, the log's rows, the names of the samples and checkpoints."""
+    rows = [{k: v for k, v in row.items() if k != "seconds"} for row in read_json_lines(out / "metrics.jsonl")]
+    names = sorted(path.name for folder in ("samples", "checkpoints") for path in (out / folder).iterdir())
+    return (out / "model.safetensors").read_bytes(), rows, names
+
+
+def at_call(monkeypatch, module, name, number, happen):
+    """Make `happen()` happen at the start of the call with this number, from 1 on, of a function of a module."""
+    original, calls = getattr(module, name), []
+
+    def patched(*args, **kwargs):
+        calls.append(name)
+        if len(calls) == number:
+            happen()
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(module, name, patched)
+
+
+@pytest.mark.parametrize(
+    ("signum", "module", "name", "number", "images"),
+    [
+        (signal.SIGTERM, loop, "_step", 3, 12),
+        (signal.SIGINT, loop, "sample", 1, 8),
+        (signal.SIGUSR1, run, "save_checkpoint", 2, 8),
+    ],
+    ids=["step", "sampling", "save"],
+)
+def test_a_training_asked_to_stop_saves_and_goes_on_exactly(
+    straight, tmp_path, monkeypatch, few_pairs, signum, module, name, number, images
+):
+    changes = ["log.checkpoint_every_images=16"] if name == "_step" else []
+    before = signal.getsignal(signum)
+    with monkeypatch.context() as patch:
+        at_call(patch, module, name, number, lambda: signal.raise_signal(signum))
+        with pytest.raises(Stopped, match=f"at image {images}; all of it is saved") as stop:
+            i2i.train(config(few_pairs, *changes), tmp_path / "run")
+    assert stop.value.exit_code == 128 + signum
+    assert signal.getsignal(signum) == before
+    assert list_checkpoints(tmp_path / "run" / "checkpoints")[-1].name == f"{images:09d}.pt"
+    i2i.train(config(few_pairs), tmp_path / "run", resume=True)
+    assert what_remains(tmp_path / "run") == what_remains(straight)
+
+
+def test_a_training_asked_to_stop_while_it_waits_leaves_at_once(straight, tmp_path, monkeypatch, few_pairs):
+    """Before its first step, and for its third batch: what was trained is saved, the log without a gap."""
+    with monkeypatch.context() as patch:
+        at_call(patch, loop, "make_fabric", 1, lambda: signal.raise_signal(signal.SIGTERM))
+        with pytest.raises(Stopped, match="before the training began"):
+            i2i.train(config(few_pairs), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+    def waiting(*args):
+        for number, batch in enumerate(batches(*args)):
+            if number == 2:
+                signal.raise_signal(signal.SIGHUP)
+                pytest.fail("it waited on")
+            yield batch
+
+    batches = loop.batches
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "batches", waiting)
+        with pytest.raises(Stopped, match="at image 8"):
+            i2i.train(config(few_pairs, "log.checkpoint_every_images=16"), tmp_path / "run")
+    i2i.train(config(few_pairs), tmp_path / "run", resume=True)
+    assert what_remains(tmp_path / "run") == what_remains(straight)
+
+
+def test_the_second_ctrl_c_leaves_at_once():
+    code = "import signal\nfrom i2i.training.signals import Stop\nwith Stop() as stop:\n    stop.hold()\n"
+    code += "    for word in ('one', 'two', 'never'):\n        print(word, flush=True)\n"
+    code += "        signal.raise_signal(signal.SIGINT)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGINT
+    assert done.stdout == "one\ntwo\n"
+    assert done.stderr.strip() == "SIGINT: finishing the step and saving. Ctrl-C again leaves at once."
+
+
+@pytest.mark.parametrize("damage", ["cut", "zeroed", "flipped"])
+def test_a_damaged_checkpoint_is_passed_over(straight, tmp_path, capsys, few_pairs, damage):
+    shutil.copytree(straight, tmp_path / "run")
+    checkpoints = list_checkpoints(tmp_path / "run" / "checkpoints")
+    content = bytearray(checkpoints[-1].read_bytes())
+    if damage == "cut":
+        content = content[:-100]
+    elif damage == "zeroed":
+        content[5000:6000] = bytes(1000)
+    else:
+        content[len(content) // 2] ^= 1
+    checkpoints[-1].write_bytes(content)
+    (checkpoints[0].parent / f"{TEMP_PREFIX}0123.pt").write_bytes(b"half")
+    i2i.train(config(few_pairs), tmp_path / "run", resume=True)
+    assert "000000016.pt" in (said := capsys.readouterr().err)
+    assert "going on from 12 images, 4 before it" in said
+    names = {path.name for path in checkpoints[0].parent.iterdir()}
+    assert names == {"000000012.pt", "000000016.pt", "000000016.damaged"}
+    (checkpoints[0].parent / "000000016.damaged").unlink()
+    assert what_remains(tmp_path / "run") == what_remains(straight)
+    for path in list_checkpoints(checkpoints[0].parent):
+        path.write_bytes(b"")
+    with pytest.raises(ModelError, match=r"Every checkpoint in .* is damaged: 000000016.pt, 000000012.pt"):
+        i2i.train(config(few_pairs), tmp_path / "run", resume=True)
+
+
+def test_a_killed_process_leaves_an_older_model_and_the_resumed_run_mends_it(straight, tmp_path, few_pairs, capsys):
+    """kill -9 between the last checkpoint and the model, and before any settings were written."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / f"{TEMP_PREFIX}0123.yaml").write_text("half", encoding="utf-8")
+    model = i2i.train(config(few_pairs, "schedule.images=12"), tmp_path / "run", resume=True)
+    assert "holds no run yet: starting one" in capsys.readouterr().err
+    assert [path.name for path in model.parent.glob(f"{TEMP_PREFIX}*")] == []
+    older = model.read_bytes()
+    i2i.train(config(few_pairs), tmp_path / "run", resume=True)
+    model.write_bytes(older)
+    i2i.train(config(few_pairs), tmp_path / "run", resume=True)
+    assert "already finished, after 16 images" in capsys.readouterr().err
+    assert i2i.load(tmp_path / "run").spec.images_seen == 16
+
+
+def test_a_changed_run_resumes_only_when_that_is_allowed(straight, tmp_path, few_pairs, capsys):
+    for changes, text in [
+        (["optimizer.lr=0.1", "loss.l1=3"], r"loss.l1 was 100.0, now 3.0; optimizer.lr was 0.0004, now 0.1"),
+        (["schedule.decay_images=4"], "schedule.decay_images was 8, now 4"),
+        (["schedule.images=12"], "the schedule ends at 12 images, before 16"),
+    ]:
+        with pytest.raises(ConfigError, match=text):
+            i2i.train(config(few_pairs, *changes), straight, resume=True)
+    with pytest.raises(ConfigError, match="does not fit these settings"):
+        i2i.train(config(few_pairs, "generator.width=3"), straight, resume=True, allow_config_change=True)
+    out = tmp_path / "run"
+    i2i.train(config(few_pairs, "schedule.images=8"), out)
+    capsys.readouterr()
+    i2i.train(config(few_pairs, "optimizer.lr=1e-3"), out, resume=True, allow_config_change=True)
+    assert "optimizer.lr was 0.0004, now 0.001" in capsys.readouterr().err
+    assert read_json_lines(out / "metrics.jsonl")[-1]["images"] == 16
+
+
+def test_logs_that_vanish_cost_a_warning_each_and_never_the_run(straight, tmp_path, monkeypatch, few_pairs, capsys):
+    out = tmp_path / "run"
+
+    def vanish():
+        shutil.rmtree(out / "samples")
+        (out / "samples").write_text("in the way", encoding="utf-8")
+        (out / "metrics.jsonl").unlink()
+        (out / "metrics.jsonl").mkdir()
+
+    at_call(monkeypatch, loop, "_step", 2, vanish)
+    model = i2i.train(config(few_pairs, "log.every_images=4", "log.samples_every_images=4"), out)
+    assert model.exists()
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Warning")]
+    assert len(said) == 3
+    for what in ("samples", "metrics.jsonl", "report.html"):
+        assert sum(f"{what} cannot be written" in line for line in said) == 1
+
+
+def test_a_log_line_that_was_cut_spoils_no_other(tmp_path):
+    log = loop.MetricsLog(tmp_path / "metrics.jsonl", 0, loop.Expendable())
+    log.write(4, 1.0, "train", {"G": 1.0})
+    with log.path.open("a", encoding="utf-8") as file:
+        file.write('{"images": 8, "hal')  # what a full disk leaves
+    log.start = "\n"
+    log.write(12, 3.0, "train", {"G": 3.0})
+    assert [json.loads(line)["images"] for line in log.path.read_text().splitlines()[::2]] == [4, 12]
+    assert [row["images"] for row in read_json_lines(log.path)] == [4, 12]
