@@ -81,9 +81,12 @@ def shrink(words, data):
     return [*words, *(f"--set={name}={json.dumps(value)}" for name, value in settings.items())]
 
 
-def test_dry_run_prints_settings_that_can_be_run(desk, capsys):
+def test_dry_run_prints_settings_that_can_be_run(desk, capsys, monkeypatch):
+    monkeypatch.setattr("i2i.training.estimate.PATIENCE_SECONDS", 0.0)
     assert call("train", "lineart", "--data", str(LINEART), "--seed", "3", "--set", "loss.l1=7", "--dry-run") == 0
-    (desk / "resolved.yaml").write_text(capsys.readouterr().out, encoding="utf-8")
+    said = capsys.readouterr().out
+    assert "# Estimates, from" in said
+    (desk / "resolved.yaml").write_text(said, encoding="utf-8")
     config = load_config("resolved.yaml")
     assert config.loss == {"adversarial": config.loss["adversarial"], "l1": 7.0}
     assert (config.train.seed, config.data.path) == (3, (str(LINEART),))

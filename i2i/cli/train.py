@@ -31,7 +31,7 @@ Examples:
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in --out, if there is one.")
 @click.option("--allow-config-change", is_flag=True, help="Resume even with other settings or data.")
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.NAME=VALUE", help="Change one setting.")
-@click.option("--dry-run", is_flag=True, help="Print the resolved settings and stop.")
+@click.option("--dry-run", is_flag=True, help="Print settings and estimates, and stop.")
 def train(
     config: str,
     data: tuple[str, ...],
@@ -50,12 +50,14 @@ def train(
     The run folder gets config.yaml, checkpoints/, model.safetensors, metrics.jsonl, samples/ and
     report.html.
     """
+    import itertools
     import json
 
     import torch
 
     from i2i.algorithms import ALGORITHMS, resolve
     from i2i.config import load_config, to_yaml
+    from i2i.training.estimate import describe, estimate
     from i2i.training.loop import train as run_training
     from i2i.training.signals import Stopped
 
@@ -66,8 +68,10 @@ def train(
     if dry_run:
         settings = resolve(settings)
         with torch.device("meta"):  # builds the networks, to see that they fit, without their memory
-            ALGORITHMS[settings.algorithm](settings)
+            algorithm = ALGORITHMS[settings.algorithm](settings)
         click.echo(to_yaml(settings), nl=False)
+        for line in itertools.chain(describe(algorithm), estimate(settings)):
+            click.echo(f"# {line}")  # so that all of it is YAML still
         return
     try:
         model = run_training(settings, out or Path("runs") / Path(config).stem, resume, allow_config_change)

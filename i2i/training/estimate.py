@@ -1,0 +1,119 @@
+"""What a training would cost, from a few real steps of it. Nothing is written."""
+
+import itertools
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+
+import torch
+
+from i2i.algorithms import ALGORITHMS, Algorithm
+from i2i.algorithms.base import Batch
+from i2i.data.loader import batches
+from i2i.data.sets import TrainingSet, make_set
+from i2i.networks.patchgan import RECEPTIVE_FIELD_PX
+from i2i.settings import Config, DCGANDiscriminatorSettings, PatchGANSettings
+from i2i.training.engine import Stepper, make_fabric
+from i2i.training.optim import resolve_schedule
+
+MEASURED = 5
+"""How often a step, or a round of steps that differ, is timed at most, behind one to warm up ..."""
+PATIENCE_SECONDS = 20.0
+"""... unless this is over before; one is always timed."""
+
+
+def describe(algorithm: Algorithm) -> Iterator[str]:
+    """Yield a line a network: its parameters and, of discriminators, how much one score sees."""
+    judges = {name for phase in algorithm.phases if phase.judges for name in phase.trains}
+    for name, network in algorithm.networks.items():
+        count = sum(parameter.numel() for parameter in network.parameters())
+        seen = _receptive_field(algorithm.config) if name in judges else ""
+        yield f"{name}: {count:,} parameters{seen}"
+
+
+def estimate(config: Config) -> Iterator[str]:
+    """Yield lines on time and memory, measured by training on the config's data, or on noise where it names none.
+
+    config is resolved. Raises what a training raises.
+    """
+    kind, data_settings = ALGORITHMS[config.algorithm].data, config.data
+    data = make_set(kind, config) if data_settings.path or data_settings.toy else None
+    fabric = make_fabric(config)
+    before = _memory_bytes(fabric.device)
+    torch.manual_seed(config.train.seed)
+    stepper = Stepper(fabric, ALGORITHMS[config.algorithm](config))
+    source = _made_up(config, kind == "images") if data is None else _real(config, data, fabric.device.type)
+    seconds, steps = _time_steps(stepper, source)
+    images = config.train.step_images
+    yield (
+        f"Estimates, from steps on {steps} x {images} images of "
+        f"{'made-up noise' if data is None else data.what}, on {fabric.device.type}:"
+    )
+    line = f"{_duration(1000 * seconds / images)} for 1,000 images"
+    if data is not None:
+        total = resolve_schedule(config.schedule, data.epoch_images).total_images
+        line += f", {_duration(total * seconds / images)} for all {total:,}, without samples and checkpoints"
+    yield line
+    after = _memory_bytes(fabric.device)
+    if before is not None and after is not None:
+        yield f"{(after - before) / 2**30:.2f} GiB of memory at most, beside what Python and its libraries take"
+
+
+def _time_steps(stepper: Stepper, source: Iterator[Batch]) -> tuple[float, int]:
+    """Return the median seconds of a step, loading included, and how many were timed."""
+    cycle = max(phase.every_steps for phase in stepper.algorithm.phases)  # before a step is like it again
+    times: list[float] = []
+    begin = time.monotonic()
+    for _ in range(1 + MEASURED):
+        start = time.monotonic()
+        for batch in itertools.islice(source, cycle):
+            stepper.step(tuple(side.to(stepper.fabric.device) for side in batch))
+        times.append((time.monotonic() - start) / cycle)
+        if len(times) > 1 and time.monotonic() - begin > PATIENCE_SECONDS:
+            break
+    return statistics.median(times[1:]), cycle * (len(times) - 1)
+
+
+def _real(config: Config, data: TrainingSet, device: str) -> Iterator[Batch]:
+    """Yield batches as the training would; kornia's augmentation, a small part of a step, is left out."""
+    crop = config.data.crop_px
+    for batch in batches(data, config, 0, sys.maxsize, device):
+        yield tuple(side[..., :crop, :crop] if side.dim() == 4 else side for side in batch)
+
+
+def _made_up(config: Config, single: bool) -> Iterator[Batch]:
+    """Yield noise in the shape of the batches."""
+    data = config.data
+    channels = (data.channels,) if single else (data.channels_a, data.channels_b)
+    while True:
+        yield tuple(torch.rand(config.train.step_images, one, data.crop_px, data.crop_px) * 2 - 1 for one in channels)
+
+
+def _memory_bytes(device: torch.device) -> int | None:
+    """Return the most memory held so far: tensors on a GPU, the whole process on a CPU; None where nothing tells."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if device.type != "cpu":
+        return None
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _receptive_field(config: Config) -> str:
+    settings = config.discriminator
+    if isinstance(settings, PatchGANSettings):
+        side = RECEPTIVE_FIELD_PX[settings.layers]
+        return f", one score sees {side} x {side} px"
+    return ", its score sees the whole picture" if isinstance(settings, DCGANDiscriminatorSettings) else ""
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.1f} s"

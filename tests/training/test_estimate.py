@@ -1,0 +1,49 @@
+"""--dry-run's figures: right where they can be known, and nothing written."""
+
+import pytest
+import torch
+
+from i2i.algorithms import ALGORITHMS, resolve
+from i2i.networks import UNet
+from i2i.settings import Config
+from i2i.training import estimate as module
+from i2i.training.estimate import describe, estimate
+from tests.conftest import smallest_config, tiny_config
+
+
+def lines_of(config: Config) -> str:
+    config = resolve(config)
+    with torch.device("meta"):
+        algorithm = ALGORITHMS[config.algorithm](config)
+    return "\n".join([*describe(algorithm), *estimate(config)])
+
+
+@pytest.mark.parametrize("kind", ["pix2pix", "cyclegan", "gan", "toy"])
+def test_every_algorithm_is_estimated_and_nothing_written(kind, few_pairs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = lines_of(smallest_config(kind, few_pairs))
+    assert "Estimates, from steps on 5 x 4 images of" in text
+    assert " for 1,000 images, " in text
+    assert "GiB of memory" in text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_known_is_exact():
+    network = UNet(3, 3, depth=4, width=2, upsample="resize")
+    text = lines_of(tiny_config())
+    assert f"generator: {sum(one.numel() for one in network.parameters()):,} parameters\n" in text
+    assert "parameters, one score sees 16 x 16 px\n" in text
+
+
+def test_without_data_it_takes_noise_and_steps_that_differ_count_as_one(monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
+    config = smallest_config("gan", ".", "data.path=[]", "loss.n_critic=3", "train.accumulate=2")
+    assert "Estimates, from steps on 3 x 8 images of made-up noise, on cpu:" in lines_of(config)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.25, "0.2 s"), (119, "119.0 s"), (7199, "120.0 min"), (7200, "2.0 h"), (10**6, "11.6 days")],
+)
+def test_durations_are_readable(seconds, words):
+    assert module._duration(seconds) == words
