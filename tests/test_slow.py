@@ -101,21 +101,22 @@ class BlindGenerator(DCGANGenerator):
     ("illness", "changes", "warning"),
     [
         ("healthy", [], None),
-        ("rate", ["optimizer.lr_discriminator=2e-3"], "discriminator D has won"),
+        ("rate", ["optimizer.lr_discriminator=8e-4"], "discriminator D has won"),
         ("blind", [], "mode collapse"),
     ],
 )
 def test_alarms_on_pictures(tmp_path, monkeypatch, illness, changes, warning):
     """A GAN on the shipped pictures, well and made ill: twenty times the discriminator's rate, or blind to z.
 
-    Over fewer steps than the default, in which the samples of a healthy run do not differ as much as later.
+    Over fewer steps than the default, in which the samples of a healthy run do not differ as much as later, and at
+    low rates: at higher ones the discriminator that runs ahead falls back now and then, in one run and not in another.
     """
     if illness == "blind":
         monkeypatch.setitem(LATENT_GENERATORS, "dcgan", BlindGenerator)
     small = ["data.resize_px=32", "data.crop_px=32", "generator.width=16", "discriminator.width=8"]
     short = [
-        "optimizer.lr=1e-4",
-        "schedule.images=25600",
+        "optimizer.lr=4e-5",
+        "schedule.images=19200",
         "alarms.steps=200",
         "alarms.alike_steps=200",
         "alarms.diversity=0.05",
