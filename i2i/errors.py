@@ -10,8 +10,11 @@
     ├── DownloadError        1   an address that gives no file, or not the one that was asked for
     ├── ModelError           1   a model file that is not one, or does not fit what is asked of it
     ├── ExportError          1   an exported file that does not equal its model
+    ├── DiskFullError        1   no room for what must not be lost
+    ├── OutOfMemoryError     5   a training that does not fit into memory as it is set
     └── NonFiniteError       6   training produced NaN or infinity
 
+A training that was asked to stop exits with 128 + the signal's number, after it has saved (i2i.training.signals).
 A command that did its work but had to refuse some inputs exits with `SOME_REFUSED`.
 Our own mistakes are `assert` and show a traceback; these never do, except under --debug.
 """
@@ -61,6 +64,16 @@ class ModelError(I2IError):
 
 class ExportError(I2IError):
     """An exported model that differs from the one it came from."""
+
+
+class DiskFullError(I2IError):
+    """A disk without room for a run's checkpoints and model."""
+
+
+class OutOfMemoryError(I2IError):
+    """A training that needs more memory than there is; nothing is made smaller silently."""
+
+    exit_code = 5
 
 
 class NonFiniteError(I2IError):

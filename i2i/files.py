@@ -5,6 +5,7 @@ power, sees the old file or the new one and never half of either.
 """
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -16,6 +17,8 @@ from typing import Any
 from i2i.errors import UsageError
 
 TEMP_PREFIX = ".i2i-part-"
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says when a disk, a quota or the largest file allowed is full."""
 
 
 @contextlib.contextmanager
@@ -117,6 +120,12 @@ def sweep_temporaries(folder: Path) -> int:
     for path in left:
         path.unlink(missing_ok=True)
     return len(left)
+
+
+def free_bytes(path: Path) -> int:
+    """Return how much fits on the disk that `path` is on, or would be."""
+    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    return shutil.disk_usage(existing).free
 
 
 def show_size(count: float) -> str:

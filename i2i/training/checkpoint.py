@@ -107,6 +107,23 @@ def load_newest(folder: Path) -> tuple[State | None, list[Path]]:
     return None, []
 
 
+def checkpoint_bytes(stepper: State) -> int:
+    """Return about how large the checkpoints of a training with this state of its Stepper will be."""
+    size = tensor_bytes(stepper)
+    if not any(optimizer["state"] for optimizer in stepper["optimizers"].values()):
+        size += 2 * tensor_bytes(stepper["networks"])  # Adam's two means, which the first step makes
+    return size
+
+
+def tensor_bytes(tree: object) -> int:
+    """Return the size of all tensors in nested dicts and lists."""
+    if isinstance(tree, torch.Tensor):
+        return tree.nbytes
+    if isinstance(tree, dict):
+        return sum(tensor_bytes(value) for value in tree.values())
+    return sum(tensor_bytes(value) for value in tree) if isinstance(tree, list | tuple) else 0
+
+
 def prune_checkpoints(folder: Path, keep: int) -> None:
     """Delete all but the newest `keep`, once the newest has been read back whole."""
     checkpoints = list_checkpoints(folder)

@@ -22,6 +22,7 @@ from i2i.training.checkpoint import State
 from i2i.training.engine import Stepper, make_fabric
 from i2i.training.finetune import init_from
 from i2i.training.log import Expendable, MetricsLog, ProgressLine, tell
+from i2i.training.memory import is_of_memory, memory_explained
 from i2i.training.run import Run, refuse_used
 from i2i.training.samples import sample
 from i2i.training.signals import Stop, Stopped
@@ -190,8 +191,8 @@ def train(config: Config, out: str | Path, resume: bool = False, allow_config_ch
 
     resume: go on from the newest whole checkpoint in `out`. allow_config_change: even with settings or data
     that make another training of it. Raises I2IError: what is wrong with settings, data and folder before
-    anything is written; NonFiniteError when the losses leave the numbers. Raises Stopped, a KeyboardInterrupt,
-    on Ctrl-C and the like, after saving.
+    anything is written; then NonFiniteError when losses or weights leave the numbers, OutOfMemoryError, and
+    DiskFullError. Raises Stopped, a KeyboardInterrupt, on Ctrl-C and the like, after saving.
     """
     refuse_used(Path(out), resume)
     with Stop() as stop:
@@ -205,13 +206,18 @@ def train(config: Config, out: str | Path, resume: bool = False, allow_config_ch
         source = run.config.train.init_from
         if source and not state:  # before anything is written, since it may fail
             algorithm.notes += init_from(algorithm, source)
-        training = Training(run, Stepper(fabric, algorithm))
-        if state:
-            _load_state(training, state)
-            del state  # it is as large as the training itself
+        with memory_explained(run.config, fabric.device):
+            training = Training(run, Stepper(fabric, algorithm))
+            if state:
+                _load_state(training, state)
+                del state  # it is as large as the training itself
+        unfinished = training.images < run.schedule.total_images
+        if unfinished:
+            run.require_space(algorithm, training.stepper.state_dict())
         run.begin()
-        if training.images < run.schedule.total_images:
-            training.go(stop)
+        if unfinished:
+            with memory_explained(run.config, fabric.device):
+                training.go(stop)
         else:
             tell(f"{run.folder} is already finished, after {training.images} images.")
         if not run.holds_model_of(training.images):
@@ -226,6 +232,8 @@ def _load_state(training: Training, state: State) -> None:
     try:
         training.load_state_dict(state)
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        if is_of_memory(error):
+            raise
         raise ConfigError(
             f"The newest checkpoint in {training.run.checkpoints} does not fit these settings: "
             f"{' '.join(str(error).split())[:200]}\n"

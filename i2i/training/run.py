@@ -13,14 +13,23 @@ from i2i.algorithms import ALGORITHMS, Algorithm, resolve
 from i2i.config import differences, load_config, to_yaml
 from i2i.data.previews import find_previews
 from i2i.data.sets import make_set
-from i2i.errors import ConfigError, ModelError, RunExistsError, UsageError
-from i2i.files import TEMP_PREFIX, sweep_temporaries, write_text
+from i2i.errors import ConfigError, DiskFullError, ModelError, RunExistsError, UsageError
+from i2i.files import DISK_FULL, TEMP_PREFIX, free_bytes, show_size, sweep_temporaries, write_text
 from i2i.images import Array
 from i2i.modelfile import MODEL_NAME, read_spec, save_model
 from i2i.networks.layers import NormStatistics
 from i2i.settings import Config
 from i2i.spec import ModelSpec
-from i2i.training.checkpoint import DAMAGED, State, load_newest, prune_checkpoints, save_checkpoint
+from i2i.training.checkpoint import (
+    DAMAGED,
+    State,
+    checkpoint_bytes,
+    list_checkpoints,
+    load_newest,
+    prune_checkpoints,
+    save_checkpoint,
+    tensor_bytes,
+)
 from i2i.training.log import tell
 from i2i.training.optim import resolve_schedule
 
@@ -128,6 +137,19 @@ class Run:
             path.replace(path.with_suffix(DAMAGED))
         write_text(self.settings_file, to_yaml(self.config))
 
+    def require_space(self, algorithm: Algorithm, stepper: State) -> None:
+        """Raise DiskFullError unless there is room for the checkpoints to keep, a new one, and the model twice."""
+        count, size = self.config.log.keep_checkpoints + 1, checkpoint_bytes(stepper)
+        model = tensor_bytes([stepper["networks"][name] for name in algorithm.generators.values()])
+        there = sum(path.stat().st_size for path in list_checkpoints(self.checkpoints))
+        needed, free = count * size + 2 * model - there, free_bytes(self.folder)
+        if free < needed:
+            raise DiskFullError(
+                f"The disk of {self.folder} has {show_size(free)} free, but about {show_size(needed)} will be needed: "
+                f"{count} checkpoints of {show_size(size)}, the newest among them before the oldest goes, and the "
+                "model.\nMake room, give --out on another disk, or lower log.keep_checkpoints (2 at least)."
+            )
+
     def _changes(self, before: dict[str, Any], state: State | None) -> Iterator[tuple[str, bool]]:
         """Yield what is not as it was, in words, and whether it may change without more ado."""
         longer = state is None or self.schedule.total_images > state["total_images"]
@@ -176,9 +198,23 @@ class Run:
             "total_images": self.schedule.total_images,
             "decay_images": self.schedule.decay_images,
         }
-        save_checkpoint(self.checkpoints, state["images"], head | state)
-        self.save_model(algorithm, modules, state["images"])
+        try:
+            save_checkpoint(self.checkpoints, state["images"], head | state)
+            self.save_model(algorithm, modules, state["images"])
+        except OSError as error:
+            if error.errno in DISK_FULL:
+                raise DiskFullError(self._disk_is_full(state["images"], error)) from error
+            raise
         prune_checkpoints(self.checkpoints, self.config.log.keep_checkpoints)
+
+    def _disk_is_full(self, images: int, error: OSError) -> str:
+        saved = [int(path.stem) for path in list_checkpoints(self.checkpoints)]
+        return (
+            f"The disk of {self.folder} is full ({error.strerror}; {show_size(free_bytes(self.folder))} free): the run "
+            f"could not be saved after {images} images.\n"
+            f"{f'Its newest checkpoint, after {saved[-1]}, is whole. ' if saved else ''}Make room, then go on with "
+            "--resume."
+        )
 
     def holds_model_of(self, images: int) -> bool:
         """Whether the model file is that of `images` seen: a kill between checkpoint and model leaves an older one."""

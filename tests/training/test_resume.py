@@ -1,15 +1,18 @@
 """Runs that stop, break and go on: signals, damaged checkpoints, changed settings, disks and logs that fail."""
 
 import json
+import re
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 
 import pytest
+import torch
 
 import i2i
-from i2i.errors import ConfigError, ModelError
+from i2i.errors import ConfigError, DiskFullError, ModelError, OutOfMemoryError
 from i2i.files import TEMP_PREFIX, read_json_lines
 from i2i.training import loop, run
 from i2i.training.checkpoint import list_checkpoints
@@ -194,3 +197,64 @@ def test_a_log_line_that_was_cut_spoils_no_other(tmp_path):
     log.write(12, 3.0, "train", {"G": 3.0})
     assert [json.loads(line)["images"] for line in log.path.read_text().splitlines()[::2]] == [4, 12]
     assert [row["images"] for row in read_json_lines(log.path)] == [4, 12]
+
+
+def test_a_full_disk_costs_what_came_after_the_last_checkpoint(straight, tmp_path, monkeypatch, few_pairs):
+    """A limit on file sizes is as good as a full disk: real writes fail in the midst."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    at_call(
+        monkeypatch, run, "save_checkpoint", 2, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20000, before[1]))
+    )
+    try:
+        with pytest.raises(
+            DiskFullError, match=r"is full \(File too large; .* after 8 images.\nIts newest .* after 4, is"
+        ):
+            i2i.train(config(few_pairs), tmp_path / "run")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["000000004.pt"]
+    monkeypatch.undo()
+    i2i.train(config(few_pairs), tmp_path / "run", resume=True)
+    assert what_remains(tmp_path / "run") == what_remains(straight)
+
+
+def test_a_disk_too_small_is_refused_before_the_training(tmp_path, monkeypatch, few_pairs):
+    wide = config(few_pairs, "generator.width=16", "discriminator.width=16")
+    i2i.train(wide, tmp_path / "other")
+    newest = list_checkpoints(tmp_path / "other" / "checkpoints")[-1].stat().st_size
+    monkeypatch.setattr(run, "free_bytes", lambda path: 3 * newest)
+    with pytest.raises(DiskFullError, match=r"about .* will be needed: 3 checkpoints of \d+\.\d .B, ") as error:
+        i2i.train(wide, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    told = re.search(r"checkpoints of ([\d.]+) (.)B", str(error.value))
+    assert told
+    size = float(told[1]) * {"K": 1e3, "M": 1e6}[told[2]]
+    assert size == pytest.approx(newest, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (None, r"1152921504.6 GB more were asked for and [\d.]+ GB were free"),
+        (
+            torch.OutOfMemoryError(
+                "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 79.11 GiB of which "
+                "1.25 GiB is free."
+            ),
+            "2.7 GB more were asked for and 1.3 GB were free",
+        ),
+    ],
+    ids=["cpu", "cuda"],
+)
+def test_out_of_memory_is_said_in_settings(tmp_path, monkeypatch, few_pairs, error, words):
+    def exhaust():
+        if error:
+            raise error
+        torch.empty(2**60, dtype=torch.uint8)
+
+    at_call(monkeypatch, loop, "_step", 2, exhaust)
+    with pytest.raises(OutOfMemoryError, match=r"with train\.batch 4, data\.crop_px 16: ") as stop:
+        i2i.train(config(few_pairs), tmp_path / "run")
+    assert stop.value.exit_code == 5
+    assert re.search(words, str(stop.value))
+    assert "train.batch=2 with train.accumulate=2 is a step on as many pictures" in str(stop.value)

@@ -1,0 +1,69 @@
+"""Running out of memory, said in settings: what the training asked for, what there was, and what to lower."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from i2i.errors import OutOfMemoryError
+from i2i.files import show_size
+from i2i.settings import Config
+
+_SIZE = r"([\d.]+) ?(bytes|[KMGT]iB)"
+_UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+
+
+@contextlib.contextmanager
+def memory_explained(config: Config, device: torch.device) -> Iterator[None]:
+    """Turn what torch raises when memory runs out into OutOfMemoryError; the training stops in any case.
+
+    A smaller batch would be another training, and is the user's to choose.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_of_memory(error):
+            raise
+        raise OutOfMemoryError(_explain(str(error), config, device)) from error
+
+
+def is_of_memory(error: Exception) -> bool:
+    """Only CUDA has an error of its own for it; those of the CPU and of MPS are known by their words."""
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return known or any(words in str(error) for words in ("can't allocate memory", "out of memory", "ALLOC_FAILED"))
+
+
+def _explain(message: str, config: Config, device: torch.device) -> str:
+    train, crop = config.train, "" if config.data.toy else f", data.crop_px {config.data.crop_px}"
+    needed, free = _size("tried to allocate " + _SIZE, message), _free(message, device)
+    amounts = [f"{show_size(needed)} more were asked for"] if needed is not None else []
+    amounts += [f"{show_size(free)} were free"] if free is not None else []
+    others = [] if config.data.toy else ["data.crop_px"]
+    others += ["generator.width", "discriminator.width"]
+    halves = (
+        f"train.batch={train.batch // 2} with train.accumulate={2 * train.accumulate} is a step on as many pictures"
+    )
+    saving = "" if train.activation_checkpointing else ", or set train.activation_checkpointing=true"
+    return (
+        f"Out of memory on {device} with train.batch {train.batch}{crop}"
+        f"{': ' if amounts else ''}{' and '.join(amounts)}.\n"
+        f"Lower train.batch{f' ({halves})' if train.batch > 1 else ''}, {', '.join(others)}{saving}.\n"
+        "A run that has begun takes the change with --resume --allow-config-change, if its networks stay."
+    )
+
+
+def _size(pattern: str, message: str) -> float | None:
+    found = re.search(pattern, message, re.IGNORECASE)
+    return float(found[1]) * _UNITS[found[2]] if found else None
+
+
+def _free(message: str, device: torch.device) -> float | None:
+    """Return the bytes free on the device: as CUDA's message has it, or as Linux says; None where nobody does."""
+    told = _size(f"of which {_SIZE} is free", message)
+    if told is None and device.type == "cpu":
+        with contextlib.suppress(OSError):
+            found = re.search(r"MemAvailable: *(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
+            told = float(found[1]) * 1024 if found else None
+    return told
