@@ -252,6 +252,8 @@ class TrainSettings(Section):
     """torch.compile for the networks. On a CPU it costs a minute or two at first, for steps 1.05 times as fast."""
     ema_half_life_images: Annotated[float, Field(gt=0)] | None = None
     """Make the model file of the generators' mean weights: those of so many images ago count half. null is off."""
+    keep: Literal["latest", "best"] = "latest"
+    """Which weights the model file holds: the latest, or those of the previews with the lowest L1 on val pairs."""
     channels_last: bool = False
     """Memory layout with channels innermost: faster with resize-convolutions on a CPU, and with bf16 on a GPU."""
     norm_statistics: Literal["auto", "image", "running"] = "auto"
@@ -283,6 +285,8 @@ class LogSettings(Section):
     """A checkpoint to resume from; one is also written at the end."""
     keep_checkpoints: Annotated[int, Field(ge=2)] = 2
     """How many of the newest checkpoints stay."""
+    tensorboard: bool = False
+    """The rows of metrics.jsonl to tensorboard/ as well; needs TensorBoard, as i2i[tensorboard] installs it."""
 
 
 class AlarmSettings(Section):

@@ -15,6 +15,7 @@ from i2i.data.sets import TrainingSet, make_set
 from i2i.networks.patchgan import RECEPTIVE_FIELD_PX
 from i2i.settings import Config, DCGANDiscriminatorSettings, PatchGANSettings
 from i2i.training.engine import Stepper, make_fabric
+from i2i.training.memory import memory_explained
 from i2i.training.optim import resolve_schedule
 
 MEASURED = 5
@@ -42,9 +43,10 @@ def estimate(config: Config) -> Iterator[str]:
     fabric = make_fabric(config)
     before = _memory_bytes(fabric.device)
     torch.manual_seed(config.train.seed)
-    stepper = Stepper(fabric, ALGORITHMS[config.algorithm](config))
-    source = _made_up(config, kind == "images") if data is None else _real(config, data, fabric.device.type)
-    seconds, steps = _time_steps(stepper, source)
+    with memory_explained(config, fabric.device):
+        stepper = Stepper(fabric, ALGORITHMS[config.algorithm](config))
+        source = _made_up(config, kind == "images") if data is None else _real(config, data, fabric.device.type)
+        seconds, steps = _time_steps(stepper, source)
     images = config.train.step_images
     yield (
         f"Estimates, from steps on {steps} x {images} images of "

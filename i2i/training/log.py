@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from i2i.files import read_json_lines, write_text
 from i2i.report import WARNING
+from i2i.training.tensorboard import TensorBoard
 
 
 def tell(text: str) -> None:
@@ -44,9 +45,16 @@ class Expendable:
 class MetricsLog:
     """metrics.jsonl: one row {"images", "seconds", "split", <name>: <value>} a line, appended as it comes."""
 
-    def __init__(self, path: Path, images: int, expendable: Expendable):
-        """Open for appending after `images` seen; rows behind that, of a run cut short, are dropped."""
+    def __init__(self, path: Path, images: int, expendable: Expendable, tensorboard: bool = False):
+        """Open for appending after `images` seen; rows behind that, of a run cut short, are dropped.
+
+        tensorboard: write the same rows to a folder of that name beside `path`.
+        """
         self.path = path
+        self.board: TensorBoard | None = None
+        if tensorboard:
+            with expendable("tensorboard"):
+                self.board = TensorBoard(path.parent / "tensorboard", images)
         self.expendable = expendable
         self.start = ""  # of the next line: a new line, where the last one may have been cut
         rows = [row for row in read_json_lines(path) if row["images"] <= images]
@@ -67,6 +75,9 @@ class MetricsLog:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(start + json.dumps(row) + "\n")
             self.start = ""
+        if self.board:
+            with self.expendable("tensorboard"):
+                self.board.add(row)
 
 
 class ProgressLine:

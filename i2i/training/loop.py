@@ -110,7 +110,8 @@ class Training:
         Raises Stopped, with all saved, when asked to stop.
         """
         run, total = self.run, self.run.schedule.total_images
-        self.log = MetricsLog(run.folder / "metrics.jsonl", self.images, self.expendable)
+        path, board = run.folder / "metrics.jsonl", run.config.log.tensorboard
+        self.log = MetricsLog(path, self.images, self.expendable, board)
         with ProgressLine(total, self.images) as self.progress:
             self._introduce()
             try:
@@ -170,6 +171,7 @@ class Training:
         # Previews run as all inference does, uncompiled, and sizes that change would compile anew.
         with torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext():
             scores = sample(self.run, algorithm, networks, self.images, device, self.expendable)
+        self.run.save_if_best(algorithm, networks, self.images, scores)
         self.log.write(self.images, self.seconds, self.run.sample_split, scores)
         self._warn(self.watch.samples(self.stepper.steps, scores))
         self.meter.restart_clock()
@@ -220,7 +222,7 @@ def train(config: Config, out: str | Path, resume: bool = False, allow_config_ch
                 training.go(stop)
         else:
             tell(f"{run.folder} is already finished, after {training.images} images.")
-        if not run.holds_model_of(training.images):
+        if not run.holds_model_of(run.best["images"] if run.best else training.images):
             run.save_model(algorithm, training.stepper.model_networks, training.images)
         with training.expendable("report.html"):
             write_report(run.folder)

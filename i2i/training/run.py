@@ -1,5 +1,6 @@
 """A run is a folder: config.yaml, checkpoints/, model.safetensors, metrics.jsonl, samples/, report.html."""
 
+import contextlib
 import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -32,12 +33,17 @@ from i2i.training.checkpoint import (
 )
 from i2i.training.log import tell
 from i2i.training.optim import resolve_schedule
+from i2i.training.tensorboard import refuse_missing_tensorboard
 
 # Settings that a resumed run may change. What matters of data.path is checked by itself.
 FREE_ON_RESUME = (
     "train.device",
     "train.precision",
     "train.init_from",
+    "train.tf32",
+    "train.compile",
+    "train.activation_checkpointing",
+    "train.keep",
     "data.workers",
     "data.path",
     "log.",
@@ -78,6 +84,11 @@ class Run:
         self.norm_statistics = norm_statistics(config)
         self.damaged: list[Path] = []  # checkpoints that were passed over
         self.scores: dict[str, float] = {}  # of the newest previews; the model file carries them
+        self.best: dict[str, float] | None = None  # of train.keep best: images seen and L1 of the model file
+        if config.train.keep == "best":
+            self._refuse_without_val_pairs()
+        if config.log.tensorboard:
+            refuse_missing_tensorboard()
 
     @property
     def model(self) -> Path:
@@ -128,6 +139,10 @@ class Run:
         self._refuse_changes(self._changes(before, state), allow_config_change)
         if state:
             self.scores = state["scores"]
+            self.best = state["best"] if self.config.train.keep == "best" else None
+        if self.best and not self.holds_model_of(self.best["images"]):
+            tell(f"{self.model} is not that of the best previews any more; the next ones decide anew.")
+            self.best = None
         return state
 
     def begin(self) -> None:
@@ -188,24 +203,51 @@ class Run:
         )
 
     def save(self, algorithm: Algorithm, modules: dict[str, nn.Module], state: State) -> None:
-        """Write a checkpoint with `state`, and the model as it is."""
+        """Write a checkpoint with `state`, and the model as it is, unless the best so far is kept."""
         head: dict[str, Any] = {
             "i2i_version": i2i.__version__,
             "config": self.config.model_dump(mode="json"),
             "scores": self.scores,
+            "best": self.best,
             "data": self.data.digest,
             "what": self.data.what,
             "total_images": self.schedule.total_images,
             "decay_images": self.schedule.decay_images,
         }
-        try:
+        with self._telling_of_a_full_disk(state["images"]):
             save_checkpoint(self.checkpoints, state["images"], head | state)
-            self.save_model(algorithm, modules, state["images"])
+            if self.best is None:
+                self.save_model(algorithm, modules, state["images"])
+        prune_checkpoints(self.checkpoints, self.config.log.keep_checkpoints)
+
+    def save_if_best(
+        self, algorithm: Algorithm, modules: dict[str, nn.Module], images: int, scores: dict[str, float]
+    ) -> None:
+        """Write the model where `train.keep` is best and no previews had a lower L1, the mean over its directions."""
+        if self.config.train.keep != "best":
+            return
+        l1 = float(np.mean([score for name, score in scores.items() if name.startswith("L1.")]))
+        if self.best is None or l1 < self.best["L1"]:
+            with self._telling_of_a_full_disk(images):
+                self.save_model(algorithm, modules, images)
+            self.best = {"images": images, "L1": l1}
+
+    def _refuse_without_val_pairs(self) -> None:
+        if not self.previews or any(one.split != "val" or not one.truths for one in self.previews.values()):
+            raise ConfigError(
+                f"train.keep is best, which is the lowest L1 on the pairs of a val split, and "
+                f"{', '.join(self.config.data.path) or 'data.toy'} has none.\n"
+                "Add one (val/, or valA/ and valB/, with matching names), or set train.keep to latest."
+            )
+
+    @contextlib.contextmanager
+    def _telling_of_a_full_disk(self, images: int) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             if error.errno in DISK_FULL:
-                raise DiskFullError(self._disk_is_full(state["images"], error)) from error
+                raise DiskFullError(self._disk_is_full(images, error)) from error
             raise
-        prune_checkpoints(self.checkpoints, self.config.log.keep_checkpoints)
 
     def _disk_is_full(self, images: int, error: OSError) -> str:
         saved = [int(path.stem) for path in list_checkpoints(self.checkpoints)]
@@ -216,7 +258,7 @@ class Run:
             "--resume."
         )
 
-    def holds_model_of(self, images: int) -> bool:
+    def holds_model_of(self, images: float) -> bool:
         """Whether the model file is that of `images` seen: a kill between checkpoint and model leaves an older one."""
         try:
             return read_spec(self.model).images_seen == images

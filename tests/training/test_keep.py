@@ -1,0 +1,83 @@
+"""train.keep best, and the rows for TensorBoard."""
+
+import shutil
+
+import pytest
+
+import i2i
+from i2i.errors import ConfigError, UsageError
+from i2i.files import read_json_lines
+from i2i.modelfile import read_spec
+from i2i.training import loop
+from i2i.training.checkpoint import list_checkpoints
+from i2i.training.log import Expendable, MetricsLog
+from tests.conftest import smallest_config, tiny_config
+
+BEST = ("train.keep=best", "log.samples_every_images=4")
+
+
+@pytest.fixture
+def known_scores(monkeypatch):
+    """Previews whose L1 is lowest after 8 of the 16 images."""
+
+    def sample(run, algorithm, modules, images, device, expendable):
+        run.scores = {"L1": {4: 9.0, 8: 5.0, 12: 7.0, 16: 6.0}[images]}
+        return {"L1.B2A": run.scores["L1"], "cycle_L1.B2A": 1 / images}
+
+    monkeypatch.setattr(loop, "sample", sample)
+
+
+def test_the_best_model_is_kept_also_across_a_stop(tmp_path, few_pairs, known_scores):
+    i2i.train(tiny_config(*BEST, data=few_pairs), tmp_path / "run")
+    i2i.train(tiny_config(*BEST, "train.keep=latest", data=few_pairs), tmp_path / "latest")
+    spec = read_spec(tmp_path / "run" / "model.safetensors")
+    assert (spec.images_seen, spec.metrics) == (8, {"L1": 5.0})
+    assert read_spec(tmp_path / "latest" / "model.safetensors").images_seen == 16
+    straight = (tmp_path / "run" / "model.safetensors").read_bytes()
+    list_checkpoints(tmp_path / "run" / "checkpoints")[-1].unlink()  # as if killed before the end
+    i2i.train(tiny_config(*BEST, data=few_pairs), tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == straight
+
+
+def test_a_best_model_that_is_lost_is_told_and_replaced(tmp_path, few_pairs, known_scores, capsys):
+    i2i.train(tiny_config(*BEST, data=few_pairs), tmp_path)
+    list_checkpoints(tmp_path / "checkpoints")[-1].unlink()
+    (tmp_path / "model.safetensors").unlink()
+    i2i.train(tiny_config(*BEST, data=few_pairs), tmp_path, resume=True)
+    assert "the next ones decide anew" in capsys.readouterr().err
+    assert read_spec(tmp_path / "model.safetensors").images_seen == 16
+
+
+def test_the_best_needs_val_pairs(tmp_path, few_pairs):
+    shutil.copytree(few_pairs / "train", tmp_path / "D" / "train")
+    for config in (tiny_config(*BEST, data=tmp_path / "D"), smallest_config("gan", few_pairs, *BEST)):
+        with pytest.raises(ConfigError, match=r"has none.\nAdd one"):
+            i2i.train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_tensorboard_must_be_there(tmp_path, few_pairs, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install 'i2i\[tensorboard\]'"):
+        i2i.train(tiny_config("log.tensorboard=true", data=few_pairs), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_tensorboard_gets_the_rows_of_the_log(tmp_path, few_pairs, capsys):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    i2i.train(tiny_config("log.tensorboard=true", data=few_pairs), tmp_path / "run")
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    rows = read_json_lines(tmp_path / "run" / "metrics.jsonl")
+    for split, name in (("train", "G_L1"), ("val previews", "L1.B2A")):
+        written = [(one.step, one.value) for one in events.Scalars(f"{split}/{name}")]
+        logged = [(row["images"], row[name]) for row in rows if row["split"] == split]
+        assert written == [(step, pytest.approx(value)) for step, value in logged]
+    log = MetricsLog(tmp_path / "run" / "metrics.jsonl", 16, Expendable(), tensorboard=True)
+    shutil.rmtree(tmp_path / "run" / "tensorboard")
+    for images in (20, 24):
+        log.write(images, 1.0, "train", {"G_L1": 1.0})
+    assert capsys.readouterr().err.count("Warning: tensorboard cannot be written") == 1
+    assert read_json_lines(tmp_path / "run" / "metrics.jsonl")[-1]["images"] == 24
