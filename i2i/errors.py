@@ -12,6 +12,7 @@
     ├── ExportError          1   an exported file that does not equal its model
     ├── DiskFullError        1   no room for what must not be lost
     ├── OutOfMemoryError     5   a training that does not fit into memory as it is set
+    ├── DevicesError         1   processes that train one model together lost each other
     └── NonFiniteError       6   training produced NaN or infinity
 
 A training that was asked to stop exits with 128 + the signal's number, after it has saved (i2i.training.signals).
@@ -74,6 +75,10 @@ class OutOfMemoryError(I2IError):
     """A training that needs more memory than there is; nothing is made smaller silently."""
 
     exit_code = 5
+
+
+class DevicesError(I2IError):
+    """The processes that train one model together cannot go on."""
 
 
 class NonFiniteError(I2IError):

@@ -233,9 +233,15 @@ class TrainSettings(Section):
     """How a step is made, and on what."""
 
     batch: Positive = 1
-    """Pictures in one step; in one part of it where accumulate is more than 1."""
+    """Pictures in one step on each device; in one part of it where accumulate is more than 1."""
     accumulate: Positive = 1
     """Parts of a step, of `batch` pictures each: the gradient of all at the memory of one, at a third more time."""
+    devices: Positive = 1
+    """Devices on each machine, of `device`'s kind; on the CPU, processes. `--devices` sets it."""
+    nodes: Positive = 1
+    """Machines. `--nodes` sets it."""
+    sync_batch_norm: bool = True
+    """Whether batch norm shares its statistics between devices, as if they were one with a larger batch."""
     init_from: str | None = None
     """A run folder or .safetensors file whose generators to begin with. `--init-from` sets it."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
@@ -258,7 +264,7 @@ class TrainSettings(Section):
     """Memory layout with channels innermost: faster with resize-convolutions on a CPU, and with bf16 on a GPU."""
     norm_statistics: Literal["auto", "image", "running"] = "auto"
     """What batch norm uses at inference: the picture's own statistics or training's running ones.
-    auto takes image at batch 1 (where training did just that), else running."""
+    auto takes image where training normalised pictures singly: batch 1 on one device, or without sync_batch_norm."""
 
     @model_validator(mode="after")
     def _one_transformation(self) -> Self:

@@ -83,8 +83,14 @@ class Algorithm(ABC):
         """Return the part of the ModelSpec that says what the model does and which networks it has."""
         return {"task": "translate", "generators": generator_specs(self)}
 
+    def draw_as(self, rank: int) -> None:  # noqa: B027 - most draw from torch alone, which the engine sees to
+        """Draw from now on as process number `rank` of several, apart from the others."""
+
     def state_dict(self) -> dict[str, Any]:
-        """Return what the next step depends on besides networks and optimizers, as tensors and numbers."""
+        """Return what the next step depends on besides networks and optimizers, as tensors and numbers.
+
+        With several processes, each has its own.
+        """
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027 - most have nothing to restore

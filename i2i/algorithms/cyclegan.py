@@ -73,8 +73,8 @@ class CycleGAN(Algorithm):
             "D_A": build_discriminator(config, config.data.channels_a),
             "D_B": build_discriminator(config, config.data.channels_b),
         }
-        seeds = (derive_seed(config.train.seed, HISTORY, side) for side in (0, 1))
-        self.history = {side: History(settings.history, seed) for side, seed in zip("AB", seeds, strict=True)}
+        self.history_size = settings.history
+        self.draw_as(0)
 
     def forward(self, batch: Batch) -> Outputs:
         """Both translations, both ways back, and what each generator makes of its own target domain."""
@@ -112,6 +112,11 @@ class CycleGAN(Algorithm):
         real_term, fake_term = self.adversarial.d(real_score, fake_score)
         terms = {f"{name}_real": real_term, f"{name}_fake": fake_term}
         return terms | accuracies(name, self.adversarial, real_score, fake_score)
+
+    def draw_as(self, rank: int) -> None:
+        """Begin histories of this process's own fakes."""
+        seeds = (derive_seed(self.config.train.seed, HISTORY, 2 * rank + side) for side in (0, 1))
+        self.history = {side: History(self.history_size, seed) for side, seed in zip("AB", seeds, strict=True)}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the histories."""

@@ -25,6 +25,8 @@ Examples:
 @click.option("--data", multiple=True, help="Data folder; give it twice for A's and B's folders.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder to write.  [default: runs/PRESET]")
 @click.option("--device", type=click.Choice(options.DEVICES), help="Where to compute.")
+@click.option("--devices", type=click.IntRange(min=1), help="How many of them on each machine.")
+@click.option("--nodes", type=click.IntRange(min=1), help="How many machines; start the command on each.")
 @click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="Arithmetic of the networks.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of weights, order, crops and dropout.")
 @click.option("--init-from", metavar="MODEL", help="Begin with the weights of a run or .safetensors file.")
@@ -37,6 +39,8 @@ def train(
     data: tuple[str, ...],
     out: Path | None,
     device: str | None,
+    devices: int | None,
+    nodes: int | None,
     precision: str | None,
     seed: int | None,
     init_from: str | None,
@@ -57,12 +61,13 @@ def train(
 
     from i2i.algorithms import ALGORITHMS, resolve
     from i2i.config import load_config, to_yaml
+    from i2i.training import ranks
     from i2i.training.estimate import describe, estimate
     from i2i.training.loop import train as run_training
     from i2i.training.signals import Stopped
 
     named = {"data.path": data or None, "train.device": device, "train.precision": precision, "train.seed": seed}
-    named |= {"train.init_from": init_from}
+    named |= {"train.init_from": init_from, "train.devices": devices, "train.nodes": nodes}
     flags = [f"{name}={json.dumps(value)}" for name, value in named.items() if value is not None]
     settings = load_config(config, [*overrides, *flags])
     if dry_run:
@@ -80,7 +85,8 @@ def train(
     except Stopped as stopped:
         click.echo(f"{stopped} To go on:\n{_resume_command()}", err=True)
         raise click.exceptions.Exit(stopped.exit_code) from None
-    click.echo(f"Model:  {model}\nReport: {model.parent / 'report.html'}")
+    if ranks.rank() == 0:
+        click.echo(f"Model:  {model}\nReport: {model.parent / 'report.html'}")
 
 
 def _resume_command() -> str:

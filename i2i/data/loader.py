@@ -17,15 +17,19 @@ from i2i.settings import Config
 
 
 class ImageNumbers(Sampler[list[int]]):
-    """The image numbers of each batch, from `start` up to `stop`; the last batch may be short."""
+    """The image numbers of each batch, from `start` up to `stop`; the last batch may be short.
 
-    def __init__(self, start: int, stop: int, batch: int):
-        self.start, self.stop, self.batch = start, stop, batch
+    batch: of one rank; together `ranks` of them see each number once, in turn. A rank for which the last
+    step has none left gets the step's first again, since it must take part; its share of that step is 0.
+    """
+
+    def __init__(self, start: int, stop: int, batch: int, rank: int = 0, ranks: int = 1):
+        self.start, self.stop, self.batch, self.rank, self.ranks = start, stop, batch * ranks, rank, ranks
 
     def __iter__(self) -> Iterator[list[int]]:
         """Yield one list a batch."""
         for first in range(self.start, self.stop, self.batch):
-            yield list(range(first, min(first + self.batch, self.stop)))
+            yield list(range(first, min(first + self.batch, self.stop)))[self.rank :: self.ranks] or [first]
 
     def __len__(self) -> int:
         """Return the number of batches."""
@@ -33,22 +37,25 @@ class ImageNumbers(Sampler[list[int]]):
 
 
 def worker_count(config: Config, device: str) -> int:
-    """Resolve `data.workers`: auto is 0 on the CPU, whose cores the networks need, else up to 8."""
+    """Resolve `data.workers`: auto is 0 on the CPU, whose cores the networks need, else up to 8 for each device."""
     if config.data.workers != "auto":
         return config.data.workers
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    return 0 if device == "cpu" else min(8, cores)
+    return 0 if device == "cpu" else min(8, max(1, cores // config.train.devices))
 
 
-def batches(data: TrainingSet, config: Config, start: int, stop: int, device: str) -> Iterator[tuple[Tensor, ...]]:
+def batches(
+    data: TrainingSet, config: Config, start: int, stop: int, device: str, rank: int = 0, ranks: int = 1
+) -> Iterator[tuple[Tensor, ...]]:
     """Yield batches for image numbers `start` to `stop`: one tensor a side, as `data` has them, stacked.
 
-    Raises DataError when a picture cannot be read after all.
+    rank, ranks: which share of each step to yield, and of how many; see ImageNumbers. Raises DataError when
+    a picture cannot be read after all.
     """
     workers = worker_count(config, device)
     loader = DataLoader(
         data,
-        batch_sampler=ImageNumbers(start, stop, config.train.step_images),
+        batch_sampler=ImageNumbers(start, stop, config.train.step_images, rank, ranks),
         num_workers=workers,
         pin_memory=device == "cuda",
         # Its own generator: the loader must not draw from the one that dropout uses, or resuming would shift it.

@@ -36,7 +36,7 @@ from i2i.images import Array, Header, to_channels
 from i2i.settings import Config, DataKind, DataSettings, by_direction
 
 # The independent streams of random numbers that hang on a run's seed.
-ORDER, AUGMENT, PARTNER, HISTORY = range(4)
+ORDER, AUGMENT, PARTNER, HISTORY, RANKS = range(5)
 
 
 def derive_seed(seed: int, stream: int, number: int) -> int:

@@ -3,10 +3,10 @@
 All networks take and return float tensors (N, C, H, W); pictures lie in [-1, 1].
 """
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
 Norm = Literal["batch", "instance", "none"]
@@ -33,15 +33,61 @@ class BatchNorm(nn.BatchNorm2d):
     With `norm_statistics` "image", eval mode normalises every picture of a batch by its own mean and
     variance: what training did at batch size 1, and what the pix2pix paper (section 3.3) does at test
     time. With "running" it is torch's layer.
+
+    synchronised: all processes of a training normalise by the statistics of all their pictures. Written
+    out, because torch's SyncBatchNorm runs on GPUs only and would not be this class.
     """
 
     norm_statistics: NormStatistics = "running"
+    synchronised: bool = False
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) to the same."""
+        if self.training and self.synchronised:
+            return self._forward_synchronised(input)
         if self.training or self.norm_statistics == "running":
             return super().forward(input)
         return F.instance_norm(input, weight=self.weight, bias=self.bias, use_input_stats=True, eps=self.eps)
+
+    def _forward_synchronised(self, input: Tensor) -> Tensor:
+        x = input.float()
+        own = torch.cat([*torch.var_mean(x, dim=(0, 2, 3), correction=0), x.new_tensor([x.numel() / x.shape[1]])])
+        # A row a process, the others' still zero: their sum is the whole table, and its gradient comes for free.
+        rank, ranks = distributed.get_rank(), distributed.get_world_size()
+        rows = _SumOverRanks.apply(F.pad(own[None], (0, 0, rank, ranks - rank - 1)))
+        variances, means, counts = rows.split([x.shape[1], x.shape[1], 1], dim=1)
+        count = counts.sum()
+        mean = (counts * means).sum(0) / count
+        variance = (counts * (variances + (means - mean).square())).sum(0) / count
+        with torch.no_grad():
+            assert self.running_mean is not None
+            assert self.running_var is not None
+            assert self.num_batches_tracked is not None
+            assert self.momentum is not None
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * count / (count - 1), self.momentum)  # unbiased, as torch's
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        shift = self.bias - mean * scale
+        return torch.addcmul(shift[:, None, None], x, scale[:, None, None]).to(input.dtype)
+
+
+class _SumOverRanks(torch.autograd.Function):
+    """The sum of a tensor over all processes; so is its gradient."""
+
+    @staticmethod
+    def forward(context: Any, tensor: Tensor) -> Tensor:
+        """Return the sum."""
+        total = tensor.contiguous().clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        """Return the sum of the gradients."""
+        total = gradient.contiguous().clone()
+        distributed.all_reduce(total)
+        return total
 
 
 class InstanceNorm(nn.Module):
@@ -123,6 +169,13 @@ def set_norm_statistics(network: nn.Module, statistics: NormStatistics) -> None:
     for module in network.modules():
         if isinstance(module, BatchNorm):
             module.norm_statistics = statistics
+
+
+def synchronise_batch_norm(network: nn.Module) -> None:
+    """Let every batch normalisation in `network` share its statistics with the other processes of the training."""
+    for module in network.modules():
+        if isinstance(module, BatchNorm):
+            module.synchronised = True
 
 
 class Verdict(NamedTuple):

@@ -16,10 +16,13 @@ from torch import Tensor, nn
 
 from i2i.algorithms import Algorithm
 from i2i.algorithms.base import Batch, Outputs, Phase
+from i2i.data.sets import RANKS, derive_seed
 from i2i.errors import ConfigError, UsageError
+from i2i.networks.layers import synchronise_batch_norm
 from i2i.networks.recompute import recompute, recompute_stages
 from i2i.runtime.backends import torch_device
 from i2i.settings import Config
+from i2i.training import ranks
 from i2i.training.checkpoint import State
 from i2i.training.ema import Ema
 from i2i.training.guard import Guard, any_broken
@@ -29,8 +32,15 @@ PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
 def make_fabric(config: Config) -> Fabric:
-    """Return Fabric for the device and precision of the config; raises UsageError for what is not there."""
+    """Return Fabric for the devices and precision of the config; raises UsageError for what is not there.
+
+    Other processes are started, and connected, by its launch().
+    """
     device, precision = torch_device(config.train.device), config.train.precision
+    devices, nodes = config.train.devices, config.train.nodes
+    there = {"cuda": torch.cuda.device_count(), "mps": 1, "cpu": devices}[device]
+    if devices > there:
+        raise ConfigError(f"train.devices is {devices}, but this machine has {there} of {device}.")
     if precision == "fp16" and device == "cpu":
         raise ConfigError("train.precision is fp16, which a CPU does not train in. Use fp32 or bf16.")
     # Fabric advises on things that are settled here.
@@ -40,7 +50,8 @@ def make_fabric(config: Config) -> Fabric:
         set_tf32(config.train.tf32)
     if config.train.compile:
         try_compiler(device)
-    return Fabric(accelerator=device, devices=1, precision=PRECISIONS[precision])
+    several = ranks.make_strategy(device) if devices * nodes > 1 else {}
+    return Fabric(accelerator=device, devices=devices, num_nodes=nodes, precision=PRECISIONS[precision], **several)
 
 
 def set_tf32(allowed: bool) -> None:
@@ -75,6 +86,9 @@ class Stepper:
         self.layout = torch.channels_last if self.settings.channels_last else torch.contiguous_format
         for network in self.modules.values():
             network.to(fabric.device).to(memory_format=self.layout)
+            if fabric.world_size > 1 and self.settings.sync_batch_norm:
+                synchronise_batch_norm(network)
+        ranks.spread(list(self.modules.values()))
         generators = {name: self.modules[name] for name in algorithm.generators.values()}
         half_life = self.settings.ema_half_life_images
         self.ema = Ema(generators, half_life) if half_life else None
@@ -85,34 +99,44 @@ class Stepper:
         for phase in algorithm.phases:
             optimizer = make_optimizer((self.modules[name] for name in phase.trains), algorithm.config.optimizer)
             self.optimizers[phase.name] = fabric.setup_optimizers(optimizer)
+        if fabric.global_rank:  # noise and dropout of its own; rank 0 goes on as if it were alone
+            torch.manual_seed(derive_seed(self.settings.seed, RANKS, fabric.global_rank))
+            algorithm.draw_as(fabric.global_rank)
 
     @property
     def model_networks(self) -> dict[str, nn.Module]:
         """The networks as the model file will hold them: of the generators their means, where there are any."""
         return self.modules | (self.ema.networks if self.ema else {})
 
-    def step(self, batch: Batch, rate_factor: float = 1.0) -> dict[str, Tensor]:
+    def step(self, batch: Batch, rate_factor: float = 1.0, images: int | None = None) -> dict[str, Tensor]:
         """Train on one batch, all parts of it; return the loss terms, detached and without their weights.
+
+        images: how many all ranks have in this step together, in turn; None is as many on each as here. What
+        comes back is the same on all ranks: means over all images.
 
         Also "grad.<network>", the 2-norms of the gradients before any clipping. Raises NonFiniteError when one of
         them is no number; it has then updated nothing from the phase on in which that came up.
         """
         due = [phase for phase in self.algorithm.phases if (self.steps + 1) % phase.every_steps == 0]
         self._train_only([name for phase in due for name in phase.trains])
-        parts = self._parts(batch)
-        outputs = [self.algorithm.forward(part) for part in parts]
+        images = images or len(batch[0]) * self.fabric.world_size
+        parts = self._parts(batch, images)
+        outputs = [self.algorithm.forward(part) for part, _ in parts]
         logged: dict[str, Tensor] = {}
         for phase in due:
             self._train_only(phase.trains)
             self.optimizers[phase.name].zero_grad(set_to_none=True)
-            for part, output in zip(parts, outputs, strict=True):
-                for name, term in self._descend(phase, part, output, len(part[0]) / len(batch[0])).items():
-                    logged[name] = logged[name] + term if name in logged else term
+            terms: dict[str, Tensor] = {}
+            for (part, share), output in zip(parts, outputs, strict=True):
+                for name, term in self._descend(phase, part, output, share).items():
+                    terms[name] = terms[name] + term if name in terms else term
+            ranks.average([*self._gradients(*phase.trains), *terms.values()])
+            logged |= terms
             self._update(phase, rate_factor, logged)
         logged = self.guard.check(logged, scaled=self._scaler is not None)
         self.steps += 1
         if self.ema:
-            self.ema.update(self.modules, len(batch[0]) * self.fabric.world_size)
+            self.ema.update(self.modules, images)
         return logged
 
     def _change_forward(self, network: nn.Module, generates: bool) -> None:
@@ -124,13 +148,21 @@ class Stepper:
         if self.settings.accumulate > 1 and generates:
             recompute(network)  # all parts go forward before the first goes back: their graphs must not pile up
 
-    def _parts(self, batch: Batch) -> list[Batch]:
-        """Split a batch into what goes through the networks at once, in their memory layout."""
+    def _parts(self, batch: Batch, images: int) -> list[tuple[Batch, float]]:
+        """Split a batch into what goes through the networks at once, in their memory layout.
+
+        Each comes with its share: its images by the mean number of images that a rank has in this step. All ranks
+        take as many parts, since networks may wait for each other in them; a share of 0 fills up.
+        """
+        rank, world = self.fabric.global_rank, self.fabric.world_size
         sides = [side.contiguous(memory_format=self.layout) if side.dim() == 4 else side for side in batch]
-        return list(zip(*(side.split(self.settings.batch) for side in sides), strict=True))
+        parts = list(zip(*(side.split(self.settings.batch) for side in sides), strict=True))
+        shares = [len(part[0]) * world / images if rank < images else 0.0 for part in parts]
+        missing = -(-images // (world * self.settings.batch)) - len(parts)
+        return [*zip(parts, shares, strict=True), *[(parts[0], 0.0)] * missing]
 
     def _descend(self, phase: Phase, batch: Batch, outputs: Outputs, share: float) -> dict[str, Tensor]:
-        """Add the gradient of a phase on a part of the batch, `share` of its images; return the terms times share."""
+        """Add the gradient of a phase on a part of the batch, times its share; return the terms times share."""
         terms, weights = self.algorithm.losses(phase.name, batch, outputs), self.algorithm.weights
         self.fabric.backward(sum(share * weights[name] * term for name, term in terms.items() if name in weights))
         return {name: share * term.detach() for name, term in terms.items()}
@@ -141,15 +173,18 @@ class Stepper:
         if self._scaler is not None:
             self._scaler.unscale_(optimizer.optimizer)
         for name in phase.trains:
-            parameters = list(self.modules[name].parameters())
-            norm = torch.nn.utils.get_total_norm([one.grad for one in parameters if one.grad is not None])
+            norm = torch.nn.utils.get_total_norm(self._gradients(name))
             logged[f"grad.{name}"] = norm
             if clip_norm is not None:
-                torch.nn.utils.clip_grads_with_norm_(parameters, clip_norm, norm)
+                torch.nn.utils.clip_grads_with_norm_(self.modules[name].parameters(), clip_norm, norm)
         if self._scaler is None:  # which would set the same; torch's fused optimizers read it on the device, unasked
             optimizer.optimizer.found_inf = any_broken(logged)
         set_rate(optimizer, self._lr(phase) * rate_factor)
         optimizer.step()
+
+    def _gradients(self, *names: str) -> list[Tensor]:
+        parameters = (parameter for name in names for parameter in self.modules[name].parameters())
+        return [parameter.grad for parameter in parameters if parameter.grad is not None]
 
     @property
     def _scaler(self) -> Any:
@@ -165,22 +200,35 @@ class Stepper:
             network.requires_grad_(name in names)
 
     def state_dict(self) -> State:
-        """Return all that the next step depends on, but for the data."""
+        """Return all that the next step depends on, but for the data. Every rank must call it; all get the same.
+
+        What differs between ranks stands under "ranks", one entry each; networks and optimizers do not.
+        """
         return {
             "steps": self.steps,
             "guard": self.guard.state_dict(),
             "networks": {name: network.state_dict() for name, network in self.modules.items()},
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "ema": self.ema.state_dict() if self.ema else None,
-            "algorithm": self.algorithm.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
+            "ranks": ranks.gather(self._own_state()),
+        }
+
+    def _own_state(self) -> State:
+        device = self.fabric.device
+        return {
+            "algorithm": self.algorithm.state_dict(),
             "torch_rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-            "mps_rng": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
+            "cuda_rng": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+            "mps_rng": torch.mps.get_rng_state() if device.type == "mps" else None,
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Take up where `state_dict` left off."""
+        """Take up where `state_dict` left off.
+
+        Where there are more ranks than then, the new ones begin with draws and an algorithm's state of their
+        own; where there are fewer, those of the last ranks are lost.
+        """
         self.steps = state["steps"]
         self.guard.load_state_dict(state["guard"])
         for name, network in self.modules.items():
@@ -189,10 +237,15 @@ class Stepper:
             optimizer.load_state_dict(state["optimizers"][name])
         if self.ema:
             self.ema.load_state_dict(state["ema"])
-        self.algorithm.load_state_dict(state["algorithm"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
-        torch.set_rng_state(state["torch_rng"])
-        if torch.cuda.is_available() and len(state["cuda_rng"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(state["cuda_rng"])
-        if torch.backends.mps.is_available() and state["mps_rng"] is not None:
-            torch.mps.set_rng_state(state["mps_rng"])
+        if self.fabric.global_rank < len(state["ranks"]):
+            self._load_own_state(state["ranks"][self.fabric.global_rank])
+
+    def _load_own_state(self, own: State) -> None:
+        device = self.fabric.device
+        self.algorithm.load_state_dict(own["algorithm"])
+        torch.set_rng_state(own["torch_rng"])
+        if device.type == "cuda" and own["cuda_rng"] is not None:
+            torch.cuda.set_rng_state(own["cuda_rng"], device)
+        if device.type == "mps" and own["mps_rng"] is not None:
+            torch.mps.set_rng_state(own["mps_rng"])

@@ -40,7 +40,9 @@ def estimate(config: Config) -> Iterator[str]:
     """
     kind, data_settings = ALGORITHMS[config.algorithm].data, config.data
     data = make_set(kind, config) if data_settings.path or data_settings.toy else None
-    fabric = make_fabric(config)
+    several = config.train.devices * config.train.nodes
+    alone = config.train.model_copy(update={"devices": 1, "nodes": 1})  # a dry run starts no other processes
+    fabric = make_fabric(config.model_copy(update={"train": alone}))
     before = _memory_bytes(fabric.device)
     torch.manual_seed(config.train.seed)
     with memory_explained(config, fabric.device):
@@ -50,7 +52,8 @@ def estimate(config: Config) -> Iterator[str]:
     images = config.train.step_images
     yield (
         f"Estimates, from steps on {steps} x {images} images of "
-        f"{'made-up noise' if data is None else data.what}, on {fabric.device.type}:"
+        f"{'made-up noise' if data is None else data.what}, on {fabric.device.type}"
+        f"{f', one of {several} alone' if several > 1 else ''}:"
     )
     line = f"{_duration(1000 * seconds / images)} for 1,000 images"
     if data is not None:

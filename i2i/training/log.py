@@ -16,11 +16,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from i2i.files import read_json_lines, write_text
 from i2i.report import WARNING
+from i2i.training import ranks
 from i2i.training.tensorboard import TensorBoard
 
 
 def tell(text: str) -> None:
-    """Print a line for the user, if anybody still listens: a terminal may be gone, a file's disk full."""
+    """Print a line for the user, on rank 0, if anybody still listens: a terminal may be gone, a file's disk full."""
+    if ranks.rank() > 0:
+        return
     with contextlib.suppress(OSError):
         print(text, file=sys.stderr, flush=True)
 
@@ -83,8 +86,8 @@ class MetricsLog:
 class ProgressLine:
     """A bar on a terminal, a line now and then in a file: images, images a second, losses, time left."""
 
-    def __init__(self, total: int, done: int):
-        self.console = Console(stderr=True)
+    def __init__(self, total: int, done: int, quiet: bool = False):
+        self.console = Console(stderr=True, quiet=quiet)
         self.bar = Progress(
             TextColumn("{task.completed:>7.0f}/{task.total:.0f} images"),
             BarColumn(bar_width=24),
@@ -92,7 +95,7 @@ class ProgressLine:
             TextColumn("{task.fields[losses]}"),
             TimeRemainingColumn(),
             console=self.console,
-            disable=not self.console.is_terminal,
+            disable=quiet or not self.console.is_terminal,
         )
         self.task = self.bar.add_task("train", total=total, completed=done, speed="", losses="")
         self.total = total

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from i2i.algorithms import ALGORITHMS
@@ -17,6 +18,7 @@ from i2i.networks.layers import set_norm_statistics
 from i2i.report import write_report
 from i2i.settings import Config, by_direction
 from i2i.spec import GENERATE
+from i2i.training import ranks
 from i2i.training.alarms import Watch
 from i2i.training.checkpoint import State
 from i2i.training.engine import Stepper, make_fabric
@@ -78,6 +80,8 @@ class Training:
         self.images = 0
         self.saved_images = 0
         self.started = time.monotonic()
+        self.speaks = stepper.fabric.is_global_zero
+        self.log: MetricsLog | None = None
         data = run.config.data
         self.augment = BatchAugment(data) if data.augment == "kornia" and not data.toy else None
 
@@ -87,7 +91,7 @@ class Training:
         return time.monotonic() - self.started
 
     def state_dict(self) -> State:
-        """Return all that the rest of the training depends on."""
+        """Return all that the rest of the training depends on; every rank must call it."""
         return {
             "images": self.images,
             "seconds": self.seconds,
@@ -110,12 +114,15 @@ class Training:
         Raises Stopped, with all saved, when asked to stop.
         """
         run, total = self.run, self.run.schedule.total_images
-        path, board = run.folder / "metrics.jsonl", run.config.log.tensorboard
-        self.log = MetricsLog(path, self.images, self.expendable, board)
-        with ProgressLine(total, self.images) as self.progress:
+        fabric = self.stepper.fabric
+        device, rank, world = fabric.device.type, fabric.global_rank, fabric.world_size
+        if self.speaks:
+            path, board = run.folder / "metrics.jsonl", run.config.log.tensorboard
+            self.log = MetricsLog(path, self.images, self.expendable, board)
+        with ProgressLine(total, self.images, quiet=not self.speaks) as self.progress:
             self._introduce()
             try:
-                for batch in batches(run.data, run.config, self.images, total, self.stepper.fabric.device.type):
+                for batch in batches(run.data, run.config, self.images, total, device, rank, world):
                     stop.hold()
                     self._advance(batch)
                     stop.release()
@@ -127,7 +134,8 @@ class Training:
 
     def _introduce(self) -> None:
         run = self.run
-        device = self.stepper.fabric.device.type
+        world, device = self.stepper.fabric.world_size, self.stepper.fabric.device.type
+        device = f"{world} x {device}" if world > 1 else device
         self.progress.say(f"{run.config.algorithm} on {run.data.what}, {device}, settings in {run.settings_file}")
         if run.config.train.compile:
             self.progress.say(
@@ -142,11 +150,14 @@ class Training:
     def _advance(self, batch: Batch) -> None:
         """Train on a batch, and do what is due after it."""
         config, schedule, before = self.run.config.log, self.run.schedule, self.images
-        batch = tuple(side.to(self.stepper.fabric.device, non_blocking=True) for side in batch)
+        fabric = self.stepper.fabric
+        batch = tuple(side.to(fabric.device, non_blocking=True) for side in batch)
         if self.augment is not None:
-            batch = augment_batch(self.augment, batch, self.run.data.together, self.run.config, self.images)
-        self.meter.add(_step(self.run, self.stepper, batch, self.images), len(batch[0]))
-        self.images += len(batch[0])
+            first = self.images + fabric.global_rank
+            batch = augment_batch(self.augment, batch, self.run.data.together, self.run.config, first)
+        after = min(before + self.run.config.train.step_images * fabric.world_size, schedule.total_images)
+        self.meter.add(_step(self.run, self.stepper, batch, range(before, after)), after - before)
+        self.images = after
         self.progress.advance(self.images)
         last = self.images == schedule.total_images
         if last or _crossed(before, self.images, config.every_images):
@@ -160,12 +171,15 @@ class Training:
         speed, terms = self.meter.read()
         fp16 = self.run.config.train.precision == "fp16"
         skipped = {"skipped_steps": self.stepper.guard.skipped_steps} if fp16 else {}
-        self.log.write(self.images, self.seconds, "train", terms | skipped)
+        if self.log:
+            self.log.write(self.images, self.seconds, "train", terms | skipped)
         self.progress.report(self.images, speed, terms)
         self._warn(self.watch.losses(self.stepper.steps, terms))
 
     def _sample(self) -> None:
         _refuse_non_finite_weights(self.stepper.modules, self.images)
+        if not self.log:
+            return
         algorithm, networks = self.stepper.algorithm, self.stepper.model_networks
         device, compiled = str(self.stepper.fabric.device), self.run.config.train.compile
         # Previews run as all inference does, uncompiled, and sizes that change would compile anew.
@@ -178,14 +192,18 @@ class Training:
 
     def _save(self) -> None:
         _refuse_non_finite_weights(self.stepper.modules, self.images)
-        self.run.save(self.stepper.algorithm, self.stepper.model_networks, self.state_dict())
+        state = self.state_dict()
+        if self.speaks:
+            self.run.save(self.stepper.algorithm, self.stepper.model_networks, state)
+        ranks.largest(0)  # what follows a save, as the end of a process, must not overtake it
         self.saved_images = self.images
         self.meter.restart_clock()
 
     def _warn(self, warnings: list[str]) -> None:
         for text in warnings:
             self.progress.say(f"Warning: after {self.images} images {text}")
-            self.log.warn(self.images, self.seconds, text)
+            if self.log:
+                self.log.warn(self.images, self.seconds, text)
 
 
 def train(config: Config, out: str | Path, resume: bool = False, allow_config_change: bool = False) -> Path:
@@ -196,37 +214,52 @@ def train(config: Config, out: str | Path, resume: bool = False, allow_config_ch
     anything is written; then NonFiniteError when losses or weights leave the numbers, OutOfMemoryError, and
     DiskFullError. Raises Stopped, a KeyboardInterrupt, on Ctrl-C and the like, after saving.
     """
-    refuse_used(Path(out), resume)
-    with Stop() as stop:
+    with Stop() as stop, ranks.one_voice():
+        config = ranks.with_launched_ranks(config)
+        fabric = make_fabric(config)
+        if ranks.under_torchrun():
+            fabric.launch()  # connects what runs; otherwise rank 0 is alone until it has seen that all is well
+        refuse_used(Path(out), resume)
         run = Run(config, Path(out))
-        state = run.find_state(resume, allow_config_change)
-        fabric = make_fabric(run.config)
-        torch.manual_seed(run.config.train.seed)
-        algorithm = ALGORITHMS[run.config.algorithm](run.config)
-        for network in algorithm.networks.values():
-            set_norm_statistics(network, run.norm_statistics)
-        source = run.config.train.init_from
-        if source and not state:  # before anything is written, since it may fail
-            algorithm.notes += init_from(algorithm, source)
-        with memory_explained(run.config, fabric.device):
-            training = Training(run, Stepper(fabric, algorithm))
-            if state:
-                _load_state(training, state)
-                del state  # it is as large as the training itself
-        unfinished = training.images < run.schedule.total_images
+        _train(run, fabric, stop, resume, allow_config_change)
+    return run.model
+
+
+def _train(run: Run, fabric: Fabric, stop: Stop, resume: bool, allow_config_change: bool) -> None:
+    """Do what `train` says, as one of the ranks."""
+    state = run.find_state(resume, allow_config_change) if fabric.is_global_zero else None
+    fabric.launch()  # starts the other ranks, unless they run; each comes here by itself
+    ranks.refuse_differences(run.data.digest, f"the data, {run.data.what}")
+    state = ranks.from_rank_0(state)
+    torch.manual_seed(run.config.train.seed)
+    algorithm = ALGORITHMS[run.config.algorithm](run.config)
+    for network in algorithm.networks.values():
+        set_norm_statistics(network, run.norm_statistics)
+    source = run.config.train.init_from
+    if source and not state:  # before anything is written, since it may fail
+        algorithm.notes += init_from(algorithm, source)
+    with memory_explained(run.config, fabric.device):
+        training = Training(run, Stepper(fabric, algorithm))
+        if state:
+            _load_state(training, state)
+            del state  # it is as large as the training itself
+    unfinished = training.images < run.schedule.total_images
+    stepper_state = training.stepper.state_dict() if unfinished else {}
+    if training.speaks:
         if unfinished:
-            run.require_space(algorithm, training.stepper.state_dict())
+            run.require_space(algorithm, stepper_state)
         run.begin()
-        if unfinished:
-            with memory_explained(run.config, fabric.device):
-                training.go(stop)
-        else:
-            tell(f"{run.folder} is already finished, after {training.images} images.")
+    del stepper_state
+    if unfinished:
+        with memory_explained(run.config, fabric.device):
+            training.go(stop)
+    else:
+        tell(f"{run.folder} is already finished, after {training.images} images.")
+    if training.speaks:
         if not run.holds_model_of(run.best["images"] if run.best else training.images):
             run.save_model(algorithm, training.stepper.model_networks, training.images)
         with training.expendable("report.html"):
             write_report(run.folder)
-    return run.model
 
 
 def _load_state(training: Training, state: State) -> None:
@@ -260,12 +293,11 @@ def _crossed(before: int, after: int, every: int) -> bool:
     return after // every > before // every
 
 
-def _step(run: Run, stepper: Stepper, batch: Batch, images: int) -> dict[str, Tensor]:
-    """Make the step on the batch behind `images`; where it stops, say what it was learning from."""
+def _step(run: Run, stepper: Stepper, batch: Batch, numbers: range) -> dict[str, Tensor]:
+    """Make the step on image `numbers`, of which a rank has its share as batch; where it stops, say what it saw."""
     try:
-        return stepper.step(batch, run.schedule.factor(images))
+        return stepper.step(batch, run.schedule.factor(numbers[0]), len(numbers))
     except NonFiniteError as error:
-        numbers = range(images, images + len(batch[0]))
         files = [str(file) for number in numbers for file in run.data.files(number)]
         more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
         seen = f" It saw {', '.join(files[:_NAMED])}{more}." if files else ""

@@ -38,6 +38,8 @@ from i2i.training.tensorboard import refuse_missing_tensorboard
 # Settings that a resumed run may change. What matters of data.path is checked by itself.
 FREE_ON_RESUME = (
     "train.device",
+    "train.devices",
+    "train.nodes",
     "train.precision",
     "train.init_from",
     "train.tf32",
@@ -285,4 +287,5 @@ def norm_statistics(config: Config) -> NormStatistics:
     """Resolve `train.norm_statistics`: the picture's own at inference where training normalised pictures singly."""
     if config.train.norm_statistics != "auto":
         return config.train.norm_statistics
-    return "image" if config.train.batch == 1 else "running"
+    sharing = config.train.devices * config.train.nodes if config.train.sync_batch_norm else 1
+    return "image" if config.train.batch * sharing == 1 else "running"

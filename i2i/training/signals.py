@@ -10,6 +10,8 @@ import threading
 from types import FrameType
 from typing import Any, Self
 
+from i2i.training import ranks
+
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -56,8 +58,12 @@ class Stop:
         self.holds = True
 
     def release(self) -> None:
-        """Raise Stopped when it was asked for meanwhile, or is from now on."""
-        self.holds = False
+        """Raise Stopped when it was asked for meanwhile, or is from now on.
+
+        Of several ranks: when any was asked, on all of them, and only here, so that all stop at the same image.
+        """
+        self.asked = ranks.largest(self.asked or 0) or None
+        self.holds = ranks.count() > 1
         if self.asked:
             raise Stopped(self.asked)
 
@@ -67,6 +73,8 @@ class Stop:
             signal.signal(signum, signal.SIG_DFL)
         if not self.holds:
             raise Stopped(signum)
+        if ranks.rank() > 0:
+            return
         again = " Ctrl-C again leaves at once." if signum == signal.SIGINT else ""
         text = f"\n{signal.Signals(signum).name}: finishing the step and saving.{again}\n"
         with contextlib.suppress(OSError):  # the terminal may be gone; print is not safe inside a handler

@@ -1,0 +1,157 @@
+"""Several processes: they agree, share the images, leave one run, resume exactly, and end together."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+import i2i
+from i2i.data.loader import ImageNumbers
+from i2i.errors import ConfigError
+from i2i.files import read_json_lines
+from i2i.networks.layers import BatchNorm, synchronise_batch_norm
+from i2i.training import ranks
+from i2i.training.checkpoint import list_checkpoints, load_checkpoint
+from i2i.training.run import norm_statistics
+from tests.conftest import SMALLEST, smallest_config, tiny_config
+from tests.training.test_engine import assert_equal_trees
+from tests.training.two_ranks import SAME_AS_ONE
+
+LOOPBACK = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+
+
+def torchrun(*words):
+    """Run a module in two processes on this machine."""
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    return subprocess.run([*start, *map(str, words)], capture_output=True, text=True, env=LOOPBACK, check=False)
+
+
+@pytest.mark.parametrize(("total", "ranks"), [(17, 2), (16, 3), (5, 4)])
+def test_every_image_is_seen_once(total, ranks):
+    start = 3
+    shares = [list(ImageNumbers(start, total, 2, rank, ranks)) for rank in range(ranks)]
+    assert len({len(share) for share in shares}) == 1  # all take as many steps, or some would wait for ever
+    for step, batches in enumerate(zip(*shares, strict=True)):
+        first = start + step * 2 * ranks
+        own = [batch for rank, batch in enumerate(batches) if first + rank < total]
+        stand_ins = batches[len(own) :]
+        assert sorted(number for batch in own for number in batch) == list(range(first, min(first + 2 * ranks, total)))
+        assert all(batch == [first] for batch in stand_ins)
+
+
+def test_one_process_is_untouched():
+    tensor = torch.rand(3)
+    before = tensor.clone()
+    ranks.average([tensor])
+    assert torch.equal(tensor, before)
+    assert ranks.largest(3) == 3
+    assert ranks.gather("own") == ["own"]
+    assert (ranks.rank(), ranks.count()) == (0, 1)
+
+
+def test_synchronised_batch_norm_of_one_process_is_torchs(tmp_path):
+    """With itself as the only process it must give torch's outputs, gradients and running statistics."""
+    torch.distributed.init_process_group("gloo", f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    try:
+        torch.manual_seed(0)
+        own, theirs = BatchNorm(3), nn.BatchNorm2d(3)
+        synchronise_batch_norm(own)
+        x = (torch.randn(4, 3, 5, 6) * 3 + 2).requires_grad_()
+        y = x.detach().clone().requires_grad_()
+        weights = torch.randn(4, 3, 5, 6)
+        (own(x) * weights).sum().backward()
+        (theirs(y) * weights).sum().backward()
+    finally:
+        torch.distributed.destroy_process_group()
+    torch.testing.assert_close(x.grad, y.grad, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(own.weight.grad, theirs.weight.grad, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(dict(own.state_dict()), dict(theirs.state_dict()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (["train.batch=1", "train.devices=2"], "running"),
+        (["train.batch=1", "train.nodes=2"], "running"),
+        (["train.batch=1", "train.devices=2", "train.sync_batch_norm=false"], "image"),
+    ],
+)
+def test_norm_statistics_count_the_devices_that_share_them(changes, expected):
+    assert norm_statistics(tiny_config(*changes)) == expected
+
+
+def test_devices_come_from_torchrun(monkeypatch):
+    launched = {"WORLD_SIZE": "6", "LOCAL_WORLD_SIZE": "3", "TORCHELASTIC_RUN_ID": "a"}
+    for name, value in launched.items():
+        monkeypatch.setenv(name, value)
+    train = ranks.with_launched_ranks(tiny_config()).train
+    assert (train.devices, train.nodes) == (3, 2)
+    with pytest.raises(ConfigError, match=r"train.devices is 2, but torchrun started 3 processes on each of 2"):
+        ranks.with_launched_ranks(tiny_config("train.devices=2"))
+
+
+def test_machines_that_cannot_find_each_other_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="MASTER_ADDR, MASTER_PORT, NODE_RANK is not set"):
+        i2i.train(tiny_config("train.nodes=2"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+class TestTwoRanks:
+    """The contract of every algorithm, in one launch of two processes."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def trained(cls, tmp_path_factory, few_pairs):
+        folder = tmp_path_factory.mktemp("two_ranks")
+        i2i.train(smallest_config("cyclegan", few_pairs, "train.batch=2"), folder / "from_one")
+        done = torchrun("tests.training.two_ranks", few_pairs, folder)
+        assert done.returncode == 0, done.stderr
+        (folder / "stderr").write_text(done.stderr, encoding="utf-8")
+        return folder
+
+    @pytest.mark.parametrize("kind", [*SMALLEST, "uneven"])
+    def test_they_agree_to_the_bit(self, trained, kind):
+        assert_equal_trees(*(torch.load(trained / f"{kind}.{rank}.pt") for rank in (0, 1)))
+
+    @pytest.mark.parametrize("kind", list(SMALLEST))
+    def test_resuming_equals_never_having_stopped(self, trained, kind):
+        states = [load_checkpoint(trained / run / "checkpoints" / "000000016.pt") for run in (kind, f"{kind}_cut")]
+        assert_equal_trees(*(state["stepper"] for state in states))
+        assert_equal_trees(*(load_file(trained / run / "model.safetensors") for run in (kind, f"{kind}_cut")))
+
+    @pytest.mark.parametrize("kind", list(SMALLEST))
+    def test_their_draws_differ(self, trained, kind):
+        one, two = load_checkpoint(trained / kind / "checkpoints" / "000000016.pt")["stepper"]["ranks"]
+        assert not torch.equal(one["torch_rng"], two["torch_rng"])
+        if kind == "cyclegan":
+            assert not torch.equal(one["algorithm"]["A"]["random"], two["algorithm"]["A"]["random"])
+            assert not torch.equal(one["algorithm"]["A"]["images"][0], two["algorithm"]["A"]["images"][0])
+
+    def test_only_one_of_them_writes(self, trained):
+        rows = read_json_lines(trained / "pix2pix" / "metrics.jsonl")
+        assert [row["images"] for row in rows if row["split"] == "train"] == [4, 8, 12, 16]
+        assert (trained / "stderr").read_text(encoding="utf-8").count("pix2pix on 8 pairs, 2 x cpu") == 4
+
+    def test_two_devices_are_one_with_twice_the_batch(self, trained, few_pairs, tmp_path):
+        i2i.train(smallest_config("pix2pix", few_pairs, "train.batch=2", *SAME_AS_ONE), tmp_path)
+        two, one = (
+            [row for row in read_json_lines(run / "metrics.jsonl") if row["split"] == "train"]
+            for run in (trained / "same", tmp_path)
+        )
+        assert [row["images"] for row in two] == [4, 8, 12, 13]
+        for name in set(one[0]) - {"seconds", "split"}:
+            assert [row[name] for row in two] == pytest.approx([row[name] for row in one], rel=1e-3), name
+
+    def test_one_goes_on_from_two_and_two_from_one(self, trained, few_pairs, tmp_path, capsys):
+        (newest,) = list_checkpoints(trained / "from_one" / "checkpoints")[-1:]
+        state = load_checkpoint(newest)
+        assert (state["images"], len(state["stepper"]["ranks"])) == (24, 2)
+        longer = smallest_config("cyclegan", few_pairs, "train.batch=2", "schedule.images=32")
+        i2i.train(longer, trained / "cyclegan", resume=True)
+        assert "train.devices was 2, now 1" in capsys.readouterr().err
+        assert load_checkpoint(trained / "cyclegan" / "checkpoints" / "000000032.pt")["stepper"]["steps"] == 12

@@ -1,0 +1,52 @@
+"""What tests/training/test_ranks.py runs in two processes: `torchrun --nproc-per-node 2 -m tests.training.two_ranks`.
+
+One launch for all of it, since starting a process costs more than these trainings.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+
+import i2i
+from i2i.training import ranks
+from i2i.training.checkpoint import list_checkpoints
+from i2i.training.engine import Stepper
+from tests.conftest import SMALLEST, smallest_config
+
+# Batch norm, and nothing drawn: the same training as on one device, but for rounding. The last step has one image.
+SAME_AS_ONE = ["generator.dropout=0", "train.accumulate=2", "schedule.images=13"]
+# The last step has three images: rank 0 has two parts, rank 1 one and must fill up, or one would wait for ever.
+UNEVEN = ["train.batch=1", "train.accumulate=2", "schedule.images=15"]
+
+
+def main(few_pairs: str, folder: Path) -> None:
+    """Train every algorithm straight, and resumed from its middle; write each rank's networks to <run>.<rank>.pt."""
+    ended: list[dict] = []
+    original = Stepper.state_dict
+
+    def state_dict(stepper):
+        ended.append({name: network.state_dict() for name, network in stepper.modules.items()})
+        return original(stepper)
+
+    def train(config, out, resume=False):
+        i2i.train(config, out, resume)
+        torch.save(ended[-1], folder / f"{out.name}.{ranks.rank()}.pt")
+
+    Stepper.state_dict = state_dict  # type: ignore[method-assign]
+    for kind in SMALLEST:
+        config = smallest_config(kind, few_pairs, "train.batch=2")
+        train(config, folder / kind)
+        if ranks.rank() == 0:
+            shutil.copytree(folder / kind, folder / f"{kind}_cut")
+            list_checkpoints(folder / f"{kind}_cut" / "checkpoints")[-1].unlink()
+        train(config, folder / f"{kind}_cut", resume=True)
+    train(smallest_config("pix2pix", few_pairs, "train.batch=1", *SAME_AS_ONE), folder / "same")
+    train(smallest_config("pix2pix", few_pairs, *UNEVEN), folder / "uneven")
+    longer = ["train.batch=2", "schedule.images=24", "schedule.decay_images=8"]
+    train(smallest_config("cyclegan", few_pairs, *longer), folder / "from_one", resume=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
