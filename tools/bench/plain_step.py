@@ -1,0 +1,135 @@
+"""Training steps as the published code does them: eager, NCHW, default Adam, torch's own layers, no tricks.
+
+Each function takes the networks of one of our algorithms and returns a step on a batch that returns its
+losses under our names, so that `train_step.py` can compare losses and speed.
+"""
+
+import itertools
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from i2i.networks.layers import InstanceNorm
+
+Networks = dict[str, nn.Module]
+Step = Callable[[tuple[Tensor, ...]], dict[str, Tensor]]
+
+
+def plain_layers(network: nn.Module) -> None:
+    """Put torch's own layers in the place of ours."""
+    for parent in list(network.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, InstanceNorm):
+                setattr(parent, name, nn.InstanceNorm2d(child.channels, eps=child.eps))
+
+
+def adam(*networks: nn.Module) -> torch.optim.Adam:
+    """Adam as all three papers set it."""
+    return torch.optim.Adam(itertools.chain(*(one.parameters() for one in networks)), lr=2e-4, betas=(0.5, 0.999))
+
+
+def freeze(frozen: bool, *networks: nn.Module) -> None:
+    """Turn the gradients of networks off or on."""
+    for network in networks:
+        for parameter in network.parameters():
+            parameter.requires_grad = not frozen
+
+
+def cross_entropy(logits: Tensor, real: bool) -> Tensor:
+    """The loss of pix2pix and DCGAN."""
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
+
+
+def pix2pix(networks: Networks) -> Step:
+    """G once; D on (A, fake) and then on (A, real); G with D frozen."""
+    generator, judge = networks["generator"], networks["discriminator"]
+    adam_g, adam_d = adam(generator), adam(judge)
+
+    def step(batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        x, y = batch
+        fake = generator(x)
+        freeze(False, judge)
+        adam_d.zero_grad()
+        d_fake = cross_entropy(judge(torch.cat([x, fake.detach()], 1)).score, False)
+        d_real = cross_entropy(judge(torch.cat([x, y], 1)).score, True)
+        ((d_fake + d_real) * 0.5).backward()
+        adam_d.step()
+        freeze(True, judge)
+        adam_g.zero_grad()
+        g_gan = cross_entropy(judge(torch.cat([x, fake], 1)).score, True)
+        g_l1 = F.l1_loss(fake, y)
+        (g_gan + 100.0 * g_l1).backward()
+        adam_g.step()
+        return {"D_fake": d_fake, "D_real": d_real, "G_GAN": g_gan, "G_L1": g_l1}
+
+    return step
+
+
+def cyclegan(networks: Networks) -> Step:
+    """Both G with both D frozen, identity terms included; then D_A and D_B, each on real and then on fake.
+
+    The history is still being filled in the few steps of a measurement, so it returns what it is given.
+    """
+    a2b, b2a, judge_a, judge_b = (networks[name] for name in ("G_A2B", "G_B2A", "D_A", "D_B"))
+    adam_g, adam_d = adam(a2b, b2a), adam(judge_a, judge_b)
+
+    def squares(logits: Tensor, real: bool) -> Tensor:
+        return F.mse_loss(logits, torch.full_like(logits, float(real)))
+
+    def step(batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        a, b = batch
+        fake_b = a2b(a)
+        back_a = b2a(fake_b)
+        fake_a = b2a(b)
+        back_b = a2b(fake_a)
+        freeze(True, judge_a, judge_b)
+        adam_g.zero_grad()
+        terms = {
+            "G_identity_B": F.l1_loss(a2b(b), b),
+            "G_identity_A": F.l1_loss(b2a(a), a),
+            "G_A2B_GAN": squares(judge_b(fake_b).score, True),
+            "G_B2A_GAN": squares(judge_a(fake_a).score, True),
+            "G_cycle_A": F.l1_loss(back_a, a),
+            "G_cycle_B": F.l1_loss(back_b, b),
+        }
+        weights = {"G_identity_A": 5.0, "G_identity_B": 5.0, "G_cycle_A": 10.0, "G_cycle_B": 10.0}
+        torch.stack([weights.get(name, 1.0) * term for name, term in terms.items()]).sum().backward()
+        adam_g.step()
+        freeze(False, judge_a, judge_b)
+        adam_d.zero_grad()
+        for name, judge, real, fake in (("D_A", judge_a, a, fake_a), ("D_B", judge_b, b, fake_b)):
+            terms[f"{name}_real"] = squares(judge(real).score, True)
+            terms[f"{name}_fake"] = squares(judge(fake.detach()).score, False)
+            ((terms[f"{name}_real"] + terms[f"{name}_fake"]) * 0.5).backward()
+        adam_d.step()
+        return terms
+
+    return step
+
+
+def dcgan(networks: Networks) -> Step:
+    """D on real, D on fake, two backwards; then G, where D's gradients are computed and thrown away."""
+    generator, judge = networks["generator"], networks["discriminator"]
+    adam_g, adam_d = adam(generator), adam(judge)
+
+    def step(batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        (real,) = batch
+        judge.zero_grad()
+        d_real = cross_entropy(judge(real).score, True)
+        d_real.backward()
+        fake = generator(torch.randn(len(real), generator.latent, dtype=real.dtype, device=real.device))
+        d_fake = cross_entropy(judge(fake.detach()).score, False)
+        d_fake.backward()
+        adam_d.step()
+        generator.zero_grad()
+        g_gan = cross_entropy(judge(fake).score, True)
+        g_gan.backward()
+        adam_g.step()
+        return {"D_real": d_real, "D_fake": d_fake, "G_GAN": g_gan}
+
+    return step
+
+
+STEPS: dict[str, Callable[[Networks], Step]] = {"pix2pix": pix2pix, "cyclegan": cyclegan, "gan": dcgan}
