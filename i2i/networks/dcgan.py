@@ -10,6 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from i2i.networks.layers import BatchNorm, LatentGenerator, Verdict, initialise
+from i2i.networks.small_maps import ConvTranspose2d
 
 Size = Literal[32, 64, 128]
 SIZES = (32, 64, 128)
@@ -40,7 +41,7 @@ class DCGANGenerator(LatentGenerator):
             stride, padding = (1, 0) if level == 0 else (2, 1)
             self.layers.append(
                 nn.Sequential(
-                    nn.ConvTranspose2d(count, target, 4, stride, padding, bias=False),
+                    ConvTranspose2d(count, target, 4, stride, padding, bias=False),
                     BatchNorm(target),
                     nn.ReLU(inplace=True),
                 )

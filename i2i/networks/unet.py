@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from i2i.networks.layers import Generator, Norm, Upsampling, initialise, make_norm, make_upsampling, needs_bias
+from i2i.networks.small_maps import Conv2d, ConvTranspose2d
 
 
 class UNet(Generator):
@@ -41,7 +42,7 @@ class UNet(Generator):
                 nn.Sequential(
                     # In place, so the skip carries leaky values; the decoder's ReLU makes them what ReLU would have.
                     nn.Identity() if outer else nn.LeakyReLU(0.2, inplace=True),
-                    nn.Conv2d(in_channels if outer else channels[level - 1], count, 4, 2, 1, bias=needs_bias(norm)),
+                    Conv2d(in_channels if outer else channels[level - 1], count, 4, 2, 1, bias=needs_bias(norm)),
                     nn.Identity() if outer or inner else make_norm(norm, count),
                 )
             )
@@ -51,7 +52,7 @@ class UNet(Generator):
             outer, inner = level == 0, level == depth - 1
             count = channels[level] * (1 if inner else 2)
             target = out_channels if outer else channels[level - 1]
-            transposed = nn.ConvTranspose2d(count, target, 4, 2, 1, bias=outer or needs_bias(norm))
+            transposed = ConvTranspose2d(count, target, 4, 2, 1, bias=outer or needs_bias(norm))
             noisy = dropout > 0 and level > depth - 4 and not outer
             self.up.append(
                 nn.Sequential(

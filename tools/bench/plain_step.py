@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from i2i.networks.layers import InstanceNorm
+from i2i.networks.small_maps import Conv2d, ConvTranspose2d
 
 Networks = dict[str, nn.Module]
 Step = Callable[[tuple[Tensor, ...]], dict[str, Tensor]]
@@ -23,6 +24,10 @@ def plain_layers(network: nn.Module) -> None:
         for name, child in parent.named_children():
             if isinstance(child, InstanceNorm):
                 setattr(parent, name, nn.InstanceNorm2d(child.channels, eps=child.eps))
+            elif isinstance(child, Conv2d):
+                child.__class__ = nn.Conv2d
+            elif isinstance(child, ConvTranspose2d):
+                child.__class__ = nn.ConvTranspose2d
 
 
 def adam(*networks: nn.Module) -> torch.optim.Adam:

@@ -1,0 +1,64 @@
+"""Convolutions that training on a CPU does as plain matrix products where maps are small.
+
+The inner levels of a U-Net have millions of weights and a handful of pixels. There oneDNN spends most of
+its time on moving weights into layouts of its own, forth and back in every step; a product reads them as
+they lie. It is the same function but for rounding. In eval mode, on other devices and in mixed precision
+these are torch's layers, which export to one node. Without groups and dilation.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Conv2d(nn.Conv2d):
+    """torch's layer, as a product over unfolded patches where it leaves fewer pixels than it takes channels."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C', H', W')."""
+        height, width = (
+            (side + 2 * padding - kernel) // stride + 1
+            for side, padding, kernel, stride in zip(
+                input.shape[2:], _pair(self.padding), self.kernel_size, self.stride, strict=True
+            )
+        )
+        if not _suits(self, input, len(input) * height * width):
+            return super().forward(input)
+        patches = F.unfold(input, self.kernel_size, 1, self.padding, self.stride)
+        made = self.weight.flatten(1) @ patches.transpose(0, 1).flatten(1)
+        made = made.unflatten(1, (len(input), height, width)).transpose(0, 1).contiguous()
+        return made if self.bias is None else made + self.bias[:, None, None]
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """torch's layer, as a product that is folded into a picture where there are fewer pixels than channels."""
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """(N, C, H, W) to (N, C', H', W')."""
+        if output_size is not None or not _suits(self, input, input.numel() // input.shape[1]):
+            return super().forward(input, output_size)
+        size = [
+            (side - 1) * stride - 2 * padding + kernel + extra
+            for side, stride, padding, kernel, extra in zip(
+                input.shape[2:], self.stride, _pair(self.padding), self.kernel_size, self.output_padding, strict=True
+            )
+        ]
+        patches = self.weight.flatten(1).t() @ input.transpose(0, 1).flatten(1)
+        patches = patches.unflatten(1, (len(input), -1)).transpose(0, 1)
+        made = F.fold(patches, size, self.kernel_size, 1, self.padding, self.stride)
+        return made if self.bias is None else made + self.bias[:, None, None]
+
+
+def _pair(padding: str | tuple[int, ...]) -> tuple[int, ...]:
+    assert not isinstance(padding, str)
+    return padding
+
+
+def _suits(layer: nn.Conv2d | nn.ConvTranspose2d, input: Tensor, pixels: int) -> bool:
+    """Whether a product is the quicker way: it was, in every layer tried, with fewer pixels than channels."""
+    return (
+        layer.training
+        and pixels <= layer.in_channels
+        and input.device.type == "cpu"
+        and not torch.is_autocast_enabled("cpu")
+    )

@@ -1,0 +1,148 @@
+"""Gradients in every memory layout, against formulas written out in elementary operations.
+
+torch 2.15 gives F.instance_norm a wrong gradient on a CPU, without a word, for one picture in channels_last.
+"""
+
+import pytest
+import torch
+from torch import nn
+
+from i2i.networks import GENERATORS, DCGANDiscriminator, DCGANGenerator, PatchGAN
+from i2i.networks.layers import BlurPool, make_norm
+from i2i.networks.small_maps import Conv2d, ConvTranspose2d
+
+LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
+EXACT = {"rtol": 0, "atol": 1e-12}
+
+
+def normalised(x, dims):
+    centred = x - x.sum(dims, keepdim=True) / x[0, 0].numel() / (len(x) if 0 in dims else 1)
+    count = x.numel() / centred.sum(dims).numel()
+    return centred / ((centred * centred).sum(dims, keepdim=True) / count + 1e-5).sqrt()
+
+
+def batch_norm(x, layer):
+    return normalised(x, (0, 2, 3)) * layer.weight[:, None, None] + layer.bias[:, None, None]
+
+
+def reflected(x, by):
+    """Reflect without repeating the border, by picking rows and columns."""
+    rows, columns = ([*range(by, 0, -1), *range(side), *range(side - 2, side - 2 - by, -1)] for side in x.shape[2:])
+    return x[:, :, rows][:, :, :, columns]
+
+
+def blurred(x, layer):
+    lines = reflected(x, 1)
+    lines = (lines[:, :, :-2] + 2 * lines[:, :, 1:-1] + lines[:, :, 2:]) / 4
+    return ((lines[..., :-2] + 2 * lines[..., 1:-1] + lines[..., 2:]) / 4)[:, :, ::2, ::2]
+
+
+def doubled(x, dim):
+    """Bilinear doubling along one side: quarters of the neighbours, the border repeated."""
+    side = x.shape[dim]
+    before, after = (x.index_select(dim, (torch.arange(side) + step).clamp(0, side - 1)) for step in (-1, 1))
+    return torch.stack([0.25 * before + 0.75 * x, 0.75 * x + 0.25 * after], dim + 1).flatten(dim, dim + 1)
+
+
+def convolved(x, layer):
+    """Kernel 4, stride 2, padding 1, as a sum over the kernel's places."""
+    padded = nn.functional.pad(x, (1, 1, 1, 1))
+    height, width = padded.shape[2] - 3, padded.shape[3] - 3
+    places = [
+        torch.einsum("nchw,oc->nohw", padded[:, :, i : i + height : 2, j : j + width : 2], layer.weight[:, :, i, j])
+        for i in range(4)
+        for j in range(4)
+    ]
+    return sum(places) + layer.bias[:, None, None]
+
+
+def spread_out(x, layer):
+    """Kernel 4, stride 2, padding 1, transposed: every pixel adds its kernel to the output."""
+    columns = []
+    for place in (divmod(k, 4) for k in range(16)):
+        part = torch.einsum("nchw,co->nohw", x, layer.weight[:, :, place[0], place[1]])
+        wide = torch.stack([part, torch.zeros_like(part)], 3).flatten(2, 3)  # rows, then columns, two apart
+        wide = torch.stack([wide, torch.zeros_like(wide)], 4).flatten(3, 4)
+        columns.append(nn.functional.pad(wide, (place[1], 3 - place[1], place[0], 3 - place[0])))
+    return sum(columns)[:, :, 1 : 1 + 2 * x.shape[2], 1 : 1 + 2 * x.shape[3]] + layer.bias[:, None, None]
+
+
+LAYERS = {
+    "batch norm": (lambda: make_norm("batch", 3), batch_norm, (3, 4, 6)),
+    "instance norm": (lambda: make_norm("instance", 3), lambda x, _: normalised(x, (2, 3)), (3, 4, 6)),
+    "no norm": (lambda: make_norm("none", 3), lambda x, _: x * 1, (3, 4, 6)),
+    "reflect 1": (lambda: nn.ReflectionPad2d(1), lambda x, _: reflected(x, 1), (3, 4, 6)),
+    "reflect 3": (lambda: nn.ReflectionPad2d(3), lambda x, _: reflected(x, 3), (3, 4, 6)),
+    "blur": (lambda: BlurPool(3), blurred, (3, 4, 6)),
+    "doubling": (
+        lambda: nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
+        lambda x, _: doubled(doubled(x, 2), 3),
+        (3, 4, 6),
+    ),
+    "convolution": (lambda: Conv2d(3, 5, 4, 2, 1), convolved, (3, 4, 6)),
+    "convolution of a small map": (lambda: Conv2d(12, 5, 4, 2, 1), convolved, (12, 4, 6)),
+    "transposed": (lambda: ConvTranspose2d(3, 5, 4, 2, 1), spread_out, (3, 4, 6)),
+    "transposed of a small map": (lambda: ConvTranspose2d(48, 5, 4, 2, 1), spread_out, (48, 4, 6)),
+}
+
+
+def gradients(function, x, parameters, weights):
+    """Of the sum of all outputs times `weights`, handed back in the layout that `weights` has."""
+    x = x.clone().requires_grad_()  # keeps the layout
+    output = function(x)
+    return output, torch.autograd.grad(output, (x, *parameters), weights)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("images", [1, 2])
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_have_the_gradient_of_their_formula(float64, name, images, layout):
+    make, formula, shape = LAYERS[name]
+    torch.manual_seed(0)
+    layer, x = make(), torch.randn(images, *shape)
+    parameters = list(layer.parameters())
+    for parameter in parameters:
+        nn.init.normal_(parameter)
+    weights = torch.randn_like(formula(x, layer))
+    expected = gradients(lambda one: formula(one, layer), x, parameters, weights)
+    for parameter in parameters:
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=layout)
+    x, weights = x.contiguous(memory_format=layout), weights.contiguous(memory_format=layout)
+    torch.testing.assert_close(gradients(layer.train(), x, parameters, weights), expected, **EXACT)
+
+
+@pytest.mark.parametrize("layer", [Conv2d(12, 5, 4, 2, 1), ConvTranspose2d(12, 5, 4, 2, 1)])
+def test_products_take_the_place_of_convolutions_for_training_on_small_maps(layer):
+    def way(training, side):
+        return layer.train(training)(torch.randn(1, 12, side, side)).grad_fn.name()
+
+    assert way(True, 2) == "AddBackward0"
+    assert way(True, 8) == way(False, 2) == "ConvolutionBackward0"  # and what is exported is one node
+
+
+NETWORKS = {
+    "unet": (lambda: GENERATORS["unet"](depth=5, width=4, dropout=0), (3, 32, 64)),
+    "unet resize": (lambda: GENERATORS["unet"](depth=4, width=4, dropout=0, norm="instance", upsample="resize"), None),
+    "resnet": (lambda: GENERATORS["resnet"](blocks=1, width=4), None),
+    "resnet cut": (lambda: GENERATORS["resnet"](blocks=1, width=4, upsample="resize", downsample="blur"), None),
+    "patchgan": (lambda: PatchGAN(3, layers=2, width=4, norm="instance"), None),
+    "dcgan": (lambda: DCGANGenerator(size=32, latent=8, width=4), (8,)),
+    "dcgan judge": (lambda: DCGANDiscriminator(size=32, width=4), (3, 32, 32)),
+}
+
+
+@pytest.mark.parametrize("images", [1, 2])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_have_one_gradient_in_both_layouts(float64, name, images):
+    make, shape = NETWORKS[name]
+    torch.manual_seed(0)
+    network, x = make().train(), torch.randn(images, *(shape or (3, 16, 32)))
+    found = []
+    for layout in LAYOUTS.values():
+        network.to(memory_format=layout)
+        output = network(x.contiguous(memory_format=layout) if x.dim() == 4 else x)
+        output = output if isinstance(output, torch.Tensor) else output.score
+        loss = (output.sigmoid() * torch.linspace(-1, 1, output.numel()).view_as(output)).sum()
+        found.append(torch.autograd.grad(loss, list(network.parameters())))
+    torch.testing.assert_close(*found, **EXACT)
