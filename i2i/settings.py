@@ -260,8 +260,8 @@ class TrainSettings(Section):
     """Make the model file of the generators' mean weights: those of so many images ago count half. null is off."""
     keep: Literal["latest", "best"] = "latest"
     """Which weights the model file holds: the latest, or those of the previews with the lowest L1 on val pairs."""
-    channels_last: bool = False
-    """Memory layout with channels innermost: faster with resize-convolutions on a CPU, and with bf16 on a GPU."""
+    channels_last: bool | Literal["auto"] = "auto"
+    """Memory layout with channels innermost; auto takes it on a CPU, but for layers of millions of weights."""
     norm_statistics: Literal["auto", "image", "running"] = "auto"
     """What batch norm uses at inference: the picture's own statistics or training's running ones.
     auto takes image where training normalised pictures singly: batch 1 on one device, or without sync_batch_norm."""

@@ -24,9 +24,10 @@ from i2i.runtime.backends import torch_device
 from i2i.settings import Config
 from i2i.training import ranks
 from i2i.training.checkpoint import State
+from i2i.training.cpu import keep_freed_memory, lay_out
 from i2i.training.ema import Ema
 from i2i.training.guard import Guard, any_broken
-from i2i.training.optim import make_optimizer, set_rate
+from i2i.training.optim import load_optimizer, make_optimizer, set_rate
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
@@ -46,6 +47,8 @@ def make_fabric(config: Config) -> Fabric:
     # Fabric advises on things that are settled here.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning_fabric.*")
+    if device == "cpu":
+        keep_freed_memory()
     if device == "cuda":
         set_tf32(config.train.tf32)
     if config.train.compile:
@@ -83,9 +86,11 @@ class Stepper:
         self.settings = algorithm.config.train
         self.steps = 0
         self.guard = Guard()
-        self.layout = torch.channels_last if self.settings.channels_last else torch.contiguous_format
+        wanted = self.settings.channels_last
+        last = fabric.device.type == "cpu" if wanted == "auto" else wanted
+        self.layout = torch.channels_last if last else torch.contiguous_format
         for network in self.modules.values():
-            network.to(fabric.device).to(memory_format=self.layout)
+            lay_out(network.to(fabric.device), self.layout, large_too=wanted is True)
             if fabric.world_size > 1 and self.settings.sync_batch_norm:
                 synchronise_batch_norm(network)
         ranks.spread(list(self.modules.values()))
@@ -234,7 +239,7 @@ class Stepper:
         for name, network in self.modules.items():
             network.load_state_dict(state["networks"][name])
         for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
+            load_optimizer(optimizer, state["optimizers"][name])
         if self.ema:
             self.ema.load_state_dict(state["ema"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])

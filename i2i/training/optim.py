@@ -1,7 +1,7 @@
 """Optimizers, and how long and at what rate to train."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -42,6 +42,19 @@ def make_optimizer(networks: Iterable[nn.Module], settings: OptimizerSettings) -
     """Return Adam over the parameters of the networks, in torch's fused form, the fastest on every device."""
     parameters = [parameter for network in networks for parameter in network.parameters()]
     return torch.optim.Adam(parameters, lr=settings.lr, betas=settings.betas, fused=True)
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Restore an optimizer's state in the memory layout of its parameters, whichever it was saved in.
+
+    torch's fused Adam walks through memory and never looks at strides: where the layouts differ, as after another
+    `train.channels_last` or device, it updates weights with the moments of others, without a word.
+    """
+    optimizer.load_state_dict(state)
+    for parameter, moments in optimizer.state.items():
+        for name, value in moments.items():
+            if value.shape == parameter.shape:
+                moments[name] = torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -1,7 +1,7 @@
 """Our training step against a plain one, in one run and in alternation, on random pictures in memory.
 
     python tools/bench/train_step.py                                   # a few minutes on two CPU cores
-    python tools/bench/train_step.py --device cuda --modes fp32 tf32 bf16 bf16-channels_last
+    python tools/bench/train_step.py --device cuda --modes fp32 tf32 bf16 channels_last compile
 
 Ours is the engine's Stepper; `plain_step.py` holds the plain steps. Each side has a process of its own,
 since what `i2i train` sets for its process is part of our step, and the peak of memory is a process's.
@@ -26,7 +26,6 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from i2i.algorithms import Algorithm
@@ -50,12 +49,13 @@ CASES = {
     "CycleGAN 128, batch 1": Case("cyclegan", (*SMALL, "generator.blocks=6"), 1),
     "DCGAN 64, batch 64": Case("dcgan", ("generator.width=64", "discriminator.width=64"), 64),
 }
-MODES: dict[str, tuple[str, ...]] = {  # settings of our side; the plain side is always fp32, with TF32 in no mode
+MODES: dict[str, tuple[str, ...]] = {  # settings of our side; the plain side is always eager fp32
     "default": (),
-    "fp32": ("train.precision=fp32",),
-    "tf32": ("train.precision=fp32",),
+    "fp32": ("train.tf32=false",),
+    "tf32": ("train.tf32=true",),
     "bf16": ("train.precision=bf16",),
-    "bf16-channels_last": ("train.precision=bf16", "train.channels_last=true"),
+    "channels_last": ("train.precision=bf16", "train.channels_last=true"),
+    "compile": ("train.precision=bf16", "train.channels_last=true", "train.compile=true"),
 }
 CHECK_STEPS, TOLERANCE = 3, 1e-9
 NARROW = ("generator.width=8", "discriminator.width=8")
@@ -136,7 +136,7 @@ def spread(values: list[float], digits: int) -> str:
 
 def start(side: str, name: str, mode: str, device: str) -> "subprocess.Popen[str]":
     """Start one side; leaving its context closes its input and waits for its end."""
-    words = ["--side", side, "--cases", name, "--modes", mode, "--device", device]
+    words = [sys.executable, __file__, "--side", side, "--cases", name, "--modes", mode, "--device", device]
     return subprocess.Popen(
         [sys.executable, __file__, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -166,7 +166,6 @@ def serve(side: str, case: Case, mode: str, device: str) -> None:
     """Be one side: answer "turn" with times a step, and "end" with memory and rates, in JSON lines."""
     import torch
 
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = side == "ours" and mode == "tf32"
     torch.manual_seed(0)
     step, pictures = (make_ours if side == "ours" else make_plain)(case, MODES[mode], device)
     batch = tuple(picture.to(device) for picture in pictures)
@@ -214,7 +213,7 @@ def matmul_flops(device: str, mode: str) -> float:
     import torch
 
     side = 8192 if device == "cuda" else 2048
-    dtype = torch.bfloat16 if mode.startswith("bf16") else torch.float32
+    dtype = torch.bfloat16 if "train.precision=bf16" in MODES[mode] else torch.float32
     one = torch.randn(side, side, device=device, dtype=dtype)
     times = []
     for _ in range(5):
@@ -250,6 +249,9 @@ def make_plain(case: Case, changes: tuple[str, ...], device: str) -> Any:
     """Return the plain step and a batch."""
     from plain_step import STEPS, plain_layers
 
+    from i2i.training.engine import set_tf32
+
+    set_tf32(False)
     algorithm, batch = make_algorithm(case, ())
     for network in algorithm.networks.values():
         plain_layers(network.to(device).train())

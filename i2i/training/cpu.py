@@ -1,0 +1,32 @@
+"""What makes a step quick on a CPU: how weights lie in memory, and how memory is got and kept."""
+
+import ctypes
+import sys
+
+import torch
+from torch import nn
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+LARGEST_THRESHOLD = 32 * 2**20  # the highest that glibc takes; larger tensors are few
+
+LARGE_WEIGHTS = 4_000_000
+"""From so many weights on, a convolution is slower on a CPU in channels_last, since they are rearranged every step."""
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep the memory of freed tensors for the next ones; without effect where malloc is not glibc's.
+
+    By default glibc gives every block above some size back to the system and asks for it anew, zeroed page by
+    page: a tenth of a training step and more.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, LARGEST_THRESHOLD)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def lay_out(network: nn.Module, layout: torch.memory_format, large_too: bool) -> None:
+    """Put the weights of convolutions into a memory layout, in place; the large ones only if `large_too`."""
+    for parameter in network.parameters():
+        if parameter.dim() == 4 and (large_too or parameter.numel() < LARGE_WEIGHTS):
+            parameter.data = parameter.data.contiguous(memory_format=layout)

@@ -1,0 +1,64 @@
+"""Memory layouts are the same training, and freed memory is used again."""
+
+import copy
+import platform
+import sys
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from i2i.algorithms.pix2pix import Pix2Pix
+from i2i.training import cpu, engine
+from tests.conftest import tiny_config
+
+
+@pytest.mark.parametrize("layout", ["true", "auto"])
+def test_channels_last_is_the_same_training(layout, monkeypatch):
+    """One step in another memory layout: the same losses but for rounding; auto leaves large layers as they are."""
+    monkeypatch.setattr(cpu, "LARGE_WEIGHTS", 1000)
+    first = []
+    for wanted in ("false", layout):
+        config = tiny_config(f"train.channels_last={wanted}", "generator.dropout=0")
+        torch.manual_seed(0)
+        stepper = engine.Stepper(engine.make_fabric(config), Pix2Pix(config))
+        terms = stepper.step((torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16)))
+        first.append({name: float(value) for name, value in terms.items()})
+        weights = [parameter for parameter in stepper.modules["generator"].parameters() if parameter.dim() == 4]
+        assert {parameter.numel() < 1000 for parameter in weights} == {False, True}
+        for parameter in weights:
+            there = wanted == "true" or (wanted == "auto" and parameter.numel() < 1000)
+            assert parameter.is_contiguous(memory_format=torch.channels_last) == there
+    assert first[0] == pytest.approx(first[1], rel=1e-4)
+
+
+def test_a_checkpoint_goes_on_in_another_memory_layout(float64):
+    """Fused Adam ignores strides, so moments in the old layout would silently update other weights."""
+    after = []
+    state = None
+    for layout in ("true", "false", "true"):
+        config = tiny_config(f"train.channels_last={layout}", "generator.dropout=0")
+        torch.manual_seed(0)
+        stepper = engine.Stepper(Fabric(accelerator="cpu", precision="64-true"), Pix2Pix(config))
+        if state is None:
+            stepper.step((torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16)))
+            state = stepper.state_dict()
+            continue
+        stepper.load_state_dict(copy.deepcopy(state))
+        torch.manual_seed(1)
+        stepper.step((torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16)))
+        after.append([parameter.detach() for parameter in stepper.modules["generator"].parameters()])
+    torch.testing.assert_close(*after, rtol=0, atol=1e-9)
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="malloc is not glibc's")
+def test_freed_memory_is_kept():
+    """A tensor of 8 MB that takes the place of one just freed costs no page faults, where it cost 2,000."""
+    import resource
+
+    cpu.keep_freed_memory()
+    torch.ones(2**21)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        torch.ones(2**21)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 2000
