@@ -24,7 +24,10 @@ def test_four_training_steps_equal_the_reference_in_float64(oracle):
     states, values = oracle
     config = i2i.load_config(
         "pix2pix",
-        ["data.crop_px=128", "generator.depth=7", "generator.width=8", "generator.dropout=0", "discriminator.width=8"],
+        [
+            *("data.crop_px=128", "train.batch=2", "generator.dropout=0"),
+            *("generator.depth=7", "generator.width=8", "discriminator.width=8"),
+        ],
     )
     algorithm = Pix2Pix(config)
     for name, key in (("generator", "G"), ("discriminator", "D")):
