@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from i2i.networks.layers import InstanceNorm
+from i2i.networks.layers import InstanceNorm, LatentGenerator
 from i2i.networks.small_maps import Conv2d, ConvTranspose2d
 
 Networks = dict[str, nn.Module]
@@ -27,7 +27,7 @@ def plain_layers(network: nn.Module) -> None:
             elif isinstance(child, Conv2d):
                 child.__class__ = nn.Conv2d
             elif isinstance(child, ConvTranspose2d):
-                child.__class__ = nn.ConvTranspose2d
+                child.__class__ = nn.ConvTranspose2d  # type: ignore[assignment]
 
 
 def adam(*networks: nn.Module) -> torch.optim.Adam:
@@ -117,6 +117,7 @@ def cyclegan(networks: Networks) -> Step:
 def dcgan(networks: Networks) -> Step:
     """D on real, D on fake, two backwards; then G, where D's gradients are computed and thrown away."""
     generator, judge = networks["generator"], networks["discriminator"]
+    assert isinstance(generator, LatentGenerator)
     adam_g, adam_d = adam(generator), adam(judge)
 
     def step(batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
