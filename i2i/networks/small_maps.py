@@ -16,15 +16,14 @@ class Conv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C', H', W')."""
+        padding = _numbers(self.padding)
         height, width = (
-            (side + 2 * padding - kernel) // stride + 1
-            for side, padding, kernel, stride in zip(
-                input.shape[2:], _pair(self.padding), self.kernel_size, self.stride, strict=True
-            )
+            (input.shape[axis + 2] + 2 * padding[axis] - self.kernel_size[axis]) // self.stride[axis] + 1
+            for axis in (0, 1)
         )
         if not _suits(self, input, len(input) * height * width):
             return super().forward(input)
-        patches = F.unfold(input, self.kernel_size, 1, self.padding, self.stride)
+        patches = F.unfold(input, self.kernel_size, 1, padding, self.stride)
         made = self.weight.flatten(1) @ patches.transpose(0, 1).flatten(1)
         made = made.unflatten(1, (len(input), height, width)).transpose(0, 1).contiguous()
         return made if self.bias is None else made + self.bias[:, None, None]
@@ -37,20 +36,22 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         """(N, C, H, W) to (N, C', H', W')."""
         if output_size is not None or not _suits(self, input, input.numel() // input.shape[1]):
             return super().forward(input, output_size)
-        size = [
-            (side - 1) * stride - 2 * padding + kernel + extra
-            for side, stride, padding, kernel, extra in zip(
-                input.shape[2:], self.stride, _pair(self.padding), self.kernel_size, self.output_padding, strict=True
-            )
-        ]
+        padding = _numbers(self.padding)
+        height, width = (
+            (input.shape[axis + 2] - 1) * self.stride[axis]
+            - 2 * padding[axis]
+            + self.kernel_size[axis]
+            + self.output_padding[axis]
+            for axis in (0, 1)
+        )
         patches = self.weight.flatten(1).t() @ input.transpose(0, 1).flatten(1)
         patches = patches.unflatten(1, (len(input), -1)).transpose(0, 1)
-        made = F.fold(patches, size, self.kernel_size, 1, self.padding, self.stride)
+        made = F.fold(patches, (height, width), self.kernel_size, 1, padding, self.stride)
         return made if self.bias is None else made + self.bias[:, None, None]
 
 
-def _pair(padding: str | tuple[int, ...]) -> tuple[int, ...]:
-    assert not isinstance(padding, str)
+def _numbers(padding: str | tuple[int, ...]) -> tuple[int, ...]:
+    assert not isinstance(padding, str), "padding by name is not used here"
     return padding
 
 

@@ -25,7 +25,7 @@ def plain_layers(network: nn.Module) -> None:
             if isinstance(child, InstanceNorm):
                 setattr(parent, name, nn.InstanceNorm2d(child.channels, eps=child.eps))
             elif isinstance(child, Conv2d):
-                child.__class__ = nn.Conv2d
+                child.__class__ = nn.Conv2d  # type: ignore[assignment]
             elif isinstance(child, ConvTranspose2d):
                 child.__class__ = nn.ConvTranspose2d  # type: ignore[assignment]
 
