@@ -20,6 +20,7 @@ from i2i.errors import ConfigError
         ("optimiser.lr=1e-3", "optimiser is not a setting. Did you mean optimizer?"),
         ("generator.dept=6", "generator.dept is not a setting of unet. Did you mean generator.depth?"),
         ("train.batch_size=4", "Did you mean train.batch?"),
+        ("train.ema_decay=0.999", "Did you mean train.ema_half_life_images?"),
         ("data.crop_sise=128", "Did you mean data.crop_px?"),
         ("loss.lambda_L1=10", "loss.lambda_L1 is not a setting. Did you mean loss.l1?"),
         ("generator.depth=12", "generator.depth is 12: input should be less than or equal to 9"),
