@@ -4,7 +4,9 @@ import json
 import re
 import shlex
 import shutil
+import signal
 import sys
+from unittest.mock import Mock
 
 import click
 import numpy as np
@@ -13,6 +15,8 @@ import yaml
 
 from i2i.cli import cli, main
 from i2i.config import load_config
+from i2i.training import loop
+from i2i.training.signals import Stopped
 from tests.conftest import LINEART, ROOT, run_i2i, save, smallest_config, tiny_config
 
 SECTIONS = ("data", "generator", "discriminator", "loss", "optimizer", "schedule", "train", "log")
@@ -171,6 +175,15 @@ def test_mistakes_end_in_one_message(line, code, words, desk, capsys):
     assert "Traceback" not in error
     assert error.strip().startswith(("Error: ", "Usage: "))
     assert sorted(desk.rglob("*")) == before
+
+
+def test_a_training_that_was_stopped_says_how_it_goes_on(monkeypatch, capsys):
+    monkeypatch.setattr(loop, "train", Mock(side_effect=Stopped(signal.SIGTERM, 8)))
+    assert call("train", "lineart", "--data", "D", "--set", "train.batch=2") == 143
+    assert capsys.readouterr().err == (
+        "SIGTERM: stopped at image 8; all of it is saved. To go on:\n"
+        "  i2i train lineart --data D --set train.batch=2 --resume\n"
+    )
 
 
 def test_debug_shows_the_traceback_wherever_it_stands(desk):

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -10,11 +12,12 @@ import pytest
 import torch
 
 import i2i
+from i2i.config import to_yaml
 from i2i.files import read_json_lines
 from i2i.images import list_pictures, read_image
 from i2i.networks import LATENT_GENERATORS, DCGANGenerator
 from i2i.report import WARNING
-from tests.conftest import LINEART, ROOT, run_i2i, tiny_config
+from tests.conftest import LINEART, ROOT, run_i2i, smallest_config, tiny_config
 
 pytestmark = pytest.mark.slow
 
@@ -168,19 +171,32 @@ def test_an_installed_wheel_is_as_good_as_a_clone(tmp_path):
     assert len(list((tmp_path / "out").iterdir())) == 152
 
 
-def test_a_training_killed_at_once_resumes(tmp_path):
-    """kill -9 between two checkpoints, then --resume: the same weights as in one go."""
-    words = ["lineart", "--data", str(LINEART), "--device", "cpu", "--set", "schedule.images=160"]
-    words += ["--set", "schedule.decay_images=0", "--set", "log.checkpoint_every_images=40"]
-    straight = run_i2i("train", *words, "--out", tmp_path / "straight")
-    assert straight.returncode == 0, straight.stderr
-    command = [sys.executable, "-m", "i2i", "train", *words, "--out", str(tmp_path / "cut")]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
-        checkpoints = tmp_path / "cut" / "checkpoints"
-        while not list(checkpoints.glob("*.pt")) and process.poll() is None:
+@pytest.mark.parametrize("kind", ["pix2pix", "cyclegan", "gan"])
+def test_a_training_killed_at_random_moments_is_the_same_training(kind, tmp_path):
+    """kill -9, also in the midst of saves, then --resume: whole checkpoints, and the model of an undisturbed run."""
+    config = smallest_config(kind, LINEART, "schedule.images=80", "log.samples_every_images=40")
+    (tmp_path / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
+    words = [sys.executable, "-m", "tests.training.killed", str(tmp_path / "config.yaml"), str(tmp_path), "4"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "all resumed, all models equal" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["SIGUSR1", "SIGINT"])
+def test_a_training_stops_and_goes_on_when_the_scheduler_says_so(name, tmp_path):
+    """As Slurm asks before the time is up, and Ctrl-C all processes of a terminal."""
+    words = ["train", "lineart", "--data", str(LINEART), "--device", "cpu", "--out", str(tmp_path / "run")]
+    words += ["--set", "schedule.images=400", "--set", "schedule.decay_images=0", "--set", "log.every_images=8"]
+    command, log = [sys.executable, "-m", "i2i", *words], tmp_path / "run" / "metrics.jsonl"
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        while not (log.exists() and log.read_text(encoding="utf-8")) and process.poll() is None:
             time.sleep(0.02)
-        process.kill()
-    resumed = run_i2i("train", *words, "--out", tmp_path / "cut", "--resume")
+        os.killpg(process.pid, getattr(signal, name))
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 128 + getattr(signal, name)
+    assert f"{name}: stopped at image" in said
+    assert said.rstrip().endswith(f"i2i {shlex.join(words)} --resume")
+    assert "Traceback" not in said
+    resumed = run_i2i(*words, "--resume")
     assert resumed.returncode == 0, resumed.stderr
-    names = [tmp_path / run / "model.safetensors" for run in ("straight", "cut")]
-    assert names[0].read_bytes() == names[1].read_bytes()
+    assert read_json_lines(log)[-1]["images"] == 400
