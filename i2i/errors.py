@@ -11,6 +11,7 @@
     ├── ModelError           1   a model file that is not one, or does not fit what is asked of it
     ├── ExportError          1   an exported file that does not equal its model
     ├── DiskFullError        1   no room for what must not be lost
+    ├── LoaderError          4   training gets no more pictures: a read hangs, or a loader process died
     ├── OutOfMemoryError     5   a training that does not fit into memory as it is set
     ├── DevicesError         1   processes that train one model together lost each other
     └── NonFiniteError       6   training produced NaN or infinity
@@ -69,6 +70,12 @@ class ExportError(I2IError):
 
 class DiskFullError(I2IError):
     """A disk without room for a run's checkpoints and model."""
+
+
+class LoaderError(I2IError):
+    """Training got no batch in time, or a process that loads them died."""
+
+    exit_code = 4
 
 
 class OutOfMemoryError(I2IError):

@@ -22,21 +22,24 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, sync: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on leaving, flush it to disk and rename it over `path`.
 
     The temporary file keeps the suffix of `path`, since encoders choose the format by it. When the
     body raises, it is removed and `path` stays as it was. Creates missing parent folders.
+    sync: false leaves the flushing to the system, for what can be made again should power be cut.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temp = path.parent / f"{TEMP_PREFIX}{uuid.uuid4().hex[:12]}{path.suffix}"
     os.close(os.open(temp, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield temp
-        with temp.open("rb+") as file:
-            os.fsync(file.fileno())
+        if sync:
+            with temp.open("rb+") as file:
+                os.fsync(file.fileno())
         temp.replace(path)
-        _sync_folder(path.parent)
+        if sync:
+            _sync_folder(path.parent)
     except BaseException:
         temp.unlink(missing_ok=True)
         raise

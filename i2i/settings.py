@@ -60,7 +60,17 @@ class DataSettings(Section):
     """What augments; auto is as albumentations, or torchvision for colour jitter where that is not installed.
     kornia takes batches on the device."""
     workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
-    """Loader processes; auto decides by device and cores."""
+    """Loader processes, or threads with cache ram; 0 is one thread. auto decides by device and cores."""
+    cache: Literal["none", "ram", "disk"] = "none"
+    """Where decoded and resized pictures are kept, so that only the first epoch decodes."""
+    cache_path: str | None = None
+    """Folder of cache disk; null is i2i/pictures in the user's cache folder. Runs may share it."""
+    timeout_s: Annotated[float, Field(gt=0)] = 120.0
+    """Seconds without a batch after which a run saves itself and stops."""
+    full_check: bool = False
+    """Decode every picture before training, not its header alone. `--full-check` sets it."""
+    skip_broken: bool = False
+    """Begin although files are broken, and skip them as those that break during training."""
 
     @field_validator("path", mode="before")
     @classmethod

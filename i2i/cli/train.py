@@ -30,6 +30,7 @@ Examples:
 @click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="Arithmetic of the networks.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of weights, order, crops and dropout.")
 @click.option("--init-from", metavar="MODEL", help="Begin with the weights of a run or .safetensors file.")
+@click.option("--full-check", is_flag=True, help="Decode every picture before training, not its header alone.")
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in --out, if there is one.")
 @click.option("--allow-config-change", is_flag=True, help="Resume even with other settings or data.")
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.NAME=VALUE", help="Change one setting.")
@@ -44,6 +45,7 @@ def train(
     precision: str | None,
     seed: int | None,
     init_from: str | None,
+    full_check: bool,
     resume: bool,
     allow_config_change: bool,
     overrides: tuple[str, ...],
@@ -68,6 +70,7 @@ def train(
 
     named = {"data.path": data or None, "train.device": device, "train.precision": precision, "train.seed": seed}
     named |= {"train.init_from": init_from, "train.devices": devices, "train.nodes": nodes}
+    named |= {"data.full_check": full_check or None}
     flags = [f"{name}={json.dumps(value)}" for name, value in named.items() if value is not None]
     settings = load_config(config, [*overrides, *flags])
     if dry_run:

@@ -19,10 +19,9 @@ from typing import Literal, NamedTuple, TypeVar
 
 from i2i.errors import DataError, ImageError, UsageError
 from i2i.images import Array, Header, list_pictures, read_header, read_image
+from i2i.settings import DataSettings
 
 SPLITS = ("train", "val", "test")
-# Up to here every picture is decoded before training; above, that would take too long to wait for.
-FULL_CHECK_PAIRS = 5000
 _NAMED = 5  # files named in a message before "and N more"
 
 
@@ -119,28 +118,37 @@ def find_images(paths: Sequence[str], split: str, side: Literal["A", "B"] | None
     return _pictures(root)
 
 
-def check_pairs(pairs: Sequence[Pair]) -> list[Header]:
-    """Return the size of each pair's halves, having read every header and, up to FULL_CHECK_PAIRS, every picture.
+def check_pairs(pairs: Sequence[Pair], settings: DataSettings | None = None, full: bool = False) -> list[Header | None]:
+    """Return the size of each pair's halves by their headers; with `full` or `data.full_check` decode them too.
 
-    Raises one DataError that names what cannot be read and the pairs whose halves differ in size.
+    Raises one DataError that names what cannot be read and the pairs whose halves differ in size; with
+    `data.skip_broken` these get None, and DataError is raised where nothing else is left.
     """
-    return _check(pairs, _check_pair_header, read_pair, "pairs")
+    return _check(pairs, _check_pair_header, read_pair, settings, full, "pairs")
 
 
-def check_pictures(pictures: Sequence[Picture]) -> list[Header]:
-    """Return the size of each picture, having read as much of it as `check_pairs` does; raises one DataError."""
-    return _check(pictures, _check_picture_header, read_picture, "pictures")
+def check_pictures(
+    pictures: Sequence[Picture], settings: DataSettings | None = None, full: bool = False
+) -> list[Header | None]:
+    """Return the size of each picture, as `check_pairs` does; raises one DataError."""
+    return _check(pictures, _check_picture_header, read_picture, settings, full, "pictures")
 
 
 def _check(
-    items: Sequence[Item], header: Callable[[Item], Header | str], read: Callable[[Item], object], what: str
-) -> list[Header]:
+    items: Sequence[Item],
+    header: Callable[[Item], Header | str],
+    read: Callable[[Item], object],
+    settings: DataSettings | None,
+    full: bool,
+    what: str,
+) -> list[Header | None]:
     """Check many in threads, by their headers or also by their pixels; raises one DataError for all."""
+    decode = full or (settings is not None and settings.full_check)
 
     def check(item: Item) -> Header | str:
         found = header(item)
         try:
-            if len(items) <= FULL_CHECK_PAIRS:
+            if decode:
                 read(item)
         except DataError as error:
             return str(error).rstrip(".")
@@ -151,19 +159,26 @@ def _check(
         for start in range(0, len(items), 10_000):  # a million waiting tasks would take gigabytes
             results += pool.map(check, items[start : start + 10_000])
     problems = [result for result in results if isinstance(result, str)]
-    if problems:
-        raise DataError(_list(f"{len(problems)} of {len(items)} {what} cannot be used:", problems, lines=True))
-    return [result for result in results if isinstance(result, Header)]
+    skip = settings is not None and settings.skip_broken
+    if problems and (not skip or len(problems) == len(items)):
+        text = _list(f"{len(problems)} of {len(items)} {what} cannot be used:", problems, lines=True)
+        may_skip = settings is not None and not skip
+        way_on = "; to train without them, add --set data.skip_broken=true" if may_skip else ""
+        raise DataError(f"{text}\nMend or remove them{way_on}.")
+    return [result if isinstance(result, Header) else None for result in results]
 
 
 def refuse_small(
-    items: Sequence[Pair] | Sequence[Picture], sizes: Sequence[Header], least_px: int, reason: str, advice: str
+    items: Sequence[Pair | Picture], sizes: Sequence[Header | None], least_px: int, reason: str, advice: str
 ) -> None:
-    """Raise one DataError that names the pairs or pictures with a side under `least_px`, says why and what to do."""
+    """Raise one DataError that names the pairs or pictures with a side under `least_px`, says why and what to do.
+
+    Those without a size, which are broken, are left out.
+    """
     small = [
         f"{item} {'are' if isinstance(item, Pair) and item.b else 'is'} {size.width}x{size.height}"
         for item, size in zip(items, sizes, strict=True)
-        if min(size) < least_px
+        if size and min(size) < least_px
     ]
     if small:
         what = "pairs" if isinstance(items[0], Pair) else "pictures"

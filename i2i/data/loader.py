@@ -1,19 +1,35 @@
-"""Batches of training data, by workers or without.
+"""Batches of training data, made ahead of the training by a thread or by processes.
 
 A TrainingSet is a function of the image number, so workers hold no state, their number changes nothing,
-and a run resumes by starting at another image number.
+and a run resumes by starting at another image number. Whoever makes the batches, the training waits for
+them with a limit: a read that hangs, or a process that died, ends in a LoaderError and never in silence.
 """
 
+import contextlib
+import itertools
+import multiprocessing
+import multiprocessing.connection
 import os
-from collections.abc import Iterator
+import queue
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from i2i.data.sets import TrainingSet
-from i2i.errors import DataError
+from i2i.data.sets import Loaded, TrainingSet
+from i2i.errors import DataError, LoaderError
 from i2i.settings import Config
+
+Load = Callable[[Sequence[int]], Loaded]
+_NAMED = 4  # files named in a message before "and N more"
+_PATIENCE_S = 5.0  # for threads and processes to end by themselves
+_SHM_ADVICE = "/dev/shm, through which processes hand over batches, is full. Enlarge it, or set data.workers=0."
 
 
 class ImageNumbers(Sampler[list[int]]):
@@ -37,38 +53,200 @@ class ImageNumbers(Sampler[list[int]]):
 
 
 def worker_count(config: Config, device: str) -> int:
-    """Resolve `data.workers`: auto is 0 on the CPU, whose cores the networks need, else up to 8 for each device."""
+    """Resolve `data.workers`: auto is 0 on the CPU, whose cores the networks need, and for points.
+
+    Else it is up to 8 for each device, of the cores that the trainings themselves leave.
+    """
     if config.data.workers != "auto":
         return config.data.workers
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    return 0 if device == "cpu" else min(8, max(1, cores // config.train.devices))
+    return 0 if device == "cpu" or config.data.toy else max(1, min(8, _cores() // config.train.devices - 1))
 
 
 def batches(
     data: TrainingSet, config: Config, start: int, stop: int, device: str, rank: int = 0, ranks: int = 1
-) -> Iterator[tuple[Tensor, ...]]:
-    """Yield batches for image numbers `start` to `stop`: one tensor a side, as `data` has them, stacked.
+) -> Iterator[Loaded]:
+    """Yield batches for image numbers `start` to `stop`, as `data.load` makes them.
 
-    rank, ranks: which share of each step to yield, and of how many; see ImageNumbers. Raises DataError when
-    a picture cannot be read after all.
+    rank, ranks: which share of each step to yield, and of how many; see ImageNumbers. Raises LoaderError when no
+    batch comes for `data.timeout_s` or a loader process dies, and DataError when too much cannot be read. Nothing that
+    it started is left when it ends, in whatever way.
     """
+    numbers = ImageNumbers(start, stop, config.train.step_images, rank, ranks)
     workers = worker_count(config, device)
-    loader = DataLoader(
-        data,
-        batch_sampler=ImageNumbers(start, stop, config.train.step_images, rank, ranks),
-        num_workers=workers,
-        pin_memory=device == "cuda",
-        # Its own generator: the loader must not draw from the one that dropout uses, or resuming would shift it.
-        generator=torch.Generator(),
-        worker_init_fn=_start_worker if workers else None,
-        multiprocessing_context="spawn" if workers else None,  # forking a process that holds CUDA or threads is unsafe
-    )
+    with contextlib.ExitStack() as stack:
+        load: Load = data.load
+        threads = max(1, workers)
+        if workers and config.data.cache != "ram":  # which only threads can share
+            processes = _Processes(data, numbers, workers)
+            stack.callback(processes.close)
+            load, threads = processes.load, 1
+        load = _pinned(load) if device == "cuda" else load
+        yield from _ahead(data, numbers, load, threads, config.data.timeout_s)
+
+
+def _ahead(
+    data: TrainingSet, numbers: Iterable[list[int]], load: Load, threads: int, timeout_s: float
+) -> Iterator[Loaded]:
+    """Yield `load` of each batch, in order: made by daemon threads, one batch each, and one more ahead."""
+    tasks: queue.SimpleQueue[tuple[Future[Loaded], list[int]] | None] = queue.SimpleQueue()
+
+    def work() -> None:
+        for future, batch in iter(tasks.get, None):
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(load(batch))
+                except BaseException as error:  # for the training's thread to raise
+                    future.set_exception(error)
+
+    # Daemons: a thread that hangs in a read must not keep the process alive.
+    pool = [threading.Thread(target=work, name=f"i2i loader {k}", daemon=True) for k in range(threads)]
+    for thread in pool:
+        thread.start()
+    waiting: deque[tuple[Future[Loaded], list[int]]] = deque()
+    todo = iter(numbers)
+    timed_out = False
     try:
-        yield from loader
-    except DataError as error:
-        # A worker's error arrives with its traceback as the message; the last line of it is what we wrote.
-        raise type(error)(str(error).strip().rsplit(f"{type(error).__name__}: ", 1)[-1]) from None
+        while True:
+            for batch in itertools.islice(todo, threads + 1 - len(waiting)):
+                waiting.append((Future(), batch))
+                tasks.put(waiting[-1])
+            if not waiting:
+                return
+            future, batch = waiting.popleft()
+            try:
+                loaded = future.result(timeout_s)
+            except TimeoutError as error:
+                if future.done():  # of a read, which is an error like any other
+                    raise
+                timed_out = True
+                raise LoaderError(_hung(data, batch, timeout_s)) from error
+            yield loaded
+    finally:
+        for future, _ in waiting:
+            future.cancel()
+        for _ in pool:
+            tasks.put(None)
+        for thread in pool:
+            thread.join(0 if timed_out else _PATIENCE_S)
+
+
+def _hung(data: TrainingSet, batch: list[int], timeout_s: float) -> str:
+    files = list(dict.fromkeys(str(file) for number in batch for file in data.files(number)))
+    more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
+    asked = f"{', '.join(files[:_NAMED])}{more}" if files else f"image numbers {batch[0]} to {batch[-1]}"
+    return f"No batch came for {timeout_s:g} s (data.timeout_s). The last files asked for: {asked}."
+
+
+def _pinned(load: Load) -> Load:
+    """Put batches into memory that a GPU copies from while it computes."""
+
+    def pinned(numbers: Sequence[int]) -> Loaded:
+        loaded = load(numbers)
+        return loaded._replace(sides=tuple(side.pin_memory() for side in loaded.sides))
+
+    return pinned
+
+
+class _Processes:
+    """Loader processes, behind the face of `TrainingSet.load`: called for each batch in its turn, by one thread.
+
+    Not by the training's own: there torch would raise the death of a worker in the middle of a step.
+    """
+
+    def __init__(self, data: TrainingSet, numbers: ImageNumbers, workers: int):
+        self.loader: DataLoader[Loaded] = DataLoader(
+            _Batches(data),
+            sampler=numbers,
+            batch_size=None,
+            collate_fn=_unchanged,
+            num_workers=workers,
+            # Its own generator: the loader must not draw from the one that dropout uses, or resuming would shift it.
+            generator=torch.Generator(),
+            worker_init_fn=_start_worker,
+            multiprocessing_context="spawn",  # forking a process that holds CUDA or threads is unsafe
+        )
+        self.batches: Iterator[Loaded] | None = None
+        self.children: list[multiprocessing.process.BaseProcess] = []
+
+    def load(self, numbers: Sequence[int]) -> Loaded:
+        """Return the next batch, which is that of `numbers`."""
+        try:
+            if self.batches is None:
+                others = multiprocessing.active_children()
+                self.batches = iter(self.loader)
+                self.children = [child for child in multiprocessing.active_children() if child not in others]
+            return next(self.batches)
+        except DataError as error:
+            # It arrives with its traceback as the message; the end of it is what we wrote.
+            raise DataError(str(error).strip().rsplit("DataError: ", 1)[-1]) from None
+        except MemoryError as error:
+            raise LoaderError("A loader process ran out of memory. Lower data.workers.") from error
+        except (RuntimeError, OSError) as error:
+            reason = self._dead() or _shared_memory(error)
+            if reason is None:
+                raise
+            raise LoaderError(reason) from error
+
+    def close(self) -> None:
+        """End the processes, those that hang as well."""
+        self.batches = None  # asks them to end, and waits a little
+        for child in self.children:
+            if child.is_alive():
+                child.kill()
+                child.join(_PATIENCE_S)
+
+    def _dead(self) -> str | None:
+        # What a process holds breaks before the system tells of its end: wait for the one, then for the other.
+        ended = multiprocessing.connection.wait([child.sentinel for child in self.children], timeout=1)
+        for index, child in enumerate(self.children):
+            child.join(_PATIENCE_S if child.sentinel in ended else 0)
+            code = child.exitcode
+            if code is not None:
+                return f"Loader process {index + 1} of {len(self.children)} (pid {child.pid}) died: {_cause(code)}"
+        return None
+
+
+def _cause(code: int) -> str:
+    """Return why a process may have ended with an exit code, and what to do."""
+    name = signal.Signals(-code).name if code < 0 else ""
+    if name == "SIGKILL":
+        return "it was killed, as the system does when memory runs out. Lower data.workers, or data.cache ram."
+    if name == "SIGBUS":
+        return _SHM_ADVICE
+    return f"{name or f'exit code {code}, with its own message above'}. Set data.workers=0 to do without processes."
+
+
+def _shared_memory(error: Exception) -> str | None:
+    known = any(words in str(error) for words in ("shared memory", "No space left", "Too many open files"))
+    return f"A loader process could not hand over its batch: {_SHM_ADVICE}" if known else None
+
+
+class _Batches(Dataset[Loaded]):
+    """A TrainingSet by batches, as a worker has it."""
+
+    def __init__(self, data: TrainingSet):
+        self.data = data
+
+    def __getitem__(self, numbers: list[int]) -> Loaded:
+        loaded = self.data.load(numbers)
+        for side in loaded.sides:
+            side.share_memory_()  # here, where failing is heard of; the queue behind would only print it
+        return loaded
+
+
+def _unchanged(loaded: Any) -> Any:
+    return loaded
 
 
 def _start_worker(worker: int) -> None:
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes, and the training ends its own
+
+
+def _cores() -> int:
+    """Return how many cores this process may use, here or in this container."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    with contextlib.suppress(OSError, ValueError):  # no limit, which reads "max"
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        cores = min(cores, max(1, int(quota) // int(period)))
+    return cores

@@ -16,7 +16,7 @@ class Previews(NamedTuple):
 
 
 def find_previews(data: DataSettings, kind: DataKind, direction: str, count: int) -> Previews:
-    """Return the first `count` pictures of val, or of train where there is no val; raises DataError.
+    """Return the first `count` pictures of val, or of train where there is no val, each decoded once; raises DataError.
 
     Unpaired data may be matched in val: when all names have a partner of the same size. The pictures it trains
     on never count as matched.
@@ -26,7 +26,8 @@ def find_previews(data: DataSettings, kind: DataKind, direction: str, count: int
     if kind == "paired" or split == "val":
         try:
             pairs = find_pairs(data.path, split)[:count]
-            check_pairs(pairs)
+            checked = check_pairs(pairs, data, full=True)
+            pairs = [pair for pair, size in zip(pairs, checked, strict=True) if size]
         except DataError:  # names that are not matched, or that meet by chance
             if kind == "paired":
                 raise
@@ -35,5 +36,6 @@ def find_previews(data: DataSettings, kind: DataKind, direction: str, count: int
         inputs, truths = by_direction(direction, *([pair.side(side) for pair in pairs] for side in ("A", "B")))
         return Previews(split, inputs, truths)
     inputs, _ = by_direction(direction, *find_sides(data.path, split, data.disjoint and split == "train"))
-    check_pictures(inputs[:count])
-    return Previews(split, inputs[:count], None)
+    inputs = inputs[:count]
+    checked = check_pictures(inputs, data, full=True)
+    return Previews(split, [picture for picture, size in zip(inputs, checked, strict=True) if size], None)

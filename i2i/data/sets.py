@@ -2,15 +2,15 @@
 
 Image numbers count what training has seen: number n is picture n mod N of epoch n div N, epochs run
 into one another without a short batch, and order, partner, crop and flip are drawn from the seed and n,
-and from nothing else.
+and from nothing else. So is what takes the turn of a picture that cannot be read: another one, drawn anew
+for every such n; all other turns stay as they are.
 """
 
 import functools
 import hashlib
 import statistics
-from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -18,30 +18,37 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from i2i.data import toy
-from i2i.data.augment import Augment, make_augment
+from i2i.data.augment import Augment, as_float, make_augment
+from i2i.data.cache import Channels, Item, Pictures
 from i2i.data.folders import (
-    Pair,
-    Picture,
     check_pairs,
     check_pictures,
     find_images,
     find_pairs,
     find_sides,
-    read_pair,
-    read_picture,
     refuse_small,
 )
 from i2i.errors import ConfigError, DataError, UsageError
-from i2i.images import Array, Header, to_channels
-from i2i.settings import Config, DataKind, DataSettings, by_direction
+from i2i.images import Array, Header
+from i2i.settings import Config, DataKind, DataSettings
 
 # The independent streams of random numbers that hang on a run's seed.
-ORDER, AUGMENT, PARTNER, HISTORY, RANKS = range(5)
+ORDER, AUGMENT, PARTNER, HISTORY, RANKS, SUBSTITUTE = range(6)
+
+_TRIES = 20  # pictures in a row that cannot be read before there is no use in going on
+_MOST_BROKEN = 0.25  # share of the pictures
 
 
 def derive_seed(seed: int, stream: int, number: int) -> int:
     """Return a 64-bit seed for draw `number` of a stream, independent of all others."""
     return int(np.random.SeedSequence((seed, stream, number)).generate_state(1, np.uint64)[0]) >> 1
+
+
+class Loaded(NamedTuple):
+    """A batch: one float tensor in [-1, 1] a side; and what had to be replaced in it, with the reason."""
+
+    sides: tuple[Tensor, ...]
+    broken: Mapping[str, str]
 
 
 class TrainingSet(Dataset[tuple[Tensor, ...]]):
@@ -51,30 +58,71 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
     """Whether the sides of one image number are augmented with one draw."""
     names: list[str]
     """Of all pictures, in their order: what draws depend on."""
+    lists: tuple[Sequence[Item], ...] = ()
+    """What an image number shows one each of: pairs; or A's and B's pictures."""
+    channels: tuple[Channels, ...] = ()
+    """Of each list's items."""
     epoch_images: int
     """Pictures of the longer side."""
     side_px: int
     """Median of the shorter sides of the pictures as networks see them, before the crop."""
     what: str
     """The data in words: 400 pairs."""
-    note: str = ""
-    """What the user should know of how it was taken."""
 
     def __init__(self, config: Config):
         self.config = config
         self.seed = config.train.seed
+        self.pictures = Pictures(config.data)
+        self.notes: list[str] = []  # what the user should know of how the data was taken
         if not config.data.path and not config.data.toy:
             raise UsageError("No data was given. Add --data FOLDER.")
         if config.data.colour_jitter and not self.together:
             raise ConfigError("data.colour_jitter changes the inputs of pairs, and here are none. Set it to 0.")
 
-    @abstractmethod
     def __getitem__(self, number: int) -> tuple[Tensor, ...]:
         """Return what image number `number` shows."""
+        return tuple(torch.from_numpy(side) for side in self.show(number, {}))
 
-    @abstractmethod
-    def files(self, number: int) -> tuple[Picture | Pair, ...]:
-        """Return what image number `number` is read from."""
+    def load(self, numbers: Sequence[int]) -> Loaded:
+        """Return the batch of these image numbers; raises DataError when too many in a row cannot be read."""
+        broken: dict[str, str] = {}
+        shown = [self.show(number, broken) for number in numbers]
+        # Stacked by numpy: torch would start threads of its own beside the training's.
+        return Loaded(tuple(torch.from_numpy(np.stack(side)) for side in zip(*shown, strict=True)), broken)
+
+    def show(self, number: int, broken: dict[str, str]) -> tuple[Array, ...]:
+        """Return image number `number`, float32 (C, H, W) in [-1, 1] a side; note what is `broken`, with the reason."""
+        way = 1 if self.config.data.direction == "A2B" else -1  # augmentation takes the input first
+        sides: list[Array] = []
+        for index, place in enumerate(self.places(number)):
+            draw = len(self.lists) * number + index
+            arrays = self._take(index, place, draw, broken)
+            augmented = self.augment(arrays[::way], derive_seed(self.seed, AUGMENT, draw))
+            sides += (_to_unit(array) for array in augmented[::way])
+        return tuple(sides)
+
+    def _take(self, index: int, place: int, draw: int, broken: dict[str, str]) -> tuple[Array, ...]:
+        """Read from a list what is at `place`, or, while that is broken, at a place drawn for `draw`."""
+        items, reason = self.lists[index], ""
+        for candidate in self._candidates(place, draw, len(items)):
+            try:
+                return self.pictures.read(items[candidate], self.channels[index])
+            except DataError as error:
+                broken[str(items[candidate])] = reason = str(error)
+        raise DataError(f"{_TRIES} pictures in a row cannot be read. The last one: {reason}")
+
+    def _candidates(self, place: int, draw: int, count: int) -> Iterator[int]:
+        yield place
+        others = np.random.default_rng(derive_seed(self.seed, SUBSTITUTE, draw))
+        yield from (int(other) for other in others.integers(count, size=_TRIES - 1))
+
+    def places(self, number: int) -> tuple[int, ...]:
+        """Return where in each list to find what image number `number` shows."""
+        return (self.shuffled(number),)
+
+    def files(self, number: int) -> tuple[Item, ...]:
+        """Return what image number `number` is read from, unless that is broken."""
+        return tuple(items[place] for items, place in zip(self.lists, self.places(number), strict=True))
 
     @property
     def digest(self) -> str:
@@ -95,15 +143,25 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
         """Leave out what a worker makes for itself."""
         return {name: value for name, value in self.__dict__.items() if name != "augment"}
 
-    def refuse(self, items: Sequence[Pair] | Sequence[Picture], sizes: Sequence[Header]) -> None:
-        """Refuse pictures that the crop does not fit into, or that kornia cannot stack; note their scale."""
+    def accept(self, sizes: Sequence[Header | None]) -> None:
+        """Refuse pictures that the crop does not fit into, that kornia cannot stack, or that no cache holds.
+
+        sizes: of all items of all lists, None for broken ones. Notes their scale, and what the user should know.
+        """
         data = self.config.data
+        items = [item for one in self.lists for item in one]
         if data.resize_px is None:
             advice = "Set data.resize_px to enlarge them, or lower data.crop_px."
             refuse_small(items, sizes, data.crop_px, f"the crop of {data.crop_px} px", advice)
-        if data.augment == "kornia" and self.config.train.step_images > 1 and len(set(sizes)) > 1:
+        good = [size for size in sizes if size]
+        if data.augment == "kornia" and self.config.train.step_images > 1 and len(set(good)) > 1:
             raise ConfigError("data.augment kornia needs pictures of one size. Use albumentations, or train.batch 1.")
-        self.side_px = data.resize_px or int(statistics.median(min(size) for size in sizes))
+        self.side_px = data.resize_px or int(statistics.median(min(size) for size in good))
+        channels = [each for one, each in zip(self.lists, self.channels, strict=True) for _ in one]
+        known = [(size, each) for size, each in zip(sizes, channels, strict=True) if size]
+        taken = self.pictures.reserve(known, self.config.train.devices)
+        checked = "decoded" if data.full_check else "checked by their headers (--full-check decodes them)"
+        self.notes += [f"All files were {checked}.", *([taken] if taken else [])]
 
 
 class PairSet(TrainingSet):
@@ -113,24 +171,12 @@ class PairSet(TrainingSet):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        self.pairs = find_pairs(config.data.path, "train")
-        self.names = [pair.name for pair in self.pairs]
-        self.epoch_images = len(self.pairs)
-        self.what = f"{len(self.pairs)} pairs"
-        self.refuse(self.pairs, check_pairs(self.pairs))
-
-    def __getitem__(self, number: int) -> tuple[Tensor, ...]:
-        """Return the pair with image number `number`, augmented."""
-        data = self.config.data
-        (pair,) = self.files(number)
-        a, b = read_pair(pair)
-        a, b = to_channels(a, data.channels_a), to_channels(b, data.channels_b)
-        x, y = self.augment(by_direction(data.direction, a, b), derive_seed(self.seed, AUGMENT, number))
-        return tuple(_tensor(side) for side in by_direction(data.direction, x, y))
-
-    def files(self, number: int) -> tuple[Pair]:
-        """Return the pair."""
-        return (self.pairs[self.shuffled(number)],)
+        pairs = find_pairs(config.data.path, "train")
+        self.lists, self.channels = (pairs,), ((config.data.channels_a, config.data.channels_b),)
+        self.names = [pair.name for pair in pairs]
+        self.epoch_images = len(pairs)
+        self.what = f"{len(pairs)} pairs"
+        self.accept(check_pairs(pairs, config.data))
 
 
 class UnpairedSet(TrainingSet):
@@ -141,29 +187,19 @@ class UnpairedSet(TrainingSet):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        self.sides = find_sides(config.data.path, "train", config.data.disjoint)
-        self.names = [f"{side}:{picture.name}" for side, one in zip("AB", self.sides, strict=True) for picture in one]
-        self.epoch_images = max(map(len, self.sides))
-        self.what = " and ".join(f"{len(one)} pictures of {side}" for side, one in zip("AB", self.sides, strict=True))
-        both = [*self.sides[0], *self.sides[1]]
-        self.refuse(both, check_pictures(both))
+        self.lists = find_sides(config.data.path, "train", config.data.disjoint)
+        self.channels = ((config.data.channels_a,), (config.data.channels_b,))
+        self.names = [f"{side}:{picture.name}" for side, one in zip("AB", self.lists, strict=True) for picture in one]
+        self.epoch_images = max(map(len, self.lists))
+        self.what = " and ".join(f"{len(one)} pictures of {side}" for side, one in zip("AB", self.lists, strict=True))
+        both = [picture for one in self.lists for picture in one]
+        self.accept(check_pictures(both, config.data))
 
-    def __getitem__(self, number: int) -> tuple[Tensor, ...]:
-        """Return a picture of each side."""
-        data = self.config.data
-        tensors = []
-        for index, picture in enumerate(self.files(number)):
-            array = to_channels(read_picture(picture), (data.channels_a, data.channels_b)[index])
-            (array,) = self.augment((array,), derive_seed(self.seed, AUGMENT, 2 * number + index))
-            tensors.append(_tensor(array))
-        return tuple(tensors)
-
-    def files(self, number: int) -> tuple[Picture, Picture]:
-        """Return the picture of the longer side, in its order, and the drawn partner, as (a, b)."""
-        a, b = map(len, self.sides)
+    def places(self, number: int) -> tuple[int, ...]:
+        """Return the place of the longer side's picture, in its order, and of the drawn partner, as (a, b)."""
+        a, b = map(len, self.lists)
         partner = int(np.random.default_rng(derive_seed(self.seed, PARTNER, number)).integers(min(a, b)))
-        places = (self.shuffled(number), partner) if a >= b else (partner, self.shuffled(number))
-        return self.sides[0][places[0]], self.sides[1][places[1]]
+        return (self.shuffled(number), partner) if a >= b else (partner, self.shuffled(number))
 
 
 class ImageSet(TrainingSet):
@@ -171,27 +207,19 @@ class ImageSet(TrainingSet):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        self.pictures = find_images(config.data.path, "train", config.data.side)
-        if len(self.pictures) < 2:
-            raise DataError(f"{self.pictures[0]} is the only picture there; a GAN learns what many have in common.")
-        self.names = [picture.name for picture in self.pictures]
-        self.epoch_images = len(self.pictures)
-        self.what = f"{len(self.pictures)} pictures"
-        sizes = check_pictures(self.pictures)
-        self.refuse(self.pictures, sizes)
-        if not config.data.side and all(size.width == 2 * size.height for size in sizes):
-            self.note = "All pictures are twice as wide as high. If they are A|B files, choose a side with data.side."
-
-    def __getitem__(self, number: int) -> tuple[Tensor, ...]:
-        """Return the picture with image number `number`, augmented."""
-        (picture,) = self.files(number)
-        array = to_channels(read_picture(picture), self.config.data.channels)
-        (array,) = self.augment((array,), derive_seed(self.seed, AUGMENT, number))
-        return (_tensor(array),)
-
-    def files(self, number: int) -> tuple[Picture]:
-        """Return the picture."""
-        return (self.pictures[self.shuffled(number)],)
+        pictures = find_images(config.data.path, "train", config.data.side)
+        if len(pictures) < 2:
+            raise DataError(f"{pictures[0]} is the only picture there; a GAN learns what many have in common.")
+        self.lists, self.channels = (pictures,), ((config.data.channels,),)
+        self.names = [picture.name for picture in pictures]
+        self.epoch_images = len(pictures)
+        self.what = f"{len(pictures)} pictures"
+        sizes = check_pictures(pictures, config.data)
+        self.accept(sizes)
+        if not config.data.side and all(size.width == 2 * size.height for size in sizes if size):
+            self.notes.append(
+                "All pictures are twice as wide as high. If they are A|B files, choose a side with data.side."
+            )
 
 
 class PointSet(TrainingSet):
@@ -207,14 +235,42 @@ class PointSet(TrainingSet):
         self.side_px = 0
         self.what = f"points of the {self.toy}"
 
-    def __getitem__(self, number: int) -> tuple[Tensor, ...]:
+    def show(self, number: int, broken: dict[str, str]) -> tuple[Array, ...]:
         """Return point number `number`."""
         block, place = divmod(number, toy.BLOCK)
-        return (torch.from_numpy(_points(self.toy, derive_seed(self.seed, ORDER, block))[place]),)
+        return (_points(self.toy, derive_seed(self.seed, ORDER, block))[place],)
 
-    def files(self, number: int) -> tuple[Picture, ...]:
+    def files(self, number: int) -> tuple[Item, ...]:
         """Return nothing: points are drawn."""
         return ()
+
+
+class BrokenPictures:
+    """What was found broken while training, each named once; too large a share of the data stops the run."""
+
+    def __init__(self, data: TrainingSet):
+        self.known: set[str] = set()
+        self.total = sum(map(len, data.lists))
+
+    def add(self, broken: Mapping[str, str]) -> list[str]:
+        """Return a warning for each that is new; raises DataError when they have become too many."""
+        new = [(name, reason) for name, reason in broken.items() if name not in self.known]
+        warnings = []
+        for name, reason in new:
+            self.known.add(name)
+            warnings.append(f"{reason.rstrip('.')}; others take its turns ({len(self.known)} of {self.total} broken).")
+            if len(self.known) > _MOST_BROKEN * self.total:
+                count = f"{len(self.known)} of {self.total} pictures"
+                raise DataError(f"{count} cannot be read, too many to go on. The last one: {reason}")
+        return warnings
+
+    def state_dict(self) -> list[str]:
+        """Return what was named so far."""
+        return sorted(self.known)
+
+    def load_state_dict(self, state: list[str]) -> None:
+        """Take up where `state_dict` left off."""
+        self.known = set(state)
 
 
 # What not every kind of data reads; set where it is not read, it would be silently without effect.
@@ -256,5 +312,10 @@ def _points(name: str, seed: int) -> Array:
     return toy.draw(name, toy.BLOCK, np.random.default_rng(seed))
 
 
-def _tensor(array: Array) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1))).mul_(2).sub_(1)
+def _to_unit(array: Array) -> Array:
+    """Map what augmentation returns, (H, W, C), to float32 (C, H, W) in [-1, 1]."""
+    planes = np.ascontiguousarray(array.transpose(2, 0, 1))  # first, since bytes are a quarter of floats
+    values = as_float(planes)
+    values *= 2
+    values -= 1
+    return values

@@ -1,6 +1,7 @@
 """A training from its first image to its last: steps, and on the way logs, samples, warnings and checkpoints."""
 
 import contextlib
+import sys
 import time
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from i2i.algorithms import ALGORITHMS
 from i2i.algorithms.base import Batch
 from i2i.data.augment_batch import BatchAugment
 from i2i.data.loader import batches
-from i2i.data.sets import AUGMENT, derive_seed
-from i2i.errors import ConfigError, NonFiniteError
+from i2i.data.sets import AUGMENT, BrokenPictures, Loaded, derive_seed
+from i2i.errors import ConfigError, DataError, LoaderError, NonFiniteError
 from i2i.networks.layers import set_norm_statistics
 from i2i.report import write_report
 from i2i.settings import Config, by_direction
@@ -77,6 +78,7 @@ class Training:
         self.watch = Watch(run.config, draws_noise=GENERATE in stepper.algorithm.generators)
         self.meter = Meter()
         self.expendable = Expendable()
+        self.broken = BrokenPictures(run.data)
         self.images = 0
         self.saved_images = 0
         self.started = time.monotonic()
@@ -98,6 +100,7 @@ class Training:
             "stepper": self.stepper.state_dict(),
             "alarms": self.watch.state_dict(),
             "meter": self.meter.state_dict(),
+            "broken": self.broken.state_dict(),
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -107,11 +110,13 @@ class Training:
         self.stepper.load_state_dict(state["stepper"])
         self.watch.load_state_dict(state["alarms"])
         self.meter.load_state_dict(state["meter"])
+        self.broken.load_state_dict(state["broken"])
 
     def go(self, stop: Stop) -> None:
         """Train to the end of the schedule, logging, sampling and saving on the way.
 
-        Raises Stopped, with all saved, when asked to stop.
+        Raises Stopped when asked to stop, and LoaderError and DataError when no more pictures can be had,
+        all with what was trained saved.
         """
         run, total = self.run, self.run.schedule.total_images
         fabric = self.stepper.fabric
@@ -122,15 +127,20 @@ class Training:
         with ProgressLine(total, self.images, quiet=not self.speaks) as self.progress:
             self._introduce()
             try:
-                for batch in batches(run.data, run.config, self.images, total, device, rank, world):
+                for loaded in batches(run.data, run.config, self.images, total, device, rank, world):
                     stop.hold()
-                    self._advance(batch)
+                    self._advance(loaded)
                     stop.release()
             except Stopped as stopped:
                 stop.hold()
-                if self.images > self.saved_images:
-                    self._save()
+                self._save_rest()
                 raise Stopped(stopped.signum, self.images) from None
+            except (DataError, LoaderError) as error:
+                stop.hold()
+                if world == 1:  # other ranks are in the midst of a step, and cannot save with this one
+                    self._save_rest()
+                saved = f"{self.saved_images} of {self.images} images of training are saved; --resume goes on there."
+                raise type(error)(f"{error}\n{saved}" if self.saved_images else str(error)) from error
 
     def _introduce(self) -> None:
         run = self.run
@@ -141,17 +151,21 @@ class Training:
             self.progress.say(
                 "train.compile: the first steps take a minute or two on a CPU, where the others gain a twentieth."
             )
-        for note in (*self.stepper.algorithm.notes, run.data.note):
-            if note:
-                self.progress.say(note)
+        for note in (*self.stepper.algorithm.notes, *run.data.notes):
+            self.progress.say(note)
         if run.sample_split == "train previews":
             self.progress.say("There is no val split: previews show training pictures.")
 
-    def _advance(self, batch: Batch) -> None:
+    def _advance(self, loaded: Loaded) -> None:
         """Train on a batch, and do what is due after it."""
         config, schedule, before = self.run.config.log, self.run.schedule, self.images
+        for text in self.broken.add(loaded.broken):
+            if self.speaks:
+                self._warn([text])
+            else:  # each rank reads its own share
+                print(f"Warning: {text}", file=sys.stderr)
         fabric = self.stepper.fabric
-        batch = tuple(side.to(fabric.device, non_blocking=True) for side in batch)
+        batch: Batch = tuple(side.to(fabric.device, non_blocking=True) for side in loaded.sides)
         if self.augment is not None:
             first = self.images + fabric.global_rank
             batch = augment_batch(self.augment, batch, self.run.data.together, self.run.config, first)
@@ -183,11 +197,15 @@ class Training:
         algorithm, networks = self.stepper.algorithm, self.stepper.model_networks
         device, compiled = str(self.stepper.fabric.device), self.run.config.train.compile
         # Previews run as all inference does, uncompiled, and sizes that change would compile anew.
-        with torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext():
-            scores = sample(self.run, algorithm, networks, self.images, device, self.expendable)
-        self.run.save_if_best(algorithm, networks, self.images, scores)
-        self.log.write(self.images, self.seconds, self.run.sample_split, scores)
-        self._warn(self.watch.samples(self.stepper.steps, scores))
+        try:
+            with torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext():
+                scores = sample(self.run, algorithm, networks, self.images, device, self.expendable)
+        except DataError as error:  # a preview that cannot be read any more is no reason to stop
+            self._warn([f"no samples were made: {error}"])
+        else:
+            self.run.save_if_best(algorithm, networks, self.images, scores)
+            self.log.write(self.images, self.seconds, self.run.sample_split, scores)
+            self._warn(self.watch.samples(self.stepper.steps, scores))
         self.meter.restart_clock()
 
     def _save(self) -> None:
@@ -198,6 +216,11 @@ class Training:
         ranks.largest(0)  # what follows a save, as the end of a process, must not overtake it
         self.saved_images = self.images
         self.meter.restart_clock()
+
+    def _save_rest(self) -> None:
+        """Save what was trained since the newest checkpoint."""
+        if self.images > self.saved_images:
+            self._save()
 
     def _warn(self, warnings: list[str]) -> None:
         for text in warnings:

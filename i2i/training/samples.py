@@ -32,16 +32,21 @@ Samples = tuple[dict[str, bytes], dict[str, float]]
 def sample(
     run: Run, algorithm: Algorithm, modules: Modules, images: int, device: str, expendable: Expendable
 ) -> dict[str, float]:
-    """Write the pictures of this moment to samples/, where that is possible, and return their figures by log name."""
+    """Write the pictures of this moment to samples/, where that is possible, and return their figures by log name.
+
+    Raises DataError when a preview cannot be read any more.
+    """
     for name in algorithm.generators.values():
         modules[name].eval()
     make = _generate if GENERATE in algorithm.generators else _translate
-    sheets, scores = make(run, algorithm, modules, images, device)
+    try:
+        sheets, scores = make(run, algorithm, modules, images, device)
+    finally:
+        for name in algorithm.generators.values():
+            modules[name].train()
     for direction, png in sheets.items():
         with expendable("samples"):
             write_bytes(run.folder / "samples" / f"{images:09d}.{direction}.png", png)
-    for name in algorithm.generators.values():
-        modules[name].train()
     run.scores = {f"{run.sample_split}, {name}": score for name, score in scores.items()}
     return scores
 

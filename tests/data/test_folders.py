@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from i2i.data import folders
 from i2i.data.folders import (
     check_pairs,
     check_pictures,
@@ -152,7 +151,7 @@ def test_broken_pictures_without_partners_are_named(tmp_path):
     save(tmp_path / "good.png", 20, 30)
     (tmp_path / "bad.png").write_bytes((tmp_path / "good.png").read_bytes()[:200])
     with pytest.raises(DataError, match=r"1 of 2 pictures cannot be used:\n  .*bad\.png is damaged"):
-        check_pictures(find_images([str(tmp_path)], "train"))
+        check_pictures(find_images([str(tmp_path)], "train"), full=True)
 
 
 def test_pictures_without_a_partner_are_named(tmp_path):
@@ -233,12 +232,17 @@ def test_two_folders_with_splits_are_never_taken_whole(tmp_path):
         find_pairs([*paths, "C"], "train")
 
 
-def test_a_picture_cut_behind_its_header_is_found_before_training(tmp_path, monkeypatch):
-    two_folders(tmp_path / "trainA", tmp_path / "trainB", names=("good", "cut"))
+def test_a_picture_cut_behind_its_header_is_found_by_decoding(tmp_path):
+    two_folders(tmp_path / "trainA", tmp_path / "trainB", names=("good", "cut", "none"))
     path = tmp_path / "trainA" / "cut.png"
     path.write_bytes(path.read_bytes()[:-60])
+    (tmp_path / "trainA" / "none.png").write_bytes(b"")
     pairs = find_pairs([str(tmp_path)], "train")
-    with pytest.raises(DataError, match=r"1 of 2 pairs cannot be used:\n  .*cut.png is damaged"):
+    with pytest.raises(DataError, match=r"1 of 3 pairs cannot be used:\n  .*none.png is empty"):
         check_pairs(pairs)
-    monkeypatch.setattr(folders, "FULL_CHECK_PAIRS", 1)  # a large folder is checked by its headers
-    assert len(check_pairs(pairs)) == 2
+    with pytest.raises(DataError, match=r"2 of 3 pairs cannot be used:\n  .*cut.png is damaged"):
+        check_pairs(pairs, full=True)
+    skip = DataSettings(skip_broken=True)
+    assert check_pairs(pairs, skip, full=True) == [None, (20, 30), None]
+    with pytest.raises(DataError, match="2 of 2 pairs"):
+        check_pairs([pairs[0], pairs[2]], skip, full=True)

@@ -1,21 +1,29 @@
 """The loader: data is a function of seed and image number."""
 
+import json
+import multiprocessing
+import os
 import shutil
+import signal
+import threading
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from i2i.data import folders, toy
+from i2i.data import loader, toy
 from i2i.data.loader import ImageNumbers, batches
-from i2i.data.sets import make_set
-from i2i.errors import ConfigError, DataError, ImageError, UsageError
+from i2i.data.sets import BrokenPictures, PairSet, make_set
+from i2i.errors import ConfigError, DataError, LoaderError, UsageError
 from tests.conftest import save, tiny_config
 
 
 def pictures(config, start, stop, kind="paired"):
     data = make_set(kind, config)
-    return [torch.cat(side) for side in zip(*batches(data, config, start, stop, "cpu"), strict=True)]
+    loaded = batches(data, config, start, stop, "cpu")
+    return [torch.cat(side) for side in zip(*(sides for sides, _ in loaded), strict=True)]
 
 
 def test_numbers_run_through_without_a_gap():
@@ -30,7 +38,8 @@ def test_starting_later_and_more_workers_change_nothing(few_pairs, kind):
     config = tiny_config(*extra, data=few_pairs)
     whole = pictures(config, 0, 20, kind)
     later = pictures(config, 12, 20, kind)
-    workers = pictures(tiny_config("data.workers=2", *extra, data=few_pairs), 0, 20, kind)
+    # processes take seconds to start: pairs stand for all
+    workers = pictures(tiny_config(f"data.workers={2 * (kind == 'paired')}", *extra, data=few_pairs), 0, 20, kind)
     assert len(whole) == (1 if kind == "images" else 2)
     for side in range(len(whole)):
         assert whole[side].shape == (20, 3, 16, 16)
@@ -124,7 +133,7 @@ def test_data_that_an_algorithm_cannot_use_is_refused(few_pairs, tmp_path):
             make_set(kind, tiny_config(f"data.{setting}", data=few_pairs))
     with pytest.raises(ConfigError, match="takes no data folder"):
         make_set("images", tiny_config("data.toy=ring", data=few_pairs))
-    assert "choose a side with data.side" in make_set("images", tiny_config(data=few_pairs)).note
+    assert "choose a side with data.side" in make_set("images", tiny_config(data=few_pairs)).notes[-1]
     save(tmp_path / "one.png", 20, 20)
     with pytest.raises(DataError, match="the only picture there"):
         make_set("images", tiny_config(data=tmp_path))
@@ -132,14 +141,161 @@ def test_data_that_an_algorithm_cannot_use_is_refused(few_pairs, tmp_path):
         make_set("images", tiny_config("data.path=[]"))
 
 
+def with_broken(few_pairs, folder, *places):
+    """A copy of the training pairs in which those at `places` are cut behind their headers."""
+    shutil.copytree(few_pairs / "train", folder / "train")
+    broken = [path for place, path in enumerate(sorted((folder / "train").iterdir())) if place in places]
+    for path in broken:
+        path.write_bytes(path.read_bytes()[:-200])
+    return [str(path) for path in broken]
+
+
+@pytest.mark.parametrize("kind", ["paired", "unpaired", "images"])
+def test_a_broken_picture_loses_its_turns_and_changes_no_other(few_pairs, tmp_path, kind):
+    broken = with_broken(few_pairs, tmp_path, 3)
+    extra = ["data.side=A"] if kind == "images" else []
+    other = ["data.workers=1"] if kind == "paired" else ["data.cache=ram", "data.workers=3"]
+    configs = [tiny_config(*extra, *more, data=tmp_path) for more in ([], other, ["train.batch=3"])]
+    runs = [list(batches(make_set(kind, config), config, 0, 24, "cpu")) for config in configs]
+    sides = [[torch.cat(side) for side in zip(*(loaded.sides for loaded in run), strict=True)] for run in runs]
+    whole = pictures(tiny_config(*extra, data=few_pairs), 0, 24, kind)
+    healthy = make_set(kind, configs[0])
+    for index in range(len(whole)):
+        assert torch.equal(sides[0][index], sides[1][index])
+        assert torch.equal(sides[0][index], sides[2][index])
+        own = [broken[0] == str(healthy.files(number)[min(index, len(healthy.lists) - 1)]) for number in range(24)]
+        kept = [torch.equal(one, two) for one, two in zip(sides[0][index], whole[index], strict=True)]
+        assert kept == [not one for one in own]
+    for run in runs:
+        assert {name for loaded in run for name in loaded.broken} == set(broken)
+        assert "is damaged" in next(reason for loaded in run for reason in loaded.broken.values())
+
+
+def test_each_broken_picture_is_named_once_and_too_many_stop(few_pairs, tmp_path):
+    names = with_broken(few_pairs, tmp_path, 1, 2, 5)
+    data = make_set("paired", tiny_config(data=tmp_path))
+    seen = BrokenPictures(data)
+    assert seen.add({names[0]: "x is damaged."}) == ["x is damaged; others take its turns (1 of 8 broken)."]
+    assert seen.add({names[0]: "x is damaged."}) == []
+    resumed = BrokenPictures(data)
+    resumed.load_state_dict(seen.state_dict())
+    assert resumed.add({names[0]: "x is damaged."}) == []
+    with pytest.raises(DataError, match="3 of 8 pictures cannot be read, too many"):
+        seen.add({names[1]: "y.", names[2]: "z."})
+
+
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_picture_that_breaks_behind_its_header_is_named_in_one_line(few_pairs, tmp_path, workers, monkeypatch):
+def test_when_nothing_can_be_read_any_more_it_ends_in_one_line(few_pairs, tmp_path, workers):
     shutil.copytree(few_pairs / "train", tmp_path / "train")
-    path = sorted((tmp_path / "train").iterdir())[3]
-    path.write_bytes(path.read_bytes()[:-200])
     config = tiny_config(f"data.workers={workers}", data=tmp_path)
-    monkeypatch.setattr(folders, "FULL_CHECK_PAIRS", 1)  # as in a large folder, where only headers are read
-    with pytest.raises(ImageError) as error:
-        pictures(config, 0, 8)
-    assert str(error.value).startswith(f"{path} is damaged")
+    data = make_set("paired", config)
+    shutil.rmtree(tmp_path / "train")  # as a network mount that goes away
+    with pytest.raises(DataError, match="20 pictures in a row cannot be read") as error:
+        list(batches(data, config, 0, 8, "cpu"))
     assert "\n" not in str(error.value)
+
+
+class Trouble(PairSet):
+    """Fails from image number 8 on."""
+
+    def load(self, numbers):
+        if numbers[0] >= 8:
+            if self.config.train.seed == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(60)
+        return super().load(numbers)
+
+
+def test_a_hanging_read_is_named(few_pairs):
+    config = tiny_config("data.timeout_s=1", data=few_pairs)
+    data, seen = Trouble(config), []
+    with pytest.raises(LoaderError, match=r"No batch came for 1 s \(data.timeout_s\)") as error:
+        seen.extend(batches(data, config, 0, 40, "cpu"))
+    assert len(seen) == 2
+    assert str(data.files(8)[0]) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_processes_that_do_not_answer_are_ended(few_pairs):
+    config = tiny_config("data.workers=2", "data.timeout_s=1", data=few_pairs)  # they need longer to start
+    with pytest.raises(LoaderError, match="No batch came"):
+        list(batches(make_set("paired", config), config, 0, 40, "cpu"))
+    assert not multiprocessing.active_children()
+
+
+def test_a_worker_that_dies_is_named_with_its_likely_cause(few_pairs):
+    config = tiny_config("data.workers=1", "train.seed=1", data=few_pairs)
+    with pytest.raises(LoaderError, match=r"Loader process 1 of 1 \(pid \d+\) died: .*memory runs out") as error:
+        list(batches(Trouble(config), config, 0, 40, "cpu"))
+    assert error.value.exit_code == 4
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_leaving_early_ends_threads_and_processes(few_pairs, workers):
+    config = tiny_config(f"data.workers={workers}", data=few_pairs)
+    loaded, others = batches(make_set("paired", config), config, 0, 4000, "cpu"), set(threading.enumerate())
+    next(loaded)
+    assert set(threading.enumerate()) - others
+    loaded.close()  # what the end of a for loop does on Ctrl-C
+    assert not set(threading.enumerate()) - others
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("kind", ["paired", "unpaired", "images"])
+@pytest.mark.parametrize("cache", ["ram", "disk"])
+def test_a_cache_changes_nothing_and_spares_decoding(few_pairs, tmp_path, kind, cache, monkeypatch):
+    extra = [f"data.cache_path={json.dumps(str(tmp_path / 'cache'))}", *(["data.side=A"] if kind == "images" else [])]
+    plain = pictures(tiny_config(*extra, data=few_pairs), 0, 24, kind)
+    config = tiny_config(f"data.cache={cache}", *extra, data=few_pairs)
+    data = make_set(kind, config)
+    assert any("The cache takes up to" in note for note in data.notes)
+    list(batches(data, config, 0, 24, "cpu"))
+    reads = []
+    monkeypatch.setattr("i2i.data.folders.read_image", lambda path: reads.append(path))
+    if cache == "disk":
+        data = make_set(kind, config)  # another run
+    cached = [
+        torch.cat(side) for side in zip(*(sides for sides, _ in batches(data, config, 0, 24, "cpu")), strict=True)
+    ]
+    assert not reads
+    assert all(torch.equal(one, two) for one, two in zip(plain, cached, strict=True))
+
+
+def test_kornia_takes_cached_pictures_whole(few_pairs):
+    plain = pictures(tiny_config("data.augment=kornia", data=few_pairs), 0, 16)
+    cached = pictures(tiny_config("data.augment=kornia", "data.cache=ram", "data.workers=3", data=few_pairs), 0, 16)
+    assert plain[0].shape == (16, 3, 18, 18)
+    assert torch.equal(plain[0], cached[0])
+
+
+def test_a_cache_on_disk_follows_the_file(few_pairs, tmp_path):
+    shutil.copytree(few_pairs / "train", tmp_path / "train")
+    config = tiny_config("data.cache=disk", f"data.cache_path={json.dumps(str(tmp_path / 'cache'))}", data=tmp_path)
+    before = pictures(config, 0, 8)
+    for path in (tmp_path / "cache").rglob("*.npy"):
+        path.write_bytes(path.read_bytes()[:-1])  # power was cut
+    assert torch.equal(pictures(config, 0, 8)[0], before[0])
+    first = sorted((tmp_path / "train").iterdir())[0]
+    save(first, 64, 128, seed=99)
+    assert not torch.equal(pictures(config, 0, 8)[0], before[0])
+
+
+def test_a_cache_that_does_not_fit_is_refused(few_pairs, tmp_path, monkeypatch):
+    monkeypatch.setattr("i2i.data.cache.free_memory", lambda: 10_000)
+    with pytest.raises(ConfigError, match=r"data.cache ram needs 15.6 KB in memory, where 10.0 KB are free"):
+        make_set("paired", tiny_config("data.cache=ram", data=few_pairs))
+    monkeypatch.setattr("i2i.data.cache.free_memory", lambda: None)
+    make_set("paired", tiny_config("data.cache=ram", data=few_pairs))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10_000))
+    with pytest.raises(ConfigError, match=r"data.cache disk needs"):
+        make_set("paired", tiny_config("data.cache=disk", data=few_pairs))
+
+
+def test_workers_are_chosen_from_the_machine(monkeypatch):
+    monkeypatch.setattr(loader, "_cores", lambda: 16)
+    assert [loader.worker_count(tiny_config(), device) for device in ("cpu", "cuda")] == [0, 8]
+    assert loader.worker_count(tiny_config("data.toy=ring"), "cuda") == 0
+    assert loader.worker_count(tiny_config("data.workers=3"), "cpu") == 3
+    monkeypatch.setattr(loader, "_cores", lambda: 2)
+    assert loader.worker_count(tiny_config(), "cuda") == 1

@@ -1,0 +1,124 @@
+"""A training on data that breaks, hangs or vanishes under it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import i2i
+from i2i.data.sets import PairSet
+from i2i.errors import DataError, LoaderError
+from i2i.files import read_json_lines
+from i2i.training.checkpoint import list_checkpoints
+from tests.conftest import LINEART, tiny_config
+
+
+@pytest.fixture
+def data(few_pairs, tmp_path):
+    return shutil.copytree(few_pairs, tmp_path / "data")
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def warnings_of(run):
+    return [row["text"] for row in read_json_lines(run / "metrics.jsonl") if row["split"] == "warning"]
+
+
+def test_a_broken_pair_is_skipped_named_once_and_resumed_over(data, tmp_path):
+    broken = sorted((data / "train").iterdir())[3]
+    cut(broken)
+    i2i.train(tiny_config("schedule.decay_images=0", data=data), tmp_path / "straight")
+    i2i.train(tiny_config("schedule.decay_images=0", "schedule.images=8", data=data), tmp_path / "cut")
+    i2i.train(tiny_config("schedule.decay_images=0", data=data), tmp_path / "cut", resume=True)
+    one, two = (load_file(tmp_path / run / "model.safetensors") for run in ("straight", "cut"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    for run in ("straight", "cut"):
+        (text,) = warnings_of(tmp_path / run)
+        assert text.startswith(f"{broken} is damaged")
+        assert text.endswith("others take its turns (1 of 8 broken).")
+
+
+def test_what_is_broken_from_the_start_stops_it_unless_it_may_be_skipped(data, tmp_path):
+    empty = sorted((data / "train").iterdir())[3]
+    empty.write_bytes(b"")
+    with pytest.raises(DataError, match=r"1 of 8 pairs cannot be used:\n.* is empty.*\n.*data.skip_broken=true"):
+        i2i.train(tiny_config(data=data), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    i2i.train(tiny_config("data.skip_broken=true", data=data), tmp_path / "run")
+    assert len(warnings_of(tmp_path / "run")) == 1
+    (cutting,) = [sorted((data / "train").iterdir())[5]]
+    cut(cutting)
+    with pytest.raises(DataError, match="2 of 8 pairs"):
+        i2i.train(tiny_config("data.full_check=true", data=data), tmp_path / "new")
+
+
+def test_a_read_that_hangs_ends_in_a_saved_run(data, tmp_path, monkeypatch):
+    load = PairSet.load
+    monkeypatch.setattr(
+        PairSet, "load", lambda self, numbers: time.sleep(60) if numbers[0] >= 12 else load(self, numbers)
+    )
+    with pytest.raises(
+        LoaderError, match=r"No batch came for 2 s.*\.png.*\n12 of 12 images of training are saved"
+    ) as error:
+        i2i.train(tiny_config("data.timeout_s=2", data=data), tmp_path / "run")
+    assert error.value.exit_code == 4
+    assert list_checkpoints(tmp_path / "run" / "checkpoints")[-1].stem == "000000012"
+    monkeypatch.undo()
+    i2i.train(tiny_config(data=data), tmp_path / "run", resume=True)
+    i2i.train(tiny_config(data=data), tmp_path / "straight")
+    one, two = (load_file(tmp_path / run / "model.safetensors") for run in ("straight", "run"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_preview_that_vanishes_costs_the_samples_only(data, tmp_path, monkeypatch):
+    load = PairSet.load
+
+    def vanish(self, numbers):
+        shutil.rmtree(data / "val", ignore_errors=True)
+        return load(self, numbers)
+
+    monkeypatch.setattr(PairSet, "load", vanish)
+    i2i.train(tiny_config(data=data), tmp_path / "run")
+    assert all("no samples were made" in text for text in warnings_of(tmp_path / "run"))
+
+
+@pytest.mark.slow
+def test_a_killed_worker_ends_the_command_in_one_line_and_a_saved_run(tmp_path):
+    run = tmp_path / "run"
+    words = [
+        "train",
+        "lineart",
+        "--data",
+        LINEART,
+        "--out",
+        run,
+        "--set",
+        "data.workers=1",
+        "--set",
+        "generator.width=2",
+    ]
+    words += ["--set", "log.every_images=8", "--set", "schedule.images=100000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "i2i", *map(str, words)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    while not read_json_lines(run / "metrics.jsonl"):
+        time.sleep(0.5)
+        assert process.poll() is None
+    children = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(process.pid)], capture_output=True, text=True, check=True
+    )
+    (worker,) = [int(line.split()[0]) for line in children.stdout.splitlines() if "spawn_main" in line]
+    os.kill(worker, signal.SIGKILL)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 4
+    assert f"Loader process 1 of 1 (pid {worker}) died: it was killed" in error
+    assert "Traceback" not in error
+    assert list_checkpoints(run / "checkpoints")
