@@ -30,7 +30,10 @@ from i2i.training.run import Run, refuse_used
 from i2i.training.samples import sample
 from i2i.training.signals import Stop, Stopped
 
-_ADVICE = "Train into another folder with a lower optimizer.lr, or with train.precision fp32."
+_ADVICE = (
+    "Begin anew with a lower optimizer.lr or with train.precision fp32, or go on so with --resume "
+    "--allow-config-change."
+)
 _NAMED = 8  # files in a message before "and N more"
 
 
