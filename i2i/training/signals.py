@@ -62,10 +62,10 @@ class Stop:
 
         Of several ranks: when any was asked, on all of them, and only here, so that all stop at the same image.
         """
-        self.asked = ranks.largest(self.asked or 0) or None
         self.holds = ranks.count() > 1
-        if self.asked:
-            raise Stopped(self.asked)
+        asked = ranks.largest(self.asked or 0)  # not kept in self.asked, where a signal may have arrived meanwhile
+        if asked:
+            raise Stopped(asked)
 
     def _ask(self, signum: int, frame: FrameType | None) -> None:
         self.asked = signum

@@ -1,6 +1,7 @@
 """Several processes: they agree, share the images, leave one run, resume exactly, and end together."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -21,7 +22,15 @@ from tests.conftest import SMALLEST, smallest_config, tiny_config
 from tests.training.test_engine import assert_equal_trees
 from tests.training.two_ranks import SAME_AS_ONE
 
+SELDOM = ("samples", "checkpoint")
 LOOPBACK = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+
+
+def launch(module, config, out):
+    """Begin to train with the command line in `module`, as `config` says, in two processes that Fabric starts."""
+    out.with_suffix(".yaml").write_text(config.model_dump_json(), encoding="utf-8")  # JSON is YAML
+    words = ["-m", module, "train", str(out.with_suffix(".yaml")), "--out", str(out), "--devices", "2"]
+    return subprocess.Popen([sys.executable, *words], stderr=subprocess.PIPE, text=True, env=LOOPBACK)
 
 
 def torchrun(*words):
@@ -155,3 +164,28 @@ class TestTwoRanks:
         i2i.train(longer, trained / "cyclegan", resume=True)
         assert "train.devices was 2, now 1" in capsys.readouterr().err
         assert load_checkpoint(trained / "cyclegan" / "checkpoints" / "000000032.pt")["stepper"]["steps"] == 12
+
+
+@pytest.mark.slow
+def test_an_error_of_one_rank_ends_both_with_one_message(tmp_path, few_pairs):
+    config = smallest_config("pix2pix", few_pairs, "train.batch=2")
+    process = launch("tests.training.broken_rank", config, tmp_path / "run")
+    _, error = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert error.count("b.png went.") == 1
+    assert "Traceback" not in error
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_rank_stops_both_at_the_same_image(tmp_path, few_pairs):
+    many = ["train.batch=2", "schedule.images=1000000", *(f"log.{name}_every_images=1000000" for name in SELDOM)]
+    process = launch("i2i", smallest_config("pix2pix", few_pairs, *many), tmp_path / "run")
+    assert process.stderr is not None
+    said = next(line for line in process.stderr if "img/s" in line)
+    process.send_signal(signal.SIGTERM)
+    said += process.communicate(timeout=300)[1]
+    assert process.returncode == 128 + signal.SIGTERM
+    assert said.count("all of it is saved") == 1
+    (saved,) = list_checkpoints(tmp_path / "run" / "checkpoints")
+    state = load_checkpoint(saved)
+    assert state["images"] == 4 * state["stepper"]["steps"]
