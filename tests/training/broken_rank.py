@@ -3,19 +3,19 @@
 import os
 
 from i2i.cli import main
-from i2i.data.sets import PairSet
-from i2i.errors import ImageError
+from i2i.data.sets import TrainingSet
+from i2i.errors import DataError
 
-original = PairSet.__getitem__
+original = TrainingSet.show
 
 
-def getitem(data, number):
+def show(data, number, broken):
     """Read a pair, or break."""
     if os.environ.get("LOCAL_RANK") == "1" and number >= 5:
-        raise ImageError("b.png went.")
-    return original(data, number)
+        raise DataError("b.png went.")
+    return original(data, number, broken)
 
 
 if __name__ == "__main__":
-    PairSet.__getitem__ = getitem  # type: ignore[method-assign]
+    TrainingSet.show = show  # type: ignore[method-assign]
     main()
