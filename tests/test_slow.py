@@ -184,9 +184,10 @@ def test_a_training_killed_at_random_moments_is_the_same_training(kind, tmp_path
 
 @pytest.mark.parametrize("name", ["SIGUSR1", "SIGINT"])
 def test_a_training_stops_and_goes_on_when_the_scheduler_says_so(name, tmp_path):
-    """As Slurm asks before the time is up, and Ctrl-C all processes of a terminal."""
+    """As Slurm asks before the time is up, and Ctrl-C all processes of a terminal, the one that loads included."""
     words = ["train", "lineart", "--data", str(LINEART), "--device", "cpu", "--out", str(tmp_path / "run")]
-    words += ["--set", "schedule.images=400", "--set", "schedule.decay_images=0", "--set", "log.every_images=8"]
+    words += ["--set", "schedule.images=80", "--set", "schedule.decay_images=0", "--set", "log.every_images=8"]
+    words += ["--set", "data.workers=1"]
     command, log = [sys.executable, "-m", "i2i", *words], tmp_path / "run" / "metrics.jsonl"
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         while not (log.exists() and log.read_text(encoding="utf-8")) and process.poll() is None:
@@ -199,4 +200,4 @@ def test_a_training_stops_and_goes_on_when_the_scheduler_says_so(name, tmp_path)
     assert "Traceback" not in said
     resumed = run_i2i(*words, "--resume")
     assert resumed.returncode == 0, resumed.stderr
-    assert read_json_lines(log)[-1]["images"] == 400
+    assert read_json_lines(log)[-1]["images"] == 80

@@ -26,6 +26,9 @@ from i2i.data.sets import Loaded, TrainingSet
 from i2i.errors import DataError, LoaderError
 from i2i.settings import Config
 
+STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)]
+"""The signals that ask a training to stop."""
+
 Load = Callable[[Sequence[int]], Loaded]
 _NAMED = 4  # files named in a message before "and N more"
 _PATIENCE_S = 5.0  # for threads and processes to end by themselves
@@ -173,7 +176,8 @@ class _Processes:
         try:
             if self.batches is None:
                 others = multiprocessing.active_children()
-                self.batches = iter(self.loader)
+                with _deaf_to_stopping():
+                    self.batches = iter(self.loader)
                 self.children = [child for child in multiprocessing.active_children() if child not in others]
             return next(self.batches)
         except DataError as error:
@@ -240,7 +244,22 @@ def _unchanged(loaded: Any) -> Any:
 
 def _start_worker(worker: int) -> None:
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes, and the training ends its own
+
+
+@contextlib.contextmanager
+def _deaf_to_stopping() -> Iterator[None]:
+    """Start processes that no signal which STOPS a training ends, from their first moment on; it ends them itself.
+
+    Ctrl-C and schedulers reach all processes at once, and the training must still get its batch to save after it.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # of this thread, and inherited
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _cores() -> int:

@@ -10,9 +10,8 @@ import threading
 from types import FrameType
 from typing import Any, Self
 
+from i2i.data.loader import STOPS
 from i2i.training import ranks
-
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)]
 
 
 class Stopped(KeyboardInterrupt):
@@ -33,7 +32,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class Stop:
-    """Handlers of SIGNALS, as a context manager: they raise Stopped, but not between `hold` and `release`."""
+    """Handlers of STOPS, as a context manager: they raise Stopped, but not between `hold` and `release`."""
 
     def __init__(self) -> None:
         self.asked: int | None = None
@@ -43,7 +42,7 @@ class Stop:
     def __enter__(self) -> Self:
         """Install the handlers, except for what is ignored, as SIGHUP under nohup."""
         if threading.current_thread() is threading.main_thread():  # Python allows it nowhere else
-            for signum in SIGNALS:
+            for signum in STOPS:
                 if signal.getsignal(signum) != signal.SIG_IGN:
                     self.before[signum] = signal.signal(signum, self._ask)
         return self
