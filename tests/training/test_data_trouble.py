@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -93,31 +94,22 @@ def test_a_preview_that_vanishes_costs_the_samples_only(data, tmp_path, monkeypa
 @pytest.mark.slow
 def test_a_killed_worker_ends_the_command_in_one_line_and_a_saved_run(tmp_path):
     run = tmp_path / "run"
-    words = [
-        "train",
-        "lineart",
-        "--data",
-        LINEART,
-        "--out",
-        run,
-        "--set",
-        "data.workers=1",
-        "--set",
-        "generator.width=2",
-    ]
-    words += ["--set", "log.every_images=8", "--set", "schedule.images=100000"]
+    changes = ["data.workers=1", "generator.width=2", "log.every_images=8", "schedule.images=100000"]
+    words = ["train", "lineart", "--data", str(LINEART), "--out", str(run), *(f"--set={change}" for change in changes)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "i2i", *map(str, words)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "i2i", *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    while not read_json_lines(run / "metrics.jsonl"):
-        time.sleep(0.5)
-        assert process.poll() is None
-    children = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(process.pid)], capture_output=True, text=True, check=True
-    )
-    (worker,) = [int(line.split()[0]) for line in children.stdout.splitlines() if "spawn_main" in line]
-    os.kill(worker, signal.SIGKILL)
-    _, error = process.communicate(timeout=60)
+    try:
+        while not read_json_lines(run / "metrics.jsonl"):
+            time.sleep(0.5)
+            assert process.poll() is None
+        threads = Path(f"/proc/{process.pid}/task").glob("*/children")
+        pids = [int(pid) for file in threads for pid in file.read_text(encoding="ascii").split()]
+        (worker,) = [pid for pid in pids if b"--multiprocessing-fork" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        os.kill(worker, signal.SIGKILL)
+        _, error = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 4
     assert f"Loader process 1 of 1 (pid {worker}) died: it was killed" in error
     assert "Traceback" not in error

@@ -27,6 +27,7 @@ import i2i
 from i2i.data.folders import Pair
 from i2i.data.sets import AUGMENT, PairSet, derive_seed
 from i2i.images import Array, read_image
+from i2i.training.cpu import keep_freed_memory
 
 ROOT = Path(__file__).parent.parent.parent
 SIDE_PX = 600
@@ -76,6 +77,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()  # as every training does; it serves all candidates
     with tempfile.TemporaryDirectory() as temp:
         folder = Path(temp) / "train"
         folder.mkdir()
