@@ -1,0 +1,51 @@
+"""Processor time of `i2i train` up to its first step, beside that of importing torch and lightning_fabric alone.
+
+    python tools/bench/start_up.py [PRESET [DATA]]
+
+Both sides are processes of their own and take turns; printed are the medians and the median of the ratios.
+"""
+
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROUNDS = 5
+IMPORTS = "import torch, lightning_fabric"
+TRAIN = """
+import os, sys
+from i2i.cli import cli
+from i2i.training.engine import Stepper
+
+Stepper.step = lambda *_: os._exit(0)  # the first step ends the process
+cli.main(["train", *sys.argv[1:]], standalone_mode=False)
+sys.exit("There was no first step.")
+"""
+
+
+def seconds(code: str, *words: str) -> float:
+    """Return the processor time of a Python process that runs `code`."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", code, *words], check=True, stderr=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def main(preset: str = "lineart", data: str = "datasets/lineart") -> None:
+    """Measure both in turns and print one line."""
+    with tempfile.TemporaryDirectory() as folder:
+        pairs = [
+            (seconds(IMPORTS), seconds(TRAIN, preset, "--data", data, "--out", str(Path(folder) / str(number))))
+            for number in range(ROUNDS)
+        ]
+    alone, train = (statistics.median(times) for times in zip(*pairs, strict=True))
+    ratio = statistics.median(two / one for one, two in pairs)
+    print(
+        f"imports alone {alone:.2f} s, `train {preset}` to its first step {train:.2f} s of processor time: {ratio:.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
