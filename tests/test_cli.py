@@ -1,6 +1,7 @@
 """The command line: every example in the help runs, and every mistake ends in one message."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -12,6 +13,7 @@ import click
 import numpy as np
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from i2i.cli import cli, main
 from i2i.config import load_config
@@ -225,3 +227,13 @@ def test_every_option_is_explained():
 def test_the_reference_is_up_to_date():
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     assert re.findall(r"^## i2i (\w+)", page, re.MULTILINE) == list(cli.commands)
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_training_leaves_no_thread_spinning_unless_asked_to(before, after, monkeypatch):
+    """Set before torch is loaded, or it is without effect."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", before or "")
+    if before is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    assert CliRunner().invoke(cli, ["train", "no-such-preset"]).exit_code
+    assert os.environ["OMP_WAIT_POLICY"] == after
