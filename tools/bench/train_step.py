@@ -18,6 +18,7 @@ is what binds. `--side` is for the processes that this one starts.
 import argparse
 import contextlib
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -137,9 +138,8 @@ def spread(values: list[float], digits: int) -> str:
 def start(side: str, name: str, mode: str, device: str) -> "subprocess.Popen[str]":
     """Start one side; leaving its context closes its input and waits for its end."""
     words = [sys.executable, __file__, "--side", side, "--cases", name, "--modes", mode, "--device", device]
-    return subprocess.Popen(
-        [sys.executable, __file__, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    environment = {**({"OMP_WAIT_POLICY": "PASSIVE"} if side == "ours" else {}), **os.environ}  # as `i2i train` has it
+    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
 
 def ask(process: "subprocess.Popen[str]", question: str) -> Answer:
