@@ -102,7 +102,7 @@ def test_dry_run_prints_settings_that_can_be_run(desk, capsys, monkeypatch):
     ("line", "code", "words"),
     [
         ("train pix3pix", 2, "Did you mean pix2pix"),
-        ("train lineart", 2, "Add --data FOLDER"),
+        ("train colorize", 2, "Add --data FOLDER"),
         ("train lineart --data nowhere --out r", 1, "nowhere is not a folder"),
         ("train lineart --data D --set optimizer.lrr=1", 2, "Did you mean optimizer.lr?"),
         ("train lineart --data D --data D --data D", 2, "at most two folders"),
