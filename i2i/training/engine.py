@@ -242,7 +242,8 @@ class Stepper:
             load_optimizer(optimizer, state["optimizers"][name])
         if self.ema:
             self.ema.load_state_dict(state["ema"])
-        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        if state["precision"]:  # fp16's scale, which it begins anew where the run had another precision
+            self.fabric.strategy.precision.load_state_dict(state["precision"])
         if self.fabric.global_rank < len(state["ranks"]):
             self._load_own_state(state["ranks"][self.fabric.global_rank])
 

@@ -120,6 +120,8 @@ def test_a_scale_too_large_skips_the_update_and_is_counted(scaled):
     other = scaled()
     other.load_state_dict(stepper.state_dict())
     assert other.guard.state_dict() == stepper.guard.state_dict()
+    other.load_state_dict(make_stepper(tiny_config()).state_dict())  # of a run that was fp32, and is fp16 from now on
+    other.step(random_batch(4))
 
 
 def test_a_gradient_broken_at_any_scale_stops_after_25_steps(scaled):
