@@ -48,9 +48,12 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> N
     """Restore an optimizer's state in the memory layout of its parameters, whichever it was saved in.
 
     torch's fused Adam walks through memory and never looks at strides: where the layouts differ, as after another
-    `train.channels_last` or device, it updates weights with the moments of others, without a word.
+    `train.channels_last` or device, it updates weights with the moments of others, without a word. The settings
+    stay those the optimizer was made with.
     """
     optimizer.load_state_dict(state)
+    for group in optimizer.param_groups:
+        group.update(optimizer.defaults)
     for parameter, moments in optimizer.state.items():
         for name, value in moments.items():
             if value.shape == parameter.shape:

@@ -156,6 +156,16 @@ def test_the_discriminator_may_have_its_own_rate(few_pairs):
     assert rates == pytest.approx({"discriminator": 2e-3, "generator": 5e-4})
 
 
+def test_a_loaded_optimizer_keeps_the_settings_it_was_made_with(few_pairs):
+    before, after = (smallest_config("gan", few_pairs, f"optimizer.betas=[{beta},0.9]") for beta in (0.5, 0.25))
+    one, two = (engine.Stepper(engine.make_fabric(config), ALGORITHMS["gan"](config)) for config in (before, after))
+    one.step((torch.rand(4, 3, 32, 32),))
+    two.load_state_dict(one.state_dict())
+    for optimizer in two.optimizers.values():
+        assert optimizer.param_groups[0]["betas"] == (0.25, 0.9)
+        assert optimizer.state_dict()["state"]
+
+
 def assert_equal_trees(one, two):
     if isinstance(one, dict):
         assert one.keys() == two.keys()
