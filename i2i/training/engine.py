@@ -53,8 +53,8 @@ def make_fabric(config: Config) -> Fabric:
         set_tf32(config.train.tf32)
     if config.train.compile:
         try_compiler(device)
-    several = ranks.make_strategy(device) if devices * nodes > 1 else {}
-    return Fabric(accelerator=device, devices=devices, num_nodes=nodes, precision=PRECISIONS[precision], **several)
+    where = ranks.make_strategy(device, devices * nodes)
+    return Fabric(accelerator=device, devices=devices, num_nodes=nodes, precision=PRECISIONS[precision], **where)
 
 
 def set_tf32(allowed: bool) -> None:

@@ -68,14 +68,16 @@ def with_launched_ranks(config: Config) -> Config:
     return config
 
 
-def make_strategy(device: str) -> dict[str, Any]:
-    """Return what Fabric needs for several ranks on `device`.
+def make_strategy(device: str, ranks: int) -> dict[str, Any]:
+    """Return what Fabric needs for this many ranks on `device`.
 
     CPU tensors go through gloo on every device, so that no agreement between the ranks waits for a GPU.
     """
-    backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
     # Told, not guessed: Fabric would otherwise take any process of a SLURM job for one that srun started.
     environment = TorchElasticEnvironment() if under_torchrun() else LightningEnvironment()
+    if ranks == 1:
+        return {"plugins": [environment]}
+    backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
     return {"strategy": Ranks(process_group_backend=backend, timeout=TIMEOUT), "plugins": [environment]}
 
 

@@ -166,6 +166,14 @@ def test_a_loaded_optimizer_keeps_the_settings_it_was_made_with(few_pairs):
         assert optimizer.state_dict()["state"]
 
 
+def test_a_process_in_an_allocation_of_slurm_trains_alone(monkeypatch):
+    for name, value in {"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "train", "SLURM_PROCID": "0"}.items():
+        monkeypatch.setenv(name, value)
+    fabric = engine.make_fabric(tiny_config())
+    fabric.launch()
+    assert (fabric.world_size, fabric.is_global_zero) == (1, True)
+
+
 def assert_equal_trees(one, two):
     if isinstance(one, dict):
         assert one.keys() == two.keys()
