@@ -159,10 +159,15 @@ class Run:
         write_text(self.settings_file, to_yaml(self.config))
 
     def require_space(self, algorithm: Algorithm, stepper: State) -> None:
-        """Raise DiskFullError unless there is room for the checkpoints to keep, a new one, and the model twice."""
+        """Raise DiskFullError unless there is room for the checkpoints to keep, a new one, and the model twice.
+
+        Sweeps first what a killed process left.
+        """
+        sweep_temporaries(self.folder)
         count, size = self.config.log.keep_checkpoints + 1, checkpoint_bytes(stepper)
         model = tensor_bytes([stepper["networks"][name] for name in algorithm.generators.values()])
-        there = sum(path.stat().st_size for path in list_checkpoints(self.checkpoints))
+        kept = [path for path in list_checkpoints(self.checkpoints) if path not in self.damaged]
+        there = sum(path.stat().st_size for path in (*kept, self.model) if path.exists())
         needed, free = count * size + 2 * model - there, free_bytes(self.folder)
         if free < needed:
             raise DiskFullError(
