@@ -5,6 +5,7 @@ followed by a trailer with its SHA-256, since torch reads flipped bits without n
 as it is written and as it is read, and so never held in memory beside the training itself.
 """
 
+import errno
 import hashlib
 import io
 import pickle
@@ -91,13 +92,15 @@ def verify_checkpoint(path: Path) -> None:
 def load_newest(folder: Path) -> tuple[State | None, list[Path]]:
     """Return the newest checkpoint that is whole, None where there is none at all, and the damaged ones behind it.
 
-    Raises ModelError when all are damaged.
+    Raises ModelError when all are damaged. What the disk cannot read is damaged.
     """
     damaged: list[Path] = []
     for path in reversed(list_checkpoints(folder)):
         try:
             return load_checkpoint(path), damaged
-        except ModelError:
+        except (ModelError, OSError) as error:
+            if isinstance(error, OSError) and error.errno != errno.EIO:  # as what may not be read: it may be whole
+                raise
             damaged.append(path)
     if damaged:
         raise ModelError(
