@@ -162,11 +162,7 @@ class Training:
     def _advance(self, loaded: Loaded) -> None:
         """Train on a batch, and do what is due after it."""
         config, schedule, before = self.run.config.log, self.run.schedule, self.images
-        for text in self.broken.add(loaded.broken):
-            if self.speaks:
-                self._warn([text])
-            else:  # each rank reads its own share
-                print(f"Warning: {text}", file=sys.stderr)
+        broken = self.broken.add(loaded.broken)
         fabric = self.stepper.fabric
         batch: Batch = tuple(side.to(fabric.device, non_blocking=True) for side in loaded.sides)
         if self.augment is not None:
@@ -176,6 +172,11 @@ class Training:
         self.meter.add(_step(self.run, self.stepper, batch, range(before, after)), after - before)
         self.images = after
         self.progress.advance(self.images)
+        if self.speaks:
+            self._warn(broken)  # with this step's count, since a run that is cut before it is saved names them anew
+        else:  # each rank reads its own share
+            for text in broken:
+                print(f"Warning: {text}", file=sys.stderr)
         last = self.images == schedule.total_images
         if last or _crossed(before, self.images, config.every_images):
             self._log()
