@@ -134,6 +134,7 @@ class Training:
                     stop.hold()
                     self._advance(loaded)
                     stop.release()
+                stop.hold()  # all is trained and saved: what is left is finished
             except Stopped as stopped:
                 stop.hold()
                 self._save_rest()
@@ -281,6 +282,7 @@ def _train(run: Run, fabric: Fabric, stop: Stop, resume: bool, allow_config_chan
         with memory_explained(run.config, fabric.device):
             training.go(stop)
     else:
+        stop.hold()
         tell(f"{run.folder} is already finished, after {training.images} images.")
     if training.speaks:
         if not run.holds_model_of(run.best["images"] if run.best else training.images):
