@@ -106,13 +106,13 @@ def write_json(path: Path, value: object) -> None:
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
     """Return the objects of a file with one JSON object a line, none where there is no file.
 
-    A line that a crash cut is left out.
+    A line that a crash cut, or that a disk spoiled, is left out.
     """
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    for line in path.read_bytes().splitlines() if path.exists() else []:
         try:
             rows.append(json.loads(line))
-        except json.JSONDecodeError:
+        except ValueError:  # no JSON, or no UTF-8
             continue
     return rows
 

@@ -60,8 +60,9 @@ class MetricsLog:
                 self.board = TensorBoard(path.parent / "tensorboard", images)
         self.expendable = expendable
         self.start = ""  # of the next line: a new line, where the last one may have been cut
-        rows = [row for row in read_json_lines(path) if row["images"] <= images]
-        write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+        with expendable(path.name):
+            rows = [row for row in read_json_lines(path) if row["images"] <= images]
+            write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 
     def write(self, images: int, seconds: float, split: str, values: dict[str, float]) -> None:
         """Append one row."""
@@ -102,14 +103,16 @@ class ProgressLine:
 
     def __enter__(self) -> Self:
         """Show the bar."""
-        self.bar.start()
+        with contextlib.suppress(OSError):
+            self.bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave the bar as it stands."""
-        self.bar.stop()
+        with contextlib.suppress(OSError):
+            self.bar.stop()
 
     def advance(self, images: int) -> None:
         """Move to `images` seen."""
