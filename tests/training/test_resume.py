@@ -1,8 +1,8 @@
 """Runs that stop, break and go on: signals, damaged checkpoints, changed settings, disks and logs that fail."""
 
+import errno
 import json
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -12,9 +12,10 @@ import pytest
 import torch
 
 import i2i
+from i2i.data.sets import PairSet
 from i2i.errors import ConfigError, DiskFullError, ModelError, OutOfMemoryError
 from i2i.files import TEMP_PREFIX, read_json_lines
-from i2i.training import loop, run
+from i2i.training import checkpoint, loop, run
 from i2i.training.checkpoint import list_checkpoints
 from i2i.training.signals import Stopped
 from tests.conftest import tiny_config
@@ -188,6 +189,69 @@ def test_logs_that_vanish_cost_a_warning_each_and_never_the_run(straight, tmp_pa
         assert sum(f"{what} cannot be written" in line for line in said) == 1
 
 
+def test_a_log_that_cannot_be_opened_costs_a_warning(straight, tmp_path, few_pairs, capsys):
+    shutil.copytree(straight, tmp_path / "run")
+    (tmp_path / "run" / "metrics.jsonl").unlink()
+    (tmp_path / "run" / "metrics.jsonl").mkdir()
+    i2i.train(config(few_pairs, "schedule.images=20"), tmp_path / "run", resume=True, allow_config_change=True)
+    assert capsys.readouterr().err.count("metrics.jsonl cannot be written") == 1
+
+
+def test_a_broken_file_of_a_step_that_was_lost_is_named_once(tmp_path, monkeypatch, few_pairs):
+    load = PairSet.load
+
+    def load_broken(self, numbers):
+        loaded = load(self, numbers)
+        return loaded._replace(broken={"a": "a is damaged"}) if 9 in numbers else loaded
+
+    monkeypatch.setattr(PairSet, "load", load_broken)
+    with monkeypatch.context() as patch:
+        at_call(patch, loop, "_step", 3, lambda: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception):
+            i2i.train(config(few_pairs), tmp_path / "run")
+    i2i.train(config(few_pairs), tmp_path / "run", resume=True)
+    rows = [row for row in read_json_lines(tmp_path / "run" / "metrics.jsonl") if "a is damaged" in row.get("text", "")]
+    assert [row["images"] for row in rows] == [12]
+
+
+@pytest.mark.parametrize("name", ["save_model", "write_report"])
+def test_a_signal_at_the_very_end_lets_it_be_written(straight, tmp_path, monkeypatch, few_pairs, name):
+    module = run if name == "save_model" else loop
+    if name == "save_model":
+        monkeypatch.setattr(run.Run, "holds_model_of", lambda self, images: False)
+    at_call(monkeypatch, module, name, 5 if name == "save_model" else 1, lambda: signal.raise_signal(signal.SIGTERM))
+    i2i.train(config(few_pairs), tmp_path / "run")
+    assert what_remains(tmp_path / "run") == what_remains(straight)
+
+
+def test_a_terminal_that_vanished_is_no_error(monkeypatch):
+    def gone():
+        raise OSError(errno.EIO, "Input/output error")
+
+    line = loop.ProgressLine(1, 0)
+    monkeypatch.setattr(line.bar, "start", gone)
+    monkeypatch.setattr(line.bar, "stop", gone)
+    with line:
+        pass
+
+
+def test_a_checkpoint_that_the_disk_cannot_read_is_passed_over(straight, monkeypatch):
+    def verify(path):
+        if path.stem == "000000016":
+            raise OSError(number, "not readable")
+        return checked(path)
+
+    checked = checkpoint.verify_checkpoint
+    monkeypatch.setattr(checkpoint, "verify_checkpoint", verify)
+    number = errno.EIO
+    state, damaged = checkpoint.load_newest(straight / "checkpoints")
+    assert state is not None
+    assert (state["images"], [path.stem for path in damaged]) == (12, ["000000016"])
+    number = errno.EACCES
+    with pytest.raises(OSError, match="not readable"):
+        checkpoint.load_newest(straight / "checkpoints")
+
+
 def test_a_log_line_that_was_cut_spoils_no_other(tmp_path):
     log = loop.MetricsLog(tmp_path / "metrics.jsonl", 0, loop.Expendable())
     log.write(4, 1.0, "train", {"G": 1.0})
@@ -201,6 +265,7 @@ def test_a_log_line_that_was_cut_spoils_no_other(tmp_path):
 
 def test_a_full_disk_costs_what_came_after_the_last_checkpoint(straight, tmp_path, monkeypatch, few_pairs):
     """A limit on file sizes is as good as a full disk: real writes fail in the midst."""
+    resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     at_call(
         monkeypatch, run, "save_checkpoint", 2, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20000, before[1]))
@@ -230,6 +295,17 @@ def test_a_disk_too_small_is_refused_before_the_training(tmp_path, monkeypatch, 
     assert told
     size = float(told[1]) * {"K": 1e3, "M": 1e6}[told[2]]
     assert size == pytest.approx(newest, rel=0.1)
+    # What is there, but for damaged checkpoints, is written over; what a killed process left goes first.
+    out = tmp_path / "other"
+    half = out / f"{TEMP_PREFIX}0123.pt"
+    half.write_bytes(b"half")
+    list_checkpoints(out / "checkpoints")[-1].write_bytes(b"damaged")
+    monkeypatch.setattr(run, "free_bytes", lambda path: newest)
+    with pytest.raises(DiskFullError, match="about"):
+        i2i.train(wide, out, resume=True)
+    assert not half.exists()
+    monkeypatch.setattr(run, "free_bytes", lambda path: 5 * newest // 2)
+    i2i.train(wide, out, resume=True)
 
 
 @pytest.mark.parametrize(
