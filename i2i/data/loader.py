@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.resource_tracker
 import os
 import queue
 import signal
@@ -255,6 +256,8 @@ def _deaf_to_stopping() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
+    # A helper of multiprocessing that unblocks these signals as it starts, which must not be after they are blocked.
+    multiprocessing.resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # of this thread, and inherited
     try:
         yield

@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from types import SimpleNamespace
@@ -229,6 +231,28 @@ def test_a_worker_that_dies_is_named_with_its_likely_cause(few_pairs):
         list(batches(Trouble(config), config, 0, 40, "cpu"))
     assert error.value.exit_code == 4
     assert not multiprocessing.active_children()
+
+
+_DEAF = """
+import multiprocessing, os, time
+from i2i.data.loader import STOPS, _deaf_to_stopping
+
+children = [multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,)) for _ in range(2)]
+with _deaf_to_stopping():
+    for child in children:
+        child.start()
+for child in children:
+    status = open(f"/proc/{child.pid}/status").read()
+    child.kill()
+    blocked = int(status.split("SigBlk:")[1].split()[0], 16)
+    assert all(blocked >> (stop - 1) & 1 for stop in STOPS), hex(blocked)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_the_first_processes_too_hear_nothing_of_what_stops_a_training():
+    done = subprocess.run([sys.executable, "-c", _DEAF], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
