@@ -161,7 +161,7 @@ def _check(
     problems = [result for result in results if isinstance(result, str)]
     skip = settings is not None and settings.skip_broken
     if problems and (not skip or len(problems) == len(items)):
-        text = _list(f"{len(problems)} of {len(items)} {what} cannot be used:", problems, lines=True)
+        text = name_some(f"{len(problems)} of {len(items)} {what} cannot be used:", problems, lines=True)
         may_skip = settings is not None and not skip
         way_on = "; to train without them, add --set data.skip_broken=true" if may_skip else ""
         raise DataError(f"{text}\nMend or remove them{way_on}.")
@@ -183,7 +183,7 @@ def refuse_small(
     if small:
         what = "pairs" if isinstance(items[0], Pair) else "pictures"
         head = f"{len(small)} of {len(items)} {what} have a side under {reason}:"
-        raise DataError(f"{_list(head, small, lines=True)}\n{advice}")
+        raise DataError(f"{name_some(head, small, lines=True)}\n{advice}")
 
 
 def read_pair(pair: Pair) -> tuple[Array, Array]:
@@ -236,7 +236,7 @@ def _match(folder_a: Path, folder_b: Path) -> list[Pair]:
     alone += [f"{path} has no partner in {folder_a}" for stem, path in b.items() if stem not in a]
     if alone:
         raise DataError(
-            _list(f"{len(alone)} pictures have no partner:", alone, lines=True)
+            name_some(f"{len(alone)} pictures have no partner:", alone, lines=True)
             + "\nPartners have the same name up to the suffix."
         )
     return [Pair(stem, a[stem], b[stem]) for stem in a]
@@ -247,7 +247,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     stems = [path.relative_to(folder).with_suffix("").as_posix() for path in pictures]
     twice = [stem for stem, count in Counter(stems).items() if count > 1]
     if twice:
-        raise DataError(_list(f"{folder} holds several pictures of one name up to the suffix:", twice))
+        raise DataError(name_some(f"{folder} holds several pictures of one name up to the suffix:", twice))
     return dict(zip(stems, pictures, strict=True))
 
 
@@ -299,6 +299,7 @@ def _expected(split: str) -> str:
     )
 
 
-def _list(head: str, items: Sequence[str], lines: bool = False) -> str:
+def name_some(head: str, items: Sequence[str], lines: bool = False) -> str:
+    """Return the head and the first items, behind it or one a line, and how many more there are."""
     shown = [*items[:_NAMED], *([f"and {len(items) - _NAMED} more"] if len(items) > _NAMED else [])]
     return head + ("\n  " + "\n  ".join(shown) if lines else " " + ", ".join(shown) + ".")

@@ -8,6 +8,7 @@ for every such n; all other turns stay as they are.
 
 import functools
 import hashlib
+import itertools
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
@@ -26,6 +27,7 @@ from i2i.data.folders import (
     find_images,
     find_pairs,
     find_sides,
+    name_some,
     refuse_small,
 )
 from i2i.errors import ConfigError, DataError, UsageError
@@ -36,7 +38,7 @@ from i2i.settings import Config, DataKind, DataSettings
 ORDER, AUGMENT, PARTNER, HISTORY, RANKS, SUBSTITUTE = range(6)
 
 _TRIES = 20  # pictures in a row that cannot be read before there is no use in going on
-_MOST_BROKEN = 0.25  # share of the pictures
+_MOST_BROKEN = 0.25  # share of the pictures, before training and during it
 
 
 def derive_seed(seed: int, stream: int, number: int) -> int:
@@ -150,6 +152,7 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
         """
         data = self.config.data
         items = [item for one in self.lists for item in one]
+        broken = self._refuse_broken(items, sizes)
         if data.resize_px is None:
             advice = "Set data.resize_px to enlarge them, or lower data.crop_px."
             refuse_small(items, sizes, data.crop_px, f"the crop of {data.crop_px} px", advice)
@@ -161,7 +164,23 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
         known = [(size, each) for size, each in zip(sizes, channels, strict=True) if size]
         taken = self.pictures.reserve(known, self.config.train.devices)
         checked = "decoded" if data.full_check else "checked by their headers (--full-check decodes them)"
-        self.notes += [f"All files were {checked}.", *([taken] if taken else [])]
+        self.notes += [f"All {'others' if broken else 'files'} were {checked}.", *([taken] if taken else [])]
+
+    def _refuse_broken(self, items: Sequence[Item], sizes: Sequence[Header | None]) -> bool:
+        """Whether some are broken, as a note then says; raises DataError where too many are, or all of a side."""
+        rest = iter(sizes)
+        for side, one in zip("AB", self.lists, strict=False):
+            if not any(list(itertools.islice(rest, len(one)))):
+                raise DataError(f"No picture of {side} can be used; the first of {len(one)} is {one[0]}. Mend them.")
+        broken = [str(item) for item, size in zip(items, sizes, strict=True) if size is None]
+        count = f"{len(broken)} of {len(items)} {'pairs' if self.together else 'pictures'} are broken"
+        if len(broken) > _MOST_BROKEN * len(items):
+            head = f"{count}, where data.skip_broken does without {_MOST_BROKEN:.0%} at most:"
+            listed = name_some(head, broken, lines=True)
+            raise DataError(f"{listed}\nMend or remove them; with data.skip_broken=false the reasons are named.")
+        if broken:
+            self.notes.append(name_some(f"{count} and skipped:", broken))
+        return bool(broken)
 
 
 class PairSet(TrainingSet):
@@ -246,10 +265,14 @@ class PointSet(TrainingSet):
 
 
 class BrokenPictures:
-    """What was found broken while training, each named once; too large a share of the data stops the run."""
+    """What was found broken while training, each named once; too large a share of the data stops the run.
+
+    Resumed, it counts anew, since files may have been mended, and still names none twice.
+    """
 
     def __init__(self, data: TrainingSet):
         self.known: set[str] = set()
+        self.named: set[str] = set()
         self.total = sum(map(len, data.lists))
 
     def add(self, broken: Mapping[str, str]) -> list[str]:
@@ -258,7 +281,10 @@ class BrokenPictures:
         warnings = []
         for name, reason in new:
             self.known.add(name)
-            warnings.append(f"{reason.rstrip('.')}; others take its turns ({len(self.known)} of {self.total} broken).")
+            if name not in self.named:
+                self.named.add(name)
+                count = f"{len(self.known)} of {self.total} broken"
+                warnings.append(f"{reason.rstrip('.')}; others take its turns ({count}).")
             if len(self.known) > _MOST_BROKEN * self.total:
                 count = f"{len(self.known)} of {self.total} pictures"
                 raise DataError(f"{count} cannot be read, too many to go on. The last one: {reason}")
@@ -266,11 +292,11 @@ class BrokenPictures:
 
     def state_dict(self) -> list[str]:
         """Return what was named so far."""
-        return sorted(self.known)
+        return sorted(self.named)
 
     def load_state_dict(self, state: list[str]) -> None:
         """Take up where `state_dict` left off."""
-        self.known = set(state)
+        self.named = set(state)
 
 
 # What not every kind of data reads; set where it is not read, it would be silently without effect.

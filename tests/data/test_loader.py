@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -182,8 +183,32 @@ def test_each_broken_picture_is_named_once_and_too_many_stop(few_pairs, tmp_path
     resumed = BrokenPictures(data)
     resumed.load_state_dict(seen.state_dict())
     assert resumed.add({names[0]: "x is damaged."}) == []
+    mended = BrokenPictures(data)
+    mended.load_state_dict(seen.state_dict())
+    assert len(mended.add({names[1]: "y.", names[2]: "z."})) == 2
     with pytest.raises(DataError, match="3 of 8 pictures cannot be read, too many"):
         seen.add({names[1]: "y.", names[2]: "z."})
+
+
+def test_what_is_broken_from_the_start_is_named_and_may_not_be_too_much(few_pairs, tmp_path):
+    names = with_broken(few_pairs, tmp_path, 1, 2, 5)
+    config = tiny_config("data.skip_broken=true", "data.full_check=true", data=tmp_path)
+    with pytest.raises(DataError, match=r"3 of 8 pairs are broken, where data.skip_broken does without 25% at most:"):
+        make_set("paired", config)
+    Path(names[0]).unlink()
+    with pytest.raises(DataError, match="2 of 7 pairs"):
+        make_set("paired", config)
+    shutil.copy(few_pairs / "train" / Path(names[0]).name, names[0])
+    data = make_set("paired", config)
+    assert data.notes == [f"2 of 8 pairs are broken and skipped: {names[1]}, {names[2]}.", "All others were decoded."]
+
+
+def test_a_side_without_one_good_picture_is_refused(tmp_path):
+    for k in range(9):
+        save(tmp_path / f"train{'B' if k else 'A'}" / f"{k}.png", 20, 20)
+    (tmp_path / "trainA" / "0.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"No picture of A can be used; the first of 1 is .*0.png. Mend them."):
+        make_set("unpaired", tiny_config("data.skip_broken=true", data=tmp_path))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -237,7 +262,7 @@ _DEAF = """
 import multiprocessing, os, time
 from i2i.data.loader import STOPS, _deaf_to_stopping
 
-children = [multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,)) for _ in range(2)]
+children = [multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,), daemon=True) for _ in range(2)]
 with _deaf_to_stopping():
     for child in children:
         child.start()
