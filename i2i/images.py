@@ -83,15 +83,15 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> Array:
 
     Returns (H, W, C) in uint8 or uint16, as the file has it; palettes are resolved, CMYK becomes RGB,
     the EXIF turn is applied. Raises ImageError for what is missing, broken, over `max_pixels`, or of a
-    kind that does not map to 8 or 16 bits.
+    kind that does not map to 8 or 16 bits; and, from a MemoryError, where memory runs out.
     """
     with _open(path, max_pixels) as image:
         try:
             return _decode(image, path)
         except ImageError:
             raise
-        except MemoryError:
-            raise ImageError(f"{path}: not enough memory to decode {image.width}x{image.height} pixels.") from None
+        except MemoryError as error:
+            raise ImageError(f"{path}: not enough memory to decode {image.width}x{image.height} pixels.") from error
         except Exception as error:  # decoders raise whatever they like on broken files
             raise ImageError(f"{path} is damaged: {_reason(error)}.") from error
 
@@ -116,6 +116,8 @@ def _open(path: Path, max_pixels: int) -> Image.Image:
         raise ImageError(f"{path} is over the limit of {max_pixels:,} pixels.") from None
     except ImageError:
         raise
+    except MemoryError as error:
+        raise ImageError(f"{path}: not enough memory to read its header.") from error
     except Exception as error:  # header parsers raise whatever they like on broken files
         raise ImageError(f"{path} is damaged: {_reason(error)}.") from error
     if image.width * image.height > max_pixels:

@@ -151,6 +151,8 @@ def _check(
             if decode:
                 read(item)
         except DataError as error:
+            if isinstance(error.__cause__, MemoryError):  # which no picture is to blame for
+                raise
             return str(error).rstrip(".")
         return found
 

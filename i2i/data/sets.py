@@ -110,6 +110,8 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
             try:
                 return self.pictures.read(items[candidate], self.channels[index])
             except DataError as error:
+                if isinstance(error.__cause__, MemoryError):  # which no picture is to blame for
+                    raise MemoryError(str(error)) from error
                 broken[str(items[candidate])] = reason = str(error)
         raise DataError(f"{_TRIES} pictures in a row cannot be read. The last one: {reason}")
 

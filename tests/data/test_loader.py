@@ -211,6 +211,20 @@ def test_a_side_without_one_good_picture_is_refused(tmp_path):
         make_set("unpaired", tiny_config("data.skip_broken=true", data=tmp_path))
 
 
+def test_running_out_of_memory_is_no_fault_of_the_picture(few_pairs, monkeypatch):
+    config = tiny_config("data.skip_broken=true", data=few_pairs)
+    data = make_set("paired", config)
+
+    def decode(image, path):
+        raise MemoryError
+
+    monkeypatch.setattr("i2i.images._decode", decode)
+    with pytest.raises(MemoryError, match="not enough memory to decode"):
+        list(batches(data, config, 0, 8, "cpu"))
+    with pytest.raises(DataError, match="not enough memory to decode"):
+        make_set("paired", tiny_config("data.skip_broken=true", "data.full_check=true", data=few_pairs))
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_when_nothing_can_be_read_any_more_it_ends_in_one_line(few_pairs, tmp_path, workers):
     shutil.copytree(few_pairs / "train", tmp_path / "train")
