@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,12 +118,24 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def sweep_temporaries(folder: Path) -> int:
-    """Remove what a killed process left half written anywhere under `folder`; return how many."""
+def sweep_temporaries(folder: Path, older_than_s: float = 0) -> int:
+    """Remove what a killed process left half written anywhere under `folder`; return how many.
+
+    older_than_s: leave those that were touched since, which processes at work may be writing.
+    """
     left = [path for path in folder.rglob(f"{TEMP_PREFIX}*") if path.is_file()]
+    if older_than_s:
+        left = [path for path in left if _age_s(path) > older_than_s]
     for path in left:
         path.unlink(missing_ok=True)
     return len(left)
+
+
+def _age_s(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:  # its writer has just renamed it
+        return 0
 
 
 def free_bytes(path: Path) -> int:

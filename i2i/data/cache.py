@@ -6,7 +6,7 @@ Nothing random happens before the cache, so training sees the same values with i
 import contextlib
 import hashlib
 import os
-import shutil
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,14 +15,15 @@ import numpy as np
 from i2i.data.augment import resize
 from i2i.data.folders import Pair, Picture, read_pair, read_picture
 from i2i.errors import ConfigError, DataError
-from i2i.files import atomic_write, show_size
+from i2i.files import atomic_write, free_bytes, show_size, sweep_temporaries, write_bytes
 from i2i.images import Array, Header, to_channels
 from i2i.settings import DataSettings
 
 Item = Pair | Picture
 Channels = tuple[int, ...]
 
-_VERSION = 1  # of what the files of a cache hold; raise it when decoding, channels or resizing change
+_VERSION = 2  # of what the files of a cache hold; raise it when decoding, channels or resizing change
+_STALE_S = 3600.0  # after which nobody is still writing a temporary file
 _SHARE = 0.8  # of what is free that a cache may take; the rest is for the networks
 
 
@@ -44,18 +45,23 @@ class Pictures:
                 self.memory[item, channels] = known
         return known
 
-    def reserve(self, sizes: Sequence[tuple[Header, Channels]], copies: int) -> str:
-        """Say what the cache of pictures of these sizes takes; raises ConfigError when that is more than there is.
+    def reserve(self, known: Sequence[tuple[Item, Header, Channels]], copies: int) -> str:
+        """Say what the cache of these takes; raises ConfigError when there is less, or a disk that cannot be written.
 
         copies: trainings on this machine, each with memory of its own. Counted as 8-bit pictures; those of 16 bits take
-        twice as much. Empty without a cache.
+        twice as much; those on disk already take nothing. Empty without a cache.
         """
         cache = self.settings.cache
         if cache == "none":
             return ""
-        need = sum(self._pixels(size) * sum(channels) for size, channels in sizes) * (copies if cache == "ram" else 1)
-        free = free_memory() if cache == "ram" else _free_disk(cache_folder(self.settings))
-        where = "memory" if cache == "ram" else str(cache_folder(self.settings))
+        if cache == "ram":
+            copied, free, where = copies, free_memory(), "memory"
+        else:
+            folder = cache_folder(self.settings)
+            _prepare(folder)
+            known = [each for each in known if not self._on_disk(each[0], each[2])]
+            copied, free, where = 1, free_bytes(folder), f"{folder}, beside what is there"
+        need = sum(self._pixels(size) * sum(channels) for _, size, channels in known) * copied
         told = f"{show_size(need)} in {where}"
         if free is not None and need > _SHARE * free:
             other = "disk" if cache == "ram" else "none"
@@ -81,13 +87,20 @@ class Pictures:
     def _read_disk(self, item: Item, channels: Channels) -> tuple[Array, ...]:
         files = self._files(item, channels)
         with contextlib.suppress(OSError, ValueError, EOFError):  # not there yet, or damaged: then anew
-            return tuple(np.load(file) for file in files)
+            return tuple(_read_checked(file) for file in files)
         arrays = self._load(item, channels)
         with contextlib.suppress(OSError):  # a full disk costs time only
             for file, array in zip(files, arrays, strict=True):
-                with atomic_write(file, sync=False) as temp:
-                    np.save(temp, array)
+                with atomic_write(file, sync=False) as temp, temp.open("wb") as opened:
+                    np.save(opened, array)
+                    opened.write(_checksum(array))
         return arrays
+
+    def _on_disk(self, item: Item, channels: Channels) -> bool:
+        try:
+            return all(file.exists() for file in self._files(item, channels))
+        except DataError:  # for the training to meet
+            return False
 
     def _files(self, item: Item, channels: Channels) -> list[Path]:
         """Return one file a picture, named by all that its values depend on; raises DataError for a missing source."""
@@ -126,6 +139,29 @@ def free_memory() -> int | None:
     return free
 
 
-def _free_disk(folder: Path) -> int:
-    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    return shutil.disk_usage(existing).free
+def _prepare(folder: Path) -> None:
+    """Make a cache's folder and sweep it; raises ConfigError where it cannot be written."""
+    try:
+        probe = folder / f"probe-{os.getpid()}"
+        write_bytes(probe, b"i2i")
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(
+            f"data.cache disk cannot write to {folder}: {error.strerror or error}. Set data.cache_path to a folder "
+            "that it may write to, or data.cache to ram or none."
+        ) from error
+    with contextlib.suppress(OSError):  # those of others in a shared folder may stay
+        sweep_temporaries(folder, _STALE_S)
+
+
+def _checksum(array: Array) -> bytes:
+    return zlib.crc32(array.data, zlib.crc32(f"{array.shape} {array.dtype}".encode())).to_bytes(4, "little")
+
+
+def _read_checked(file: Path) -> Array:
+    """Return the array of a file that ends in its checksum; raises ValueError where they differ."""
+    with file.open("rb") as opened:
+        array: Array = np.load(opened)
+        if opened.read() != _checksum(array):
+            raise ValueError(f"{file} is damaged")
+    return array

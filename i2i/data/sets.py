@@ -163,7 +163,7 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
             raise ConfigError("data.augment kornia needs pictures of one size. Use albumentations, or train.batch 1.")
         self.side_px = data.resize_px or int(statistics.median(min(size) for size in good))
         channels = [each for one, each in zip(self.lists, self.channels, strict=True) for _ in one]
-        known = [(size, each) for size, each in zip(sizes, channels, strict=True) if size]
+        known = [(item, size, each) for item, size, each in zip(items, sizes, channels, strict=True) if size]
         taken = self.pictures.reserve(known, self.config.train.devices)
         checked = "decoded" if data.full_check else "checked by their headers (--full-check decodes them)"
         self.notes += [f"All {'others' if broken else 'files'} were {checked}.", *([taken] if taken else [])]

@@ -339,6 +339,9 @@ def test_a_cache_on_disk_follows_the_file(few_pairs, tmp_path):
     for path in (tmp_path / "cache").rglob("*.npy"):
         path.write_bytes(path.read_bytes()[:-1])  # power was cut
     assert torch.equal(pictures(config, 0, 8)[0], before[0])
+    for path in (tmp_path / "cache").rglob("*.npy"):
+        path.write_bytes(path.read_bytes()[:128] + bytes(path.stat().st_size - 128))
+    assert torch.equal(pictures(config, 0, 8)[0], before[0])
     first = sorted((tmp_path / "train").iterdir())[0]
     save(first, 64, 128, seed=99)
     assert not torch.equal(pictures(config, 0, 8)[0], before[0])
@@ -353,6 +356,24 @@ def test_a_cache_that_does_not_fit_is_refused(few_pairs, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10_000))
     with pytest.raises(ConfigError, match=r"data.cache disk needs"):
         make_set("paired", tiny_config("data.cache=disk", data=few_pairs))
+
+
+def test_what_is_in_the_cache_needs_no_room(few_pairs, tmp_path, monkeypatch):
+    config = tiny_config("data.cache=disk", f"data.cache_path={json.dumps(str(tmp_path))}", data=few_pairs)
+    pictures(config, 0, 8)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10_000))
+    assert any("takes up to 0 bytes" in note for note in make_set("paired", config).notes)
+
+
+def test_a_cache_that_cannot_be_written_is_refused_and_an_old_one_swept(few_pairs, tmp_path):
+    old, new = (tmp_path / f".i2i-part-{name}.npy" for name in ("old", "new"))
+    for path in (old, new):
+        path.write_bytes(b"x")
+    os.utime(old, (time.time() - 7200,) * 2)
+    make_set("paired", tiny_config("data.cache=disk", f"data.cache_path={json.dumps(str(tmp_path))}", data=few_pairs))
+    assert list(tmp_path.iterdir()) == [new]
+    with pytest.raises(ConfigError, match=r"data.cache disk cannot write to .*new.npy/x: Not a directory"):
+        make_set("paired", tiny_config("data.cache=disk", f"data.cache_path={json.dumps(f'{new}/x')}", data=few_pairs))
 
 
 def test_workers_are_chosen_from_the_machine(monkeypatch):
