@@ -16,16 +16,18 @@ class Conv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C', H', W')."""
+        if not self.training:  # before anything is computed of the shape, which an export would then fix
+            return super().forward(input)
         padding = _numbers(self.padding)
         height, width = (
             (input.shape[axis + 2] + 2 * padding[axis] - self.kernel_size[axis]) // self.stride[axis] + 1
             for axis in (0, 1)
         )
-        if not _suits(self, input, len(input) * height * width):
+        if not _suits(self, input, input.shape[0] * height * width):
             return super().forward(input)
         patches = F.unfold(input, self.kernel_size, 1, padding, self.stride)
         made = self.weight.flatten(1) @ patches.transpose(0, 1).flatten(1)
-        made = made.unflatten(1, (len(input), height, width)).transpose(0, 1).contiguous()
+        made = made.unflatten(1, (input.shape[0], height, width)).transpose(0, 1).contiguous()
         return made if self.bias is None else made + self.bias[:, None, None]
 
 
@@ -34,7 +36,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """(N, C, H, W) to (N, C', H', W')."""
-        if output_size is not None or not _suits(self, input, input.numel() // input.shape[1]):
+        if not self.training or output_size is not None or not _suits(self, input, input.numel() // input.shape[1]):
             return super().forward(input, output_size)
         padding = _numbers(self.padding)
         height, width = (
@@ -45,7 +47,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
             for axis in (0, 1)
         )
         patches = self.weight.flatten(1).t() @ input.transpose(0, 1).flatten(1)
-        patches = patches.unflatten(1, (len(input), -1)).transpose(0, 1)
+        patches = patches.unflatten(1, (input.shape[0], -1)).transpose(0, 1)
         made = F.fold(patches, (height, width), self.kernel_size, 1, padding, self.stride)
         return made if self.bias is None else made + self.bias[:, None, None]
 
@@ -57,9 +59,4 @@ def _numbers(padding: str | tuple[int, ...]) -> tuple[int, ...]:
 
 def _suits(layer: nn.Conv2d | nn.ConvTranspose2d, input: Tensor, pixels: int) -> bool:
     """Whether a product is the quicker way: it was, in every layer tried, with fewer pixels than channels."""
-    return (
-        layer.training
-        and pixels <= layer.in_channels
-        and input.device.type == "cpu"
-        and not torch.is_autocast_enabled("cpu")
-    )
+    return pixels <= layer.in_channels and input.device.type == "cpu" and not torch.is_autocast_enabled("cpu")

@@ -146,3 +146,10 @@ def test_networks_have_one_gradient_in_both_layouts(float64, name, images):
         loss = (output.sigmoid() * torch.linspace(-1, 1, output.numel()).view_as(output)).sum()
         found.append(torch.autograd.grad(loss, list(network.parameters())))
     torch.testing.assert_close(*found, **EXACT)
+
+
+@pytest.mark.parametrize("layer", [Conv2d(8, 4, 4, 2, 1), ConvTranspose2d(8, 4, 4, 2, 1)])
+def test_the_batch_stays_open_in_an_export_of_layers_for_small_maps(layer):
+    batch = torch.export.Dim("batch", min=1, max=64)
+    exported = torch.export.export(layer.eval(), (torch.zeros(2, 8, 4, 4),), dynamic_shapes=({0: batch},))
+    assert exported.module()(torch.zeros(5, 8, 4, 4)).shape[0] == 5
