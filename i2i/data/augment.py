@@ -36,7 +36,7 @@ class Augment(Protocol):
 def resize(array: Array, shorter_px: int | None) -> Array:
     """Return integers (H, W, C) with the shorter side at `shorter_px`, in the same type; None leaves them.
 
-    Bicubic with antialiasing: within one level of Pillow's, in a quarter of its time.
+    Bicubic with antialiasing: within two levels of Pillow's.
     """
     height, width = array.shape[:2]
     scale = (shorter_px or min(height, width)) / min(height, width)
