@@ -14,8 +14,9 @@ import os
 import queue
 import signal
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def worker_count(config: Config, device: str) -> int:
 
 def batches(
     data: TrainingSet, config: Config, start: int, stop: int, device: str, rank: int = 0, ranks: int = 1
-) -> Iterator[Loaded]:
+) -> Generator[Loaded, None, None]:
     """Yield batches for image numbers `start` to `stop`, as `data.load` makes them.
 
     rank, ranks: which share of each step to yield, and of how many; see ImageNumbers. Raises LoaderError when no
@@ -130,8 +131,9 @@ def _ahead(
             future.cancel()
         for _ in pool:
             tasks.put(None)
+        end = time.monotonic() + (0 if timed_out else _PATIENCE_S)  # of all together
         for thread in pool:
-            thread.join(0 if timed_out else _PATIENCE_S)
+            thread.join(max(0, end - time.monotonic()))
 
 
 def _hung(data: TrainingSet, batch: list[int], timeout_s: float) -> str:

@@ -129,8 +129,9 @@ class Training:
             self.log = MetricsLog(path, self.images, self.expendable, board)
         with ProgressLine(total, self.images, quiet=not self.speaks) as self.progress:
             self._introduce()
+            loader = batches(run.data, run.config, self.images, total, device, rank, world)
             try:
-                for loaded in batches(run.data, run.config, self.images, total, device, rank, world):
+                for loaded in loader:
                     stop.hold()
                     self._advance(loaded)
                     stop.release()
@@ -145,6 +146,8 @@ class Training:
                     self._save_rest()
                 saved = f"{self.saved_images} of {self.images} images of training are saved; --resume goes on there."
                 raise type(error)(f"{error}\n{saved}" if self.saved_images else str(error)) from error
+            finally:
+                loader.close()  # after the save, since threads in the midst of a read are waited for
 
     def _introduce(self) -> None:
         run = self.run

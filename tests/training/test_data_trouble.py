@@ -16,7 +16,9 @@ import i2i
 from i2i.data.sets import PairSet
 from i2i.errors import DataError, LoaderError
 from i2i.files import read_json_lines
+from i2i.training import loop
 from i2i.training.checkpoint import list_checkpoints
+from i2i.training.signals import Stopped
 from tests.conftest import LINEART, tiny_config
 
 
@@ -79,6 +81,30 @@ def test_a_read_that_hangs_ends_in_a_saved_run(data, tmp_path, monkeypatch):
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+def test_a_stop_is_saved_before_threads_that_hang_are_waited_for(data, tmp_path, monkeypatch):
+    load, saved = PairSet.load, []
+
+    def hang(self, numbers):
+        if numbers[0] >= 8:
+            time.sleep(2)
+            saved.append(bool(list_checkpoints(tmp_path / "run" / "checkpoints")))
+        return load(self, numbers)
+
+    advance = loop.Training._advance
+
+    def stop_after_two(self, loaded):
+        advance(self, loaded)
+        if self.images == 8:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(PairSet, "load", hang)
+    monkeypatch.setattr(loop.Training, "_advance", stop_after_two)
+    changes = ["data.workers=2", "data.cache=ram", "log.checkpoint_every_images=16"]
+    with pytest.raises(Stopped, match="at image 8; all of it is saved"):
+        i2i.train(tiny_config(*changes, data=data), tmp_path / "run")
+    assert saved[0]
+
+
 def test_a_preview_that_vanishes_costs_the_samples_only(data, tmp_path, monkeypatch):
     load = PairSet.load
 
@@ -88,7 +114,9 @@ def test_a_preview_that_vanishes_costs_the_samples_only(data, tmp_path, monkeypa
 
     monkeypatch.setattr(PairSet, "load", vanish)
     i2i.train(tiny_config(data=data), tmp_path / "run")
-    assert all("no samples were made" in text for text in warnings_of(tmp_path / "run"))
+    warnings = warnings_of(tmp_path / "run")
+    assert warnings
+    assert all("no samples were made" in text for text in warnings)
 
 
 @pytest.mark.slow
