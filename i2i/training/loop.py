@@ -173,7 +173,7 @@ class Training:
             first = self.images + fabric.global_rank
             batch = augment_batch(self.augment, batch, self.run.data.together, self.run.config, first)
         after = min(before + self.run.config.train.step_images * fabric.world_size, schedule.total_images)
-        self.meter.add(_step(self.run, self.stepper, batch, range(before, after)), after - before)
+        self.meter.add(_step(self.run, self.stepper, batch, range(before, after), self.saved_images), after - before)
         self.images = after
         self.progress.advance(self.images)
         if self.speaks:
@@ -199,7 +199,7 @@ class Training:
         self._warn(self.watch.losses(self.stepper.steps, terms))
 
     def _sample(self) -> None:
-        _refuse_non_finite_weights(self.stepper.modules, self.images)
+        _refuse_non_finite_weights(self.stepper.modules, self.images, self.saved_images)
         if not self.log:
             return
         algorithm, networks = self.stepper.algorithm, self.stepper.model_networks
@@ -217,7 +217,7 @@ class Training:
         self.meter.restart_clock()
 
     def _save(self) -> None:
-        _refuse_non_finite_weights(self.stepper.modules, self.images)
+        _refuse_non_finite_weights(self.stepper.modules, self.images, self.saved_images)
         state = self.state_dict()
         if self.speaks:
             self.run.save(self.stepper.algorithm, self.stepper.model_networks, state)
@@ -325,7 +325,7 @@ def _crossed(before: int, after: int, every: int) -> bool:
     return after // every > before // every
 
 
-def _step(run: Run, stepper: Stepper, batch: Batch, numbers: range) -> dict[str, Tensor]:
+def _step(run: Run, stepper: Stepper, batch: Batch, numbers: range, saved_images: int) -> dict[str, Tensor]:
     """Make the step on image `numbers`, of which a rank has its share as batch; where it stops, say what it saw."""
     try:
         return stepper.step(batch, run.schedule.factor(numbers[0]), len(numbers))
@@ -335,15 +335,19 @@ def _step(run: Run, stepper: Stepper, batch: Batch, numbers: range) -> dict[str,
         seen = f" It saw {', '.join(files[:_NAMED])}{more}." if files else ""
         raise NonFiniteError(
             f"Step {stepper.steps + 1}, images {numbers[0] + 1} to {numbers[-1] + 1}: {error}. It stopped before the "
-            f"update, and the newest checkpoint is from before.{seen}\n{_ADVICE}"
+            f"update, and {_newest(saved_images)}.{seen}\n{_ADVICE}"
         ) from error
 
 
-def _refuse_non_finite_weights(modules: dict[str, nn.Module], images: int) -> None:
+def _newest(saved_images: int) -> str:
+    return "the newest checkpoint is from before" if saved_images else "there is no checkpoint yet"
+
+
+def _refuse_non_finite_weights(modules: dict[str, nn.Module], images: int, saved_images: int) -> None:
     """Check what is about to be saved: an update can break weights before any loss shows it."""
     broken = [name for name, network in modules.items() if not all(t.isfinite().all() for t in network.parameters())]
     if broken:
         raise NonFiniteError(
-            f"After {images} images a weight of {' and '.join(broken)} is no number any more; the newest checkpoint is "
-            f"from before.\n{_ADVICE}"
+            f"After {images} images a weight of {' and '.join(broken)} is no number any more; "
+            f"{_newest(saved_images)}.\n{_ADVICE}"
         )
