@@ -262,6 +262,8 @@ def _train(run: Run, fabric: Fabric, stop: Stop, resume: bool, allow_config_chan
     fabric.launch()  # starts the other ranks, unless they run; each comes here by itself
     ranks.refuse_differences(run.data.digest, f"the data, {run.data.what}")
     state = ranks.from_rank_0(state)
+    if state and run.config.train.norm_statistics == "auto":  # the model keeps it, with other devices or batches too
+        run.norm_statistics = state.get("norm_statistics", run.norm_statistics)
     torch.manual_seed(run.config.train.seed)
     algorithm = ALGORITHMS[run.config.algorithm](run.config)
     for network in algorithm.networks.values():

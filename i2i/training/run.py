@@ -220,6 +220,7 @@ class Run:
             "config": self.config.model_dump(mode="json"),
             "scores": self.scores,
             "best": self.best,
+            "norm_statistics": self.norm_statistics,
             "data": self.data.digest,
             "what": self.data.what,
             "total_images": self.schedule.total_images,

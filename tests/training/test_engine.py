@@ -317,6 +317,17 @@ def test_norm_statistics_follow_the_batch(changes, expected):
     assert norm_statistics(tiny_config(*changes)) == expected
 
 
+def test_norm_statistics_stay_when_a_run_goes_on_with_another_batch(tmp_path, few_pairs):
+    changes = ["train.batch=1", "schedule.decay_images=0"]
+    for images, more in [(4, []), (8, ["train.batch=4"]), (12, ["train.batch=4"])]:
+        config = tiny_config(*changes, *more, f"schedule.images={images}", data=few_pairs)
+        i2i.train(config, tmp_path, resume=True, allow_config_change=True)
+        assert i2i.load(tmp_path).spec.norm_statistics == "image"
+    config = tiny_config(*changes, "schedule.images=16", "train.norm_statistics=running", data=few_pairs)
+    i2i.train(config, tmp_path, resume=True, allow_config_change=True)
+    assert i2i.load(tmp_path).spec.norm_statistics == "running"
+
+
 def test_bf16_trains_and_weights_stay_float32(tmp_path, few_pairs):
     model = i2i.train(tiny_config("train.precision=bf16", data=few_pairs), tmp_path)
     assert {tensor.dtype for tensor in load_file(model).values() if tensor.is_floating_point()} == {torch.float32}
