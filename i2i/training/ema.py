@@ -26,6 +26,12 @@ class Ema:
         self.half_life_images = half_life_images
         self.images = 0
 
+    def begin_at(self, networks: Mapping[str, nn.Module]) -> None:
+        """Begin anew at what the networks are now."""
+        self.images = 0
+        for name, mean in self.networks.items():
+            mean.load_state_dict(networks[name].state_dict())
+
     @torch.no_grad()
     def update(self, networks: Mapping[str, nn.Module], new_images: int) -> None:
         """Take in the networks as they are after `new_images` more.

@@ -240,8 +240,10 @@ class Stepper:
             network.load_state_dict(state["networks"][name])
         for name, optimizer in self.optimizers.items():
             load_optimizer(optimizer, state["optimizers"][name])
-        if self.ema:
+        if self.ema and state["ema"]:
             self.ema.load_state_dict(state["ema"])
+        elif self.ema:  # switched on only now
+            self.ema.begin_at(self.modules)
         if state["precision"]:  # fp16's scale, which it begins anew where the run had another precision
             self.fabric.strategy.precision.load_state_dict(state["precision"])
         if self.fabric.global_rank < len(state["ranks"]):
