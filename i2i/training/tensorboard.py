@@ -25,7 +25,7 @@ class TensorBoard:
         from torch.utils.tensorboard import SummaryWriter
 
         self.folder = folder
-        self.writer = SummaryWriter(str(folder), purge_step=images + 1 if images else None)
+        self.writer = SummaryWriter(str(folder), purge_step=images + 1)
 
     def add(self, row: dict[str, Any]) -> None:
         """Write one row of metrics.jsonl; raises OSError, also where the folder has gone, which no write would tell."""
