@@ -38,6 +38,7 @@ def estimate(config: Config) -> Iterator[str]:
 
     config is resolved. Raises what a training raises.
     """
+    config = config.model_copy(update={"data": config.data.model_copy(update={"cache": "none"})})
     kind, data_settings = ALGORITHMS[config.algorithm].data, config.data
     data = make_set(kind, config) if data_settings.path or data_settings.toy else None
     several = config.train.devices * config.train.nodes

@@ -28,6 +28,11 @@ def test_every_algorithm_is_estimated_and_nothing_written(kind, few_pairs, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_estimate_fills_no_cache(few_pairs, tmp_path):
+    lines_of(smallest_config("pix2pix", few_pairs, "data.cache=disk", f"data.cache_path={tmp_path / 'cache'}"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_known_is_exact():
     network = UNet(3, 3, depth=4, width=2, upsample="resize")
     text = lines_of(tiny_config())
