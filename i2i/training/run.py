@@ -43,6 +43,7 @@ FREE_ON_RESUME = (
     "train.precision",
     "train.init_from",
     "train.tf32",
+    "train.channels_last",
     "train.compile",
     "train.activation_checkpointing",
     "train.keep",
