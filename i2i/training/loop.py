@@ -103,7 +103,7 @@ class Training:
             "stepper": self.stepper.state_dict(),
             "alarms": self.watch.state_dict(),
             "meter": self.meter.state_dict(),
-            "broken": self.broken.state_dict(),
+            "broken": sorted(set().union(*ranks.gather(self.broken.state_dict()))),
         }
 
     def load_state_dict(self, state: State) -> None:
