@@ -153,6 +153,13 @@ def _pinned(load: Load) -> Load:
     return pinned
 
 
+class _QuietLoader(DataLoader[Loaded]):
+    """Without torch's warning, twice a run, of more workers than cores: `data.workers` is the user's to choose."""
+
+    def check_worker_number_rationality(self) -> None:
+        """Say nothing."""
+
+
 class _Processes:
     """Loader processes, behind the face of `TrainingSet.load`: called for each batch in its turn, by one thread.
 
@@ -160,7 +167,7 @@ class _Processes:
     """
 
     def __init__(self, data: TrainingSet, numbers: ImageNumbers, workers: int):
-        self.loader: DataLoader[Loaded] = DataLoader(
+        self.loader = _QuietLoader(
             _Batches(data),
             sampler=numbers,
             batch_size=None,

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -374,6 +375,13 @@ def test_a_cache_that_cannot_be_written_is_refused_and_an_old_one_swept(few_pair
     assert list(tmp_path.iterdir()) == [new]
     with pytest.raises(ConfigError, match=r"data.cache disk cannot write to .*new.npy/x: Not a directory"):
         make_set("paired", tiny_config("data.cache=disk", f"data.cache_path={json.dumps(f'{new}/x')}", data=few_pairs))
+
+
+def test_many_workers_are_taken_without_a_warning(few_pairs):
+    data = make_set("paired", tiny_config(data=few_pairs))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loader._Processes(data, ImageNumbers(0, 8, 4), 1000)  # which starts none yet
 
 
 def test_workers_are_chosen_from_the_machine(monkeypatch):
