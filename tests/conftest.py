@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,12 @@ ORACLES = Path(__file__).parent / "oracles"
 
 # Hide any GPU: every figure in the tests is a CPU figure, and CI has none.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+# A runner in the background, or under nohup, may hand down signals that are ignored, which trainings respect.
+for _name, _usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+    _signum = getattr(signal, _name, None)
+    if _signum is not None and signal.getsignal(_signum) == signal.SIG_IGN:
+        signal.signal(_signum, _usual)
 
 
 def tiny_config(*overrides: str, data: Path | str = LINEART) -> Config:
