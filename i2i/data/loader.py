@@ -265,10 +265,11 @@ def _deaf_to_stopping() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    # A helper of multiprocessing that unblocks these signals as it starts, which must not be after they are blocked.
-    multiprocessing.resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # of this thread, and inherited
     try:
+        # A helper of multiprocessing, which must be deaf too; starting it unblocks some of them here.
+        multiprocessing.resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
