@@ -34,6 +34,16 @@ for _name, _usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.
         signal.signal(_signum, _usual)
 
 
+def damaged(content: bytes, damage: str) -> bytes:
+    """What a disk can make of a file: cut, zeroed in a place, or with one bit flipped."""
+    if damage == "cut":
+        return content[:-100]
+    if damage == "zeroed":
+        return content[:5000] + bytes(1000) + content[6000:]
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
 def tiny_config(*overrides: str, data: Path | str = LINEART) -> Config:
     """Smallest run that has every part: 16 px pictures, two channels wide, a few steps."""
     return i2i.load_config(

@@ -20,7 +20,7 @@ from i2i.training.checkpoint import list_checkpoints, load_checkpoint
 from i2i.training.log import Expendable, MetricsLog
 from i2i.training.optim import Schedule, resolve_schedule
 from i2i.training.run import norm_statistics
-from tests.conftest import LINEART, SMALLEST, save, smallest_config, tiny_config
+from tests.conftest import LINEART, SMALLEST, damaged, save, smallest_config, tiny_config
 
 
 def test_a_run_folder_holds_what_the_design_says(tiny_run, few_pairs):
@@ -261,14 +261,8 @@ def test_kornia_wants_pictures_of_one_size(tmp_path):
 
 @pytest.mark.parametrize("damage", ["cut", "zeroed", "flipped"])
 def test_a_damaged_checkpoint_is_noticed(tiny_run, tmp_path, damage):
-    content = bytearray(list_checkpoints(tiny_run / "checkpoints")[-1].read_bytes())
-    if damage == "cut":
-        content = content[:-100]
-    elif damage == "zeroed":
-        content[5000:6000] = bytes(1000)
-    else:
-        content[len(content) // 2] ^= 1
-    (tmp_path / "000000016.pt").write_bytes(content)
+    content = list_checkpoints(tiny_run / "checkpoints")[-1].read_bytes()
+    (tmp_path / "000000016.pt").write_bytes(damaged(content, damage))
     with pytest.raises(ModelError, match=r"000000016.pt is damaged"):
         load_checkpoint(tmp_path / "000000016.pt")
 
