@@ -16,10 +16,12 @@
     ├── DevicesError         1   processes that train one model together lost each other
     └── NonFiniteError       6   training produced NaN or infinity
 
-A training that was asked to stop exits with 128 + the signal's number, after it has saved (i2i.training.signals).
+A training that was asked to stop exits with 128 + the signal's number, after it has saved (`Stopped`).
 A command that did its work but had to refuse some inputs exits with `SOME_REFUSED`.
 Our own mistakes are `assert` and show a traceback; these never do, except under --debug.
 """
+
+import signal
 
 SOME_REFUSED = 3
 
@@ -92,3 +94,20 @@ class NonFiniteError(I2IError):
     """Training met NaN or infinity and stopped before it could spread."""
 
     exit_code = 6
+
+
+class Stopped(KeyboardInterrupt):
+    """A training was asked to stop, and did.
+
+    No I2IError: what catches errors to go on with other work must not go on after this.
+    """
+
+    def __init__(self, signum: int, images: int | None = None):
+        self.signum = signum
+        self.exit_code = 128 + signum
+        self.images = images
+
+    def __str__(self) -> str:
+        """Say where."""
+        where = "before the training began" if self.images is None else f"at image {self.images}; all of it is saved"
+        return f"{signal.Signals(self.signum).name}: stopped {where}."

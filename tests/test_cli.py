@@ -17,8 +17,8 @@ from click.testing import CliRunner
 
 from i2i.cli import cli, main
 from i2i.config import load_config
+from i2i.errors import Stopped
 from i2i.training import loop
-from i2i.training.signals import Stopped
 from tests.conftest import LINEART, ROOT, run_i2i, save, smallest_config, tiny_config
 
 SECTIONS = ("data", "generator", "discriminator", "loss", "optimizer", "schedule", "train", "log")

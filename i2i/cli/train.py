@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from i2i.cli import options
-from i2i.errors import RunExistsError
+from i2i.errors import RunExistsError, Stopped
 
 
 @click.command(
@@ -69,7 +69,6 @@ def train(
     from i2i.training import ranks
     from i2i.training.estimate import describe, estimate
     from i2i.training.loop import train as run_training
-    from i2i.training.signals import Stopped
 
     named = {"data.path": data or None, "train.device": device, "train.precision": precision, "train.seed": seed}
     named |= {"train.init_from": init_from, "train.devices": devices, "train.nodes": nodes}

@@ -14,7 +14,7 @@ from i2i.algorithms.base import Batch
 from i2i.data.augment_batch import BatchAugment
 from i2i.data.loader import batches
 from i2i.data.sets import AUGMENT, BrokenPictures, Loaded, derive_seed
-from i2i.errors import ConfigError, DataError, LoaderError, NonFiniteError
+from i2i.errors import ConfigError, DataError, LoaderError, NonFiniteError, Stopped
 from i2i.networks.layers import set_norm_statistics
 from i2i.report import write_report
 from i2i.settings import Config, by_direction
@@ -28,7 +28,7 @@ from i2i.training.log import Expendable, MetricsLog, ProgressLine, tell
 from i2i.training.memory import is_of_memory, memory_explained
 from i2i.training.run import Run, refuse_used
 from i2i.training.samples import sample
-from i2i.training.signals import Stop, Stopped
+from i2i.training.signals import Stop
 
 _ADVICE = (
     "Begin anew with a lower optimizer.lr or with train.precision fp32, or go on so with --resume "

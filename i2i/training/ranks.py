@@ -3,8 +3,8 @@
 A process is a rank, from 0 on; each has one device. Rank 0 writes the run and speaks to the user.
 """
 
+import json
 import os
-import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,7 +15,8 @@ from lightning_fabric.plugins.environments import LightningEnvironment, TorchEla
 from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, distributed, nn
 
-from i2i.errors import ConfigError, DataError, DevicesError, I2IError
+from i2i import errors
+from i2i.errors import ConfigError, DataError, DevicesError, I2IError, Stopped
 from i2i.settings import Config
 
 TIMEOUT = timedelta(minutes=10)
@@ -169,10 +170,10 @@ def _last_words(error: BaseException) -> BaseException:
     """Return what this rank is to end with: the error itself, that of another rank, or a silent exit."""
     store = distributed.distributed_c10d._get_default_store()
     can_be_told = not isinstance(error, Exception) or isinstance(error, I2IError | OSError)  # without a traceback
-    own = pickle.dumps((rank(), error if can_be_told else SystemExit(1))).hex()
+    own = _written(error)
     try:
         first = store.compare_set("i2i/error", "", own).decode()
-        first_error: BaseException = pickle.loads(bytes.fromhex(first))[1]
+        first_error = _read(first)
         if rank() == 0:
             store.set("i2i/told", "")
             return error if first == own else first_error
@@ -186,6 +187,26 @@ def _last_words(error: BaseException) -> BaseException:
         return error
     # Fabric kills all, rank 0 before its last words included, when a child of it ends with another code than 0.
     return SystemExit(0 if _local_rank() else getattr(first_error, "exit_code", 1))
+
+
+def _written(error: BaseException) -> str:
+    """Return an error of this rank as text from which `_read` makes it again."""
+    if isinstance(error, Stopped):
+        return json.dumps({"rank": rank(), "signum": error.signum, "images": error.images})
+    if isinstance(error, I2IError | OSError):
+        return json.dumps({"rank": rank(), "kind": type(error).__name__, "text": str(error)})
+    return json.dumps({"rank": rank()})
+
+
+def _read(text: str) -> BaseException:
+    """Return the error that a rank wrote; what has no words for the user is a silent exit."""
+    told = json.loads(text)
+    if "signum" in told:
+        return Stopped(told["signum"], told["images"])
+    kind = getattr(errors, told.get("kind", ""), None)
+    if not (isinstance(kind, type) and issubclass(kind, I2IError)):
+        kind = I2IError  # of an OSError
+    return kind(told["text"]) if "text" in told else SystemExit(1)
 
 
 def _first_of_machine(error: BaseException) -> BaseException:

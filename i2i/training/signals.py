@@ -11,24 +11,8 @@ from types import FrameType
 from typing import Any, Self
 
 from i2i.data.loader import STOPS
+from i2i.errors import Stopped
 from i2i.training import ranks
-
-
-class Stopped(KeyboardInterrupt):
-    """A training was asked to stop, and did.
-
-    No I2IError: what catches errors to go on with other work must not go on after this.
-    """
-
-    def __init__(self, signum: int, images: int | None = None):
-        self.signum = signum
-        self.exit_code = 128 + signum
-        self.images = images
-
-    def __str__(self) -> str:
-        """Say where."""
-        where = "before the training began" if self.images is None else f"at image {self.images}; all of it is saved"
-        return f"{signal.Signals(self.signum).name}: stopped {where}."
 
 
 class Stop:

@@ -14,11 +14,10 @@ from safetensors.torch import load_file
 
 import i2i
 from i2i.data.sets import PairSet
-from i2i.errors import DataError, LoaderError
+from i2i.errors import DataError, LoaderError, Stopped
 from i2i.files import read_json_lines
 from i2i.training import loop
 from i2i.training.checkpoint import list_checkpoints
-from i2i.training.signals import Stopped
 from tests.conftest import LINEART, tiny_config
 
 

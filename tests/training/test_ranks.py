@@ -12,7 +12,7 @@ from torch import nn
 
 import i2i
 from i2i.data.loader import ImageNumbers
-from i2i.errors import ConfigError
+from i2i.errors import ConfigError, DataError, I2IError, NonFiniteError, Stopped
 from i2i.files import read_json_lines
 from i2i.networks.layers import BatchNorm, synchronise_batch_norm
 from i2i.training import ranks
@@ -189,3 +189,15 @@ def test_a_signal_to_one_rank_stops_both_at_the_same_image(tmp_path, few_pairs):
     (saved,) = list_checkpoints(tmp_path / "run" / "checkpoints")
     state = load_checkpoint(saved)
     assert state["images"] == 4 * state["stepper"]["steps"]
+
+
+@pytest.mark.parametrize(
+    "error", [DataError("no pictures"), NonFiniteError("D: no number"), Stopped(15, 8), OSError(28, "No space left")]
+)
+def test_an_error_reaches_other_ranks_as_text(error):
+    """With its words and its exit code, and without anything that could run code there."""
+    told = ranks._read(ranks._written(error))
+    assert (str(told), told.exit_code) == (str(error), getattr(error, "exit_code", 1))
+    assert isinstance(told, type(error)) or isinstance(error, OSError)
+    assert isinstance(ranks._read(ranks._written(ValueError("a bug"))), SystemExit)
+    assert isinstance(ranks._read('{"rank": 1, "kind": "signal", "text": "x"}'), I2IError)

@@ -13,12 +13,11 @@ import torch
 
 import i2i
 from i2i.data.sets import PairSet
-from i2i.errors import ConfigError, DiskFullError, ModelError, OutOfMemoryError
+from i2i.errors import ConfigError, DiskFullError, ModelError, OutOfMemoryError, Stopped
 from i2i.files import TEMP_PREFIX, read_json_lines
 from i2i.training import checkpoint, loop, run
 from i2i.training.checkpoint import list_checkpoints
-from i2i.training.signals import Stopped
-from tests.conftest import tiny_config
+from tests.conftest import damaged, tiny_config
 
 
 @pytest.fixture(scope="module")
@@ -116,14 +115,7 @@ def test_the_second_ctrl_c_leaves_at_once():
 def test_a_damaged_checkpoint_is_passed_over(straight, tmp_path, capsys, few_pairs, damage):
     shutil.copytree(straight, tmp_path / "run")
     checkpoints = list_checkpoints(tmp_path / "run" / "checkpoints")
-    content = bytearray(checkpoints[-1].read_bytes())
-    if damage == "cut":
-        content = content[:-100]
-    elif damage == "zeroed":
-        content[5000:6000] = bytes(1000)
-    else:
-        content[len(content) // 2] ^= 1
-    checkpoints[-1].write_bytes(content)
+    checkpoints[-1].write_bytes(damaged(checkpoints[-1].read_bytes(), damage))
     (checkpoints[0].parent / f"{TEMP_PREFIX}0123.pt").write_bytes(b"half")
     i2i.train(config(few_pairs), tmp_path / "run", resume=True)
     assert "000000016.pt" in (said := capsys.readouterr().err)
