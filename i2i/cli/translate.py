@@ -39,7 +39,8 @@ def translate(
     from rich.console import Console
     from rich.progress import Progress
 
-    from i2i.runtime.translator import Translator, plan, translate_files
+    from i2i.runtime.folder import plan, translate_files
+    from i2i.runtime.translator import Translator
 
     translator = Translator.open(model, direction, device)
     tasks = plan(source, output, translator.generator.out_channels, skip_existing, overwrite)

@@ -1,34 +1,18 @@
-"""Pictures through a model: any size in, the same size out, one or a whole folder.
+"""Pictures through a model: any size in, the same size out.
 
 The model file says what it needs. Sides are padded on the right and at the bottom to what the network
 takes and cropped back; nothing is resized. Every picture goes through alone, so that its statistics
 are its own whatever its neighbours. Previews, evaluation and export use this same path.
 """
 
-import os
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from PIL import Image
 
-from i2i.errors import I2IError, ModelError, UsageError
-from i2i.images import (
-    FORMATS,
-    Array,
-    from_pil,
-    from_unit,
-    holds,
-    is_picture,
-    list_pictures,
-    read_image,
-    to_channels,
-    to_pil,
-    to_unit,
-    write_image,
-)
+from i2i.errors import ModelError
+from i2i.images import Array, from_pil, from_unit, read_image, to_channels, to_pil, to_unit
 from i2i.runtime.backends import Backend, open_backend
 from i2i.spec import GeneratorSpec, ModelSpec
 
@@ -97,107 +81,6 @@ def pad(values: Array, height: int, width: int) -> Array:
             widths[axis] = (0, length - values.shape[axis])
             values = np.pad(values, widths, mode=mode)  # type: ignore[call-overload]
     return np.ascontiguousarray(values)
-
-
-class Task(NamedTuple):
-    """One picture of a folder run."""
-
-    source: Path
-    output: Path
-
-
-class Refused(NamedTuple):
-    """A picture that could not be translated, and why."""
-
-    source: Path
-    reason: str
-
-
-class Result(NamedTuple):
-    """What a folder run has to say at its end.
-
-    large: pictures with a side over twice the scale that the model was trained at.
-    """
-
-    refused: list[Refused]
-    large: list[Path]
-
-
-def plan(
-    source: Path, output: Path, out_channels: int, skip_existing: bool = False, overwrite: bool = False
-) -> list[Task]:
-    """Say which file becomes which, before anything is done.
-
-    A folder keeps names and subfolders; a format that cannot hold the output becomes .png, and where two
-    names would meet both endings stay: a.gif.png. Raises UsageError when there is nothing to do, when
-    outputs exist and neither flag says what to do with them, or when an input would be overwritten.
-    """
-    here, there = Path(os.path.abspath(source)), Path(os.path.abspath(output))  # noqa: PTH100 - links must not be followed
-    if source.is_dir():
-        if output.resolve() == source.resolve():
-            raise UsageError(f"{output} is the input folder itself. Give another folder for the output.")
-        if output.exists() and not output.is_dir():
-            raise UsageError(f"{output} is a file, but {source} is a folder. Give a folder for the output.")
-        names = [path.relative_to(source) for path in list_pictures(source)]
-        names = [name for name in names if there not in (here / name).parents]
-        if not names:
-            raise UsageError(f"{source} holds no pictures ({', '.join(FORMATS)}).")
-        tasks = [
-            Task(source / name, output / new) for name, new in zip(names, _rename(names, out_channels), strict=True)
-        ]
-    else:
-        is_file = is_picture(output) and not output.is_dir()
-        tasks = [Task(source, output if is_file else output / _rename([Path(source.name)], out_channels)[0])]
-        if tasks[0].output.resolve() == source.resolve():
-            raise UsageError(f"{output} is the input itself. Give another name for the output.")
-    existing = [task.output for task in tasks if task.output.exists()]
-    if skip_existing:
-        return [task for task in tasks if not task.output.exists()]
-    if existing and not overwrite:
-        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise UsageError(
-            f"{existing[0]}{more} exists already.\nAdd --skip-existing to do only the rest, or --overwrite."
-        )
-    return tasks
-
-
-def translate_files(
-    translator: Translator, tasks: list[Task], progress: Callable[[Task], None] = lambda task: None
-) -> Result:
-    """Translate every task, whole files only; a picture that cannot be done does not stop the others."""
-    for folder in sorted({task.output.parent for task in tasks}):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"{folder} cannot be made: {error.strerror}. Give another output.") from error
-        if not os.access(folder, os.W_OK):
-            raise UsageError(f"{folder} cannot be written to. Give another output.")
-    refused, large = [], []
-    for task in tasks:
-        try:
-            array = read_image(task.source)
-            if min(array.shape[:2]) > 2 * translator.spec.trained_side_px:
-                large.append(task.source)
-            deep = array.dtype == np.uint16 and holds(task.output.suffix, depth=16)
-            write_image(task.output, translator.translate(array, np.uint16 if deep else np.uint8))
-        except I2IError as error:
-            refused.append(Refused(task.source, str(error)))
-        progress(task)
-    return Result(refused, large)
-
-
-def _rename(names: list[Path], channels: int) -> list[Path]:
-    """Give every name a suffix that can hold the output, and no two the same."""
-    wanted = [name if holds(name.suffix, channels=channels) else name.with_suffix(".png") for name in names]
-    counts, taken = Counter(wanted), set(names)
-    renamed = []
-    for name, new in zip(names, wanted, strict=True):
-        if new != name:
-            while new in taken or counts[new] > 1:
-                new = name = name.with_name(f"{name.name}.png")
-            taken.add(new)
-        renamed.append(new)
-    return renamed
 
 
 def _three_axes(array: Array) -> Array:

@@ -13,7 +13,8 @@ import i2i
 from i2i.errors import ModelError, UsageError
 from i2i.images import from_unit, list_pictures, read_image, to_channels, to_unit, write_image
 from i2i.runtime.backends import OnnxBackend
-from i2i.runtime.translator import Translator, pad, padded_side, plan, translate_files
+from i2i.runtime.folder import plan, translate_files
+from i2i.runtime.translator import Translator, pad, padded_side
 from i2i.settings import Channels
 from i2i.spec import GeneratorSpec, ModelSpec
 from tests.conftest import picture, run_i2i, save
