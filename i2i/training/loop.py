@@ -24,9 +24,10 @@ from i2i.training.alarms import Watch
 from i2i.training.checkpoint import State
 from i2i.training.engine import Stepper, make_fabric
 from i2i.training.finetune import init_from
+from i2i.training.lock import only_training
 from i2i.training.log import Expendable, MetricsLog, ProgressLine, tell
 from i2i.training.memory import is_of_memory, memory_explained
-from i2i.training.run import Run, refuse_used
+from i2i.training.run import Run, refuse_foreign, refuse_run
 from i2i.training.samples import sample
 from i2i.training.signals import Stop
 
@@ -250,9 +251,12 @@ def train(config: Config, out: str | Path, resume: bool = False, allow_config_ch
         fabric = make_fabric(config)
         if ranks.under_torchrun():
             fabric.launch()  # connects what runs; otherwise rank 0 is alone until it has seen that all is well
-        refuse_used(Path(out), resume)
-        run = Run(config, Path(out))
-        _train(run, fabric, stop, resume, allow_config_change)
+        refuse_foreign(Path(out))
+        with only_training(Path(out)) if fabric.is_global_zero else contextlib.nullcontext():
+            if not resume:
+                refuse_run(Path(out))
+            run = Run(config, Path(out))
+            _train(run, fabric, stop, resume, allow_config_change)
     return run.model
 
 

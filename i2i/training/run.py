@@ -31,6 +31,7 @@ from i2i.training.checkpoint import (
     save_checkpoint,
     tensor_bytes,
 )
+from i2i.training.lock import LOCK_NAME
 from i2i.training.log import tell
 from i2i.training.optim import resolve_schedule
 from i2i.training.tensorboard import refuse_missing_tensorboard
@@ -61,15 +62,18 @@ SAMPLES = 256
 """How many fakes, and reals, the diversity of samples is measured on."""
 
 
-def refuse_used(folder: Path, resume: bool) -> None:
-    """Raise RunExistsError for a run that is not to be resumed, UsageError for a folder of something else."""
-    if not folder.exists():
+def refuse_foreign(folder: Path) -> None:
+    """Raise UsageError for a folder that holds something else than a run."""
+    if not folder.exists() or (folder / "config.yaml").is_file():
         return
-    if folder.is_dir() and all(path.name.startswith(TEMP_PREFIX) for path in folder.iterdir()):
-        return  # empty, or of a run that was killed before it was one
-    if not (folder / "config.yaml").is_file():
+    # Empty, or of a run that was killed before it was one.
+    if not folder.is_dir() or any(not path.name.startswith((TEMP_PREFIX, LOCK_NAME)) for path in folder.iterdir()):
         raise UsageError(f"{folder} is not empty and holds no run. Give another folder with --out.")
-    if not resume:
+
+
+def refuse_run(folder: Path) -> None:
+    """Raise RunExistsError for a folder that holds a run."""
+    if (folder / "config.yaml").is_file():
         raise RunExistsError(f"{folder} holds a run. Add --resume to go on with it, or give another folder with --out.")
 
 
