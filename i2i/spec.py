@@ -109,6 +109,13 @@ class ModelSpec(BaseModel):
     """How long it was trained."""
     metrics: dict[str, float] = {}
     """Measured at the end of training; the names say on what."""
+    io: Literal["tensor", "image"] = "tensor"
+    """What goes into an exported file and comes out: float32 NCHW in [-1, 1], its sides as the generator asks; or
+    uint8 NHWC of any size, and the normalisation, padding and cropping are inside."""
+    precision: Literal["fp32", "fp16"] = "fp32"
+    """What an exported file computes in."""
+    fixed_size: tuple[int, int] | None = None
+    """Height and width of an exported file that runs at this size only, in pixels."""
     proof: ExportProof | None = None
     """Of an exported file."""
 

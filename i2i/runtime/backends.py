@@ -33,7 +33,8 @@ class Backend(Protocol):
     def run(self, batch: Array) -> Array:
         """Pictures (N, C, H, W) float32 in [-1, 1], sides as the spec asks, to the same.
 
-        Of a generator from noise: (N, latent) float32 to (N, C, H, W) in [-1, 1], or to points (N, 2).
+        Of a generator from noise: (N, latent) float32 to (N, C, H, W) in [-1, 1], or to points (N, 2). Of a
+        file exported with --io image: (N, H, W, C) uint8 to the same.
         """
 
 

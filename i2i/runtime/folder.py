@@ -93,7 +93,7 @@ def translate_files(
             if min(array.shape[:2]) > 2 * translator.spec.trained_side_px:
                 large.append(task.source)
             deep = array.dtype == np.uint16 and holds(task.output.suffix, depth=16)
-            write_image(task.output, translator.translate(array, np.uint16 if deep else np.uint8))
+            write_image(task.output, translator.translate(array, np.uint16 if deep else np.uint8, str(task.source)))
         except I2IError as error:
             refused.append(Refused(task.source, str(error)))
         progress(task)

@@ -45,20 +45,50 @@ class Translator:
         if isinstance(image, np.ndarray):
             return self.translate(_three_axes(image))
         array = from_pil(image, "The picture") if isinstance(image, Image.Image) else read_image(Path(image))
-        output = from_unit(self.run(to_unit(to_channels(array, self.generator.in_channels))))
-        return to_pil(output)
+        return to_pil(self.translate(array, np.uint8))
 
-    def translate(self, array: Array, dtype: Any = None) -> Array:
-        """(H, W, 1..4) integers to (H, W, out_channels) in `dtype`, by default the same type."""
-        values = self.run(to_unit(to_channels(array, self.generator.in_channels)))
-        return from_unit(values, dtype or array.dtype)
+    def translate(self, array: Array, dtype: Any = None, name: str = "The picture") -> Array:
+        """(H, W, 1..4) integers to (H, W, out_channels) in `dtype`, by default the same type.
 
-    def run(self, values: Array) -> Array:
-        """(C, H, W) float32 in [-1, 1] to the same size: padded, translated, cropped back."""
+        Errors speak of `name`. Raises ModelError for what a file exported with --io image or --size does not take.
+        """
+        pixels = to_channels(array, self.generator.in_channels)
+        if self.spec.io == "image" and pixels.dtype == np.uint8:
+            return self._run_pixels(pixels, name)
+        return from_unit(self.run(to_unit(pixels), name), dtype or array.dtype)
+
+    def run(self, values: Array, name: str = "The picture") -> Array:
+        """(C, H, W) float32 in [-1, 1] to the same size: padded, translated, cropped back. Raises ModelError."""
+        if self.spec.io == "image":
+            raise ModelError(
+                f"{name} has more than 8 bits, but this model was exported for 8-bit pictures.\n"
+                "Export it again with --io tensor, or give pictures of 8 bits."
+            )
         height, width = values.shape[1:]
-        multiple, least = self.generator.size_multiple, self.generator.size_minimum
-        padded = pad(values, padded_side(height, multiple, least), padded_side(width, multiple, least))
+        padded = pad(values, *self._padded_sides(height, width, name))
         return self.backend.run(padded[None])[0, :, :height, :width]
+
+    def _run_pixels(self, pixels: Array, name: str) -> Array:
+        """(H, W, C) uint8 to the same size, through a file that normalises, pads and crops inside."""
+        height, width = pixels.shape[:2]
+        if self.spec.fixed_size:
+            padded = pad(pixels.transpose(2, 0, 1), *self._padded_sides(height, width, name))
+            pixels = padded.transpose(1, 2, 0)
+        return self.backend.run(np.ascontiguousarray(pixels)[None])[0, :height, :width]
+
+    def _padded_sides(self, height: int, width: int, name: str) -> tuple[int, int]:
+        """Return the height and width that the network takes for such a picture; raises ModelError."""
+        multiple, least = self.generator.size_multiple, self.generator.size_minimum
+        if self.spec.fixed_size is None:
+            return padded_side(height, multiple, least), padded_side(width, multiple, least)
+        high, wide = self.spec.fixed_size
+        if height > high or width > wide:
+            sides = f"{high}" if high == wide else f"{wide}x{high}"
+            raise ModelError(
+                f"{name} is {width}x{height}, but this model was exported with fixed sides of {sides}.\n"
+                "Export it again with --size dynamic, or use --fit resize."
+            )
+        return high, wide
 
 
 def padded_side(side: int, multiple: int, least: int) -> int:

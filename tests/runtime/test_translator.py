@@ -82,6 +82,47 @@ def test_padding_is_what_the_design_says(side, multiple, times):
     assert padded[1, :, 2].tolist() == reflected(values, target)
 
 
+class Exported(Identity):
+    """The same of a file exported for pixels, or for one size."""
+
+    def __init__(self, dtype, size):
+        self.dtype, self.size = dtype, size
+
+    def run(self, batch):
+        assert batch.dtype == self.dtype
+        assert batch.flags.c_contiguous
+        sides = batch.shape[1:3] if self.dtype == np.uint8 else batch.shape[2:]
+        assert self.size in (None, sides)
+        return batch
+
+
+def exported(dtype, size) -> Translator:
+    changes = {"io": "image" if dtype == np.uint8 else "tensor", "fixed_size": size}
+    return Translator(identity().spec.model_copy(update=changes), Exported(dtype, size), "A2B")
+
+
+@pytest.mark.parametrize("fixed", [None, (48, 32)])
+def test_a_file_of_pixels_gets_whole_pictures_of_8_bits(fixed):
+    model = exported(np.uint8, fixed)
+    for size in ((1, 1), (20, 31), (48, 32)):
+        np.testing.assert_array_equal(model.translate(picture(*size)), picture(*size))
+    np.testing.assert_array_equal(np.asarray(model(Image.fromarray(picture(9, 9)))), picture(9, 9))
+    with pytest.raises(ModelError, match=r"a\.png has more than 8 bits.*\nExport it again with --io tensor"):
+        model.translate(picture(20, 20, 3, np.uint16), name="a.png")
+    with pytest.raises(ModelError, match="--io tensor"):
+        model.run(to_unit(picture(20, 20)))
+
+
+@pytest.mark.parametrize(("fixed", "sides"), [((32, 32), "32"), ((32, 48), "48x32")])
+def test_a_file_of_one_size_takes_what_fits(fixed, sides):
+    model = exported(np.float32, fixed)
+    for size in ((1, 1), (20, 31), fixed):
+        np.testing.assert_array_equal(model.translate(picture(*size)), picture(*size))
+    words = rf"a\.png is 30x33, but this model was exported with fixed sides of {sides}\.\n.*--fit resize"
+    with pytest.raises(ModelError, match=words):
+        model.translate(picture(33, 30), name="a.png")
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.integers(1, 70),
