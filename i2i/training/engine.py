@@ -24,7 +24,7 @@ from i2i.runtime.backends import torch_device
 from i2i.settings import Config
 from i2i.training import ranks
 from i2i.training.checkpoint import State
-from i2i.training.cpu import keep_freed_memory, lay_out
+from i2i.training.cpu import gradient_norm, keep_freed_memory, lay_out
 from i2i.training.ema import Ema
 from i2i.training.guard import Guard, any_broken
 from i2i.training.optim import load_optimizer, make_optimizer, set_rate
@@ -178,7 +178,7 @@ class Stepper:
         if self._scaler is not None:
             self._scaler.unscale_(optimizer.optimizer)
         for name in phase.trains:
-            norm = torch.nn.utils.get_total_norm(self._gradients(name))
+            norm = gradient_norm(self._gradients(name))
             logged[f"grad.{name}"] = norm
             if clip_norm is not None:
                 torch.nn.utils.clip_grads_with_norm_(self.modules[name].parameters(), clip_norm, norm)
