@@ -11,12 +11,13 @@ Subfolders count as part of the name. Unpaired pictures come in the same layouts
 and pictures without sides in one folder, D/train where there is one, else D itself.
 """
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
+from i2i.data.watch import watched
 from i2i.errors import DataError, ImageError, UsageError
 from i2i.images import Array, Header, list_pictures, read_header, read_image
 from i2i.settings import DataSettings
@@ -54,6 +55,13 @@ class Picture(NamedTuple):
 
 
 Item = TypeVar("Item", Pair, Picture)
+R = TypeVar("R")
+
+
+def in_time(data: DataSettings, find: Callable[[Sequence[str]], R]) -> R:
+    """Return what `find` finds in the data folders; raises LoaderError where that takes over `data.timeout_s`."""
+    (found,) = watched(lambda _: find(data.path), [", ".join(data.path)], data.timeout_s)
+    return found
 
 
 def has_split(paths: Sequence[str], split: str) -> bool:
@@ -156,10 +164,8 @@ def _check(
             return str(error).rstrip(".")
         return found
 
-    results: list[Header | str] = []
-    with ThreadPoolExecutor() as pool:
-        for start in range(0, len(items), 10_000):  # a million waiting tasks would take gigabytes
-            results += pool.map(check, items[start : start + 10_000])
+    timeout_s = (settings or DataSettings()).timeout_s
+    results = watched(check, items, timeout_s, threads=min(32, (os.cpu_count() or 1) + 4))
     problems = [result for result in results if isinstance(result, str)]
     skip = settings is not None and settings.skip_broken
     if problems and (not skip or len(problems) == len(items)):

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from i2i.data.folders import Pair, Picture, check_pairs, check_pictures, find_pairs, find_sides, has_split
+from i2i.data.folders import Pair, Picture, check_pairs, check_pictures, find_pairs, find_sides, has_split, in_time
 from i2i.errors import DataError
 from i2i.settings import DataKind, DataSettings, by_direction
 
@@ -21,11 +21,11 @@ def find_previews(data: DataSettings, kind: DataKind, direction: str, count: int
     Unpaired data may be matched in val: when all names have a partner of the same size. The pictures it trains
     on never count as matched.
     """
-    split = "val" if has_split(data.path, "val") else "train"
+    split = "val" if in_time(data, lambda paths: has_split(paths, "val")) else "train"
     pairs: list[Pair] = []
     if kind == "paired" or split == "val":
         try:
-            pairs = find_pairs(data.path, split)[:count]
+            pairs = in_time(data, lambda paths: find_pairs(paths, split))[:count]
             checked = check_pairs(pairs, data, full=True)
             pairs = [pair for pair, size in zip(pairs, checked, strict=True) if size]
         except DataError:  # names that are not matched, or that meet by chance
@@ -35,7 +35,8 @@ def find_previews(data: DataSettings, kind: DataKind, direction: str, count: int
     if pairs:
         inputs, truths = by_direction(direction, *([pair.side(side) for pair in pairs] for side in ("A", "B")))
         return Previews(split, inputs, truths)
-    inputs, _ = by_direction(direction, *find_sides(data.path, split, data.disjoint and split == "train"))
+    sides = in_time(data, lambda paths: find_sides(paths, split, data.disjoint and split == "train"))
+    inputs, _ = by_direction(direction, *sides)
     inputs = inputs[:count]
     checked = check_pictures(inputs, data, full=True)
     return Previews(split, [picture for picture, size in zip(inputs, checked, strict=True) if size], None)

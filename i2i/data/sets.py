@@ -27,6 +27,7 @@ from i2i.data.folders import (
     find_images,
     find_pairs,
     find_sides,
+    in_time,
     name_some,
     refuse_small,
 )
@@ -192,7 +193,7 @@ class PairSet(TrainingSet):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        pairs = find_pairs(config.data.path, "train")
+        pairs = in_time(config.data, lambda paths: find_pairs(paths, "train"))
         self.lists, self.channels = (pairs,), ((config.data.channels_a, config.data.channels_b),)
         self.names = [pair.name for pair in pairs]
         self.epoch_images = len(pairs)
@@ -208,13 +209,13 @@ class UnpairedSet(TrainingSet):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        self.lists = find_sides(config.data.path, "train", config.data.disjoint)
+        sides = in_time(config.data, lambda paths: find_sides(paths, "train", config.data.disjoint))
+        self.lists = sides
         self.channels = ((config.data.channels_a,), (config.data.channels_b,))
         self.names = [f"{side}:{picture.name}" for side, one in zip("AB", self.lists, strict=True) for picture in one]
         self.epoch_images = max(map(len, self.lists))
         self.what = " and ".join(f"{len(one)} pictures of {side}" for side, one in zip("AB", self.lists, strict=True))
-        both = [picture for one in self.lists for picture in one]
-        self.accept(check_pictures(both, config.data))
+        self.accept(check_pictures([*sides[0], *sides[1]], config.data))
 
     def places(self, number: int) -> tuple[int, ...]:
         """Return the place of the longer side's picture, in its order, and of the drawn partner, as (a, b)."""
@@ -228,7 +229,7 @@ class ImageSet(TrainingSet):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        pictures = find_images(config.data.path, "train", config.data.side)
+        pictures = in_time(config.data, lambda paths: find_images(paths, "train", config.data.side))
         if len(pictures) < 2:
             raise DataError(f"{pictures[0]} is the only picture there; a GAN learns what many have in common.")
         self.lists, self.channels = (pictures,), ((config.data.channels,),)

@@ -14,6 +14,7 @@ from i2i.algorithms import ALGORITHMS, Algorithm, resolve
 from i2i.config import differences, load_config, to_yaml
 from i2i.data.previews import find_previews
 from i2i.data.sets import make_set
+from i2i.data.watch import watched
 from i2i.errors import ConfigError, DiskFullError, ModelError, RunExistsError, UsageError
 from i2i.files import DISK_FULL, TEMP_PREFIX, free_bytes, show_size, sweep_temporaries, write_text
 from i2i.images import Array
@@ -292,7 +293,8 @@ class Run:
 
 def _absolute(config: Config) -> Config:
     """Make paths absolute, so that the run can be exported, and resumed, from any folder."""
-    data = config.data.model_copy(update={"path": tuple(str(Path(path).resolve()) for path in config.data.path)})
+    paths = watched(lambda path: str(Path(path).resolve()), config.data.path, config.data.timeout_s)
+    data = config.data.model_copy(update={"path": tuple(paths)})
     source = config.train.init_from
     train = config.train.model_copy(update={"init_from": source and str(Path(source).resolve())})
     return config.model_copy(update={"data": data, "train": train})

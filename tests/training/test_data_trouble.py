@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 import i2i
+from i2i.data import folders
 from i2i.data.sets import PairSet
 from i2i.errors import DataError, LoaderError, Stopped
 from i2i.files import read_json_lines
@@ -60,6 +61,31 @@ def test_what_is_broken_from_the_start_stops_it_unless_it_may_be_skipped(data, t
     cut(cutting)
     with pytest.raises(DataError, match="2 of 8 pairs"):
         i2i.train(tiny_config("data.full_check=true", data=data), tmp_path / "new")
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_file_that_never_answers_ends_it_before_it_begins(data, tmp_path, split):
+    """A lease of Linux makes opening the file wait, as a network folder that is gone does."""
+    fcntl = pytest.importorskip("fcntl")
+    if not hasattr(fcntl, "F_SETLEASE"):
+        pytest.skip("Linux")
+    silent = sorted((data / split).iterdir())[1]
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # how the system asks for the lease back
+    try:
+        with silent.open("rb+") as file:
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            with pytest.raises(LoaderError, match=f"read for 1 s. Still waited for: {silent}.\n") as error:
+                i2i.train(tiny_config("data.timeout_s=1", data=data), tmp_path / "run")
+    finally:
+        signal.signal(signal.SIGIO, before)
+    assert error.value.exit_code == 4
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_cannot_be_listed_in_time_ends_it(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "list_pictures", lambda folder: time.sleep(60))
+    with pytest.raises(LoaderError, match=f"Still waited for: {data}."):
+        i2i.train(tiny_config("data.timeout_s=1", data=data), tmp_path / "run")
 
 
 def test_a_read_that_hangs_ends_in_a_saved_run(data, tmp_path, monkeypatch):
