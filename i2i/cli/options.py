@@ -4,7 +4,9 @@ from pathlib import Path
 
 import click
 
-DEVICES = ["auto", "cpu", "cuda", "mps"]
+TRAINING_DEVICES = ["auto", "cpu", "cuda", "mps"]
+DEVICES = [*TRAINING_DEVICES, "tensorrt", "coreml", "openvino"]
+BACKENDS = ["auto", "onnx", "torch"]
 
 
 class SeedList(click.ParamType):
@@ -36,6 +38,13 @@ device = click.option(
     default="auto",
     show_default=True,
     help="Where to compute.",
+)
+backend = click.option(
+    "--backend",
+    type=click.Choice(BACKENDS),
+    default="auto",
+    show_default=True,
+    help="What computes; auto: what the model file is for.",
 )
 latents = click.option(
     "--latents", type=click.Path(path_type=Path), help="Take latents from this .npy file, one a row, in place of seeds."

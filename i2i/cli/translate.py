@@ -20,6 +20,7 @@ Examples:
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Picture or folder to write.")
 @options.direction
 @options.device
+@options.backend
 @click.option("--skip-existing", is_flag=True, help="Leave outputs that exist, do the rest.")
 @options.overwrite
 def translate(
@@ -28,6 +29,7 @@ def translate(
     output: Path,
     direction: str | None,
     device: str,
+    backend: str,
     skip_existing: bool,
     overwrite: bool,
 ) -> int:
@@ -42,9 +44,12 @@ def translate(
     from i2i.runtime.folder import plan, translate_files
     from i2i.runtime.translator import Translator
 
-    translator = Translator.open(model, direction, device)
+    translator = Translator.open(model, direction, device, backend)
     tasks = plan(source, output, translator.generator.out_channels, skip_existing, overwrite)
-    click.echo(f"{len(tasks)} pictures, {translator.direction} on {translator.backend.device}.", err=True)
+    click.echo(
+        f"{len(tasks)} pictures, {translator.direction} in {translator.backend.name} on {translator.backend.device}.",
+        err=True,
+    )
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
         whole = bar.add_task("Translating", total=len(tasks))

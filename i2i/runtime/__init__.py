@@ -13,7 +13,7 @@ def load(path: str | Path, direction: str | None = None, device: str = "auto") -
 
     A model that translates becomes a function from picture to picture, one that generates a function from
     seeds to pictures. Where the type must be known beforehand, use Translator.open or ImageGenerator.open.
-    direction: A2B or B2A, needed only when the model holds both. device: auto, cpu, cuda or mps.
+    direction: A2B or B2A, needed only when the model holds both. device: one of DEVICES in i2i.runtime.backends.
     Raises ModelError and UsageError.
 
         model = i2i.load("model.onnx")

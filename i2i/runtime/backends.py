@@ -4,103 +4,127 @@ Each names the device it really uses: ONNX Runtime falls back to the CPU without
 provider that a session got is compared with the one that was asked for.
 """
 
-import ctypes
 import functools
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
 from i2i.errors import ModelError, UsageError
 from i2i.images import Array
 from i2i.modelfile import find_model, read_spec
+from i2i.runtime.devices import (
+    PROVIDERS,
+    TORCH_DEVICES,
+    cpu_count,
+    has_nvidia_gpu,
+    why_no_provider,
+    why_no_torch_device,
+    why_not_started,
+)
 from i2i.spec import ModelSpec, spec_from_metadata
 
 if TYPE_CHECKING:
     from torch import nn
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
+BACKENDS = ("auto", "onnx", "torch")
+DEVICES = ("auto", "cpu", "cuda", "mps", "tensorrt", "coreml", "openvino")
+_OUT_OF_MEMORY = ("out of memory", "allocate memory", "ALLOC_FAILED", "bad_alloc", "bad allocation")
 
 
 class Backend(Protocol):
     """A generator of one direction, or that from noise."""
 
+    name: str
+    """The library that runs it."""
     device: str
     """Where it really runs."""
 
     def run(self, batch: Array) -> Array:
-        """Pictures (N, C, H, W) float32 in [-1, 1], sides as the spec asks, to the same.
+        """Pictures (N, C, H, W) float32 in [-1, 1], sides as the spec asks, to the same; N apart from one another.
 
         Of a generator from noise: (N, latent) float32 to (N, C, H, W) in [-1, 1], or to points (N, 2). Of a
-        file exported with --io image: (N, H, W, C) uint8 to the same.
+        file exported with --io image: (N, H, W, C) uint8 to the same. May be called from several threads.
+        Raises MemoryError where the device's memory runs out, and ModelError.
         """
+
+    def with_threads(self, threads: int) -> Self:
+        """Return the same with another number of threads that one call of `run` computes with on a CPU."""
 
 
 class TorchBackend:
     """A generator as a torch module; the caller has put it into eval mode."""
+
+    name = "torch"
 
     def __init__(self, network: "nn.Module", device: str):
         self.network = network
         self.device = device
 
     @classmethod
-    def open(cls, path: Path, spec: ModelSpec, direction: str, device: str = "auto") -> "TorchBackend":
+    def open(cls, path: Path, spec: ModelSpec, direction: str, device: str = "auto") -> Self:
         """Load one direction of a .safetensors file, or GENERATE, onto a device; raises ModelError."""
         from i2i.modelfile import load_generator
 
         chosen = torch_device(device)
         return cls(load_generator(path, spec, direction).to(chosen), chosen)
 
+    def with_threads(self, threads: int) -> Self:
+        """As in Backend; torch has one such number for the whole process."""
+        import torch
+
+        torch.set_num_threads(threads)
+        return self
+
     def run(self, batch: Array) -> Array:
         """As in Backend."""
         import torch
 
-        with torch.inference_mode():
-            output: Array = self.network(torch.from_numpy(batch).to(self.device)).float().cpu().numpy()
+        try:
+            with torch.inference_mode():
+                output: Array = self.network(torch.from_numpy(batch).to(self.device)).float().cpu().numpy()
+        except RuntimeError as error:
+            if not is_of_memory(error):
+                raise
+            raise MemoryError(str(error).splitlines()[0]) from error
         return output
 
 
 def torch_device(device: str) -> str:
     """Return the torch device for one of DEVICES; raises UsageError when it is not there."""
-    import torch
-
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
-        return next(name for name, found in there.items() if found)
-    if not there[device]:
-        raise UsageError(f"Device {device} was asked for, but torch finds none here. Use auto or cpu.")
+        return next(name for name in TORCH_DEVICES if why_no_torch_device(name) is None)
+    reason = why_no_torch_device(device)
+    if reason:
+        raise UsageError(f"Device {device} was asked for, but {reason}. Use auto or cpu, or see `i2i doctor`.")
     return device
+
+
+def is_of_memory(error: Exception) -> bool:
+    """Whether a device ran out of memory: the libraries have no error in common for it, but words."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 class OnnxBackend:
     """A generator as an exported ONNX file."""
 
-    def __init__(self, path: Path, device: str = "auto"):
-        import onnxruntime
+    name = "onnxruntime"
 
-        if device == "mps":
-            raise UsageError("ONNX Runtime has no device mps. Use auto, cpu or cuda.")
-        if device == "cuda" and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-            raise UsageError("Device cuda was asked for, but this onnxruntime has no CUDA. Install onnxruntime-gpu.")
-        if device == "cuda" and not has_nvidia_gpu():
-            raise UsageError("Device cuda was asked for, but there is no NVIDIA GPU or driver. Use auto or cpu.")
-        use_cuda = device == "cuda" or (device == "auto" and has_nvidia_gpu())
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # warnings concern its own graph rewriting
-        providers = ["CPUExecutionProvider"]
-        if use_cuda:
-            onnxruntime.preload_dlls()
-            providers.insert(0, "CUDAExecutionProvider")
-        try:
-            self.session = onnxruntime.InferenceSession(path, options, providers=providers)
-        except Exception as error:  # onnxruntime's exceptions share no base but Exception
-            raise ModelError(f"{path} is not a model file: {str(error).splitlines()[0]}") from error
-        self.device = {"CUDAExecutionProvider": "cuda"}.get(self.session.get_providers()[0], "cpu")
-        if device == "cuda" and self.device != "cuda":
-            raise UsageError("Device cuda was asked for, but ONNX Runtime could not start it. Use cpu.")
+    def __init__(self, path: Path, device: str = "auto", threads: int | None = None):
+        """Open a file; threads: how many one call of `run` computes with on a CPU, by default all."""
         self.path = path
+        self.session = _open_session(path, device, threads or cpu_count())
+        names = {provider: name for name, provider in PROVIDERS.items()}
+        self.device = names.get(self.session.get_providers()[0], "cpu")
+        if device not in ("auto", self.device):
+            raise UsageError(
+                f"Device {device} was asked for, but {why_not_started(device)}. Use auto or cpu, or see `i2i doctor`."
+            )
+
+    def with_threads(self, threads: int) -> Self:
+        """As in Backend."""
+        return type(self)(self.path, self.device, threads)
 
     @functools.cached_property
     def spec(self) -> ModelSpec:
@@ -109,35 +133,69 @@ class OnnxBackend:
 
     def run(self, batch: Array) -> Array:
         """As in Backend."""
-        outputs: list[Any] = self.session.run(None, {self.session.get_inputs()[0].name: batch})
+        try:
+            outputs: list[Any] = self.session.run(None, {self.session.get_inputs()[0].name: batch})
+        except Exception as error:  # onnxruntime's exceptions share no base but Exception
+            reason = str(error).splitlines()[0]
+            raise MemoryError(reason) if is_of_memory(error) else ModelError(f"{self.path}: {reason}") from error
         output: Array = np.asarray(outputs[0])
         return output
 
 
+def _open_session(path: Path, device: str, threads: int) -> Any:
+    """Open an ONNX Runtime session on one of DEVICES; raises UsageError and ModelError.
+
+    ONNX Runtime itself takes the CPU silently where a device does not start: compare afterwards.
+    """
+    import onnxruntime
+
+    chosen = device
+    if device == "auto":
+        chosen = "cuda" if has_nvidia_gpu() and why_no_provider("cuda") is None else "cpu"
+    reason = why_no_provider(chosen)
+    if reason:
+        raise UsageError(f"Device {device} was asked for, but {reason}. Use auto or cpu, or see `i2i doctor`.")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # warnings concern its own graph rewriting
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    wanted = {"tensorrt": ["tensorrt", "cuda", "cpu"], "cpu": ["cpu"]}.get(chosen, [chosen, "cpu"])
+    if "cuda" in wanted:
+        onnxruntime.preload_dlls()
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=[PROVIDERS[name] for name in wanted])
+    except Exception as error:  # as above
+        raise ModelError(f"{path} is not a model file: {str(error).splitlines()[0]}") from error
+
+
 def open_backend(
-    path: str | Path, pick: Callable[[ModelSpec], str], device: str = "auto"
+    path: str | Path,
+    pick: Callable[[ModelSpec], str],
+    device: str = "auto",
+    backend: str = "auto",
+    threads: int | None = None,
 ) -> tuple[ModelSpec, Backend, str]:
     """Open a run folder, a .safetensors or an .onnx file; return its spec, what runs it, and which part was opened.
 
     pick: says which part of the model that the spec describes to open, a direction or GENERATE.
-    Raises ModelError and UsageError.
+    threads: how many one call computes with on a CPU, by default all. Raises ModelError and UsageError.
     """
     if device not in DEVICES:
         raise UsageError(f"{device} is no device. Use one of {', '.join(DEVICES)}.")
+    if backend not in BACKENDS:
+        raise UsageError(f"{backend} is no backend. Use one of {', '.join(BACKENDS)}.")
     file = find_model(Path(path))
     if file.suffix == ".onnx":
-        backend = OnnxBackend(file, device)
-        return backend.spec, backend, pick(backend.spec)
+        if backend == "torch":
+            raise UsageError(f"{file} runs in ONNX Runtime only. For torch, give the run folder or .safetensors file.")
+        onnx = OnnxBackend(file, device, threads)
+        return onnx.spec, onnx, pick(onnx.spec)
+    if backend == "onnx":
+        raise UsageError(
+            f"{file} runs in torch only. For ONNX Runtime, export it and give that file:\n"
+            f"i2i export {path} -o model.onnx"
+        )
     spec = read_spec(file)
     part = pick(spec)
-    return spec, TorchBackend.open(file, spec, part, device), part
-
-
-def has_nvidia_gpu() -> bool:
-    """Whether the NVIDIA driver counts at least one device; asks the driver, without CUDA or torch."""
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return False
-    count = ctypes.c_int(0)
-    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    torch_backend = TorchBackend.open(file, spec, part, device)
+    return spec, torch_backend if threads is None else torch_backend.with_threads(threads), part

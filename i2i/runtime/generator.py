@@ -34,7 +34,7 @@ class ImageGenerator:
     def open(cls, path: str | Path, device: str = "auto") -> Self:
         """Open a run folder, a .safetensors or an .onnx file.
 
-        device: auto, cpu, cuda or mps. Raises ModelError, and UsageError for a model that translates.
+        device: one of DEVICES in i2i.runtime.backends. Raises ModelError, and UsageError for a model that translates.
         """
         spec, backend, _ = open_backend(path, _from_noise, device)
         return cls(spec, backend)

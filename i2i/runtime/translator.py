@@ -27,14 +27,22 @@ class Translator:
         self.generator: GeneratorSpec = spec.generators[direction]
 
     @classmethod
-    def open(cls, path: str | Path, direction: str | None = None, device: str = "auto") -> Self:
+    def open(
+        cls,
+        path: str | Path,
+        direction: str | None = None,
+        device: str = "auto",
+        backend: str = "auto",
+        threads: int | None = None,
+    ) -> Self:
         """Open a run folder, a .safetensors or an .onnx file.
 
         direction: A2B or B2A; needed only when the model holds both.
-        device: auto, cpu, cuda or mps. Raises ModelError and UsageError.
+        device, backend: one of DEVICES and of BACKENDS in i2i.runtime.backends.
+        threads: how many one call computes with on a CPU, by default all. Raises ModelError and UsageError.
         """
-        spec, backend, chosen = open_backend(path, lambda spec: spec.pick(direction), device)
-        return cls(spec, backend, chosen)
+        spec, opened, chosen = open_backend(path, lambda spec: spec.pick(direction), device, backend, threads)
+        return cls(spec, opened, chosen)
 
     def __call__(self, image: "Image.Image | Array | str | Path") -> Any:
         """Translate one picture of any size.

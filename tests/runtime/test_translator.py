@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 import i2i
 from i2i.errors import ModelError, UsageError
 from i2i.images import from_unit, list_pictures, read_image, to_channels, to_unit, write_image
+from i2i.runtime import backends
 from i2i.runtime.backends import OnnxBackend
 from i2i.runtime.folder import plan, translate_files
 from i2i.runtime.translator import Translator, pad, padded_side
@@ -24,6 +26,7 @@ from tests.test_images import broken_files
 class Identity:
     """A backend that gives back what it gets, and checks that it gets what the spec promises."""
 
+    name = "identity"
     device = "cpu"
 
     def __init__(self, multiple, least):
@@ -34,6 +37,9 @@ class Identity:
         assert batch.flags.c_contiguous
         assert all(side % self.multiple == 0 and side >= self.least for side in batch.shape[2:])
         return batch
+
+    def with_threads(self, threads):
+        return self
 
 
 def identity(channels: Channels = 3, multiple=16, least=16) -> Translator:
@@ -368,11 +374,41 @@ def test_a_device_that_is_not_there_is_an_error(tiny_run, tiny_onnx):
         i2i.load(tiny_run, device="cuda")
     with pytest.raises(UsageError, match="cuda was asked for"):
         OnnxBackend(tiny_onnx, "cuda")
-    with pytest.raises(UsageError, match="no device mps"):
-        OnnxBackend(tiny_onnx, "mps")
+    for device, words in {"mps": "no device mps", "coreml": "no CoreMLExecutionProvider"}.items():
+        with pytest.raises(UsageError, match=words):
+            OnnxBackend(tiny_onnx, device)
+    with pytest.raises(UsageError, match="export the model"):
+        i2i.load(tiny_run, device="tensorrt")
     with pytest.raises(UsageError, match="gpu is no device"):
         i2i.load(tiny_run, device="gpu")
     assert OnnxBackend(tiny_onnx, "auto").device == "cpu"
+
+
+def test_a_backend_that_the_file_is_not_for_is_an_error(tiny_run, tiny_onnx):
+    with pytest.raises(UsageError, match="i2i export"):
+        Translator.open(tiny_run, backend="onnx")
+    with pytest.raises(UsageError, match="runs in ONNX Runtime only"):
+        Translator.open(tiny_onnx, backend="torch")
+    assert Translator.open(tiny_run, backend="torch").backend.name == "torch"
+    assert Translator.open(tiny_onnx, backend="onnx").backend.name == "onnxruntime"
+
+
+def test_a_device_that_fails_to_start_is_no_silent_cpu_run(tiny_onnx, monkeypatch):
+    """ONNX Runtime itself takes the CPU instead, here as where a CUDA library is missing."""
+    monkeypatch.setattr(backends, "why_no_provider", lambda device: None)
+    with pytest.raises(UsageError, match=r"cuda was asked for, but (a library cannot be loaded|ONNX Runtime could)"):
+        OnnxBackend(tiny_onnx, "cuda")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [("Failed to allocate memory for requested buffer of size 9", MemoryError), ("Got invalid dimensions", ModelError)],
+)
+def test_what_onnxruntime_raises_becomes_one_of_two_errors(tiny_onnx, monkeypatch, words, expected):
+    backend = OnnxBackend(tiny_onnx, "cpu")
+    monkeypatch.setattr(backend.session, "run", Mock(side_effect=RuntimeError(words)))
+    with pytest.raises(expected, match=words):
+        backend.run(np.zeros((1, 3, 16, 16), np.float32))
 
 
 def test_a_run_folder_can_be_moved(tiny_run, tmp_path):
