@@ -22,7 +22,8 @@ PACKAGE = ROOT / "i2i"
 ORDER = [
     ["i2i", "i2i.errors"],
     ["i2i.files"],
-    ["i2i.images", "i2i.archives", "i2i.download"],
+    ["i2i.images", "i2i.archives", "i2i.download", "i2i.mistaken"],
+    ["i2i.torchfile"],
     ["i2i.settings"],
     ["i2i.config"],
     ["i2i.spec"],

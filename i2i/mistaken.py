@@ -1,0 +1,59 @@
+"""Files that users give for a model by mistake, known by their first bytes and named.
+
+A download that was refused leaves a web page, a checkout without git-lfs leaves a pointer, a full disk
+an empty file; and a right file may bear a wrong name.
+"""
+
+from pathlib import Path
+
+from i2i.errors import ModelError
+
+KINDS = {".onnx": "ONNX model", ".safetensors": "safetensors file", ".pth": "torch file", ".pt": "torch file"}
+"""What a suffix promises."""
+_HEAD_BYTES = 512
+_SHOWN_CHARACTERS = 80
+
+
+def refuse_mistaken(path: Path) -> None:
+    """Raise ModelError when `path` is plainly not what its suffix, one of KINDS, says."""
+    if not path.is_file():  # before opening it: a named pipe would wait for a writer
+        raise ModelError(f"{path} is no file.")
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    start = head.lstrip().lower()
+    if not head.strip(b"\0"):
+        raise ModelError(f"{path} is empty, or nothing but zeros: a download or copy of it failed. Get it again.")
+    if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
+        raise ModelError(
+            f"{path} is a web page, not a model: what a server answered in place of the file.\n"
+            "Open its address in a browser, and download the file itself."
+        )
+    if start.startswith(b"version https://git-lfs"):
+        raise ModelError(
+            f"{path} is a git-lfs pointer, not the model itself.\nRun `git lfs pull` in the checkout it comes from."
+        )
+    wanted, kind = KINDS[path.suffix.lower()], _kind(head)
+    if kind not in (None, wanted):
+        raise ModelError(f"{path} is a {kind} with the name of another kind. {_advice(kind)}")
+
+
+def shown(text: object) -> str:
+    """Return what a stranger's file says as one short line that a terminal can show: nothing in it is obeyed."""
+    line = "".join(character if character.isprintable() else "?" for character in str(text))
+    return line if len(line) <= _SHOWN_CHARACTERS else f"{line[:_SHOWN_CHARACTERS]} ..."
+
+
+def _kind(head: bytes) -> str | None:
+    if head.startswith(b"PK\x03\x04") or (head[0] == 0x80 and head[1:2] in b"\x02\x03\x04\x05"):
+        return "torch file"
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 40:
+        return "safetensors file"
+    if head.startswith(b"\x1f\x8b"):
+        return "gzip archive"
+    # A model's first field is its IR version, a small number; text and pickles do not begin so.
+    return "ONNX model" if head[0] == 0x08 and 0 < head[1] < 64 else None
+
+
+def _advice(kind: str | None) -> str:
+    suffixes = [suffix for suffix, name in KINDS.items() if name == kind]
+    return f"Rename it to {suffixes[0]}." if suffixes else "Unpack it."
