@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image
 
 from i2i.cli import run_cleanly
+from i2i.encoders import Array, encode
 from i2i.errors import DataError, UsageError
 from i2i.files import atomic_folder
-from i2i.images import Array, encode
 
 SPLITS = {"train": "train", "test": "t10k"}  # our name, and the one in the file names
 PAD_PX = 2  # 28 px have two factors of two; 32 px, five, which is what networks halve
@@ -60,7 +60,7 @@ def convert(source: Path, out: Path, size_px: int = 32, limit: int | None = None
             folder = temp / split
             folder.mkdir()
             for number, (image, label) in enumerate(zip(images[:limit], labels[:limit], strict=True)):
-                content = encode(fit(image, size_px)[:, :, None], "PNG")
+                content = encode([fit(image, size_px)[:, :, None]], "PNG")
                 (folder / f"{number:05}_{label}.png").write_bytes(content)
             counts[split] = len(images[:limit])
     return counts

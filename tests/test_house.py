@@ -22,6 +22,8 @@ PACKAGE = ROOT / "i2i"
 ORDER = [
     ["i2i", "i2i.errors"],
     ["i2i.files"],
+    ["i2i.encoders"],
+    ["i2i.decoders"],
     ["i2i.images", "i2i.archives", "i2i.download", "i2i.mistaken"],
     ["i2i.torchfile"],
     ["i2i.settings"],

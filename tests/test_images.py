@@ -201,7 +201,7 @@ def broken_files(folder):
     image.save(folder / "cut.jpg")
     (folder / "cut.jpg").write_bytes((folder / "cut.jpg").read_bytes()[:-400])
     yield folder / "cut.jpg", "damaged"
-    Image.fromarray(np.zeros((4, 4), np.float32)).save(folder / "float.tif")
+    Image.fromarray(np.full((4, 4), 2, np.float32)).save(folder / "float.tif")
     yield folder / "float.tif", "32-bit"
     os.mkfifo(folder / "pipe.png")
     yield folder / "pipe.png", "not a regular file"

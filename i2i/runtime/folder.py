@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from i2i.errors import I2IError, UsageError
-from i2i.images import FORMATS, holds, is_picture, list_pictures, read_image, write_image
+from i2i.errors import I2IError, ImageError, UsageError
+from i2i.files import write_bytes
+from i2i.images import FORMATS, holds, is_picture, list_pictures
+from i2i.runtime.pictures import DEFAULTS, PictureOptions, decode, encode, network_pixels, output_dtype
 from i2i.runtime.translator import Translator
 
 
@@ -76,7 +76,10 @@ def plan(
 
 
 def translate_files(
-    translator: Translator, tasks: list[Task], progress: Callable[[Task], None] = lambda task: None
+    translator: Translator,
+    tasks: list[Task],
+    progress: Callable[[Task], None] = lambda task: None,
+    options: PictureOptions = DEFAULTS,
 ) -> Result:
     """Translate every task, whole files only; a picture that cannot be done does not stop the others."""
     for folder in sorted({task.output.parent for task in tasks}):
@@ -89,15 +92,28 @@ def translate_files(
     refused, large = [], []
     for task in tasks:
         try:
-            array = read_image(task.source)
-            if min(array.shape[:2]) > 2 * translator.spec.trained_side_px:
+            if _translate_file(translator, task, options) > 2 * translator.spec.trained_side_px:
                 large.append(task.source)
-            deep = array.dtype == np.uint16 and holds(task.output.suffix, depth=16)
-            write_image(task.output, translator.translate(array, np.uint16 if deep else np.uint8, str(task.source)))
         except I2IError as error:
             refused.append(Refused(task.source, str(error)))
         progress(task)
     return Result(refused, large)
+
+
+def _translate_file(translator: Translator, task: Task, options: PictureOptions) -> int:
+    """Translate one file, and return the shorter side of its first picture, in pixels."""
+    suffix = task.output.suffix
+    picture = decode(task.source, options)
+    inputs = network_pixels(picture, suffix, translator.generator)
+    outputs = [
+        translator.translate(pixels, output_dtype(pixels, suffix, options), str(task.source)) for pixels in inputs
+    ]
+    content = encode(picture, outputs, suffix, options)
+    try:
+        write_bytes(task.output, content)
+    except OSError as error:
+        raise ImageError(f"{task.output} cannot be written: {error.strerror or error}.") from error
+    return min(inputs[0].shape[:2])
 
 
 def _rename(names: list[Path], channels: int) -> list[Path]:

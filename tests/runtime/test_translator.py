@@ -215,11 +215,11 @@ def test_a_folder_comes_out_as_it_went_in(tmp_path):
     result = translate_files(identity(), tasks)
     assert result.refused == []
     assert {task.source.name for task in tasks if task.source in result.large} == set()
-    for name, (height, width, _, dtype) in files.items():
+    for name, (height, width, channels, dtype) in files.items():
         output = read_image(tmp_path / "out" / name)
         assert output.dtype == dtype
-        np.testing.assert_array_equal(output, to_channels(read_image(tmp_path / "in" / name), 3))
-        assert output.shape == (height, width, 3)
+        assert output.shape == (height, width, max(channels, 3))  # alpha is carried
+        np.testing.assert_array_equal(output, to_channels(read_image(tmp_path / "in" / name), output.shape[2]))
     assert len(list_pictures(tmp_path / "out")) == len(files)
 
 

@@ -1,0 +1,281 @@
+"""The bytes of a file to pixels: every format that i2i reads, checked before it is decoded.
+
+Pillow reads most of them. 16-bit colour, which Pillow silently makes 8-bit, float colour, which it does not
+know, and whole JPEGs, which take twice as long there, go through OpenCV, after the header has been
+checked, since OpenCV has no guard against pictures that decode to gigabytes.
+"""
+
+import contextlib
+import stat
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from i2i.encoders import Array
+from i2i.errors import ImageError
+
+PILLOW_KINDS = ["AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"]
+ORIENTATION = 0x0112
+
+_JPEG_END = b"\xff\xd9"
+_NPY_START = b"\x93NUMPY"
+_TIFF_STARTS = (b"II*\0", b"MM\0*")
+
+# Our own check comes first and raises; Pillow's warning at half its limit would only be noise beside it.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+class Header(NamedTuple):
+    """What a file says of its picture before it is decoded; sides in pixels, as shown (EXIF turn applied)."""
+
+    height: int
+    width: int
+
+
+class Source:
+    """A file of an allowed kind and size, opened by Pillow; nothing is decoded yet."""
+
+    def __init__(self, image: Image.Image, path: Path):
+        self.image = image
+        self.path = path
+        self.kind = "JPEG" if image.format == "MPO" else image.format or ""
+        self.stored = image.size
+        """Width and height in the file."""
+
+    @property
+    def header(self) -> Header:
+        """The size as shown."""
+        width, height = self.stored
+        # A PNG's getexif() decodes the whole file to look behind the pixels; what stands before them is enough here.
+        known = self.image.format != "PNG" or "exif" in self.image.info
+        # Pillow swaps the sides of a turned TIFF itself.
+        if known and self.image.format != "TIFF" and self.image.getexif().get(ORIENTATION, 1) >= 5:
+            width, height = height, width
+        return Header(height, width)
+
+    def count(self) -> int:
+        """Return how many frames or pages there are; the second picture of a camera's MPO is not one."""
+        return 1 if self.kind == "JPEG" else getattr(self.image, "n_frames", 1)
+
+    def decode(self, frame: int = 0) -> Array:
+        """Return the pixels of a frame as `images` describes them; float32 as they are in the file."""
+        if frame:
+            self.image.seek(frame)
+        return _decode(self.image, self.path)
+
+
+class NpySource(Source):
+    """An array that numpy saved: (H, W) or (H, W, 1 to 4)."""
+
+    def __init__(self, file: BinaryIO, path: Path):
+        self.path = path
+        self.kind = "NPY"
+        self.image = Image.new("L", (1, 1))  # has no profile and no metadata
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+        if dtype not in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
+            raise ImageError(f"{path} holds {dtype}; i2i reads uint8, uint16 and float.")
+        if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 2, 3, 4)) or 0 in shape:
+            raise ImageError(f"{path} has the shape {shape}; a picture is (H, W) or (H, W, 1 to 4).")
+        if path.stat().st_size - file.tell() < dtype.itemsize * int(np.prod(shape, dtype=object)):
+            raise ImageError(f"{path} is damaged: it ends before its {shape} values of {dtype}.")
+        self.stored = (shape[1], shape[0])
+
+    def decode(self, frame: int = 0) -> Array:
+        """Return the array, in the byte order of this machine."""
+        array = np.load(self.path, allow_pickle=False)
+        array = array.astype(array.dtype.newbyteorder("=") if array.dtype.kind == "u" else np.float32)
+        return np.ascontiguousarray(array.reshape(*array.shape[:2], -1))
+
+
+class DeepTiffSource(Source):
+    """A TIFF of float colours, which Pillow does not open; only its first page."""
+
+    def __init__(self, file: BinaryIO, path: Path):
+        self.path = path
+        self.kind = "TIFF"
+        self.image = Image.new("L", (1, 1))
+        start = file.read(8)
+        tags = ImageFileDirectory_v2(start)
+        file.seek(tags.next)
+        tags.load(file)
+        if 34675 in tags:
+            self.image.info["icc_profile"] = tags[34675]
+        self.stored = (int(tags[256]), int(tags[257]))
+        if tags.get(339, (1,))[0] != 3 or tags.get(284, 1) != 1 or tags.get(262) != 2:
+            raise ImageError(f"{path} is a kind of TIFF that i2i does not read. Save it as 8 or 16 bits, or as floats.")
+
+    def decode(self, frame: int = 0) -> Array:
+        """Return float32 of the first page, as in the file."""
+        array = _opencv(self.path)
+        if array.shape[1::-1] not in (self.stored, self.stored[::-1]) or array.dtype.kind != "f":
+            raise ImageError(f"{self.path} is damaged, or a kind of TIFF that i2i does not read.")
+        return array.astype(np.float32)
+
+
+@contextlib.contextmanager
+def opened(path: Path, max_pixels: int) -> Iterator[Source]:
+    """Open a regular file as a picture; what goes wrong in the body is an ImageError that names the file."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a FIFO would block for ever
+            raise ImageError(f"{path} is not a regular file.")
+        if status.st_size == 0:
+            raise ImageError(f"{path} is empty (0 bytes).")
+        if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
+            Image.MAX_IMAGE_PIXELS = max_pixels  # else Pillow refuses what the user has allowed
+        with path.open("rb") as file:
+            source = _identify(file, path)
+            width, height = source.stored
+            if width * height > max_pixels:
+                raise ImageError(f"{path} is {width}x{height}, over the limit of {max_pixels:,} pixels.")
+            yield source
+    except ImageError:
+        raise
+    except FileNotFoundError:
+        raise ImageError(f"{path} does not exist.") from None
+    except PermissionError:
+        raise ImageError(f"{path} cannot be read: permission denied.") from None
+    except UnidentifiedImageError:
+        kinds = ", ".join([*PILLOW_KINDS, "NPY"])
+        raise ImageError(f"{path} is not a picture of a kind that i2i reads ({kinds}).") from None
+    except Image.DecompressionBombError:
+        raise ImageError(f"{path} is over the limit of {max_pixels:,} pixels.") from None
+    except MemoryError as error:
+        raise ImageError(f"{path}: not enough memory to decode it.") from error
+    except Exception as error:  # decoders raise whatever they like on broken files
+        raise ImageError(f"{path} is damaged: {_reason(error)}.") from error
+
+
+def _identify(file: BinaryIO, path: Path) -> Source:
+    start = file.read(6)
+    file.seek(0)
+    if start == _NPY_START:
+        return NpySource(file, path)
+    try:
+        return Source(Image.open(file, formats=PILLOW_KINDS), path)
+    except UnidentifiedImageError:
+        if start[:4] not in _TIFF_STARTS:
+            raise
+        file.seek(0)
+        return DeepTiffSource(file, path)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
+def _decode(image: Image.Image, path: Path) -> Array:
+    if image.mode in ("RGB", "RGBA") and _is_16_bit(image) and getattr(image, "n_frames", 1) == 1:
+        return _decode_16_bit(image, path)
+    array = _decode_jpeg(image, path) if image.format == "JPEG" and image.mode in ("L", "RGB") else None
+    return _pixels(image, str(path)) if array is None else array
+
+
+def from_pil(image: Image.Image, name: str) -> Array:
+    """Return the pixels of a PIL image, uint8 or uint16; errors speak of `name`. Raises ImageError."""
+    if image.mode == "F":
+        raise ImageError(f"{name} holds 32-bit values; 8 and 16 bits are taken here.")
+    return _pixels(image, name)
+
+
+def _pixels(image: Image.Image, name: str) -> Array:
+    if image.mode == "I" and image.format != "PPM":
+        raise ImageError(f"{name} holds 32-bit integers; i2i reads 8 and 16 bits. Save it as 16-bit PNG or TIFF.")
+    turned = ImageOps.exif_transpose(image)
+    if turned.mode == "F":
+        return np.array(turned)[:, :, None]
+    if turned.mode.startswith("I"):
+        return _deep_grey(np.asarray(turned).astype(np.uint16)[:, :, None], image)
+    see_through = "transparency" in turned.info or turned.mode in ("LA", "La", "PA", "RGBA", "RGBa")
+    grey = turned.mode in ("1", "L", "LA", "La")
+    turned = turned.convert(("LA" if grey else "RGBA") if see_through else ("L" if grey else "RGB"))
+    array = np.asarray(turned)
+    return array[:, :, None] if array.ndim == 2 else array
+
+
+def _deep_grey(array: Array, image: Image.Image) -> Array:
+    """Mend what Pillow leaves as it is in 16-bit grey: 12 bits, white as 0, and a colour that is transparent."""
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(258) == (12,):
+        array = np.rint(array * (65535 / 4095)).astype(np.uint16)
+    if tags.get(262) == 0:
+        array = ~array
+    if isinstance(image.info.get("transparency"), int):
+        clear = array == image.info["transparency"]
+        array = np.concatenate([array, np.where(clear, np.uint16(0), np.uint16(65535))], axis=2)
+    return array
+
+
+def _is_16_bit(image: Image.Image) -> bool:
+    """Whether the samples have 16 bits; Pillow tells only through the decoder's arguments."""
+    arguments = _tile_arguments(image)
+    if image.format == "PPM":
+        return any(value > 255 for entry in arguments if isinstance(entry, tuple) for value in entry[1:])
+    return any(";16" in str(entry) for entry in arguments)
+
+
+def _tile_arguments(image: Image.Image) -> list[Any]:
+    return [tile[3] for tile in getattr(image, "tile", [])]
+
+
+def _decode_jpeg(image: Image.Image, path: Path) -> Array | None:
+    """Decode with OpenCV: the same library as Pillow's, hence the same pixels, without its copies.
+
+    None where the file does not end as a JPEG does: OpenCV may fill what is missing with grey, Pillow says so.
+    """
+    import cv2  # 0.1 s, which translating a single PNG need not wait for
+
+    content = path.read_bytes()
+    if not content.endswith(_JPEG_END):
+        return None
+    colours = cv2.IMREAD_GRAYSCALE if image.mode == "L" else cv2.IMREAD_COLOR_RGB
+    array = cv2.imdecode(np.frombuffer(content, np.uint8), colours | cv2.IMREAD_IGNORE_ORIENTATION)
+    if array is None:
+        return None
+    return turn(array.reshape(*array.shape[:2], -1), image.getexif().get(ORIENTATION, 1))
+
+
+def _decode_16_bit(image: Image.Image, path: Path) -> Array:
+    arguments = _tile_arguments(image)[0]  # before getexif(), which may decode
+    orientation = image.getexif().get(ORIENTATION, 1)
+    array = _opencv(path)
+    if array.dtype != np.uint16:
+        raise ImageError(f"{path} is damaged, or a kind of 16-bit picture that i2i does not read.")
+    if image.mode == "RGB" and "transparency" not in image.info:
+        array = array[:, :, :3]  # the fourth of a TIFF may be no alpha
+    if str(arguments).startswith("LA"):
+        array = array[:, :, [0, 3]]
+    if image.format == "PPM":  # whose largest value stands in its header
+        top = max(arguments[1:])
+        array = np.rint(array * (65535 / top)).astype(np.uint16)
+    return turn(array, orientation)
+
+
+def _opencv(path: Path) -> Array:
+    """Decode as stored, in the order RGB; a picture is not turned."""
+    import cv2
+
+    array = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if array is None:
+        raise ImageError(f"{path} is damaged, or of a kind that i2i does not read.")
+    if array.ndim == 2:
+        array = array[:, :, None]
+    return np.ascontiguousarray(array[:, :, {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[array.shape[2]]])
+
+
+def turn(array: Array, orientation: int) -> Array:
+    """Turn and mirror (H, W, C) so that it stands upright, given its EXIF orientation (1 to 8)."""
+    if orientation >= 5:
+        array = array.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    return np.ascontiguousarray(array)

@@ -1,0 +1,184 @@
+"""A picture on its way through a model: from its file, to what the network takes, and back to a file's bytes.
+
+For each file a folder run calls, in this order and from any thread,
+
+    picture = decode(path, options)
+    inputs = network_pixels(picture, suffix, generator)
+    outputs = [translator.translate(pixels, output_dtype(pixels, suffix, options), str(path)) for pixels in inputs]
+    content = encode(picture, outputs, suffix, options)
+
+where `suffix` is that of the output's name, which says in what format it is written. Nothing here keeps
+any state. All four raise ImageError.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from i2i.decoders import opened
+from i2i.encoders import QUALITY, SEVERAL_FRAMES, Extras
+from i2i.encoders import encode as encode_frames
+from i2i.errors import ImageError
+from i2i.images import DEPTHS, FORMATS, MAX_PIXELS, Array, from_unit, holds, to_channels, to_unit
+from i2i.spec import GeneratorSpec
+
+_TYPES: dict[int, Any] = {8: np.uint8, 16: np.uint16, 32: np.float32}
+
+
+@dataclass(frozen=True)
+class PictureOptions:
+    """How pictures are read and written; by default as they are."""
+
+    format: str | None = None
+    """A suffix without its dot; None: each picture's own."""
+    quality: int | Literal["lossless"] | None = None
+    """1 to 100 of JPEG, WebP and AVIF; None: encoders.QUALITY, and lossless where a WebP was."""
+    bit_depth: Literal[8, 16, 32] | None = None
+    """32: float. None: each picture's own, or the most that the format holds."""
+    keep_metadata: bool = False
+    """EXIF, XMP and resolution; an ICC profile is kept always."""
+    frames: Literal["first", "all"] = "first"
+    """Of animations, and pages."""
+    input_range: tuple[float, float] = (0.0, 1.0)
+    """What is black and white in float pictures, read or written."""
+    max_pixels: int = MAX_PIXELS
+    """More, in all frames together, are refused before they are decoded."""
+    suffix: str = ""
+    """Put between an output's name and its ending."""
+
+
+DEFAULTS = PictureOptions()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One decoded file."""
+
+    path: Path
+    frames: tuple[Array, ...]
+    """(H, W, 1 to 4) in uint8, uint16, or float32 in [0, 1]; see i2i.images."""
+    kind: str
+    """Its format, a value of FORMATS."""
+    extras: Extras
+    lossless: bool
+    """Whether it is a WebP that lost nothing."""
+
+
+def decode(path: Path, options: PictureOptions = DEFAULTS) -> Picture:
+    """Read a file: its first frame, or all. Raises ImageError, also for floats outside `options.input_range`."""
+    with opened(path, options.max_pixels) as source:
+        count = source.count() if options.frames == "all" else 1
+        height, width = source.header
+        if count * height * width > options.max_pixels:
+            raise ImageError(
+                f"{path} holds {count} pictures of {width}x{height}, over the limit of {options.max_pixels:,} pixels."
+            )
+        frames, durations = [], []
+        for frame in range(count):
+            frames.append(_from_range(source.decode(frame), path, options.input_range))
+            durations.append(source.image.info.get("duration", 100))
+        timed = count > 1 and source.kind != "TIFF"
+        if timed and len({frame.shape[2] for frame in frames}) > 1:  # a GIF may begin opaque
+            frames = [to_channels(frame, 4) for frame in frames]
+        extras = Extras(
+            icc=source.image.info.get("icc_profile"),
+            durations_ms=tuple(durations) if timed else (),
+            loop=source.image.info.get("loop") if timed else None,
+        )
+        lossless = source.kind == "WEBP" and _is_lossless_webp(path.read_bytes())
+    return Picture(path, tuple(frames), source.kind, extras, lossless)
+
+
+def network_pixels(picture: Picture, suffix: str, generator: GeneratorSpec) -> list[Array]:
+    """Return each frame as (H, W, in_channels), in the same type.
+
+    Alpha that the output can hold is left out here and put back by `encode`; where the output has no place
+    for it, the picture is composited on white. Alpha that the network takes or makes is its own affair.
+    """
+    carried = _holds_alpha(suffix) and generator.in_channels != 4 and generator.out_channels != 4
+    return [
+        to_channels(frame[:, :, :-1] if carried and _has_alpha(frame) else frame, generator.in_channels)
+        for frame in picture.frames
+    ]
+
+
+def output_dtype(pixels: Array, suffix: str, options: PictureOptions = DEFAULTS) -> Any:
+    """Return uint8, uint16 or float32: what was asked for, or the type of `pixels`, as far as the format holds it."""
+    wanted = options.bit_depth or pixels.dtype.itemsize * 8
+    return _TYPES[min(wanted, DEPTHS.get(FORMATS[suffix.lower()], 8))]
+
+
+def encode(picture: Picture, outputs: Sequence[Array], suffix: str, options: PictureOptions = DEFAULTS) -> bytes:
+    """Return the file with `outputs`, (H, W, C) each, for the frames of `picture`; adds its alpha and profile."""
+    kind = FORMATS[suffix.lower()]
+    if len(outputs) > 1 and kind not in SEVERAL_FRAMES:
+        raise ImageError(f"{picture.path} holds {len(outputs)} pictures, {suffix} one. Add --format png, or tiff.")
+    if options.quality == "lossless" and kind in QUALITY and kind != "WEBP":
+        raise ImageError(f"{picture.path}: {suffix} is never lossless. Add --format png, webp or tiff.")
+    whole = [
+        _to_range(_with_alpha(output, frame, suffix), options.input_range)
+        for output, frame in zip(outputs, picture.frames, strict=True)
+    ]
+    quality = options.quality if isinstance(options.quality, int) else None
+    lossless = options.quality == "lossless" or (options.quality is None and picture.lossless)
+    try:
+        return encode_frames(whole, kind, quality, lossless, picture.extras)
+    except Exception as error:  # encoders raise whatever they like, on sides over their limit, say
+        raise ImageError(f"{picture.path} cannot be written as {suffix}: {error}.") from error
+
+
+def _from_range(array: Array, path: Path, value_range: tuple[float, float]) -> Array:
+    """Map float pixels from their range to [0, 1]; integers stay."""
+    if array.dtype != np.float32:
+        return array
+    low, high = value_range
+    least, most = float(array.min()), float(array.max())
+    slack = 1e-6 * (high - low)  # what arithmetic in other programs may have left
+    if not (low - slack <= least and most <= high + slack):
+        raise ImageError(
+            f"{path} holds values from {least:g} to {most:g}, outside the range {low:g} to {high:g}.\n"
+            "Give the values of black and white with --input-range."
+        )
+    return np.clip((array - np.float32(low)) / np.float32(high - low), 0, 1)
+
+
+def _to_range(array: Array, value_range: tuple[float, float]) -> Array:
+    """Map float pixels back from [0, 1]; integers stay."""
+    if array.dtype != np.float32:
+        return array
+    low, high = np.float32(value_range[0]), np.float32(value_range[1])
+    return array * (high - low) + low
+
+
+def _has_alpha(array: Array) -> bool:
+    return array.shape[2] in (2, 4)
+
+
+def _holds_alpha(suffix: str) -> bool:
+    return suffix.lower() == ".gif" or holds(suffix, channels=4)
+
+
+def _with_alpha(output: Array, frame: Array, suffix: str) -> Array:
+    """Put the alpha of the input, of its centre where the output is smaller, behind the output's colours."""
+    if _has_alpha(output) or not _has_alpha(frame) or not _holds_alpha(suffix):
+        return output
+    (height, width), (whole_height, whole_width) = output.shape[:2], frame.shape[:2]
+    top, left = (whole_height - height) // 2, (whole_width - width) // 2
+    alpha = frame[top : top + height, left : left + width, -1:]
+    if alpha.dtype != output.dtype:
+        alpha = from_unit(to_unit(alpha), output.dtype)
+    return np.concatenate([output, alpha], axis=2)
+
+
+def _is_lossless_webp(content: bytes) -> bool:
+    """Whether the first picture in a WebP is of its lossless kind (RFC 9649, section 2)."""
+    place = 12
+    while place + 8 <= len(content):
+        kind, size = content[place : place + 4], int.from_bytes(content[place + 4 : place + 8], "little")
+        if kind in (b"VP8 ", b"VP8L"):
+            return kind == b"VP8L"
+        place += 8 + (16 if kind == b"ANMF" else size + size % 2)  # a frame's own chunks stand behind 16 bytes
+    return False
