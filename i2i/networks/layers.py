@@ -94,8 +94,9 @@ class InstanceNorm(nn.Module):
     """Instance normalisation without affine terms (Ulyanov et al. 2016), the same in both modes.
 
     In training it is group_norm with one channel a group: the same function, faster, and right on CPU
-    where the gradient of F.instance_norm is not (torch 2.15, batch 1 in channels_last). At inference it
-    is F.instance_norm, which exports to one ONNX node instead of five.
+    where the gradient of F.instance_norm is not (torch 2.15, batch 1 in channels_last). For one picture it is batch
+    norm too, whose gradient takes a third of the time there in channels_last. At inference it is
+    F.instance_norm, which exports to one ONNX node instead of five.
     """
 
     def __init__(self, channels: int, eps: float = 1e-5):
@@ -106,6 +107,9 @@ class InstanceNorm(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) to the same."""
         if self.training:
+            alone = len(input) == 1 and input[0, 0].numel() > 1 and input.device.type == "cpu"
+            if alone and input.is_contiguous(memory_format=torch.channels_last):
+                return F.batch_norm(input, None, None, training=True, eps=self.eps)
             return F.group_norm(input, self.channels, eps=self.eps)
         return F.instance_norm(input, eps=self.eps)
 
