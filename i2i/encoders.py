@@ -37,6 +37,8 @@ class Extras:
     """As Pillow gives it, without orientation."""
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
+    texts: tuple[tuple[str, str], ...] = ()
+    """Of PNG: names, and what stands under them."""
     durations_ms: tuple[float, ...] = ()
     """Of each frame of an animation."""
     loop: int | None = None
@@ -125,6 +127,8 @@ def _png(frames: Sequence[Array], extras: Extras) -> bytes:
         chunks += _chunk(b"eXIf", extras.exif.removeprefix(b"Exif\0\0"))
     if extras.xmp:
         chunks += _chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + extras.xmp)
+    for name, text in extras.texts:
+        chunks += _chunk(b"iTXt", name.encode("latin-1", "replace") + b"\0\0\0\0\0" + text.encode("utf-8", "replace"))
     head = 8 + 25  # the signature, and IHDR, which must come first
     return content[:head] + chunks + content[head:]
 

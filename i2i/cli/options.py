@@ -1,6 +1,8 @@
 """Options that several commands share."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
 import click
 
@@ -29,6 +31,22 @@ class SeedList(click.ParamType):
         return seeds
 
 
+class Quality(click.ParamType):
+    """1 to 100, or lossless."""
+
+    name = "quality"
+
+    def convert(
+        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | Literal["lossless"]:
+        """Return the number, or the word; fail with what is allowed."""
+        if value == "lossless":
+            return "lossless"
+        if not str(value).isdecimal() or not 1 <= int(value) <= 100:
+            self.fail(f"'{value}' is neither a whole number from 1 to 100 nor lossless.", param, ctx)
+        return int(value)
+
+
 model = click.option("-m", "--model", required=True, help="Run folder, .safetensors or .onnx file.")
 direction = click.option("--direction", type=click.Choice(["A2B", "B2A"]), help="For models that hold both.")
 overwrite = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
@@ -52,3 +70,53 @@ latents = click.option(
 save_latents = click.option(
     "--save-latents", type=click.Path(path_type=Path), help="Write the latents to this .npy file."
 )
+
+
+def pictures(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the fields of runtime.pictures.PictureOptions as options."""
+    for option in reversed(
+        [
+            click.option(
+                "--format",
+                type=click.Choice(["png", "jpg", "webp", "tiff", "bmp", "gif", "avif", "ppm", "npy"]),
+                help="Format of the outputs.  [default: each picture's own]",
+            ),
+            click.option(
+                "--quality",
+                type=Quality(),
+                metavar="1..100|lossless",
+                help="Of JPEG and WebP (default 95) and AVIF (90); lossless: of WebP.",
+            ),
+            click.option(
+                "--bit-depth",
+                type=click.Choice([8, 16, 32]),
+                help="Bits a channel; 32: float.  [default: each picture's own]",
+            ),
+            click.option("--suffix", default="", help="Put between names and endings: _x makes a_x.png of a.png."),
+            click.option("--keep-metadata", is_flag=True, help="Keep EXIF, XMP, resolution and PNG texts too."),
+            click.option(
+                "--frames",
+                type=click.Choice(["first", "all"]),
+                default="first",
+                show_default=True,
+                help="Of animations and files with several pages.",
+            ),
+            click.option(
+                "--input-range",
+                type=(float, float),
+                default=(0.0, 1.0),
+                show_default=True,
+                metavar="LO HI",
+                help="Values of black and white in float pictures.",
+            ),
+            click.option(
+                "--max-pixels",
+                type=click.IntRange(min=1),
+                default=100_000_000,
+                show_default=True,
+                help="Refuse larger pictures, before they are decoded.",
+            ),
+        ]
+    ):
+        command = option(command)
+    return command

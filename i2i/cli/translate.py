@@ -1,6 +1,7 @@
 """`i2i translate`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -23,6 +24,7 @@ Examples:
 @options.backend
 @click.option("--skip-existing", is_flag=True, help="Leave outputs that exist, do the rest.")
 @options.overwrite
+@options.pictures
 def translate(
     source: Path,
     model: str,
@@ -32,20 +34,24 @@ def translate(
     backend: str,
     skip_existing: bool,
     overwrite: bool,
+    **pictures: Any,
 ) -> int:
     """Translate a picture, or every picture in a folder and its subfolders.
 
-    Pictures of any size come out at the same size, under the same name and in the same subfolder. A
-    picture that cannot be read is named and the others still come out; the exit code is then 3.
+    Pictures of any size come out at the same size and in the same format, under the same name and in the
+    same subfolder, with their alpha and colour profile. A picture that cannot be read is named and the
+    others still come out; the exit code is then 3.
     """
     from rich.console import Console
     from rich.progress import Progress
 
     from i2i.runtime.folder import plan, translate_files
+    from i2i.runtime.pictures import PictureOptions
     from i2i.runtime.translator import Translator
 
+    kinds = PictureOptions(**pictures)
     translator = Translator.open(model, direction, device, backend)
-    tasks = plan(source, output, translator.generator.out_channels, skip_existing, overwrite)
+    tasks = plan(source, output, translator.generator.out_channels, skip_existing, overwrite, kinds)
     click.echo(
         f"{len(tasks)} pictures, {translator.direction} in {translator.backend.name} on {translator.backend.device}.",
         err=True,
@@ -53,7 +59,7 @@ def translate(
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
         whole = bar.add_task("Translating", total=len(tasks))
-        result = translate_files(translator, tasks, lambda task: bar.advance(whole))
+        result = translate_files(translator, tasks, lambda task: bar.advance(whole), kinds)
     if result.large:
         click.echo(
             f"Note: {result.large[0]} ({len(result.large)} in all) is more than twice as large as the "

@@ -8,8 +8,17 @@ from typing import NamedTuple
 
 from i2i.errors import I2IError, ImageError, UsageError
 from i2i.files import write_bytes
-from i2i.images import FORMATS, holds, is_picture, list_pictures
-from i2i.runtime.pictures import DEFAULTS, PictureOptions, decode, encode, network_pixels, output_dtype
+from i2i.images import CHANNEL_NAMES, FORMATS, is_picture, list_pictures
+from i2i.runtime.pictures import (
+    DEFAULTS,
+    PictureOptions,
+    decode,
+    encode,
+    network_pixels,
+    output_dtype,
+    output_suffix,
+    suits,
+)
 from i2i.runtime.translator import Translator
 
 
@@ -38,14 +47,22 @@ class Result(NamedTuple):
 
 
 def plan(
-    source: Path, output: Path, out_channels: int, skip_existing: bool = False, overwrite: bool = False
+    source: Path,
+    output: Path,
+    out_channels: int,
+    skip_existing: bool = False,
+    overwrite: bool = False,
+    options: PictureOptions = DEFAULTS,
 ) -> list[Task]:
     """Say which file becomes which, before anything is done.
 
-    A folder keeps names and subfolders; a format that cannot hold the output becomes .png, and where two
-    names would meet both endings stay: a.gif.png. Raises UsageError when there is nothing to do, when
-    outputs exist and neither flag says what to do with them, or when an input would be overwritten.
+    A folder keeps names, endings and subfolders, but for what `options` say; a format that cannot hold the
+    output becomes .png or .tif, and where two names would meet both endings stay: a.bmp.png. Raises UsageError
+    when there is nothing to do, when outputs exist and neither flag says what to do with them, when an input
+    would be overwritten, or when the format asked for cannot hold the output.
     """
+    if options.format and not suits(f".{options.format}", channels=out_channels):
+        raise UsageError(f"{options.format} cannot hold {CHANNEL_NAMES[out_channels]}. Use --format png, webp or tiff.")
     here, there = Path(os.path.abspath(source)), Path(os.path.abspath(output))  # noqa: PTH100 - links must not be followed
     if source.is_dir():
         if output.resolve() == source.resolve():
@@ -57,11 +74,14 @@ def plan(
         if not names:
             raise UsageError(f"{source} holds no pictures ({', '.join(FORMATS)}).")
         tasks = [
-            Task(source / name, output / new) for name, new in zip(names, _rename(names, out_channels), strict=True)
+            Task(source / name, output / new)
+            for name, new in zip(names, _rename(names, out_channels, options), strict=True)
         ]
     else:
         is_file = is_picture(output) and not output.is_dir()
-        tasks = [Task(source, output if is_file else output / _rename([Path(source.name)], out_channels)[0])]
+        if is_file and (options.suffix or options.format):
+            raise UsageError(f"{output} names the output whole. Leave out --suffix and --format, or give a folder.")
+        tasks = [Task(source, output if is_file else output / _rename([Path(source.name)], out_channels, options)[0])]
         if tasks[0].output.resolve() == source.resolve():
             raise UsageError(f"{output} is the input itself. Give another name for the output.")
     existing = [task.output for task in tasks if task.output.exists()]
@@ -116,15 +136,20 @@ def _translate_file(translator: Translator, task: Task, options: PictureOptions)
     return min(inputs[0].shape[:2])
 
 
-def _rename(names: list[Path], channels: int) -> list[Path]:
+def _rename(names: list[Path], channels: int, options: PictureOptions) -> list[Path]:
     """Give every name a suffix that can hold the output, and no two the same."""
-    wanted = [name if holds(name.suffix, channels=channels) else name.with_suffix(".png") for name in names]
+    endings = [output_suffix(name.suffix, channels, options) for name in names]
+    wanted = [
+        name.with_name(f"{name.stem}{options.suffix}{ending}") for name, ending in zip(names, endings, strict=True)
+    ]
     counts, taken = Counter(wanted), set(names)
     renamed = []
-    for name, new in zip(names, wanted, strict=True):
+    for name, ending, new in zip(names, endings, wanted, strict=True):
         if new != name:
+            longer = f"{name.name}{options.suffix}"
             while new in taken or counts[new] > 1:
-                new = name = name.with_name(f"{name.name}.png")
+                longer += ending
+                new = name.with_name(longer)
             taken.add(new)
         renamed.append(new)
     return renamed

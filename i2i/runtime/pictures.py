@@ -11,21 +11,24 @@ where `suffix` is that of the output's name, which says in what format it is wri
 any state. All four raise ImageError.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from i2i.decoders import opened
-from i2i.encoders import QUALITY, SEVERAL_FRAMES, Extras
+from i2i.encoders import SEVERAL_FRAMES, Extras
 from i2i.encoders import encode as encode_frames
-from i2i.errors import ImageError
+from i2i.errors import ImageError, UsageError
 from i2i.images import DEPTHS, FORMATS, MAX_PIXELS, Array, from_unit, holds, to_channels, to_unit
+from i2i.runtime.metadata import fitting_profile, metadata
 from i2i.spec import GeneratorSpec
 
 _TYPES: dict[int, Any] = {8: np.uint8, 16: np.uint16, 32: np.float32}
+_NEVER_LOSSLESS = {"JPEG", "AVIF"}
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,26 @@ class PictureOptions:
     """More, in all frames together, are refused before they are decoded."""
     suffix: str = ""
     """Put between an output's name and its ending."""
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for what contradicts itself."""
+        known = ", ".join(ending[1:] for ending in FORMATS)
+        if self.format and f".{self.format}" not in FORMATS:
+            raise UsageError(f"{self.format} is no format that i2i writes. They are {known}.")
+        low, high = self.input_range
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise UsageError(f"--input-range {low:g} {high:g} is no range. Give black, then a larger value for white.")
+        if Path(self.suffix).name != self.suffix:
+            raise UsageError(f"--suffix {self.suffix} would change the folder. Give a part of a name.")
+        if not self.format:
+            return
+        kind = FORMATS[f".{self.format}"]
+        if self.bit_depth and self.bit_depth > DEPTHS.get(kind, 8):
+            raise UsageError(f"{self.format} holds {DEPTHS.get(kind, 8)} bits at most, not {self.bit_depth}.")
+        if self.frames == "all" and kind not in SEVERAL_FRAMES:
+            raise UsageError(f"{self.format} holds one picture. With --frames all, use gif, png, webp, avif or tiff.")
+        if self.quality == "lossless" and kind in _NEVER_LOSSLESS:
+            raise UsageError(f"{self.format} always loses something. With --quality lossless, use png, webp or tiff.")
 
 
 DEFAULTS = PictureOptions()
@@ -83,13 +106,29 @@ def decode(path: Path, options: PictureOptions = DEFAULTS) -> Picture:
         timed = count > 1 and source.kind != "TIFF"
         if timed and len({frame.shape[2] for frame in frames}) > 1:  # a GIF may begin opaque
             frames = [to_channels(frame, 4) for frame in frames]
-        extras = Extras(
+        extras = replace(
+            metadata(source.image) if options.keep_metadata else Extras(),
             icc=source.image.info.get("icc_profile"),
             durations_ms=tuple(durations) if timed else (),
             loop=source.image.info.get("loop") if timed else None,
         )
         lossless = source.kind == "WEBP" and _is_lossless_webp(path.read_bytes())
     return Picture(path, tuple(frames), source.kind, extras, lossless)
+
+
+def output_suffix(suffix: str, channels: int, options: PictureOptions = DEFAULTS) -> str:
+    """Return the suffix of the output for a file with `suffix`: its own, the one asked for, or one that can hold it."""
+    if options.format and FORMATS[suffix.lower()] != FORMATS[f".{options.format}"]:
+        suffix = f".{options.format}"
+    if suffix.lower() == ".pgm" and channels == 3:
+        return ".ppm"
+    depth = options.bit_depth or 8
+    return suffix if suits(suffix, depth, channels) else ".tif" if depth == 32 else ".png"
+
+
+def suits(suffix: str, depth: int = 8, channels: int = 3) -> bool:
+    """Whether a translated picture may be written under a suffix: whole, or as a GIF in 256 colours."""
+    return holds(suffix, depth, channels) or (suffix.lower() == ".gif" and depth == 8)
 
 
 def network_pixels(picture: Picture, suffix: str, generator: GeneratorSpec) -> list[Array]:
@@ -116,16 +155,17 @@ def encode(picture: Picture, outputs: Sequence[Array], suffix: str, options: Pic
     kind = FORMATS[suffix.lower()]
     if len(outputs) > 1 and kind not in SEVERAL_FRAMES:
         raise ImageError(f"{picture.path} holds {len(outputs)} pictures, {suffix} one. Add --format png, or tiff.")
-    if options.quality == "lossless" and kind in QUALITY and kind != "WEBP":
-        raise ImageError(f"{picture.path}: {suffix} is never lossless. Add --format png, webp or tiff.")
+    if options.quality == "lossless" and kind in _NEVER_LOSSLESS:
+        raise ImageError(f"{picture.path}: {suffix} always loses something. Add --format png, webp or tiff.")
     whole = [
         _to_range(_with_alpha(output, frame, suffix), options.input_range)
         for output, frame in zip(outputs, picture.frames, strict=True)
     ]
     quality = options.quality if isinstance(options.quality, int) else None
     lossless = options.quality == "lossless" or (options.quality is None and picture.lossless)
+    extras = replace(picture.extras, icc=fitting_profile(picture.extras.icc, whole[0].shape[2]))
     try:
-        return encode_frames(whole, kind, quality, lossless, picture.extras)
+        return encode_frames(whole, kind, quality, lossless, extras)
     except Exception as error:  # encoders raise whatever they like, on sides over their limit, say
         raise ImageError(f"{picture.path} cannot be written as {suffix}: {error}.") from error
 
@@ -158,7 +198,7 @@ def _has_alpha(array: Array) -> bool:
 
 
 def _holds_alpha(suffix: str) -> bool:
-    return suffix.lower() == ".gif" or holds(suffix, channels=4)
+    return suits(suffix, channels=4)
 
 
 def _with_alpha(output: Array, frame: Array, suffix: str) -> Array:

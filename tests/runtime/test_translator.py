@@ -238,8 +238,8 @@ def test_names_that_would_meet_are_settled(tmp_path):
         "a.jpg": "a.jpg",
         "b.jpg": "b.jpg",
         "c.png": "c.png",
-        "c.gif": "c.gif.png",
-        "d.gif": "d.png",
+        "c.gif": "c.gif",
+        "d.gif": "d.gif",
     }
     assert outputs(4)["a.jpg"] == "a.jpg.png"
     assert outputs(4)["b.jpg"] == "b.png"

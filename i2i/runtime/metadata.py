@@ -1,0 +1,55 @@
+"""What a file says beside its pixels, as far as it stays true of a translated picture."""
+
+import contextlib
+import math
+import re
+from typing import Any
+
+from PIL import Image
+
+from i2i.encoders import Extras
+
+_DESCRIPTION = (270, 271, 272, 305, 306, 315, 33432)  # text, camera, software, date, artist, copyright
+_EXIF, _GPS = 34665, 34853
+# A maker's note holds places in its own file and breaks when moved; the sides are the file's to say.
+_UNTRUE = {37500, 40962, 40963}
+_XMP_IN_TEXT = "XML:com.adobe.xmp"
+
+
+def metadata(image: Image.Image) -> Extras:
+    """Return EXIF, XMP, resolution and a PNG's texts: upright, without previews of the picture as it was.
+
+    What is damaged is left out: it must not cost the picture.
+    """
+    exif = xmp = dpi = None
+    with contextlib.suppress(Exception):  # parsers raise whatever they like on broken files
+        exif = _exif(image)
+    found = image.info.get("xmp")
+    if isinstance(found, bytes):
+        xmp = re.sub(rb'(tiff:Orientation(?:="|>))\d', rb"\g<1>1", found)
+    with contextlib.suppress(Exception):
+        across, down = (float(value) for value in image.info["dpi"])
+        if 0 < across < math.inf and 0 < down < math.inf:
+            dpi = (across, down)
+    texts = getattr(image, "text", {}) if image.format == "PNG" else {}
+    kept = tuple((name, str(text)) for name, text in texts.items() if name != _XMP_IN_TEXT)
+    return Extras(exif=exif, xmp=xmp, dpi=dpi, texts=kept)
+
+
+def _exif(image: Image.Image) -> bytes | None:
+    found, kept = image.getexif(), Image.Exif()
+    for tag in _DESCRIPTION:
+        if tag in found:
+            kept[tag] = found[tag]
+    for directory in (_EXIF, _GPS):
+        entries: dict[int, Any] = {tag: value for tag, value in found.get_ifd(directory).items() if tag not in _UNTRUE}
+        if entries:
+            kept[directory] = entries
+    return kept.tobytes() if len(kept) else None
+
+
+def fitting_profile(icc: bytes | None, channels: int) -> bytes | None:
+    """Return an ICC profile if it speaks of pictures with so many channels; that of a CMYK file never does."""
+    if icc is None or len(icc) < 132 or icc[36:40] != b"acsp":  # ICC.1:2022, section 7.2
+        return None
+    return icc if icc[16:20] == (b"GRAY" if channels in (1, 2) else b"RGB ") else None
