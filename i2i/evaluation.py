@@ -53,7 +53,7 @@ def evaluate(
     sheet: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
-    """Score a model (run folder, .safetensors or .onnx) on the pairs of a split.
+    """Score a model (run folder, .safetensors, .onnx or .pth) on the pairs of a split.
 
     data: one folder, or A's and B's. sheet: write rows of input | output | truth to this picture.
     progress: called with (done, total). Raises DataError and ModelError.

@@ -32,6 +32,8 @@ OPSET = 18
 TOLERANCE = 1e-4
 """Largest difference allowed between ONNX Runtime and torch on the CPU, of values in [-1, 1]."""
 PROOF_PICTURES = 3
+UNKNOWN_PX = 128
+"""Side to prove at where the model does not say what it was trained at."""
 PROOF_SEEDS = 5
 
 
@@ -152,7 +154,7 @@ def _generator_job(source: Path) -> _Job:
 def _at_three_sizes(translator: Translator, pictures: Sequence[Array]) -> Iterator[Array]:
     """Bring (C, H, W) pictures to three sizes; yield them as one batch of each, and the first one singly."""
     multiple = translator.generator.size_multiple
-    base = padded_side(translator.spec.trained_crop_px, multiple, translator.generator.size_minimum)
+    base = padded_side(translator.spec.trained_crop_px or UNKNOWN_PX, multiple, translator.generator.size_minimum)
     for height, width in ((base, base), (base + multiple, base), (base, base + 2 * multiple)):
         batch = np.stack([pad(picture[:, :height, :width], height, width) for picture in pictures])
         yield from (batch, batch[:1])

@@ -1,7 +1,8 @@
 """`model.safetensors`: the generators' weights with their ModelSpec in the header.
 
 The format cannot hold code. Tensors are named "<direction>.<name in the network>", with "generate" for a
-direction where the model makes pictures from noise.
+direction where the model makes pictures from noise. Weights of other projects, in .pth files, are read as if
+they were such a file.
 """
 
 from collections.abc import Mapping
@@ -15,9 +16,12 @@ from i2i.spec import GENERATE, ModelSpec, spec_from_metadata, spec_to_metadata
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from i2i.interop.importing import Imported
     from i2i.networks import Generator, LatentGenerator
 
 MODEL_NAME = "model.safetensors"
+FOREIGN = (".pth", ".pt")
+"""Suffixes of weights that i2i.interop reads."""
 
 
 def find_model(path: Path) -> Path:
@@ -27,26 +31,36 @@ def find_model(path: Path) -> Path:
             return path / MODEL_NAME
         raise ModelError(f"{path} holds no {MODEL_NAME}. Give a folder that `i2i train` wrote, or a model file.")
     if not path.is_file():
-        raise ModelError(f"{path} does not exist. Give a run folder, a .safetensors or an .onnx file.")
-    if path.suffix not in (".onnx", ".safetensors"):
-        raise ModelError(f"{path} is no model file. i2i reads run folders, .safetensors and .onnx files.")
+        raise ModelError(f"{path} does not exist. Give a run folder, a .safetensors, .onnx or .pth file.")
+    if path.suffix not in (".onnx", ".safetensors", *FOREIGN):
+        raise ModelError(f"{path} is no model file. i2i reads run folders, .safetensors, .onnx and .pth files.")
     return path
 
 
 def save_model(path: Path, spec: ModelSpec, generators: Mapping[str, "nn.Module"]) -> None:
     """Write the generators (by direction) and their spec to `path`, atomically."""
+    save_tensors(path, spec, {direction: network.state_dict() for direction, network in generators.items()})
+
+
+def save_tensors(path: Path, spec: ModelSpec, tensors: "Mapping[str, Mapping[str, Tensor]]") -> None:
+    """Write the tensors of each direction, by their name in the network, and their spec to `path`, atomically."""
     from safetensors.torch import save
 
-    tensors = {
+    flat = {
         f"{direction}.{name}": tensor.detach().cpu().contiguous()
-        for direction, network in generators.items()
-        for name, tensor in network.state_dict().items()
+        for direction, own in tensors.items()
+        for name, tensor in own.items()
     }
-    write_bytes(path, save(tensors, metadata=spec_to_metadata(spec)))
+    write_bytes(path, save(flat, metadata=spec_to_metadata(spec)))
 
 
 def read_spec(path: Path) -> ModelSpec:
-    """Read the spec from a .safetensors file; torch is not needed. Raises ModelError."""
+    """Read the spec from a .safetensors file, or tell it from foreign weights; only these need torch.
+
+    Raises ModelError.
+    """
+    if path.suffix in FOREIGN:
+        return _import(path).spec
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -59,6 +73,8 @@ def read_spec(path: Path) -> ModelSpec:
 
 def load_tensors(path: Path, direction: str) -> "dict[str, Tensor]":
     """Read the tensors of one direction, by their name in the network. Raises ModelError."""
+    if path.suffix in FOREIGN:
+        return _import(path).tensors.get(direction, {})
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -92,3 +108,9 @@ def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator | 
     set_norm_statistics(network, spec.norm_statistics)
     network.eval()
     return network
+
+
+def _import(path: Path) -> "Imported":
+    from i2i.interop.importing import import_weights
+
+    return import_weights([path])

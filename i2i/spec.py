@@ -102,9 +102,9 @@ class ModelSpec(BaseModel):
     dropout: Literal["off"] = "off"
     """Dropout at inference."""
     trained_crop_px: int
-    """Side of the squares that training showed."""
+    """Side of the squares that training showed; 0 where unknown, and for points."""
     trained_side_px: int
-    """Shorter side of the training pictures, after any resizing: the scale the model knows."""
+    """Shorter side of the training pictures, after any resizing: the scale the model knows; 0 as above."""
     images_seen: int = 0
     """How long it was trained."""
     metrics: dict[str, float] = {}

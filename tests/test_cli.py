@@ -18,8 +18,10 @@ from click.testing import CliRunner
 from i2i.cli import cli, main
 from i2i.config import load_config
 from i2i.errors import Stopped
+from i2i.interop.importing import import_weights
+from i2i.modelfile import save_tensors
 from i2i.training import loop
-from tests.conftest import LINEART, ROOT, run_i2i, save, smallest_config, tiny_config
+from tests.conftest import LINEART, ORACLES, ROOT, run_i2i, save, smallest_config, tiny_config
 
 SECTIONS = ("data", "generator", "discriminator", "loss", "optimizer", "schedule", "train", "log")
 
@@ -45,6 +47,11 @@ def desk(desk, tiny_run, two_way_run, noise_model, noise_onnx, point_model):
     shutil.copytree(noise_model.parent, "runs/faces", ignore=shutil.ignore_patterns("*.onnx"))
     shutil.copy(noise_onnx, "faces.onnx")
     shutil.copytree(point_model.parent, "runs/ring")
+    shutil.copy(ORACLES / "unet_128_batch.pth", "latest_net_G.pth")
+    for way in "AB":
+        shutil.copy(ORACLES / "resnet_6_instance.pth", f"latest_net_G_{way}.pth")
+    summer = import_weights([ORACLES / "resnet_6_instance.pth"])
+    save_tensors(desk / "summer.safetensors", summer.spec, summer.tensors)
     save(desk / "photo.jpg", 40, 50)
     for name, seed in (("a.png", 1), ("b.png", 2)):
         save(desk / "pictures" / name, 20, 20, seed=seed)

@@ -14,6 +14,7 @@ from i2i.cli.arithmetic import arithmetic
 from i2i.cli.evaluate import evaluate
 from i2i.cli.export import export
 from i2i.cli.generate import generate
+from i2i.cli.import_ import import_
 from i2i.cli.info import info
 from i2i.cli.interpolate import interpolate
 from i2i.cli.train import train
@@ -30,7 +31,7 @@ def cli(context: click.Context, debug: bool) -> None:
     context.obj = debug
 
 
-for command in (train, translate, generate, interpolate, arithmetic, evaluate, export, info):
+for command in (train, translate, generate, interpolate, arithmetic, evaluate, export, import_, info):
     cli.add_command(command)
 
 

@@ -13,7 +13,7 @@ Examples:
 @click.argument("model", metavar="MODEL")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole description as JSON.")
 def info(model: str, as_json: bool) -> None:
-    """Say what a model file (run folder, .safetensors or .onnx) is."""
+    """Say what a model file (run folder, .safetensors, .onnx or .pth) is."""
     from pathlib import Path
 
     from i2i.modelfile import find_model, read_spec
@@ -24,7 +24,8 @@ def info(model: str, as_json: bool) -> None:
     if as_json:
         click.echo(spec.model_dump_json(indent=2))
         return
-    click.echo(f"{file}: {spec.algorithm}, trained on {spec.images_seen:,} images, by i2i {spec.i2i_version}")
+    trained = f", trained on {spec.images_seen:,} images" if spec.images_seen else ""
+    click.echo(f"{file}: {spec.algorithm}{trained}, by i2i {spec.i2i_version}")
     for direction, generator in spec.generators.items():
         arguments = ", ".join(f"{name} {value}" for name, value in generator.arguments.items())
         click.echo(
@@ -35,7 +36,7 @@ def info(model: str, as_json: bool) -> None:
         arguments = ", ".join(f"{name} {value}" for name, value in noise.arguments.items())
         made = "points" if noise.out_meaning == "points" else f"{noise.out_meaning} of {noise.out_px}x{noise.out_px} px"
         click.echo(f"  from noise, {noise.latent} numbers, to {made}, {noise.network} ({arguments})")
-    if spec.trained_side_px:  # none of points
+    if spec.trained_side_px:  # none of points, nor known of imported weights
         click.echo(
             f"  trained on {spec.trained_crop_px} px squares of pictures "
             f"whose shorter side is {spec.trained_side_px} px"

@@ -1,58 +1,332 @@
-"""Weights trained with pytorch-CycleGAN-and-pix2pix, and with contrastive-unpaired-translation.
+"""Networks of pytorch-CycleGAN-and-pix2pix and contrastive-unpaired-translation: their tensors as ours, and back.
 
-Both name tensors by position in nested nn.Sequential. Their ResNets and PatchGANs run in the order of
-their names, as ours do, so modules are matched one by one; a U-Net of theirs is nested level in level,
-so its modules are first put in our order: all levels down, then all levels up.
+Both name tensors by position in nested nn.Sequential. `_module_names` says which module of theirs each of
+ours is; everything else follows from it. What theirs hold and ours need not, or the other way round:
+
+- The low-pass filters of contrastive-unpaired-translation are buffers there and constants here.
+- Files from before torch 0.4 hold running statistics of instance norm, which uses none. They are left out.
+- Without normalisation their convolutions have no biases, but for the last one; ours have, and get zeros.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from i2i.errors import ModelError
-from i2i.networks import UNet
+from i2i.errors import ExportError, ModelError
+from i2i.networks import GENERATORS, Generator, PatchGAN, ResNet, UNet
+from i2i.networks.layers import BatchNorm, BlurPool, InstanceNorm, Norm
 
+PROJECT = "pytorch-CycleGAN-and-pix2pix"
+ANTIALIASED_PROJECT = "contrastive-unpaired-translation"
+SHOWN = 4
+"""So many tensors are named in an error."""
+_NOT_THEIRS = (
+    PROJECT + " has no generator with {}.\n"
+    "It has unet_128, unet_256, resnet_6blocks and resnet_9blocks, with the norms batch, instance and none."
+)
 State = Mapping[str, Tensor]
 
 
-def convert(state: State, network: nn.Module) -> dict[str, Tensor]:
-    """Rename the tensors of `state` for `network`, which must have the same layers.
+def recognise(state: State) -> tuple[str, dict[str, Any]]:
+    """Return the name in GENERATORS and the constructor arguments of the generator that the tensors are.
 
-    Raises ModelError when the numbers of layers differ; shapes are load_state_dict's to check.
+    What the tensors do not show is off: the dropout of a U-Net. Whether all of them fit is `convert`'s to say.
+    Raises ModelError for what is no generator of theirs.
     """
-    # Low-pass filters are constants that our BlurPool holds itself.
-    state = {name: tensor for name, tensor in state.items() if not name.endswith(".filt")}
-    theirs = _unet_modules(state) if isinstance(network, UNet) else _modules(state)
-    ours = _modules(network.state_dict())
-    if len(theirs) != len(ours):
-        raise ModelError(f"The weights have {len(theirs)} layers, the network has {len(ours)}.")
-    renamed = {}
-    for their, our in zip(theirs, ours, strict=True):
-        for name, tensor in state.items():
-            module, _, parameter = name.rpartition(".")
-            if module == their:
-                renamed[f"{our}.{parameter}"] = tensor
-    return renamed
+    if "model.model.1.model.1.weight" in state:
+        return "unet", _unet_arguments(state)
+    if any(".conv_block." in key for key in state):
+        return "resnet", _resnet_arguments(state)
+    raise _unknown(state)
 
 
-def _modules(state: Mapping[str, object]) -> list[str]:
-    """Return the names of the modules that hold tensors, in the order of the state."""
-    return list(dict.fromkeys(name.rpartition(".")[0] for name in state))
+def build_empty(name: str, arguments: Mapping[str, Any]) -> Generator:
+    """Return a generator that has shapes but no memory; raises ModelError when there is none like it."""
+    try:
+        with torch.device("meta"):
+            return GENERATORS[name](**arguments)
+    except ValueError as error:
+        raise ModelError(f"i2i has no such network: {error}.") from error
 
 
-def _unet_modules(state: State) -> list[str]:
-    """Return a nested U-Net's modules, those of the encoder from the outside in, then the decoder's back out.
+def convert(state: State, network: nn.Module) -> dict[str, Tensor]:
+    """Rename the tensors of a U-Net, ResNet or PatchGAN of theirs for `network`, ours.
+
+    Raises ModelError, naming the first tensors that do not fit.
+    """
+    own, names, filters = network.state_dict(), _tensor_names(network), dict(_filters(network))
+    absent = _may_be_absent(network)
+    known = {**names, **filters, **dict.fromkeys(_unused(network))}
+    unfit = [key for key in state if key not in known]
+    unfit += [f"{key} (missing)" for key in (*names, *filters) if key not in state and key not in absent]
+    unfit += [
+        f"{key} ({_shape(state[key])}, not {_shape(own[our])})"
+        for key, our in names.items()
+        if key in state and state[key].shape != own[our].shape
+    ]
+    unfit += [
+        f"{key} (another filter)" for key, value in filters.items() if key in state and not _same(state[key], value)
+    ]
+    if unfit:
+        more = f" and {len(unfit) - SHOWN} more" if len(unfit) > SHOWN else ""
+        raise ModelError(
+            f"The tensors come closest to {describe(network)} of {PROJECT},\n"
+            f"but do not fit it: {', '.join(unfit[:SHOWN])}{more}."
+        )
+    return {
+        our: state[key].to(own[our].dtype) if key in state else torch.zeros(own[our].shape, dtype=own[our].dtype)
+        for key, our in names.items()
+    }
+
+
+def revert(network: nn.Module) -> dict[str, Tensor]:
+    """Rename the tensors of a U-Net or ResNet of ours for theirs; raises ExportError when they have none like it."""
+    if reason := _not_theirs(network):
+        raise ExportError(_NOT_THEIRS.format(reason))
+    own, names = network.state_dict(), _tensor_names(network)
+    biases = {key for key in _may_be_absent(network) if key.endswith(".bias")}
+    if any(own[names[key]].any() for key in biases):
+        raise ExportError(_NOT_THEIRS.format("biases without a norm"))
+    kept = {key: own[our].detach().cpu().contiguous() for key, our in names.items() if key not in biases}
+    return kept | dict(_filters(network))
+
+
+def describe(network: nn.Module) -> str:
+    """Name a network as their option --netG does, with what else sets it apart."""
+    if isinstance(network, UNet):
+        words = [f"unet_{2 ** len(network.down)}"]
+    elif isinstance(network, ResNet):
+        words = [f"resnet_{len(network.blocks)}blocks"]
+    else:
+        return "a discriminator"
+    norm = _norm(network)
+    words += [f"width {next(network.parameters()).shape[0]}", "no norm" if norm == "none" else f"{norm} norm"]
+    if isinstance(network, ResNet):
+        words += ["dropout"] * _has_dropout(network) + ["antialiased down"] * _blurs(network)
+        words += ["antialiased up"] * _resizes(network)
+    return ", ".join(words)
+
+
+def their_options(network: nn.Module) -> str:
+    """Return the options with which the project that has the network makes it."""
+    assert isinstance(network, UNet | ResNet)
+    kind, *_ = describe(network).split(",")
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+    norm = "--normG" if is_antialiased(network) else "--norm"
+    words = [f"--netG {kind} {norm} {_norm(network)} --ngf {convolutions[0].out_channels}"]
+    words += [f"--input_nc {convolutions[0].in_channels} --output_nc {convolutions[-1].out_channels}"]
+    if not any(isinstance(module, nn.Dropout) for module in network.modules()):
+        words.append("--no_dropout")
+    if isinstance(network, ResNet) and is_antialiased(network):
+        words += ["--no_antialias"] * (not _blurs(network)) + ["--no_antialias_up"] * (not _resizes(network))
+    return " ".join(words)
+
+
+def is_antialiased(network: nn.Module) -> bool:
+    """Whether only contrastive-unpaired-translation has this network."""
+    return any(True for _ in _filters(network))
+
+
+def _unet_arguments(state: State) -> dict[str, Any]:
+    depth, level = 2, "model.model.1.model.3.model"
+    while f"{level}.1.weight" in state:
+        depth, level = depth + 1, f"{level}.3.model"
+    first, last = _kernel(state, "model.model.0.weight"), _kernel(state, "model.model.3.weight")
+    return {
+        "in_channels": first.shape[1],
+        "out_channels": last.shape[1],  # of a transposed convolution
+        "depth": depth,
+        "width": first.shape[0],
+        "norm": _norm_shown(state, "model.model.1.model.2", "model.model.0"),
+        "dropout": 0.0,
+    }
+
+
+def _resnet_arguments(state: State) -> dict[str, Any]:
+    found = (re.match(r"model\.(\d{1,4})\.conv_block\.", key) for key in state)
+    blocks = sorted({int(match[1]) for match in found if match})
+    if not blocks:
+        raise _unknown(state)
+    after = blocks[-1] + 1
+    resizes = f"model.{after}.filt" in state
+    first, last = _kernel(state, "model.1.weight"), _kernel(state, f"model.{after + (9 if resizes else 7)}.weight")
+    second = state.get(f"model.{blocks[0]}.conv_block.6.weight")  # the norm's scale, but for dropout before it
+    return {
+        "in_channels": first.shape[1],
+        "out_channels": last.shape[0],
+        "blocks": len(blocks),
+        "width": first.shape[0],
+        "norm": _norm_shown(state, "model.2", "model.1"),
+        "dropout": 0.5 if second is not None and second.dim() == 4 else 0.0,
+        "upsample": "resize" if resizes else "transpose",
+        "downsample": "blur" if "model.7.filt" in state else "strided",
+    }
+
+
+def _kernel(state: State, key: str) -> Tensor:
+    kernel = state.get(key)
+    if kernel is None or kernel.dim() != 4:
+        raise _unknown(state)
+    return kernel
+
+
+def _norm_shown(state: State, norm: str, convolution: str) -> Norm:
+    """Batch norm has a scale; instance norm has nothing, but the convolution before it a bias."""
+    if f"{norm}.weight" in state:
+        return "batch"
+    return "instance" if f"{convolution}.bias" in state else "none"
+
+
+def _unknown(state: State) -> ModelError:
+    first = ", ".join(list(state)[:SHOWN]) or "none"
+    if {"model.0.weight", "net.0.weight"} & set(state) and "model.1.weight" not in state:
+        first += " (a discriminator's)"
+    return ModelError(
+        f"These are not the tensors of a generator of {PROJECT} or {ANTIALIASED_PROJECT}; the first are {first}.\n"
+        "Give the file of a unet_128, unet_256, resnet_6blocks or resnet_9blocks, as latest_net_G.pth."
+    )
+
+
+def _tensor_names(network: nn.Module) -> dict[str, str]:
+    """Our name of every tensor by theirs, the last convolution's bias last."""
+    modules = dict(_module_names(network))
+    names = {}
+    for our in network.state_dict():
+        module, _, tensor = our.rpartition(".")
+        names[f"{modules[module]}.{tensor}"] = our
+    return names
+
+
+def _module_names(network: nn.Module) -> Iterator[tuple[str, str]]:
+    """Yield our name and theirs of the modules that hold tensors, and of norms even where they hold none."""
+    if isinstance(network, UNet):
+        return _unet_names(len(network.down))
+    if isinstance(network, ResNet):
+        return _resnet_names(network)
+    assert isinstance(network, PatchGAN)
+    return _patchgan_names(network)
+
+
+def _unet_names(depth: int) -> Iterator[tuple[str, str]]:
+    """Theirs are nested, level in level.
 
     A level is [down, inner level, ReLU, up] outside, [leaky ReLU, down, norm, inner level, ReLU, up, norm]
     between, and [leaky ReLU, down, ReLU, up, norm] inside.
     """
-    down, up = ["model.model.0"], ["model.model.3"]
+    yield from (("down.0.1", "model.model.0"), (f"up.{depth - 1}.1", "model.model.3"))
     level = "model.model.1.model"
-    while f"{level}.3.model.1.weight" in state:
-        down += [f"{level}.1", f"{level}.2"]
-        up = [f"{level}.5", f"{level}.6", *up]
+    for index in range(1, depth - 1):
+        up = f"up.{depth - 1 - index}"
+        yield from ((f"down.{index}.1", f"{level}.1"), (f"down.{index}.2", f"{level}.2"))
+        yield from ((f"{up}.1", f"{level}.5"), (f"{up}.2", f"{level}.6"))
         level = f"{level}.3.model"
-    down.append(f"{level}.1")
-    up = [f"{level}.3", f"{level}.4", *up]
-    have = set(_modules(state))
-    return [module for module in down + up if module in have]
+    yield from ((f"down.{depth - 1}.1", f"{level}.1"), ("up.0.1", f"{level}.3"), ("up.0.2", f"{level}.4"))
+
+
+def _resnet_names(network: ResNet) -> Iterator[tuple[str, str]]:
+    """Theirs stand in one row: [pad, conv, norm, ReLU], [conv, norm, ReLU(, blur)] twice, the blocks,
+    [(doubling, )conv, norm, ReLU] twice, [pad, conv, tanh]. In a block, dropout takes an index."""
+    yield from (("stem.1", "model.1"), ("stem.2", "model.2"))
+    index = 4
+    for level in range(2):
+        yield from ((f"down.{level}.0", f"model.{index}"), (f"down.{level}.1", f"model.{index + 1}"))
+        index += 3 + _blurs(network)
+    shift = 0 if _has_dropout(network) else 1
+    for block in range(len(network.blocks)):
+        for our, their in ((1, 1), (2, 2), (6, 6 - shift), (7, 7 - shift)):
+            yield f"blocks.{block}.body.{our}", f"model.{index}.conv_block.{their}"
+        index += 1
+    for level in range(2):
+        conv = f"up.{level}.0.1" if _resizes(network) else f"up.{level}.0"
+        index += _resizes(network)
+        yield from ((conv, f"model.{index}"), (f"up.{level}.1", f"model.{index + 1}"))
+        index += 3
+    yield "head.1", f"model.{index + 1}"
+
+
+def _patchgan_names(network: PatchGAN) -> Iterator[tuple[str, str]]:
+    """[conv, leaky ReLU], then [conv, norm, leaky ReLU] a layer, then a conv."""
+    count = len(network.layers)
+    model = "net" if network.head.kernel_size == (1, 1) else "model"  # of their PixelGAN
+    for layer in range(count):
+        index = max(3 * layer - 1, 0)
+        yield from ((f"layers.{layer}.0", f"{model}.{index}"), (f"layers.{layer}.1", f"{model}.{index + 1}"))
+    yield "head", f"{model}.{3 * count - 1}"
+
+
+def _filters(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield the low-pass filters of a ResNet as they store them: of their downsampling, and of their upsampling."""
+    if not isinstance(network, ResNet):
+        return
+    modules = dict(_module_names(network))
+    for level in range(2):
+        blur = network.get_submodule(f"down.{level}.3")
+        if isinstance(blur, BlurPool):
+            index = int(modules[f"down.{level}.0"].removeprefix("model.")) + 3
+            yield f"model.{index}.filt", _filter([1, 2, 1], blur.channels)
+        if _resizes(network):
+            index = int(modules[f"up.{level}.0.1"].removeprefix("model.")) - 1
+            convolution = network.get_parameter(f"up.{level}.0.1.weight")
+            yield f"model.{index}.filt", _filter([1, 3, 3, 1], convolution.shape[1])
+
+
+def _filter(line: list[float], channels: int) -> Tensor:
+    """Divided by 16 the smaller one keeps brightness, and the larger one that of a picture with zeros in between."""
+    values = torch.tensor(line)
+    return (torch.outer(values, values) / 16).repeat(channels, 1, 1, 1)
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.allclose(one.float(), other, atol=1e-3)
+
+
+def _unused(network: nn.Module) -> Iterator[str]:
+    """Yield what old files hold of instance norm."""
+    for our, their in _module_names(network):
+        if isinstance(network.get_submodule(our), InstanceNorm):
+            yield from (f"{their}.{name}" for name in ("running_mean", "running_var", "num_batches_tracked"))
+
+
+def _may_be_absent(network: nn.Module) -> set[str]:
+    """Return what their files need not hold: counters, which old torch had not, and biases without a norm."""
+    names = list(_tensor_names(network))
+    biases = [key for key in names[:-1] if key.endswith(".bias")] if _norm(network) == "none" else []
+    return {*biases, *(key for key in names if key.endswith(".num_batches_tracked"))}
+
+
+def _not_theirs(network: nn.Module) -> str:
+    """Return what keeps a network of ours from being one of theirs, or nothing."""
+    if isinstance(network, UNet):
+        if len(network.down) not in (7, 8):
+            return f"a U-Net of depth {len(network.down)}"
+        return (
+            ""
+            if isinstance(network.get_submodule("up.0.1"), nn.ConvTranspose2d)
+            else "a U-Net that upsamples by resizing"
+        )
+    assert isinstance(network, ResNet)
+    return "" if len(network.blocks) in (6, 9) else f"{len(network.blocks)} residual blocks"
+
+
+def _norm(network: nn.Module) -> Norm:
+    kinds = {type(module) for module in network.modules()}
+    return "batch" if BatchNorm in kinds else "instance" if InstanceNorm in kinds else "none"
+
+
+def _has_dropout(network: ResNet) -> bool:
+    return isinstance(network.get_submodule("blocks.0.body.4"), nn.Dropout)
+
+
+def _blurs(network: ResNet) -> bool:
+    return isinstance(network.get_submodule("down.0.3"), BlurPool)
+
+
+def _resizes(network: ResNet) -> bool:
+    return not isinstance(network.get_submodule("up.0.0"), nn.ConvTranspose2d)
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "one number"

@@ -9,7 +9,7 @@ from i2i.spec import GENERATE, ModelSpec
 
 
 def load(path: str | Path, direction: str | None = None, device: str = "auto") -> Translator | ImageGenerator:
-    """Open a run folder, a .safetensors or an .onnx file as what it is.
+    """Open a run folder, a .safetensors, .onnx or .pth file as what it is.
 
     A model that translates becomes a function from picture to picture, one that generates a function from
     seeds to pictures. Where the type must be known beforehand, use Translator.open or ImageGenerator.open.

@@ -175,7 +175,7 @@ def open_backend(
     backend: str = "auto",
     threads: int | None = None,
 ) -> tuple[ModelSpec, Backend, str]:
-    """Open a run folder, a .safetensors or an .onnx file; return its spec, what runs it, and which part was opened.
+    """Open a run folder, a .safetensors, .onnx or .pth file; return its spec, what runs it, and which part was opened.
 
     pick: says which part of the model that the spec describes to open, a direction or GENERATE.
     threads: how many one call computes with on a CPU, by default all. Raises ModelError and UsageError.

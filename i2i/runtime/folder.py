@@ -112,7 +112,8 @@ def translate_files(
     refused, large = [], []
     for task in tasks:
         try:
-            if _translate_file(translator, task, options) > 2 * translator.spec.trained_side_px:
+            side = _translate_file(translator, task, options)
+            if 0 < 2 * translator.spec.trained_side_px < side:  # 0 is unknown
                 large.append(task.source)
         except I2IError as error:
             refused.append(Refused(task.source, str(error)))

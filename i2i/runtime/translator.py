@@ -35,7 +35,7 @@ class Translator:
         backend: str = "auto",
         threads: int | None = None,
     ) -> Self:
-        """Open a run folder, a .safetensors or an .onnx file.
+        """Open a run folder, a .safetensors, .onnx or .pth file.
 
         direction: A2B or B2A; needed only when the model holds both.
         device, backend: one of DEVICES and of BACKENDS in i2i.runtime.backends.

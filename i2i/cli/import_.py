@@ -1,0 +1,51 @@
+"""`i2i import`."""
+
+from pathlib import Path
+
+import click
+
+from i2i.cli import options
+
+
+@click.command(
+    "import",
+    epilog="""\b
+Examples:
+  i2i import latest_net_G.pth -o facades.safetensors
+  i2i import latest_net_G.pth -o facades.safetensors --direction B2A --norm-statistics running
+  i2i import latest_net_G_A.pth latest_net_G_B.pth -o zebras.safetensors
+""",
+)
+@click.argument("weights", metavar="WEIGHTS.pth...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The .safetensors file to write.")
+@click.option(
+    "--direction",
+    type=click.Choice(["A2B", "B2A"]),
+    help="What one file translates.  [default: as train_opt.txt and the name say, else A2B]",
+)
+@click.option(
+    "--norm-statistics",
+    type=click.Choice(["image", "running"]),
+    default="image",
+    show_default=True,
+    help="What batch norm uses: image as that project's test.py, running as its --eval.",
+)
+@options.overwrite
+def import_(
+    weights: tuple[Path, ...], output: Path, direction: str | None, norm_statistics: str, overwrite: bool
+) -> None:
+    """Make a model file of weights of pytorch-CycleGAN-and-pix2pix or contrastive-unpaired-translation.
+
+    The network is recognised from the tensors. Two files, G_A and G_B, become one model with both directions.
+    """
+    from i2i.files import check_output
+    from i2i.interop.importing import import_weights
+    from i2i.modelfile import save_tensors
+
+    check_output(output, overwrite, ".safetensors")
+    model = import_weights(weights, direction, norm_statistics)  # type: ignore[arg-type]
+    save_tensors(output, model.spec, model.tensors)
+    for way, one in model.spec.generators.items():
+        click.echo(f"{output}, {way}: {model.words[way]}, {one.in_meaning} to {one.out_meaning}")
+    side = model.spec.trained_side_px
+    click.echo(f"Trained on pictures of {side} px." if side else "Trained at an unknown size: no train_opt.txt says.")

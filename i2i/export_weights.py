@@ -1,0 +1,44 @@
+"""A model's weights as a file that pytorch-CycleGAN-and-pix2pix loads."""
+
+from pathlib import Path
+
+from i2i.errors import ExportError, UsageError
+from i2i.files import atomic_write, check_output
+from i2i.modelfile import find_model, load_generator, read_spec
+
+
+def export_weights(
+    model: str | Path, output: str | Path, direction: str | None = None, overwrite: bool = False
+) -> dict[Path, str]:
+    """Write `model` (a run folder, .safetensors or .pth) as `output`, a .pth file with their names for the tensors.
+
+    direction: needed when the model holds both; "both" writes NAME_A.pth for A2B and NAME_B.pth for B2A, the names
+    that their CycleGAN asks for. Returns the options with which that project loads each file.
+    Raises ExportError for a network that they do not have, and UsageError; then nothing is written.
+    """
+    import torch
+
+    from i2i.interop.pytorch_cyclegan_pix2pix import revert, their_options
+
+    source, output = find_model(Path(model)), Path(output)
+    if source.suffix == ".onnx":
+        raise UsageError(f"{source} is an ONNX file. Give the run folder or the model file that it came from.")
+    spec = read_spec(source)
+    if direction == "both":
+        parts = {output.with_stem(f"{output.stem}_{way[0]}"): spec.pick(way) for way in ("A2B", "B2A")}
+    else:
+        parts = {output: spec.pick(direction)}
+    tensors, options = {}, {}
+    for path, way in parts.items():
+        check_output(path, overwrite, ".pth")
+        network = load_generator(source, spec, way)
+        try:
+            tensors[path], options[path] = revert(network), their_options(network)
+        except ExportError as error:
+            raise ExportError(f"{source}: {error}") from error
+    if spec.norm_statistics == "running":
+        options = {path: f"{words} --eval" for path, words in options.items()}
+    for path, named in tensors.items():
+        with atomic_write(path) as temp:
+            torch.save(named, temp)
+    return options
