@@ -96,6 +96,11 @@ class NonFiniteError(I2IError):
     exit_code = 6
 
 
+def printable(text: str) -> str:
+    """Return `text` with what is no character on a screen escaped: names of files can hold anything but lines."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
 class Stopped(KeyboardInterrupt):
     """A training was asked to stop, and did.
 

@@ -93,9 +93,9 @@ def write_text(path: Path, text: str) -> None:
         temp.write_text(text, encoding="utf-8")
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content`, atomically."""
-    with atomic_write(path) as temp:
+def write_bytes(path: Path, content: bytes, sync: bool = True) -> None:
+    """Write `content`, atomically; sync: as in `atomic_write`."""
+    with atomic_write(path, sync) as temp:
         temp.write_bytes(content)
 
 

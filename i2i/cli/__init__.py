@@ -19,7 +19,7 @@ from i2i.cli.info import info
 from i2i.cli.interpolate import interpolate
 from i2i.cli.train import train
 from i2i.cli.translate import translate
-from i2i.errors import I2IError
+from i2i.errors import I2IError, printable
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -62,5 +62,5 @@ def run_cleanly(call: Callable[[], object], debug: bool = False) -> int:
             text, code = str(error), error.exit_code
         else:
             text, code = f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}.", 1
-        print(f"Error: {text}".replace("\n", "\n       "), file=sys.stderr)
+        print(f"Error: {printable(text)}".replace("\n", "\n       "), file=sys.stderr)
         return code

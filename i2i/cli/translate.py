@@ -1,12 +1,31 @@
 """`i2i translate`."""
 
+import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from i2i.cli import options
 from i2i.errors import SOME_REFUSED
+
+if TYPE_CHECKING:
+    from i2i.runtime.outcome import Result
+    from i2i.runtime.translator import Translator
+
+
+class Workers(click.ParamType):
+    """A number from 1, or auto."""
+
+    name = "auto|n"
+
+    def convert(self, value: str | int | None, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """Return the number, None for auto."""
+        if value is None or value == "auto":
+            return None
+        if not str(value).isdecimal() or int(value) < 1:
+            self.fail(f"'{value}' is neither auto nor a whole number from 1.", param, ctx)
+        return int(value)
 
 
 @click.command(
@@ -24,6 +43,8 @@ Examples:
 @options.backend
 @click.option("--skip-existing", is_flag=True, help="Leave outputs that exist, do the rest.")
 @options.overwrite
+@click.option("--workers", type=Workers(), default="auto", show_default=True, help="Pictures in work at a time.")
+@click.option("--report", type=click.Path(path_type=Path), help="Write the refused pictures to this .json file.")
 @options.pictures
 def translate(
     source: Path,
@@ -34,6 +55,8 @@ def translate(
     backend: str,
     skip_existing: bool,
     overwrite: bool,
+    workers: int | None,
+    report: Path | None,
     **pictures: Any,
 ) -> int:
     """Translate a picture, or every picture in a folder and its subfolders.
@@ -45,10 +68,14 @@ def translate(
     from rich.console import Console
     from rich.progress import Progress
 
-    from i2i.runtime.folder import plan, translate_files
+    from i2i.runtime.folder import plan
+    from i2i.runtime.outcome import Result, check_report, write_report
     from i2i.runtime.pictures import PictureOptions
+    from i2i.runtime.pipeline import translate_files
     from i2i.runtime.translator import Translator
 
+    if report:
+        check_report(report, overwrite)
     kinds = PictureOptions(**pictures)
     translator = Translator.open(model, direction, device, backend)
     tasks = plan(source, output, translator.generator.out_channels, skip_existing, overwrite, kinds)
@@ -57,16 +84,31 @@ def translate(
         err=True,
     )
     console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as bar:
-        whole = bar.add_task("Translating", total=len(tasks))
-        result = translate_files(translator, tasks, lambda task: bar.advance(whole), kinds)
+    result = Result()
+    try:
+        with Progress(console=console, disable=not console.is_terminal) as bar:
+            whole = bar.add_task("Translating", total=len(tasks))
+            translate_files(translator, tasks, lambda task: bar.advance(whole), kinds, workers, result)
+    finally:  # also after Ctrl-C, or when the disk is full
+        _summary(translator, result, f"{result.written} of {len(tasks)} pictures written to {output}.")
+        if report:
+            write_report(report, result, len(tasks))
+        if result.unfinished:  # threads deep in a library would hold up the exit, or crash in it
+            os._exit(130)
+    return SOME_REFUSED if result.refused else 0
+
+
+def _summary(translator: "Translator", result: "Result", count: str) -> None:
+    """Say what a run did."""
+    from i2i.runtime.outcome import lines
+
+    for note in translator.backend.notes:
+        click.echo(f"Note: {note}", err=True)
     if result.large:
         click.echo(
             f"Note: {result.large[0]} ({len(result.large)} in all) is more than twice as large as the "
             f"{translator.spec.trained_side_px} px that the model was trained at; it may look better reduced.",
             err=True,
         )
-    for refused in result.refused:
-        click.echo(f"Refused: {refused.reason}", err=True)
-    click.echo(f"{len(tasks) - len(result.refused)} of {len(tasks)} pictures written to {output}.", err=True)
-    return SOME_REFUSED if result.refused else 0
+    for line in (*lines(result), count):
+        click.echo(line, err=True)

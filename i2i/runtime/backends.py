@@ -14,6 +14,7 @@ import numpy as np
 from i2i.errors import ModelError, UsageError
 from i2i.images import Array
 from i2i.modelfile import find_model, read_spec
+from i2i.runtime.batches import MOST, Batches
 from i2i.runtime.devices import (
     PROVIDERS,
     TORCH_DEVICES,
@@ -40,6 +41,8 @@ class Backend(Protocol):
     """The library that runs it."""
     device: str
     """Where it really runs."""
+    notes: list[str]
+    """What the user should know of how it runs."""
 
     def run(self, batch: Array) -> Array:
         """Pictures (N, C, H, W) float32 in [-1, 1], sides as the spec asks, to the same; N apart from one another.
@@ -61,6 +64,8 @@ class TorchBackend:
     def __init__(self, network: "nn.Module", device: str):
         self.network = network
         self.device = device
+        self.notes: list[str] = []
+        self._batches = None if device == "cpu" else Batches(self._run, self.notes)
 
     @classmethod
     def open(cls, path: Path, spec: ModelSpec, direction: str, device: str = "auto") -> Self:
@@ -79,6 +84,9 @@ class TorchBackend:
 
     def run(self, batch: Array) -> Array:
         """As in Backend."""
+        return self._batches(batch) if self._batches else self._run(batch)
+
+    def _run(self, batch: Array) -> Array:
         import torch
 
         try:
@@ -114,17 +122,27 @@ class OnnxBackend:
     def __init__(self, path: Path, device: str = "auto", threads: int | None = None):
         """Open a file; threads: how many one call of `run` computes with on a CPU, by default all."""
         self.path = path
-        self.session = _open_session(path, device, threads or cpu_count())
+        self.threads = threads or cpu_count()
+        self.notes: list[str] = []
+        self.session = _open_session(path, device, self.threads)
         names = {provider: name for name, provider in PROVIDERS.items()}
         self.device = names.get(self.session.get_providers()[0], "cpu")
         if device not in ("auto", self.device):
             raise UsageError(
                 f"Device {device} was asked for, but {why_not_started(device)}. Use auto or cpu, or see `i2i doctor`."
             )
+        if device == "auto" and self.device == "cpu" and has_nvidia_gpu():
+            reason = why_no_provider("cuda") or why_not_started("cuda")
+            self.notes.append(f"There is an NVIDIA GPU, but {reason}. This runs on the CPU.")
+        axis = self.session.get_inputs()[0].shape[0]
+        self._fixed_batch = axis if isinstance(axis, int) else None
+        together = self.device != "cpu" or (self._fixed_batch or 1) > 1
+        self._batches = Batches(self._run, self.notes, self._fixed_batch or MOST) if together else None
 
     def with_threads(self, threads: int) -> Self:
         """As in Backend."""
-        return type(self)(self.path, self.device, threads)
+        same = self.device != "cpu" or threads == self.threads
+        return self if same else type(self)(self.path, self.device, threads)
 
     @functools.cached_property
     def spec(self) -> ModelSpec:
@@ -133,6 +151,17 @@ class OnnxBackend:
 
     def run(self, batch: Array) -> Array:
         """As in Backend."""
+        return self._batches(batch) if self._batches else self._run(batch)
+
+    def _run(self, batch: Array) -> Array:
+        size = self._fixed_batch or len(batch)
+        if len(batch) == size:
+            return self._run_whole(batch)
+        parts = [batch[start : start + size] for start in range(0, len(batch), size)]
+        full = [np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)]) for part in parts]
+        return np.concatenate([self._run_whole(part) for part in full])[: len(batch)]
+
+    def _run_whole(self, batch: Array) -> Array:
         try:
             outputs: list[Any] = self.session.run(None, {self.session.get_inputs()[0].name: batch})
         except Exception as error:  # onnxruntime's exceptions share no base but Exception

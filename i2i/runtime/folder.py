@@ -1,25 +1,13 @@
-"""Whole folders of pictures through a model: which file becomes which, and one bad picture stops no other."""
+"""Whole folders of pictures through a model: which file becomes which; runtime/pipeline.py then does it."""
 
 import os
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from i2i.errors import I2IError, ImageError, UsageError
-from i2i.files import write_bytes
+from i2i.errors import UsageError
 from i2i.images import CHANNEL_NAMES, FORMATS, is_picture, list_pictures
-from i2i.runtime.pictures import (
-    DEFAULTS,
-    PictureOptions,
-    decode,
-    encode,
-    network_pixels,
-    output_dtype,
-    output_suffix,
-    suits,
-)
-from i2i.runtime.translator import Translator
+from i2i.runtime.pictures import DEFAULTS, PictureOptions, output_suffix, suits
 
 
 class Task(NamedTuple):
@@ -27,23 +15,6 @@ class Task(NamedTuple):
 
     source: Path
     output: Path
-
-
-class Refused(NamedTuple):
-    """A picture that could not be translated, and why."""
-
-    source: Path
-    reason: str
-
-
-class Result(NamedTuple):
-    """What a folder run has to say at its end.
-
-    large: pictures with a side over twice the scale that the model was trained at.
-    """
-
-    refused: list[Refused]
-    large: list[Path]
 
 
 def plan(
@@ -93,48 +64,6 @@ def plan(
             f"{existing[0]}{more} exists already.\nAdd --skip-existing to do only the rest, or --overwrite."
         )
     return tasks
-
-
-def translate_files(
-    translator: Translator,
-    tasks: list[Task],
-    progress: Callable[[Task], None] = lambda task: None,
-    options: PictureOptions = DEFAULTS,
-) -> Result:
-    """Translate every task, whole files only; a picture that cannot be done does not stop the others."""
-    for folder in sorted({task.output.parent for task in tasks}):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"{folder} cannot be made: {error.strerror}. Give another output.") from error
-        if not os.access(folder, os.W_OK):
-            raise UsageError(f"{folder} cannot be written to. Give another output.")
-    refused, large = [], []
-    for task in tasks:
-        try:
-            side = _translate_file(translator, task, options)
-            if 0 < 2 * translator.spec.trained_side_px < side:  # 0 is unknown
-                large.append(task.source)
-        except I2IError as error:
-            refused.append(Refused(task.source, str(error)))
-        progress(task)
-    return Result(refused, large)
-
-
-def _translate_file(translator: Translator, task: Task, options: PictureOptions) -> int:
-    """Translate one file, and return the shorter side of its first picture, in pixels."""
-    suffix = task.output.suffix
-    picture = decode(task.source, options)
-    inputs = network_pixels(picture, suffix, translator.generator)
-    outputs = [
-        translator.translate(pixels, output_dtype(pixels, suffix, options), str(task.source)) for pixels in inputs
-    ]
-    content = encode(picture, outputs, suffix, options)
-    try:
-        write_bytes(task.output, content)
-    except OSError as error:
-        raise ImageError(f"{task.output} cannot be written: {error.strerror or error}.") from error
-    return min(inputs[0].shape[:2])
 
 
 def _rename(names: list[Path], channels: int, options: PictureOptions) -> list[Path]:

@@ -5,6 +5,7 @@ takes and cropped back; nothing is resized. Every picture goes through alone, so
 are its own whatever its neighbours. Previews, evaluation and export use this same path.
 """
 
+import copy
 from pathlib import Path
 from typing import Any, Self
 
@@ -43,6 +44,12 @@ class Translator:
         """
         spec, opened, chosen = open_backend(path, lambda spec: spec.pick(direction), device, backend, threads)
         return cls(spec, opened, chosen)
+
+    def with_backend(self, backend: Backend) -> Self:
+        """Return the same with something else that runs it."""
+        other = copy.copy(self)
+        other.backend = backend
+        return other
 
     def __call__(self, image: "Image.Image | Array | str | Path") -> Any:
         """Translate one picture of any size.

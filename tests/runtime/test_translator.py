@@ -15,7 +15,8 @@ from i2i.errors import ModelError, UsageError
 from i2i.images import from_unit, list_pictures, read_image, to_channels, to_unit, write_image
 from i2i.runtime import backends
 from i2i.runtime.backends import OnnxBackend
-from i2i.runtime.folder import plan, translate_files
+from i2i.runtime.folder import plan
+from i2i.runtime.pipeline import translate_files
 from i2i.runtime.translator import Translator, pad, padded_side
 from i2i.settings import Channels
 from i2i.spec import GeneratorSpec, ModelSpec
@@ -30,6 +31,7 @@ class Identity:
     device = "cpu"
 
     def __init__(self, multiple, least):
+        self.notes = []
         self.multiple, self.least = multiple, least
 
     def run(self, batch):
