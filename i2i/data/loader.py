@@ -17,7 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIG
 
 Load = Callable[[Sequence[int]], Loaded]
 _NAMED = 4  # files named in a message before "and N more"
+_LOOK_UP_S = 1.0
 _PATIENCE_S = 5.0  # for threads and processes to end by themselves
 _SHM_ADVICE = "/dev/shm, through which processes hand over batches, is full. Enlarge it, or set data.workers=0."
 
@@ -69,12 +70,13 @@ def worker_count(config: Config, device: str) -> int:
 
 def batches(
     data: TrainingSet, config: Config, start: int, stop: int, device: str, rank: int = 0, ranks: int = 1
-) -> Generator[Loaded, None, None]:
+) -> Generator[Loaded | None, None, None]:
     """Yield batches for image numbers `start` to `stop`, as `data.load` makes them.
 
-    rank, ranks: which share of each step to yield, and of how many; see ImageNumbers. Raises LoaderError when no
-    batch comes for `data.timeout_s` or a loader process dies, and DataError when too much cannot be read. Nothing that
-    it started is left when it ends, in whatever way.
+    rank, ranks: which share of each step to yield, and of how many; see ImageNumbers. Of several it also yields None
+    now and then while none has come, for the rank to look up. Raises LoaderError when no batch comes for
+    `data.timeout_s` or a loader process dies, and DataError when too much cannot be read. Nothing that it started is
+    left when it ends, in whatever way.
     """
     numbers = ImageNumbers(start, stop, config.train.step_images, rank, ranks)
     workers = worker_count(config, device)
@@ -86,13 +88,17 @@ def batches(
             stack.callback(processes.close)
             load, threads = processes.load, 1
         load = _pinned(load) if device == "cuda" else load
-        yield from _ahead(data, numbers, load, threads, config.data.timeout_s)
+        timeout_s = config.data.timeout_s
+        yield from _ahead(data, numbers, load, threads, timeout_s, _LOOK_UP_S if ranks > 1 else timeout_s)
 
 
 def _ahead(
-    data: TrainingSet, numbers: Iterable[list[int]], load: Load, threads: int, timeout_s: float
-) -> Iterator[Loaded]:
-    """Yield `load` of each batch, in order: made by daemon threads, one batch each, and one more ahead."""
+    data: TrainingSet, numbers: Iterable[list[int]], load: Load, threads: int, timeout_s: float, look_up_s: float
+) -> Iterator[Loaded | None]:
+    """Yield `load` of each batch, in order: made by daemon threads, one batch each, and one more ahead.
+
+    Also None, after each `look_up_s` without one.
+    """
     tasks: queue.SimpleQueue[tuple[Future[Loaded], list[int]] | None] = queue.SimpleQueue()
 
     def work() -> None:
@@ -117,15 +123,15 @@ def _ahead(
                 tasks.put(waiting[-1])
             if not waiting:
                 return
-            future, batch = waiting.popleft()
-            try:
-                loaded = future.result(timeout_s)
-            except TimeoutError as error:
-                if future.done():  # of a read, which is an error like any other
-                    raise
-                timed_out = True
-                raise LoaderError(_hung(data, batch, timeout_s)) from error
-            yield loaded
+            future, batch = waiting[0]
+            end = time.monotonic() + timeout_s
+            while not wait([future], max(0.0, min(look_up_s, end - time.monotonic()))).done:
+                if time.monotonic() >= end:
+                    timed_out = True
+                    raise LoaderError(_hung(data, batch, timeout_s))
+                yield None
+            waiting.popleft()
+            yield future.result()
     finally:
         for future, _ in waiting:
             future.cancel()

@@ -84,7 +84,7 @@ def _time_steps(stepper: Stepper, source: Iterator[Batch]) -> tuple[float, int]:
 def _real(config: Config, data: TrainingSet, device: str) -> Iterator[Batch]:
     """Yield batches as the training would; kornia's augmentation, a small part of a step, is left out."""
     crop = config.data.crop_px
-    for batch, _ in batches(data, config, 0, sys.maxsize, device):
+    for batch, _ in filter(None, batches(data, config, 0, sys.maxsize, device)):
         yield tuple(side[..., :crop, :crop] if side.dim() == 4 else side for side in batch)
 
 

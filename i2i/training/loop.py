@@ -1,8 +1,9 @@
 """A training from its first image to its last: steps, and on the way logs, samples, warnings and checkpoints."""
 
 import contextlib
-import sys
 import time
+from collections import ChainMap
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import torch
@@ -36,6 +37,9 @@ _ADVICE = (
     "--allow-config-change."
 )
 _NAMED = 8  # files in a message before "and N more"
+
+# What a rank has for its next step: the worst of all ranks' counts.
+_READY, _NEWS, _WAITING, _FAILED = range(4)
 
 
 class Meter:
@@ -104,7 +108,7 @@ class Training:
             "stepper": self.stepper.state_dict(),
             "alarms": self.watch.state_dict(),
             "meter": self.meter.state_dict(),
-            "broken": sorted(set().union(*ranks.gather(self.broken.state_dict()))),
+            "broken": self.broken.state_dict(),
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -132,23 +136,49 @@ class Training:
             self._introduce()
             loader = batches(run.data, run.config, self.images, total, device, rank, world)
             try:
-                for loaded in loader:
-                    stop.hold()
+                for loaded in self._agreed(loader, stop):
                     self._advance(loaded)
-                    stop.release()
                 stop.hold()  # all is trained and saved: what is left is finished
             except Stopped as stopped:
                 stop.hold()
-                self._save_rest()
+                self._end(loader)
                 raise Stopped(stopped.signum, self.images) from None
             except (DataError, LoaderError) as error:
                 stop.hold()
-                if world == 1:  # other ranks are in the midst of a step, and cannot save with this one
-                    self._save_rest()
+                self._end(loader)
                 saved = f"{self.saved_images} of {self.images} images of training are saved; --resume goes on there."
                 raise type(error)(f"{error}\n{saved}" if self.saved_images else str(error)) from error
             finally:
-                loader.close()  # after the save, since threads in the midst of a read are waited for
+                loader.close()
+
+    def _agreed(self, loader: Generator[Loaded | None, None, None], stop: Stop) -> Iterator[Loaded]:
+        """Yield each batch once every rank has its own, with what any of them found broken in theirs.
+
+        What ends the training on one rank, a signal or pictures that do not come, ends it here on all, between the
+        same two steps, so that they can save together.
+        """
+        loaded: Loaded | None = None
+        error: DataError | LoaderError | None = None
+        stop.release()
+        while True:
+            try:
+                loaded = loaded or next(loader)
+            except StopIteration:  # on all at once: they have as many batches
+                return
+            except (DataError, LoaderError) as raised:
+                error = raised
+            own = _FAILED if error else _WAITING if loaded is None else _NEWS if loaded.broken else _READY
+            state = stop.agree(own)
+            if state == _FAILED:
+                raise ranks.first_error(error)
+            if state == _WAITING or loaded is None:
+                continue
+            if state == _NEWS:
+                loaded = loaded._replace(broken=dict(ChainMap(*ranks.gather(dict(loaded.broken)))))
+            stop.hold()
+            yield loaded
+            loaded = None
+            stop.release()
 
     def _introduce(self) -> None:
         run = self.run
@@ -177,11 +207,7 @@ class Training:
         self.meter.add(_step(self.run, self.stepper, batch, range(before, after), self.saved_images), after - before)
         self.images = after
         self.progress.advance(self.images)
-        if self.speaks:
-            self._warn(broken)  # with this step's count, since a run that is cut before it is saved names them anew
-        else:  # each rank reads its own share
-            for text in broken:
-                print(f"Warning: {text}", file=sys.stderr)
+        self._warn(broken)  # with this step's count, since a run that is cut before it is saved names them anew
         last = self.images == schedule.total_images
         if last or _crossed(before, self.images, config.every_images):
             self._log()
@@ -226,10 +252,12 @@ class Training:
         self.saved_images = self.images
         self.meter.restart_clock()
 
-    def _save_rest(self) -> None:
-        """Save what was trained since the newest checkpoint."""
+    def _end(self, loader: Generator[Loaded | None, None, None]) -> None:
+        """Save what was trained since the newest checkpoint, and be done with loading on all ranks."""
         if self.images > self.saved_images:
             self._save()
+        loader.close()  # after the save, since threads in the midst of a read are waited for
+        ranks.largest(0)  # together: a rank that rank 0 has left would say once more why
 
     def _warn(self, warnings: list[str]) -> None:
         for text in warnings:
@@ -251,10 +279,12 @@ def train(config: Config, out: str | Path, resume: bool = False, allow_config_ch
         fabric = make_fabric(config)
         if ranks.under_torchrun():
             fabric.launch()  # connects what runs; otherwise rank 0 is alone until it has seen that all is well
-        refuse_foreign(Path(out))
-        with only_training(Path(out)) if fabric.is_global_zero else contextlib.nullcontext():
-            if not resume:
-                refuse_run(Path(out))
+        with contextlib.ExitStack() as held:
+            if fabric.is_global_zero:  # the only one that writes
+                refuse_foreign(Path(out))
+                held.enter_context(only_training(Path(out)))
+                if not resume:
+                    refuse_run(Path(out))
             run = Run(config, Path(out))
             _train(run, fabric, stop, resume, allow_config_change)
     return run.model

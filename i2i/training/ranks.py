@@ -148,6 +148,13 @@ def largest(value: int) -> int:
     return int(values)
 
 
+def first_error(own: I2IError | None) -> BaseException:
+    """Return the error of the first rank that has one, on all ranks; every rank must call it."""
+    texts = gather(own and _written(own))
+    first = next(text for text in texts if text)
+    return own if own and texts[rank()] == first else _read(first)
+
+
 @contextmanager
 def one_voice() -> Iterator[None]:
     """End all ranks when one fails, with one message and the exit code of the first error.

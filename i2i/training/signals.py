@@ -14,6 +14,8 @@ from i2i.data.loader import STOPS
 from i2i.errors import Stopped
 from i2i.training import ranks
 
+_ASKED = 100  # added to the number of a signal, it is more than any state
+
 
 class Stop:
     """Handlers of STOPS, as a context manager: they raise Stopped, but not between `hold` and `release`."""
@@ -41,14 +43,20 @@ class Stop:
         self.holds = True
 
     def release(self) -> None:
-        """Raise Stopped when it was asked for meanwhile, or is from now on.
-
-        Of several ranks: when any was asked, on all of them, and only here, so that all stop at the same image.
-        """
+        """Raise Stopped when it was asked for meanwhile, or is from now on. Of several ranks only `agree` raises it."""
         self.holds = ranks.count() > 1
-        asked = ranks.largest(self.asked or 0)  # not kept in self.asked, where a signal may have arrived meanwhile
-        if asked:
-            raise Stopped(asked)
+        if self.asked and not self.holds:
+            raise Stopped(self.asked)
+
+    def agree(self, state: int) -> int:
+        """Return the largest state, from 0 to 99, that any rank has: the same on all of them.
+
+        Raises Stopped on all, and so at the same image, when any was asked to stop.
+        """
+        agreed = ranks.largest(_ASKED + self.asked if self.asked else state)
+        if agreed >= _ASKED:  # not kept in self.asked, where a signal may have arrived meanwhile
+            raise Stopped(agreed - _ASKED)
+        return agreed
 
     def _ask(self, signum: int, frame: FrameType | None) -> None:
         self.asked = signum

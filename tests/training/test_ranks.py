@@ -1,9 +1,11 @@
 """Several processes: they agree, share the images, leave one run, resume exactly, and end together."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -30,7 +32,8 @@ def launch(module, config, out):
     """Begin to train with the command line in `module`, as `config` says, in two processes that Fabric starts."""
     out.with_suffix(".yaml").write_text(config.model_dump_json(), encoding="utf-8")  # JSON is YAML
     words = ["-m", module, "train", str(out.with_suffix(".yaml")), "--out", str(out), "--devices", "2"]
-    return subprocess.Popen([sys.executable, *words], stderr=subprocess.PIPE, text=True, env=LOOPBACK)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, *words], **pipes, text=True, env=LOOPBACK)
 
 
 def torchrun(*words):
@@ -118,6 +121,8 @@ class TestTwoRanks:
     def trained(cls, tmp_path_factory, few_pairs):
         folder = tmp_path_factory.mktemp("two_ranks")
         i2i.train(smallest_config("cyclegan", few_pairs, "train.batch=2"), folder / "from_one")
+        broken = sorted((shutil.copytree(few_pairs, folder / "broken_pairs") / "train").iterdir())[3]
+        broken.write_bytes(broken.read_bytes()[:-200])
         done = torchrun("tests.training.two_ranks", few_pairs, folder)
         assert done.returncode == 0, done.stderr
         (folder / "stderr").write_text(done.stderr, encoding="utf-8")
@@ -144,7 +149,14 @@ class TestTwoRanks:
     def test_only_one_of_them_writes(self, trained):
         rows = read_json_lines(trained / "pix2pix" / "metrics.jsonl")
         assert [row["images"] for row in rows if row["split"] == "train"] == [4, 8, 12, 16]
-        assert (trained / "stderr").read_text(encoding="utf-8").count("pix2pix on 8 pairs, 2 x cpu") == 4
+        assert (trained / "stderr").read_text(encoding="utf-8").count("pix2pix on 8 pairs, 2 x cpu") == 5
+
+    def test_a_broken_file_is_named_once_whoever_met_it(self, trained):
+        rows = read_json_lines(trained / "broken" / "metrics.jsonl")
+        (text,) = [row["text"] for row in rows if row["split"] == "warning"]
+        assert text.endswith("others take its turns (1 of 8 broken).")
+        assert (trained / "stderr").read_text(encoding="utf-8").count(text) == 1
+        assert load_checkpoint(trained / "broken" / "checkpoints" / "000000016.pt")["broken"] == [text.split(" is ")[0]]
 
     def test_two_devices_are_one_with_twice_the_batch(self, trained, few_pairs, tmp_path):
         i2i.train(smallest_config("pix2pix", few_pairs, "train.batch=2", *SAME_AS_ONE), tmp_path)
@@ -167,13 +179,34 @@ class TestTwoRanks:
 
 
 @pytest.mark.slow
-def test_an_error_of_one_rank_ends_both_with_one_message(tmp_path, few_pairs):
-    config = smallest_config("pix2pix", few_pairs, "train.batch=2")
-    process = launch("tests.training.broken_rank", config, tmp_path / "run")
-    _, error = process.communicate(timeout=300)
-    assert process.returncode == 1
-    assert error.count("b.png went.") == 1
+@pytest.mark.parametrize(
+    ("changes", "code", "words"),
+    [
+        ([], 1, "b.png went."),
+        (["data.timeout_s=3"], 4, "No batch came for 3 s"),
+        (["data.timeout_s=600"], 128 + signal.SIGTERM, "SIGTERM: stopped at image 4; all of it is saved"),
+    ],
+    ids=["broken", "hung", "stopped while it hangs"],
+)
+def test_what_ends_one_rank_ends_both_at_the_same_image_and_saved(
+    tmp_path, few_pairs, monkeypatch, changes, code, words
+):
+    if changes:
+        monkeypatch.setitem(LOOPBACK, "HANG", "1")
+    run = tmp_path / "run"
+    config = smallest_config("pix2pix", few_pairs, "train.batch=2", "log.checkpoint_every_images=16", *changes)
+    process = launch("tests.training.broken_rank", config, run)
+    if code > 128:
+        assert process.stdout is not None
+        next(line for line in process.stdout if line == "hangs\n")
+        time.sleep(1)  # for rank 0 to have its batch and wait
+        process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=100)
+    assert process.returncode == code, error
+    assert error.count(words) == 1
+    assert code > 128 or error.count("4 of 4 images of training are saved") == 1
     assert "Traceback" not in error
+    assert [path.name for path in list_checkpoints(run / "checkpoints")] == ["000000004.pt"]
 
 
 @pytest.mark.slow

@@ -44,6 +44,7 @@ def main(few_pairs: str, folder: Path) -> None:
         train(config, folder / f"{kind}_cut", resume=True)
     train(smallest_config("pix2pix", few_pairs, "train.batch=1", *SAME_AS_ONE), folder / "same")
     train(smallest_config("pix2pix", few_pairs, *UNEVEN), folder / "uneven")
+    train(smallest_config("pix2pix", folder / "broken_pairs", "train.batch=2"), folder / "broken")
     longer = ["train.batch=2", "schedule.images=24", "schedule.decay_images=8"]
     train(smallest_config("cyclegan", few_pairs, *longer), folder / "from_one", resume=True)
 
