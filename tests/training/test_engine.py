@@ -216,7 +216,7 @@ def test_a_folder_in_use_and_changed_settings_are_refused(tiny_run, few_pairs, t
         i2i.train(tiny_config("discriminator.layers=5", data=few_pairs), tmp_path / "new")
     with pytest.raises(ConfigError, match="fp16, which a CPU does not train in"):
         i2i.train(tiny_config("train.precision=fp16", data=few_pairs), tmp_path / "new")
-    with pytest.raises(UsageError, match="cuda was asked for, but torch finds none"):
+    with pytest.raises(UsageError, match="cuda was asked for, but "):
         i2i.train(tiny_config("train.device=cuda", data=few_pairs), tmp_path / "new")
     with pytest.raises(DataError, match="is not a folder"):
         i2i.train(tiny_config(data="nowhere"), tmp_path / "new")
