@@ -1,0 +1,154 @@
+"""Pictures that are too big to go through a network whole.
+
+Norm layers with the picture's own statistics tie each pixel to all others, so a part that goes through
+alone comes out brighter or darker than within the whole. `freeze` fixes those statistics beforehand, at
+those of a smaller copy of the picture: then any part may go through alone. `in_strips` keeps them exact:
+each stage of the network is run in strips of rows, with all of its input and output in memory but nothing
+that lies between. Both return a network of their own that shares the weights, and change nothing in the
+one they are given.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+
+import torch
+from torch import Tensor, nn
+
+from i2i.networks.layers import BatchNorm, InstanceNorm
+
+_HALO = 8
+"""Rows of input that a strip takes beside its own; no stage looks further, and every stride divides it."""
+_STRIP_VALUES = 2**23
+"""Of a strip's input, taken to have 64 channels at least, since what comes of it has: 32 MiB."""
+
+
+class FixedNorm(nn.Module):
+    """A norm layer whose statistics, (C,) each, are given."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, norm: nn.Module, mean: Tensor, variance: Tensor):
+        super().__init__()
+        assert isinstance(norm, InstanceNorm | BatchNorm)
+        weight, bias = (norm.weight, norm.bias) if isinstance(norm, BatchNorm) else (1.0, 0.0)
+        scale = weight * torch.rsqrt(variance + norm.eps)
+        self.register_buffer("scale", scale[:, None, None])
+        self.register_buffer("shift", (bias - mean * scale)[:, None, None])
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) to the same."""
+        return torch.addcmul(self.shift, input, self.scale)
+
+
+def uses_own_statistics(network: nn.Module) -> bool:
+    """Whether in eval mode anything in `network` normalises by statistics of the picture."""
+    return any(True for _ in _norms(network))
+
+
+@torch.inference_mode()
+def freeze(network: nn.Module, image: Tensor) -> nn.Module:
+    """Return `network`, in eval mode, with all statistics fixed at those of `image` (1, C, H, W) in [-1, 1]."""
+    frozen = _shared(network)
+    found: dict[nn.Module, nn.Module] = {}
+
+    def fix(norm: nn.Module, inputs: tuple[Tensor]) -> None:
+        variance, mean = torch.var_mean(inputs[0], dim=(0, 2, 3), correction=0)
+        found[norm] = FixedNorm(norm, mean, variance)
+
+    handles = [norm.register_forward_pre_hook(fix) for norm in _norms(frozen)]
+    frozen(image)
+    for handle in handles:
+        handle.remove()
+    _replace(frozen, found)
+    return frozen
+
+
+def in_strips(network: nn.Module) -> nn.Module:
+    """Return `network`, in eval mode, with each of its stages run in strips; it takes one picture at a time.
+
+    Stages are its children, and the members of its lists; each runs its layers in the order they are listed.
+    """
+    striped = _shared(network)
+    for name, child in list(striped.named_children()):
+        if isinstance(child, nn.ModuleList):
+            setattr(striped, name, nn.ModuleList(_InStrips(stage) for stage in child))
+        else:
+            setattr(striped, name, _InStrips(child))
+    return striped
+
+
+class _InStrips(nn.Module):
+    """A stage, run strip by strip: once for the statistics of each norm layer in it, and once for its output."""
+
+    def __init__(self, stage: nn.Module):
+        super().__init__()
+        self.stage = nn.Sequential(stage)  # the stage itself may be a norm layer, which is then replaced in this
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(1, C, H, W) to what the stage makes of it."""
+        channels, height, width = input.shape[1:]
+        rows = max(_STRIP_VALUES // (max(channels, 64) * width * _HALO), 4) * _HALO
+        if height <= 2 * rows:
+            return self.stage(input)
+        stage = _shared(self.stage)
+        for norm in list(_norms(stage)):
+            _replace(stage, {norm: FixedNorm(norm, *_statistics(stage, norm, input, rows))})
+        output, done = torch.empty(0), 0
+        for strip in _strips(stage, input, rows):
+            if not done:
+                output = strip.new_empty(1, strip.shape[1], height * strip.shape[2] // rows, strip.shape[3])
+            output[:, :, done : done + strip.shape[2]] = strip
+            done += strip.shape[2]
+        return output
+
+
+def _strips(stage: nn.Module, input: Tensor, rows: int, norm: nn.Module | None = None) -> Iterator[Tensor]:
+    """Yield what `stage` makes of every so many rows of input, from top to bottom; or what reaches `norm` in it."""
+    caught: list[Tensor] = []
+    handle = norm.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0])) if norm is not None else None
+    height = input.shape[2]
+    for start in range(0, height, rows):
+        stop = min(start + rows, height)
+        top, bottom = max(start - _HALO, 0), min(stop + _HALO, height)
+        made = stage(input[:, :, top:bottom].clone())  # a copy, since stages may begin in place
+        values = caught.pop() if caught else made
+        ratio = Fraction(values.shape[2], bottom - top)
+        yield values[:, :, int((start - top) * ratio) : int((stop - top) * ratio)]
+    if handle is not None:
+        handle.remove()
+
+
+def _statistics(stage: nn.Module, norm: nn.Module, input: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+    """Return mean and variance (C,) of what reaches `norm`; put together in double precision, on the CPU."""
+    counts, means, variances = [], [], []
+    for values in _strips(stage, input, rows, norm):
+        variance, mean = torch.var_mean(values, dim=(0, 2, 3), correction=0)
+        counts.append(values.shape[2])
+        means.append(mean.cpu().double())
+        variances.append(variance.cpu().double())
+    shares = torch.tensor(counts, dtype=torch.float64)[:, None] / sum(counts)
+    all_means = torch.stack(means)
+    mean = (shares * all_means).sum(0)
+    variance = (shares * (torch.stack(variances) + (all_means - mean).square())).sum(0)
+    return mean.to(input), variance.to(input)
+
+
+def _norms(network: nn.Module) -> Iterator[nn.Module]:
+    """Yield the layers that normalise by statistics of the picture."""
+    for module in network.modules():
+        if isinstance(module, InstanceNorm) or (isinstance(module, BatchNorm) and module.norm_statistics == "image"):
+            yield module
+
+
+def _shared(network: nn.Module) -> nn.Module:
+    """Return a copy with the same tensors in it."""
+    return copy.deepcopy(network, {id(one): one for one in (*network.parameters(), *network.buffers())})
+
+
+def _replace(network: nn.Module, new: Mapping[nn.Module, nn.Module]) -> None:
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if child in new:
+                setattr(parent, name, new[child])
