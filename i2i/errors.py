@@ -12,7 +12,7 @@
     ├── ExportError          1   an exported file that does not equal its model
     ├── DiskFullError        1   no room for what must not be lost
     ├── LoaderError          4   training gets no more pictures: a read hangs, or a loader process died
-    ├── OutOfMemoryError     5   a training that does not fit into memory as it is set
+    ├── OutOfMemoryError     5   a training, or a picture, that does not fit into memory as it is set
     ├── DevicesError         1   processes that train one model together lost each other
     └── NonFiniteError       6   training produced NaN or infinity
 
@@ -81,7 +81,7 @@ class LoaderError(I2IError):
 
 
 class OutOfMemoryError(I2IError):
-    """A training that needs more memory than there is; nothing is made smaller silently."""
+    """A training or a picture that needs more memory than there is; nothing is made smaller silently."""
 
     exit_code = 5
 

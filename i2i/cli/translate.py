@@ -10,6 +10,7 @@ from i2i.cli import options
 from i2i.errors import SOME_REFUSED
 
 if TYPE_CHECKING:
+    from i2i.runtime.fit import How, Tiling
     from i2i.runtime.outcome import Result
     from i2i.runtime.translator import Translator
 
@@ -41,6 +42,17 @@ Examples:
 @options.direction
 @options.device
 @options.backend
+@click.option(
+    "--fit",
+    type=click.Choice(["pad", "resize", "crop", "tile"]),
+    help="How a picture comes to sizes that the model takes. [default: pad, and tile what is too big for memory]",
+)
+@click.option(
+    "--tile",
+    type=click.Choice(["frozen", "exact"]),
+    help="Norm statistics of tiles: from a small copy, or the picture's own at twice the time.",
+)
+@click.option("--tile-px", type=click.IntRange(min=16), help="Side of the tiles. [default: what memory allows]")
 @click.option("--skip-existing", is_flag=True, help="Leave outputs that exist, do the rest.")
 @options.overwrite
 @click.option("--workers", type=Workers(), default="auto", show_default=True, help="Pictures in work at a time.")
@@ -53,6 +65,9 @@ def translate(
     direction: str | None,
     device: str,
     backend: str,
+    fit: "How | None",
+    tile: "Tiling | None",
+    tile_px: int | None,
     skip_existing: bool,
     overwrite: bool,
     workers: int | None,
@@ -68,6 +83,7 @@ def translate(
     from rich.console import Console
     from rich.progress import Progress
 
+    from i2i.runtime.fit import make_fit
     from i2i.runtime.folder import plan
     from i2i.runtime.outcome import Result, check_report, write_report
     from i2i.runtime.pictures import PictureOptions
@@ -77,7 +93,7 @@ def translate(
     if report:
         check_report(report, overwrite)
     kinds = PictureOptions(**pictures)
-    translator = Translator.open(model, direction, device, backend)
+    translator = Translator.open(model, direction, device, backend, fit=make_fit(fit, tile, tile_px))
     tasks = plan(source, output, translator.generator.out_channels, skip_existing, overwrite, kinds)
     click.echo(
         f"{len(tasks)} pictures, {translator.direction} in {translator.backend.name} on {translator.backend.device}.",
@@ -102,12 +118,13 @@ def _summary(translator: "Translator", result: "Result", count: str) -> None:
     """Say what a run did."""
     from i2i.runtime.outcome import lines
 
-    for note in translator.backend.notes:
+    for note in (*translator.backend.notes, *translator.notes):
         click.echo(f"Note: {note}", err=True)
-    if result.large:
+    if result.large and translator.fit.how != "resize":
         click.echo(
             f"Note: {result.large[0]} ({len(result.large)} in all) is more than twice as large as the "
-            f"{translator.spec.trained_side_px} px that the model was trained at; it may look better reduced.",
+            f"{translator.spec.trained_side_px} px that the model was trained at; it may look better reduced, "
+            "with --fit resize.",
             err=True,
         )
     for line in (*lines(result), count):

@@ -4,8 +4,9 @@ Each names the device it really uses: ONNX Runtime falls back to the CPU without
 provider that a session got is compared with the one that was asked for.
 """
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -89,14 +90,29 @@ class TorchBackend:
     def _run(self, batch: Array) -> Array:
         import torch
 
-        try:
-            with torch.inference_mode():
-                output: Array = self.network(torch.from_numpy(batch).to(self.device)).float().cpu().numpy()
-        except RuntimeError as error:
-            if not is_of_memory(error):
-                raise
-            raise MemoryError(str(error).splitlines()[0]) from error
+        with _memory_named(), torch.inference_mode():
+            output: Array = self.network(torch.from_numpy(batch).to(self.device)).float().cpu().numpy()
         return output
+
+    def frozen(self, picture: Array) -> "TorchBackend":
+        """Return the same with norm statistics fixed at those of a picture (1, C, H, W), if it uses a picture's own.
+
+        Raises MemoryError.
+        """
+        import torch
+
+        from i2i.networks.big_maps import freeze, uses_own_statistics
+
+        if not uses_own_statistics(self.network):
+            return self
+        with _memory_named():
+            return TorchBackend(freeze(self.network, torch.from_numpy(picture).to(self.device)), self.device)
+
+    def in_strips(self) -> "TorchBackend":
+        """Return the same for one picture at a time, with less memory in more time."""
+        from i2i.networks.big_maps import in_strips
+
+        return TorchBackend(in_strips(self.network), self.device)
 
 
 def torch_device(device: str) -> str:
@@ -107,6 +123,17 @@ def torch_device(device: str) -> str:
     if reason:
         raise UsageError(f"Device {device} was asked for, but {reason}. Use auto or cpu, or see `i2i doctor`.")
     return device
+
+
+@contextlib.contextmanager
+def _memory_named() -> Iterator[None]:
+    """Turn what torch raises where memory runs out into MemoryError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_of_memory(error):
+            raise
+        raise MemoryError(str(error).splitlines()[0]) from error
 
 
 def is_of_memory(error: Exception) -> bool:

@@ -1,7 +1,8 @@
 """Pictures through a model: any size in, the same size out.
 
 The model file says what it needs. Sides are padded on the right and at the bottom to what the network
-takes and cropped back; nothing is resized. Every picture goes through alone, so that its statistics
+takes and cropped back, and what is too big for memory goes through in tiles; nothing is resized or cropped
+unasked. Every picture goes through alone, so that its statistics
 are its own whatever its neighbours. Previews, evaluation and export use this same path.
 """
 
@@ -12,20 +13,45 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
-from i2i.errors import ModelError
+from i2i.errors import ModelError, OutOfMemoryError, UsageError
 from i2i.images import Array, from_pil, from_unit, read_image, to_channels, to_pil, to_unit
-from i2i.runtime.backends import Backend, open_backend
+from i2i.runtime.backends import Backend, TorchBackend, open_backend
+from i2i.runtime.big import in_tiles, tiles_agree
+from i2i.runtime.fit import (
+    AUTO,
+    WHOLE_BYTES,
+    Fit,
+    cropped,
+    cropped_sides,
+    estimated_bytes,
+    known_sides,
+    resized,
+    rounded_tile,
+    tile_side,
+)
+from i2i.runtime.fit import pad as pad
+from i2i.runtime.fit import padded_side as padded_side
 from i2i.spec import GeneratorSpec, ModelSpec
 
 
 class Translator:
     """A model, opened for one direction: call it with a picture."""
 
-    def __init__(self, spec: ModelSpec, backend: Backend, direction: str):
+    def __init__(self, spec: ModelSpec, backend: Backend, direction: str, fit: Fit = AUTO):
         self.spec = spec
         self.backend = backend
         self.direction = direction
         self.generator: GeneratorSpec = spec.generators[direction]
+        self.fit = fit
+        if fit.tile and not isinstance(backend, TorchBackend):
+            raise UsageError(
+                f"--tile {fit.tile} needs a .safetensors file or a run folder: in an .onnx file norm statistics\n"
+                "cannot be set from outside. Leave it out, and tiles overlap by half."
+            )
+        self._statistics_px = tile_side(self.generator)
+        self._tile_px = rounded_tile(self.generator, fit.tile_px or self._statistics_px)
+        self.notes: dict[str, None] = {}
+        """What the user should know of the pictures so far, each line once, in order."""
 
     @classmethod
     def open(
@@ -35,15 +61,17 @@ class Translator:
         device: str = "auto",
         backend: str = "auto",
         threads: int | None = None,
+        fit: Fit = AUTO,
     ) -> Self:
         """Open a run folder, a .safetensors, .onnx or .pth file.
 
         direction: A2B or B2A; needed only when the model holds both.
         device, backend: one of DEVICES and of BACKENDS in i2i.runtime.backends.
-        threads: how many one call computes with on a CPU, by default all. Raises ModelError and UsageError.
+        threads: how many one call computes with on a CPU, by default all. fit: how pictures come to sizes that
+        the network takes. Raises ModelError and UsageError.
         """
         spec, opened, chosen = open_backend(path, lambda spec: spec.pick(direction), device, backend, threads)
-        return cls(spec, opened, chosen)
+        return cls(spec, opened, chosen, fit)
 
     def with_backend(self, backend: Backend) -> Self:
         """Return the same with something else that runs it."""
@@ -65,23 +93,85 @@ class Translator:
     def translate(self, array: Array, dtype: Any = None, name: str = "The picture") -> Array:
         """(H, W, 1..4) integers to (H, W, out_channels) in `dtype`, by default the same type.
 
-        Errors speak of `name`. Raises ModelError for what a file exported with --io image or --size does not take.
+        Sizes are met as `fit` says; with "crop", less comes out. Errors speak of `name`. Raises ImageError for
+        what is too small to crop, ModelError for what a file exported with --io image or --size does not take,
+        OutOfMemoryError.
         """
+        height, width = array.shape[:2]
+        dtype = dtype or array.dtype
+        if self.fit.how == "crop":
+            array = cropped(array, *cropped_sides(self.spec, self.generator, height, width, name))
+        if self.fit.how == "resize":
+            small = resized(to_channels(array, self.generator.in_channels), *known_sides(self.spec, height, width))
+            return resized(self._whole_or_tiles(small, dtype, name), height, width)
+        return self._whole_or_tiles(array, dtype, name)
+
+    def _whole_or_tiles(self, array: Array, dtype: Any, name: str) -> Array:
+        how, pixels = self.fit.how, array.shape[0] * array.shape[1]
+        if how == "tile" or (how != "pad" and estimated_bytes(self.generator, pixels) > WHOLE_BYTES):
+            return self._tiles(array, dtype, name)
+        try:
+            return self._whole(array, dtype, name)
+        except MemoryError as error:
+            if how == "pad":
+                raise OutOfMemoryError(
+                    f"{name} is {array.shape[1]}x{array.shape[0]}: too large for the memory of {self.backend.device}.\n"
+                    "Leave out --fit pad, and it goes through in tiles."
+                ) from error
+        self._tile_px = min(self._tile_px, rounded_tile(self.generator, max(array.shape[:2]) // 2))
+        self._note(f"Out of memory on {self.backend.device}: large pictures go through in tiles.")
+        return self._tiles(array, dtype, name)
+
+    def _whole(self, array: Array, dtype: Any, name: str) -> Array:
         pixels = to_channels(array, self.generator.in_channels)
         if self.spec.io == "image" and pixels.dtype == np.uint8:
             return self._run_pixels(pixels, name)
-        return from_unit(self.run(to_unit(pixels), name), dtype or array.dtype)
+        return from_unit(self.run(to_unit(pixels), name), dtype)
+
+    def _tiles(self, array: Array, dtype: Any, name: str) -> Array:
+        """As `translate`, tile by tile; each time memory runs out, with tiles of half the side."""
+        if self.fit.tile == "exact":
+            assert isinstance(self.backend, TorchBackend)
+            exact = Translator(self.spec, self.backend.in_strips(), self.direction, Fit("pad"))
+            return exact.translate(array, dtype, name)
+        if array.dtype != np.uint8:
+            self._refuse_depth(name)
+        if not tiles_agree(self.spec, self.generator, self.backend):
+            self._note(
+                "Tiles of an .onnx file differ in brightness, since each has its own norm statistics;\n"
+                "a .safetensors file shares one picture's among them."
+            )
+        while True:
+            tile_px = self._tile_px
+            try:
+                return in_tiles(self.spec, self.generator, self.backend, array, dtype, tile_px, self._statistics_px)
+            except MemoryError as error:
+                smaller = rounded_tile(self.generator, tile_px // 2)
+                if smaller == tile_px or self.spec.fixed_size:
+                    raise OutOfMemoryError(
+                        f"{name}: not even tiles of {tile_px} px fit into the memory of {self.backend.device}.\n"
+                        "Close other programs, or use another device."
+                    ) from error
+                self._tile_px, self._statistics_px = smaller, self._statistics_px // 2
+                self._note(f"Out of memory on {self.backend.device}: tiles are {smaller} px now, not {tile_px}.")
+
+    def _note(self, text: str) -> None:
+        self.notes[text] = None
 
     def run(self, values: Array, name: str = "The picture") -> Array:
         """(C, H, W) float32 in [-1, 1] to the same size: padded, translated, cropped back. Raises ModelError."""
+        self._refuse_depth(name)
+        height, width = values.shape[1:]
+        padded = pad(values, *self._padded_sides(height, width, name))
+        return self.backend.run(padded[None])[0, :, :height, :width]
+
+    def _refuse_depth(self, name: str) -> None:
+        """Raise ModelError where the model takes 8 bits only."""
         if self.spec.io == "image":
             raise ModelError(
                 f"{name} has more than 8 bits, but this model was exported for 8-bit pictures.\n"
                 "Export it again with --io tensor, or give pictures of 8 bits."
             )
-        height, width = values.shape[1:]
-        padded = pad(values, *self._padded_sides(height, width, name))
-        return self.backend.run(padded[None])[0, :, :height, :width]
 
     def _run_pixels(self, pixels: Array, name: str) -> Array:
         """(H, W, C) uint8 to the same size, through a file that normalises, pads and crops inside."""
@@ -101,31 +191,9 @@ class Translator:
             sides = f"{high}" if high == wide else f"{wide}x{high}"
             raise ModelError(
                 f"{name} is {width}x{height}, but this model was exported with fixed sides of {sides}.\n"
-                "Export it again with --size dynamic, or use --fit resize."
+                "Export it again with --size dynamic, or use --fit resize or --fit tile."
             )
         return high, wide
-
-
-def padded_side(side: int, multiple: int, least: int) -> int:
-    """Return the smallest side that the network takes and that is no smaller than `side`, in pixels."""
-    return max(-(-side // multiple) * multiple, least)
-
-
-def pad(values: Array, height: int, width: int) -> Array:
-    """Pad (C, h, w) on the right and at the bottom to (C, height, width).
-
-    Reflects without the border pixel; where the pad is not smaller than the side, the edge is repeated
-    until it is.
-    """
-    for axis, target in ((1, height), (2, width)):
-        side = values.shape[axis]
-        # Reflecting n pixels needs a side over n, so repeat the edge up to the first side s with s > target - s.
-        start = side if side > target - side else target // 2 + 1
-        for mode, length in (("edge", start), ("reflect", target)):
-            widths = [(0, 0)] * 3
-            widths[axis] = (0, length - values.shape[axis])
-            values = np.pad(values, widths, mode=mode)  # type: ignore[call-overload]
-    return np.ascontiguousarray(values)
 
 
 def _three_axes(array: Array) -> Array:
