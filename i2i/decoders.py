@@ -26,7 +26,8 @@ _JPEG_END = b"\xff\xd9"
 _NPY_START = b"\x93NUMPY"
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
 
-# Our own check comes first and raises; Pillow's warning at half its limit would only be noise beside it.
+# What Pillow warns of, large sizes and odd tags, we check or can do without; it would stand between our lines.
+warnings.filterwarnings("ignore", module="PIL")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
@@ -79,9 +80,9 @@ class NpySource(Source):
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(file)
-        if dtype not in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
+        if dtype.newbyteorder("=") not in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
             raise ImageError(f"{path} holds {dtype}; i2i reads uint8, uint16 and float.")
-        if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 2, 3, 4)) or 0 in shape:
+        if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 2, 3, 4)) or min(shape) < 1:
             raise ImageError(f"{path} has the shape {shape}; a picture is (H, W) or (H, W, 1 to 4).")
         if path.stat().st_size - file.tell() < dtype.itemsize * int(np.prod(shape, dtype=object)):
             raise ImageError(f"{path} is damaged: it ends before its {shape} values of {dtype}.")
@@ -172,7 +173,8 @@ def _reason(error: Exception) -> str:
 
 
 def _decode(image: Image.Image, path: Path) -> Array:
-    if image.mode in ("RGB", "RGBA") and _is_16_bit(image) and getattr(image, "n_frames", 1) == 1:
+    whole = image.format == "TIFF" or getattr(image, "n_frames", 1) == 1  # a deep animation is read in 8 bits
+    if whole and image.mode in ("RGB", "RGBA") and _is_16_bit(image):
         return _decode_16_bit(image, path)
     array = _decode_jpeg(image, path) if image.format == "JPEG" and image.mode in ("L", "RGB") else None
     return _pixels(image, str(path)) if array is None else array
@@ -245,7 +247,7 @@ def _decode_jpeg(image: Image.Image, path: Path) -> Array | None:
 def _decode_16_bit(image: Image.Image, path: Path) -> Array:
     arguments = _tile_arguments(image)[0]  # before getexif(), which may decode
     orientation = image.getexif().get(ORIENTATION, 1)
-    array = _opencv(path)
+    array = _opencv(path, image.tell())
     if array.dtype != np.uint16:
         raise ImageError(f"{path} is damaged, or a kind of 16-bit picture that i2i does not read.")
     if image.mode == "RGB" and "transparency" not in image.info:
@@ -258,15 +260,15 @@ def _decode_16_bit(image: Image.Image, path: Path) -> Array:
     return turn(array, orientation)
 
 
-def _opencv(path: Path) -> Array:
-    """Decode as stored, in the order RGB; a picture is not turned."""
+def _opencv(path: Path, page: int = 0) -> Array:
+    """Decode a page as stored, in the order RGB."""
     import cv2
 
-    array = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-    if array is None:
+    content = np.frombuffer(path.read_bytes(), np.uint8)
+    done, arrays = cv2.imdecodemulti(content, cv2.IMREAD_UNCHANGED, range=(page, page + 1))
+    if not done:
         raise ImageError(f"{path} is damaged, or of a kind that i2i does not read.")
-    if array.ndim == 2:
-        array = array[:, :, None]
+    array = arrays[0] if arrays[0].ndim == 3 else arrays[0][:, :, None]
     return np.ascontiguousarray(array[:, :, {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[array.shape[2]]])
 
 

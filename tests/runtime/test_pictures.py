@@ -1,0 +1,567 @@
+"""Every kind of picture through a model that changes nothing: what goes in comes out."""
+
+import io
+import struct
+import warnings
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+from PIL.TiffImagePlugin import IFDRational
+
+from i2i.encoders import Extras, encode
+from i2i.errors import ImageError, UsageError
+from i2i.images import FORMATS, holds, read_header, read_image, to_channels, write_image
+from i2i.runtime.folder import plan
+from i2i.runtime.pictures import PictureOptions, decode
+from i2i.runtime.pipeline import translate_files
+from tests.conftest import picture, run_i2i
+from tests.runtime.test_translator import identity
+from tests.test_images import LOSSLESS
+
+
+def through(source, channels=3, **options):
+    """Translate one file without changing it, and return where it is."""
+    made = PictureOptions(**options)
+    tasks = plan(source, source.parent / "out", channels, overwrite=True, options=made)
+    result = translate_files(identity(channels), tasks, options=made)
+    assert result.refused == []
+    return tasks[0].output
+
+
+def refusal(source, channels=3, **options):
+    """Return why a file was refused."""
+    made = PictureOptions(**options)
+    tasks = plan(source, source.parent / "out", channels, overwrite=True, options=made)
+    return translate_files(identity(channels), tasks, options=made).refused[0].reason
+
+
+def with_alpha(array):
+    """Grey or RGB with alpha that is 0, full and between, over colours that are not white."""
+    top = np.iinfo(array.dtype).max
+    alpha = np.linspace(0, top, array.shape[0] * array.shape[1]).astype(array.dtype)
+    return np.concatenate([array, alpha.reshape(*array.shape[:2], 1)], axis=2)
+
+
+def colourful(height, width, dtype=np.uint8):
+    """A picture of every value there is, by chance."""
+    return np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, (height, width, 3), dtype=dtype)
+
+
+@pytest.mark.parametrize("suffix", [*LOSSLESS, ".npy", ".webp"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_lossless_pictures_come_out_value_for_value(tmp_path, suffix, channels, dtype):
+    array = colourful(33, 47, dtype)[:, :, : 1 if channels < 3 else 3]
+    if channels in (2, 4):
+        array = with_alpha(array)
+    if not holds(suffix, array.itemsize * 8, channels):
+        pytest.skip(f"{suffix} has no such pictures")
+    source = tmp_path / f"a{suffix}"
+    source.write_bytes(encode([array], FORMATS[suffix], lossless=True))
+    for model_channels in (1, 3) if channels < 3 else (3,):
+        output = through(source, model_channels)
+        assert output.name == source.name
+        back = read_image(output)
+        assert back.dtype == dtype
+        expected = to_channels(array, back.shape[2]) if back.shape[2] != channels and channels != 2 else array
+        if channels == 2 and back.shape[2] == 4:
+            expected = array[:, :, [0, 0, 0, 1]]
+        np.testing.assert_array_equal(back, expected)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".npy"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 255), (-1000, 3000)])
+def test_floats_return_to_their_range(tmp_path, suffix, channels, low, high):
+    array = np.random.default_rng(0).uniform(low, high, (20, 30, channels)).astype(np.float32)
+    source = tmp_path / f"a{suffix}"
+    if suffix == ".npy":
+        np.save(source, array[:, :, 0] if channels == 1 else array)
+    else:
+        order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[channels]
+        source.write_bytes(cv2.imencode(".tif", array[:, :, order])[1].tobytes())
+    if (low, high) != (0, 1):
+        assert "outside the range 0 to 1" in refusal(source, channels)
+    output = through(source, channels, input_range=(low, high))
+    if suffix == ".npy":
+        back = np.load(output)
+        assert back.shape == (array.shape if channels > 1 else array.shape[:2])
+    else:
+        back = cv2.imdecode(np.fromfile(output, np.uint8), cv2.IMREAD_UNCHANGED).reshape(array.shape)[:, :, order]
+    assert back.dtype == np.float32
+    np.testing.assert_allclose(back.reshape(array.shape), array, atol=3e-7 * (high - low))
+
+
+def test_floats_that_are_no_numbers_are_refused(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([[0, np.nan]], np.float32))
+    assert "a.npy holds values from nan to nan, outside the range 0 to 1" in refusal(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".avif"])
+@pytest.mark.parametrize("quality", [None, 50])
+def test_lossy_pictures_lose_what_their_format_loses(tmp_path, suffix, quality):
+    Image.fromarray(np.tile(picture(64, 64), (2, 2, 1))).save(tmp_path / f"a{suffix}", quality=90)
+    stored = np.asarray(Image.open(tmp_path / f"a{suffix}").convert("RGB"))
+    back = read_image(through(tmp_path / f"a{suffix}", quality=quality)).astype(int)
+    quality = {"quality": quality or (90 if suffix == ".avif" else 95)} | (
+        {"subsampling": 0} if suffix == ".jpg" else {}
+    )
+    Image.fromarray(stored).save(tmp_path / f"again{suffix}", **quality)
+    again = np.asarray(Image.open(tmp_path / f"again{suffix}").convert("RGB")).astype(int)
+    assert np.abs(back - stored).mean() <= np.abs(again - stored).mean() + 0.05
+
+
+def test_a_lossless_webp_stays_lossless_and_a_lossy_one_lossy(tmp_path):
+    image = Image.fromarray(colourful(40, 40))
+    image.save(tmp_path / "whole.webp", lossless=True, icc_profile=srgb())
+    image.save(tmp_path / "lossy.webp", quality=80)
+    np.testing.assert_array_equal(read_image(through(tmp_path / "whole.webp")), colourful(40, 40))
+    stored = read_image(tmp_path / "lossy.webp")
+    assert (read_image(through(tmp_path / "lossy.webp")) != stored).any()
+    np.testing.assert_array_equal(read_image(through(tmp_path / "lossy.webp", quality="lossless")), stored)
+    assert (read_image(through(tmp_path / "whole.webp", quality=80)) != colourful(40, 40)).any()
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_gif_comes_back_exactly_while_it_has_256_colours(tmp_path, channels):
+    few = colourful(16, 16)[:, :, : min(channels, 3)]  # 256 pixels
+    if channels == 4:
+        few = np.concatenate([few, np.where(np.arange(16)[:, None, None] < 3, 0, np.full_like(few[:, :, :1], 255))], 2)
+    few = few.astype(np.uint8)
+    (tmp_path / "a.gif").write_bytes(encode([few], "GIF"))
+    first = to_channels(read_image(tmp_path / "a.gif"), channels)
+    if channels == 4:
+        np.testing.assert_array_equal(first[:, :, 3], few[:, :, 3])
+        few, first = few[few[:, :, 3] > 0], first[first[:, :, 3] > 0]
+    np.testing.assert_array_equal(first, few)
+    output = through(tmp_path / "a.gif", min(channels, 3))
+    np.testing.assert_array_equal(*(to_channels(read_image(path), 4) for path in (output, tmp_path / "a.gif")))
+    (tmp_path / "many.gif").write_bytes(encode([picture(64, 64)], "GIF"))
+    many = np.abs(read_image(through(tmp_path / "many.gif")).astype(int) - read_image(tmp_path / "many.gif"))
+    assert many.mean() < 3
+
+
+FRAMES = [np.roll(picture(24, 32), 5 * k, axis=1) // 64 * 64 for k in range(4)]
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png", ".webp", ".avif"])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_animations_keep_frames_and_times(tmp_path, suffix, alpha):
+    frames = FRAMES
+    if alpha:
+        frames = [
+            np.concatenate([frame, np.where(frame[:, :, :1] > 99, 255, 0).astype(np.uint8)], 2) for frame in frames
+        ]
+    images = [Image.fromarray(frame) for frame in frames]
+    lossless = {".webp": {"lossless": True, "exact": True}, ".avif": {"quality": 100}}.get(suffix, {})
+    source = tmp_path / f"a{suffix}"
+    images[0].save(source, save_all=True, append_images=images[1:], duration=[100, 200, 300, 400], loop=3, **lossless)
+    first = read_image(through(source))
+    assert getattr(Image.open(through(source)), "n_frames", 1) == 1
+    tolerance = 12 if suffix == ".avif" else 0
+    np.testing.assert_allclose(to_channels(first, 3), to_channels(read_image(source), 3), atol=tolerance)
+    moving, before = Image.open(through(source, frames="all")), Image.open(source)
+    assert moving.n_frames == before.n_frames == 4
+    assert moving.info.get("loop") == before.info.get("loop")
+    for k in range(4):
+        moving.seek(k)
+        before.seek(k)
+        one, other = (np.asarray(image.convert("RGBA"), int) for image in (moving, before))
+        seen = other[:, :, 3] > 0
+        np.testing.assert_allclose(one[:, :, 3], other[:, :, 3], atol=tolerance)
+        np.testing.assert_allclose(one[seen], other[seen], atol=tolerance)
+        assert moving.info["duration"] == before.info["duration"]
+
+
+def test_pages_of_every_kind_come_out_as_pages(tmp_path):
+    """Each page with a size and depth of its own."""
+    pages = [picture(10, 20), picture(30, 14, 3, np.uint16), picture(8, 8, 1), with_alpha(picture(9, 9))]
+    (tmp_path / "a.tif").write_bytes(encode(pages, "TIFF"))
+    with Image.open(tmp_path / "a.tif") as image:  # as others see it
+        assert image.n_frames == 4
+    output = through(tmp_path / "a.tif", frames="all")
+    made = decode(output, PictureOptions(frames="all")).frames
+    for page, expected in zip(made, pages, strict=True):
+        np.testing.assert_array_equal(page, to_channels(expected, page.shape[2]))
+        assert page.dtype == expected.dtype
+    assert len(decode(through(tmp_path / "a.tif")).frames) == 1
+    with pytest.raises(UsageError, match="jpg holds one picture"):
+        PictureOptions(format="jpg", frames="all")
+    (tmp_path / "misnamed.jpg").write_bytes((tmp_path / "a.tif").read_bytes())
+    assert "holds 4 pictures, .jpg one" in refusal(tmp_path / "misnamed.jpg", frames="all")
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits", "tiled"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_tiffs_of_other_programs(tmp_path, compression, mode):
+    if compression == "tiled":
+        array = {"L": picture(40, 50, 1), "RGB": picture(40, 50), "I;16": picture(40, 50, 1, np.uint16)}.get(mode)
+        if array is None:
+            pytest.skip("made by hand for the others")
+        (tmp_path / "a.tif").write_bytes(tiled_tiff(array))
+        np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), array)
+        return
+    deep = Image.fromarray(picture(40, 50, 1, np.uint16)[:, :, 0])
+    image = deep if mode == "I;16" else Image.fromarray(with_alpha(picture(40, 50))).convert(mode)
+    image.save(tmp_path / "a.tif", compression=compression)
+    expected = np.asarray(deep) if mode == "I;16" else np.asarray(Image.open(tmp_path / "a.tif").convert("RGBA"))
+    back = read_image(through(tmp_path / "a.tif"))
+    np.testing.assert_array_equal(back[:, :, 0] if mode == "I;16" else to_channels(back, 4), expected)
+
+
+def tiled_tiff(array, side=16):
+    """An uncompressed TIFF in tiles, by the specification's section 15."""
+    height, width, channels = array.shape
+    down, across = -(-height // side), -(-width // side)
+    whole = np.zeros((down * side, across * side, channels), array.dtype)
+    whole[:height, :width] = array
+    tiles = [
+        whole[y : y + side, x : x + side].tobytes()
+        for y in range(0, down * side, side)
+        for x in range(0, across * side, side)
+    ]
+    bits, count, sizes = 8 * array.itemsize, len(tiles), len(tiles[0])
+    entries = [(256, 4, width), (257, 4, height), (258, 3, bits), (259, 3, 1), (262, 3, 1 if channels == 1 else 2)]
+    entries += [(277, 3, channels), (284, 3, 1), (322, 4, side), (323, 4, side)]
+    after = 8 + 2 + 12 * (len(entries) + 2) + 4
+    start = after + 6 + 8 * count
+    tables = struct.pack("<3H", *([bits] * 3)) + struct.pack(f"<{count}I", *(start + k * sizes for k in range(count)))
+    tables += struct.pack(f"<{count}I", *([sizes] * count))
+    body = struct.pack("<H", len(entries) + 2)
+    for tag, kind, value in entries:
+        many = tag == 258 and channels == 3
+        body += struct.pack("<HHII", tag, kind, 3 if many else 1, after if many else value)
+    body += struct.pack("<HHII", 324, 4, count, after + 6) + struct.pack("<HHII", 325, 4, count, after + 6 + 4 * count)
+    return b"II*\0\x08\0\0\0" + body + bytes(4) + tables + b"".join(tiles)
+
+
+def grey_tiff(values, bits, white_is_zero):
+    """A grey TIFF of 12 or 16 bits a sample."""
+    if bits == 12:
+        packed = "".join(f"{value:012b}" for value in values)
+        data = int(packed, 2).to_bytes(len(packed) // 8, "big")
+    else:
+        data = struct.pack(f"<{len(values)}H", *values)
+    entries = [(256, len(values)), (257, 1), (258, bits), (259, 1), (262, 0 if white_is_zero else 1)]
+    entries += [(273, 8 + 2 + 12 * 8 + 4), (277, 1), (279, len(data))]
+    body = b"".join(struct.pack("<HHII", tag, 4 if tag in (273, 279) else 3, 1, value) for tag, value in entries)
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + body + bytes(4) + data
+
+
+def test_grey_that_pillow_leaves_inverted_or_dark(tmp_path):
+    (tmp_path / "white.tif").write_bytes(grey_tiff([0, 1000, 65535], 16, white_is_zero=True))
+    assert read_image(tmp_path / "white.tif").ravel().tolist() == [65535, 64535, 0]
+    (tmp_path / "twelve.tif").write_bytes(grey_tiff([0, 2048, 4095, 1], 12, white_is_zero=False))
+    assert read_image(tmp_path / "twelve.tif").ravel().tolist() == [0, round(2048 * 65535 / 4095), 65535, 16]
+
+
+def png(array, colour_type, before=b""):
+    """A PNG of 16 bits, written chunk by chunk."""
+    height, width = array.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in array)
+    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + before + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+def chunk(kind, body):
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def test_deep_pngs_with_alpha_or_a_clear_colour(tmp_path):
+    array = colourful(5, 6, np.uint16)
+    grey = array[:, :, :1]
+    key = array[2, 3]
+    clear = (array == key).all(axis=2, keepdims=True)
+    cases = {
+        "grey_alpha": (png(array[:, :, :2], 4), array[:, :, [0, 0, 0, 1]]),
+        "rgb_key": (
+            png(array, 2, chunk(b"tRNS", key.astype(">u2").tobytes())),
+            np.concatenate([array, np.where(clear, 0, 65535)], axis=2),
+        ),
+        "grey_key": (
+            png(grey, 0, chunk(b"tRNS", key[:1].astype(">u2").tobytes())),
+            np.concatenate([grey, grey, grey, np.where(grey == key[0], 0, 65535)], axis=2),
+        ),
+    }
+    for name, (content, expected) in cases.items():
+        (tmp_path / f"{name}.png").write_bytes(content)
+        np.testing.assert_array_equal(read_image(through(tmp_path / f"{name}.png")), expected, err_msg=name)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "PA"])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".gif"])
+def test_every_mode_has_the_colours_that_pillow_shows(tmp_path, mode, suffix):
+    image = Image.fromarray(with_alpha(picture(20, 30) // 64 * 64))
+    image = image.quantize(16) if mode in ("P", "PA") else image.convert(mode)
+    if mode == "P":
+        image.info["transparency"] = 3
+    try:
+        image.save(tmp_path / f"a{suffix}", **({"lossless": True, "exact": True} if suffix == ".webp" else {}))
+    except OSError:
+        pytest.skip("no such files")
+    expected = np.asarray(Image.open(tmp_path / f"a{suffix}").convert("RGBA"))
+    back = to_channels(read_image(through(tmp_path / f"a{suffix}")), 4)
+    np.testing.assert_array_equal(back[:, :, 3], expected[:, :, 3])
+    seen = expected[:, :, 3] > 0 if suffix == ".gif" else ...
+    np.testing.assert_array_equal(back[seen], expected[seen])
+
+
+def test_cmyk_has_its_colours_and_loses_its_profile(tmp_path):
+    colours = np.array([[255, 0, 0], [0, 128, 0], [0, 0, 255], [255, 255, 255], [0, 0, 0], [200, 180, 30]], np.uint8)
+    blocks = np.repeat(np.repeat(colours[None], 16, axis=0), 16, axis=1)
+    image = Image.fromarray(blocks).convert("CMYK")
+    profile = bytearray(srgb())
+    profile[16:20] = b"CMYK"
+    image.save(tmp_path / "a.jpg", quality=100, subsampling=0, icc_profile=bytes(profile))  # inverted, as Adobe does
+    image.save(tmp_path / "a.tif", icc_profile=bytes(profile))
+    for name in ("a.jpg", "a.tif"):
+        assert Image.open(tmp_path / name).mode == "CMYK"
+        output = through(tmp_path / name)
+        assert "icc_profile" not in Image.open(output).info
+        middle = read_image(output)[8, 8::16].astype(int)
+        np.testing.assert_allclose(middle, colours, atol=3)
+
+
+def srgb(space="RGB "):
+    """A profile as programs attach it; `space` says of what colours."""
+    made = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    made[16:20] = space.encode()
+    return bytes(made)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".avif"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_profiles_are_kept_where_they_fit(tmp_path, suffix, dtype):
+    if not holds(suffix, np.dtype(dtype).itemsize * 8):
+        pytest.skip(f"{suffix} has no such pictures")
+    for channels, space in ((3, "RGB "), (1, "GRAY")):
+        source = tmp_path / f"{channels}{suffix}"
+        content = encode([picture(20, 20, channels, dtype)], FORMATS[suffix], extras=Extras(icc=srgb(space)))
+        source.write_bytes(content)
+        assert Image.open(source).info["icc_profile"] == srgb(space)
+        for model_channels in (1, 3):
+            kept = Image.open(through(source, model_channels)).info.get("icc_profile")
+            assert kept == (srgb(space) if model_channels == channels else None)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".avif"])
+def test_metadata_is_kept_only_when_asked_for_and_upright(tmp_path, suffix):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010F] = "a camera"
+    exif[34665] = {33434: IFDRational(1, 50), 37500: b"a maker's note", 40962: 20}
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r tiff:Orientation="6">a caption</r></x:xmpmeta>'
+    source = tmp_path / f"a{suffix}"
+    dpi = {} if suffix in (".webp", ".avif") else {"dpi": (300, 300)}
+    if suffix == ".tif":
+        exif[700] = xmp
+    extra = {"xmp": xmp} if suffix in (".jpg", ".webp", ".avif") else {}
+    Image.fromarray(picture(20, 30)).save(source, exif=exif.tobytes(), **extra, **dpi)
+    assert read_image(source).shape == (30, 20, 3)
+    plain = Image.open(through(source))
+    assert dict(plain.getexif()).keys() <= set(range(254, 340))  # a TIFF's own
+    assert "xmp" not in plain.info
+    assert plain.info.get("dpi") in (None, (1, 1))  # a TIFF says 1 where it says nothing
+    output = through(source, keep_metadata=True)
+    kept = Image.open(output)
+    assert read_image(output).shape == (30, 20, 3)
+    assert kept.getexif().get(0x0112, 1) == 1
+    assert kept.getexif()[0x010F] == "a camera"
+    inner = kept.getexif().get_ifd(34665)
+    assert inner[33434] == 0.02
+    assert not {37500, 40962} & set(inner)
+    if suffix != ".png":
+        assert b"a caption" in kept.info["xmp"]
+        assert b'Orientation="6"' not in kept.info["xmp"]
+    if dpi:
+        assert [round(value) for value in kept.info["dpi"]] == [300, 300]
+
+
+def test_texts_of_a_png_are_metadata(tmp_path):
+    from PIL.PngImagePlugin import PngInfo
+
+    texts = PngInfo()
+    texts.add_text("Title", "an icon")
+    texts.add_itxt("Beschreibung", "größer ✓")
+    Image.fromarray(picture(8, 8)).save(tmp_path / "a.png", pnginfo=texts)
+    assert Image.open(through(tmp_path / "a.png")).text == {}
+    assert Image.open(through(tmp_path / "a.png", keep_metadata=True)).text == {
+        "Title": "an icon",
+        "Beschreibung": "größer ✓",
+    }
+
+
+def test_damaged_metadata_costs_no_picture(tmp_path):
+    Image.fromarray(picture(8, 8)).save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f", icc_profile=b"none")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, of the same
+        output = through(tmp_path / "a.jpg", keep_metadata=True)
+    assert "icc_profile" not in Image.open(output).info
+
+
+@pytest.mark.parametrize("given", [".png", ".jpg", ".tif", ".npy", ".gif"])
+@pytest.mark.parametrize("wanted", ["png", "jpg", "webp", "tiff", "bmp", "gif", "avif", "ppm", "npy"])
+def test_any_format_to_any_other(tmp_path, given, wanted):
+    array = with_alpha(picture(24, 24))
+    if holds(given, channels=4):
+        write_image(tmp_path / f"a{given}", array)
+    else:
+        Image.fromarray(array[:, :, :3]).save(tmp_path / f"a{given}")
+    output = through(tmp_path / f"a{given}", format=wanted)
+    assert FORMATS[output.suffix] == FORMATS[f".{wanted}"]
+    expected = to_channels(read_image(tmp_path / f"a{given}"), 3).astype(int)
+    back = to_channels(read_image(output), 3)
+    if wanted != "gif":
+        assert np.abs(back - expected).mean() < 8
+    if holds(f".{wanted}", channels=4) and holds(given, channels=4):
+        np.testing.assert_allclose(read_image(output)[:, :, 3], array[:, :, 3], atol=2)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "suffix", "bits", "name", "made"),
+    [
+        (np.uint8, ".png", 16, "a.png", np.uint16),
+        (np.uint16, ".png", 8, "a.png", np.uint8),
+        (np.uint8, ".jpg", 16, "a.png", np.uint16),
+        (np.uint8, ".png", 32, "a.tif", np.float32),
+        (np.float32, ".npy", 8, "a.npy", np.uint8),
+        (np.uint16, ".tif", None, "a.tif", np.uint16),
+    ],
+)
+def test_bit_depth(tmp_path, dtype, suffix, bits, name, made):
+    array = picture(8, 8, 3, np.uint8 if dtype == np.float32 else dtype)
+    if dtype == np.float32:
+        array = array.astype(np.float32) / 255
+    write_image(tmp_path / f"a{suffix}", array)
+    output = through(tmp_path / f"a{suffix}", bit_depth=bits)
+    assert output.name == name
+    back = decode(output).frames[0]
+    assert back.dtype == made
+    top = 1 if made == np.float32 else np.iinfo(made).max
+    least = np.iinfo(dtype).max if dtype != np.float32 else 1
+    np.testing.assert_allclose(back / top, array / least, atol=0.03 if suffix == ".jpg" else 0.002)
+
+
+def test_suffixes_and_formats_never_make_two_names_one(tmp_path):
+    for name in ("a.png", "a.jpg", "a.tif", "a_x.png", "b.jpeg", "c.pgm"):
+        Image.fromarray(picture(8, 8, 1)[:, :, 0]).save(tmp_path / name)
+
+    def names(channels=3, **options):
+        tasks = plan(tmp_path, tmp_path / "out", channels, options=PictureOptions(**options))
+        made = {task.source.name: task.output.name for task in tasks}
+        assert len(set(made.values())) == len(made) == 6
+        return made
+
+    assert names(suffix="_y")["a.jpg"] == "a_y.jpg"
+    assert names(suffix="_x")["a.png"] == "a.png_x.png"
+    jpg = names(format="jpg")
+    assert jpg["a.jpg"] == "a.jpg"
+    assert jpg["a.png"] == "a.png.jpg"
+    assert jpg["b.jpeg"] == "b.jpeg"
+    assert names()["c.pgm"] == "c.ppm"
+    assert names(channels=1)["c.pgm"] == "c.pgm"
+    with pytest.raises(UsageError, match="jpg cannot hold RGB with alpha"):
+        names(channels=4, format="jpg")
+    with pytest.raises(UsageError, match="names the output whole"):
+        plan(tmp_path / "a.png", tmp_path / "b.png", 3, options=PictureOptions(suffix="_x"))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"format": "psd"}, "psd is no format"),
+        ({"format": "jpg", "bit_depth": 16}, "jpg holds 8 bits at most"),
+        ({"format": "avif", "quality": "lossless"}, "avif always loses something"),
+        ({"input_range": (1.0, 0.0)}, "is no range"),
+        ({"suffix": "../x"}, "would change the folder"),
+    ],
+)
+def test_options_that_contradict_themselves(options, words):
+    with pytest.raises(UsageError, match=words):
+        PictureOptions(**options)
+
+
+def test_alpha_is_composited_on_white_where_it_cannot_be_kept(tmp_path):
+    write_image(tmp_path / "a.png", np.array([[[10, 20, 30, 0], [10, 20, 30, 255]]], np.uint8))
+    assert read_image(through(tmp_path / "a.png"))[0].tolist() == [[10, 20, 30, 0], [10, 20, 30, 255]]
+    assert read_image(through(tmp_path / "a.png", format="bmp"))[0].tolist() == [[255, 255, 255], [10, 20, 30]]
+    assert read_image(through(tmp_path / "a.png", 4))[0].tolist() == [[10, 20, 30, 0], [10, 20, 30, 255]]
+
+
+def npy(header, body=b""):
+    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(header)) + header + body
+
+
+def test_sizes_are_checked_before_decoding(tmp_path):
+    write_image(tmp_path / "a.png", picture(20, 20))
+    assert "20x20, over the limit of 399 pixels" in refusal(tmp_path / "a.png", max_pixels=399)
+    (tmp_path / "b.gif").write_bytes(encode(FRAMES, "GIF"))
+    assert "4 pictures of 32x24, over the limit" in refusal(tmp_path / "b.gif", max_pixels=3000, frames="all")
+    through(tmp_path / "b.gif", max_pixels=3000)
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (90000, 90000, 3)}\n"
+    (tmp_path / "c.npy").write_bytes(npy(header, bytes(1000)))
+    assert "is damaged: it ends before" in refusal(tmp_path / "c.npy")
+    with (tmp_path / "c.npy").open("r+b") as file:
+        file.truncate(100_000_000_000)  # a hole, no bytes on disk
+    assert "90000x90000, over the limit" in refusal(tmp_path / "c.npy")
+    tiff = bytearray(cv2.imencode(".tif", np.zeros((20, 30, 3), np.float32))[1].tobytes())
+    place = tiff.index(struct.pack("<HHI", 256, 3, 1))
+    tiff[place : place + 12] = struct.pack("<HHII", 256, 4, 1, 2_000_000_000)
+    (tmp_path / "d.tif").write_bytes(tiff)
+    assert "2000000000x20, over the limit" in refusal(tmp_path / "d.tif")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (npy(b"{'descr': '|O', 'fortran_order': False, 'shape': (2, 2)}\n", b"cos\nsystem\n"), "holds object"),
+        (npy(b"{'descr': '<i8', 'fortran_order': False, 'shape': (2, 2)}\n", bytes(32)), "holds int64"),
+        (npy(b"{'descr': '|u1', 'fortran_order': False, 'shape': (2, 2, 7)}\n", bytes(28)), "shape"),
+        (npy(b"{'descr': '|u1', 'fortran_order': False, 'shape': (0, 2)}\n"), "shape"),
+        (npy(b"{'descr': '|u1', 'fortran_order': False, 'shape': (-4, -4)}\n", bytes(16)), "shape"),
+        (npy(b"__import__('os')\n"), "damaged"),
+        (b"\x93NUMPY", "damaged"),
+        (b"\x93NUMPY\x09\x09", "damaged"),
+        (b"II*\0\x08\0\0\0", "not a picture|damaged"),
+        (b"II*\0\xff\xff\xff\xff\0\0", "not a picture|damaged"),
+    ],
+)
+def test_hostile_arrays_and_tags(tmp_path, content, words):
+    (tmp_path / "a.npy").write_bytes(content)
+    with pytest.raises(ImageError, match=words) as error:
+        read_header(tmp_path / "a.npy")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("dtype", [">u2", "<f8", ">f4", "<f2"])
+def test_arrays_of_other_machines(tmp_path, dtype):
+    array = np.asfortranarray(picture(6, 7, 3, np.uint16) if dtype == ">u2" else picture(6, 7) / 255).astype(dtype)
+    np.save(tmp_path / "a.npy", array)
+    back = np.load(through(tmp_path / "a.npy"))
+    assert back.dtype == (np.uint16 if dtype == ">u2" else np.float32)
+    np.testing.assert_allclose(back, array.astype(np.float64), atol=0 if dtype == ">u2" else 3e-7)
+
+
+def test_what_an_encoder_cannot_do_is_one_line(tmp_path):
+    write_image(tmp_path / "a.png", np.zeros((2, 70_000, 1), np.uint8))
+    for kind in ("jpg", "webp", "gif"):
+        reason = refusal(tmp_path / "a.png", format=kind)
+        assert f"a.png cannot be written as .{kind}" in reason
+        assert "\n" not in reason
+
+
+def test_the_command_line_has_the_same_options(tmp_path, tiny_onnx):
+    write_image(tmp_path / "in" / "a.png", picture(20, 20, 3, np.uint16))
+    words = ["--format", "webp", "--quality", "lossless", "--suffix", "_b", "--frames", "all", "--max-pixels", "400"]
+    done = run_i2i("translate", tmp_path / "in", "-m", tiny_onnx, "-o", tmp_path / "out", *words)
+    assert done.returncode == 0, done.stderr
+    assert b"VP8L" in (tmp_path / "out" / "a_b.webp").read_bytes()[:32]
+    with Image.open(io.BytesIO((tmp_path / "out" / "a_b.webp").read_bytes())) as image:
+        assert image.size == (20, 20)
+    done = run_i2i("translate", tmp_path / "in", "-m", tiny_onnx, "-o", tmp_path / "o", "--quality", "101")
+    assert done.returncode == 2
+    assert "neither a whole number from 1 to 100 nor lossless" in done.stderr
