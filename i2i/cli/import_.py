@@ -6,6 +6,11 @@ import click
 
 from i2i.cli import options
 
+_STATISTICS = {
+    "image": "each picture's own statistics, as that project's test.py; its --eval is --norm-statistics running",
+    "running": "the statistics of training, as that project's test.py --eval",
+}
+
 
 @click.command(
     "import",
@@ -47,5 +52,7 @@ def import_(
     save_tensors(output, model.spec, model.tensors)
     for way, one in model.spec.generators.items():
         click.echo(f"{output}, {way}: {model.words[way]}, {one.in_meaning} to {one.out_meaning}")
+    if any(one.arguments["norm"] == "batch" for one in model.spec.generators.values()):
+        click.echo(f"Batch norm uses {_STATISTICS[norm_statistics]}.")
     side = model.spec.trained_side_px
     click.echo(f"Trained on pictures of {side} px." if side else "Trained at an unknown size: no train_opt.txt says.")

@@ -118,8 +118,7 @@ def _import_one(file: Path) -> _One:
 
 def _directions(files: Sequence[Path], direction: str | None, options: dict[str, str]) -> list[str]:
     """Say which direction each file translates."""
-    turned = options.get("direction", options.get("which_direction")) == "BtoA"
-    forth, back = ("B2A", "A2B") if turned else ("A2B", "B2A")
+    forth, back = ("B2A", "A2B") if options.get("direction") == "BtoA" else ("A2B", "B2A")
     first_is_back = files[0].stem.endswith("G_B")
     if len(files) == 2:
         return [back, forth] if first_is_back else [forth, back]
@@ -129,12 +128,11 @@ def _directions(files: Sequence[Path], direction: str | None, options: dict[str,
 def _sizes(options: dict[str, str]) -> tuple[int, int]:
     """Return the sides of the crops and of the pictures trained on, 0 for what is not known."""
 
-    def number(*names: str) -> int:
-        """Return the first of the options that is there; old versions called them otherwise."""
-        value = next((options[name] for name in names if name in options), "")
+    def number(name: str) -> int:
+        value = options.get(name, "")
         return int(value) if re.fullmatch(r"\d{1,5}", value) else 0
 
-    steps = options.get("preprocess", options.get("resize_or_crop", ""))
-    side = number("load_size", "loadSize") if "resize" in steps or "scale" in steps else 0
-    crop = number("crop_size", "fineSize") if "crop" in steps else side
+    steps = options.get("preprocess", "")  # as resize_and_crop, scale_width, crop, none
+    side = number("load_size") if "resize" in steps or "scale" in steps else 0
+    crop = number("crop_size") if "crop" in steps else side
     return crop, side

@@ -48,8 +48,8 @@ def build_empty(name: str, arguments: Mapping[str, Any]) -> Generator:
     try:
         with torch.device("meta"):
             return GENERATORS[name](**arguments)
-    except ValueError as error:
-        raise ModelError(f"i2i has no such network: {error}.") from error
+    except (ValueError, RuntimeError) as error:  # RuntimeError for sizes beyond what numbers can say
+        raise ModelError(f"i2i has no such network: {str(error).splitlines()[0]}.") from error
 
 
 def convert(state: State, network: nn.Module) -> dict[str, Tensor]:
@@ -66,6 +66,11 @@ def convert(state: State, network: nn.Module) -> dict[str, Tensor]:
         f"{key} ({_shape(state[key])}, not {_shape(own[our])})"
         for key, our in names.items()
         if key in state and state[key].shape != own[our].shape
+    ]
+    unfit += [
+        f"{key} ({str(state[key].dtype).removeprefix('torch.')})"
+        for key, our in names.items()
+        if key in state and own[our].is_floating_point() and not state[key].is_floating_point()
     ]
     unfit += [
         f"{key} (another filter)" for key, value in filters.items() if key in state and not _same(state[key], value)
@@ -91,7 +96,7 @@ def revert(network: nn.Module) -> dict[str, Tensor]:
     if any(own[names[key]].any() for key in biases):
         raise ExportError(_NOT_THEIRS.format("biases without a norm"))
     kept = {key: own[our].detach().cpu().contiguous() for key, our in names.items() if key not in biases}
-    return kept | dict(_filters(network))
+    return kept | {key: value.contiguous() for key, value in _filters(network)}
 
 
 def describe(network: nn.Module) -> str:
@@ -168,7 +173,7 @@ def _resnet_arguments(state: State) -> dict[str, Any]:
 
 def _kernel(state: State, key: str) -> Tensor:
     kernel = state.get(key)
-    if kernel is None or kernel.dim() != 4:
+    if kernel is None or kernel.dim() != 4 or 0 in kernel.shape:
         raise _unknown(state)
     return kernel
 
@@ -274,9 +279,12 @@ def _filters(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def _filter(line: list[float], channels: int) -> Tensor:
-    """Divided by 16 the smaller one keeps brightness, and the larger one that of a picture with zeros in between."""
+    """Return the line's square once a channel, without memory for each.
+
+    Divided by 16 the smaller one keeps brightness, and the larger one that of a picture with zeros in between.
+    """
     values = torch.tensor(line)
-    return (torch.outer(values, values) / 16).repeat(channels, 1, 1, 1)
+    return (torch.outer(values, values) / 16).expand(channels, 1, len(line), len(line))
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

@@ -157,7 +157,12 @@ def make_upsampling(upsample: Upsampling, transposed: nn.ConvTranspose2d) -> nn.
 
 
 def initialise(network: nn.Module, std: float = 0.02) -> None:
-    """Draw weights as the papers do: convolutions N(0, std), batch norm scale N(1, std), all biases 0."""
+    """Draw weights as the papers do: convolutions N(0, std), batch norm scale N(1, std), all biases 0.
+
+    Nothing is drawn on the meta device, where torch would load 900 modules to do so.
+    """
+    if next(network.parameters()).is_meta:
+        return
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.normal_(module.weight, 0.0, std)

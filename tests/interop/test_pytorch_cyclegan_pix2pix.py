@@ -196,7 +196,9 @@ def test_every_generator_of_theirs_gives_its_outputs_and_goes_back(kind, norm, d
         assert np.abs(wanted["image"] - wanted["running"]).max() > 0.01
     np.testing.assert_allclose(outputs_of(path, x), wanted["image"], atol=1e-5)
 
-    export_weights(tmp_path / "model.safetensors", tmp_path / "back.pth")
+    options = export_weights(tmp_path / "model.safetensors", tmp_path / "back.pth")
+    project = "G" if antialiased else ""  # contrastive-unpaired-translation sets the norm of each network apart
+    assert f"--netG {kind} --norm{project} {norm} --ngf 2" in options[tmp_path / "back.pth"]
     back, first = (torch.load(one, weights_only=True) for one in (tmp_path / "back.pth", path))
     assert set(back) == set(first)
     assert all(torch.equal(back[name], first[name]) for name in first)
@@ -313,8 +315,11 @@ def changed(**tensors):
         (lambda: changed(extra=torch.zeros(2)), "do not fit it: extra"),
         (lambda: changed(model__4__bias=None), r"model\.4\.bias \(missing\)"),
         (lambda: changed(model__4__bias=torch.zeros(3)), r"model\.4\.bias \(3, not 4\)"),
+        (lambda: changed(model__4__bias=torch.zeros(4, dtype=torch.int8)), r"model\.4\.bias \(int8\)"),
         (lambda: changed(model__7__filt=torch.ones(4, 1, 3, 3)), r"model\.7\.filt \(another filter\)"),
         (lambda: changed(model__1__weight=torch.zeros(())), "not the tensors of a generator"),
+        (lambda: changed(model__1__weight=torch.zeros(0, 3, 7, 7)), "not the tensors of a generator"),
+        (lambda: changed(model__1__weight=torch.zeros(10**7, 1, 1, 1)), r"model\.1\.weight \(10000000x1x1x1, not"),
         (lambda: reference("resnet_6blocks", "none", outputs=2).state_dict(), "3 channels and makes pictures of 2"),
         (lambda: reference_unet(10, "none", False, 1, 3, 3).state_dict(), "4 to 9 levels"),
     ],
