@@ -69,9 +69,11 @@ class ExportProof(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     max_difference: float
-    """Largest difference of any value, in units of the value range."""
+    """Largest difference of any value, in units of the value range; in grey levels where pixels come out."""
     mean_difference: float
     """Mean difference."""
+    differing: float = 1.0
+    """How many values differ at all, as a part of all."""
     pictures: int
     """How many pictures, each at several sizes, or made from noise."""
     source: str

@@ -5,17 +5,20 @@ import shutil
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
+from torch import nn
 
 import i2i
 from i2i import export as module
-from i2i.errors import ExportError, UsageError
+from i2i.errors import ExportError, ModelError, UsageError
+from i2i.export.graph import Graph, mirrored, write_graph
 from i2i.modelfile import save_model
 from i2i.networks import GENERATORS
 from i2i.networks.layers import set_norm_statistics
-from i2i.runtime.backends import TorchBackend
 from i2i.runtime.latents import seed_latents
+from i2i.runtime.translator import pad, padded_side
 from i2i.spec import GeneratorSpec, ModelSpec
 from tests.conftest import picture, save
 
@@ -87,20 +90,138 @@ def model_spec(network, arguments, made, statistics):
     )
 
 
-def test_a_graph_that_differs_fails_and_leaves_no_file(tiny_run, tmp_path, monkeypatch):
-    """A norm layer left in training mode: the graph then differs from what translate shows."""
-    write = module._write_graph
+@pytest.fixture(scope="module")
+def strong(tmp_path_factory):
+    """A model whose layers all count, by its norm statistics, and pictures for it."""
+    folder = tmp_path_factory.mktemp("strong")
+    torch.manual_seed(0)
+    arguments = {"in_channels": 1, "out_channels": 4, "depth": 4, "width": 4}
+    network = GENERATORS["unet"](**arguments)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.dim() == 4:
+                parameter *= 4
+        for _ in range(8):
+            network(torch.rand(4, 1, 32, 32))
+    for seed in range(3):
+        save(folder / "pictures" / f"{seed}.png", 50, 70, 1, seed=seed)
+    for statistics in ("image", "running"):
+        spec = model_spec("unet", arguments, network, statistics)
+        save_model(folder / f"{statistics}.safetensors", spec, {"A2B": network})
+    return folder
 
-    def broken(job, path):
-        other = i2i.load(tiny_run, device="cpu")
-        assert isinstance(other.backend, TorchBackend)
-        set_norm_statistics(other.backend.network, "image")
-        write(job._replace(backend=other.backend), path)
 
-    monkeypatch.setattr(module, "_write_graph", broken)
-    with pytest.raises(ExportError, match=r"differs from torch by up to .* 0\.0001 is allowed. No file was written"):
-        i2i.export_onnx(tiny_run, tmp_path / "m.onnx")
+def spoiled(make, spoil):
+    """`make_graph` with something done to one norm layer of what it makes."""
+
+    def broken(network, spec):
+        graph = make(network, spec)
+        spoil(graph.network.up[1][2])
+        return graph
+
+    return broken
+
+
+@pytest.mark.parametrize(
+    ("io", "precision", "said"),
+    [
+        ("tensor", "fp32", r"by up to .* \(values in -1 to 1, 3 pictures\); 0\.0001 is allowed"),
+        pytest.param("image", "fp16", r"by up to .* \(grey levels, 3 pictures\); 2 is allowed", marks=pytest.mark.slow),
+    ],
+)
+def test_a_graph_that_differs_fails_names_the_layer_and_leaves_no_file(
+    strong, tmp_path, monkeypatch, io, precision, said
+):
+    """One norm layer takes the statistics of what it sees, as in training."""
+
+    def spoil(layer):
+        layer.norm_statistics = "image"
+
+    monkeypatch.setattr(module, "make_graph", spoiled(module.make_graph, spoil))
+    words = rf"differs from torch {said}\.\nThe difference starts in the layer up\.1\.2 \(BatchNorm\)\. No file"
+    with pytest.raises(ExportError, match=words):
+        i2i.export_onnx(
+            strong / "running.safetensors", tmp_path / "m.onnx", None, strong / "pictures", io=io, precision=precision
+        )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_layer_left_in_training_mode_fails_by_name(strong, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "make_graph", spoiled(module.make_graph, lambda layer: layer.train()))
+    with pytest.raises(ExportError, match=r"up\.1\.2.*No file was written"):
+        i2i.export_onnx(strong / "image.safetensors", tmp_path / "m.onnx", verify=strong / "pictures")
+    assert list(tmp_path.iterdir()) == []
+
+
+class Padding(nn.Module):
+    """The padding of a graph alone."""
+
+    def forward(self, image):
+        return image.index_select(1, mirrored(image.shape[1], 16, 32)).index_select(2, mirrored(image.shape[2], 4, 8))
+
+
+def test_the_padding_inside_is_that_of_the_runtime(tmp_path):
+    example = torch.zeros(2, 40, 10, 1, dtype=torch.uint8)
+    axes = {0: "batch", 1: "height", 2: "width"}
+    write_graph(Graph(Padding(), Padding(), "image", example, axes), tmp_path / "pad.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "pad.onnx", providers=["CPUExecutionProvider"])
+    for height in range(1, 70):
+        for width in range(1, 20):
+            pixels = np.arange(height * width, dtype=np.uint16).astype(np.uint8).reshape(1, height, width)
+            expected = pad(pixels, padded_side(height, 16, 32), padded_side(width, 4, 8))
+            padded = session.run(None, {"image": pixels[..., None]})[0]
+            np.testing.assert_array_equal(padded[..., 0], expected)
+
+
+@pytest.fixture(scope="module")
+def pixels_onnx(strong):
+    """The strong model for pixels."""
+    path = strong / "pixels.onnx"
+    return path, i2i.export_onnx(strong / "image.safetensors", path, verify=strong / "pictures", io="image")
+
+
+def test_a_graph_of_pixels_is_the_runtime_in_one_file(strong, pixels_onnx):
+    path, spec = pixels_onnx
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    for value, name, channels in ((model.graph.input[0], "image", 1), (model.graph.output[0], "output", 4)):
+        assert value.name == name
+        assert value.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+        dims = [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        assert dims == ["batch", "height", "width", channels]
+    assert (spec.io, spec.proof.pictures) == ("image", 3)
+    assert spec.proof.max_difference <= 1
+    assert spec.proof.differing <= 1e-4
+    ours, exported = i2i.load(strong / "image.safetensors", device="cpu"), i2i.load(path, device="cpu")
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    differing = values = 0
+    for size in ((1, 1), (3, 40), (16, 16), (37, 91), (200, 150)):
+        pictures = [picture(*size, 1, seed=seed) for seed in range(3)]
+        batch = session.run(["output"], {"image": np.stack(pictures)})[0]
+        for one, output in zip(pictures, batch, strict=True):
+            expected = ours(one).astype(int)
+            for answer in (output, exported(one)):
+                assert np.abs(answer - expected).max() <= 1
+                differing, values = differing + (answer != expected).sum(), values + answer.size
+    assert differing <= values * 1e-4
+
+
+@pytest.mark.parametrize("io", ["tensor", "image"])
+def test_fp16_and_one_size(strong, tmp_path, io):
+    source, output = strong / "image.safetensors", tmp_path / "m.onnx"
+    spec = i2i.export_onnx(source, output, None, strong / "pictures", io=io, precision="fp16", size=(32, 48))
+    model = onnx.load(output)
+    weights = {tensor.data_type for tensor in model.graph.initializer if len(tensor.dims) == 4}
+    assert weights == {onnx.TensorProto.FLOAT16}
+    dims = [dim.dim_param or dim.dim_value for dim in model.graph.output[0].type.tensor_type.shape.dim]
+    assert dims == (["batch", 4, 32, 48] if io == "tensor" else ["batch", 32, 48, 4])
+    assert (spec.precision, spec.fixed_size) == ("fp16", (32, 48))
+    assert 0 < spec.proof.max_difference <= (2 if io == "image" else 4 / 255)
+    ours, exported = i2i.load(source, device="cpu"), i2i.load(output, device="cpu")
+    difference = np.abs(ours(picture(32, 48, 1)).astype(int) - exported(picture(32, 48, 1)))
+    assert difference.max() <= 2
+    with pytest.raises(ModelError, match=r"is 49x20, but .* fixed sides of 48x32\.\n.*--size dynamic"):
+        exported(picture(20, 49, 1))
 
 
 def test_a_generator_from_noise_is_plain_too(noise_model, noise_onnx):
@@ -128,8 +249,13 @@ def test_points_export_equal(point_model, tmp_path):
 
 
 def test_what_makes_no_sense_of_noise_is_named(noise_model, tmp_path):
-    for words in ({"direction": "A2B"}, {"verify": tmp_path}):
-        with pytest.raises(UsageError, match="Leave out --direction and --verify"):
+    for words, named in (
+        ({"direction": "A2B"}, "--direction and --verify"),
+        ({"verify": tmp_path}, "--direction and --verify"),
+        ({"io": "image"}, "--io image and --size"),
+        ({"size": (32, 32)}, "--io image and --size"),
+    ):
+        with pytest.raises(UsageError, match=f"Leave out {named}"):
             i2i.export_onnx(noise_model, tmp_path / "m.onnx", **words)
     assert list(tmp_path.iterdir()) == []
 
@@ -148,11 +274,11 @@ def test_both_directions_become_two_files(two_way_run, tmp_path):
 
 
 def test_both_directions_or_neither(two_way_run, tiny_run, tmp_path, monkeypatch):
-    def second_fails(job, onnx_file):
-        if "B2A" in job.spec.generators:
+    def second_fails(onnx_file, graph, network, spec, samples):
+        if "B2A" in spec.generators:
             raise ExportError("No.")
 
-    for name, instead in (("_write_graph", lambda *_: None), ("_describe", lambda *_: None), ("_prove", second_fails)):
+    for name, instead in (("write_graph", lambda *_: None), ("describe", lambda *_: None), ("prove", second_fails)):
         monkeypatch.setattr(module, name, instead)
     with pytest.raises(ExportError):
         module.export_both(two_way_run, tmp_path / "m.onnx")
@@ -174,7 +300,7 @@ def test_nan_is_no_equality(tiny_run, tmp_path):
     tensors = load_file(tmp_path / "run" / "model.safetensors")
     tensors["B2A.down.0.1.weight"].fill_(float("nan"))
     save_file(tensors, tmp_path / "run" / "model.safetensors", {"i2i": i2i.load(tiny_run).spec.model_dump_json()})
-    with pytest.raises(ExportError):
+    with pytest.raises(ExportError, match="gives NaN or infinity"):
         i2i.export_onnx(tmp_path / "run", tmp_path / "m.onnx")
 
 
@@ -193,5 +319,7 @@ def test_what_cannot_be_exported_is_named(tiny_run, tiny_onnx, tmp_path):
     with pytest.raises(UsageError, match=r"exists already\. Add --overwrite"):
         i2i.export_onnx(tiny_run, tmp_path / "mine.onnx")
     assert (tmp_path / "mine.onnx").read_bytes() == b"mine"
+    with pytest.raises(UsageError, match=r"multiples of 16, from 16 px\.\nUse --size 32x48, or --io image"):
+        i2i.export_onnx(tiny_run, tmp_path / "m.onnx", size=(17, 48))
     with pytest.raises(UsageError, match="no folder with pictures"):
         i2i.export_onnx(tiny_run, tmp_path / "m.onnx", verify=tmp_path / "nowhere")

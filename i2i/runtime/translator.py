@@ -124,7 +124,7 @@ class Translator:
 
     def _whole(self, array: Array, dtype: Any, name: str) -> Array:
         pixels = to_channels(array, self.generator.in_channels)
-        if self.spec.io == "image" and pixels.dtype == np.uint8:
+        if self.spec.io == "image" and pixels.dtype == np.dtype(dtype) == np.uint8:
             return self._run_pixels(pixels, name)
         return from_unit(self.run(to_unit(pixels), name), dtype)
 
@@ -134,8 +134,11 @@ class Translator:
             assert isinstance(self.backend, TorchBackend)
             exact = Translator(self.spec, self.backend.in_strips(), self.direction, Fit("pad"))
             return exact.translate(array, dtype, name)
-        if array.dtype != np.uint8:
-            self._refuse_depth(name)
+        if self.spec.io == "image":
+            raise ModelError(
+                f"{name} needs tiles, but this model was exported for whole pictures, with padding inside.\n"
+                "Export it again with --io tensor, or use smaller pictures or --fit resize."
+            )
         if not tiles_agree(self.spec, self.generator, self.backend):
             self._note(
                 "Tiles of an .onnx file differ in brightness, since each has its own norm statistics;\n"
@@ -160,18 +163,14 @@ class Translator:
 
     def run(self, values: Array, name: str = "The picture") -> Array:
         """(C, H, W) float32 in [-1, 1] to the same size: padded, translated, cropped back. Raises ModelError."""
-        self._refuse_depth(name)
+        if self.spec.io == "image":
+            raise ModelError(
+                f"{name} has, or is to have, more than 8 bits; this model was exported for pictures of 8 bits.\n"
+                "Export it again with --io tensor, or use pictures of 8 bits."
+            )
         height, width = values.shape[1:]
         padded = pad(values, *self._padded_sides(height, width, name))
         return self.backend.run(padded[None])[0, :, :height, :width]
-
-    def _refuse_depth(self, name: str) -> None:
-        """Raise ModelError where the model takes 8 bits only."""
-        if self.spec.io == "image":
-            raise ModelError(
-                f"{name} has more than 8 bits, but this model was exported for 8-bit pictures.\n"
-                "Export it again with --io tensor, or give pictures of 8 bits."
-            )
 
     def _run_pixels(self, pixels: Array, name: str) -> Array:
         """(H, W, C) uint8 to the same size, through a file that normalises, pads and crops inside."""

@@ -15,6 +15,7 @@ from i2i.errors import ModelError, UsageError
 from i2i.images import from_unit, list_pictures, read_image, to_channels, to_unit, write_image
 from i2i.runtime import backends
 from i2i.runtime.backends import OnnxBackend
+from i2i.runtime.fit import Fit
 from i2i.runtime.folder import plan
 from i2i.runtime.pipeline import translate_files
 from i2i.runtime.translator import Translator, pad, padded_side
@@ -115,10 +116,13 @@ def test_a_file_of_pixels_gets_whole_pictures_of_8_bits(fixed):
     for size in ((1, 1), (20, 31), (48, 32)):
         np.testing.assert_array_equal(model.translate(picture(*size)), picture(*size))
     np.testing.assert_array_equal(np.asarray(model(Image.fromarray(picture(9, 9)))), picture(9, 9))
-    with pytest.raises(ModelError, match=r"a\.png has more than 8 bits.*\nExport it again with --io tensor"):
-        model.translate(picture(20, 20, 3, np.uint16), name="a.png")
+    with pytest.raises(ModelError, match=r"a\.png has, or .* more than 8 bits.*\nExport it again with --io tensor"):
+        model.translate(picture(20, 20, 3, np.uint16), np.uint8, "a.png")
     with pytest.raises(ModelError, match="--io tensor"):
-        model.run(to_unit(picture(20, 20)))
+        model.translate(picture(20, 20), np.uint16)
+    tiles = Translator(model.spec, model.backend, "A2B", Fit("tile"))
+    with pytest.raises(ModelError, match=r"b\.png needs tiles.*\n.*--io tensor"):
+        tiles.translate(picture(20, 20), name="b.png")
 
 
 @pytest.mark.parametrize(("fixed", "sides"), [((32, 32), "32"), ((32, 48), "48x32")])

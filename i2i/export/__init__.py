@@ -1,0 +1,239 @@
+"""A model as one ONNX file, compared with torch on real pictures before it counts as exported.
+
+With io "tensor" the input is `image`, float32 (batch, channels, height, width) in [-1, 1], and the output
+`output`, the same. With io "image" both are uint8 (batch, height, width, channels) of any size, for use
+without i2i: normalisation, padding and cropping are in the graph. Of a model that makes pictures from
+noise the input is `latent`, float32 (batch, latent), and the proof is on seeds. The ModelSpec travels in the file's
+metadata, so using it takes no flag.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from torch import nn
+
+from i2i.algorithms import ALGORITHMS
+from i2i.config import load_config
+from i2i.data.folders import read_picture
+from i2i.data.previews import find_previews
+from i2i.errors import ConfigError, DataError, UsageError
+from i2i.export.graph import describe, make_graph, write_graph
+from i2i.export.proof import Samples, finite, prove
+from i2i.files import atomic_write, check_output
+from i2i.images import Array, from_unit, list_pictures, read_image, to_channels, to_unit
+from i2i.modelfile import find_model, read_spec
+from i2i.runtime.backends import TorchBackend
+from i2i.runtime.generator import ImageGenerator
+from i2i.runtime.latents import seed_latents
+from i2i.runtime.translator import Translator, pad, padded_side
+from i2i.spec import GeneratorSpec, ModelSpec
+
+PROOF_PICTURES = 3
+UNKNOWN_PX = 128
+"""Side to prove at where the model does not say what it was trained at."""
+PROOF_SEEDS = 5
+Io = Literal["tensor", "image"]
+Precision = Literal["fp32", "fp16"]
+
+
+def export_onnx(
+    model: str | Path,
+    output: str | Path,
+    direction: str | None = None,
+    verify: str | Path | None = None,
+    overwrite: bool = False,
+    io: Io = "tensor",
+    precision: Precision = "fp32",
+    size: tuple[int, int] | None = None,
+) -> ModelSpec:
+    """Write `model` (a run folder or .safetensors) as `output`; return its spec with the proof in it.
+
+    The proof compares ONNX Runtime with torch on real pictures at three sizes, or at the one given, singly
+    and as a batch; of a model that makes pictures from noise, on the latents of five seeds in batches of 1, 2 and 5.
+    verify: a folder of pictures for it; by default the previews of the run that the model lies in.
+    io, precision: what goes in and comes out, and what is computed in. size: one height and width, in pixels.
+    Raises ExportError, and leaves no file, above the bound of i2i.export.proof; UsageError when `output` exists and
+    `overwrite` is not given, and for a form that the model cannot have.
+    """
+    check_output(Path(output), overwrite, ".onnx")
+    return _write(_source(model), {Path(output): direction}, verify, _Form(io, precision, size))[Path(output)]
+
+
+def export_both(
+    model: str | Path,
+    output: str | Path,
+    verify: str | Path | None = None,
+    overwrite: bool = False,
+    io: Io = "tensor",
+    precision: Precision = "fp32",
+    size: tuple[int, int] | None = None,
+) -> dict[Path, ModelSpec]:
+    """Write both directions of `model`: for `output` m.onnx, m.A2B.onnx and m.B2A.onnx, or neither.
+
+    Returns the spec of each file; everything else is as in `export_onnx`.
+    """
+    suffix = Path(output).suffix
+    outputs = {Path(output).with_suffix(f".{direction}{suffix}"): direction for direction in ("A2B", "B2A")}
+    for path in outputs:
+        check_output(path, overwrite, ".onnx")
+    return _write(_source(model), outputs, verify, _Form(io, precision, size))
+
+
+class _Form(NamedTuple):
+    io: Io
+    precision: Precision
+    size: tuple[int, int] | None
+
+
+class _Job(NamedTuple):
+    """One file to write: its spec, the network that runs in it, and what it is proved on."""
+
+    spec: ModelSpec
+    network: nn.Module
+    samples: Samples
+
+
+def _source(model: str | Path) -> Path:
+    source = find_model(Path(model))
+    if source.suffix == ".onnx":
+        raise UsageError(f"{source} is an ONNX file already. Give the run folder or the .safetensors file.")
+    return source
+
+
+def _write(
+    source: Path, outputs: Mapping[Path, str | None], verify: str | Path | None, form: _Form
+) -> dict[Path, ModelSpec]:
+    """Write the file of each direction or, when one of them fails, none."""
+    jobs = {output: _job(source, direction, verify, form) for output, direction in outputs.items()}
+    specs = {}
+    with contextlib.ExitStack() as files:
+        for output, job in jobs.items():
+            temp = files.enter_context(atomic_write(output))
+            graph = make_graph(job.network, job.spec)
+            write_graph(graph, temp)
+            specs[output] = job.spec.model_copy(
+                update={"proof": prove(temp, graph, job.network, job.spec, job.samples)}
+            )
+            describe(temp, specs[output], graph.axes)
+    return specs
+
+
+def _job(source: Path, direction: str | None, verify: str | Path | None, form: _Form) -> _Job:
+    if read_spec(source).task == "translate":
+        return _translator_job(source, direction, verify, form)
+    if direction is not None or verify is not None:
+        raise UsageError(
+            "This model makes pictures from noise: it has no direction, and noise proves its export.\n"
+            "Leave out --direction and --verify."
+        )
+    if form.io == "image" or form.size:
+        raise UsageError(
+            "This model makes pictures of one size from noise, and takes none. Leave out --io image and --size."
+        )
+    return _generator_job(source, form)
+
+
+def _translator_job(source: Path, direction: str | None, verify: str | Path | None, form: _Form) -> _Job:
+    translator = Translator.open(source, direction, "cpu")
+    generator, backend = translator.generator, translator.backend
+    assert isinstance(backend, TorchBackend)
+    if form.io == "tensor" and form.size:
+        _check_size(form.size, generator)
+    pictures, pictures_from = _proof_pictures(source, translator, verify)
+
+    def to_network(batch: Array) -> Array:
+        if form.io == "tensor":
+            return batch
+        height, width = (
+            padded_side(side, generator.size_multiple, generator.size_minimum) for side in batch.shape[1:3]
+        )
+        return np.stack([pad(to_unit(pixels), height, width) for pixels in batch])
+
+    def answer(batch: Array) -> Array:
+        if form.io == "tensor":
+            return finite(np.concatenate([backend.run(one[None]) for one in batch]))
+        return np.stack([from_unit(finite(translator.run(to_unit(pixels)))) for pixels in batch])
+
+    spec = translator.spec.model_copy(
+        update={
+            "generators": {translator.direction: generator},
+            "io": form.io,
+            "precision": form.precision,
+            "fixed_size": form.size,
+        }
+    )
+    several = pictures if len(pictures) > 1 else [*pictures, pictures[0] // 2]  # a batch of different ones
+    batches = list(_batches(several, form, generator, translator.spec.trained_crop_px))
+    return _Job(spec, backend.network, Samples(batches, answer, to_network, len(pictures), pictures_from))
+
+
+def _generator_job(source: Path, form: _Form) -> _Job:
+    generator = ImageGenerator.open(source, "cpu")
+    backend = generator.backend
+    assert isinstance(backend, TorchBackend)
+    latents = seed_latents(range(PROOF_SEEDS), generator.latent)
+    samples = Samples(
+        [latents[:1], latents[:2], latents],
+        lambda batch: finite(backend.run(batch)),
+        lambda batch: batch,
+        PROOF_SEEDS,
+        f"seeds 0 to {PROOF_SEEDS - 1}",
+    )
+    return _Job(generator.spec.model_copy(update={"precision": form.precision}), backend.network, samples)
+
+
+def _check_size(size: tuple[int, int], generator: GeneratorSpec) -> None:
+    """Raise UsageError for a size that the network alone does not take, with the next that it does."""
+    multiple, least = generator.size_multiple, generator.size_minimum
+    height, width = (padded_side(side, multiple, least) for side in size)
+    if (height, width) != size:
+        raise UsageError(
+            f"--size {size[0]}x{size[1]}: this network takes sides that are multiples of {multiple}, from {least} px.\n"
+            f"Use --size {height}x{width}, or --io image, which pads inside the graph."
+        )
+
+
+def _batches(pictures: Sequence[Array], form: _Form, generator: GeneratorSpec, trained_px: int) -> Iterator[Array]:
+    """Bring (H, W, C) pictures to three sizes, or the one; yield them as a batch of each, and the first one singly."""
+    multiple = generator.size_multiple
+    base = padded_side(trained_px or UNKNOWN_PX, multiple, generator.size_minimum)
+    sizes = [(base, base), (base + multiple, base), (base, base + 2 * multiple)]
+    if form.io == "image":  # needs padding: a little, and more than there is
+        sizes[1:] = [(base + 1, base - 1), (max(base // 3, 1), base + multiple // 2)]
+    for height, width in [form.size] if form.size else sizes:
+        tensors = [pad(picture.transpose(2, 0, 1)[:, :height, :width], height, width) for picture in pictures]
+        if form.io == "image":
+            batch = np.stack([tensor.transpose(1, 2, 0) for tensor in tensors])
+        else:
+            batch = np.stack([to_unit(tensor.transpose(1, 2, 0)) for tensor in tensors])
+        yield from (batch, batch[:1])
+
+
+def _proof_pictures(source: Path, translator: Translator, verify: str | Path | None) -> tuple[list[Array], str]:
+    """Return a few real inputs of the model, (H, W, C) uint8, and where they come from."""
+    if verify is not None:
+        files = list_pictures(Path(verify)) if Path(verify).is_dir() else []
+        if not files:
+            raise UsageError(f"{verify} is no folder with pictures. --verify takes inputs for the model.")
+        arrays, pictures_from = [read_image(file) for file in files[:PROOF_PICTURES]], str(verify)
+    else:
+        settings = source.parent / "config.yaml"
+        if not settings.exists():
+            raise UsageError(
+                f"{source} lies in no run folder. Add --verify FOLDER with pictures to prove the export on."
+            )
+        try:
+            config = load_config(settings)
+            kind = ALGORITHMS[config.algorithm].data
+            previews = find_previews(config.data, kind, translator.direction, PROOF_PICTURES)
+        except (ConfigError, DataError) as error:
+            reason = str(error).splitlines()[0]
+            raise UsageError(
+                f"The pictures of the run cannot be read: {reason}\nAdd --verify FOLDER with others."
+            ) from error
+        arrays, pictures_from = [read_picture(picture) for picture in previews.inputs], previews.split
+    channels = translator.generator.in_channels
+    return [from_unit(to_unit(to_channels(array, channels))) for array in arrays], pictures_from

@@ -1,0 +1,138 @@
+"""The graph that an export writes: the network and what stands around it, in one ONNX file.
+
+Every axis that is free has a plain name, and everything is in that one file. What this module
+prepares is also what a proof that fails is traced in.
+"""
+
+import copy
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from i2i.errors import ExportError
+from i2i.spec import GeneratorSpec, ModelSpec, spec_to_metadata
+
+OPSET = 18
+
+
+class Graph(NamedTuple):
+    """What is exported.
+
+    module: the network in its wrapper, in eval mode. network: the network itself, inside it.
+    example: an input; no free axis may be 1 in it or become 1 on the way, or it would be fixed at 1.
+    axes: the free ones, of input and output alike.
+    """
+
+    module: nn.Module
+    network: nn.Module
+    input: str
+    example: Tensor
+    axes: dict[int, str]
+
+
+class Tensors(nn.Module):
+    """A network in any precision between float32 tensors."""
+
+    def __init__(self, network: nn.Module, precision: str):
+        super().__init__()
+        self.network = network
+        self.dtype = torch.float16 if precision == "fp16" else torch.float32
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, C, H, W) in [-1, 1], sides as the network asks, or (N, latent), to what the network gives, in float32."""
+        output: Tensor = self.network(image.to(self.dtype)).float()
+        return output
+
+
+class Pixels(nn.Module):
+    """A network between pictures of 8 bits: normalises, pads, crops and rounds as the runtime does."""
+
+    def __init__(self, tensors: nn.Module, generator: GeneratorSpec):
+        super().__init__()
+        self.tensors = tensors
+        self.multiple, self.least = generator.size_multiple, generator.size_minimum
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, H, W, C) uint8, any sides from 1, to the same."""
+        height, width = image.shape[1:3]
+        rows, columns = (mirrored(side, self.multiple, self.least) for side in (height, width))
+        padded = image.index_select(1, rows).index_select(2, columns).permute(0, 3, 1, 2)
+        values = self.tensors(padded.float() * (2 / 255) - 1)[:, :, :height, :width]
+        return ((values.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def mirrored(side: int | torch.SymInt, multiple: int, least: int) -> Tensor:
+    """Say which pixel stands where on a side once it is padded: i2i.runtime.translator's pad, as an index.
+
+    Works on the free axes of an export, which is why it compares nothing: from the place `turn` on the
+    places count down again, and what lies beyond the side is its last pixel.
+    """
+    target = torch.sym_max((side + multiple - 1) // multiple * multiple, least)
+    turn: Any = torch.sym_max(side, target // 2 + 1) - 1
+    places = torch.arange(target)
+    return (turn - (places - turn).abs()).clamp(max=side - 1)
+
+
+def make_graph(network: nn.Module, spec: ModelSpec) -> Graph:
+    """Put a copy of `network` into the wrapper that the spec of the file to write asks for, in eval mode.
+
+    For fp16 the network itself is cast, and nothing is converted in the finished graph: converters of ONNX files
+    do not keep the pixels' way in and out.
+    """
+    ready = copy.deepcopy(network)
+    if spec.precision == "fp16":
+        ready.half()
+    module: nn.Module = Tensors(ready, spec.precision)
+    if spec.latent_generator:
+        return Graph(module.eval(), ready, "latent", torch.zeros(2, spec.latent_generator.latent), {0: "batch"})
+    (generator,) = spec.generators.values()
+    height, width = spec.fixed_size or (2 * generator.size_multiple, 2 * generator.size_multiple)
+    example, sides = torch.zeros(2, generator.in_channels, height, width), {2: "height", 3: "width"}
+    if spec.io == "image":
+        module = Pixels(module, generator)
+        example, sides = example.permute(0, 2, 3, 1).to(torch.uint8).contiguous(), {1: "height", 2: "width"}
+    return Graph(module.eval(), ready, "image", example, {0: "batch"} | ({} if spec.fixed_size else sides))
+
+
+def write_graph(graph: Graph, path: Path, outputs: tuple[str, ...] = ("output",)) -> None:
+    """Export what `graph` holds with its free axes; raises ExportError where torch cannot."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        try:
+            torch.onnx.export(
+                graph.module,
+                (graph.example,),
+                path,
+                input_names=[graph.input],
+                output_names=list(outputs),
+                opset_version=OPSET,
+                dynamo=True,
+                external_data=False,
+                dynamic_shapes=(graph.axes,),
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            learning = [name for name, layer in graph.network.named_modules() if layer.training]
+            left = f"Still in training mode: {', '.join(learning)}. " if learning else ""
+            reason = str(error).splitlines()[-1][:200]
+            raise ExportError(
+                f"torch cannot write this network as ONNX: {reason}\n{left}No file was written."
+            ) from error
+
+
+def describe(path: Path, spec: ModelSpec, axes: Mapping[int, str]) -> None:
+    """Give the file its metadata and plain axis names, and check it whole."""
+    import onnx
+
+    model: Any = onnx.load(path)
+    for axis, name in axes.items():
+        model.graph.output[0].type.tensor_type.shape.dim[axis].dim_param = name
+    onnx.helper.set_model_props(model, spec_to_metadata(spec))
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
