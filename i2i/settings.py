@@ -269,7 +269,7 @@ class TrainSettings(Section):
     ema_half_life_images: Annotated[float, Field(gt=0)] | None = None
     """Make the model file of the generators' mean weights: those of so many images ago count half. null is off."""
     keep: Literal["latest", "best"] = "latest"
-    """Which weights the model file holds: the latest, or those of the previews with the lowest L1 on val pairs."""
+    """Which weights the model file holds: the latest, or those with the lowest L1 on the pairs of val."""
     channels_last: bool | Literal["auto"] = "auto"
     """Memory layout with channels innermost; auto takes it on a CPU, but for layers of millions of weights."""
     norm_statistics: Literal["auto", "image", "running"] = "auto"

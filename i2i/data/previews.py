@@ -2,9 +2,14 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from i2i.data.folders import Pair, Picture, check_pairs, check_pictures, find_pairs, find_sides, has_split, in_time
 from i2i.errors import DataError
 from i2i.settings import DataKind, DataSettings, by_direction
+
+MOST_SCORED = 500
+"""Val pairs, at most, that choose the best weights: enough to tell two models, and few beside the training."""
 
 
 class Previews(NamedTuple):
@@ -40,3 +45,11 @@ def find_previews(data: DataSettings, kind: DataKind, direction: str, count: int
     inputs = inputs[:count]
     checked = check_pictures(inputs, data, full=True)
     return Previews(split, [picture for picture, size in zip(inputs, checked, strict=True) if size], None)
+
+
+def find_val_pairs(data: DataSettings) -> list[Pair]:
+    """Return the pairs of val, or MOST_SCORED of them from all over the split, checked; raises DataError."""
+    pairs = in_time(data, lambda paths: find_pairs(paths, "val"))
+    places = np.linspace(0, len(pairs) - 1, min(len(pairs), MOST_SCORED)).round().astype(int)
+    chosen = [pairs[place] for place in places]
+    return [pair for pair, size in zip(chosen, check_pairs(chosen, data), strict=True) if size]

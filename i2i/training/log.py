@@ -6,6 +6,7 @@ None of it is worth a training: what cannot be written, as on a full disk or a t
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,7 @@ from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
 
 from i2i.files import read_json_lines, write_text
 from i2i.report import WARNING
@@ -43,6 +45,42 @@ class Expendable:
             if what not in self.told:
                 self.told.add(what)
                 tell(f"Warning: {what} cannot be written, and the training goes on without: {error}.")
+
+
+class Meter:
+    """Means of the loss terms, and the speed, since they were last read."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+        self.restart_clock()
+
+    def add(self, terms: dict[str, Tensor], images: int) -> None:
+        """Count one step; terms stay on the device, so that no step waits for it."""
+        for name, term in terms.items():
+            self.sums[name] = self.sums[name] + term if name in self.sums else term
+            self.counts[name] = self.counts.get(name, 0) + 1
+        self.images += images
+
+    def read(self) -> tuple[float, dict[str, float]]:
+        """Return (images a second, mean of each term) and start anew."""
+        means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
+        speed = self.images / max(time.monotonic() - self.started, 1e-9)
+        self.sums, self.counts = {}, {}
+        self.restart_clock()
+        return speed, means
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums so far: a stop may come between two readings."""
+        return {"sums": self.sums, "counts": self.counts}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up where `state_dict` left off."""
+        self.sums, self.counts = dict(state["sums"]), dict(state["counts"])
+
+    def restart_clock(self) -> None:
+        """Leave what happened since the last reading out of the speed."""
+        self.started, self.images = time.monotonic(), 0
 
 
 class MetricsLog:

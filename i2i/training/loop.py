@@ -26,10 +26,10 @@ from i2i.training.checkpoint import State
 from i2i.training.engine import Stepper, make_fabric
 from i2i.training.finetune import init_from
 from i2i.training.lock import only_training
-from i2i.training.log import Expendable, MetricsLog, ProgressLine, tell
+from i2i.training.log import Expendable, Meter, MetricsLog, ProgressLine, tell
 from i2i.training.memory import is_of_memory, memory_explained
 from i2i.training.run import Run, refuse_foreign, refuse_run
-from i2i.training.samples import sample
+from i2i.training.samples import sample, score_val
 from i2i.training.signals import Stop
 
 _ADVICE = (
@@ -40,42 +40,6 @@ _NAMED = 8  # files in a message before "and N more"
 
 # What a rank has for its next step: the worst of all ranks' counts.
 _READY, _NEWS, _WAITING, _FAILED = range(4)
-
-
-class Meter:
-    """Means of the loss terms, and the speed, since they were last read."""
-
-    def __init__(self) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, int] = {}
-        self.restart_clock()
-
-    def add(self, terms: dict[str, Tensor], images: int) -> None:
-        """Count one step; terms stay on the device, so that no step waits for it."""
-        for name, term in terms.items():
-            self.sums[name] = self.sums[name] + term if name in self.sums else term
-            self.counts[name] = self.counts.get(name, 0) + 1
-        self.images += images
-
-    def read(self) -> tuple[float, dict[str, float]]:
-        """Return (images a second, mean of each term) and start anew."""
-        means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
-        speed = self.images / max(time.monotonic() - self.started, 1e-9)
-        self.sums, self.counts = {}, {}
-        self.restart_clock()
-        return speed, means
-
-    def state_dict(self) -> State:
-        """Return the sums so far: a stop may come between two readings."""
-        return {"sums": self.sums, "counts": self.counts}
-
-    def load_state_dict(self, state: State) -> None:
-        """Take up where `state_dict` left off."""
-        self.sums, self.counts = dict(state["sums"]), dict(state["counts"])
-
-    def restart_clock(self) -> None:
-        """Leave what happened since the last reading out of the speed."""
-        self.started, self.images = time.monotonic(), 0
 
 
 class Training:
@@ -235,13 +199,23 @@ class Training:
         try:
             with torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext():
                 scores = sample(self.run, algorithm, networks, self.images, device, self.expendable)
+                began = time.monotonic()
+                val = score_val(self.run, algorithm, networks, self.images, device) if self.run.val_pairs else {}
         except DataError as error:  # a preview that cannot be read any more is no reason to stop
             self._warn([f"no samples were made: {error}"])
         else:
-            self.run.save_if_best(algorithm, networks, self.images, scores)
             self.log.write(self.images, self.seconds, self.run.sample_split, scores)
             self._warn(self.watch.samples(self.stepper.steps, scores))
+            if val:
+                self.log.write(self.images, self.seconds, "val", val)
+                self._keep_best(val, time.monotonic() - began)
         self.meter.restart_clock()
+
+    def _keep_best(self, scores: dict[str, float], seconds: float) -> None:
+        if self.run.best is None:
+            took = f"{seconds:.1f} s of the first {self.seconds:.1f} s"
+            self.progress.say(f"train.keep best: scoring {len(self.run.val_pairs)} val pairs took {took}.")
+        self.run.save_if_best(self.stepper.algorithm, self.stepper.model_networks, self.images, scores)
 
     def _save(self) -> None:
         _refuse_non_finite_weights(self.stepper.modules, self.images, self.saved_images)

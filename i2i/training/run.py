@@ -12,7 +12,8 @@ from torch import nn
 import i2i
 from i2i.algorithms import ALGORITHMS, Algorithm, resolve
 from i2i.config import differences, load_config, to_yaml
-from i2i.data.previews import find_previews
+from i2i.data.folders import Pair
+from i2i.data.previews import find_previews, find_val_pairs
 from i2i.data.sets import make_set
 from i2i.data.watch import watched
 from i2i.errors import ConfigError, DiskFullError, ModelError, RunExistsError, UsageError
@@ -96,9 +97,11 @@ class Run:
         self.norm_statistics = norm_statistics(config)
         self.damaged: list[Path] = []  # checkpoints that were passed over
         self.scores: dict[str, float] = {}  # of the newest previews; the model file carries them
-        self.best: dict[str, float] | None = None  # of train.keep best: images seen and L1 of the model file
+        self.best: dict[str, float] | None = None  # of train.keep best: images seen and val L1 of the model file
+        self.val_pairs: list[Pair] = []  # that train.keep best is decided on
         if config.train.keep == "best":
             self._refuse_without_val_pairs()
+            self.val_pairs = find_val_pairs(config.data)
         if config.log.tensorboard:
             refuse_missing_tensorboard()
 
@@ -153,7 +156,7 @@ class Run:
             self.scores = state["scores"]
             self.best = state["best"] if self.config.train.keep == "best" else None
         if self.best and not self.holds_model_of(self.best["images"]):
-            tell(f"{self.model} is not that of the best previews any more; the next ones decide anew.")
+            tell(f"{self.model} is not that of the best val score any more; the next one decides anew.")
             self.best = None
         return state
 
@@ -241,10 +244,8 @@ class Run:
     def save_if_best(
         self, algorithm: Algorithm, modules: dict[str, nn.Module], images: int, scores: dict[str, float]
     ) -> None:
-        """Write the model where `train.keep` is best and no previews had a lower L1, the mean over its directions."""
-        if self.config.train.keep != "best":
-            return
-        l1 = float(np.mean([score for name, score in scores.items() if name.startswith("L1.")]))
+        """Write the model where no scores of val had a lower L1, the mean over its directions."""
+        l1 = float(np.mean(list(scores.values())))
         if self.best is None or l1 < self.best["L1"]:
             with self._telling_of_a_full_disk(images):
                 self.save_model(algorithm, modules, images)

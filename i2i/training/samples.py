@@ -3,13 +3,14 @@
 Pictures take the very path of `i2i translate` and `i2i generate`: one inference mode.
 """
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from torch import nn
 
 from i2i.algorithms import Algorithm
-from i2i.data.folders import read_picture
+from i2i.data.folders import read_pair, read_picture
 from i2i.data.toy import DRAWS, modes_found
 from i2i.files import write_bytes
 from i2i.images import Array, to_channels
@@ -19,6 +20,7 @@ from i2i.runtime.backends import TorchBackend
 from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.latents import seed_latents
 from i2i.runtime.translator import Translator
+from i2i.settings import by_direction
 from i2i.sheets import cloud_png, grid_png, sheet_png
 from i2i.spec import GENERATE
 from i2i.training.log import Expendable
@@ -36,14 +38,9 @@ def sample(
 
     Raises DataError when a preview cannot be read any more.
     """
-    for name in algorithm.generators.values():
-        modules[name].eval()
     make = _generate if GENERATE in algorithm.generators else _translate
-    try:
+    with _at_inference(algorithm, modules):
         sheets, scores = make(run, algorithm, modules, images, device)
-    finally:
-        for name in algorithm.generators.values():
-            modules[name].train()
     for direction, png in sheets.items():
         with expendable("samples"):
             write_bytes(run.folder / "samples" / f"{images:09d}.{direction}.png", png)
@@ -51,13 +48,43 @@ def sample(
     return scores
 
 
-def _translate(run: Run, algorithm: Algorithm, modules: Modules, images: int, device: str) -> Samples:
-    """Rows of input, output, the way back where the model has one, and truth where there is one, by direction."""
+def score_val(run: Run, algorithm: Algorithm, modules: Modules, images: int, device: str) -> dict[str, float]:
+    """Return the mean L1 of the val pairs that choose the best weights, by direction; raises DataError."""
+    with _at_inference(algorithm, modules):
+        translators = _translators(run, algorithm, modules, images, device)
+        sums = dict.fromkeys(translators, 0.0)
+        for pair in run.val_pairs:
+            sides = read_pair(pair)
+            for direction, translator in translators.items():
+                x, truth = by_direction(direction, *sides)
+                sums[direction] += l1(translator.translate(to_channels(x, translator.generator.in_channels)), truth)
+    scores = {f"L1.{direction}": total / len(run.val_pairs) for direction, total in sums.items()}
+    run.scores |= {f"val, {name}": score for name, score in scores.items()}
+    return scores
+
+
+@contextlib.contextmanager
+def _at_inference(algorithm: Algorithm, modules: Modules) -> Iterator[None]:
+    for name in algorithm.generators.values():
+        modules[name].eval()
+    try:
+        yield
+    finally:
+        for name in algorithm.generators.values():
+            modules[name].train()
+
+
+def _translators(run: Run, algorithm: Algorithm, modules: Modules, images: int, device: str) -> dict[str, Translator]:
     spec = run.spec(algorithm, images)
-    translators = {
+    return {
         direction: Translator(spec, TorchBackend(modules[name], device), direction)
         for direction, name in algorithm.generators.items()
     }
+
+
+def _translate(run: Run, algorithm: Algorithm, modules: Modules, images: int, device: str) -> Samples:
+    """Rows of input, output, the way back where the model has one, and truth where there is one, by direction."""
+    translators = _translators(run, algorithm, modules, images, device)
     sheets, scores = {}, {}
     for direction, translator in translators.items():
         way_back = translators.get(direction[::-1])

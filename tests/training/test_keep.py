@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 import i2i
+from i2i.data import previews
 from i2i.errors import ConfigError, UsageError
 from i2i.files import read_json_lines
 from i2i.modelfile import read_spec
@@ -18,13 +19,13 @@ BEST = ("train.keep=best", "log.samples_every_images=4")
 
 @pytest.fixture
 def known_scores(monkeypatch):
-    """Previews whose L1 is lowest after 8 of the 16 images."""
+    """An L1 on val that is lowest after 8 of the 16 images."""
 
-    def sample(run, algorithm, modules, images, device, expendable):
+    def score_val(run, algorithm, modules, images, device):
         run.scores = {"L1": {4: 9.0, 8: 5.0, 12: 7.0, 16: 6.0}[images]}
-        return {"L1.B2A": run.scores["L1"], "cycle_L1.B2A": 1 / images}
+        return {"L1.B2A": run.scores["L1"]}
 
-    monkeypatch.setattr(loop, "sample", sample)
+    monkeypatch.setattr(loop, "score_val", score_val)
 
 
 def test_the_best_model_is_kept_also_across_a_stop(tmp_path, few_pairs, known_scores):
@@ -39,12 +40,31 @@ def test_the_best_model_is_kept_also_across_a_stop(tmp_path, few_pairs, known_sc
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == straight
 
 
+def test_the_best_is_that_of_all_val_pairs(tmp_path, few_pairs, capsys):
+    model = i2i.train(tiny_config(*BEST, "log.sample_count=1", data=few_pairs), tmp_path / "run")
+    spec = read_spec(model)
+    rows = [row for row in read_json_lines(tmp_path / "run" / "metrics.jsonl") if row["split"] == "val"]
+    (best,) = [row for row in rows if row["images"] == spec.images_seen]
+    assert best["L1.B2A"] == min(row["L1.B2A"] for row in rows)
+    assert i2i.evaluate(model, str(few_pairs), "val").model["l1"] == pytest.approx(
+        spec.metrics["val, L1.B2A"], rel=1e-5
+    )
+    assert spec.metrics["val previews, L1.B2A"] != spec.metrics["val, L1.B2A"]
+    assert capsys.readouterr().err.count("scoring 3 val pairs took") == 1
+
+
+def test_val_pairs_are_from_all_over_a_large_split(few_pairs, monkeypatch):
+    monkeypatch.setattr(previews, "MOST_SCORED", 2)
+    names = [path.stem for path in sorted((few_pairs / "val").iterdir())]
+    assert [pair.name for pair in previews.find_val_pairs(tiny_config(data=few_pairs).data)] == [names[0], names[-1]]
+
+
 def test_a_best_model_that_is_lost_is_told_and_replaced(tmp_path, few_pairs, known_scores, capsys):
     i2i.train(tiny_config(*BEST, data=few_pairs), tmp_path)
     list_checkpoints(tmp_path / "checkpoints")[-1].unlink()
     (tmp_path / "model.safetensors").unlink()
     i2i.train(tiny_config(*BEST, data=few_pairs), tmp_path, resume=True)
-    assert "the next ones decide anew" in capsys.readouterr().err
+    assert "the next one decides anew" in capsys.readouterr().err
     assert read_spec(tmp_path / "model.safetensors").images_seen == 16
 
 
