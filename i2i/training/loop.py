@@ -201,7 +201,7 @@ class Training:
                 scores = sample(self.run, algorithm, networks, self.images, device, self.expendable)
                 began = time.monotonic()
                 val = score_val(self.run, algorithm, networks, self.images, device) if self.run.val_pairs else {}
-        except DataError as error:  # a preview that cannot be read any more is no reason to stop
+        except (DataError, LoaderError) as error:  # a preview that cannot be read any more is no reason to stop
             self._warn([f"no samples were made: {error}"])
         else:
             self.log.write(self.images, self.seconds, self.run.sample_split, scores)

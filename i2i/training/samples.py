@@ -12,6 +12,7 @@ from torch import nn
 from i2i.algorithms import Algorithm
 from i2i.data.folders import read_pair, read_picture
 from i2i.data.toy import DRAWS, modes_found
+from i2i.data.watch import watched
 from i2i.files import write_bytes
 from i2i.images import Array, to_channels
 from i2i.metrics.diagnostics import diversity
@@ -36,7 +37,7 @@ def sample(
 ) -> dict[str, float]:
     """Write the pictures of this moment to samples/, where that is possible, and return their figures by log name.
 
-    Raises DataError when a preview cannot be read any more.
+    Raises DataError when a preview cannot be read any more, and LoaderError when that takes too long.
     """
     make = _generate if GENERATE in algorithm.generators else _translate
     with _at_inference(algorithm, modules):
@@ -49,12 +50,12 @@ def sample(
 
 
 def score_val(run: Run, algorithm: Algorithm, modules: Modules, images: int, device: str) -> dict[str, float]:
-    """Return the mean L1 of the val pairs that choose the best weights, by direction; raises DataError."""
+    """Return the mean L1 of the val pairs that choose the best weights, by direction; raises as `sample` does."""
     with _at_inference(algorithm, modules):
         translators = _translators(run, algorithm, modules, images, device)
         sums = dict.fromkeys(translators, 0.0)
         for pair in run.val_pairs:
-            sides = read_pair(pair)
+            (sides,) = watched(read_pair, [pair], run.config.data.timeout_s)
             for direction, translator in translators.items():
                 x, truth = by_direction(direction, *sides)
                 sums[direction] += l1(translator.translate(to_channels(x, translator.generator.in_channels)), truth)
@@ -89,14 +90,15 @@ def _translate(run: Run, algorithm: Algorithm, modules: Modules, images: int, de
     for direction, translator in translators.items():
         way_back = translators.get(direction[::-1])
         previews = run.previews[direction]
-        inputs = [to_channels(read_picture(one), translator.generator.in_channels) for one in previews.inputs]
+        read = watched(read_picture, previews.inputs, run.config.data.timeout_s)
+        inputs = [to_channels(one, translator.generator.in_channels) for one in read]
         outputs = [translator.translate(x) for x in inputs]
         columns: dict[str, list[Array]] = {"input": inputs, "output": outputs}
         if way_back:
             columns["back"] = [way_back.translate(output) for output in outputs]
             scores[f"cycle_L1.{direction}"] = _mean_l1(columns["back"], inputs)
         if previews.truths:
-            columns["truth"] = [read_picture(picture) for picture in previews.truths]
+            columns["truth"] = watched(read_picture, previews.truths, run.config.data.timeout_s)
             scores[f"L1.{direction}"] = _mean_l1(outputs, columns["truth"])
             scores |= {f"{name}.{direction}": value for name, value in _spread(outputs, columns["truth"]).items()}
         rows = list(zip(*columns.values(), strict=True))
