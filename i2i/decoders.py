@@ -96,28 +96,49 @@ class NpySource(Source):
 
 
 class DeepTiffSource(Source):
-    """A TIFF of float colours, which Pillow does not open; only its first page."""
+    """A TIFF of float colours, which Pillow does not open."""
 
     def __init__(self, file: BinaryIO, path: Path):
         self.path = path
         self.kind = "TIFF"
         self.image = Image.new("L", (1, 1))
-        start = file.read(8)
-        tags = ImageFileDirectory_v2(start)
-        file.seek(tags.next)
-        tags.load(file)
-        if 34675 in tags:
-            self.image.info["icc_profile"] = tags[34675]
-        self.stored = (int(tags[256]), int(tags[257]))
-        if tags.get(339, (1,))[0] != 3 or tags.get(284, 1) != 1 or tags.get(262) != 2:
-            raise ImageError(f"{path} is a kind of TIFF that i2i does not read. Save it as 8 or 16 bits, or as floats.")
+        self.pages = list(_tiff_directories(file))
+        for tags in self.pages:
+            if tags.get(339, (1,))[0] != 3 or tags.get(284, 1) != 1 or tags.get(262) != 2:
+                raise ImageError(
+                    f"{path} is a kind of TIFF that i2i does not read. Save it as 8 or 16 bits, or as floats."
+                )
+        if 34675 in self.pages[0]:
+            self.image.info["icc_profile"] = self.pages[0][34675]
+        # The largest page, so that none is decoded unchecked.
+        self.stored = (max(int(tags[256]) for tags in self.pages), max(int(tags[257]) for tags in self.pages))
+
+    def count(self) -> int:
+        """Return how many pages there are."""
+        return len(self.pages)
 
     def decode(self, frame: int = 0) -> Array:
-        """Return float32 of the first page, as in the file."""
-        array = _opencv(self.path)
-        if array.shape[1::-1] not in (self.stored, self.stored[::-1]) or array.dtype.kind != "f":
+        """Return float32 of a page, as in the file."""
+        array, sides = _opencv(self.path, frame), (self.pages[frame][256], self.pages[frame][257])
+        if array.shape[1::-1] not in (sides, sides[::-1]) or array.dtype.kind != "f":
             raise ImageError(f"{self.path} is damaged, or a kind of TIFF that i2i does not read.")
         return array.astype(np.float32)
+
+
+def _tiff_directories(file: BinaryIO) -> Iterator[ImageFileDirectory_v2]:
+    """Yield the tags of each page; raises SyntaxError where they never end."""
+    start = file.read(8)
+    place = ImageFileDirectory_v2(start).next
+    seen = set[int]()
+    while place:
+        if place in seen:
+            raise SyntaxError("its pages go round in a circle")
+        seen.add(place)
+        file.seek(place)
+        tags = ImageFileDirectory_v2(start)
+        tags.load(file)
+        yield tags
+        place = tags.next
 
 
 @contextlib.contextmanager
@@ -189,7 +210,9 @@ def from_pil(image: Image.Image, name: str) -> Array:
 
 def _pixels(image: Image.Image, name: str) -> Array:
     if image.mode == "I" and image.format != "PPM":
-        raise ImageError(f"{name} holds 32-bit integers; i2i reads 8 and 16 bits. Save it as 16-bit PNG or TIFF.")
+        raise ImageError(
+            f"{name} holds signed or 32-bit integers; i2i reads 8 and 16 bits. Save it as 16-bit PNG or TIFF."
+        )
     turned = ImageOps.exif_transpose(image)
     if turned.mode == "F":
         return np.array(turned)[:, :, None]
@@ -218,6 +241,8 @@ def _deep_grey(array: Array, image: Image.Image) -> Array:
 def _is_16_bit(image: Image.Image) -> bool:
     """Whether the samples have 16 bits; Pillow tells only through the decoder's arguments."""
     arguments = _tile_arguments(image)
+    if image.format == "BMP":  # whose 16 bits are those of a pixel
+        return False
     if image.format == "PPM":
         return any(value > 255 for entry in arguments if isinstance(entry, tuple) for value in entry[1:])
     return any(";16" in str(entry) for entry in arguments)

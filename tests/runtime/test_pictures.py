@@ -188,6 +188,11 @@ def test_pages_of_every_kind_come_out_as_pages(tmp_path):
         np.testing.assert_array_equal(page, to_channels(expected, page.shape[2]))
         assert page.dtype == expected.dtype
     assert len(decode(through(tmp_path / "a.tif")).frames) == 1
+    floats = [page / np.float32(255) for page in (picture(10, 20), picture(12, 8))]
+    (tmp_path / "b.tif").write_bytes(encode(floats, "TIFF"))
+    for page, expected in zip(decode(through(tmp_path / "b.tif", frames="all")).frames, floats, strict=False):
+        np.testing.assert_allclose(page, expected, atol=3e-7)
+    assert len(decode(tmp_path / "out" / "b.tif", PictureOptions(frames="all")).frames) == 2
     with pytest.raises(UsageError, match="jpg holds one picture"):
         PictureOptions(format="jpg", frames="all")
     (tmp_path / "misnamed.jpg").write_bytes((tmp_path / "a.tif").read_bytes())
@@ -210,6 +215,15 @@ def test_tiffs_of_other_programs(tmp_path, compression, mode):
     expected = np.asarray(deep) if mode == "I;16" else np.asarray(Image.open(tmp_path / "a.tif").convert("RGBA"))
     back = read_image(through(tmp_path / "a.tif"))
     np.testing.assert_array_equal(back[:, :, 0] if mode == "I;16" else to_channels(back, 4), expected)
+
+
+def test_a_bitmap_of_16_bits_a_pixel(tmp_path):
+    pixels = np.array([[0xF800, 0x07E0], [0x001F, 0xFFFF]], "<u2")  # bottom row first; red, green, blue of 5, 6, 5 bits
+    header = struct.pack("<IiiHHIIiiII", 40, 2, 2, 1, 16, 3, 8, 0, 0, 0, 0) + struct.pack("<3I", 0xF800, 0x07E0, 0x001F)
+    start = 14 + len(header)
+    (tmp_path / "a.bmp").write_bytes(b"BM" + struct.pack("<IHHI", start + 8, 0, 0, start) + header + pixels.tobytes())
+    expected = [[[0, 0, 255], [255, 255, 255]], [[255, 0, 0], [0, 255, 0]]]
+    assert read_image(through(tmp_path / "a.bmp")).tolist() == expected
 
 
 def tiled_tiff(array, side=16):
