@@ -11,6 +11,37 @@ DEVICES = [*TRAINING_DEVICES, "tensorrt", "coreml", "openvino"]
 BACKENDS = ["auto", "onnx", "torch"]
 
 
+class Share(click.ParamType):
+    """One of several shares, as in 3/16."""
+
+    name = "k/n"
+
+    def convert(
+        self, value: str | tuple[int, int], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Return both numbers; fail with what a share is."""
+        if not isinstance(value, str):
+            return value
+        number, _, count = value.partition("/")
+        if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+            self.fail(f"'{value}' is no share: two whole numbers, from 1/N to N/N, as in 3/16.", param, ctx)
+        return int(number), int(count)
+
+
+class Workers(click.ParamType):
+    """A number from 1, or auto."""
+
+    name = "auto|n"
+
+    def convert(self, value: str | int | None, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """Return the number, None for auto."""
+        if value is None or value == "auto":
+            return None
+        if not str(value).isdecimal() or int(value) < 1:
+            self.fail(f"'{value}' is neither auto nor a whole number from 1.", param, ctx)
+        return int(value)
+
+
 class SeedList(click.ParamType):
     """Seeds with commas between them, as in 3,17,3."""
 

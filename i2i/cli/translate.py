@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from i2i.cli import options
-from i2i.errors import SOME_REFUSED
+from i2i.errors import SOME_REFUSED, UsageError
 
 if TYPE_CHECKING:
     from i2i.runtime.fit import How, Tiling
@@ -15,30 +15,17 @@ if TYPE_CHECKING:
     from i2i.runtime.translator import Translator
 
 
-class Workers(click.ParamType):
-    """A number from 1, or auto."""
-
-    name = "auto|n"
-
-    def convert(self, value: str | int | None, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
-        """Return the number, None for auto."""
-        if value is None or value == "auto":
-            return None
-        if not str(value).isdecimal() or int(value) < 1:
-            self.fail(f"'{value}' is neither auto nor a whole number from 1.", param, ctx)
-        return int(value)
-
-
 @click.command(
     epilog="""\b
 Examples:
   i2i translate photo.jpg -m runs/lineart -o drawing.png
   i2i translate photos -m model.onnx -o drawings
+  i2i translate photos -m model.onnx -o shares --shard 1/2 --report failures.json
 """
 )
 @click.argument("source", metavar="INPUT", type=click.Path(exists=True, path_type=Path))
 @options.model
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Picture or folder to write.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Picture or folder to write.")
 @options.direction
 @options.device
 @options.backend
@@ -55,13 +42,17 @@ Examples:
 @click.option("--tile-px", type=click.IntRange(min=16), help="Side of the tiles. [default: what memory allows]")
 @click.option("--skip-existing", is_flag=True, help="Leave outputs that exist, do the rest.")
 @options.overwrite
-@click.option("--workers", type=Workers(), default="auto", show_default=True, help="Pictures in work at a time.")
+@click.option("--in-place", is_flag=True, help="Replace the inputs themselves, in place of -o.")
+@click.option("--shard", type=options.Share(), help="Do the K-th of N shares of a folder, so that N machines do all.")
+@click.option(
+    "--workers", type=options.Workers(), default="auto", show_default=True, help="Pictures in work at a time."
+)
 @click.option("--report", type=click.Path(path_type=Path), help="Write the refused pictures to this .json file.")
 @options.pictures
 def translate(
     source: Path,
     model: str,
-    output: Path,
+    output: Path | None,
     direction: str | None,
     device: str,
     backend: str,
@@ -70,6 +61,8 @@ def translate(
     tile_px: int | None,
     skip_existing: bool,
     overwrite: bool,
+    in_place: bool,
+    shard: tuple[int, int] | None,
     workers: int | None,
     report: Path | None,
     **pictures: Any,
@@ -84,23 +77,36 @@ def translate(
     from rich.progress import Progress
 
     from i2i.runtime.fit import make_fit
-    from i2i.runtime.folder import plan
+    from i2i.runtime.folder import Shard, plan
     from i2i.runtime.outcome import Result, check_report, write_report
     from i2i.runtime.pictures import PictureOptions
-    from i2i.runtime.pipeline import translate_files
+    from i2i.runtime.pipeline import MANY, setup_for, translate_files
     from i2i.runtime.translator import Translator
 
+    if output is None and not in_place:
+        raise UsageError("There is no output. Add -o PICTURE|FOLDER, or --in-place to replace the inputs.")
+    output = output or source
     if report:
         check_report(report, overwrite)
     kinds = PictureOptions(**pictures)
-    translator = Translator.open(model, direction, device, backend, fit=make_fit(fit, tile, tile_px))
-    tasks = plan(source, output, translator.generator.out_channels, skip_existing, overwrite, kinds)
+    threads = setup_for(MANY if source.is_dir() else 1, workers).threads
+    translator = Translator.open(model, direction, device, backend, threads, make_fit(fit, tile, tile_px))
+    tasks = plan(
+        source,
+        output,
+        translator.generator.out_channels,
+        skip_existing,
+        overwrite,
+        kinds,
+        shard and Shard(*shard),
+        in_place,
+    )
     click.echo(
         f"{len(tasks)} pictures, {translator.direction} in {translator.backend.name} on {translator.backend.device}.",
         err=True,
     )
     console = Console(stderr=True)
-    result = Result()
+    result = Result(refused=tasks.refused)
     try:
         with Progress(console=console, disable=not console.is_terminal) as bar:
             whole = bar.add_task("Translating", total=len(tasks))

@@ -1,13 +1,25 @@
-"""Whole folders of pictures through a model: which file becomes which; runtime/pipeline.py then does it."""
+"""Whole folders of pictures through a model: which file becomes which; runtime/pipeline.py then does it.
+
+Names are strings here: a million of them as paths take a quarter of a minute and a gigabyte.
+"""
+
+# ruff: noqa: PTH100, PTH116, PTH118, PTH122
 
 import os
+import zlib
 from collections import Counter
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 from i2i.errors import UsageError
-from i2i.images import CHANNEL_NAMES, FORMATS, is_picture, list_pictures
+from i2i.files import sweep_temporaries
+from i2i.images import CHANNEL_NAMES, FORMATS, is_picture
+from i2i.runtime.outcome import Refused
 from i2i.runtime.pictures import DEFAULTS, PictureOptions, output_suffix, suits
+
+_STALE_S = 3600
+"""Half-written files that were not touched for so long are a killed run's; younger ones may be another's at work."""
 
 
 class Task(NamedTuple):
@@ -17,6 +29,47 @@ class Task(NamedTuple):
     output: Path
 
 
+class Shard(NamedTuple):
+    """One of several shares of a folder, numbered from 1."""
+
+    number: int
+    of: int
+
+
+class Tasks(Sequence[Task]):
+    """What a folder run is to do, made from names as it is asked for."""
+
+    def __init__(self, source: Path, output: Path, names: list[str], renamed: dict[str, str]):
+        self.source, self.output, self.names, self.renamed = source, output, names, renamed
+        self.new = not output.exists()
+        self.refused: list[Refused] = []
+        """Folders that cannot be listed."""
+
+    def __len__(self) -> int:
+        """Return how many."""
+        return len(self.names)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return one task, or several as a list."""
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        name = self.names[index]
+        return Task(self.source / name, self.output / self.written(name))
+
+    def written(self, name: str) -> str:
+        """Return the name of an output."""
+        return self.renamed.get(name, name)
+
+    def exists(self, name: str) -> bool:
+        """Whether the output of a name is there and not empty, which is what a power cut may leave of a new file."""
+        if self.new:
+            return False
+        try:
+            return os.stat(os.path.join(self.output, self.written(name))).st_size > 0
+        except OSError:
+            return False
+
+
 def plan(
     source: Path,
     output: Path,
@@ -24,62 +77,112 @@ def plan(
     skip_existing: bool = False,
     overwrite: bool = False,
     options: PictureOptions = DEFAULTS,
-) -> list[Task]:
+    shard: Shard | None = None,
+    in_place: bool = False,
+) -> Tasks:
     """Say which file becomes which, before anything is done.
 
     A folder keeps names, endings and subfolders, but for what `options` say; a format that cannot hold the
-    output becomes .png or .tif, and where two names would meet both endings stay: a.bmp.png. Raises UsageError
-    when there is nothing to do, when outputs exist and neither flag says what to do with them, when an input
-    would be overwritten, or when the format asked for cannot hold the output.
+    output becomes .png or .tif, and where two names would meet both endings stay: a.bmp.png.
+    shard: take this share only; the shares of one folder are all of it, and no two write the same file.
+    in_place: the output is the input, which is overwritten. Raises UsageError when there is nothing to do,
+    when outputs exist and neither flag says what to do with them, when an input would be overwritten
+    unasked, or when the format asked for cannot hold the output.
     """
     if options.format and not suits(f".{options.format}", channels=out_channels):
         raise UsageError(f"{options.format} cannot hold {CHANNEL_NAMES[out_channels]}. Use --format png, webp or tiff.")
-    here, there = Path(os.path.abspath(source)), Path(os.path.abspath(output))  # noqa: PTH100 - links must not be followed
+    if in_place and output.resolve() != source.resolve():
+        raise UsageError(f"--in-place replaces {source}, but {output} is the output. Leave out one of them.")
     if source.is_dir():
-        if output.resolve() == source.resolve():
-            raise UsageError(f"{output} is the input folder itself. Give another folder for the output.")
-        if output.exists() and not output.is_dir():
-            raise UsageError(f"{output} is a file, but {source} is a folder. Give a folder for the output.")
-        names = [path.relative_to(source) for path in list_pictures(source)]
-        names = [name for name in names if there not in (here / name).parents]
-        if not names:
-            raise UsageError(f"{source} holds no pictures ({', '.join(FORMATS)}).")
-        tasks = [
-            Task(source / name, output / new)
-            for name, new in zip(names, _rename(names, out_channels, options), strict=True)
-        ]
+        tasks = _folder_tasks(source, output, out_channels, options, in_place)
     else:
-        is_file = is_picture(output) and not output.is_dir()
-        if is_file and (options.suffix or options.format):
-            raise UsageError(f"{output} names the output whole. Leave out --suffix and --format, or give a folder.")
-        tasks = [Task(source, output if is_file else output / _rename([Path(source.name)], out_channels, options)[0])]
-        if tasks[0].output.resolve() == source.resolve():
-            raise UsageError(f"{output} is the input itself. Give another name for the output.")
-    existing = [task.output for task in tasks if task.output.exists()]
+        tasks = _file_task(source, output, out_channels, options, in_place)
+    if shard:
+        tasks.names = [name for name in tasks.names if _share(tasks.written(name), shard)]
     if skip_existing:
-        return [task for task in tasks if not task.output.exists()]
-    if existing and not overwrite:
-        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise UsageError(
-            f"{existing[0]}{more} exists already.\nAdd --skip-existing to do only the rest, or --overwrite."
-        )
+        tasks.names = [name for name in tasks.names if not tasks.exists(name)]
+    elif not overwrite and not in_place:
+        existing = [name for name in tasks.names if tasks.exists(name)]
+        if existing:
+            first = tasks.output / tasks.written(existing[0])
+            more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
+            raise UsageError(f"{first}{more} exists already.\nAdd --skip-existing to do only the rest, or --overwrite.")
+    if (skip_existing or overwrite) and tasks.output.is_dir():
+        sweep_temporaries(tasks.output, _STALE_S)
     return tasks
 
 
-def _rename(names: list[Path], channels: int, options: PictureOptions) -> list[Path]:
-    """Give every name a suffix that can hold the output, and no two the same."""
-    endings = [output_suffix(name.suffix, channels, options) for name in names]
-    wanted = [
-        name.with_name(f"{name.stem}{options.suffix}{ending}") for name, ending in zip(names, endings, strict=True)
-    ]
-    counts, taken = Counter(wanted), set(names)
-    renamed = []
-    for name, ending, new in zip(names, endings, wanted, strict=True):
-        if new != name:
-            longer = f"{name.name}{options.suffix}"
-            while new in taken or counts[new] > 1:
-                longer += ending
-                new = name.with_name(longer)
-            taken.add(new)
-        renamed.append(new)
-    return renamed
+def _file_task(source: Path, output: Path, channels: int, options: PictureOptions, in_place: bool) -> Tasks:
+    is_file = is_picture(output) and not output.is_dir()
+    if is_file and (options.suffix or options.format):
+        raise UsageError(f"{output} names the output whole. Leave out --suffix and --format, or give a folder.")
+    folder = output.parent if is_file else output
+    renamed = {source.name: output.name} if is_file else _rename([source.name], channels, options)
+    tasks = Tasks(source.parent, folder, [source.name], renamed)
+    if tasks[0].output.resolve() == source.resolve() and not in_place:
+        raise UsageError(f"{output} is the input itself. Give another name for the output, or add --in-place.")
+    return tasks
+
+
+def _folder_tasks(source: Path, output: Path, channels: int, options: PictureOptions, in_place: bool) -> Tasks:
+    if output.resolve() == source.resolve() and not in_place:
+        raise UsageError(f"{output} is the input folder itself. Give another folder for the output, or add --in-place.")
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"{output} is a file, but {source} is a folder. Give a folder for the output.")
+    names, refused = _list_pictures(source, output)
+    if not names:
+        raise UsageError(f"{source} holds no pictures ({', '.join(FORMATS)}).")
+    tasks = Tasks(source, output, names, _rename(names, channels, options))
+    tasks.refused = refused
+    return tasks
+
+
+def _list_pictures(folder: Path, output: Path) -> tuple[list[str], list[Refused]]:
+    """Return the names of the pictures under a folder, sorted, with / between parts, and folders that cannot be listed.
+
+    The output folder is left out.
+    """
+    names: list[str] = []
+    refused: list[Refused] = []
+
+    def refuse(error: OSError) -> None:
+        refused.append(Refused(Path(error.filename), f"{error.filename} cannot be listed: {error.strerror}."))
+
+    there = os.path.abspath(output)
+    top = os.path.abspath(folder)
+    for root, folders, files in os.walk(top, onerror=refuse):
+        folders[:] = [name for name in folders if os.path.join(root, name) != there]
+        prefix = "" if root == top else os.path.relpath(root, top).replace(os.sep, "/") + "/"
+        names += [prefix + name for name in files if _is_picture(name)]
+    return sorted(names), refused
+
+
+def _is_picture(name: str) -> bool:
+    """As `is_picture`, of a name without folders."""
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in FORMATS
+
+
+def _share(name: str, shard: Shard) -> bool:
+    """Whether an output belongs to a share: by its name alone, so that no two shares write the same file."""
+    return zlib.crc32(os.fsencode(name)) % shard.of == shard.number - 1
+
+
+def _rename(names: list[str], channels: int, options: PictureOptions) -> dict[str, str]:
+    """Return the new names of what gets one: a suffix that can hold the output, and no two the same."""
+    endings: dict[str, str] = {}
+    wanted: dict[str, str] = {}
+    for name in names:
+        stem, suffix = os.path.splitext(name)
+        if suffix not in endings:
+            endings[suffix] = output_suffix(suffix, channels, options)
+        if options.suffix or endings[suffix] != suffix:
+            wanted[name] = f"{stem}{options.suffix}{endings[suffix]}"
+    counts, taken = Counter(wanted.values()), set(names) if wanted else set()
+    for name, new in wanted.items():
+        longer = f"{name}{options.suffix}"
+        while new in taken or counts[new] > 1:
+            longer += endings[PurePosixPath(name).suffix]
+            new = longer
+        taken.add(new)
+        wanted[name] = new
+    return wanted

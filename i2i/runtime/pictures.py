@@ -118,7 +118,7 @@ def decode(path: Path, options: PictureOptions = DEFAULTS) -> Picture:
 
 def output_suffix(suffix: str, channels: int, options: PictureOptions = DEFAULTS) -> str:
     """Return the suffix of the output for a file with `suffix`: its own, the one asked for, or one that can hold it."""
-    if options.format and FORMATS[suffix.lower()] != FORMATS[f".{options.format}"]:
+    if options.format and FORMATS.get(suffix.lower()) != FORMATS[f".{options.format}"]:
         suffix = f".{options.format}"
     if suffix.lower() == ".pgm" and channels == 3:
         return ".ppm"

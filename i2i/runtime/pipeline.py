@@ -21,19 +21,22 @@ from i2i.files import DISK_FULL, write_bytes
 from i2i.images import read_header
 from i2i.runtime.batches import MOST
 from i2i.runtime.devices import available_bytes, cpu_count
+from i2i.runtime.fit import TILE_BYTES, WHOLE_BYTES, estimated_bytes
 from i2i.runtime.folder import Task
 from i2i.runtime.outcome import STAGES, Refused, Result, Setup
 from i2i.runtime.pictures import DEFAULTS, PictureOptions, decode, encode, network_pixels, output_dtype
 from i2i.runtime.translator import Translator
 
+MANY = 1_000_000
+"""As many pictures as keep every core busy."""
 _TRIAL_PICTURES = 8
 """Pictures a thread translates before one way of sharing the CPU out is compared with another."""
 _WORTH_TRYING = 8
 """So many times the pictures of one trial are to be done before trials are made."""
 _GRACE_S = 5
 """How long a run that was stopped waits for the pictures in work."""
-_PIXEL_BYTES = 4096
-_PICTURE_BYTES = 2**31
+_PIXEL_BYTES = 16
+"""What a pixel takes outside the network: decoded, translated, encoded."""
 
 
 def setup_for(pictures: int, workers: int | None = None) -> Setup:
@@ -160,7 +163,7 @@ class _Run:
         suffix, clock = task.output.suffix, _Clock(self.stop)
         height, width = read_header(task.source, self.options.max_pixels)
         pixels = height * width
-        with self.room.taken(min(pixels * _PIXEL_BYTES, _PICTURE_BYTES) + 16 * pixels):
+        with self.room.taken(self._bytes(pixels)):
             clock.start()
             picture = decode(task.source, self.options)
             inputs = network_pixels(picture, suffix, translator.generator)
@@ -174,6 +177,11 @@ class _Run:
         _write(task.output, content)
         clock.lap()
         return _Done(task, pixels, min(inputs[0].shape[:2]), tuple(clock.laps))
+
+    def _bytes(self, pixels: int) -> int:
+        """Return about how much memory a picture takes, whole or in tiles."""
+        whole = estimated_bytes(self.translator.generator, pixels)
+        return _PIXEL_BYTES * pixels + (whole if whole <= WHOLE_BYTES else TILE_BYTES)
 
     def _note(self, done: _Done) -> None:
         """Count one picture; raises what must end the run."""

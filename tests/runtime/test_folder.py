@@ -1,0 +1,220 @@
+"""Folder runs: what is done, by whom, and what is left when a run is cut."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import i2i
+from i2i.errors import DiskFullError, UsageError
+from i2i.files import TEMP_PREFIX
+from i2i.images import list_pictures, read_image
+from i2i.runtime import pipeline
+from i2i.runtime.folder import Shard, plan
+from i2i.runtime.outcome import Refused, Result, Setup, lines
+from i2i.runtime.pipeline import Room, setup_for, translate_files
+from tests.conftest import run_i2i, save
+from tests.runtime.test_translator import identity
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A dozen pictures of three sizes in two folders."""
+    for k in range(12):
+        save(tmp_path / "in" / ("sub" if k % 2 else "") / f"{k}.png", 20 + 8 * (k % 3), 24, seed=k)
+    return tmp_path / "in"
+
+
+def test_any_number_of_workers_gives_the_same_pictures(folder, tmp_path, tiny_onnx, tiny_run):
+    alone = i2i.load(tiny_run, device="cpu")
+    for model in (tiny_onnx, tiny_run):
+        for workers in (1, 3):
+            out = tmp_path / f"{model.suffix}{workers}"
+            result = translate_files(i2i.load(model), plan(folder, out, 3), workers=workers)
+            assert (result.written, result.refused) == (12, [])
+            for path in list_pictures(folder):
+                output = read_image(out / path.relative_to(folder)).astype(int)
+                assert np.abs(output - alone(read_image(path))).max() <= 1
+
+
+def test_trials_of_setups_do_every_picture_once(tmp_path, monkeypatch):
+    for k in range(20):
+        save(tmp_path / "in" / f"{k}.png", 8, 8, seed=k % 9)
+    monkeypatch.setattr(pipeline, "cpu_count", lambda: 4)
+    monkeypatch.setattr(pipeline, "_TRIAL_PICTURES", 1)
+    monkeypatch.setattr(pipeline, "_WORTH_TRYING", 1)
+    tried, original = [], pipeline._Run._some
+
+    def some(run, setup, tasks):
+        tried.append(setup)
+        return original(run, setup, tasks)
+
+    monkeypatch.setattr(pipeline._Run, "_some", some)
+    done = []
+    result = translate_files(identity(), plan(tmp_path / "in", tmp_path / "out", 3), done.append)
+    assert set(tried) == {Setup(4, 1), Setup(2, 2), Setup(2, 4)}
+    assert result.written == len(done) == len({task.output for task in done}) == 20
+
+
+def test_few_pictures_get_more_threads_each(monkeypatch):
+    monkeypatch.setattr(pipeline, "cpu_count", lambda: 8)
+    assert [setup_for(n) for n in (1, 3, 8, 100)] == [Setup(1, 8), Setup(3, 2), Setup(8, 1), Setup(8, 1)]
+    assert setup_for(100, workers=2) == Setup(2, 4)
+
+
+def test_large_pictures_wait_for_room_and_are_not_passed_over():
+    room, order = Room(10), []
+
+    def take(name, wanted):
+        with room.taken(wanted):
+            order.append(name)
+
+    with room.taken(6):
+        threads = [threading.Thread(target=take, args=("large", 1000))]
+        threads[0].start()
+        while not room._turn.locked():
+            pass
+        threads.append(threading.Thread(target=take, args=("small", 1)))
+        threads[1].start()
+        threads[1].join(0.2)
+        assert order == []
+    for thread in threads:
+        thread.join(10)
+    assert order == ["large", "small"]
+    assert room.free == 10
+
+
+def test_shards_are_the_folder_and_share_no_output(tmp_path, folder):
+    save(folder / "0.bmp", 8, 8)
+    whole = {task.output for task in plan(folder, tmp_path / "out", 4)}
+    shares = [{task.output for task in plan(folder, tmp_path / "out", 4, shard=Shard(k, 3))} for k in (1, 2, 3)]
+    assert sum(len(share) for share in shares) == len(whole) == 13
+    assert set().union(*shares) == whole
+    assert all(shares)
+
+
+def test_in_place_is_only_by_its_flag(folder):
+    with pytest.raises(UsageError, match="--in-place"):
+        plan(folder, folder, 3, overwrite=True)
+    with pytest.raises(UsageError, match="is the output"):
+        plan(folder, folder / "out", 3, in_place=True)
+    before = {path: path.stat().st_mtime_ns for path in list_pictures(folder)}
+    translate_files(identity(), plan(folder, folder, 3, in_place=True))
+    assert list_pictures(folder) == list(before)
+    assert all(path.stat().st_mtime_ns > written for path, written in before.items())
+
+
+def test_the_rest_of_a_killed_run(folder, tmp_path):
+    out = tmp_path / "out"
+    translate_files(identity(), plan(folder, out, 3))
+    (out / "0.png").unlink()
+    (out / "2.png").write_bytes(b"")  # what a power cut may leave
+    old, new = out / f"{TEMP_PREFIX}old.png", out / "sub" / f"{TEMP_PREFIX}new.png"
+    for temp in (old, new):
+        temp.write_bytes(b"half")
+    os.utime(old, (time.time() - 7200,) * 2)
+    tasks = plan(folder, out, 3, skip_existing=True)
+    assert [task.source.name for task in tasks] == ["0.png", "2.png"]
+    assert not old.exists()
+    assert new.exists()  # another process may be writing it
+
+
+def test_a_disk_that_fills_up_ends_the_run_and_keeps_what_is_whole(folder, tmp_path, monkeypatch):
+    written, original = [], pipeline.write_bytes
+
+    def write(path, content, sync):
+        if len(written) == 5:
+            raise OSError(28, "No space left on device")
+        original(path, content, sync)
+        written.append(path)
+
+    monkeypatch.setattr(pipeline, "write_bytes", write)
+    result = Result()
+    with pytest.raises(DiskFullError, match="No space left on device"):
+        translate_files(identity(), plan(folder, tmp_path / "out", 3), workers=2, result=result)
+    assert result.written == 5
+    assert sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file()) == sorted(written)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_ctrl_c_ends_with_a_summary_and_whole_files(tmp_path, tiny_onnx):
+    for k in range(60):
+        save(tmp_path / "in" / f"{k}.png", 400, 400, seed=k % 9)
+    words = [sys.executable, "-m", "i2i", "translate", "in", "-m", str(tiny_onnx), "-o", "out", "--report", "r.json"]
+    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        while not list(tmp_path.glob("out/*.png")):
+            time.sleep(0.01)
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, text = process.communicate(timeout=20)
+    assert process.returncode == 130, text
+    outputs = list((tmp_path / "out").iterdir())
+    assert f"{len(outputs)} of 60 pictures written" in text
+    assert json.loads((tmp_path / "r.json").read_text())["written"] == len(outputs) < 60
+    assert all(read_image(path).shape == (400, 400, 3) for path in outputs)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names")
+def test_odd_names_are_one_line_each(tmp_path, tiny_onnx):
+    names = ["a\nb.png", "tab\t\x1b[31m.png", os.fsdecode(b"\xff\xfe.png"), "pipe.png", "dangling.png", "dir.png/x.jpg"]
+    for name in names:
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if name == "pipe.png":
+            os.mkfifo(path)
+        elif name == "dangling.png":
+            path.symlink_to("nowhere")
+        else:
+            path.write_bytes(b"no picture")
+    save(tmp_path / "in" / "good\n.png", 16, 16)
+    done = run_i2i("translate", "in", "-m", tiny_onnx, "-o", "out", "--report", "failures.json", cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    refused = [line for line in done.stderr.splitlines() if line.startswith("Refused: ")]
+    assert len(refused) == len(names)
+    assert all(line.isprintable() for line in refused)
+    for shown in (r"a\nb.png", r"tab\t\x1b[31m.png", r"\udcff\udcfe.png"):
+        assert sum(shown in line for line in refused) == 1
+    report = json.loads((tmp_path / "failures.json").read_text(encoding="utf-8"))
+    assert {Path(failure["picture"]) for failure in report["failures"]} == {Path("in", name) for name in names}
+    assert (report["pictures"], report["written"]) == (7, 1)
+
+
+def test_folders_that_cannot_be_listed_are_refused(folder, tmp_path, monkeypatch):
+    scan = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("sub"):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    tasks = plan(folder, tmp_path / "out", 3)
+    assert len(tasks) == 6
+    assert [str(refused) for refused in tasks.refused] == [f"{folder}/sub cannot be listed: Permission denied."]
+
+
+def test_what_is_said_of_a_run():
+    result = Result(3, [Refused(Path("a\n.png"), "a\n.png is bad.\nMend it.")], setup=Setup(2, 1), wall_s=0.5)
+    result.busy_s.update(decode=0.1, network=0.2, encode=0.1)
+    refused, speed = lines(result)
+    assert refused == r"Refused: a\n.png is bad. Mend it."
+    assert speed == "6.0 img/s; of the time of 2 workers, decode 25%, network 50%, encode 25%."
+
+
+def test_memory_that_runs_out_is_one_refusal(tmp_path, monkeypatch):
+    save(tmp_path / "a.png", 16, 16)
+    translator = identity()
+
+    def run(batch):
+        raise MemoryError
+
+    monkeypatch.setattr(translator.backend, "run", run)
+    result = translate_files(translator, plan(tmp_path / "a.png", tmp_path / "b.png", 3))
+    assert "memory" in str(result.refused[0])
