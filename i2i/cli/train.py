@@ -29,7 +29,7 @@ Examples:
 @click.option("--nodes", type=click.IntRange(min=1), help="How many machines; start the command on each.")
 @click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="Arithmetic of the networks.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of weights, order, crops and dropout.")
-@click.option("--init-from", metavar="MODEL", help="Begin with the weights of a run or .safetensors file.")
+@click.option("--init-from", metavar="MODEL", help="Begin with the weights of a run, .safetensors or .pth file.")
 @click.option("--full-check", is_flag=True, help="Decode every picture before training, not its header alone.")
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in --out, if there is one.")
 @click.option("--allow-config-change", is_flag=True, help="Resume even with other settings or data.")

@@ -9,7 +9,7 @@ from i2i.spec import GENERATE
 
 
 def init_from(algorithm: Algorithm, source: str) -> list[str]:
-    """Copy weights of a run folder or .safetensors file into the generators; return what was taken, in words.
+    """Copy weights of a run folder, .safetensors or .pth file into the generators; return what was taken, in words.
 
     A tensor is taken where name and shape agree. Raises ModelError when none does.
     """

@@ -10,6 +10,7 @@ from torch import nn
 
 import i2i
 from i2i.algorithms import ALGORITHMS
+from i2i.cli import cli
 from i2i.errors import ExportError, ModelError, UsageError
 from i2i.export_weights import export_weights
 from i2i.interop.importing import import_weights
@@ -19,7 +20,7 @@ from i2i.networks import ResNet, UNet
 from i2i.runtime import load
 from i2i.runtime.backends import TorchBackend
 from i2i.training.finetune import init_from
-from tests.conftest import ORACLES, run_i2i, save, tiny_config
+from tests.conftest import ORACLES, save, tiny_config
 
 KINDS = ["unet_128", "unet_256", "resnet_6blocks", "resnet_9blocks"]
 NORMS = ["batch", "instance", "none"]
@@ -132,7 +133,10 @@ def reference(kind, norm, dropout=False, width=2, inputs=3, outputs=1, **antiali
     else:
         network = reference_resnet(int(kind[7]), norm, dropout, width, inputs, outputs, **antialiased)
     for parameter in network.parameters():
-        nn.init.normal_(parameter, 0.05, 0.3)
+        if parameter.dim() == 4:
+            nn.init.xavier_normal_(parameter)
+        else:
+            nn.init.normal_(parameter, 0.1, 0.3)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.running_mean, 0, 0.3)
@@ -192,6 +196,8 @@ def test_every_generator_of_theirs_gives_its_outputs_and_goes_back(kind, norm, d
         model = import_weights([path], norm_statistics=statistics)
         save_tensors(tmp_path / "model.safetensors", model.spec, model.tensors)
         np.testing.assert_allclose(outputs_of(tmp_path / "model.safetensors", x), output, atol=1e-5)
+        assert output.std() > 0.005
+        assert np.mean(np.abs(output) < 0.95) > 0.5  # where a difference would show
     if norm == "batch":
         assert np.abs(wanted["image"] - wanted["running"]).max() > 0.01
     np.testing.assert_allclose(outputs_of(path, x), wanted["image"], atol=1e-5)
@@ -353,28 +359,35 @@ def test_what_they_do_not_have_is_not_exported(network, words):
         revert(network())
 
 
-def test_both_directions_on_the_command_line(tmp_path):
-    states = {}
+@pytest.fixture
+def command(capsys):
+    """The command line in this process; what it printed, and what it printed as an error."""
+
+    def run(*words):
+        cli.main([str(word) for word in words], standalone_mode=False)
+        return capsys.readouterr()
+
+    return run
+
+
+def test_both_directions_on_the_command_line(tmp_path, command):
+    states, files = {}, {way: tmp_path / f"latest_net_G_{way}.pth" for way in "AB"}
     for way, width in (("A", 2), ("B", 3)):
         states[way] = reference("resnet_6blocks", "instance", width=width, inputs=3, outputs=3).state_dict()
-        torch.save(states[way], tmp_path / f"latest_net_G_{way}.pth")
-    files = [tmp_path / f"latest_net_G_{way}.pth" for way in "AB"]
+        torch.save(states[way], files[way])
     model = tmp_path / "zebras.safetensors"
-    done = run_i2i("import", *files, "-o", model)
-    assert done.returncode == 0, done.stderr
-    assert "A2B: resnet_6blocks, width 2, instance norm, rgb to rgb" in done.stdout
-    assert "B2A: resnet_6blocks, width 3, instance norm, rgb to rgb" in done.stdout
-    done = run_i2i("info", model)
-    assert "trained" not in done.stdout, done.stderr
+    said = command("import", *files.values(), "-o", model).out
+    assert "A2B: resnet_6blocks, width 2, instance norm, rgb to rgb" in said
+    assert "B2A: resnet_6blocks, width 3, instance norm, rgb to rgb" in said
+    assert "trained" not in command("info", files["B"]).out  # nothing is known of that
     save(tmp_path / "photo.png", 40, 50)
-    for source, more in ((model, ["--direction", "B2A"]), (files[1], [])):
-        done = run_i2i("translate", tmp_path / "photo.png", "-m", source, "-o", tmp_path / f"{source.stem}.png", *more)
-        assert done.returncode == 0, done.stderr
-        assert "trained" not in done.stderr
+    for source, more in ((model, ["--direction", "B2A"]), (files["B"], [])):
+        said = command("translate", tmp_path / "photo.png", "-m", source, "-o", tmp_path / f"{source.stem}.png", *more)
+        assert "trained" not in said.err
     assert (tmp_path / "zebras.png").read_bytes() == (tmp_path / "latest_net_G_B.png").read_bytes()
     words = ["--format", "pytorch-CycleGAN-and-pix2pix", "--direction", "both", "-o", tmp_path / "new_net_G.pth"]
-    done = run_i2i("export", model, *words)
-    assert "--netG resnet_6blocks --norm instance --ngf 2 --input_nc 3 --output_nc 3 --no_dropout" in done.stdout
+    said = command("export", model, *words).out
+    assert "--netG resnet_6blocks --norm instance --ngf 2 --input_nc 3 --output_nc 3 --no_dropout" in said
     for way, state in states.items():
         back = torch.load(tmp_path / f"new_net_G_{way}.pth", weights_only=True)
         assert all(torch.equal(back[name], tensor) for name, tensor in state.items())
