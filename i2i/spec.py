@@ -129,6 +129,11 @@ class ModelSpec(BaseModel):
             raise ValueError(f"a model of the task {self.task} has other generators")
         return self
 
+    @property
+    def unit(self) -> str:
+        """What a proof counts differences in."""
+        return "grey levels" if self.io == "image" else "values in -1 to 1"
+
     def pick(self, direction: str | None) -> str:
         """Return the direction to use: the one asked for, or the only one; raises UsageError."""
         have = list(self.generators)

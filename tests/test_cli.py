@@ -72,7 +72,7 @@ def test_the_examples_in_the_help_run(line, desk, few_pairs, capsys):
     words = shlex.split(line)[1:]
     if "drawings" in words and "train" in words:
         shutil.copytree(desk / "photos", desk / "drawings")
-    if words[0] == "export":
+    if words[0] == "export" and "-o" in words:
         (desk / words[words.index("-o") + 1]).unlink(missing_ok=True)
     if words[0] == "train" and "--resume" not in words:
         shutil.rmtree(desk / "runs" / "lineart")
@@ -171,6 +171,12 @@ def test_dry_run_prints_settings_that_can_be_run(desk, capsys, monkeypatch):
         ("export runs/faces -o f.onnx --direction both", 2, "Leave out --direction and --verify"),
         ("export runs/lineart -o f.onnx --direction both", 2, "translates B2A, not A2B"),
         ("export runs/horses -o f.onnx", 2, "Choose one with --direction"),
+        ("export runs/lineart", 2, "Give either -o FILE"),
+        ("export runs/lineart -o f.onnx --triton models", 2, "Give either -o FILE"),
+        ("export runs/horses --triton models --direction both", 2, "choose A2B or B2A"),
+        ("export runs/lineart -o f.onnx --size 300", 2, "'300' is no size"),
+        ("export runs/lineart -o f.onnx --size 32x40", 2, "Use --size 32x48, or --io image"),
+        ("export runs/faces -o f.onnx --io image", 2, "Leave out --io image and --size"),
     ],
 )
 def test_mistakes_end_in_one_message(line, code, words, desk, capsys):
@@ -207,6 +213,7 @@ def test_info_says_what_the_file_says(tiny_run, tiny_onnx):
         assert "pix2pix, trained on 16 images" in done.stdout
         assert "B2A: rgb to rgb, unet" in done.stdout
         assert "multiples of 16 px" in done.stdout
+    assert "exported for tensors in fp32, any size" in done.stdout
     assert "of torch" in done.stdout
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from i2i.cli import options
+from i2i.errors import UsageError
 
 if TYPE_CHECKING:
     from i2i.spec import ModelSpec
@@ -37,13 +38,14 @@ Examples:
   i2i export runs/lineart -o model.onnx
   i2i export model.safetensors -o model.onnx --verify photos
   i2i export runs/lineart -o model.onnx --io image --precision fp16
+  i2i export runs/lineart --io image --triton models
   i2i export runs/faces -o faces.onnx
   i2i export runs/horses -o horses.onnx --direction both
   i2i export summer.safetensors -o latest_net_G.pth --format pytorch-CycleGAN-and-pix2pix
 """
 )
 @click.argument("model", metavar="RUN|MODEL.safetensors")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The file to write.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The file to write.")
 @click.option(
     "--direction",
     type=click.Choice(["A2B", "B2A", "both"]),
@@ -76,9 +78,14 @@ Examples:
 @click.option(
     "--size", type=Size(), default="dynamic", show_default=True, help="One height x width, for TensorRT and NPUs."
 )
+@click.option(
+    "--triton",
+    type=click.Path(path_type=Path),
+    help="In place of -o: the folder of models that a Triton server serves.",
+)
 def export(
     model: str,
-    output: Path,
+    output: Path | None,
     direction: str | None,
     overwrite: bool,
     kind: str,
@@ -86,6 +93,7 @@ def export(
     io: Literal["tensor", "image"],
     precision: Literal["fp32", "fp16"],
     size: tuple[int, int] | None,
+    triton: Path | None,
 ) -> None:
     """Write a model as one ONNX file, and prove that it equals torch.
 
@@ -93,12 +101,19 @@ def export(
     model makes pictures from noise, on five seeds. Above 1e-4, or one grey level in 1 of 10,000 values of an
     8-bit file, or two grey levels in fp16, nothing is written, and the layer where the difference starts is named.
     """
-    if kind != "onnx":
+    if (output is None) == (triton is None):
+        raise UsageError("Give either -o FILE or, for a Triton server, --triton FOLDER.")
+    if triton is not None and (kind != "onnx" or direction == "both"):
+        raise UsageError("--triton writes one direction as ONNX. Leave out --format, and choose A2B or B2A.")
+    if output is not None and kind != "onnx":
         _export_weights(model, output, direction, overwrite, verify)
         return
-    from i2i.export import export_both, export_onnx
+    from i2i.export import export_both, export_onnx, export_triton
 
-    if direction == "both":
+    if output is None:
+        assert triton is not None
+        specs = dict([export_triton(model, triton, direction, verify, overwrite, io, precision, size)])
+    elif direction == "both":
         specs = export_both(model, output, verify, overwrite, io, precision, size)
     else:
         specs = {output: export_onnx(model, output, direction, verify, overwrite, io, precision, size)}
@@ -110,15 +125,13 @@ def _said(spec: "ModelSpec") -> str:
     proof = spec.proof
     assert proof is not None
     sizes = "" if spec.task == "generate" else " at its size" if spec.fixed_size else " at three sizes"
-    unit = "grey levels" if spec.io == "image" else "values in -1 to 1"
     return (
         f"equal to torch within {proof.max_difference:.1e}, on average {proof.mean_difference:.1e}\n"
-        f"({unit}; {proof.pictures} pictures of {proof.source}{sizes}, singly and as a batch)."
+        f"({spec.unit}; {proof.pictures} pictures of {proof.source}{sizes}, singly and as a batch)."
     )
 
 
 def _export_weights(model: str, output: Path, direction: str | None, overwrite: bool, verify: Path | None) -> None:
-    from i2i.errors import UsageError
     from i2i.export_weights import export_weights
 
     if verify is not None:

@@ -43,4 +43,9 @@ def info(model: str, as_json: bool) -> None:
         )
     click.echo(f"  at inference: batch norm by {spec.norm_statistics} statistics, dropout {spec.dropout}")
     if spec.proof:
-        click.echo(f"  export: within {spec.proof.max_difference:.1e} of torch (values in -1 to 1)")
+        size = "one size of {}x{} px (height x width)".format(*spec.fixed_size) if spec.fixed_size else "any size"
+        click.echo(f"  exported for {'pixels' if spec.io == 'image' else 'tensors'} in {spec.precision}, {size}")
+        click.echo(
+            f"  export: within {spec.proof.max_difference:.1e} of torch, on average {spec.proof.mean_difference:.1e} "
+            f"({spec.unit})"
+        )

@@ -22,9 +22,10 @@ from i2i.data.previews import find_previews
 from i2i.errors import ConfigError, DataError, UsageError
 from i2i.export.graph import describe, make_graph, write_graph
 from i2i.export.proof import Samples, finite, prove
-from i2i.files import atomic_write, check_output
+from i2i.export.triton import triton_config
+from i2i.files import atomic_write, check_output, refuse_existing, write_text
 from i2i.images import Array, from_unit, list_pictures, read_image, to_channels, to_unit
-from i2i.modelfile import find_model, read_spec
+from i2i.modelfile import MODEL_NAME, find_model, read_spec
 from i2i.runtime.backends import TorchBackend
 from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.latents import seed_latents
@@ -80,6 +81,30 @@ def export_both(
     for path in outputs:
         check_output(path, overwrite, ".onnx")
     return _write(_source(model), outputs, verify, _Form(io, precision, size))
+
+
+def export_triton(
+    model: str | Path,
+    repository: str | Path,
+    direction: str | None = None,
+    verify: str | Path | None = None,
+    overwrite: bool = False,
+    io: Io = "tensor",
+    precision: Precision = "fp32",
+    size: tuple[int, int] | None = None,
+) -> tuple[Path, ModelSpec]:
+    """Write `model` into a folder that Triton serves: NAME/1/model.onnx and NAME/config.pbtxt.
+
+    NAME is that of the run folder or model file. Returns the path of the file and its spec; everything else
+    is as in `export_onnx`.
+    """
+    source = find_model(Path(model)).resolve()
+    name = source.parent.name if source.name == MODEL_NAME else source.stem
+    config, output = Path(repository, name, "config.pbtxt"), Path(repository, name, "1", "model.onnx")
+    refuse_existing(config, overwrite)
+    spec = export_onnx(model, output, direction, verify, overwrite, io, precision, size)
+    write_text(config, triton_config(output, name))
+    return output, spec
 
 
 class _Form(NamedTuple):

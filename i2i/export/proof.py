@@ -60,7 +60,7 @@ def prove(onnx_file: Path, graph: Graph, network: nn.Module, spec: ModelSpec, sa
 
     Raises ExportError above the bound, naming the layer where the difference starts.
     """
-    bound, unit = BOUNDS[spec.precision, spec.io], "grey levels" if spec.io == "image" else "values in -1 to 1"
+    bound = BOUNDS[spec.precision, spec.io]
     session = _session(onnx_file)
     worst, total, differing, values, worst_batch = 0.0, 0.0, 0, 0, samples.batches[0]
     for batch in samples.batches:
@@ -74,7 +74,7 @@ def prove(onnx_file: Path, graph: Graph, network: nn.Module, spec: ModelSpec, sa
         if spec.io == "image" and worst <= bound.worst:
             said = f"in {differing:,} of {values:,} values; one in {1 / bound.share:,.0f} is allowed"
         else:
-            said = f"by up to {worst:.2g} ({unit}, {samples.pictures} pictures); {bound.worst:.2g} is allowed"
+            said = f"by up to {worst:.2g} ({spec.unit}, {samples.pictures} pictures); {bound.worst:.2g} is allowed"
         start = first_difference(graph, network, worst_batch, samples.to_network(worst_batch), bound.of_layer)
         raise ExportError(f"ONNX Runtime differs from torch {said}.\n{start} No file was written.")
     return ExportProof(

@@ -1,0 +1,34 @@
+"""A model repository for NVIDIA's Triton Inference Server.
+
+Its layout and the fields of config.pbtxt are those of Triton's model_config.proto; names, types and
+sizes come from the exported file itself.
+"""
+
+from pathlib import Path
+from typing import Any
+
+MAX_BATCH = 8
+"""Requests that Triton may join to one batch; memory grows with it."""
+_TYPES = {"tensor(uint8)": "TYPE_UINT8", "tensor(float)": "TYPE_FP32"}
+
+
+def triton_config(onnx_file: Path, name: str) -> str:
+    """Return the config.pbtxt of an exported file under the name that clients will use."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(onnx_file, providers=["CPUExecutionProvider"])
+    (taken,), (given,) = session.get_inputs(), session.get_outputs()
+    return f"""name: "{name}"
+platform: "onnxruntime_onnx"
+max_batch_size: {MAX_BATCH}
+input [ {_port(taken)} ]
+output [ {_port(given)} ]
+# Requests that wait at the same moment and have the same size go through together.
+dynamic_batching {{ max_queue_delay_microseconds: 1000 }}
+"""
+
+
+def _port(value: Any) -> str:
+    """Describe an input or output; its first axis is the batch, which Triton keeps to itself."""
+    dims = ", ".join(str(dim) if isinstance(dim, int) else "-1" for dim in value.shape[1:])
+    return f'{{ name: "{value.name}" data_type: {_TYPES[value.type]} dims: [ {dims} ] }}'
