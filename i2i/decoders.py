@@ -6,6 +6,7 @@ checked, since OpenCV has no guard against pictures that decode to gigabytes.
 """
 
 import contextlib
+import logging
 import stat
 import warnings
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ _TIFF_STARTS = (b"II*\0", b"MM\0*")
 # What Pillow warns of, large sizes and odd tags, we check or can do without; it would stand between our lines.
 warnings.filterwarnings("ignore", module="PIL")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 class Header(NamedTuple):

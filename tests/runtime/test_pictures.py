@@ -14,6 +14,7 @@ from PIL.TiffImagePlugin import IFDRational
 from i2i.encoders import Extras, encode
 from i2i.errors import ImageError, UsageError
 from i2i.images import FORMATS, holds, read_header, read_image, to_channels, write_image
+from i2i.runtime.fit import Fit
 from i2i.runtime.folder import plan
 from i2i.runtime.pictures import PictureOptions, decode
 from i2i.runtime.pipeline import translate_files
@@ -504,6 +505,24 @@ def test_alpha_is_composited_on_white_where_it_cannot_be_kept(tmp_path):
     assert read_image(through(tmp_path / "a.png"))[0].tolist() == [[10, 20, 30, 0], [10, 20, 30, 255]]
     assert read_image(through(tmp_path / "a.png", format="bmp"))[0].tolist() == [[255, 255, 255], [10, 20, 30]]
     assert read_image(through(tmp_path / "a.png", 4))[0].tolist() == [[10, 20, 30, 0], [10, 20, 30, 255]]
+
+
+@pytest.mark.parametrize("fit", [Fit("crop"), Fit("resize"), Fit("tile", tile_px=64)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_alpha_and_depth_go_with_every_way_to_meet_sizes(tmp_path, fit, dtype):
+    array = with_alpha(picture(50, 150, 3, np.uint16 if dtype == np.uint16 else np.uint8))
+    if dtype == np.float32:
+        array = array / np.float32(255)
+    write_image(tmp_path / "a.tif", array)
+    model = identity()
+    model.fit = fit
+    translate_files(model, plan(tmp_path / "a.tif", tmp_path / "out", 3))
+    back = decode(tmp_path / "out" / "a.tif").frames[0]
+    assert back.dtype == dtype
+    expected = array[1:49, 3:147] if fit.how == "crop" else array
+    np.testing.assert_array_equal(back[:, :, 3], expected[:, :, 3])
+    if fit.how != "resize":
+        np.testing.assert_allclose(back, expected, atol=2e-7)
 
 
 def npy(header, body=b""):
