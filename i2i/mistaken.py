@@ -11,7 +11,6 @@ from i2i.errors import ModelError
 KINDS = {".onnx": "ONNX model", ".safetensors": "safetensors file", ".pth": "torch file", ".pt": "torch file"}
 """What a suffix promises."""
 _HEAD_BYTES = 512
-_SHOWN_CHARACTERS = 80
 
 
 def refuse_mistaken(path: Path) -> None:
@@ -37,10 +36,10 @@ def refuse_mistaken(path: Path) -> None:
         raise ModelError(f"{path} is a {kind} with the name of another kind. {_advice(kind)}")
 
 
-def shown(text: object) -> str:
-    """Return what a stranger's file says as one short line that a terminal can show: nothing in it is obeyed."""
+def shown(text: object, most: int = 80) -> str:
+    """Return what a stranger's file says as one line, cut after `most` characters, with nothing in it to obey."""
     line = "".join(character if character.isprintable() else "?" for character in str(text))
-    return line if len(line) <= _SHOWN_CHARACTERS else f"{line[:_SHOWN_CHARACTERS]} ..."
+    return line if len(line) <= most else f"{line[:most]} ..."
 
 
 def _kind(head: bytes) -> str | None:

@@ -6,18 +6,28 @@ it needs neither torch nor the code that trained the model.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 import i2i
 from i2i.errors import ModelError, UsageError
 from i2i.settings import Channels
 
 METADATA_KEY = "i2i"
+UNDESCRIBED = "undescribed"
+"""Stands for what a stranger's ONNX model does not say of itself."""
 GENERATE = "generate"
 """Takes the place of a direction where a model has none, because it makes pictures from noise."""
 Meaning = Literal["grey", "rgb", "rgba"]
+Word = Annotated[str, Field(pattern=r"^[\w.+-]{1,80}$")]
+"""A name that may be shown: files come from strangers, and terminals obey control characters."""
+Side = Annotated[int, Field(ge=1, le=1 << 16)]
+"""In pixels, and bounded: memory is taken by it before a picture is seen."""
+Multiple = Annotated[int, Field(ge=1, le=1 << 10)]
+"""The same of what every picture is padded to."""
+SideOrNone = Annotated[int, Field(ge=0, le=1 << 16)]
+"""The same, or 0 where there is none."""
 MEANINGS: dict[int, Meaning] = {1: "grey", 3: "rgb", 4: "rgba"}
 
 
@@ -26,7 +36,7 @@ class GeneratorSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    network: str
+    network: Word
     """A name in i2i.networks.GENERATORS."""
     arguments: dict[str, Any]
     """What its constructor was given."""
@@ -38,9 +48,9 @@ class GeneratorSpec(BaseModel):
     """Channels of the output picture."""
     out_meaning: Meaning
     """What they are."""
-    size_multiple: int
+    size_multiple: Multiple
     """Sides that the network takes are multiples of this, in pixels."""
-    size_minimum: int
+    size_minimum: Multiple
     """And at least this."""
 
 
@@ -49,17 +59,17 @@ class LatentGeneratorSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    network: str
+    network: Word
     """A name in i2i.networks.LATENT_GENERATORS."""
     arguments: dict[str, Any]
     """What its constructor was given."""
-    latent: int
+    latent: Side
     """Length of the vector of standard normal numbers that goes in."""
-    out_channels: int
+    out_channels: Literal[1, 2, 3, 4]
     """Channels of the output picture, or coordinates of an output point."""
     out_meaning: Meaning | Literal["points"]
     """What they are."""
-    out_px: int
+    out_px: SideOrNone
     """Side of the square output picture; 0 for points."""
 
 
@@ -87,13 +97,13 @@ class ModelSpec(BaseModel):
 
     format: Literal[1] = 1
     """Version of this description."""
-    i2i_version: str
+    i2i_version: Word
     """Version that wrote the file."""
     task: Literal["translate", "generate"] = "translate"
     """What the model does: pictures from pictures, or pictures from noise."""
-    algorithm: str
+    algorithm: Word
     """What trained it."""
-    generators: dict[str, GeneratorSpec] = {}
+    generators: dict[Word, GeneratorSpec] = {}
     """Of the task translate, by direction: A2B, B2A."""
     latent_generator: LatentGeneratorSpec | None = None
     """Of the task generate."""
@@ -103,9 +113,9 @@ class ModelSpec(BaseModel):
     """What batch norm uses at inference: each picture's own statistics, or those of training."""
     dropout: Literal["off"] = "off"
     """Dropout at inference."""
-    trained_crop_px: int
+    trained_crop_px: SideOrNone
     """Side of the squares that training showed; 0 where unknown, and for points."""
-    trained_side_px: int
+    trained_side_px: SideOrNone
     """Shorter side of the training pictures, after any resizing: the scale the model knows; 0 as above."""
     images_seen: int = 0
     """How long it was trained."""
@@ -116,7 +126,7 @@ class ModelSpec(BaseModel):
     uint8 NHWC of any size, and the normalisation, padding and cropping are inside."""
     precision: Literal["fp32", "fp16"] = "fp32"
     """What an exported file computes in."""
-    fixed_size: tuple[int, int] | None = None
+    fixed_size: tuple[Side, Side] | None = None
     """Height and width of an exported file that runs at this size only, in pixels."""
     proof: ExportProof | None = None
     """Of an exported file."""

@@ -28,7 +28,7 @@ ORDER = [
     ["i2i.torchfile"],
     ["i2i.settings"],
     ["i2i.config"],
-    ["i2i.spec"],
+    ["i2i.spec", "i2i.onnxfile"],
     ["i2i.networks", "i2i.losses", "i2i.data"],
     ["i2i.algorithms", "i2i.metrics", "i2i.interop"],
     ["i2i.modelfile"],

@@ -17,15 +17,20 @@ def info(model: str, as_json: bool) -> None:
     from pathlib import Path
 
     from i2i.modelfile import find_model, read_spec
-    from i2i.runtime.backends import OnnxBackend
+    from i2i.runtime.backends import open_backend
+    from i2i.spec import GENERATE, UNDESCRIBED
 
     file = find_model(Path(model))
-    spec = OnnxBackend(file, "cpu").spec if file.suffix == ".onnx" else read_spec(file)
+    is_onnx = file.suffix == ".onnx"
+    spec = open_backend(file, lambda spec: GENERATE, "cpu")[0] if is_onnx else read_spec(file)
     if as_json:
         click.echo(spec.model_dump_json(indent=2))
         return
-    trained = f", trained on {spec.images_seen:,} images" if spec.images_seen else ""
-    click.echo(f"{file}: {spec.algorithm}{trained}, by i2i {spec.i2i_version}")
+    if spec.algorithm == UNDESCRIBED:
+        click.echo(f"{file}: no description by i2i; this is what it does with zeros")
+    else:
+        trained = f", trained on {spec.images_seen:,} images" if spec.images_seen else ""
+        click.echo(f"{file}: {spec.algorithm}{trained}, by i2i {spec.i2i_version}")
     for direction, generator in spec.generators.items():
         arguments = ", ".join(f"{name} {value}" for name, value in generator.arguments.items())
         click.echo(

@@ -82,6 +82,7 @@ def translate(
     from i2i.runtime.pictures import PictureOptions
     from i2i.runtime.pipeline import MANY, setup_for, translate_files
     from i2i.runtime.translator import Translator
+    from i2i.spec import UNDESCRIBED
 
     if output is None and not in_place:
         raise UsageError("There is no output. Add -o PICTURE|FOLDER, or --in-place to replace the inputs.")
@@ -91,6 +92,9 @@ def translate(
     kinds = PictureOptions(**pictures)
     threads = setup_for(MANY if source.is_dir() else 1, workers).threads
     translator = Translator.open(model, direction, device, backend, threads, make_fit(fit, tile, tile_px))
+    if translator.spec.algorithm == UNDESCRIBED:
+        meaning = {"rgb": "RGB"}.get(translator.generator.in_meaning, translator.generator.in_meaning)
+        click.echo(f"Note: {model} holds no description by i2i; it is given {meaning} in [-1, 1].", err=True)
     tasks = plan(
         source,
         output,

@@ -14,7 +14,9 @@ import numpy as np
 
 from i2i.errors import ModelError, UsageError
 from i2i.images import Array
+from i2i.mistaken import shown
 from i2i.modelfile import find_model, read_spec
+from i2i.onnxfile import check_onnx
 from i2i.runtime.batches import MOST, Batches
 from i2i.runtime.devices import (
     PROVIDERS,
@@ -25,7 +27,8 @@ from i2i.runtime.devices import (
     why_no_torch_device,
     why_not_started,
 )
-from i2i.spec import ModelSpec, spec_from_metadata
+from i2i.runtime.trial import assumed_spec, described_spec, limited_memory, try_on_zeros
+from i2i.spec import ModelSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -151,6 +154,8 @@ class OnnxBackend:
         self.path = path
         self.threads = threads or cpu_count()
         self.notes: list[str] = []
+        self.interface = check_onnx(path)
+        self.described = described_spec(path, self.interface)
         self.session = _open_session(path, device, self.threads)
         names = {provider: name for name, provider in PROVIDERS.items()}
         self.device = names.get(self.session.get_providers()[0], "cpu")
@@ -173,8 +178,8 @@ class OnnxBackend:
 
     @functools.cached_property
     def spec(self) -> ModelSpec:
-        """The description in the file; raises ModelError where there is none."""
-        return spec_from_metadata(self.session.get_modelmeta().custom_metadata_map, self.path)
+        """The description in the file or, where there is none, what it must be; raises ModelError."""
+        return self.described or assumed_spec(self.path, self.interface, self.session)
 
     def run(self, batch: Array) -> Array:
         """As in Backend."""
@@ -219,9 +224,11 @@ def _open_session(path: Path, device: str, threads: int) -> Any:
     if "cuda" in wanted:
         onnxruntime.preload_dlls()
     try:
-        return onnxruntime.InferenceSession(path, options, providers=[PROVIDERS[name] for name in wanted])
+        # Drivers of devices map memory of their own, as much as they like.
+        with limited_memory(path) if wanted == ["cpu"] else contextlib.nullcontext():
+            return onnxruntime.InferenceSession(path, options, providers=[PROVIDERS[name] for name in wanted])
     except Exception as error:  # as above
-        raise ModelError(f"{path} is not a model file: {str(error).splitlines()[0]}") from error
+        raise ModelError(f"{path} is not a model file: {shown(str(error).splitlines()[0], 200)}") from error
 
 
 def open_backend(
@@ -245,6 +252,7 @@ def open_backend(
         if backend == "torch":
             raise UsageError(f"{file} runs in ONNX Runtime only. For torch, give the run folder or .safetensors file.")
         onnx = OnnxBackend(file, device, threads)
+        try_on_zeros(file, onnx.session, onnx.spec)
         return onnx.spec, onnx, pick(onnx.spec)
     if backend == "onnx":
         raise UsageError(

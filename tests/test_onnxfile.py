@@ -1,0 +1,277 @@
+"""Strangers' ONNX files: what generators need runs, and the rest is refused before ONNX Runtime sees it."""
+
+import os
+import random
+import resource
+import sys
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import i2i
+from i2i.errors import ModelError
+from i2i.onnxfile import check_onnx
+from i2i.runtime import trial
+from i2i.runtime.trial import limited_memory
+from i2i.spec import UNDESCRIBED
+from tests.conftest import picture, run_i2i, save
+
+
+def tensor(name, values, dtype=np.float32):
+    return numpy_helper.from_array(np.array(values, dtype), name)
+
+
+def graph(nodes, weights=(), takes=("n", 3, "h", "w"), makes=("n", 3, "h", "w"), element=TensorProto.FLOAT):
+    return helper.make_graph(
+        [helper.make_node(*node[:3], **node[3] if len(node) > 3 else {}) for node in nodes],
+        "g",
+        [helper.make_tensor_value_info("x", element, takes)],
+        [helper.make_tensor_value_info("y", element, makes)],
+        list(weights),
+    )
+
+
+def model(*args, opset=17, **kwargs):
+    made = graph(*args, **kwargs) if args or kwargs else graph(CONV, [EYE])
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+EYE = tensor("w", np.eye(3).reshape(3, 3, 1, 1))
+CONV = [("Conv", ["x", "w"], ["c"]), ("Tanh", ["c"], ["y"])]
+SAME = [("Identity", ["x"], ["y"])]
+
+
+def outside(location, claims=27, **place):
+    """Weights that lie in another file."""
+    made = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[3, 3, 1, claims // 9])
+    made.data_location = TensorProto.EXTERNAL
+    for key, value in {"location": location, **place}.items():
+        made.external_data.add(key=key, value=str(value))
+    return model(CONV, [made])
+
+
+def changed(change, made=None):
+    made = made or model()
+    change(made)
+    return made
+
+
+def claims(*dims):
+    return model(CONV, [TensorProto(name="w", data_type=TensorProto.FLOAT, dims=dims, raw_data=bytes(8))])
+
+
+def grows(operator, size, dtype=np.int64):
+    """A picture, or nothing, made as large as the file says."""
+    if operator == "ConstantOfShape":
+        return model(
+            [(operator, ["s"], ["z"]), ("ReduceSum", ["z"], ["r"]), ("Add", ["x", "r"], ["y"])],
+            [tensor("s", size, dtype)],
+        )
+    return model([(operator, ["x", *[""] * (operator == "Resize"), "s"], ["y"])], [tensor("s", size, dtype)])
+
+
+def hidden_growth():
+    """The size is computed: the sixth power of the picture's width."""
+    powers = [("Mul", ["s0", "s0"], ["s1"]), ("Mul", ["s1", "s1"], ["s2"]), ("Mul", ["s1", "s2"], ["s3"])]
+    nodes = [
+        ("Shape", ["x"], ["all"]),
+        ("Slice", ["all", "three", "four"], ["s0"]),
+        *powers,
+        ("ConstantOfShape", ["s3"], ["z"]),
+        ("ReduceMax", ["z"], ["r"], {"keepdims": 0}),
+        ("Add", ["x", "r"], ["y"]),
+    ]
+    return model(nodes, [tensor("three", [3], np.int64), tensor("four", [4], np.int64)])
+
+
+def loop(operator):
+    inside = helper.make_graph([], "b", [], [helper.make_tensor_value_info("x", TensorProto.FLOAT, None)])
+    attributes = {"Loop": {"body": inside}, "If": {"then_branch": inside, "else_branch": inside}}[operator]
+    return model([(operator, ["t", "", "x"][: 3 if operator == "Loop" else 1], ["y"], attributes)])
+
+
+def function():
+    made = helper.make_function(
+        "evil", "F", ["x"], ["y"], [helper.make_node("Tanh", ["x"], ["y"])], [helper.make_opsetid("", 17)]
+    )
+    return changed(lambda m: m.functions.append(made))
+
+
+REFUSED = {
+    "loop": (lambda: loop("Loop"), "the operator Loop, which is not among those allowed"),
+    "if": (lambda: loop("If"), "the operator If"),
+    "graph in an operator": (
+        lambda: model([("Tanh", ["x"], ["y"], {"body": graph(SAME)})]),
+        "graphs or references in an operator, Tanh",
+    ),
+    "random": (lambda: model([("RandomNormalLike", ["x"], ["y"])]), "RandomNormalLike"),
+    "custom": (lambda: changed(lambda m: setattr(m.graph.node[0], "domain", "evil")), "operators of evil"),
+    "domain": (lambda: changed(lambda m: m.opset_import.add(domain="com.evil", version=1)), "operators of com.evil"),
+    "function": (function, "functions of its own"),
+    "training": (lambda: changed(lambda m: m.training_info.add()), "holds a training"),
+    "strings": (lambda: model(SAME, [helper.make_tensor("w", TensorProto.STRING, [1], [b"x"])]), "holds no numbers"),
+    "parent": (lambda: outside("../secret.bin"), r"names \.\./secret\.bin as the file of its weights"),
+    "absolute": (lambda: outside("/etc/passwd"), "names /etc/passwd"),
+    "backslash": (lambda: outside("..\\secret.bin"), "They may lie in a file beside"),
+    "nowhere": (lambda: outside(""), "names nothing"),
+    "missing": (lambda: outside("gone.bin"), "does not lie beside it"),
+    "symbolic link": (lambda: outside("link.bin"), "is a link, or no regular file"),
+    "hard link": (lambda: outside("hard.bin"), "is a link, or no regular file"),
+    "pipe": (lambda: outside("pipe"), "is a link, or no regular file"),
+    "too long": (lambda: outside("inside.bin", length=108), "claims more weights"),
+    "negative": (lambda: outside("inside.bin", 9, offset=-16, length=36), "claims more weights"),
+    "words": (lambda: outside("inside.bin", 9, offset="x"), "is no number"),
+    "constant": (lambda: grows("ConstantOfShape", [2 * 10**9]), r"asks for 2e\+09 as a size in ConstantOfShape"),
+    "resize": (lambda: grows("Resize", [1, 1, 4096, 4096], np.float32), "1x1x4096x4096 times the size in Resize"),
+    "nan": (lambda: grows("Resize", [1, 1, np.nan, 2], np.float32), "asks for 1x1xnanx2"),
+    "tile": (lambda: grows("Tile", [1, 1, 30000, 30000]), "1x1x30000x30000 times the size in Tile"),
+    "expand": (lambda: grows("Expand", [10**5, 3, 8, 8]), "as a size in Expand"),
+    "overflow": (lambda: claims(2**31, 2**31, 2**31), "w claims"),
+    "short": (lambda: claims(3, 3, 1, 1), "other bytes than its shape says"),
+    "axes": (lambda: claims(*[1] * 2000), "holds no numbers"),
+    "no operators": (lambda: model([]), "holds no operators"),
+    "rank 2": (lambda: model(SAME, takes=("n", 10), makes=("n", 10)), "no picture: it is a classifier"),
+    "rank 5": (lambda: model(SAME, takes=(1, 3, 4, 8, 8), makes=(1, 3, 4, 8, 8)), "holds no description by i2i"),
+    "integers": (lambda: model(SAME, element=TensorProto.INT64), r"takes int64 \(\?, 3, \?, \?\)"),
+    "7 channels": (lambda: model(SAME, takes=("n", 7, "h", "w")), "one picture to another, float32"),
+    "classifier": (lambda: model([("GlobalAveragePool", ["x"], ["y"])], makes=("n", 3, 1, 1)), "it is a classifier"),
+    "two inputs": (
+        lambda: changed(lambda m: m.graph.input.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, [1]))),
+        r"takes float32 \(\?, 3, \?, \?\); float32 \(1\)",
+    ),
+    "dangling": (lambda: changed(lambda m: m.graph.node[0].input.__setitem__(0, "q")), "is not a model file"),
+    "future": (lambda: model(opset=999), "is not a model file"),
+    "nan weights": (lambda: model(CONV, [tensor("w", np.full((3, 3, 1, 1), np.nan))]), "makes NaN or infinity"),
+    "infinity": (lambda: model([("Div", ["x", "w"], ["y"])], [tensor("w", [0])]), "makes NaN or infinity"),
+    "5 channels": (lambda: model([("Concat", ["x", "x"], ["y"], {"axis": 1})], makes=None), "makes 6 channels"),
+    "larger": (lambda: grows("Resize", [1, 1, 2, 2], np.float32), "makes no picture as large as its input"),
+    "escape": (lambda: model([("\x1b[2J", ["x"], ["y"])]), r"operator \?\[2J"),
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """What a model's weights might be asked to be, and a picture."""
+    np.full(27, 7, np.float32).tofile(tmp_path / "secret.bin")
+    inside = tmp_path / "models"
+    inside.mkdir()
+    np.eye(3, dtype=np.float32).tofile(inside / "inside.bin")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(inside / "pipe")
+    (inside / "link.bin").symlink_to(tmp_path / "secret.bin")
+    (inside / "hard.bin").hardlink_to(tmp_path / "secret.bin")
+    return inside
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_no_generator_needs_is_refused(folder, name):
+    make, reason = REFUSED[name]
+    (folder / "m.onnx").write_bytes(make().SerializeToString())
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ModelError, match=reason) as refused:
+        i2i.load(folder / "m.onnx", device="cpu")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
+    lines = str(refused.value).splitlines()
+    assert len(lines) <= 3
+    assert all(line.isprintable() for line in lines)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there can the memory of a process be limited")
+def test_growth_that_is_computed_meets_the_limit_of_memory(folder):
+    (folder / "m.onnx").write_bytes(hidden_growth().SerializeToString())
+    check_onnx(folder / "m.onnx")
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with pytest.raises(ModelError, match=r"makes no picture|does not run on zeros"):
+        i2i.load(folder / "m.onnx", device="cpu")
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+    with pytest.raises(MemoryError), limited_memory(folder / "m.onnx"):
+        bytearray(3 << 30)
+
+
+def test_time_is_limited(folder, monkeypatch):
+    """A convolution of many pixels, again and again."""
+    nodes = [("Conv", [f"x{k}" if k else "x", "w"], [f"x{k + 1}"], {"pads": [10] * 4}) for k in range(300)]
+    shape, weights = (1, 3, 64, 64), [tensor("w", np.zeros((3, 3, 21, 21)))]
+    made = model([*nodes, ("Identity", ["x300"], ["y"])], weights, shape, shape)
+    (folder / "m.onnx").write_bytes(made.SerializeToString())
+    monkeypatch.setattr(trial, "SECONDS", 0.05)
+    with pytest.raises(ModelError, match=r"takes over 0 s for zeros of shape \(1, 3, 64, 64\)"):
+        i2i.load(folder / "m.onnx", device="cpu")
+
+
+def test_a_plain_model_without_a_description_runs(folder, tmp_path):
+    """Mirrored channels, in three kinds of files: any sides, sides of 4, sides fixed; weights inside or beside."""
+    turned = np.eye(3, dtype=np.float32)[::-1].reshape(3, 3, 1, 1)
+    turned.tofile(folder / "inside.bin")
+    array = picture(37, 50)
+    made = {
+        "any": model([("Conv", ["x", "w"], ["y"])], [tensor("w", turned)]),
+        "beside": outside("inside.bin", 9),
+        "fours": model(
+            [
+                ("SpaceToDepth", ["x"], ["d"], {"blocksize": 4}),
+                ("DepthToSpace", ["d"], ["u"], {"blocksize": 4}),
+                ("Conv", ["u", "w"], ["y"]),
+            ],
+            [tensor("w", turned)],
+            makes=None,
+        ),
+        "fixed": model([("Conv", ["x", "w"], ["y"])], [tensor("w", turned)], (1, 3, 64, 64), (1, 3, 64, 64)),
+    }
+    for name, content in made.items():
+        (folder / "m.onnx").write_bytes(content.SerializeToString())
+        opened = i2i.load(folder / "m.onnx", device="cpu")
+        assert opened.spec.algorithm == UNDESCRIBED
+        generator = opened.spec.generators["A2B"]
+        assert generator.size_multiple == (4 if name == "fours" else 1)
+        assert opened.spec.fixed_size == ((64, 64) if name == "fixed" else None)
+        output = opened(array)
+        assert output.shape == array.shape
+        if name != "beside":  # which ends in a tanh
+            np.testing.assert_array_equal(output, array[:, :, ::-1])
+    save(tmp_path / "a.png", 20, 20)
+    done = run_i2i("translate", tmp_path / "a.png", "-m", folder / "m.onnx", "-o", tmp_path / "b.png")
+    assert done.returncode == 0, done.stderr
+    assert "m.onnx holds no description by i2i; it is given RGB in [-1, 1].\n" in done.stderr
+    assert "no description by i2i" in run_i2i("info", folder / "m.onnx").stdout
+
+
+def test_a_description_and_a_graph_that_differ_are_named(tiny_onnx, noise_onnx, tmp_path):
+    def described_as(source, changes):
+        made = onnx.load(source)
+        text = made.metadata_props[0].value
+        for old, new in changes.items():
+            assert old in text
+            text = text.replace(old, new)
+        made.metadata_props[0].value = text
+        (tmp_path / "m.onnx").write_bytes(made.SerializeToString())
+        with pytest.raises(ModelError) as refused:
+            i2i.load(tmp_path / "m.onnx", device="cpu")
+        return str(refused.value)
+
+    assert "image is float32 (?, 3, ?, ?), but its description says float32 (?, 1, ?, ?)" in described_as(
+        tiny_onnx, {'"in_channels":3': '"in_channels":1'}
+    )
+    assert "output is float32 (?, 3, ?, ?)" in described_as(tiny_onnx, {'"out_channels":3': '"out_channels":4'})
+    assert "description says uint8" in described_as(tiny_onnx, {'"io":"tensor"': '"io":"image"'})
+    assert "latent is float32 (?, 16)" in described_as(noise_onnx, {'"latent":16,"out': '"latent":17,"out'})
+    for change in ({'"size_multiple":16': '"size_multiple":1000000'}, {'"pix2pix"': '"\\u001b[2J"'}):
+        assert "its description does not fit" in described_as(tiny_onnx, change)
+
+
+def test_damage_anywhere_ends_in_an_interface_or_one_error(tiny_onnx, tmp_path):
+    content, draw, opened = tiny_onnx.read_bytes(), random.Random(0), 0
+    for _ in range(400):
+        damaged = bytearray(content)
+        if draw.random() < 0.2:
+            del damaged[draw.randrange(len(damaged)) :]
+        for _ in range(draw.choice((1, 1, 8)) if damaged else 0):
+            damaged[draw.randrange(len(damaged))] = draw.randrange(256)
+        (tmp_path / "m.onnx").write_bytes(damaged)
+        try:
+            opened += bool(check_onnx(tmp_path / "m.onnx").outputs)
+        except ModelError:
+            continue
+    assert 0 < opened < 400
