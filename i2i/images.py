@@ -16,7 +16,7 @@ from i2i.decoders import turn as turn
 from i2i.encoders import Array as Array
 from i2i.encoders import encode
 from i2i.encoders import to_pil as to_pil
-from i2i.errors import ImageError
+from i2i.errors import ImageError, ModelError
 from i2i.files import write_bytes
 
 MAX_PIXELS = 100_000_000
@@ -117,7 +117,14 @@ def to_unit(array: Array) -> Array:
 
 
 def from_unit(values: Array, dtype: Any = np.uint8) -> Array:
-    """Map float32 (C, H, W) in [-1, 1] to (H, W, C) as `to_unit` does; clips, and rounds to the nearest level."""
+    """Map float32 (C, H, W) in [-1, 1] to (H, W, C) as `to_unit` does; clips, and rounds to the nearest level.
+
+    Raises ModelError for NaN and infinity, which no picture can show.
+    """
+    if not np.isfinite(values).all():
+        raise ModelError(
+            "The model makes NaN or infinity of it: its weights are damaged, or it does not suit this input."
+        )
     scaled = (np.clip(values, -1.0, 1.0).astype(np.float32) + np.float32(1.0)) * np.float32(largest(dtype) / 2)
     if np.dtype(dtype) != np.float32:
         scaled = np.rint(scaled).astype(dtype)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from i2i.errors import ModelError
 from i2i.files import write_bytes
+from i2i.mistaken import refuse_mistaken
 from i2i.spec import GENERATE, ModelSpec, spec_from_metadata, spec_to_metadata
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def find_model(path: Path) -> Path:
         raise ModelError(f"{path} does not exist. Give a run folder, a .safetensors, .onnx or .pth file.")
     if path.suffix not in (".onnx", ".safetensors", *FOREIGN):
         raise ModelError(f"{path} is no model file. i2i reads run folders, .safetensors, .onnx and .pth files.")
+    refuse_mistaken(path)
     return path
 
 

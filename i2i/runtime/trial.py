@@ -193,13 +193,8 @@ def check_output(path: Path, output: Array, shape: tuple[int | None, ...]) -> No
     if not _fits(output.shape, shape):
         kind = ": it is a classifier or the like" if output.ndim < 4 or output.shape[2:] == (1, 1) else ""
         raise ModelError(f"{path} makes {output.shape} where {shape} must come out{kind}.".replace("None", "?"))
-    refuse_no_numbers(output, f"{path} makes")
-
-
-def refuse_no_numbers(output: Array, who: str) -> None:
-    """Raise ModelError where a value is NaN or infinite. who: what made it, with its verb."""
     if not np.isfinite(output).all():
-        raise ModelError(f"{who} NaN or infinity: its weights are damaged, or it does not suit this picture.")
+        raise ModelError(f"{path} makes NaN or infinity of zeros: its weights are damaged. Get it again.")
 
 
 @contextlib.contextmanager
