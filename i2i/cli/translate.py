@@ -37,7 +37,7 @@ Examples:
 @click.option(
     "--tile",
     type=click.Choice(["frozen", "exact"]),
-    help="Norm statistics of tiles: from a small copy, or the picture's own at twice the time.",
+    help="Norm statistics of tiles: from a small copy, or exactly the picture's own, which takes longer.",
 )
 @click.option("--tile-px", type=click.IntRange(min=16), help="Side of the tiles. [default: what memory allows]")
 @click.option("--skip-existing", is_flag=True, help="Leave outputs that exist, do the rest.")
