@@ -22,6 +22,8 @@ WHOLE_BYTES = 4 * 2**30
 """A picture that is estimated to take more than this goes through in tiles."""
 TILE_BYTES = 2**29
 """What a tile may take."""
+_LARGEST_TILE_PX = 1024
+"""Larger ones would save little time, and the rows of tiles that are open take memory too."""
 _OVERLAP_PX = 256
 _BLEND_PX = 64
 
@@ -65,7 +67,7 @@ def own_statistics(spec: ModelSpec, generator: GeneratorSpec) -> bool:
 def tile_side(generator: GeneratorSpec) -> int:
     """Return the side of a tile that is estimated to take TILE_BYTES, and more where less makes no tile."""
     multiple = generator.size_multiple
-    known = math.isqrt(TILE_BYTES // estimated_bytes(generator, 1)) // multiple * multiple
+    known = min(math.isqrt(TILE_BYTES // estimated_bytes(generator, 1)), _LARGEST_TILE_PX) // multiple * multiple
     return rounded_tile(generator, max(known, _overlap(multiple) + multiple))
 
 
