@@ -43,8 +43,6 @@ def in_tiles(
     def run(rows: slice, columns: slice) -> Array:
         pixels = to_channels(array[rows, columns], generator.in_channels).transpose(2, 0, 1)
         pixels = pad(pixels, rows.stop - rows.start, columns.stop - columns.start).transpose(1, 2, 0)
-        if spec.io == "image":
-            return to_unit(backend.run(np.ascontiguousarray(pixels)[None])[0])
         return backend.run(to_unit(pixels)[None])[0]
 
     output = np.empty((height, width, generator.out_channels), dtype)

@@ -188,9 +188,10 @@ class Translator:
         high, wide = self.spec.fixed_size
         if height > high or width > wide:
             sides = f"{high}" if high == wide else f"{wide}x{high}"
+            tile = " or --fit tile" if self.spec.io == "tensor" else ""
             raise ModelError(
                 f"{name} is {width}x{height}, but this model was exported with fixed sides of {sides}.\n"
-                "Export it again with --size dynamic, or use --fit resize or --fit tile."
+                f"Export it again with --size dynamic, or use --fit resize{tile}."
             )
         return high, wide
 
