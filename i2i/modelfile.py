@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from i2i.errors import ModelError
 from i2i.files import write_bytes
-from i2i.mistaken import refuse_mistaken
-from i2i.spec import GENERATE, ModelSpec, spec_from_metadata, spec_to_metadata
+from i2i.mistaken import refuse_mistaken, shown
+from i2i.spec import GENERATE, GeneratorSpec, LatentGeneratorSpec, ModelSpec, spec_from_metadata, spec_to_metadata
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from i2i.networks import Generator, LatentGenerator
 
 MODEL_NAME = "model.safetensors"
+_MOST = 4096
+"""Largest number among the arguments of a network: channels, levels or blocks."""
 FOREIGN = (".pth", ".pt")
 """Suffixes of weights that i2i.interop reads."""
 
@@ -69,7 +71,7 @@ def read_spec(path: Path) -> ModelSpec:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata()
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path} is not a model file: {error}.") from error
+        raise ModelError(f"{path} is not a model file: {shown(error, 200)}.") from error
     return spec_from_metadata(metadata, path)
 
 
@@ -82,9 +84,12 @@ def load_tensors(path: Path, direction: str) -> "dict[str, Tensor]":
 
     prefix = f"{direction}."
     try:
-        return {name.removeprefix(prefix): t for name, t in load_file(path).items() if name.startswith(prefix)}
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path} is not a model file: {error}.") from error
+        tensors = {name.removeprefix(prefix): t for name, t in load_file(path).items() if name.startswith(prefix)}
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{path} is not a model file: {shown(error, 200)}.") from error
+    if not all(tensor.isfinite().all() for tensor in tensors.values()):
+        raise ModelError(f"{path} holds weights that are NaN or infinite: the file is damaged, or its training failed.")
+    return tensors
 
 
 def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator | LatentGenerator":
@@ -92,24 +97,48 @@ def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator | 
 
     Raises ModelError.
     """
+    import torch
+
     from i2i.networks import GENERATORS, LATENT_GENERATORS
     from i2i.networks.layers import set_norm_statistics
 
-    network: Generator | LatentGenerator
+    one = spec.latent_generator if direction == GENERATE else spec.generators[direction]
+    assert one is not None
+    tables = {**GENERATORS, **LATENT_GENERATORS}
     tensors = load_tensors(path, direction)
+
+    def build() -> "Generator | LatentGenerator":
+        network: Generator | LatentGenerator = tables[one.network](**one.arguments)
+        return network
+
     try:
-        if direction == GENERATE:
-            assert spec.latent_generator is not None
-            network = LATENT_GENERATORS[spec.latent_generator.network](**spec.latent_generator.arguments)
-        else:
-            network = GENERATORS[spec.generators[direction].network](**spec.generators[direction].arguments)
+        _check_arguments(one)
+        # Built without memory at first: a line in a file can claim a width of a million, or of one too many.
+        with torch.device("meta"):
+            claimed = {name: tensor.shape for name, tensor in build().state_dict().items()}
+        held = {name: tensor.shape for name, tensor in tensors.items()}
+        differ = [name for name in {**claimed, **held} if claimed.get(name) != held.get(name)]
+        if differ:
+            raise ValueError(f"{shown(differ[0])} is {held.get(differ[0])}, not {claimed.get(differ[0])}")
+        network = build()
+        for name in ("size_multiple", "size_minimum", "latent"):
+            if hasattr(one, name) and getattr(one, name) != getattr(network, name):
+                raise ValueError(f"{name} is {getattr(network, name)}, not {getattr(one, name)}")
         network.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"{path}: weights and description do not fit: {reason}") from error
+        raise ModelError(f"{path}: weights and description do not fit: {shown(error, 200)}") from error
     set_norm_statistics(network, spec.norm_statistics)
     network.eval()
     return network
+
+
+def _check_arguments(one: GeneratorSpec | LatentGeneratorSpec) -> None:
+    """Raise ValueError for arguments that no training has, or that differ from what the description says besides."""
+    for name, value in one.arguments.items():
+        if not isinstance(value, int | float | str) or (isinstance(value, int) and value > _MOST):
+            raise ValueError(f"{shown(name)} is {shown(value)}")
+        if getattr(one, {"size": "out_px"}.get(name, name), value) != value:
+            raise ValueError(f"{shown(name)} is described as {value} and otherwise")
 
 
 def _import(path: Path) -> "Imported":
