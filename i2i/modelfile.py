@@ -5,7 +5,7 @@ direction where the model makes pictures from noise. Weights of other projects, 
 they were such a file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,12 +104,11 @@ def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator | 
 
     one = spec.latent_generator if direction == GENERATE else spec.generators[direction]
     assert one is not None
-    tables = {**GENERATORS, **LATENT_GENERATORS}
+    tables: dict[str, Callable[..., Generator | LatentGenerator]] = {**GENERATORS, **LATENT_GENERATORS}
     tensors = load_tensors(path, direction)
 
     def build() -> "Generator | LatentGenerator":
-        network: Generator | LatentGenerator = tables[one.network](**one.arguments)
-        return network
+        return tables[one.network](**one.arguments)
 
     try:
         _check_arguments(one)
