@@ -6,10 +6,13 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
 import i2i
 from i2i.config import preset_names
 from i2i.images import read_image
+from i2i.interop.pytorch_cyclegan_pix2pix import revert
+from i2i.networks import UNet
 from tests.conftest import ROOT, save
 from tests.test_cli import call, shrink
 
@@ -25,13 +28,14 @@ def desk(desk):
     save(desk / "photo.png", 50, 70)
     for seed in range(5):
         save(desk / "pictures" / f"{seed}.png", 40, 50, seed=seed)
+    torch.save(revert(UNet(3, 3, depth=7, width=2)), desk / "latest_net_G.pth")
     return desk
 
 
 def test_the_commands_run_in_their_order(desk, few_pairs, capsys):
     shutil.rmtree("runs")
     lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("i2i ")]
-    assert len(lines) == 16
+    assert len(lines) == 19
     (desk / "model.onnx").unlink()
     for line in lines:
         words = shlex.split(line)[1:]
@@ -44,12 +48,15 @@ def test_the_commands_run_in_their_order(desk, few_pairs, capsys):
 
 def test_the_python_runs_and_needs_no_i2i_to_deploy(desk):
     use, deploy = blocks("python")
+    assert call("export", "runs/mine", "-o", "deploy.onnx", "--io", "image") == 0
     exec(compile(use, "README.md", "exec"), {})
     exec(compile(deploy, "README.md", "exec"), {})
     assert "import i2i" not in deploy
     ours, plain = read_image(desk / "drawing.png"), read_image(desk / "output.png")
     assert ours.shape == plain.shape == (50, 70, 3)
-    np.testing.assert_array_equal(plain, ours)
+    apart = np.abs(plain.astype(int) - ours)  # rounded in the graph in float32, where equal values may fall apart
+    assert apart.max() <= 1
+    assert (apart > 0).mean() <= 1e-3
 
 
 def test_only_public_names_are_shown():
