@@ -11,6 +11,7 @@ import click
 
 import i2i
 from i2i.cli.arithmetic import arithmetic
+from i2i.cli.doctor import doctor
 from i2i.cli.evaluate import evaluate
 from i2i.cli.export import export
 from i2i.cli.generate import generate
@@ -31,7 +32,7 @@ def cli(context: click.Context, debug: bool) -> None:
     context.obj = debug
 
 
-for command in (train, translate, generate, interpolate, arithmetic, evaluate, export, import_, info):
+for command in (train, translate, generate, interpolate, arithmetic, evaluate, export, import_, info, doctor):
     cli.add_command(command)
 
 

@@ -48,6 +48,10 @@ class Backend(Protocol):
     notes: list[str]
     """What the user should know of how it runs."""
 
+    @property
+    def threads(self) -> int:
+        """How many threads compute one call of `run` on a CPU."""
+
     def run(self, batch: Array) -> Array:
         """Pictures (N, C, H, W) float32 in [-1, 1], sides as the spec asks, to the same; N apart from one another.
 
@@ -78,6 +82,13 @@ class TorchBackend:
 
         chosen = torch_device(device)
         return cls(load_generator(path, spec, direction).to(chosen), chosen)
+
+    @property
+    def threads(self) -> int:
+        """As in Backend."""
+        import torch
+
+        return torch.get_num_threads()
 
     def with_threads(self, threads: int) -> Self:
         """As in Backend; torch has one such number for the whole process."""

@@ -62,10 +62,11 @@ def translate_files(
     """
     _check_folder(tasks)
     run = _Run(translator, tasks, options, progress, result or Result())
-    start = time.perf_counter()
+    start, threads = time.perf_counter(), translator.backend.threads
     try:
         run.all(workers)
     finally:
+        translator.backend.with_threads(threads)  # torch has one number for the whole process
         run.result.wall_s = time.perf_counter() - start
     return run.result
 
@@ -138,8 +139,8 @@ class _Run:
             for outcome in _outcomes(done, len(threads)):
                 pixels += outcome.pixels
                 self._note(outcome)
-        except BaseException:
-            self._end(threads, done)
+        except BaseException as error:
+            self._end(threads, done, _GRACE_S if isinstance(error, KeyboardInterrupt) else None)
             raise
         return pixels / (time.perf_counter() - start)
 
@@ -200,12 +201,15 @@ class _Run:
             raise error
         self.progress(done.task)
 
-    def _end(self, threads: list[threading.Thread], done: "queue.SimpleQueue[_Done | None]") -> None:
-        """Let the pictures in work come to the end of what they are at, for a while, and count what they wrote."""
+    def _end(
+        self, threads: list[threading.Thread], done: "queue.SimpleQueue[_Done | None]", grace_s: float | None
+    ) -> None:
+        """Let the pictures in work come to the end of what they are at, and count what they wrote."""
         self.stop.set()
-        deadline = time.monotonic() + _GRACE_S
+        self.result.unfinished = True  # should Ctrl-C come again
+        deadline = time.monotonic() + (grace_s or 0)
         for thread in threads:
-            thread.join(max(deadline - time.monotonic(), 0))
+            thread.join(None if grace_s is None else max(deadline - time.monotonic(), 0))
         self.result.unfinished = any(thread.is_alive() for thread in threads)
         while not done.empty():
             outcome = done.get()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import i2i
 from i2i.errors import DiskFullError, UsageError
@@ -34,7 +35,7 @@ def folder(tmp_path) -> Path:
 
 
 def test_any_number_of_workers_gives_the_same_pictures(folder, tmp_path, tiny_onnx, tiny_run):
-    alone = i2i.load(tiny_run, device="cpu")
+    alone, threads = i2i.load(tiny_run, device="cpu"), torch.get_num_threads()
     for model in (tiny_onnx, tiny_run):
         for workers in (1, 3):
             out = tmp_path / f"{model.suffix}{workers}"
@@ -43,6 +44,7 @@ def test_any_number_of_workers_gives_the_same_pictures(folder, tmp_path, tiny_on
             for path in list_pictures(folder):
                 output = read_image(out / path.relative_to(folder)).astype(int)
                 assert np.abs(output - alone(read_image(path))).max() <= 1
+    assert torch.get_num_threads() == threads
 
 
 def test_trials_of_setups_do_every_picture_once(tmp_path, monkeypatch):

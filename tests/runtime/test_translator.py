@@ -30,6 +30,7 @@ class Identity:
 
     name = "identity"
     device = "cpu"
+    threads = 1
 
     def __init__(self, multiple, least):
         self.notes = []

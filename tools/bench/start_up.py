@@ -1,8 +1,11 @@
 """Processor time of `i2i train` up to its first step, beside that of importing torch and lightning_fabric alone.
 
     python tools/bench/start_up.py [PRESET [DATA]]
+    python tools/bench/start_up.py MODEL.onnx PICTURE
 
-Both sides are processes of their own and take turns; printed are the medians and the median of the ratios.
+The second line measures `i2i translate` of one picture beside a bare ONNX Runtime session of the same
+file. Both sides are processes of their own and take turns; printed are the medians and the median of the ratios, or of
+the differences.
 """
 
 import resource
@@ -23,6 +26,18 @@ Stepper.step = lambda *_: os._exit(0)  # the first step ends the process
 cli.main(["train", *sys.argv[1:]], standalone_mode=False)
 sys.exit("There was no first step.")
 """
+SESSION = """
+import sys, numpy, onnxruntime
+
+session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+session.run(None, {session.get_inputs()[0].name: numpy.zeros((1, 3, 256, 256), numpy.float32)})
+"""
+TRANSLATE = """
+import sys
+from i2i.cli import cli
+
+cli.main(["translate", *sys.argv[1:]], standalone_mode=False)
+"""
 
 
 def seconds(code: str, *words: str) -> float:
@@ -31,6 +46,16 @@ def seconds(code: str, *words: str) -> float:
     subprocess.run([sys.executable, "-c", code, *words], check=True, stderr=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def translate(model: str, picture: str) -> None:
+    """Measure a session and a command in turns and print one line."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = [picture, "-m", model, "-o", str(Path(folder) / "a.png"), "--overwrite"]
+        pairs = [(seconds(SESSION, model), seconds(TRANSLATE, *words)) for _ in range(ROUNDS)]
+    alone, whole = (statistics.median(times) for times in zip(*pairs, strict=True))
+    beyond = statistics.median(two - one for one, two in pairs)
+    print(f"bare session {alone:.2f} s, `translate` {whole:.2f} s of processor time: {beyond:.2f} s more")
 
 
 def main(preset: str = "lineart", data: str = "datasets/lineart") -> None:
@@ -48,4 +73,4 @@ def main(preset: str = "lineart", data: str = "datasets/lineart") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    (translate if sys.argv[1:2] and sys.argv[1].endswith(".onnx") else main)(*sys.argv[1:])

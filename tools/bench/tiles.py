@@ -44,7 +44,7 @@ class Own:
     """A backend whose tiles keep their own norm statistics, as those of an .onnx file do."""
 
     def __init__(self, translator: Translator):
-        self.name, self.device = translator.backend.name, translator.backend.device
+        self.name, self.device, self.threads = translator.backend.name, translator.backend.device, 1
         self.notes: list[str] = []
         self.run = translator.backend.run
 

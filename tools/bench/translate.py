@@ -1,0 +1,172 @@
+"""Folders through `i2i translate` beside the plain loop, and the network alone in both libraries.
+
+    python tools/bench/translate.py [--networks unet16 unet64 resnet9] [--pictures 60] [--rounds 3]
+
+The plain loop takes one picture at a time: Pillow, torch eager with its own number of threads, PNG at Pillow's
+default level. Pictures are 256 px JPEGs cut from datasets/maps; networks have random weights, whose speed is
+that of trained ones. Both sides take turns in this process and read the files anew; medians are printed.
+"""
+
+import argparse
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+import i2i
+from i2i.images import Array, from_unit, to_unit
+from i2i.modelfile import load_generator, read_spec, save_model
+from i2i.networks import GENERATORS
+from i2i.runtime.backends import OnnxBackend
+from i2i.runtime.devices import cpu_count
+from i2i.runtime.folder import plan
+from i2i.runtime.outcome import Result
+from i2i.runtime.pipeline import translate_files
+from i2i.runtime.translator import Translator
+from i2i.spec import GeneratorSpec, ModelSpec
+
+SIDE = 256
+MAPS = Path(__file__).parents[2] / "datasets" / "maps"
+NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "unet16": ("unet", {"depth": 8, "width": 16}),
+    "unet64": ("unet", {"depth": 8, "width": 64}),
+    "resnet9": ("resnet", {"blocks": 9, "width": 64}),
+}
+
+
+def write_pictures(folder: Path, count: int) -> None:
+    """Cut so many 256 px JPEGs from the shipped maps."""
+    sources = sorted(MAPS.rglob("*.jpg"))
+    for number in range(count):
+        image = Image.open(sources[number % len(sources)])
+        image.crop((0, 0, image.height, image.height)).resize((SIDE, SIDE)).save(
+            folder / f"{number:04}.jpg", quality=92
+        )
+
+
+def write_model(folder: Path, name: str, verify: Path) -> tuple[Path, Path]:
+    """Write one network with random weights as a .safetensors and as an .onnx file."""
+    network, sizes = NETWORKS[name]
+    arguments: dict[str, Any] = {"in_channels": 3, "out_channels": 3, **sizes}
+    torch.manual_seed(0)
+    module = GENERATORS[network](**arguments)
+    generator = GeneratorSpec(
+        network=network,
+        arguments=arguments,
+        in_channels=3,
+        in_meaning="rgb",
+        out_channels=3,
+        out_meaning="rgb",
+        size_multiple=module.size_multiple,
+        size_minimum=module.size_minimum,
+    )
+    spec = ModelSpec(
+        i2i_version=i2i.__version__,
+        algorithm="pix2pix",
+        generators={"A2B": generator},
+        norm_statistics="image",
+        trained_crop_px=SIDE,
+        trained_side_px=SIDE,
+    )
+    path = folder / f"{name}.safetensors"
+    save_model(path, spec, {"A2B": module})
+    i2i.export_onnx(path, path.with_suffix(".onnx"), verify=verify)
+    return path, path.with_suffix(".onnx")
+
+
+def plain_loop(network: torch.nn.Module, source: Path, output: Path) -> float:
+    """Translate a folder one picture at a time; return the pictures a second."""
+    output.mkdir()
+    paths = sorted(source.iterdir())
+    start = time.perf_counter()
+    for path in paths:
+        values = to_unit(np.asarray(Image.open(path).convert("RGB")))
+        with torch.inference_mode():
+            made = network(torch.from_numpy(values)[None])[0].numpy()
+        Image.fromarray(from_unit(made)).save(output / f"{path.stem}.png")
+    return len(paths) / (time.perf_counter() - start)
+
+
+def ours(model: Path, source: Path, output: Path) -> tuple[float, Result]:
+    """Translate the same folder as `i2i translate --format png` does; return the pictures a second, and shares."""
+    from i2i.runtime.pictures import PictureOptions
+
+    options = PictureOptions(format="png")
+    translator = Translator.open(model, device="cpu", threads=1)
+    start = time.perf_counter()
+    result = translate_files(translator, plan(source, output, 3, options=options), options=options)
+    assert not result.refused
+    return result.written / (time.perf_counter() - start), result
+
+
+def calls_a_second(call: Callable[[], object], threads: int, seconds: float = 3) -> float:
+    """Return how often several threads together call in a second."""
+    call()
+    counts, start = [0] * threads, time.perf_counter()
+
+    def work(place: int) -> None:
+        while time.perf_counter() - start < seconds:
+            call()
+            counts[place] += 1
+
+    workers = [threading.Thread(target=work, args=(place,)) for place in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return sum(counts) / (time.perf_counter() - start)
+
+
+def networks_alone(network: torch.nn.Module, model: Path, batch: Array) -> tuple[float, float]:
+    """Return pictures a second of torch eager with all threads, and of our calls of one thread each."""
+    session = OnnxBackend(model, "cpu", threads=1)
+
+    def eager() -> None:
+        with torch.inference_mode():
+            network(torch.from_numpy(batch))
+
+    return calls_a_second(eager, 1), calls_a_second(lambda: session.run(batch), cpu_count())
+
+
+def main() -> None:
+    """Measure and print one line a network."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--pictures", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=3)
+    words = parser.parse_args()
+    torch.set_num_threads(cpu_count())
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = folder / "in"
+        source.mkdir()
+        write_pictures(source, words.pictures)
+        for network in words.networks:
+            weights, model = write_model(folder, network, source)
+            module = load_generator(weights, read_spec(weights), "A2B")
+            plain, quick, shares = [], [], Result()
+            for number in range(words.rounds):
+                plain.append(plain_loop(module, source, folder / f"plain-{network}{number}"))
+                rate, shares = ours(model, source, folder / f"ours-{network}{number}")
+                quick.append(rate)
+            batch = to_unit(np.asarray(Image.open(source / "0000.jpg")))[None]
+            eager, alone = networks_alone(module, model, batch)
+            busy_s = sum(shares.busy_s.values())
+            print(
+                f"{network}: plain {statistics.median(plain):.1f} img/s, ours {statistics.median(quick):.1f}: "
+                f"{statistics.median(two / one for one, two in zip(plain, quick, strict=True)):.2f} times; "
+                + ", ".join(f"{stage} {seconds / busy_s:.0%}" for stage, seconds in shares.busy_s.items())
+                + f"; network alone: torch eager {eager:.1f}, ours {alone:.1f}: {alone / eager:.2f} times",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
