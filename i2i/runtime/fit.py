@@ -58,6 +58,12 @@ def estimated_bytes(generator: GeneratorSpec, pixels: int) -> int:
     return pixels * 26 * int(generator.arguments.get("width", 64))
 
 
+def padded_pixels(generator: GeneratorSpec, height: int, width: int) -> int:
+    """Return how many pixels the network sees of such a picture, hundreds a pixel where it is 1 px high."""
+    multiple, least = generator.size_multiple, generator.size_minimum
+    return padded_side(height, multiple, least) * padded_side(width, multiple, least)
+
+
 def own_statistics(spec: ModelSpec, generator: GeneratorSpec) -> bool:
     """Whether the network normalises by statistics of the picture itself, as far as the spec says."""
     norm = generator.arguments.get("norm", "instance")

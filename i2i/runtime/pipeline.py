@@ -21,7 +21,7 @@ from i2i.files import DISK_FULL, write_bytes
 from i2i.images import read_header
 from i2i.runtime.batches import MOST
 from i2i.runtime.devices import available_bytes, cpu_count
-from i2i.runtime.fit import TILE_BYTES, WHOLE_BYTES, estimated_bytes
+from i2i.runtime.fit import TILE_BYTES, WHOLE_BYTES, estimated_bytes, padded_pixels
 from i2i.runtime.folder import Task
 from i2i.runtime.outcome import STAGES, Refused, Result, Setup
 from i2i.runtime.pictures import DEFAULTS, PictureOptions, decode, encode, network_pixels, output_dtype
@@ -164,7 +164,7 @@ class _Run:
         suffix, clock = task.output.suffix, _Clock(self.stop)
         height, width = read_header(task.source, self.options.max_pixels)
         pixels = height * width
-        with self.room.taken(self._bytes(pixels)):
+        with self.room.taken(self._bytes(height, width)):
             clock.start()
             picture = decode(task.source, self.options)
             inputs = network_pixels(picture, suffix, translator.generator)
@@ -179,10 +179,11 @@ class _Run:
         clock.lap()
         return _Done(task, pixels, min(inputs[0].shape[:2]), tuple(clock.laps))
 
-    def _bytes(self, pixels: int) -> int:
+    def _bytes(self, height: int, width: int) -> int:
         """Return about how much memory a picture takes, whole or in tiles."""
-        whole = estimated_bytes(self.translator.generator, pixels)
-        return _PIXEL_BYTES * pixels + (whole if whole <= WHOLE_BYTES else TILE_BYTES)
+        generator = self.translator.generator
+        whole = estimated_bytes(generator, padded_pixels(generator, height, width))
+        return _PIXEL_BYTES * height * width + (whole if whole <= WHOLE_BYTES else TILE_BYTES)
 
     def _note(self, done: _Done) -> None:
         """Count one picture; raises what must end the run."""

@@ -25,6 +25,7 @@ from i2i.runtime.fit import (
     cropped_sides,
     estimated_bytes,
     known_sides,
+    padded_pixels,
     resized,
     rounded_tile,
     tile_side,
@@ -107,7 +108,7 @@ class Translator:
         return self._whole_or_tiles(array, dtype, name)
 
     def _whole_or_tiles(self, array: Array, dtype: Any, name: str) -> Array:
-        how, pixels = self.fit.how, array.shape[0] * array.shape[1]
+        how, pixels = self.fit.how, padded_pixels(self.generator, *array.shape[:2])
         if how == "tile" or (how != "pad" and estimated_bytes(self.generator, pixels) > WHOLE_BYTES):
             return self._tiles(array, dtype, name)
         try:
