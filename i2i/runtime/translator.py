@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
-from i2i.errors import ModelError, OutOfMemoryError, UsageError
+from i2i.errors import ImageError, ModelError, OutOfMemoryError, UsageError
 from i2i.images import Array, from_pil, from_unit, read_image, to_channels, to_pil, to_unit
 from i2i.runtime.backends import Backend, TorchBackend, open_backend
 from i2i.runtime.big import in_tiles, tiles_agree
@@ -33,6 +33,9 @@ from i2i.runtime.fit import (
 from i2i.runtime.fit import pad as pad
 from i2i.runtime.fit import padded_side as padded_side
 from i2i.spec import GeneratorSpec, ModelSpec
+
+_MOST_PADDING = 16
+"""Pictures too large for memory as a whole are refused where padding makes more than so many times their pixels."""
 
 
 class Translator:
@@ -109,6 +112,14 @@ class Translator:
 
     def _whole_or_tiles(self, array: Array, dtype: Any, name: str) -> Array:
         how, pixels = self.fit.how, padded_pixels(self.generator, *array.shape[:2])
+        if (
+            pixels > _MOST_PADDING * array.shape[0] * array.shape[1]
+            and estimated_bytes(self.generator, pixels) > WHOLE_BYTES
+        ):
+            raise ImageError(
+                f"{name} is {array.shape[1]}x{array.shape[0]}; padded to {self.generator.size_multiple} px, which this "
+                "model needs, it is too large. Cut it into shorter pieces."
+            )
         if how == "tile" or (how != "pad" and estimated_bytes(self.generator, pixels) > WHOLE_BYTES):
             return self._tiles(array, dtype, name)
         try:

@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -209,6 +210,12 @@ def test_what_is_said_of_a_run():
     refused, speed = lines(result)
     assert refused == r"Refused: a\n.png is bad. Mend it."
     assert speed == "6.0 img/s; of the time of 2 workers, decode 25%, network 50%, encode 25%."
+
+
+def test_a_line_of_pixels_that_pads_to_gigabytes_is_refused(tmp_path, tiny_onnx):
+    cv2.imwrite(str(tmp_path / "line.png"), np.zeros((1, 10_000_000), np.uint8))
+    result = translate_files(i2i.load(tiny_onnx), plan(tmp_path / "line.png", tmp_path / "out", 3))
+    assert "is 10000000x1; padded to" in str(result.refused[0])
 
 
 def test_memory_that_runs_out_is_one_refusal(tmp_path, monkeypatch):
