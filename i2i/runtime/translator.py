@@ -34,7 +34,7 @@ from i2i.runtime.fit import pad as pad
 from i2i.runtime.fit import padded_side as padded_side
 from i2i.spec import GeneratorSpec, ModelSpec
 
-_MOST_PADDING = 16
+_MOST_PADDING = 8
 """Pictures too large for memory as a whole are refused where padding makes more than so many times their pixels."""
 
 

@@ -10,10 +10,10 @@ import threading
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import i2i
 from i2i.errors import DiskFullError, UsageError
@@ -213,7 +213,7 @@ def test_what_is_said_of_a_run():
 
 
 def test_a_line_of_pixels_that_pads_to_gigabytes_is_refused(tmp_path, tiny_onnx):
-    cv2.imwrite(str(tmp_path / "line.png"), np.zeros((1, 10_000_000), np.uint8))
+    Image.new("L", (10_000_000, 1)).save(tmp_path / "line.png")
     result = translate_files(i2i.load(tiny_onnx), plan(tmp_path / "line.png", tmp_path / "out", 3))
     assert "is 10000000x1; padded to" in str(result.refused[0])
 
