@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from i2i.cli import options
-from i2i.errors import SOME_REFUSED, UsageError
+from i2i.errors import SOME_REFUSED, UsageError, printable
 
 if TYPE_CHECKING:
     from i2i.runtime.fit import How, Tiling
@@ -109,6 +109,8 @@ def translate(
         f"{len(tasks)} pictures, {translator.direction} in {translator.backend.name} on {translator.backend.device}.",
         err=True,
     )
+    for note in tasks.notes:
+        click.echo(f"Note: {printable(note)}", err=True)
     console = Console(stderr=True)
     result = Result(refused=tasks.refused)
     try:

@@ -3,7 +3,7 @@
 Names are strings here: a million of them as paths take a quarter of a minute and a gigabyte.
 """
 
-# ruff: noqa: PTH100, PTH116, PTH118, PTH122
+# ruff: noqa: PTH100, PTH114, PTH116, PTH118, PTH122
 
 import os
 import zlib
@@ -44,6 +44,8 @@ class Tasks(Sequence[Task]):
         self.new = not output.exists()
         self.refused: list[Refused] = []
         """Folders that cannot be listed."""
+        self.notes: list[str] = []
+        """What the user should know of what is not among them."""
 
     def __len__(self) -> int:
         """Return how many."""
@@ -93,11 +95,18 @@ def plan(
         raise UsageError(f"{options.format} cannot hold {CHANNEL_NAMES[out_channels]}. Use --format png, webp or tiff.")
     if in_place and output.resolve() != source.resolve():
         raise UsageError(f"--in-place replaces {source}, but {output} is the output. Leave out one of them.")
+    if in_place and skip_existing:
+        raise UsageError("With --in-place every output exists, so --skip-existing would do nothing. Leave out one.")
     if source.is_dir():
         tasks = _folder_tasks(source, output, out_channels, options, in_place)
     else:
         tasks = _file_task(source, output, out_channels, options, in_place)
     if shard:
+        new = next((name for name in tasks.names if tasks.written(name) != name), None)
+        if in_place and new:  # what one share has written, another would take for an input
+            raise UsageError(
+                f"{new} would become {tasks.written(new)}; --shard with --in-place keeps all names. Use -o."
+            )
         tasks.names = [name for name in tasks.names if _share(tasks.written(name), shard)]
     if skip_existing:
         tasks.names = [name for name in tasks.names if not tasks.exists(name)]
@@ -129,32 +138,48 @@ def _folder_tasks(source: Path, output: Path, channels: int, options: PictureOpt
         raise UsageError(f"{output} is the input folder itself. Give another folder for the output, or add --in-place.")
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output} is a file, but {source} is a folder. Give a folder for the output.")
-    names, refused = _list_pictures(source, output)
-    if not names:
+    tasks = Tasks(source, output, [], {})
+    links = _list_pictures(tasks)
+    if not tasks.names:
         raise UsageError(f"{source} holds no pictures ({', '.join(FORMATS)}).")
-    tasks = Tasks(source, output, names, _rename(names, channels, options))
-    tasks.refused = refused
+    if links:
+        more = f" and {len(links) - 1} more" if len(links) > 1 else ""
+        tasks.notes.append(f"{source / links[0]}{more}: links to folders are not followed.")
+    tasks.renamed = _rename(tasks.names, channels, options)
+    inner = None if in_place else _place(source, output)
+    if inner is not None:  # the output may be the parent of the input
+        inputs = {inner + name for name in tasks.names}
+        lost = next((name for name in tasks.names if tasks.written(name) in inputs), None)
+        if lost is not None:
+            raise UsageError(f"{output / tasks.written(lost)} is an input and would be replaced. Give another folder.")
     return tasks
 
 
-def _list_pictures(folder: Path, output: Path) -> tuple[list[str], list[Refused]]:
-    """Return the names of the pictures under a folder, sorted, with / between parts, and folders that cannot be listed.
+def _list_pictures(tasks: Tasks) -> list[str]:
+    """Fill in the names of the pictures, sorted, with / between parts, and folders that cannot be listed.
 
-    The output folder is left out.
+    The output folder is left out. Returns links to folders.
     """
-    names: list[str] = []
-    refused: list[Refused] = []
+    links: list[str] = []
 
     def refuse(error: OSError) -> None:
-        refused.append(Refused(Path(error.filename), f"{error.filename} cannot be listed: {error.strerror}."))
+        tasks.refused.append(Refused(Path(error.filename), f"{error.filename} cannot be listed: {error.strerror}."))
 
-    there = os.path.abspath(output)
-    top = os.path.abspath(folder)
+    there = _place(tasks.output, tasks.source)
+    top = os.path.abspath(tasks.source)
     for root, folders, files in os.walk(top, onerror=refuse):
-        folders[:] = [name for name in folders if os.path.join(root, name) != there]
         prefix = "" if root == top else os.path.relpath(root, top).replace(os.sep, "/") + "/"
-        names += [prefix + name for name in files if _is_picture(name)]
-    return sorted(names), refused
+        folders[:] = [name for name in folders if f"{prefix}{name}/" != there]
+        links += [prefix + name for name in folders if os.path.islink(os.path.join(root, name))]
+        tasks.names += [prefix + name for name in files if _is_picture(name)]
+    tasks.names.sort()
+    return links
+
+
+def _place(inner: Path, outer: Path) -> str | None:
+    """Return where a folder lies in another, links followed, with / behind each part; None where it does not."""
+    inner, outer = inner.resolve(), outer.resolve()
+    return inner.relative_to(outer).as_posix() + "/" if inner.is_relative_to(outer) else None
 
 
 def _is_picture(name: str) -> bool:

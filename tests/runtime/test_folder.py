@@ -22,6 +22,7 @@ from i2i.images import list_pictures, read_image
 from i2i.runtime import pipeline
 from i2i.runtime.folder import Shard, plan
 from i2i.runtime.outcome import Refused, Result, Setup, lines
+from i2i.runtime.pictures import PictureOptions
 from i2i.runtime.pipeline import Room, setup_for, translate_files
 from tests.conftest import run_i2i, save
 from tests.runtime.test_translator import identity
@@ -109,10 +110,37 @@ def test_in_place_is_only_by_its_flag(folder):
         plan(folder, folder, 3, overwrite=True)
     with pytest.raises(UsageError, match="is the output"):
         plan(folder, folder / "out", 3, in_place=True)
+    with pytest.raises(UsageError, match="so --skip-existing would do nothing"):
+        plan(folder, folder, 3, skip_existing=True, in_place=True)
+    with pytest.raises(UsageError, match=r"0\.png would become 0_x"):
+        plan(folder, folder, 3, options=PictureOptions(suffix="_x"), shard=Shard(1, 3), in_place=True)
     before = {path: path.stat().st_mtime_ns for path in list_pictures(folder)}
     translate_files(identity(), plan(folder, folder, 3, in_place=True))
     assert list_pictures(folder) == list(before)
     assert all(path.stat().st_mtime_ns > written for path, written in before.items())
+
+
+def test_an_output_that_is_the_parent_of_the_input_replaces_no_input(tmp_path):
+    save(tmp_path / "raw" / "a.png", 8, 8)
+    assert len(plan(tmp_path / "raw", tmp_path, 3)) == 1
+    save(tmp_path / "raw" / "raw" / "a.png", 8, 8)
+    for flags in ({}, {"overwrite": True}, {"skip_existing": True}):
+        with pytest.raises(UsageError, match=r"raw.a\.png is an input and would be replaced"):
+            plan(tmp_path / "raw", tmp_path, 3, **flags)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights")
+def test_links_to_folders_are_named_and_one_to_the_output_hides_it(folder, tmp_path, tiny_onnx):
+    (tmp_path / "far").mkdir()
+    save(tmp_path / "far" / "x.png", 8, 8)
+    (folder / "far").symlink_to(tmp_path / "far")
+    save(folder / "out" / "y.png", 8, 8)
+    (tmp_path / "out").symlink_to(folder / "out")
+    tasks = plan(folder, tmp_path / "out", 3)
+    assert len(tasks) == 12
+    done = run_i2i("translate", folder, "-m", tiny_onnx, "-o", tmp_path / "out")
+    assert done.returncode == 0
+    assert f"Note: {folder / 'far'}: links to folders are not followed" in done.stderr
 
 
 def test_the_rest_of_a_killed_run(folder, tmp_path):
