@@ -20,6 +20,8 @@ Tiling = Literal["frozen", "exact"]
 
 WHOLE_BYTES = 4 * 2**30
 """A picture that is estimated to take more than this goes through in tiles."""
+WHOLE_PIXELS = 2**21
+"""And one of more pixels than this, far beyond what any model is trained at, if it is to take more than a tile."""
 TILE_BYTES = 2**29
 """What a tile may take."""
 _LARGEST_TILE_PX = 1024
@@ -55,7 +57,13 @@ def make_fit(how: How | None, tile: Tiling | None, tile_px: int | None) -> Fit:
 
 def estimated_bytes(generator: GeneratorSpec, pixels: int) -> int:
     """Return roughly what a run on so many pixels takes: at most, of what was measured (docs/benchmarks.md)."""
-    return pixels * 26 * int(generator.arguments.get("width", 64))
+    return pixels * (72 + 26 * int(generator.arguments.get("width", 64)))
+
+
+def is_too_big(spec: ModelSpec, generator: GeneratorSpec, pixels: int) -> bool:
+    """Whether a picture, padded to so many pixels, goes through in tiles. Files of pixels take none, hence more."""
+    most = WHOLE_BYTES if pixels <= WHOLE_PIXELS or spec.io == "image" else TILE_BYTES
+    return estimated_bytes(generator, pixels) > most
 
 
 def padded_pixels(generator: GeneratorSpec, height: int, width: int) -> int:

@@ -21,7 +21,7 @@ from i2i.files import DISK_FULL, write_bytes
 from i2i.images import read_header
 from i2i.runtime.batches import MOST
 from i2i.runtime.devices import available_bytes, cpu_count
-from i2i.runtime.fit import TILE_BYTES, WHOLE_BYTES, estimated_bytes, padded_pixels
+from i2i.runtime.fit import TILE_BYTES, estimated_bytes, is_too_big, padded_pixels
 from i2i.runtime.folder import Task
 from i2i.runtime.outcome import STAGES, Refused, Result, Setup
 from i2i.runtime.pictures import DEFAULTS, PictureOptions, decode, encode, network_pixels, output_dtype
@@ -181,9 +181,10 @@ class _Run:
 
     def _bytes(self, height: int, width: int) -> int:
         """Return about how much memory a picture takes, whole or in tiles."""
-        generator = self.translator.generator
-        whole = estimated_bytes(generator, padded_pixels(generator, height, width))
-        return _PIXEL_BYTES * height * width + (whole if whole <= WHOLE_BYTES else TILE_BYTES)
+        spec, generator = self.translator.spec, self.translator.generator
+        pixels = padded_pixels(generator, height, width)
+        tiled = is_too_big(spec, generator, pixels) and self.translator.fit.how != "pad"
+        return _PIXEL_BYTES * height * width + (TILE_BYTES if tiled else estimated_bytes(generator, pixels))
 
     def _note(self, done: _Done) -> None:
         """Count one picture; raises what must end the run."""

@@ -19,11 +19,10 @@ from i2i.runtime.backends import Backend, TorchBackend, open_backend
 from i2i.runtime.big import in_tiles, tiles_agree
 from i2i.runtime.fit import (
     AUTO,
-    WHOLE_BYTES,
     Fit,
     cropped,
     cropped_sides,
-    estimated_bytes,
+    is_too_big,
     known_sides,
     padded_pixels,
     resized,
@@ -112,15 +111,13 @@ class Translator:
 
     def _whole_or_tiles(self, array: Array, dtype: Any, name: str) -> Array:
         how, pixels = self.fit.how, padded_pixels(self.generator, *array.shape[:2])
-        if (
-            pixels > _MOST_PADDING * array.shape[0] * array.shape[1]
-            and estimated_bytes(self.generator, pixels) > WHOLE_BYTES
-        ):
+        too_big = is_too_big(self.spec, self.generator, pixels)
+        if too_big and pixels > _MOST_PADDING * array.shape[0] * array.shape[1]:
             raise ImageError(
                 f"{name} is {array.shape[1]}x{array.shape[0]}; padded to {self.generator.size_multiple} px, which this "
                 "model needs, it is too large. Cut it into shorter pieces."
             )
-        if how == "tile" or (how != "pad" and estimated_bytes(self.generator, pixels) > WHOLE_BYTES):
+        if how == "tile" or (how != "pad" and too_big):
             return self._tiles(array, dtype, name)
         try:
             return self._whole(array, dtype, name)

@@ -173,7 +173,7 @@ def test_big_pictures_go_through_in_tiles_by_themselves(tiny_run, tmp_path, monk
     array = picture(200, 330)
     model = Translator.open(tiny_run, device="cpu")
     whole = model.translate(array)
-    monkeypatch.setattr("i2i.runtime.translator.WHOLE_BYTES", fits.estimated_bytes(model.generator, 200 * 330) - 1)
+    monkeypatch.setattr("i2i.runtime.fit.WHOLE_BYTES", fits.estimated_bytes(model.generator, 200 * 330) - 1)
     sizes = []
     run = model.backend.run
     monkeypatch.setattr(model.backend, "run", lambda batch: sizes.append(batch.shape) or run(batch))
