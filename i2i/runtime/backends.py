@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 BACKENDS = ("auto", "onnx", "torch")
 DEVICES = ("auto", "cpu", "cuda", "mps", "tensorrt", "coreml", "openvino")
 _OUT_OF_MEMORY = ("out of memory", "allocate memory", "ALLOC_FAILED", "bad_alloc", "bad allocation")
+_LARGE_BATCH_BYTES = 8 * 2**20
 
 
 class Backend(Protocol):
@@ -206,12 +207,22 @@ class OnnxBackend:
 
     def _run_whole(self, batch: Array) -> Array:
         try:
-            outputs: list[Any] = self.session.run(None, {self.session.get_inputs()[0].name: batch})
+            inputs = {self.session.get_inputs()[0].name: batch}
+            outputs: list[Any] = self.session.run(None, inputs, self._options(batch))
         except Exception as error:  # onnxruntime's exceptions share no base but Exception
             reason = str(error).splitlines()[0]
             raise MemoryError(reason) if is_of_memory(error) else ModelError(f"{self.path}: {reason}") from error
         output: Array = np.asarray(outputs[0])
         return output
+
+    def _options(self, batch: Array) -> Any:
+        """Return run options: after a large picture, a CPU session gives back the memory it would keep for the next."""
+        import onnxruntime
+
+        options = onnxruntime.RunOptions()
+        if self.device == "cpu" and batch.nbytes > _LARGE_BATCH_BYTES:
+            options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        return options
 
 
 def _open_session(path: Path, device: str, threads: int) -> Any:
