@@ -1,6 +1,7 @@
 """A training from its first image to its last: steps, and on the way logs, samples, warnings and checkpoints."""
 
 import contextlib
+import functools
 import time
 from collections import ChainMap
 from collections.abc import Generator, Iterator
@@ -53,6 +54,7 @@ class Training:
         self.broken = BrokenPictures(run.data)
         self.images = 0
         self.saved_images = 0
+        self.unscored = False  # a stop cut the scoring of val short: it is made before the next step
         self.started = time.monotonic()
         self.speaks = stepper.fabric.is_global_zero
         self.log: MetricsLog | None = None
@@ -73,6 +75,7 @@ class Training:
             "alarms": self.watch.state_dict(),
             "meter": self.meter.state_dict(),
             "broken": self.broken.state_dict(),
+            "unscored": self.unscored,
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -83,6 +86,7 @@ class Training:
         self.watch.load_state_dict(state["alarms"])
         self.meter.load_state_dict(state["meter"])
         self.broken.load_state_dict(state["broken"])
+        self.unscored = state.get("unscored", False)
 
     def go(self, stop: Stop) -> None:
         """Train to the end of the schedule, logging, sampling and saving on the way.
@@ -91,7 +95,7 @@ class Training:
         all with what was trained saved.
         """
         run, total = self.run, self.run.schedule.total_images
-        fabric = self.stepper.fabric
+        fabric, self.stop = self.stepper.fabric, stop
         device, rank, world = fabric.device.type, fabric.global_rank, fabric.world_size
         if self.speaks:
             path, board = run.folder / "metrics.jsonl", run.config.log.tensorboard
@@ -100,6 +104,10 @@ class Training:
             self._introduce()
             loader = batches(run.data, run.config, self.images, total, device, rank, world)
             try:
+                if self.unscored:
+                    stop.hold()
+                    self._sample()
+                    self._save()
                 for loaded in self._agreed(loader, stop):
                     self._advance(loaded)
                 stop.hold()  # all is trained and saved: what is left is finished
@@ -191,24 +199,43 @@ class Training:
 
     def _sample(self) -> None:
         _refuse_non_finite_weights(self.stepper.modules, self.images, self.saved_images)
+        if self.run.config.train.keep != "best":
+            self._show()
+            return
+        # Scoring may take minutes, in which ranks must hear of each other and a stop must be heard: between two pairs.
+        self.unscored = True
+        with contextlib.suppress(Stopped):  # on all at once; it is raised anew before the next step
+            self._show()
+            self.unscored = False
+            while self.stop.agree(_READY) == _WAITING:
+                continue
+
+    def _show(self) -> None:
+        """Make samples and score val on rank 0, and log both, or neither where a stop comes in between."""
         if not self.log:
             return
         algorithm, networks = self.stepper.algorithm, self.stepper.model_networks
         device, compiled = str(self.stepper.fabric.device), self.run.config.train.compile
         # Previews run as all inference does, uncompiled, and sizes that change would compile anew.
-        try:
-            with torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext():
+        with torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext():
+            try:  # a picture that cannot be read any more is no reason to stop
                 scores = sample(self.run, algorithm, networks, self.images, device, self.expendable)
-                began = time.monotonic()
-                val = score_val(self.run, algorithm, networks, self.images, device) if self.run.val_pairs else {}
-        except (DataError, LoaderError) as error:  # a preview that cannot be read any more is no reason to stop
-            self._warn([f"no samples were made: {error}"])
-        else:
+            except (DataError, LoaderError) as error:
+                scores = {}
+                self._warn([f"no samples were made: {error}"])
+            began, val = time.monotonic(), {}
+            try:
+                if self.run.val_pairs:
+                    listen = functools.partial(self.stop.agree, _WAITING)
+                    val = score_val(self.run, algorithm, networks, self.images, device, listen)
+            except (DataError, LoaderError) as error:
+                self._warn([f"val was not scored: {error}"])
+        if scores:
             self.log.write(self.images, self.seconds, self.run.sample_split, scores)
             self._warn(self.watch.samples(self.stepper.steps, scores))
-            if val:
-                self.log.write(self.images, self.seconds, "val", val)
-                self._keep_best(val, time.monotonic() - began)
+        if val:
+            self.log.write(self.images, self.seconds, "val", val)
+            self._keep_best(val, time.monotonic() - began)
         self.meter.restart_clock()
 
     def _keep_best(self, scores: dict[str, float], seconds: float) -> None:
@@ -284,7 +311,7 @@ def _train(run: Run, fabric: Fabric, stop: Stop, resume: bool, allow_config_chan
         if state:
             _load_state(training, state)
             del state  # it is as large as the training itself
-    unfinished = training.images < run.schedule.total_images
+    unfinished = training.images < run.schedule.total_images or training.unscored
     stepper_state = training.stepper.state_dict() if unfinished else {}
     if training.speaks:
         if unfinished:

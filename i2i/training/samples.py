@@ -4,7 +4,7 @@ Pictures take the very path of `i2i translate` and `i2i generate`: one inference
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from torch import nn
@@ -49,12 +49,18 @@ def sample(
     return scores
 
 
-def score_val(run: Run, algorithm: Algorithm, modules: Modules, images: int, device: str) -> dict[str, float]:
-    """Return the mean L1 of the val pairs that choose the best weights, by direction; raises as `sample` does."""
+def score_val(
+    run: Run, algorithm: Algorithm, modules: Modules, images: int, device: str, listen: Callable[[], object]
+) -> dict[str, float]:
+    """Return the mean L1 of the val pairs that choose the best weights, by direction; raises as `sample` does.
+
+    listen: called before each pair, and may raise to end it.
+    """
     with _at_inference(algorithm, modules):
         translators = _translators(run, algorithm, modules, images, device)
         sums = dict.fromkeys(translators, 0.0)
         for pair in run.val_pairs:
+            listen()
             (sides,) = watched(read_pair, [pair], run.config.data.timeout_s)
             for direction, translator in translators.items():
                 x, truth = by_direction(direction, *sides)

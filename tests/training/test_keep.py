@@ -1,16 +1,18 @@
 """train.keep best, and the rows for TensorBoard."""
 
 import shutil
+import signal
 
 import pytest
 
 import i2i
 from i2i.data import previews
-from i2i.errors import ConfigError, UsageError
+from i2i.data.folders import read_pair
+from i2i.errors import ConfigError, DataError, Stopped, UsageError
 from i2i.files import read_json_lines
 from i2i.modelfile import read_spec
-from i2i.training import loop
-from i2i.training.checkpoint import list_checkpoints
+from i2i.training import loop, samples
+from i2i.training.checkpoint import list_checkpoints, load_checkpoint
 from i2i.training.log import Expendable, MetricsLog
 from tests.conftest import smallest_config, tiny_config
 
@@ -21,7 +23,7 @@ BEST = ("train.keep=best", "log.samples_every_images=4")
 def known_scores(monkeypatch):
     """An L1 on val that is lowest after 8 of the 16 images."""
 
-    def score_val(run, algorithm, modules, images, device):
+    def score_val(run, algorithm, modules, images, device, listen):
         run.scores = {"L1": {4: 9.0, 8: 5.0, 12: 7.0, 16: 6.0}[images]}
         return {"L1.B2A": run.scores["L1"]}
 
@@ -51,6 +53,54 @@ def test_the_best_is_that_of_all_val_pairs(tmp_path, few_pairs, capsys):
     )
     assert spec.metrics["val previews, L1.B2A"] != spec.metrics["val, L1.B2A"]
     assert capsys.readouterr().err.count("scoring 3 val pairs took") == 1
+
+
+@pytest.mark.parametrize("images", [8, 16])  # in the midst, and at the end
+def test_a_stop_is_heard_between_two_val_pairs_and_they_are_scored_on_resuming(
+    tmp_path, few_pairs, monkeypatch, images
+):
+    """Hundreds of them take minutes, and who asks for a stop may wait 30 s before killing."""
+    config = tiny_config(*BEST, data=few_pairs)
+    i2i.train(config, tmp_path / "straight")
+    reads: list[int] = []
+
+    def read(pair):
+        reads.append(1)
+        if len(reads) == 1 + 3 * (images // 4 - 1):  # the first of three
+            signal.raise_signal(signal.SIGTERM)
+        return read_pair(pair)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(samples, "read_pair", read)
+        # In the training's own thread, as a handler of Python runs: that of a reader may come a little later.
+        patch.setattr(samples, "watched", lambda call, items, timeout_s: [call(item) for item in items])
+        with pytest.raises(Stopped) as stopped:
+            i2i.train(config, tmp_path / "run")
+    assert (stopped.value.images, len(reads)) == (images, 1 + 3 * (images // 4 - 1))
+    i2i.train(config, tmp_path / "run", resume=True)
+    rows = [
+        [
+            {key: row[key] for key in row if key != "seconds"}
+            for row in read_json_lines(tmp_path / run / "metrics.jsonl")
+        ]
+        for run in ("straight", "run")
+    ]
+    assert rows[0] == rows[1]
+    models = [(tmp_path / run / "model.safetensors").read_bytes() for run in ("straight", "run")]
+    assert models[0] == models[1]
+    ends = [load_checkpoint(list_checkpoints(tmp_path / run / "checkpoints")[-1]) for run in ("straight", "run")]
+    assert [(end["best"], end["unscored"]) for end in ends] == [(ends[0]["best"], False)] * 2
+
+
+def test_a_val_pair_that_vanishes_costs_its_score_only(tmp_path, few_pairs, monkeypatch):
+    def read(pair):
+        raise DataError("gone")
+
+    monkeypatch.setattr(samples, "read_pair", read)
+    i2i.train(tiny_config(*BEST, data=few_pairs), tmp_path / "run")
+    rows = read_json_lines(tmp_path / "run" / "metrics.jsonl")
+    assert [row["images"] for row in rows if row["split"] == "val previews"] == [4, 8, 12, 16]
+    assert {row["text"] for row in rows if row["split"] == "warning"} == {"val was not scored: gone"}
 
 
 def test_val_pairs_are_from_all_over_a_large_split(few_pairs, monkeypatch):

@@ -151,6 +151,10 @@ class TestTwoRanks:
         assert [row["images"] for row in rows if row["split"] == "train"] == [4, 8, 12, 16]
         assert (trained / "stderr").read_text(encoding="utf-8").count("pix2pix on 8 pairs, 2 x cpu") == 5
 
+    def test_the_first_one_alone_scores_val(self, trained):
+        rows = read_json_lines(trained / "uneven" / "metrics.jsonl")
+        assert [row["images"] for row in rows if row["split"] == "val"] == [8, 15]
+
     def test_a_broken_file_is_named_once_whoever_met_it(self, trained):
         rows = read_json_lines(trained / "broken" / "metrics.jsonl")
         (text,) = [row["text"] for row in rows if row["split"] == "warning"]
