@@ -4,17 +4,24 @@ A download that was refused leaves a web page, a checkout without git-lfs leaves
 an empty file; and a right file may bear a wrong name.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from i2i.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 KINDS = {".onnx": "ONNX model", ".safetensors": "safetensors file", ".pth": "torch file", ".pt": "torch file"}
 """What a suffix promises."""
 _HEAD_BYTES = 512
+_PROTOCOLS = (b"\x02", b"\x03", b"\x04", b"\x05")
+"""Of pickles in torch files, their second byte."""
 
 
 def refuse_mistaken(path: Path) -> None:
-    """Raise ModelError when `path` is plainly not what its suffix, one of KINDS, says."""
+    """Raise ModelError when `path` is plainly no model, or not of the kind that its suffix promises."""
     if not path.is_file():  # before opening it: a named pipe would wait for a writer
         raise ModelError(f"{path} is no file.")
     with path.open("rb") as file:
@@ -31,9 +38,15 @@ def refuse_mistaken(path: Path) -> None:
         raise ModelError(
             f"{path} is a git-lfs pointer, not the model itself.\nRun `git lfs pull` in the checkout it comes from."
         )
-    wanted, kind = KINDS[path.suffix.lower()], _kind(head)
-    if kind not in (None, wanted):
+    wanted, kind = KINDS.get(path.suffix.lower()), _kind(head)
+    if kind is not None and wanted not in (None, kind):
         raise ModelError(f"{path} is a {kind} with the name of another kind. {_advice(kind)}")
+
+
+def refuse_not_finite(path: Path, tensors: "Iterable[Tensor]") -> None:
+    """Raise ModelError where the weights in a file are no numbers."""
+    if not all(tensor.isfinite().all() for tensor in tensors):
+        raise ModelError(f"{path} holds weights that are NaN or infinite: the file is damaged, or its training failed.")
 
 
 def shown(text: object, most: int = 80) -> str:
@@ -43,14 +56,14 @@ def shown(text: object, most: int = 80) -> str:
 
 
 def _kind(head: bytes) -> str | None:
-    if head.startswith(b"PK\x03\x04") or (head[0] == 0x80 and head[1:2] in b"\x02\x03\x04\x05"):
+    if head.startswith(b"PK\x03\x04") or (head[0] == 0x80 and head[1:2] in _PROTOCOLS):
         return "torch file"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 40:
         return "safetensors file"
     if head.startswith(b"\x1f\x8b"):
         return "gzip archive"
     # A model's first field is its IR version, a small number; text and pickles do not begin so.
-    return "ONNX model" if head[0] == 0x08 and 0 < head[1] < 64 else None
+    return "ONNX model" if head[0] == 0x08 and b"\0" < head[1:2] < b"\x40" else None
 
 
 def _advice(kind: str | None) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from i2i.errors import ModelError
 from i2i.files import write_bytes
-from i2i.mistaken import refuse_mistaken, shown
+from i2i.mistaken import refuse_mistaken, refuse_not_finite, shown
 from i2i.spec import GENERATE, GeneratorSpec, LatentGeneratorSpec, ModelSpec, spec_from_metadata, spec_to_metadata
 
 if TYPE_CHECKING:
@@ -87,8 +87,7 @@ def load_tensors(path: Path, direction: str) -> "dict[str, Tensor]":
         tensors = {name.removeprefix(prefix): t for name, t in load_file(path).items() if name.startswith(prefix)}
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path} is not a model file: {shown(error, 200)}.") from error
-    if not all(tensor.isfinite().all() for tensor in tensors.values()):
-        raise ModelError(f"{path} holds weights that are NaN or infinite: the file is damaged, or its training failed.")
+    refuse_not_finite(path, tensors.values())
     return tensors
 
 

@@ -18,6 +18,7 @@ from i2i.interop.pytorch_cyclegan_pix2pix import (
     is_antialiased,
     recognise,
 )
+from i2i.mistaken import refuse_not_finite
 from i2i.networks.layers import NormStatistics
 from i2i.spec import MEANINGS, GeneratorSpec, ModelSpec
 from i2i.torchfile import read_torch_file
@@ -96,6 +97,7 @@ def _import_one(file: Path) -> _One:
         tensors = convert(state, network)
     except ModelError as error:
         raise ModelError(f"{file}: {error}") from error
+    refuse_not_finite(file, tensors.values())
     inputs, outputs = arguments["in_channels"], arguments["out_channels"]
     for count in (inputs, outputs):
         if count not in MEANINGS:
@@ -130,7 +132,7 @@ def _sizes(options: dict[str, str]) -> tuple[int, int]:
 
     def number(name: str) -> int:
         value = options.get(name, "")
-        return int(value) if re.fullmatch(r"\d{1,5}", value) else 0
+        return int(value) if re.fullmatch(r"[0-9]{1,4}", value) else 0
 
     steps = options.get("preprocess", "")  # as resize_and_crop, scale_width, crop, none
     side = number("load_size") if "resize" in steps or "scale" in steps else 0

@@ -290,6 +290,27 @@ def test_sizes_that_the_options_do_not_say_are_unknown(tmp_path):
         assert (spec.trained_side_px, spec.trained_crop_px) == sizes
 
 
+def test_a_size_that_no_training_has_is_unknown(tmp_path):
+    torch.save(reference("resnet_6blocks", "none").state_dict(), tmp_path / "latest_net_G.pth")
+    text = OPTIONS.format(direction="AtoB", preprocess="crop").replace("128", "99999")
+    (tmp_path / "train_opt.txt").write_text(text, encoding="utf-8")
+    assert import_weights([tmp_path / "latest_net_G.pth"]).spec.trained_crop_px == 0
+
+
+def test_any_suffix_can_be_imported(tmp_path):
+    for name in ("weights.ckpt", "weights"):
+        torch.save(reference("resnet_6blocks", "none").state_dict(), tmp_path / name)
+        assert list(import_weights([tmp_path / name]).tensors) == ["A2B"]
+
+
+def test_weights_that_are_nan_are_not_imported(tmp_path):
+    state = reference("resnet_6blocks", "none").state_dict()
+    state["model.1.weight"][0] = float("nan")
+    torch.save(state, tmp_path / "latest_net_G.pth")
+    with pytest.raises(ModelError, match="weights that are NaN"):
+        import_weights([tmp_path / "latest_net_G.pth"])
+
+
 def discriminator():
     return Named(nn.Sequential(nn.Conv2d(6, 4, 4, 2, 1), nn.LeakyReLU(), nn.Conv2d(4, 1, 4))).state_dict()
 
