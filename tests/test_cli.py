@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
+from safetensors.torch import load_file, save_file
 
+import i2i
 from i2i.cli import cli, main
 from i2i.config import load_config
 from i2i.errors import Stopped
@@ -228,6 +230,14 @@ def test_info_says_what_comes_from_noise(noise_model, noise_onnx, point_model, c
     shown = capsys.readouterr().out
     assert "from noise, 2 numbers, to points, mlp (" in shown
     assert " px" not in shown
+
+
+def test_info_shows_nothing_that_a_terminal_obeys(tiny_run, tmp_path, capsys):
+    text = i2i.load(tiny_run).spec.model_dump(mode="json")
+    text["generators"]["B2A"]["arguments"]["\x1b[31m\n"] = "\x1b]0;title\x07"
+    save_file(load_file(tiny_run / "model.safetensors"), tmp_path / "m.safetensors", {"i2i": json.dumps(text)})
+    assert call("info", str(tmp_path / "m.safetensors")) == 0
+    assert all(line.isprintable() for line in capsys.readouterr().out.splitlines())
 
 
 def test_every_option_is_explained():

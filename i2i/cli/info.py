@@ -1,5 +1,8 @@
 """`i2i info`."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
 
@@ -32,15 +35,14 @@ def info(model: str, as_json: bool) -> None:
         trained = f", trained on {spec.images_seen:,} images" if spec.images_seen else ""
         click.echo(f"{file}: {spec.algorithm}{trained}, by i2i {spec.i2i_version}")
     for direction, generator in spec.generators.items():
-        arguments = ", ".join(f"{name} {value}" for name, value in generator.arguments.items())
         click.echo(
-            f"  {direction}: {generator.in_meaning} to {generator.out_meaning}, {generator.network} ({arguments})"
+            f"  {direction}: {generator.in_meaning} to {generator.out_meaning}, "
+            f"{generator.network} ({_listed(generator.arguments)})"
         )
         click.echo(f"       sides are padded to multiples of {generator.size_multiple} px and cropped back")
     if noise := spec.latent_generator:
-        arguments = ", ".join(f"{name} {value}" for name, value in noise.arguments.items())
         made = "points" if noise.out_meaning == "points" else f"{noise.out_meaning} of {noise.out_px}x{noise.out_px} px"
-        click.echo(f"  from noise, {noise.latent} numbers, to {made}, {noise.network} ({arguments})")
+        click.echo(f"  from noise, {noise.latent} numbers, to {made}, {noise.network} ({_listed(noise.arguments)})")
     if spec.trained_side_px:  # none of points, nor known of imported weights
         click.echo(
             f"  trained on {spec.trained_crop_px} px squares of pictures "
@@ -54,3 +56,10 @@ def info(model: str, as_json: bool) -> None:
             f"  export: within {spec.proof.max_difference:.1e} of torch, on average {spec.proof.mean_difference:.1e} "
             f"({spec.unit})"
         )
+
+
+def _listed(arguments: Mapping[str, Any]) -> str:
+    """What a network was made with, in words; a stranger's file may hold anything there."""
+    from i2i.mistaken import shown
+
+    return shown(", ".join(f"{name} {value}" for name, value in arguments.items()), 500)
