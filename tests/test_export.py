@@ -8,6 +8,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 import i2i
@@ -295,13 +296,19 @@ def test_both_directions_or_neither(two_way_run, tiny_run, tmp_path, monkeypatch
 
 def test_weights_that_are_nan_are_not_exported(tiny_run, tmp_path):
     shutil.copytree(tiny_run, tmp_path / "run")
-    from safetensors.torch import load_file, save_file
-
     tensors = load_file(tmp_path / "run" / "model.safetensors")
     tensors["B2A.down.0.1.weight"].fill_(float("nan"))
     save_file(tensors, tmp_path / "run" / "model.safetensors", {"i2i": i2i.load(tiny_run).spec.model_dump_json()})
     with pytest.raises(ModelError, match="weights that are NaN"):
         i2i.export_onnx(tmp_path / "run", tmp_path / "m.onnx")
+
+
+def test_the_proof_takes_no_memory_by_what_a_file_says(tiny_run, few_pairs, tmp_path):
+    spec = i2i.load(tiny_run).spec.model_copy(update={"trained_crop_px": 1 << 16})
+    tensors = load_file(tiny_run / "model.safetensors")
+    save_file(tensors, tmp_path / "m.safetensors", {"i2i": spec.model_dump_json()})
+    proof = i2i.export_onnx(tmp_path / "m.safetensors", tmp_path / "m.onnx", verify=few_pairs / "val").proof
+    assert proof.max_difference < 1e-4
 
 
 def test_what_cannot_be_exported_is_named(tiny_run, tiny_onnx, tmp_path):

@@ -35,6 +35,8 @@ from i2i.spec import GeneratorSpec, ModelSpec
 PROOF_PICTURES = 3
 UNKNOWN_PX = 128
 """Side to prove at where the model does not say what it was trained at."""
+MOST_PX = 512
+"""Largest side to prove at: what a stranger's file says of its training must not take any memory that it likes."""
 PROOF_SEEDS = 5
 Io = Literal["tensor", "image"]
 Precision = Literal["fp32", "fp16"]
@@ -224,7 +226,7 @@ def _check_size(size: tuple[int, int], generator: GeneratorSpec) -> None:
 def _batches(pictures: Sequence[Array], form: _Form, generator: GeneratorSpec, trained_px: int) -> Iterator[Array]:
     """Bring (H, W, C) pictures to three sizes, or the one; yield them as a batch of each, and the first one singly."""
     multiple = generator.size_multiple
-    base = padded_side(trained_px or UNKNOWN_PX, multiple, generator.size_minimum)
+    base = padded_side(min(trained_px or UNKNOWN_PX, MOST_PX), multiple, generator.size_minimum)
     sizes = [(base, base), (base + multiple, base), (base, base + 2 * multiple)]
     if form.io == "image":  # needs padding: a little, and more than there is
         sizes[1:] = [(base + 1, base - 1), (max(base // 3, 1), base + multiple // 2)]
