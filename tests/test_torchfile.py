@@ -182,6 +182,14 @@ def test_what_is_no_weights_is_refused(tmp_path, monkeypatch, content, reason):
     assert all(line.isprintable() and len(line) < 250 for line in lines)
 
 
+def test_one_bit_among_the_numbers_is_noticed(tmp_path):
+    content = bytearray(saved({"weight": torch.ones(1, 1, 100, 100)}))
+    content[content.index(torch.ones(1).numpy().tobytes() * 100) + 20000] ^= 1
+    (tmp_path / "w.pth").write_bytes(content)
+    with pytest.raises(ModelError, match="damaged or cut: Bad CRC-32"):
+        read_torch_file(tmp_path / "w.pth")
+
+
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 def test_damage_anywhere_ends_in_weights_or_one_error(tmp_path, zipped):
     content, draw = saved(state(), zipped), random.Random(0)
