@@ -101,6 +101,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
+def one_line(text: str) -> str:
+    """As `printable`, with line breaks escaped too."""
+    return printable(text.replace("\n", "\\n"))
+
+
 class Stopped(KeyboardInterrupt):
     """A training was asked to stop, and did.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from i2i.cli import options
-from i2i.errors import SOME_REFUSED, UsageError, printable
+from i2i.errors import SOME_REFUSED, UsageError, one_line
 
 if TYPE_CHECKING:
     from i2i.runtime.fit import How, Tiling
@@ -110,7 +110,7 @@ def translate(
         err=True,
     )
     for note in tasks.notes:
-        click.echo(f"Note: {printable(note)}", err=True)
+        click.echo(f"Note: {one_line(note)}", err=True)
     console = Console(stderr=True)
     result = Result(refused=tasks.refused)
     try:
@@ -118,7 +118,7 @@ def translate(
             whole = bar.add_task("Translating", total=len(tasks))
             translate_files(translator, tasks, lambda task: bar.advance(whole), kinds, workers, result)
     finally:  # also after Ctrl-C, or when the disk is full
-        _summary(translator, result, f"{result.written} of {len(tasks)} pictures written to {output}.")
+        _summary(translator, result, f"{result.written} of {len(tasks)} pictures written to {one_line(str(output))}.")
         if report:
             write_report(report, result, len(tasks))
         if result.unfinished:  # threads deep in a library would hold up the exit, or crash in it
@@ -134,7 +134,7 @@ def _summary(translator: "Translator", result: "Result", count: str) -> None:
         click.echo(f"Note: {note}", err=True)
     if result.large and translator.fit.how != "resize":
         click.echo(
-            f"Note: {result.large[0]} ({len(result.large)} in all) is more than twice as large as the "
+            f"Note: {one_line(str(result.large[0]))} ({len(result.large)} in all) is more than twice as large as the "
             f"{translator.spec.trained_side_px} px that the model was trained at; it may look better reduced, "
             "with --fit resize.",
             err=True,

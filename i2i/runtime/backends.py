@@ -70,10 +70,11 @@ class TorchBackend:
 
     name = "torch"
 
-    def __init__(self, network: "nn.Module", device: str):
+    def __init__(self, network: "nn.Module", device: str, notes: list[str] | None = None):
+        """Take a network; notes: a list that goes on to be filled, as that of the backend this one is made of."""
         self.network = network
         self.device = device
-        self.notes: list[str] = []
+        self.notes: list[str] = [] if notes is None else notes
         self._batches = None if device == "cpu" else Batches(self._run, self.notes)
 
     @classmethod
@@ -121,13 +122,15 @@ class TorchBackend:
         if not uses_own_statistics(self.network):
             return self
         with _memory_named():
-            return TorchBackend(freeze(self.network, torch.from_numpy(picture).to(self.device)), self.device)
+            return TorchBackend(
+                freeze(self.network, torch.from_numpy(picture).to(self.device)), self.device, self.notes
+            )
 
     def in_strips(self) -> "TorchBackend":
         """Return the same for one picture at a time, with less memory in more time."""
         from i2i.networks.big_maps import in_strips
 
-        return TorchBackend(in_strips(self.network), self.device)
+        return TorchBackend(in_strips(self.network), self.device, self.notes)
 
 
 def torch_device(device: str) -> str:
@@ -161,11 +164,14 @@ class OnnxBackend:
 
     name = "onnxruntime"
 
-    def __init__(self, path: Path, device: str = "auto", threads: int | None = None):
-        """Open a file; threads: how many one call of `run` computes with on a CPU, by default all."""
+    def __init__(self, path: Path, device: str = "auto", threads: int | None = None, notes: list[str] | None = None):
+        """Open a file; threads: how many one call of `run` computes with on a CPU, by default all.
+
+        notes: a list that goes on to be filled, as that of the backend this one is made of.
+        """
         self.path = path
         self.threads = threads or cpu_count()
-        self.notes: list[str] = []
+        self.notes: list[str] = [] if notes is None else notes
         self.interface = check_onnx(path)
         self.described = described_spec(path, self.interface)
         self.session = _open_session(path, device, self.threads)
@@ -186,7 +192,7 @@ class OnnxBackend:
     def with_threads(self, threads: int) -> Self:
         """As in Backend."""
         same = self.device != "cpu" or threads == self.threads
-        return self if same else type(self)(self.path, self.device, threads)
+        return self if same else type(self)(self.path, self.device, threads, self.notes)
 
     @functools.cached_property
     def spec(self) -> ModelSpec:

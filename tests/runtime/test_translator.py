@@ -420,3 +420,10 @@ def test_an_output_that_cannot_be_made_is_one_error(tmp_path):
     with pytest.raises(UsageError, match="cannot be made"):
         translate_files(identity(), plan(tmp_path / "in", tmp_path / "file" / "out", 3))
     assert (tmp_path / "file").read_bytes() == b"mine"
+
+
+def test_notes_of_a_run_are_those_of_the_backend_that_was_opened(tiny_onnx, tiny_run):
+    onnx = OnnxBackend(tiny_onnx, threads=1)
+    assert onnx.with_threads(2).notes is onnx.notes
+    torch_backend = Translator.open(tiny_run, device="cpu").backend
+    assert torch_backend.in_strips().notes is torch_backend.notes
