@@ -7,6 +7,7 @@ checked, since OpenCV has no guard against pictures that decode to gigabytes.
 
 import contextlib
 import logging
+import os
 import stat
 import warnings
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ _TIFF_STARTS = (b"II*\0", b"MM\0*")
 warnings.filterwarnings("ignore", module="PIL")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 logging.getLogger("PIL").addHandler(logging.NullHandler())
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # read when OpenCV is loaded, which is later
 
 
 class Header(NamedTuple):
@@ -64,6 +66,18 @@ class Source:
     def count(self) -> int:
         """Return how many frames or pages there are; the second picture of a camera's MPO is not one."""
         return 1 if self.kind == "JPEG" else getattr(self.image, "n_frames", 1)
+
+    def pixels(self, count: int) -> int:
+        """Return how many pixels the first so many frames have together; only the pages of a TIFF differ in size."""
+        width, height = self.stored
+        if self.kind != "TIFF" or count == 1:
+            return count * width * height
+        total = 0
+        for page in range(count):
+            self.image.seek(page)
+            total += self.image.width * self.image.height
+        self.image.seek(0)
+        return total
 
     def decode(self, frame: int = 0) -> Array:
         """Return the pixels of a frame as `images` describes them; float32 as they are in the file."""
@@ -118,6 +132,10 @@ class DeepTiffSource(Source):
     def count(self) -> int:
         """Return how many pages there are."""
         return len(self.pages)
+
+    def pixels(self, count: int) -> int:
+        """Return how many pixels the first so many pages have together."""
+        return sum(int(tags[256]) * int(tags[257]) for tags in self.pages[:count])
 
     def decode(self, frame: int = 0) -> Array:
         """Return float32 of a page, as in the file."""

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from i2i.decoders import opened
+from i2i.decoders import Header, Source, opened
 from i2i.encoders import SEVERAL_FRAMES, Extras
 from i2i.encoders import encode as encode_frames
 from i2i.errors import ImageError, UsageError
@@ -93,12 +93,7 @@ class Picture:
 def decode(path: Path, options: PictureOptions = DEFAULTS) -> Picture:
     """Read a file: its first frame, or all. Raises ImageError, also for floats outside `options.input_range`."""
     with opened(path, options.max_pixels) as source:
-        count = source.count() if options.frames == "all" else 1
-        height, width = source.header
-        if count * height * width > options.max_pixels:
-            raise ImageError(
-                f"{path} holds {count} pictures of {width}x{height}, over the limit of {options.max_pixels:,} pixels."
-            )
+        count, _ = _counted(source, options)
         frames, durations = [], []
         for frame in range(count):
             frames.append(_from_range(source.decode(frame), path, options.input_range))
@@ -114,6 +109,24 @@ def decode(path: Path, options: PictureOptions = DEFAULTS) -> Picture:
         )
         lossless = source.kind == "WEBP" and _is_lossless_webp(path.read_bytes())
     return Picture(path, tuple(frames), source.kind, extras, lossless)
+
+
+def sizes(path: Path, options: PictureOptions = DEFAULTS) -> tuple[Header, int]:
+    """Return the sides of the first frame, and the pixels of all that `decode` will read; raises ImageError."""
+    with opened(path, options.max_pixels) as source:
+        return source.header, _counted(source, options)[1]
+
+
+def _counted(source: Source, options: PictureOptions) -> tuple[int, int]:
+    """Return how many frames are to be read, and their pixels; raises ImageError where those are too many."""
+    count = source.count() if options.frames == "all" else 1
+    pixels = source.pixels(count)
+    if count > 1 and pixels > options.max_pixels:
+        raise ImageError(
+            f"{source.path} holds {count} pictures of {pixels:,} pixels together, over the limit of "
+            f"{options.max_pixels:,} pixels."
+        )
+    return count, pixels
 
 
 def output_suffix(suffix: str, channels: int, options: PictureOptions = DEFAULTS) -> str:
@@ -166,6 +179,8 @@ def encode(picture: Picture, outputs: Sequence[Array], suffix: str, options: Pic
     extras = replace(picture.extras, icc=fitting_profile(picture.extras.icc, whole[0].shape[2]))
     try:
         return encode_frames(whole, kind, quality, lossless, extras)
+    except MemoryError:
+        raise
     except Exception as error:  # encoders raise whatever they like, on sides over their limit, say
         raise ImageError(f"{picture.path} cannot be written as {suffix}: {error}.") from error
 

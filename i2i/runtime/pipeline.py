@@ -18,13 +18,12 @@ from typing import NamedTuple
 
 from i2i.errors import DiskFullError, I2IError, ImageError, UsageError
 from i2i.files import DISK_FULL, write_bytes
-from i2i.images import read_header
 from i2i.runtime.batches import MOST
 from i2i.runtime.devices import available_bytes, cpu_count
 from i2i.runtime.fit import TILE_BYTES, estimated_bytes, is_too_big, padded_pixels
 from i2i.runtime.folder import Task
 from i2i.runtime.outcome import STAGES, Refused, Result, Setup
-from i2i.runtime.pictures import DEFAULTS, PictureOptions, decode, encode, network_pixels, output_dtype
+from i2i.runtime.pictures import DEFAULTS, PictureOptions, decode, encode, network_pixels, output_dtype, sizes
 from i2i.runtime.translator import Translator
 
 MANY = 1_000_000
@@ -162,9 +161,8 @@ class _Run:
     def _one(self, translator: Translator, task: Task) -> _Done:
         """Translate one picture and write it."""
         suffix, clock = task.output.suffix, _Clock(self.stop)
-        height, width = read_header(task.source, self.options.max_pixels)
-        pixels = height * width
-        with self.room.taken(self._bytes(height, width)):
+        (height, width), pixels = sizes(task.source, self.options)
+        with self.room.taken(_PIXEL_BYTES * pixels + self._network_bytes(height, width)):
             clock.start()
             picture = decode(task.source, self.options)
             inputs = network_pixels(picture, suffix, translator.generator)
@@ -179,12 +177,14 @@ class _Run:
         clock.lap()
         return _Done(task, pixels, min(inputs[0].shape[:2]), tuple(clock.laps))
 
-    def _bytes(self, height: int, width: int) -> int:
-        """Return about how much memory a picture takes, whole or in tiles."""
-        spec, generator = self.translator.spec, self.translator.generator
+    def _network_bytes(self, height: int, width: int) -> int:
+        """Return about how much memory the network takes for a picture, whole or in tiles."""
+        spec, generator, fit = self.translator.spec, self.translator.generator, self.translator.fit
         pixels = padded_pixels(generator, height, width)
-        tiled = is_too_big(spec, generator, pixels) and self.translator.fit.how != "pad"
-        return _PIXEL_BYTES * height * width + (TILE_BYTES if tiled else estimated_bytes(generator, pixels))
+        whole = estimated_bytes(generator, pixels)
+        if fit.how == "pad" or fit.tile == "exact" or (fit.how != "tile" and not is_too_big(spec, generator, pixels)):
+            return whole  # strips hold the maps between stages whole
+        return min(whole, max(TILE_BYTES, estimated_bytes(generator, (fit.tile_px or 0) ** 2)))
 
     def _note(self, done: _Done) -> None:
         """Count one picture; raises what must end the run."""

@@ -142,7 +142,13 @@ class Translator:
         if self.fit.tile == "exact":
             assert isinstance(self.backend, TorchBackend)
             exact = Translator(self.spec, self.backend.in_strips(), self.direction, Fit("pad"))
-            return exact.translate(array, dtype, name)
+            try:
+                return exact._whole(array, dtype, name)
+            except MemoryError as error:
+                raise OutOfMemoryError(
+                    f"{name} is {array.shape[1]}x{array.shape[0]}: too large for the memory of {self.backend.device}, "
+                    "even in strips.\nLeave out --tile exact, and it goes through in tiles."
+                ) from error
         if self.spec.io == "image":
             raise ModelError(
                 f"{name} needs tiles, but this model was exported for whole pictures, with padding inside.\n"

@@ -16,15 +16,17 @@ import torch
 from PIL import Image
 
 import i2i
+from i2i.encoders import encode
 from i2i.errors import DiskFullError, UsageError
 from i2i.files import TEMP_PREFIX
 from i2i.images import list_pictures, read_image
 from i2i.runtime import pipeline
+from i2i.runtime.fit import Fit, estimated_bytes
 from i2i.runtime.folder import Shard, plan
 from i2i.runtime.outcome import Refused, Result, Setup, lines
 from i2i.runtime.pictures import PictureOptions
 from i2i.runtime.pipeline import Room, setup_for, translate_files
-from tests.conftest import run_i2i, save
+from tests.conftest import picture, run_i2i, save
 from tests.runtime.test_translator import identity
 
 
@@ -96,6 +98,25 @@ def test_large_pictures_wait_for_room_and_are_not_passed_over():
     assert room.free == 10
 
 
+def test_room_is_taken_for_all_frames_and_for_what_does_not_go_in_tiles(tmp_path, monkeypatch):
+    content = encode([picture(16, 16), picture(64, 64)], "TIFF")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.tif").write_bytes(content)
+    wanted, original, model = [], Room.taken, identity(multiple=1, least=1)
+    monkeypatch.setattr(Room, "taken", lambda room, size: wanted.append(size) or original(room, size))
+    monkeypatch.setattr(pipeline, "is_too_big", lambda *_: True)
+    monkeypatch.setattr(pipeline, "TILE_BYTES", 1)
+    for frames in ("first", "all"):
+        options = PictureOptions(frames=frames)
+        translate_files(model, plan(tmp_path / "in", tmp_path / frames, 3), options=options)
+    assert wanted == [pipeline._PIXEL_BYTES * pixels + 1 for pixels in (256, 256 + 4096)]
+    whole, taken = estimated_bytes(model.generator, 256), []
+    for fit in (Fit("pad"), Fit("tile", "exact"), Fit("tile", None, 8), Fit("tile", None, 800)):
+        model.fit = fit
+        taken.append(pipeline._Run(model, [], options, print, Result())._network_bytes(16, 16))
+    assert taken == [whole, whole, whole // 4, whole]
+
+
 def test_shards_are_the_folder_and_share_no_output(tmp_path, folder):
     save(folder / "0.bmp", 8, 8)
     whole = {task.output for task in plan(folder, tmp_path / "out", 4)}
@@ -130,6 +151,15 @@ def test_an_output_that_is_the_parent_of_the_input_replaces_no_input(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights")
+@pytest.mark.skipif(sys.platform == "win32", reason="names")
+def test_odd_names_break_no_line(tmp_path, tiny_onnx):
+    save(tmp_path / "in" / "new\nline.png", 100, 100)
+    done = run_i2i("translate", tmp_path / "in", "-m", tiny_onnx, "-o", tmp_path / "o\nut")
+    assert done.returncode == 0
+    assert "new\\nline.png (1 in all)" in done.stderr
+    assert done.stderr.endswith("o\\nut.\n")
+
+
 def test_links_to_folders_are_named_and_one_to_the_output_hides_it(folder, tmp_path, tiny_onnx):
     (tmp_path / "far").mkdir()
     save(tmp_path / "far" / "x.png", 8, 8)

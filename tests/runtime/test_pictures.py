@@ -177,6 +177,24 @@ def test_animations_keep_frames_and_times(tmp_path, suffix, alpha):
         assert moving.info["duration"] == before.info["duration"]
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_large_later_pages_are_refused_before_they_are_decoded(tmp_path, dtype):
+    pages = [np.zeros((20, 20, 3), dtype), np.zeros((200, 200, 3), dtype)]
+    (tmp_path / "a.tif").write_bytes(encode(pages, "TIFF"))
+    reason = refusal(tmp_path / "a.tif", frames="all", max_pixels=40_000)
+    assert "over the limit" in reason
+    through(tmp_path / "a.tif", frames="all", max_pixels=40_400)
+
+
+def test_libraries_print_no_lines_of_their_own_beside_ours(tmp_path, tiny_onnx):
+    content = encode([colourful(40, 40, np.uint16)], "TIFF")
+    (tmp_path / "a.tif").write_bytes(content[:-200])
+    done = run_i2i("translate", tmp_path / "a.tif", "-m", tiny_onnx, "-o", tmp_path / "b.tif")
+    lines = done.stderr.splitlines()
+    assert len([line for line in lines if line.startswith("Refused: ")]) == 1
+    assert len(lines) == 3, done.stderr
+
+
 def test_pages_of_every_kind_come_out_as_pages(tmp_path):
     """Each page with a size and depth of its own."""
     pages = [picture(10, 20), picture(30, 14, 3, np.uint16), picture(8, 8, 1), with_alpha(picture(9, 9))]

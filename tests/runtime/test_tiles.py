@@ -224,6 +224,16 @@ def test_memory_that_runs_out_halves_the_tiles():
         Translator(spec, Limited(1), "A2B").translate(array, name="a.png")
 
 
+def test_strips_that_are_too_much_are_named(tiny_run, monkeypatch):
+    def run(backend, batch):
+        raise MemoryError
+
+    model = Translator.open(tiny_run, device="cpu", fit=Fit("tile", "exact"))
+    monkeypatch.setattr(TorchBackend, "run", run)
+    with pytest.raises(OutOfMemoryError, match=r"even in strips\.\nLeave out --tile exact"):
+        model.translate(picture(40, 40))
+
+
 def test_fit_resize_keeps_the_size_and_crop_cuts_the_centre(tiny_run):
     """The scale trained at is 18 px, the network's multiple 16."""
     array = picture(61, 90)
