@@ -14,6 +14,7 @@ from torch import nn
 import i2i
 from i2i import export as module
 from i2i.errors import ExportError, ModelError, UsageError
+from i2i.export import proof
 from i2i.export.graph import Graph, mirrored, write_graph
 from i2i.modelfile import save_model
 from i2i.networks import GENERATORS
@@ -145,6 +146,12 @@ def test_a_graph_that_differs_fails_names_the_layer_and_leaves_no_file(
             strong / "running.safetensors", tmp_path / "m.onnx", None, strong / "pictures", io=io, precision=precision
         )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_differences_of_no_layer_end_in_a_way_out(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setitem(proof.BOUNDS, ("fp32", "image"), proof.Bound(-1, 1e-4, 1e-4))
+    with pytest.raises(ExportError, match=r"small differences add up\. Use --io tensor"):
+        i2i.export_onnx(tiny_run, tmp_path / "m.onnx", io="image")
 
 
 def test_a_layer_left_in_training_mode_fails_by_name(strong, tmp_path, monkeypatch):
@@ -307,8 +314,8 @@ def test_the_proof_takes_no_memory_by_what_a_file_says(tiny_run, few_pairs, tmp_
     spec = i2i.load(tiny_run).spec.model_copy(update={"trained_crop_px": 1 << 16})
     tensors = load_file(tiny_run / "model.safetensors")
     save_file(tensors, tmp_path / "m.safetensors", {"i2i": spec.model_dump_json()})
-    proof = i2i.export_onnx(tmp_path / "m.safetensors", tmp_path / "m.onnx", verify=few_pairs / "val").proof
-    assert proof.max_difference < 1e-4
+    spec = i2i.export_onnx(tmp_path / "m.safetensors", tmp_path / "m.onnx", verify=few_pairs / "val")
+    assert spec.proof.max_difference < 1e-4
 
 
 def test_what_cannot_be_exported_is_named(tiny_run, tiny_onnx, tmp_path):

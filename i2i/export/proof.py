@@ -76,6 +76,8 @@ def prove(onnx_file: Path, graph: Graph, network: nn.Module, spec: ModelSpec, sa
         else:
             said = f"by up to {worst:.2g} ({spec.unit}, {samples.pictures} pictures); {bound.worst:.2g} is allowed"
         start = first_difference(graph, network, worst_batch, samples.to_network(worst_batch), bound.of_layer)
+        if start == _NOWHERE and spec.io == "image":
+            start += " Use --io tensor, which counts values before they are rounded."
         raise ExportError(f"ONNX Runtime differs from torch {said}.\n{start} No file was written.")
     return ExportProof(
         max_difference=worst,
@@ -114,10 +116,11 @@ def first_difference(graph: Graph, network: nn.Module, batch: Array, inner: Arra
             if name == _INPUT:
                 return "The difference starts before the first layer, in normalisation or padding."
             return f"The difference starts in the layer {name} ({type(network.get_submodule(name)).__name__})."
-    return "It starts in no one layer: small differences add up."
+    return _NOWHERE
 
 
 _INPUT = "input"
+_NOWHERE = "It starts in no one layer: small differences add up."
 
 
 class _Watched(nn.Module):
