@@ -21,6 +21,7 @@ from i2i.cli import cli, main
 from i2i.config import load_config
 from i2i.errors import Stopped
 from i2i.interop.importing import import_weights
+from i2i.interop.pytorch_cyclegan_pix2pix import PROJECT
 from i2i.modelfile import save_tensors
 from i2i.training import loop
 from tests.conftest import LINEART, ORACLES, ROOT, run_i2i, save, smallest_config, tiny_config
@@ -177,6 +178,8 @@ def test_dry_run_prints_settings_that_can_be_run(desk, capsys, monkeypatch):
         ("export runs/lineart -o f.onnx --triton models", 2, "Give either -o FILE"),
         ("export runs/horses --triton models --direction both", 2, "choose A2B or B2A"),
         ("export runs/lineart -o f.onnx --size 300", 2, "'300' is no size"),
+        ("export runs/lineart -o f.onnx --size 70000x16", 2, "up to 9999 px"),
+        (f"export runs/lineart -o f.pth --format {PROJECT} --precision fp16", 2, "only renames weights"),
         ("export runs/lineart -o f.onnx --size 32x40", 2, "Use --size 32x48, or --io image"),
         ("export runs/faces -o f.onnx --io image", 2, "Leave out --io image and --size"),
     ],

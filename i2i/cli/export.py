@@ -26,9 +26,9 @@ class Size(click.ParamType):
             return value
         if value == "dynamic":
             return None
-        found = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", value)
+        found = re.fullmatch(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})", value)
         if not found:
-            self.fail(f"'{value}' is no size: dynamic, or height x width in pixels, as in 256x512.", param, ctx)
+            self.fail(f"'{value}' is no size: dynamic, or height x width up to 9999 px, as in 256x512.", param, ctx)
         return int(found[1]), int(found[2])
 
 
@@ -106,7 +106,9 @@ def export(
     if triton is not None and (kind != "onnx" or direction == "both"):
         raise UsageError("--triton writes one direction as ONNX. Leave out --format, and choose A2B or B2A.")
     if output is not None and kind != "onnx":
-        _export_weights(model, output, direction, overwrite, verify)
+        if verify is not None or io != "tensor" or precision != "fp32" or size is not None:
+            raise UsageError(f"--format {kind} only renames weights. Leave out --verify, --io, --precision and --size.")
+        _export_weights(model, output, direction, overwrite)
         return
     from i2i.export import export_both, export_onnx, export_triton
 
@@ -131,10 +133,8 @@ def _said(spec: "ModelSpec") -> str:
     )
 
 
-def _export_weights(model: str, output: Path, direction: str | None, overwrite: bool, verify: Path | None) -> None:
+def _export_weights(model: str, output: Path, direction: str | None, overwrite: bool) -> None:
     from i2i.export_weights import export_weights
 
-    if verify is not None:
-        raise UsageError("--verify proves an .onnx file; weights are only renamed. Leave it out.")
     for path, words in export_weights(model, output, direction, overwrite).items():
         click.echo(f"{path}: load it with {words}")
