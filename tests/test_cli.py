@@ -128,7 +128,7 @@ def test_dry_run_prints_settings_that_can_be_run(desk, capsys, monkeypatch):
         ("train cyclegan --data D --set generator.name=dcgan", 2, "generator.blocks is not a setting of dcgan"),
         ("train dcgan --data D --data D", 2, "pictures without sides come from one"),
         ("train lineart --data D --out new --init-from photo.jpg", 1, "is no model file"),
-        ("translate photo.jpg -m model.onnx", 2, "Missing option '-o'"),
+        ("translate photo.jpg -m model.onnx", 2, "There is no output"),
         ("translate nothing.jpg -m model.onnx -o out", 2, "does not exist"),
         ("translate photo.jpg -m photo.jpg -o out", 1, "is no model file"),
         ("translate photo.jpg -m model.onnx -o out --direction A2B", 2, "translates B2A, not A2B"),
