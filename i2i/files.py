@@ -112,9 +112,11 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     rows = []
     for line in path.read_bytes().splitlines() if path.exists() else []:
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except ValueError:  # no JSON, or no UTF-8
             continue
+        if isinstance(row, dict):
+            rows.append(row)
     return rows
 
 

@@ -99,7 +99,8 @@ class MetricsLog:
         self.expendable = expendable
         self.start = ""  # of the next line: a new line, where the last one may have been cut
         with expendable(path.name):
-            rows = [row for row in read_json_lines(path) if row["images"] <= images]
+            rows = [row for row in read_json_lines(path) if isinstance(row.get("images"), int)]  # others are not ours
+            rows = [row for row in rows if row["images"] <= images]
             write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 
     def write(self, images: int, seconds: float, split: str, values: dict[str, float]) -> None:

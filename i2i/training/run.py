@@ -165,6 +165,7 @@ class Run:
         sweep_temporaries(self.folder)
         for path in self.damaged:
             path.replace(path.with_suffix(DAMAGED))
+        self.checkpoints.mkdir(parents=True, exist_ok=True)  # before there is anything to lose should that fail
         write_text(self.settings_file, to_yaml(self.config))
 
     def require_space(self, algorithm: Algorithm, stepper: State) -> None:

@@ -280,6 +280,8 @@ def test_rows_behind_the_checkpoint_are_dropped(tmp_path):
     log = MetricsLog(tmp_path / "metrics.jsonl", 0, Expendable())
     for images in (4, 8, 12):
         log.write(images, 1.0, "train", {"G_L1": 1 / 3})
+    with log.path.open("a", encoding="utf-8") as file:
+        file.write('5\nnull\n{"split": "train"}\n{"images": "4"}\n')  # JSON, but no rows
     MetricsLog(tmp_path / "metrics.jsonl", 8, Expendable())
     rows = read_json_lines(tmp_path / "metrics.jsonl")
     assert [row["images"] for row in rows] == [4, 8]

@@ -244,6 +244,14 @@ def test_a_checkpoint_that_the_disk_cannot_read_is_passed_over(straight, monkeyp
         checkpoint.load_newest(straight / "checkpoints")
 
 
+def test_where_no_checkpoint_can_lie_is_noticed_before_the_training(tmp_path, monkeypatch, few_pairs):
+    (tmp_path / "config.yaml").write_text(config(few_pairs).model_dump_json(), encoding="utf-8")
+    (tmp_path / "checkpoints").touch()
+    at_call(monkeypatch, loop, "_step", 1, lambda: pytest.fail("it trained"))
+    with pytest.raises(FileExistsError, match="checkpoints"):
+        i2i.train(config(few_pairs), tmp_path, resume=True)
+
+
 def test_a_log_line_that_was_cut_spoils_no_other(tmp_path):
     log = loop.MetricsLog(tmp_path / "metrics.jsonl", 0, loop.Expendable())
     log.write(4, 1.0, "train", {"G": 1.0})
