@@ -115,8 +115,10 @@ def _png(frames: Sequence[Array], extras: Extras) -> bytes:
     else:
         import cv2
 
-        # As small as Pillow's default and five times as fast, on photographs.
-        fast = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_FILTERED)
+        # Photographs and noise in the size of Pillow's default and a quarter of its time or less; drawings in twice
+        # the size.
+        fast = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+        fast += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FAST_FILTERS]
         content = _opencv(frames[0], ".png", *fast)
     chunks = b""
     if extras.icc:
