@@ -551,7 +551,7 @@ def test_sizes_are_checked_before_decoding(tmp_path):
     write_image(tmp_path / "a.png", picture(20, 20))
     assert "20x20, over the limit of 399 pixels" in refusal(tmp_path / "a.png", max_pixels=399)
     (tmp_path / "b.gif").write_bytes(encode(FRAMES, "GIF"))
-    assert "4 pictures of 32x24, over the limit" in refusal(tmp_path / "b.gif", max_pixels=3000, frames="all")
+    assert "4 pictures of 3,072 pixels together" in refusal(tmp_path / "b.gif", max_pixels=3000, frames="all")
     through(tmp_path / "b.gif", max_pixels=3000)
     header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (90000, 90000, 3)}\n"
     (tmp_path / "c.npy").write_bytes(npy(header, bytes(1000)))
