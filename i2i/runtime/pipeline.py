@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from i2i.errors import DiskFullError, I2IError, ImageError, UsageError
 from i2i.files import DISK_FULL, write_bytes
@@ -137,9 +137,11 @@ class _Run:
         try:
             for outcome in _outcomes(done, len(threads)):
                 pixels += outcome.pixels
-                self._note(outcome)
+                if _ends_run(outcome.error):
+                    raise outcome.error
+                self.progress(outcome.task)
         except BaseException as error:
-            self._end(threads, done, _GRACE_S if isinstance(error, KeyboardInterrupt) else None)
+            self._end(threads, _GRACE_S if isinstance(error, KeyboardInterrupt) else None)
             raise
         return pixels / (time.perf_counter() - start)
 
@@ -151,11 +153,14 @@ class _Run:
             if task is None:
                 break
             try:
-                done.put(self._one(translator, task))
+                outcome = self._one(translator, task)
             except _Stop:
                 break
-            except BaseException as error:  # raised in the main thread, or noted there
-                done.put(_Done(task, error=error))
+            except BaseException as error:  # raised in the main thread, or noted
+                outcome = _Done(task, error=error)
+            with self.lock:
+                self._note(outcome)
+            done.put(outcome)
         done.put(None)
 
     def _one(self, translator: Translator, task: Task) -> _Done:
@@ -187,7 +192,7 @@ class _Run:
         return min(whole, max(TILE_BYTES, estimated_bytes(generator, (fit.tile_px or 0) ** 2)))
 
     def _note(self, done: _Done) -> None:
-        """Count one picture; raises what must end the run."""
+        """Count one picture. In its own thread: Ctrl-C reaches the main one at any moment, also between two lines."""
         error, result = done.error, self.result
         if error is None:
             result.written += 1
@@ -195,28 +200,26 @@ class _Run:
                 result.busy_s[stage] += seconds
             if done.side > 2 * self.translator.spec.trained_side_px > 0:  # 0 is unknown
                 result.large.append(done.task.source)
-        elif isinstance(error, I2IError) and not isinstance(error, DiskFullError):
-            result.refused.append(Refused(done.task.source, str(error)))
         elif isinstance(error, MemoryError):
             result.refused.append(Refused(done.task.source, f"{done.task.source}: not enough memory to translate it."))
-        else:
-            raise error
-        self.progress(done.task)
+        elif not _ends_run(error):
+            result.refused.append(Refused(done.task.source, str(error)))
 
-    def _end(
-        self, threads: list[threading.Thread], done: "queue.SimpleQueue[_Done | None]", grace_s: float | None
-    ) -> None:
-        """Let the pictures in work come to the end of what they are at, and count what they wrote."""
+    def _end(self, threads: list[threading.Thread], grace_s: float | None) -> None:
+        """Let the pictures in work come to the end of what they are at."""
         self.stop.set()
         self.result.unfinished = True  # should Ctrl-C come again
         deadline = time.monotonic() + (grace_s or 0)
         for thread in threads:
             thread.join(None if grace_s is None else max(deadline - time.monotonic(), 0))
         self.result.unfinished = any(thread.is_alive() for thread in threads)
-        while not done.empty():
-            outcome = done.get()
-            if outcome is not None and not isinstance(outcome.error, DiskFullError):
-                self._note(outcome)
+
+
+def _ends_run(error: BaseException | None) -> TypeGuard[BaseException]:
+    """Whether an error is more than one picture's."""
+    if error is None or isinstance(error, MemoryError):
+        return False
+    return isinstance(error, DiskFullError) or not isinstance(error, I2IError)
 
 
 def _check_folder(tasks: Sequence[Task]) -> None:
