@@ -255,3 +255,10 @@ def test_listing_is_sorted_and_skips_the_rest(tmp_path):
     (tmp_path / "folder.png").mkdir()
     assert [path.name for path in list_pictures(tmp_path)] == ["a.jpg", "b.PNG", "c.tif"]
     assert set(FORMATS) >= {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}
+
+
+@pytest.mark.parametrize("ending", [".jfif", ".jpe", ".apng", ".pnm"])
+def test_rare_endings_are_pictures_too(tmp_path, ending):
+    write_image(tmp_path / f"a{ending}", picture(30, 40))
+    assert [path.name for path in list_pictures(tmp_path)] == [f"a{ending}"]
+    assert read_image(tmp_path / f"a{ending}").shape == (30, 40, 3)
