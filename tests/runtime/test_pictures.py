@@ -1,5 +1,6 @@
 """Every kind of picture through a model that changes nothing: what goes in comes out."""
 
+import functools
 import io
 import struct
 import warnings
@@ -359,6 +360,7 @@ def test_cmyk_has_its_colours_and_loses_its_profile(tmp_path):
         np.testing.assert_allclose(middle, colours, atol=3)
 
 
+@functools.cache  # the second it was made at stands in it
 def srgb(space="RGB "):
     """A profile as programs attach it; `space` says of what colours."""
     made = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
