@@ -1,10 +1,13 @@
 """`model.safetensors`: the generators' weights with their ModelSpec in the header.
 
-The format cannot hold code. Tensors are named "<direction>.<name in the network>", with "generate" for a
+The format cannot hold code. It has no checksum either, so the header also carries a SHA-256 of the description and
+of all bytes behind the header. Tensors are named "<direction>.<name in the network>", with "generate" for a
 direction where the model makes pictures from noise. Weights of other projects, in .pth files, are read as if
 they were such a file.
 """
 
+import hashlib
+import mmap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +15,15 @@ from typing import TYPE_CHECKING
 from i2i.errors import ModelError
 from i2i.files import write_bytes
 from i2i.mistaken import refuse_mistaken, refuse_not_finite, shown
-from i2i.spec import GENERATE, GeneratorSpec, LatentGeneratorSpec, ModelSpec, spec_from_metadata, spec_to_metadata
+from i2i.spec import (
+    GENERATE,
+    METADATA_KEY,
+    GeneratorSpec,
+    LatentGeneratorSpec,
+    ModelSpec,
+    spec_from_metadata,
+    spec_to_metadata,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -23,6 +34,8 @@ if TYPE_CHECKING:
 MODEL_NAME = "model.safetensors"
 _MOST = 4096
 """Largest number among the arguments of a network: channels, levels or blocks."""
+_DIGEST_KEY = "i2i_sha256"
+_NO_DIGEST = "0" * 2 * hashlib.sha256().digest_size
 FOREIGN = (".pth", ".pt")
 """Suffixes of weights that i2i.interop reads."""
 
@@ -55,13 +68,16 @@ def save_tensors(path: Path, spec: ModelSpec, tensors: "Mapping[str, Mapping[str
         for direction, own in tensors.items()
         for name, tensor in own.items()
     }
-    write_bytes(path, save(flat, metadata=spec_to_metadata(spec)))
+    metadata = spec_to_metadata(spec)
+    content = save(flat, metadata | {_DIGEST_KEY: _NO_DIGEST})
+    digest = _digest(metadata, memoryview(content))
+    write_bytes(path, content.replace(_NO_DIGEST.encode(), digest.encode(), 1))  # the header comes first
 
 
 def read_spec(path: Path) -> ModelSpec:
     """Read the spec from a .safetensors file, or tell it from foreign weights; only these need torch.
 
-    Raises ModelError.
+    Raises ModelError, also where the file is not what was written; files without a digest are taken as they are.
     """
     if path.suffix in FOREIGN:
         return _import(path).spec
@@ -69,10 +85,33 @@ def read_spec(path: Path) -> ModelSpec:
 
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata()
+            metadata = file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path} is not a model file: {shown(error, 200)}.") from error
+    if _DIGEST_KEY in metadata:
+        _refuse_changed(path, metadata)
     return spec_from_metadata(metadata, path)
+
+
+def _refuse_changed(path: Path, metadata: Mapping[str, str]) -> None:
+    """Raise ModelError unless a .safetensors file has the digest in its metadata."""
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        memoryview(content) as view,
+    ):
+        if _digest(metadata, view) != metadata[_DIGEST_KEY]:
+            raise ModelError(
+                f"{path} is damaged, or another program changed it: it does not have the SHA-256 that it was written "
+                "with.\nGet it again."
+            )
+
+
+def _digest(metadata: Mapping[str, str], content: memoryview) -> str:
+    """Return the SHA-256 of the description in the metadata and of what follows the header of a .safetensors file."""
+    sha256 = hashlib.sha256(metadata.get(METADATA_KEY, "").encode())
+    sha256.update(content[8 + int.from_bytes(content[:8], "little") :])
+    return sha256.hexdigest()
 
 
 def load_tensors(path: Path, direction: str) -> "dict[str, Tensor]":

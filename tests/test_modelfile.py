@@ -1,12 +1,15 @@
 """Hostile and damaged .safetensors files: a description that does not fit its weights costs nothing."""
 
 import json
+import random
 
 import pytest
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import i2i
 from i2i.errors import ModelError
+from i2i.modelfile import load_generator, read_spec
 
 
 @pytest.mark.parametrize(
@@ -33,3 +36,33 @@ def test_a_description_that_does_not_fit_its_weights_is_named(tiny_run, tmp_path
     with pytest.raises(ModelError, match=reason) as refused:
         i2i.load(tmp_path / "m.safetensors", device="cpu")
     assert len(str(refused.value).splitlines()) <= 2
+
+
+def test_a_flipped_bit_anywhere_is_noticed(tiny_run, tmp_path):
+    """Twice a hundred places in the header, which is the smaller part, and behind it."""
+    content = (tiny_run / "model.safetensors").read_bytes()
+    behind, draw, path = 8 + int.from_bytes(content[:8], "little"), random.Random(0), tmp_path / "m.safetensors"
+    name = content.index(b"i2i_sha256")  # under another name it is no digest, and all else is whole
+    places = [*draw.sample(range(behind), 100), *draw.sample(range(behind, len(content)), 100)]
+    for place in places:
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << draw.randrange(8)
+        path.write_bytes(damaged)
+        if place not in range(name, name + 10):
+            with pytest.raises(ModelError) as refused:
+                load_generator(path, read_spec(path), "B2A")
+            assert len(str(refused.value).splitlines()) <= 2
+            assert place < behind or "m.safetensors is damaged, or another program" in str(refused.value)
+
+
+def test_without_a_digest_and_saved_again_a_file_loads(tiny_run, tmp_path):
+    source = tiny_run / "model.safetensors"
+    with safe_open(source, framework="numpy") as file:
+        metadata = file.metadata()
+    assert set(metadata) == {"i2i", "i2i_sha256"}
+    for name, kept in (("again", metadata), ("older", {"i2i": metadata["i2i"]})):
+        save_file(load_file(source), tmp_path / f"{name}.safetensors", kept)
+        load_generator(tmp_path / f"{name}.safetensors", read_spec(tmp_path / f"{name}.safetensors"), "B2A")
+    save_file(load_file(source), tmp_path / "m.safetensors", {"i2i_sha256": metadata["i2i_sha256"]})
+    with pytest.raises(ModelError, match="is damaged, or another program changed it"):
+        read_spec(tmp_path / "m.safetensors")
