@@ -7,6 +7,7 @@ they were such a file.
 """
 
 import hashlib
+import json
 import mmap
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -35,7 +36,6 @@ MODEL_NAME = "model.safetensors"
 _MOST = 4096
 """Largest number among the arguments of a network: channels, levels or blocks."""
 _DIGEST_KEY = "i2i_sha256"
-_NO_DIGEST = "0" * 2 * hashlib.sha256().digest_size
 FOREIGN = (".pth", ".pt")
 """Suffixes of weights that i2i.interop reads."""
 
@@ -69,9 +69,14 @@ def save_tensors(path: Path, spec: ModelSpec, tensors: "Mapping[str, Mapping[str
         for name, tensor in own.items()
     }
     metadata = spec_to_metadata(spec)
-    content = save(flat, metadata | {_DIGEST_KEY: _NO_DIGEST})
-    digest = _digest(metadata, memoryview(content))
-    write_bytes(path, content.replace(_NO_DIGEST.encode(), digest.encode(), 1))  # the header comes first
+    content = memoryview(save(flat, metadata))
+    start = _behind_header(content)
+    header = json.loads(bytes(content[8:start]))
+    # Not by save itself, which writes two entries in any order: equal models are equal files.
+    header["__metadata__"][_DIGEST_KEY] = _digest(metadata, content)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    write_bytes(path, b"".join([len(text).to_bytes(8, "little"), text, content[start:]]))
 
 
 def read_spec(path: Path) -> ModelSpec:
@@ -110,8 +115,12 @@ def _refuse_changed(path: Path, metadata: Mapping[str, str]) -> None:
 def _digest(metadata: Mapping[str, str], content: memoryview) -> str:
     """Return the SHA-256 of the description in the metadata and of what follows the header of a .safetensors file."""
     sha256 = hashlib.sha256(metadata.get(METADATA_KEY, "").encode())
-    sha256.update(content[8 + int.from_bytes(content[:8], "little") :])
+    sha256.update(content[_behind_header(content) :])
     return sha256.hexdigest()
+
+
+def _behind_header(content: memoryview) -> int:
+    return 8 + int.from_bytes(content[:8], "little")
 
 
 def load_tensors(path: Path, direction: str) -> "dict[str, Tensor]":
