@@ -101,9 +101,9 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
-def one_line(text: str) -> str:
-    """As `printable`, with line breaks escaped too."""
-    return printable(text.replace("\n", "\\n"))
+def one_line(text: object) -> str:
+    """As `printable`, with line breaks escaped too: for names that stand in a line of ours."""
+    return printable(str(text).replace("\n", "\\n"))
 
 
 class Stopped(KeyboardInterrupt):

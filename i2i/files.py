@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import shutil
+import stat
 import time
 import uuid
 from collections.abc import Iterator
@@ -27,17 +28,22 @@ def atomic_write(path: Path, sync: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on leaving, flush it to disk and rename it over `path`.
 
     The temporary file keeps the suffix of `path`, since encoders choose the format by it. When the
-    body raises, it is removed and `path` stays as it was. Creates missing parent folders.
+    body raises, it is removed and `path` stays as it was. Creates missing parent folders. A file that is
+    replaced keeps its permissions; a link is replaced itself, and what it leads to stays.
     sync: false leaves the flushing to the system, for what can be made again should power be cut.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temp = path.parent / f"{TEMP_PREFIX}{uuid.uuid4().hex[:12]}{path.suffix}"
-    os.close(os.open(temp, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    mode = _permissions(path)
+    os.close(os.open(temp, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if mode is None else 0o600))
     try:
         yield temp
         if sync:
             with temp.open("rb+") as file:
                 os.fsync(file.fileno())
+        if mode is not None:
+            with contextlib.suppress(OSError):  # a disk that holds none
+                temp.chmod(mode)
         temp.replace(path)
         if sync:
             _sync_folder(path.parent)
@@ -153,6 +159,15 @@ def show_size(count: float) -> str:
             return f"{count:.0f} bytes" if unit == "bytes" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} GB"
+
+
+def _permissions(path: Path) -> int | None:
+    """Return the permission bits of a regular file, None where there is none."""
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return None
+    return stat.S_IMODE(mode) & 0o777 if stat.S_ISREG(mode) else None
 
 
 def _refuse_folder(path: Path) -> None:

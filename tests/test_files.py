@@ -1,5 +1,7 @@
 """Files are whole or not there."""
 
+import os
+
 import pytest
 
 from i2i.errors import UsageError
@@ -49,6 +51,22 @@ def test_a_folder_is_never_replaced(tmp_path):
     with pytest.raises(UsageError, match="exists already"):
         meet_another()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["late", "out"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions")
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path):
+    for mode in (0o600, 0o640, 0o444):
+        path = tmp_path / f"{mode}"
+        path.write_bytes(b"old")
+        path.chmod(mode)
+        with atomic_write(path) as temp:
+            assert temp.stat().st_mode & 0o077 == 0  # nobody else reads what is not finished
+            temp.write_bytes(b"new")
+        assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"new", mode)
+    (tmp_path / "link").symlink_to("384")
+    write_bytes(tmp_path / "link", b"other")
+    assert not (tmp_path / "link").is_symlink()
+    assert (tmp_path / "384").read_bytes() == b"new"
 
 
 def test_the_temporary_file_is_a_neighbour_with_the_same_suffix(tmp_path):
