@@ -39,6 +39,12 @@ FORMATS = {
     ".avif": "AVIF",
     ".npy": "NPY",
 }
+_OTHERS = (
+    "arw avi cr2 dds dib dng emf eps exr hdr heic heif hif icns ico j2k jp2 jpf jpx jxl mkv mov mp4 nef pam pbm pcx "
+    "pdf pfm psd qoi svg tga webm wmf xcf"
+)
+UNWRITTEN = frozenset(f".{name}" for name in _OTHERS.split())
+"""Endings of pictures and videos that i2i does not write."""
 DEPTHS = {"PNG": 16, "PPM": 16, "TIFF": 32, "NPY": 32}
 _HOLDS_ALPHA = {"PNG", "TIFF", "WEBP", "AVIF", "NPY"}
 CHANNEL_NAMES = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGB with alpha"}

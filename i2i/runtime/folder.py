@@ -6,15 +6,16 @@ Names are strings here: a million of them as paths take a quarter of a minute an
 # ruff: noqa: PTH100, PTH114, PTH116, PTH118, PTH122
 
 import os
+import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from i2i.errors import UsageError
+from i2i.errors import UsageError, one_line
 from i2i.files import sweep_temporaries
-from i2i.images import CHANNEL_NAMES, FORMATS, is_picture
+from i2i.images import CHANNEL_NAMES, FORMATS, UNWRITTEN
 from i2i.runtime.outcome import Refused
 from i2i.runtime.pictures import DEFAULTS, PictureOptions, output_suffix, suits
 
@@ -93,8 +94,10 @@ def plan(
     """
     if options.format and not suits(f".{options.format}", channels=out_channels):
         raise UsageError(f"{options.format} cannot hold {CHANNEL_NAMES[out_channels]}. Use --format png, webp or tiff.")
-    if in_place and output.resolve() != source.resolve():
-        raise UsageError(f"--in-place replaces {source}, but {output} is the output. Leave out one of them.")
+    if in_place and not _same(output, source):
+        raise UsageError(
+            f"--in-place replaces {one_line(source)}, but {one_line(output)} is the output. Leave out one of them."
+        )
     if in_place and skip_existing:
         raise UsageError("With --in-place every output exists, so --skip-existing would do nothing. Leave out one.")
     if source.is_dir():
@@ -105,15 +108,18 @@ def plan(
         new = next((name for name in tasks.names if tasks.written(name) != name), None)
         if in_place and new:  # what one share has written, another would take for an input
             raise UsageError(
-                f"{new} would become {tasks.written(new)}; --shard with --in-place keeps all names. Use -o."
+                f"{one_line(new)} would become {one_line(tasks.written(new))}; "
+                "--shard with --in-place keeps all names. Use -o."
             )
         tasks.names = [name for name in tasks.names if _share(tasks.written(name), shard)]
+    if in_place:
+        _refuse_links(tasks)
     if skip_existing:
         tasks.names = [name for name in tasks.names if not tasks.exists(name)]
     elif not overwrite and not in_place:
         existing = [name for name in tasks.names if tasks.exists(name)]
         if existing:
-            first = tasks.output / tasks.written(existing[0])
+            first = one_line(tasks.output / tasks.written(existing[0]))
             more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
             raise UsageError(f"{first}{more} exists already.\nAdd --skip-existing to do only the rest, or --overwrite.")
     if (skip_existing or overwrite) and tasks.output.is_dir():
@@ -122,36 +128,49 @@ def plan(
 
 
 def _file_task(source: Path, output: Path, channels: int, options: PictureOptions, in_place: bool) -> Tasks:
-    is_file = is_picture(output) and not output.is_dir()
+    shown, ending, is_folder = one_line(output), output.suffix.lower(), output.is_dir()
+    if ending in UNWRITTEN and not is_folder:
+        raise UsageError(
+            f"{shown}: {output.suffix} is no format that i2i writes. They are {', '.join(FORMATS)}.\n"
+            "Should it be a folder, make it first."
+        )
+    is_file = ending in FORMATS and not is_folder
     if is_file and (options.suffix or options.format):
-        raise UsageError(f"{output} names the output whole. Leave out --suffix and --format, or give a folder.")
+        raise UsageError(f"{shown} names the output whole. Leave out --suffix and --format, or give a folder.")
     folder = output.parent if is_file else output
     renamed = {source.name: output.name} if is_file else _rename([source.name], channels, options)
     tasks = Tasks(source.parent, folder, [source.name], renamed)
-    if tasks[0].output.resolve() == source.resolve() and not in_place:
-        raise UsageError(f"{output} is the input itself. Give another name for the output, or add --in-place.")
+    if _same(tasks[0].output, source) and not in_place:
+        raise UsageError(f"{shown} is the input itself. Give another name for the output, or add --in-place.")
     return tasks
 
 
 def _folder_tasks(source: Path, output: Path, channels: int, options: PictureOptions, in_place: bool) -> Tasks:
-    if output.resolve() == source.resolve() and not in_place:
-        raise UsageError(f"{output} is the input folder itself. Give another folder for the output, or add --in-place.")
+    shown, folder = one_line(output), one_line(source)
+    if _same(output, source) and not in_place:
+        raise UsageError(f"{shown} is the input folder itself. Give another folder for the output, or add --in-place.")
     if output.exists() and not output.is_dir():
-        raise UsageError(f"{output} is a file, but {source} is a folder. Give a folder for the output.")
+        raise UsageError(f"{shown} is a file, but {folder} is a folder. Give a folder for the output.")
+    if output.suffix.lower() in UNWRITTEN.union(FORMATS) and not output.exists():
+        raise UsageError(
+            f"{shown} has the name of a picture, but {folder} is a folder. Give a folder for the output;\n"
+            "should it really have that name, make it first."
+        )
     tasks = Tasks(source, output, [], {})
     links = _list_pictures(tasks)
     if not tasks.names:
-        raise UsageError(f"{source} holds no pictures ({', '.join(FORMATS)}).")
+        raise UsageError(f"{folder} holds no pictures ({', '.join(FORMATS)}).")
     if links:
         more = f" and {len(links) - 1} more" if len(links) > 1 else ""
         tasks.notes.append(f"{source / links[0]}{more}: links to folders are not followed.")
-    tasks.renamed = _rename(tasks.names, channels, options)
+    tasks.renamed = _rename(tasks.names, channels, options, keep=in_place)
     inner = None if in_place else _place(source, output)
     if inner is not None:  # the output may be the parent of the input
-        inputs = {inner + name for name in tasks.names}
-        lost = next((name for name in tasks.names if tasks.written(name) in inputs), None)
+        inputs = {_folded(inner + name) for name in tasks.names}
+        lost = next((name for name in tasks.names if _folded(tasks.written(name)) in inputs), None)
         if lost is not None:
-            raise UsageError(f"{output / tasks.written(lost)} is an input and would be replaced. Give another folder.")
+            name = one_line(output / tasks.written(lost))
+            raise UsageError(f"{name} is an input and would be replaced. Give another folder.")
     return tasks
 
 
@@ -182,6 +201,23 @@ def _place(inner: Path, outer: Path) -> str | None:
     return inner.relative_to(outer).as_posix() + "/" if inner.is_relative_to(outer) else None
 
 
+def _same(output: Path, source: Path) -> bool:
+    """Whether both are the same file or folder, also where the disk does not tell capitals from small letters."""
+    return output.exists() and output.samefile(source)
+
+
+def _refuse_links(tasks: Tasks) -> None:
+    """Take out links that would be replaced: what they lead to may be elsewhere, or be replaced under its own name."""
+    links = [
+        name for name in tasks.names if tasks.written(name) == name and os.path.islink(os.path.join(tasks.source, name))
+    ]
+    for name in links:
+        path = tasks.source / name
+        tasks.refused.append(Refused(path, f"{path} is a link, and --in-place replaces none. Use -o, or its target."))
+    if links:
+        tasks.names = sorted(set(tasks.names).difference(links))
+
+
 def _is_picture(name: str) -> bool:
     """As `is_picture`, of a name without folders."""
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in FORMATS
@@ -189,11 +225,21 @@ def _is_picture(name: str) -> bool:
 
 def _share(name: str, shard: Shard) -> bool:
     """Whether an output belongs to a share: by its name alone, so that no two shares write the same file."""
-    return zlib.crc32(os.fsencode(name)) % shard.of == shard.number - 1
+    return zlib.crc32(os.fsencode(_folded(name))) % shard.of == shard.number - 1
 
 
-def _rename(names: list[str], channels: int, options: PictureOptions) -> dict[str, str]:
-    """Return the new names of what gets one: a suffix that can hold the output, and no two the same."""
+def _folded(name: str) -> str:
+    """Return what is equal for names that one disk or another, of Windows or macOS, takes for the same."""
+    if name.isascii():
+        return name.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+def _rename(names: list[str], channels: int, options: PictureOptions, keep: bool = False) -> dict[str, str]:
+    """Return the new names of what gets one: a suffix that can hold the output, and no two the same on any disk.
+
+    keep: leave names that differ only by what `_folded` takes away; they are on one disk already.
+    """
     endings: dict[str, str] = {}
     wanted: dict[str, str] = {}
     for name in names:
@@ -202,12 +248,18 @@ def _rename(names: list[str], channels: int, options: PictureOptions) -> dict[st
             endings[suffix] = output_suffix(suffix, channels, options)
         if options.suffix or endings[suffix] != suffix:
             wanted[name] = f"{stem}{options.suffix}{endings[suffix]}"
-    counts, taken = Counter(wanted.values()), set(names) if wanted else set()
+    taken = set[str]()
+    for name in names if wanted or not keep else ():
+        key = _folded(name)
+        if key in taken and not keep:
+            wanted.setdefault(name, name)
+        taken.add(key)
+    counts = Counter(_folded(new) for new in wanted.values())
     for name, new in wanted.items():
         longer = f"{name}{options.suffix}"
-        while new in taken or counts[new] > 1:
-            longer += endings[PurePosixPath(name).suffix]
+        while _folded(new) in taken or counts[_folded(new)] > 1:
+            longer += endings[os.path.splitext(name)[1]]
             new = longer
-        taken.add(new)
+        taken.add(_folded(new))
         wanted[name] = new
     return wanted

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,48 @@ def test_shards_are_the_folder_and_share_no_output(tmp_path, folder):
     assert all(shares)
 
 
+def test_names_that_some_disks_take_for_one_do_not_meet(tmp_path):
+    """Capitals on those of Windows and macOS, and two ways to write an accent on macOS's."""
+    composed, apart = "\u00e9.jpg", "e\u0301.bmp"
+    for name in ("a.jpg", "A.bmp", "Sub/b.jpg", "sub/B.bmp", composed, apart, "straße.jpg", "STRASSE.bmp"):
+        save(tmp_path / "in" / name, 8, 8)
+
+    def outputs(**options):
+        tasks = plan(tmp_path / "in", tmp_path / "out", 3, options=PictureOptions(**options))
+        return [task.output.relative_to(tmp_path / "out").as_posix() for task in tasks]
+
+    def on_disk(names):
+        return {unicodedata.normalize("NFC", name).casefold() for name in names}
+
+    assert len(on_disk(outputs())) == 8
+    assert len(on_disk(outputs(format="png"))) == 8
+    assert {"A.bmp.png", "a.jpg.png", "Sub/b.jpg.png", "sub/B.bmp.png"} < set(outputs(format="png"))
+    save(tmp_path / "in" / "A.jpg", 8, 8)
+    if (tmp_path / "in" / "A.jpg").samefile(tmp_path / "in" / "a.jpg"):
+        return  # such a disk
+    save(tmp_path / "in" / "Sub" / "B.jpg", 8, 8)
+    for options in ({}, {"format": "png"}, {"suffix": "_x"}):
+        assert len(on_disk(outputs(**options))) == 10
+    assert {"A.jpg", "a.jpg.jpg", "Sub/B.jpg", "Sub/b.jpg.jpg"} < set(outputs())
+    assert [task.output for task in plan(tmp_path / "in", tmp_path / "in", 3, in_place=True)] == list_pictures(
+        tmp_path / "in"
+    )
+    result = translate_files(identity(), plan(tmp_path / "in", tmp_path / "out", 3))
+    assert (result.written, result.refused) == (10, [])
+    assert len(list_pictures(tmp_path / "out")) == 10
+
+
+def test_a_share_is_the_same_however_a_disk_writes_the_name(tmp_path):
+    for number, name in enumerate(["\u00e9.png", "E\u0301.png", "e\u0301.PNG"]):
+        save(tmp_path / str(number) / name, 8, 8)
+    shares = [
+        [len(plan(tmp_path / str(number), tmp_path / "out", 3, shard=Shard(k, 4))) for k in (1, 2, 3, 4)]
+        for number in range(3)
+    ]
+    assert shares[0] == shares[1] == shares[2]
+    assert sum(shares[0]) == 1
+
+
 def test_in_place_is_only_by_its_flag(folder):
     with pytest.raises(UsageError, match="--in-place"):
         plan(folder, folder, 3, overwrite=True)
@@ -151,6 +194,31 @@ def test_an_output_that_is_the_parent_of_the_input_replaces_no_input(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights")
+def test_in_place_replaces_no_links_and_keeps_permissions(tmp_path, tiny_onnx):
+    """What a link leads to may lie elsewhere, or be replaced already; another name of a file keeps its picture."""
+    inner, outer = tmp_path / "in", tmp_path / "far.png"
+    save(outer, 16, 16)
+    before = outer.read_bytes()
+    for name, mode in (("secret.png", 0o600), ("shared.png", 0o664), ("fixed.png", 0o444)):
+        save(inner / name, 16, 16).chmod(mode)
+    (inner / "far.png").symlink_to(outer)
+    (inner / "again.png").symlink_to("shared.png")
+    (tmp_path / "other_name.png").hardlink_to(inner / "secret.png")
+    done = run_i2i("translate", inner, "-m", tiny_onnx, "--in-place")
+    assert done.returncode == 3, done.stderr
+    for name in ("far.png", "again.png"):
+        assert f"Refused: {inner / name} is a link, and --in-place replaces none. Use -o, or its target." in done.stderr
+        assert (inner / name).is_symlink()
+    assert outer.read_bytes() == (tmp_path / "other_name.png").read_bytes() == before
+    for name, mode in (("secret.png", 0o600), ("shared.png", 0o664), ("fixed.png", 0o444)):
+        assert (inner / name).stat().st_mode & 0o777 == mode
+        assert (inner / name).read_bytes() != before
+    assert run_i2i("translate", inner / "far.png", "-m", tiny_onnx, "--in-place").returncode == 3
+    assert run_i2i("translate", inner, "-m", tiny_onnx, "-o", tmp_path / "out").returncode == 0
+    assert len(list_pictures(tmp_path / "out")) == 5
+    assert not any(path.is_symlink() for path in list_pictures(tmp_path / "out"))
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="names")
 def test_odd_names_break_no_line(tmp_path, tiny_onnx):
     save(tmp_path / "in" / "new\nline.png", 100, 100)

@@ -291,6 +291,21 @@ def test_one_file_to_a_file_or_into_a_folder(tmp_path):
     assert plan(source, tmp_path / "odd.png", 3)[0].output == tmp_path / "odd.png" / "a.png"
     with pytest.raises(UsageError, match="holds no pictures"):
         plan(tmp_path / "odd.png", tmp_path / "out", 3)
+    assert plan(source, tmp_path / ".hidden.png", 3)[0].output == tmp_path / ".hidden.png"
+
+
+@pytest.mark.parametrize("name", ["res.jp2", "res.HEIC", "res.svg", "res.png", "res.mp4"])
+def test_no_folder_gets_the_name_of_a_picture_unless_it_is_there(tmp_path, name):
+    source = save(tmp_path / "in" / "a.png", 8, 8)
+    with pytest.raises(UsageError, match=f"{name} has the name of a picture, .*\n.*make it first"):
+        plan(tmp_path / "in", tmp_path / name, 3)
+    if name != "res.png":
+        with pytest.raises(UsageError, match=r"is no format that i2i writes. They are \.png, .*\n.*make it first"):
+            plan(source, tmp_path / name, 3)
+    (tmp_path / name).mkdir()
+    for whole in (source, tmp_path / "in"):
+        assert plan(whole, tmp_path / name, 3)[0].output == tmp_path / name / "a.png"
+    assert plan(source, tmp_path / "v1.2", 3)[0].output == tmp_path / "v1.2" / "a.png"
 
 
 def test_broken_files_are_named_and_the_others_come_out(tmp_path, tiny_onnx):
