@@ -84,6 +84,8 @@ class ExportProof(BaseModel):
     """Mean difference."""
     differing: float = 1.0
     """How many values differ at all, as a part of all."""
+    torch_differing: float | None = None
+    """The same between torch's own float32 and float64, where pixels turned by that rounding are allowed for it."""
     pictures: int
     """How many pictures, each at several sizes, or made from noise."""
     source: str

@@ -114,11 +114,11 @@ def strong(tmp_path_factory):
 
 
 def spoiled(make, spoil):
-    """`make_graph` with something done to one norm layer of what it makes."""
+    """`make_graph` with something done to the network in what it makes."""
 
     def broken(network, spec):
         graph = make(network, spec)
-        spoil(graph.network.up[1][2])
+        spoil(graph.network)
         return graph
 
     return broken
@@ -136,8 +136,8 @@ def test_a_graph_that_differs_fails_names_the_layer_and_leaves_no_file(
 ):
     """One norm layer takes the statistics of what it sees, as in training."""
 
-    def spoil(layer):
-        layer.norm_statistics = "image"
+    def spoil(network):
+        network.up[1][2].norm_statistics = "image"
 
     monkeypatch.setattr(module, "make_graph", spoiled(module.make_graph, spoil))
     words = rf"differs from torch {said}\.\nThe difference starts in the layer up\.1\.2 \(BatchNorm\)\. No file"
@@ -155,7 +155,7 @@ def test_differences_of_no_layer_end_in_a_way_out(tiny_run, tmp_path, monkeypatc
 
 
 def test_a_layer_left_in_training_mode_fails_by_name(strong, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "make_graph", spoiled(module.make_graph, lambda layer: layer.train()))
+    monkeypatch.setattr(module, "make_graph", spoiled(module.make_graph, lambda network: network.up[1][2].train()))
     with pytest.raises(ExportError, match=r"up\.1\.2.*No file was written"):
         i2i.export_onnx(strong / "image.safetensors", tmp_path / "m.onnx", verify=strong / "pictures")
     assert list(tmp_path.iterdir()) == []
@@ -212,6 +212,44 @@ def test_a_graph_of_pixels_is_the_runtime_in_one_file(strong, pixels_onnx):
                 assert np.abs(answer - expected).max() <= 1
                 differing, values = differing + (answer != expected).sum(), values + answer.size
     assert differing <= values * 1e-4
+
+
+@pytest.mark.parametrize(
+    ("of_torch", "allowed"), [(0, 1e-4), (0.5e-4, 1e-4), (1.5e-4, 3e-4), (5e-4, 1e-3), (0.3, 1e-3)]
+)
+def test_pixels_may_turn_twice_as_often_as_by_rounding(of_torch, allowed):
+    assert proof.widened(1e-4, of_torch) == pytest.approx(allowed)
+
+
+def test_a_model_is_not_refused_for_rounding_but_for_a_wrong_weight(strong, tmp_path, monkeypatch):
+    """The last layer takes away 60 that the one before it adds, and with it digits of float32."""
+    torch.manual_seed(0)
+    arguments = {"in_channels": 1, "out_channels": 4, "blocks": 1, "width": 4, "norm": "none", "upsample": "resize"}
+    network = GENERATORS["resnet"](**arguments).eval()
+    with torch.no_grad():
+        for layer in network.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight)
+        network.head[1].weight /= 4
+        network.up[1][0][1].bias += 60
+        network.head[1].bias -= 60 * network.head[1].weight.sum((1, 2, 3))
+    spec = model_spec("resnet", arguments, network, "image")
+    save_model(tmp_path / "m.safetensors", spec, {"A2B": network})
+
+    def export():
+        source, output = tmp_path / "m.safetensors", tmp_path / "m.onnx"
+        return i2i.export_onnx(source, output, None, strong / "pictures", True, "image", size=(128, 128)).proof
+
+    found = export()
+    assert found.max_difference == 1
+    assert 1e-4 < found.differing <= 2 * found.torch_differing < 1e-3
+
+    def wrong(graph):
+        graph.stem[1].weight.data *= 1.0003
+
+    monkeypatch.setattr(module, "make_graph", spoiled(module.make_graph, wrong))
+    with pytest.raises(ExportError, match=r"values; one in [\d,]{5} is allowed.\n.*in the layer stem\.1 \(Conv2d\)"):
+        export()
 
 
 @pytest.mark.parametrize("io", ["tensor", "image"])

@@ -99,7 +99,8 @@ def export(
 
     ONNX Runtime and torch are compared first, on real pictures at three sizes, singly and as a batch or, where a
     model makes pictures from noise, on five seeds. Above 1e-4, or one grey level in 1 of 10,000 values of an
-    8-bit file, or two grey levels in fp16, nothing is written, and the layer where the difference starts is named.
+    8-bit file (more where torch's own float32 turns as many: docs/deploy.md), or two grey levels in fp16, nothing is
+    written, and the layer where the difference starts is named.
     """
     if (output is None) == (triton is None):
         raise UsageError("Give either -o FILE or, for a Triton server, --triton FOLDER.")
@@ -127,8 +128,11 @@ def _said(spec: "ModelSpec") -> str:
     proof = spec.proof
     assert proof is not None
     sizes = "" if spec.task == "generate" else " at its size" if spec.fixed_size else " at three sizes"
+    counts = f", {proof.differing * 1e4:.2g} of 10,000 values differ" if spec.io == "image" else ""
+    if proof.torch_differing is not None:
+        counts += f" (torch's own float32 and float64: {proof.torch_differing * 1e4:.2g})"
     return (
-        f"equal to torch within {proof.max_difference:.1e}, on average {proof.mean_difference:.1e}\n"
+        f"equal to torch within {proof.max_difference:.1e}, on average {proof.mean_difference:.1e}{counts}\n"
         f"({spec.unit}; {proof.pictures} pictures of {proof.source}{sizes}, singly and as a batch)."
     )
 
