@@ -19,7 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from i2i.encoders import Array
-from i2i.errors import ImageError
+from i2i.errors import ImageError, one_line
 
 PILLOW_KINDS = ["AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"]
 ORIENTATION = 0x0112
@@ -164,35 +164,36 @@ def _tiff_directories(file: BinaryIO) -> Iterator[ImageFileDirectory_v2]:
 @contextlib.contextmanager
 def opened(path: Path, max_pixels: int) -> Iterator[Source]:
     """Open a regular file as a picture; what goes wrong in the body is an ImageError that names the file."""
+    name = one_line(path)
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # a FIFO would block for ever
-            raise ImageError(f"{path} is not a regular file.")
+            raise ImageError(f"{name} is not a regular file.")
         if status.st_size == 0:
-            raise ImageError(f"{path} is empty (0 bytes).")
+            raise ImageError(f"{name} is empty (0 bytes).")
         if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
             Image.MAX_IMAGE_PIXELS = max_pixels  # else Pillow refuses what the user has allowed
         with path.open("rb") as file:
             source = _identify(file, path)
             width, height = source.stored
             if width * height > max_pixels:
-                raise ImageError(f"{path} is {width}x{height}, over the limit of {max_pixels:,} pixels.")
+                raise ImageError(f"{name} is {width}x{height}, over the limit of {max_pixels:,} pixels.")
             yield source
-    except ImageError:
-        raise
+    except ImageError as error:
+        raise ImageError(str(error).replace(str(path), name)) from error.__cause__
     except FileNotFoundError:
-        raise ImageError(f"{path} does not exist.") from None
+        raise ImageError(f"{name} does not exist.") from None
     except PermissionError:
-        raise ImageError(f"{path} cannot be read: permission denied.") from None
+        raise ImageError(f"{name} cannot be read: permission denied.") from None
     except UnidentifiedImageError:
         kinds = ", ".join([*PILLOW_KINDS, "NPY"])
-        raise ImageError(f"{path} is not a picture of a kind that i2i reads ({kinds}).") from None
+        raise ImageError(f"{name} is not a picture of a kind that i2i reads ({kinds}).") from None
     except Image.DecompressionBombError:
-        raise ImageError(f"{path} is over the limit of {max_pixels:,} pixels.") from None
+        raise ImageError(f"{name} is over the limit of {max_pixels:,} pixels.") from None
     except MemoryError as error:
-        raise ImageError(f"{path}: not enough memory to decode it.") from error
+        raise ImageError(f"{name}: not enough memory to decode it.") from error
     except Exception as error:  # decoders raise whatever they like on broken files
-        raise ImageError(f"{path} is damaged: {_reason(error)}.") from error
+        raise ImageError(f"{name} is damaged: {_reason(error)}.") from error
 
 
 def _identify(file: BinaryIO, path: Path) -> Source:

@@ -4,8 +4,10 @@ Commands import what they need inside their bodies, so that `i2i --help` loads n
 `i2i translate` with an .onnx file never does.
 """
 
+import io
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 
@@ -20,7 +22,7 @@ from i2i.cli.info import info
 from i2i.cli.interpolate import interpolate
 from i2i.cli.train import train
 from i2i.cli.translate import translate
-from i2i.errors import I2IError, printable
+from i2i.errors import I2IError, one_line, printable
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -54,7 +56,8 @@ def run_cleanly(call: Callable[[], object], debug: bool = False) -> int:
         print("Stopped.", file=sys.stderr)
         return 130
     except click.ClickException as error:
-        error.show()
+        error.show(said := io.StringIO())
+        print(_given_in_one_line(said.getvalue()), end="", file=sys.stderr)
         return error.exit_code
     except (I2IError, OSError) as error:
         if debug:
@@ -63,5 +66,13 @@ def run_cleanly(call: Callable[[], object], debug: bool = False) -> int:
             text, code = str(error), error.exit_code
         else:
             text, code = f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}.", 1
-        print(f"Error: {printable(text)}".replace("\n", "\n       "), file=sys.stderr)
+        print(f"Error: {printable(_given_in_one_line(text))}".replace("\n", "\n       "), file=sys.stderr)
         return code
+
+
+def _given_in_one_line(text: str) -> str:
+    """Return a message in which the names that were given hold no line breaks; its own stay."""
+    for word in sys.argv[1:]:
+        for name in (word, str(Path(word)), str(Path(word).absolute())):
+            text = text.replace(name, one_line(name)) if "\n" in name else text
+    return text

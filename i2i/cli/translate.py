@@ -94,7 +94,7 @@ def translate(
     translator = Translator.open(model, direction, device, backend, threads, make_fit(fit, tile, tile_px))
     if translator.spec.algorithm == UNDESCRIBED:
         meaning = {"rgb": "RGB"}.get(translator.generator.in_meaning, translator.generator.in_meaning)
-        click.echo(f"Note: {model} holds no description by i2i; it is given {meaning} in [-1, 1].", err=True)
+        click.echo(f"Note: {one_line(model)} holds no description by i2i; it is given {meaning} in [-1, 1].", err=True)
     tasks = plan(
         source,
         output,

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
 from i2i.data.watch import watched
-from i2i.errors import DataError, ImageError, UsageError
+from i2i.errors import DataError, ImageError, UsageError, one_line
 from i2i.images import Array, Header, list_pictures, read_header, read_image
 from i2i.settings import DataSettings
 
@@ -309,5 +309,5 @@ def _expected(split: str) -> str:
 
 def name_some(head: str, items: Sequence[str], lines: bool = False) -> str:
     """Return the head and the first items, behind it or one a line, and how many more there are."""
-    shown = [*items[:_NAMED], *([f"and {len(items) - _NAMED} more"] if len(items) > _NAMED else [])]
+    shown = [*map(one_line, items[:_NAMED]), *([f"and {len(items) - _NAMED} more"] if len(items) > _NAMED else [])]
     return head + ("\n  " + "\n  ".join(shown) if lines else " " + ", ".join(shown) + ".")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeGuard
 
-from i2i.errors import DiskFullError, I2IError, ImageError, UsageError
+from i2i.errors import DiskFullError, I2IError, ImageError, UsageError, one_line
 from i2i.files import DISK_FULL, write_bytes
 from i2i.runtime.batches import MOST
 from i2i.runtime.devices import available_bytes, cpu_count
@@ -173,7 +173,7 @@ class _Run:
             inputs = network_pixels(picture, suffix, translator.generator)
             clock.lap()
             outputs = [
-                translator.translate(array, output_dtype(array, suffix, self.options), str(task.source))
+                translator.translate(array, output_dtype(array, suffix, self.options), one_line(task.source))
                 for array in inputs
             ]
             clock.lap()
@@ -256,7 +256,7 @@ def _write(path: Path, content: bytes) -> None:
     except OSError as error:
         if error.errno in DISK_FULL:
             raise DiskFullError(
-                f"{path} cannot be written: {error.strerror}. The pictures before it are whole.\n"
+                f"{one_line(path)} cannot be written: {error.strerror}. The pictures before it are whole.\n"
                 "Make room and go on with --skip-existing."
             ) from error
         raise ImageError(f"{path} cannot be written: {error.strerror or error}.") from error

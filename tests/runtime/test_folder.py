@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 import i2i
+from i2i.cli import main
 from i2i.encoders import encode
 from i2i.errors import DiskFullError, UsageError
 from i2i.files import TEMP_PREFIX
@@ -220,12 +221,37 @@ def test_in_place_replaces_no_links_and_keeps_permissions(tmp_path, tiny_onnx):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="names")
-def test_odd_names_break_no_line(tmp_path, tiny_onnx):
-    save(tmp_path / "in" / "new\nline.png", 100, 100)
-    done = run_i2i("translate", tmp_path / "in", "-m", tiny_onnx, "-o", tmp_path / "o\nut")
-    assert done.returncode == 0
-    assert "new\\nline.png (1 in all)" in done.stderr
-    assert done.stderr.endswith("o\\nut.\n")
+def test_odd_names_break_no_line(tmp_path, tiny_onnx, monkeypatch, capsys):
+    """Whether the user gave them or they were found in a folder."""
+    odd = "odd\nNAME"
+    save(tmp_path / "in" / f"{odd}.png", 100, 100)
+    save(tmp_path / "pairs" / "trainA" / f"{odd}.png", 16, 16)
+    save(tmp_path / "pairs" / "trainB" / "other.png", 16, 16)
+    (tmp_path / odd / "train").mkdir(parents=True)
+    (tmp_path / odd / "train" / f"{odd}.png").write_bytes(b"no picture")
+    shown = ["translate", "in", "-m", str(tiny_onnx), "-o"]
+    monkeypatch.chdir(tmp_path)
+    for words, code in (
+        ([*shown, f"out{odd}"], 0),
+        ([*shown, f"out{odd}"], 2),  # exists
+        ([*shown, f"in/{odd}.png"], 2),
+        ([*shown, f"in/{odd}.png/deep"], 2),
+        ([*shown, f"{odd}.jp2"], 2),
+        ([*shown, "x", "--report", f"./{odd}.txt"], 2),
+        ([*shown, "x", "--device", odd], 2),
+        (["translate", odd, *shown[2:], "x"], 3),
+        (["translate", odd + "s", *shown[2:], "x"], 2),
+        (["translate", "in", "-m", f"{odd}.onnx", "-o", "x"], 1),
+        (["train", "pix2pix", "--data", "pairs", "--out", "run"], 1),
+        (["train", "dcgan", "--data", odd, "--out", "run"], 1),
+    ):
+        monkeypatch.setattr(sys, "argv", ["i2i", *words])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr().err
+        assert end.value.code == code, said
+        assert "odd\\nNAME" in said, words
+        assert "odd\n" not in said, words
 
 
 def test_links_to_folders_are_named_and_one_to_the_output_hides_it(folder, tmp_path, tiny_onnx):
