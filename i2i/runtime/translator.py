@@ -160,9 +160,9 @@ class Translator:
                 "a .safetensors file shares one picture's among them."
             )
         while True:
-            tile_px = self._tile_px
+            tile_px, statistics_px = self._tile_px, self._statistics_px
             try:
-                return in_tiles(self.spec, self.generator, self.backend, array, dtype, tile_px, self._statistics_px)
+                return in_tiles(self.spec, self.generator, self.backend, array, dtype, tile_px, statistics_px)
             except MemoryError as error:
                 smaller = rounded_tile(self.generator, tile_px // 2)
                 if smaller == tile_px or self.spec.fixed_size:
@@ -170,7 +170,9 @@ class Translator:
                         f"{name}: not even tiles of {tile_px} px fit into the memory of {self.backend.device}.\n"
                         "Close other programs, or use another device."
                     ) from error
-                self._tile_px, self._statistics_px = smaller, self._statistics_px // 2
+                # Halves of what was tried here: another thread may have run out of memory at the same time.
+                self._tile_px = min(self._tile_px, smaller)
+                self._statistics_px = min(self._statistics_px, statistics_px // 2)
                 self._note(f"Out of memory on {self.backend.device}: tiles are {smaller} px now, not {tile_px}.")
 
     def _note(self, text: str) -> None:

@@ -1,6 +1,8 @@
 """Big pictures: tiles that no one sees, statistics shared or exact, and memory that runs out."""
 
 import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -199,6 +201,24 @@ class Limited:
             raise MemoryError
         self.seen.append(batch.shape[2:])
         return batch
+
+
+def test_two_pictures_that_run_out_of_memory_together_halve_the_tiles_once():
+    both = threading.Barrier(2, timeout=10)
+
+    class Meeting(Limited):
+        def run(self, batch):
+            if batch.shape[2] * batch.shape[3] > self.pixels:
+                both.wait()
+            return super().run(batch)
+
+    translator = Translator(identity(3, 16, 16).spec, Meeting(300 * 300), "A2B", Fit("tile", None, 400))
+    statistics_px, array = translator._statistics_px, picture(500, 700)
+    with ThreadPoolExecutor(2) as pool:
+        for output in pool.map(translator.translate, [array, array]):
+            np.testing.assert_array_equal(output, array)
+    assert (translator._tile_px, translator._statistics_px) == (208, statistics_px // 2)
+    assert set(translator.backend.seen) == {(208, 208)}
 
 
 def test_memory_that_runs_out_halves_the_tiles():
