@@ -7,8 +7,8 @@ For each file a folder run calls, in this order and from any thread,
     outputs = [translator.translate(pixels, output_dtype(pixels, suffix, options), str(path)) for pixels in inputs]
     content = encode(picture, outputs, suffix, options)
 
-where `suffix` is that of the output's name, which says in what format it is written. Nothing here keeps
-any state. All four raise ImageError.
+where `suffix` is that of the output's name, which says in what format it is written. (It takes `decode` apart, to
+wait for memory between header and pixels.) Nothing here keeps any state. All four raise ImageError.
 """
 
 import math
@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from i2i.decoders import Header, Source, opened
+from i2i.decoders import Source, opened
 from i2i.encoders import SEVERAL_FRAMES, Extras
 from i2i.encoders import encode as encode_frames
 from i2i.errors import ImageError, UsageError
@@ -93,31 +93,29 @@ class Picture:
 def decode(path: Path, options: PictureOptions = DEFAULTS) -> Picture:
     """Read a file: its first frame, or all. Raises ImageError, also for floats outside `options.input_range`."""
     with opened(path, options.max_pixels) as source:
-        count, _ = _counted(source, options)
-        frames, durations = [], []
-        for frame in range(count):
-            frames.append(_from_range(source.decode(frame), path, options.input_range))
-            durations.append(source.image.info.get("duration", 100))
-        timed = count > 1 and source.kind != "TIFF"
-        if timed and len({frame.shape[2] for frame in frames}) > 1:  # a GIF may begin opaque
-            frames = [to_channels(frame, 4) for frame in frames]
-        extras = replace(
-            metadata(source.image) if options.keep_metadata else Extras(),
-            icc=source.image.info.get("icc_profile"),
-            durations_ms=tuple(durations) if timed else (),
-            loop=source.image.info.get("loop") if timed else None,
-        )
-        lossless = source.kind == "WEBP" and _is_lossless_webp(path.read_bytes())
-    return Picture(path, tuple(frames), source.kind, extras, lossless)
+        return read(source, counted(source, options)[0], options)
 
 
-def sizes(path: Path, options: PictureOptions = DEFAULTS) -> tuple[Header, int]:
-    """Return the sides of the first frame, and the pixels of all that `decode` will read; raises ImageError."""
-    with opened(path, options.max_pixels) as source:
-        return source.header, _counted(source, options)[1]
+def read(source: Source, count: int, options: PictureOptions) -> Picture:
+    """As `decode`, of a file that is open and so many of its frames, which `counted` has said."""
+    frames, durations = [], []
+    for frame in range(count):
+        frames.append(_from_range(source.decode(frame), source.path, options.input_range))
+        durations.append(source.image.info.get("duration", 100))
+    timed = count > 1 and source.kind != "TIFF"
+    if timed and len({frame.shape[2] for frame in frames}) > 1:  # a GIF may begin opaque
+        frames = [to_channels(frame, 4) for frame in frames]
+    extras = replace(
+        metadata(source.image) if options.keep_metadata else Extras(),
+        icc=source.image.info.get("icc_profile"),
+        durations_ms=tuple(durations) if timed else (),
+        loop=source.image.info.get("loop") if timed else None,
+    )
+    lossless = source.kind == "WEBP" and _is_lossless_webp(source.path.read_bytes())
+    return Picture(source.path, tuple(frames), source.kind, extras, lossless)
 
 
-def _counted(source: Source, options: PictureOptions) -> tuple[int, int]:
+def counted(source: Source, options: PictureOptions) -> tuple[int, int]:
     """Return how many frames are to be read, and their pixels; raises ImageError where those are too many."""
     count = source.count() if options.frames == "all" else 1
     pixels = source.pixels(count)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeGuard
 
+from i2i.decoders import opened
 from i2i.errors import DiskFullError, I2IError, ImageError, UsageError, one_line
 from i2i.files import DISK_FULL, write_bytes
 from i2i.runtime.batches import MOST
@@ -23,7 +24,16 @@ from i2i.runtime.devices import available_bytes, cpu_count
 from i2i.runtime.fit import TILE_BYTES, estimated_bytes, is_too_big, padded_pixels
 from i2i.runtime.folder import Task
 from i2i.runtime.outcome import STAGES, Refused, Result, Setup
-from i2i.runtime.pictures import DEFAULTS, PictureOptions, decode, encode, network_pixels, output_dtype, sizes
+from i2i.runtime.pictures import (
+    DEFAULTS,
+    Picture,
+    PictureOptions,
+    counted,
+    encode,
+    network_pixels,
+    output_dtype,
+    read,
+)
 from i2i.runtime.translator import Translator
 
 MANY = 1_000_000
@@ -166,10 +176,8 @@ class _Run:
     def _one(self, translator: Translator, task: Task) -> _Done:
         """Translate one picture and write it."""
         suffix, clock = task.output.suffix, _Clock(self.stop)
-        (height, width), pixels = sizes(task.source, self.options)
-        with self.room.taken(_PIXEL_BYTES * pixels + self._network_bytes(height, width)):
-            clock.start()
-            picture = decode(task.source, self.options)
+        with contextlib.ExitStack() as memory:
+            picture, pixels = self._read(task.source, memory, clock)
             inputs = network_pixels(picture, suffix, translator.generator)
             clock.lap()
             outputs = [
@@ -181,6 +189,14 @@ class _Run:
         _write(task.output, content)
         clock.lap()
         return _Done(task, pixels, min(inputs[0].shape[:2]), tuple(clock.laps))
+
+    def _read(self, path: Path, memory: contextlib.ExitStack, clock: "_Clock") -> tuple[Picture, int]:
+        """Decode a file, and count its pixels, once there is `memory` for it and for all that follows."""
+        with opened(path, self.options.max_pixels) as source:
+            count, pixels = counted(source, self.options)
+            memory.enter_context(self.room.taken(_PIXEL_BYTES * pixels + self._network_bytes(*source.header)))
+            clock.start()
+            return read(source, count, self.options), pixels
 
     def _network_bytes(self, height: int, width: int) -> int:
         """Return about how much memory the network takes for a picture, whole or in tiles."""
