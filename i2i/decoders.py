@@ -6,6 +6,7 @@ checked, since OpenCV has no guard against pictures that decode to gigabytes.
 """
 
 import contextlib
+import ctypes
 import logging
 import os
 import stat
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, _imaging
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from i2i.encoders import Array
@@ -33,6 +34,9 @@ warnings.filterwarnings("ignore", module="PIL")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # read when OpenCV is loaded, which is later
+# Pillow silences its libtiff's warnings, but not the errors, which come with an exception where they matter.
+with contextlib.suppress(OSError, AttributeError):  # libtiff's functions may be out of reach, built into Pillow
+    ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 
 class Header(NamedTuple):
@@ -157,6 +161,8 @@ def _tiff_directories(file: BinaryIO) -> Iterator[ImageFileDirectory_v2]:
         file.seek(place)
         tags = ImageFileDirectory_v2(start)
         tags.load(file)
+        if not tags:  # Pillow passes over the end of the file
+            raise SyntaxError("it ends before its tags")
         yield tags
         place = tags.next
 

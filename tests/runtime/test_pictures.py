@@ -188,12 +188,21 @@ def test_large_later_pages_are_refused_before_they_are_decoded(tmp_path, dtype):
 
 
 def test_libraries_print_no_lines_of_their_own_beside_ours(tmp_path, tiny_onnx):
+    """OpenCV's libtiff, and Pillow's."""
     content = encode([colourful(40, 40, np.uint16)], "TIFF")
-    (tmp_path / "a.tif").write_bytes(content[:-200])
-    done = run_i2i("translate", tmp_path / "a.tif", "-m", tiny_onnx, "-o", tmp_path / "b.tif")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "opencv.tif").write_bytes(content[:-200])
+    for compression in ("tiff_lzw", "tiff_adobe_deflate"):
+        Image.fromarray(colourful(40, 40)).save(buffer := io.BytesIO(), "TIFF", compression=compression)
+        spoilt = bytearray(buffer.getvalue())
+        spoilt[1000:1100] = bytes([255]) * 100
+        (tmp_path / "in" / f"{compression}.tif").write_bytes(spoilt)
+        (tmp_path / "in" / f"cut_{compression}.tif").write_bytes(buffer.getvalue()[:-500])
+    done = run_i2i("translate", tmp_path / "in", "-m", tiny_onnx, "-o", tmp_path / "out")
     lines = done.stderr.splitlines()
-    assert len([line for line in lines if line.startswith("Refused: ")]) == 1
-    assert len(lines) == 3, done.stderr
+    assert len([line for line in lines if line.startswith("Refused: ")]) == 5
+    assert len(lines) == 7, done.stderr
+    assert "cut_tiff_lzw.tif is damaged: it ends before its tags." in done.stderr
 
 
 def test_pages_of_every_kind_come_out_as_pages(tmp_path):
