@@ -23,11 +23,8 @@ from i2i.mistaken import refuse_mistaken, shown
 if TYPE_CHECKING:
     from torch import Tensor
 
-FILE_BYTES = 2 << 30
 LEGACY_BYTES = 1 << 30
 """Largest file of torch before 1.6; the generators of that time have at most 0.3 GB."""
-_DESCRIPTION_BYTES = 8 << 20
-_DESCRIPTION_STEPS = 400_000
 _CHUNK_BYTES = 1 << 20
 _AXES = 16
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -47,6 +44,20 @@ _STORAGES = {
 }
 """Bytes of an element of each kind of storage."""
 _DTYPES = {"float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"}
+
+
+class Limits(NamedTuple):
+    """What a file may have: bytes, bytes and steps of its description; and whether its checksums are compared."""
+
+    file_bytes: int
+    description_bytes: int
+    steps: int
+    checksums: bool
+
+
+WEIGHTS = Limits(2 << 30, 8 << 20, 400_000, checksums=True)
+CHECKPOINT = Limits(1 << 50, 64 << 20, 4_000_000, checksums=False)
+"""Of a training of our own: as large as its networks, with a list of broken pictures, and a digest of its own."""
 
 
 class _Global(NamedTuple):
@@ -90,19 +101,20 @@ def read_torch_file(path: Path) -> "dict[str, Tensor]":
     return {name.removeprefix("module.") if parallel else name: tensor for name, tensor in tensors.items()}
 
 
-def check_torch_file(path: Path) -> object:
+def check_torch_file(path: Path, limits: Limits = WEIGHTS) -> object:
     """Check a torch file without torch; return what it holds, with descriptions in place of tensors.
 
     Raises ModelError for what runs code, is damaged, or claims more than the file has.
     """
     size = path.stat().st_size
-    if size > FILE_BYTES:
-        raise ModelError(f"{path} has {show_size(size)}; weights of a generator have at most {show_size(FILE_BYTES)}.")
+    if size > limits.file_bytes:
+        most = show_size(limits.file_bytes)
+        raise ModelError(f"{path} has {show_size(size)}; weights of a generator have at most {most}.")
     try:
-        with _BoundedFile(path) as file:
+        with _BoundedFile(path, limits.description_bytes) as file:
             is_zip = file.read(4) == b"PK\x03\x04"  # as torch decides
             file.seek(0)
-            return _check_zip(path, file, size) if is_zip else _check_legacy(path, file, size)
+            return (_check_zip if is_zip else _check_legacy)(path, file, size, limits)
     except ModelError:
         raise
     except RecursionError as error:
@@ -116,15 +128,19 @@ def check_torch_file(path: Path) -> object:
 class _BoundedFile(io.FileIO):
     """A file of which no more is read at once than a description may have, as zipfile would a long index."""
 
+    def __init__(self, path: Path, most: int):
+        super().__init__(path)
+        self.most = most
+
     def read(self, size: int | None = -1, /) -> bytes:
         """Return `size` bytes, or the rest."""
         asked = os.fstat(self.fileno()).st_size - self.tell() if size is None or size < 0 else size
-        if asked > _DESCRIPTION_BYTES:
+        if asked > self.most:
             raise ValueError
         return super().read(asked) or b""
 
 
-def _check_zip(path: Path, file: IO[bytes], size: int) -> object:
+def _check_zip(path: Path, file: IO[bytes], size: int, limits: Limits) -> object:
     with zipfile.ZipFile(file) as archive:
         members = {member.filename: member for member in archive.infolist()}
         if not members:
@@ -143,25 +159,26 @@ def _check_zip(path: Path, file: IO[bytes], size: int) -> object:
         pickle = members.get(f"{root}/data.pkl")
         if pickle is None:
             raise ModelError(f"{path} is a zip archive, but no torch file. Give the file that torch.save wrote.")
-        if pickle.file_size > _DESCRIPTION_BYTES:
+        if pickle.file_size > limits.description_bytes:
             raise ModelError(f"{path}: its description has {show_size(pickle.file_size)}; weights need far less.")
-        walk = _Walk(path, io.BytesIO(archive.read(pickle)))
+        walk = _Walk(path, io.BytesIO(archive.read(pickle)), limits.steps)
         tree = walk.run()
         for storage in walk.storages.values():
             member = members[f"{root}/data/{storage.key}"]
             if member.file_size != storage.elements * storage.element_bytes:
                 raise ModelError(f"{path} is damaged: a tensor claims other bytes than the file holds for it.")
-            with archive.open(member) as content:  # zipfile compares the checksum at the end, torch never does
-                while content.read(_CHUNK_BYTES):
-                    pass
+            if limits.checksums:
+                with archive.open(member) as content:  # zipfile compares the checksum at the end, torch never does
+                    while content.read(_CHUNK_BYTES):
+                        pass
         return tree
 
 
-def _check_legacy(path: Path, file: IO[bytes], size: int) -> object:
-    head = io.BytesIO(file.read(_DESCRIPTION_BYTES))
+def _check_legacy(path: Path, file: IO[bytes], size: int, limits: Limits) -> object:
+    head = io.BytesIO(file.read(limits.description_bytes))
     if head.getbuffer()[:1] != b"\x80":
         raise ModelError(f"{path} is no torch file. Give what torch.save wrote of a network's state_dict.")
-    walk = _Walk(path, head)
+    walk = _Walk(path, head, limits.steps)
     if walk.run() != _LEGACY_MAGIC:
         raise ModelError(f"{path} is a plain Python pickle, no torch file; reading one could run code.")
     if size > LEGACY_BYTES:
@@ -187,10 +204,11 @@ def _check_legacy(path: Path, file: IO[bytes], size: int) -> object:
 class _Walk:
     """Follows pickles, one after the other in a stream, without running any: calls become descriptions."""
 
-    def __init__(self, path: Path, stream: IO[bytes]):
+    def __init__(self, path: Path, stream: IO[bytes], most_steps: int):
         self.path = path
         self.stream = stream
         self.storages: dict[str, _Storage] = {}
+        self.most_steps = most_steps
         self.steps = 0
 
     def run(self) -> Any:
@@ -208,9 +226,9 @@ class _Walk:
         argument: Any
         for opcode, argument, _ in pickletools.genops(self.stream):
             self.steps += 1
-            if self.steps > _DESCRIPTION_STEPS:
+            if self.steps > self.most_steps:
                 raise ModelError(
-                    f"{self.path}: its description has over {_DESCRIPTION_STEPS:,} steps; weights need fewer."
+                    f"{self.path}: its description has over {self.most_steps:,} steps; weights need fewer."
                 )
             match opcode.name:
                 case "PROTO":

@@ -2,20 +2,25 @@
 
 A checkpoint is what torch.save writes (tensors, dicts, numbers, strings, nothing that could run code)
 followed by a trailer with its SHA-256, since torch reads flipped bits without noticing. It is digested
-as it is written and as it is read, and so never held in memory beside the training itself.
+as it is written and as it is read, and so never held in memory beside the training itself. Anyone can write
+that trailer: a checkpoint is checked as strangers' weights are before torch reads it.
 """
 
 import errno
 import hashlib
 import io
-import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeInt, ValidationError
 
-from i2i.errors import ModelError
+from i2i.errors import ModelError, OutOfMemoryError
 from i2i.files import atomic_write
+from i2i.mistaken import shown
+from i2i.networks.layers import NormStatistics
+from i2i.torchfile import CHECKPOINT, check_torch_file
+from i2i.training.memory import is_of_memory
 
 MAGIC = b"i2i-sha256:"
 DAMAGED = ".damaged"
@@ -24,6 +29,28 @@ _TRAILER = len(MAGIC) + hashlib.sha256().digest_size
 _CHUNK = 1 << 20
 
 State = dict[str, Any]
+
+
+class _Best(BaseModel):
+    images: NonNegativeInt
+    L1: FiniteFloat
+
+
+class _Head(BaseModel):
+    """What a run takes from a checkpoint as it is; the rest is loaded by what it was saved from, which checks it."""
+
+    model_config = ConfigDict(strict=True)
+
+    images: NonNegativeInt
+    seconds: FiniteFloat
+    config: dict[str, Any]
+    scores: dict[str, float]
+    best: _Best | None
+    norm_statistics: NormStatistics = "image"
+    data: str
+    what: str
+    total_images: NonNegativeInt
+    decay_images: NonNegativeInt
 
 
 class _Digesting(io.BufferedWriter):
@@ -69,12 +96,19 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def load_checkpoint(path: Path) -> State:
-    """Read and verify one checkpoint, onto the CPU; raises ModelError when it is damaged."""
+    """Read and verify one checkpoint, onto the CPU; raises ModelError when it is damaged, or holds anything else."""
     verify_checkpoint(path)
+    check_torch_file(path, CHECKPOINT)
     try:
         state: State = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise ModelError(f"{path} is no checkpoint: {str(error).splitlines()[0]}") from error
+        _Head.model_validate(state)
+    except ValidationError as error:
+        name = shown(".".join(str(part) for part in error.errors()[0]["loc"]))
+        raise ModelError(f"{path} is no checkpoint of a training: its {name} is not what one has.") from error
+    except Exception as error:  # a damaged zip ends in any of a dozen
+        if is_of_memory(error):  # it may be whole
+            raise OutOfMemoryError(f"{path} does not fit into memory: {shown(error)}") from error
+        raise ModelError(f"{path} is no checkpoint: {shown(error)}") from error
     return state
 
 
@@ -95,6 +129,7 @@ def load_newest(folder: Path) -> tuple[State | None, list[Path]]:
     Raises ModelError when all are damaged. What the disk cannot read is damaged.
     """
     damaged: list[Path] = []
+    reasons = []
     for path in reversed(list_checkpoints(folder)):
         try:
             return load_checkpoint(path), damaged
@@ -102,9 +137,10 @@ def load_newest(folder: Path) -> tuple[State | None, list[Path]]:
             if isinstance(error, OSError) and error.errno != errno.EIO:  # as what may not be read: it may be whole
                 raise
             damaged.append(path)
+            reasons.append(str(error).splitlines()[0])
     if damaged:
         raise ModelError(
-            f"Every checkpoint in {folder} is damaged: {', '.join(path.name for path in damaged)}.\n"
+            f"Every checkpoint in {folder} is damaged: {', '.join(path.name for path in damaged)}.\n{reasons[0]}\n"
             "Train into another folder with --out; --init-from takes over the weights of a model file."
         )
     return None, []

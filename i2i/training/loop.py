@@ -335,7 +335,7 @@ def _load_state(training: Training, state: State) -> None:
     """Load a checkpoint; raises ConfigError when the settings now make other networks than it holds."""
     try:
         training.load_state_dict(state)
-    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
         if is_of_memory(error):
             raise
         raise ConfigError(

@@ -49,15 +49,18 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> N
 
     torch's fused Adam walks through memory and never looks at strides: where the layouts differ, as after another
     `train.channels_last` or device, it updates weights with the moments of others, without a word. The settings
-    stay those the optimizer was made with.
+    stay those the optimizer was made with. Raises ValueError for moments that are not those of the parameters:
+    nor does it look at sizes.
     """
     optimizer.load_state_dict(state)
     for group in optimizer.param_groups:
         group.update(optimizer.defaults)
     for parameter, moments in optimizer.state.items():
-        for name, value in moments.items():
-            if value.shape == parameter.shape:
-                moments[name] = torch.empty_like(parameter, requires_grad=False).copy_(value)
+        shapes = {name: tuple(value.shape) for name, value in moments.items()}
+        if shapes != {"step": (), "exp_avg": tuple(parameter.shape), "exp_avg_sq": tuple(parameter.shape)}:
+            raise ValueError(f"a parameter of shape {tuple(parameter.shape)} has optimizer states of shapes {shapes}")
+        for name in ("exp_avg", "exp_avg_sq"):
+            moments[name] = torch.empty_like(parameter, requires_grad=False).copy_(moments[name])
 
 
 def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -13,7 +13,7 @@ import torch
 
 import i2i
 from i2i.data.sets import PairSet
-from i2i.errors import ConfigError, DiskFullError, ModelError, OutOfMemoryError, Stopped
+from i2i.errors import ConfigError, DiskFullError, I2IError, ModelError, OutOfMemoryError, Stopped
 from i2i.files import TEMP_PREFIX, read_json_lines
 from i2i.training import checkpoint, loop, run
 from i2i.training.checkpoint import list_checkpoints
@@ -128,6 +128,49 @@ def test_a_damaged_checkpoint_is_passed_over(straight, tmp_path, capsys, few_pai
         path.write_bytes(b"")
     with pytest.raises(ModelError, match=r"Every checkpoint in .* is damaged: 000000016.pt, 000000012.pt"):
         i2i.train(config(few_pairs), tmp_path / "run", resume=True)
+
+
+class Runs:
+    """Unpickling it makes a file."""
+
+    def __reduce__(self):
+        return open, ("ran", "w")
+
+
+def other(state, place, value):
+    """A state with something else at a place, as "scores" or "stepper.steps"."""
+    *parents, last = place.split(".")
+    for name in parents:
+        state = state[int(name) if isinstance(state, list) or name.isdigit() else name]
+    state[last] = value
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "reason"),
+    [
+        ("extra", Runs(), r"damaged: 000000016.pt.\n.*io.open; making it could run code"),
+        ("stepper.steps", torch.zeros(1).expand(10**6, 10**6), "reaches beyond its bytes"),
+        ("scores", {"L1": "low"}, "is no checkpoint of a training: its scores.L1"),
+        ("best", {"images": 3}, "its best.L1 is not"),
+        ("images", -1, "its images is not"),
+        ("stepper", [], "does not fit these settings"),
+        ("stepper.optimizers.discriminator.state.0.exp_avg", torch.zeros(1), "has optimizer states of shapes"),
+        ("stepper.ranks", [7], "does not fit these settings"),
+    ],
+)
+def test_a_hostile_checkpoint_with_a_right_digest_is_refused(
+    straight, tmp_path, monkeypatch, few_pairs, place, value, reason
+):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(straight, "run", ignore=shutil.ignore_patterns("000000012.pt"))
+    (newest,) = list_checkpoints(tmp_path / "run" / "checkpoints")
+    state = checkpoint.load_checkpoint(newest)
+    other(state, place, value)
+    checkpoint.save_checkpoint(newest.parent, 16, state)
+    with pytest.raises(I2IError, match=reason) as refused:
+        i2i.train(config(few_pairs, "schedule.images=20"), tmp_path / "run", resume=True)
+    assert len(str(refused.value).splitlines()) <= 3
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_a_killed_process_leaves_an_older_model_and_the_resumed_run_mends_it(straight, tmp_path, few_pairs, capsys):
