@@ -16,7 +16,7 @@ import i2i
 from i2i import export as module
 from i2i.errors import ExportError, ModelError, UsageError
 from i2i.export import proof
-from i2i.export.graph import Graph, mirrored, write_graph
+from i2i.export.graph import Doubling, Graph, mirrored, write_graph
 from i2i.modelfile import save_model
 from i2i.networks import GENERATORS
 from i2i.networks.layers import set_norm_statistics
@@ -160,6 +160,16 @@ def test_a_layer_left_in_training_mode_fails_by_name(strong, tmp_path, monkeypat
     with pytest.raises(ExportError, match=r"up\.1\.2.*No file was written"):
         i2i.export_onnx(strong / "image.safetensors", tmp_path / "m.onnx", verify=strong / "pictures")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_transposed_convolution_is_exported_as_the_convolution_that_it_is(bias):
+    layer = nn.ConvTranspose2d(3, 5, 4, 2, 1, bias=bias).double()
+    assert Doubling.suits(layer)
+    assert not Doubling.suits(nn.ConvTranspose2d(3, 5, 3, 2, 1, output_padding=1))
+    for height, width in ((1, 1), (1, 4), (7, 2)):
+        image = torch.randn(2, 3, height, width, dtype=torch.float64)
+        torch.testing.assert_close(Doubling(layer)(image), layer(image), rtol=0, atol=1e-14)
 
 
 class Padding(nn.Module):
