@@ -127,6 +127,19 @@ def test_jpegs_have_the_pixels_that_pillow_sees(tmp_path, options, tail):
         np.testing.assert_array_equal(read_image(tmp_path / "a.jpg"), expected.reshape(97, 113, -1))
 
 
+def test_jpegs_that_end_well_and_are_spoilt_inside_are_refused(tmp_path, capfd):
+    Image.fromarray(picture(128, 128)).save(tmp_path / "a.jpg", quality=95)
+    content = (tmp_path / "a.jpg").read_bytes()
+    middle = len(content) // 2
+    (tmp_path / "a.jpg").write_bytes(content[:middle] + content[middle + 1000 :])
+    with pytest.raises(ImageError, match=r"a\.jpg is damaged: .*premature end of data"):
+        read_image(tmp_path / "a.jpg")
+    tables = content.index(b"\xff\xdb")
+    (tmp_path / "b.jpg").write_bytes(content[:tables] + b"stray" + content[tables:])  # as some programs leave it
+    assert read_image(tmp_path / "b.jpg").shape == (128, 128, 3)
+    assert capfd.readouterr().err == ""  # libjpeg prints by itself in OpenCV
+
+
 def test_turn_is_what_pillow_does():
     array = picture(6, 9)
     for orientation in range(1, 9):
