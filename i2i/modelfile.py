@@ -147,29 +147,29 @@ def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator | 
     import torch
 
     from i2i.networks import GENERATORS, LATENT_GENERATORS
-    from i2i.networks.layers import set_norm_statistics
+    from i2i.networks.layers import BlurPool, set_norm_statistics
 
     one = spec.latent_generator if direction == GENERATE else spec.generators[direction]
     assert one is not None
     tables: dict[str, Callable[..., Generator | LatentGenerator]] = {**GENERATORS, **LATENT_GENERATORS}
     tensors = load_tensors(path, direction)
-
-    def build() -> "Generator | LatentGenerator":
-        return tables[one.network](**one.arguments)
-
     try:
         _check_arguments(one)
         # Built without memory at first: a line in a file can claim a width of a million, or of one too many.
         with torch.device("meta"):
-            claimed = {name: tensor.shape for name, tensor in build().state_dict().items()}
+            network = tables[one.network](**one.arguments)
+        claimed = {name: tensor.shape for name, tensor in network.state_dict().items()}
         held = {name: tensor.shape for name, tensor in tensors.items()}
         differ = [name for name in {**claimed, **held} if claimed.get(name) != held.get(name)]
         if differ:
             raise ValueError(f"{shown(differ[0])} is {held.get(differ[0])}, not {claimed.get(differ[0])}")
-        network = build()
         for name in ("size_multiple", "size_minimum", "latent"):
             if hasattr(one, name) and getattr(one, name) != getattr(network, name):
                 raise ValueError(f"{name} is {getattr(network, name)}, not {getattr(one, name)}")
+        network.to_empty(device="cpu")  # and not built again: drawing weights takes longer than reading them
+        for module in network.modules():
+            if isinstance(module, BlurPool):
+                module.reset()
         network.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path}: weights and description do not fit: {shown(error, 200)}") from error

@@ -229,6 +229,15 @@ def save(path: Path, *args, **kwargs) -> Path:
     return path
 
 
+def peak_kib() -> int:
+    """The most memory that this process has had so far; 0 on systems that do not say it in this way."""
+    if sys.platform != "linux":
+        return 0
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 def run_i2i(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own."""
     words = [str(argument) for argument in arguments]

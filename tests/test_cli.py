@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 import i2i
-from i2i.cli import cli, main
+from i2i.cli import cli, main, run_cleanly
 from i2i.config import load_config
 from i2i.errors import Stopped
 from i2i.interop.importing import import_weights
@@ -264,3 +264,8 @@ def test_training_leaves_no_thread_spinning_unless_asked_to(before, after, monke
         monkeypatch.delenv("OMP_WAIT_POLICY")
     assert CliRunner().invoke(cli, ["train", "no-such-preset"]).exit_code
     assert os.environ["OMP_WAIT_POLICY"] == after
+
+
+def test_memory_that_runs_out_is_one_message(capsys):
+    assert run_cleanly(lambda: np.empty(1 << 62, np.uint8)) == 5
+    assert capsys.readouterr().err.startswith("Error: Out of memory: Unable to allocate")

@@ -142,3 +142,12 @@ def test_a_repository_for_triton(tiny_run, tmp_path):
     assert "dims: [ 16, 32, 3 ]" in config
     with pytest.raises(UsageError, match=r"config\.pbtxt exists already"):
         export_triton(tiny_run, tmp_path / "models")
+
+
+@pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb", "a:b"])
+def test_a_name_that_no_server_takes_is_refused(tiny_run, tmp_path, name):
+    (tmp_path / name).mkdir()
+    shutil.copy(tiny_run / "model.safetensors", tmp_path / name)
+    with pytest.raises(UsageError, match=r"letters, digits, spaces and _\.- may stand"):
+        export_triton(tmp_path / name, tmp_path / "models", verify=tmp_path)
+    assert not (tmp_path / "models").exists()

@@ -2,7 +2,6 @@
 
 import os
 import random
-import resource
 import sys
 
 import numpy as np
@@ -16,7 +15,7 @@ from i2i.onnxfile import check_onnx
 from i2i.runtime import trial
 from i2i.runtime.trial import limited_memory
 from i2i.spec import UNDESCRIBED
-from tests.conftest import picture, run_i2i, save
+from tests.conftest import peak_kib, picture, run_i2i, save
 
 
 def tensor(name, values, dtype=np.float32):
@@ -169,10 +168,10 @@ def folder(tmp_path):
 def test_what_no_generator_needs_is_refused(folder, name):
     make, reason = REFUSED[name]
     (folder / "m.onnx").write_bytes(make().SerializeToString())
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_kib()
     with pytest.raises(ModelError, match=reason) as refused:
         i2i.load(folder / "m.onnx", device="cpu")
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
+    assert peak_kib() - before < 200_000
     lines = str(refused.value).splitlines()
     assert len(lines) <= 3
     assert all(line.isprintable() for line in lines)
@@ -180,6 +179,8 @@ def test_what_no_generator_needs_is_refused(folder, name):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there can the memory of a process be limited")
 def test_growth_that_is_computed_meets_the_limit_of_memory(folder):
+    import resource
+
     (folder / "m.onnx").write_bytes(hidden_growth().SerializeToString())
     check_onnx(folder / "m.onnx")
     before = resource.getrlimit(resource.RLIMIT_DATA)

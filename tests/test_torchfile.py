@@ -3,7 +3,6 @@
 import io
 import pickle
 import random
-import resource
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import nn
 
 from i2i.errors import ModelError
 from i2i.torchfile import read_torch_file
-from tests.conftest import ORACLES
+from tests.conftest import ORACLES, peak_kib
 
 
 class Runs:
@@ -172,10 +171,10 @@ def mistaken():
 def test_what_is_no_weights_is_refused(tmp_path, monkeypatch, content, reason):
     monkeypatch.chdir(tmp_path)
     Path("w.pth").write_bytes(content)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_kib()
     with pytest.raises(ModelError, match=reason) as refused:
         read_torch_file(Path("w.pth"))
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # KiB
+    assert peak_kib() - before < 300_000
     assert [path.name for path in tmp_path.iterdir()] == ["w.pth"]
     lines = str(refused.value).splitlines()
     assert len(lines) <= 3

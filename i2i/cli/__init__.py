@@ -22,7 +22,7 @@ from i2i.cli.info import info
 from i2i.cli.interpolate import interpolate
 from i2i.cli.train import train
 from i2i.cli.translate import translate
-from i2i.errors import I2IError, one_line, printable
+from i2i.errors import I2IError, OutOfMemoryError, one_line, printable
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -59,11 +59,15 @@ def run_cleanly(call: Callable[[], object], debug: bool = False) -> int:
         error.show(said := io.StringIO())
         print(_given_in_one_line(said.getvalue()), end="", file=sys.stderr)
         return error.exit_code
-    except (I2IError, OSError) as error:
+    except (I2IError, OSError, MemoryError) as error:
         if debug:
             raise
         if isinstance(error, I2IError):
             text, code = str(error), error.exit_code
+        elif isinstance(error, MemoryError):
+            reason = str(error) or "more was asked for than there is"
+            text = f"Out of memory: {reason}.\nAsk for smaller sizes, or close other programs."
+            code = OutOfMemoryError.exit_code
         else:
             text, code = f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}.", 1
         print(f"Error: {printable(_given_in_one_line(text))}".replace("\n", "\n       "), file=sys.stderr)

@@ -8,6 +8,7 @@ metadata, so using it takes no flag.
 """
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -25,6 +26,7 @@ from i2i.export.proof import Samples, finite, prove
 from i2i.export.triton import triton_config
 from i2i.files import atomic_write, check_output, refuse_existing, write_text
 from i2i.images import Array, from_unit, list_pictures, read_image, to_channels, to_unit
+from i2i.mistaken import shown
 from i2i.modelfile import MODEL_NAME, find_model, read_spec
 from i2i.runtime.backends import TorchBackend
 from i2i.runtime.generator import ImageGenerator
@@ -97,11 +99,16 @@ def export_triton(
 ) -> tuple[Path, ModelSpec]:
     """Write `model` into a folder that Triton serves: NAME/1/model.onnx and NAME/config.pbtxt.
 
-    NAME is that of the run folder or model file. Returns the path of the file and its spec; everything else
-    is as in `export_onnx`.
+    NAME is that of the run folder or model file. Returns the path of the file and its spec. Raises UsageError for
+    a name with odd characters; everything else is as in `export_onnx`.
     """
     source = find_model(Path(model)).resolve()
     name = source.parent.name if source.name == MODEL_NAME else source.stem
+    if not re.fullmatch(r"[\w. -]+", name):  # it stands in config.pbtxt between quotes, and in the server's addresses
+        raise UsageError(
+            f"{shown(name)} names the model in a Triton server, where letters, digits, spaces and _.- may stand.\n"
+            "Rename the run folder or model file."
+        )
     config, output = Path(repository, name, "config.pbtxt"), Path(repository, name, "1", "model.onnx")
     refuse_existing(config, overwrite)
     spec = export_onnx(model, output, direction, verify, overwrite, io, precision, size)

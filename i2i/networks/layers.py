@@ -121,9 +121,14 @@ class BlurPool(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        line = torch.tensor([1.0, 2.0, 1.0]) / 4
         self.channels = channels
-        self.register_buffer("kernel", torch.outer(line, line).repeat(channels, 1, 1, 1), persistent=False)
+        self.register_buffer("kernel", torch.empty(channels, 1, 3, 3), persistent=False)
+        self.reset()
+
+    def reset(self) -> None:
+        """Write the filter, which files do not hold."""
+        line = torch.tensor([1.0, 2.0, 1.0], device=self.kernel.device) / 4
+        self.kernel.copy_(torch.outer(line, line))
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, ceil(H/2), ceil(W/2))."""

@@ -24,4 +24,4 @@ def load(path: str | Path, direction: str | None = None, device: str = "auto") -
         return GENERATE if spec.task == "generate" and direction is None else spec.pick(direction)
 
     spec, backend, opened = open_backend(path, part, device)
-    return ImageGenerator(spec, backend) if opened == GENERATE else Translator(spec, backend, opened)
+    return ImageGenerator(spec, backend) if opened == GENERATE else Translator(spec, backend, opened, model=path)

@@ -40,8 +40,12 @@ _MOST_PADDING = 8
 class Translator:
     """A model, opened for one direction: call it with a picture."""
 
-    def __init__(self, spec: ModelSpec, backend: Backend, direction: str, fit: Fit = AUTO):
+    def __init__(
+        self, spec: ModelSpec, backend: Backend, direction: str, fit: Fit = AUTO, model: str | Path = "this model"
+    ):
+        """Take what `open` makes of a file; model: how errors call it."""
         self.spec = spec
+        self.model = model
         self.backend = backend
         self.direction = direction
         self.generator: GeneratorSpec = spec.generators[direction]
@@ -74,7 +78,7 @@ class Translator:
         the network takes. Raises ModelError and UsageError.
         """
         spec, opened, chosen = open_backend(path, lambda spec: spec.pick(direction), device, backend, threads)
-        return cls(spec, opened, chosen, fit)
+        return cls(spec, opened, chosen, fit, path)
 
     def with_backend(self, backend: Backend) -> Self:
         """Return the same with something else that runs it."""
@@ -151,7 +155,7 @@ class Translator:
                 ) from error
         if self.spec.io == "image":
             raise ModelError(
-                f"{name} needs tiles, but this model was exported for whole pictures, with padding inside.\n"
+                f"{name} needs tiles, but {self.model} was exported for whole pictures, with padding inside.\n"
                 "Export it again with --io tensor, or use smaller pictures or --fit resize."
             )
         if not tiles_agree(self.spec, self.generator, self.backend):
@@ -182,7 +186,7 @@ class Translator:
         """(C, H, W) float32 in [-1, 1] to the same size: padded, translated, cropped back. Raises ModelError."""
         if self.spec.io == "image":
             raise ModelError(
-                f"{name} has, or is to have, more than 8 bits; this model was exported for pictures of 8 bits.\n"
+                f"{name} has, or is to have, more than 8 bits; {self.model} was exported for pictures of 8 bits.\n"
                 "Export it again with --io tensor, or use pictures of 8 bits."
             )
         height, width = values.shape[1:]
@@ -207,7 +211,7 @@ class Translator:
             sides = f"{high}" if high == wide else f"{wide}x{high}"
             tile = " or --fit tile" if self.spec.io == "tensor" else ""
             raise ModelError(
-                f"{name} is {width}x{height}, but this model was exported with fixed sides of {sides}.\n"
+                f"{name} is {width}x{height}, but {self.model} was exported with fixed sides of {sides}.\n"
                 f"Export it again with --size dynamic, or use --fit resize{tile}."
             )
         return high, wide
