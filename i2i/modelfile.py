@@ -1,7 +1,7 @@
 """`model.safetensors`: the generators' weights with their ModelSpec in the header.
 
-The format cannot hold code. It has no checksum either, so the header also carries a SHA-256 of the description and
-of all bytes behind the header. Tensors are named "<direction>.<name in the network>", with "generate" for a
+The format cannot hold code. It has no checksum either, so the header also carries a SHA-256 of all the
+rest of the file. Tensors are named "<direction>.<name in the network>", with "generate" for a
 direction where the model makes pictures from noise. Weights of other projects, in .pth files, are read as if
 they were such a file.
 """
@@ -11,14 +11,13 @@ import json
 import mmap
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from i2i.errors import ModelError
 from i2i.files import write_bytes
 from i2i.mistaken import refuse_mistaken, refuse_not_finite, shown
 from i2i.spec import (
     GENERATE,
-    METADATA_KEY,
     GeneratorSpec,
     LatentGeneratorSpec,
     ModelSpec,
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 MODEL_NAME = "model.safetensors"
 _MOST = 4096
 """Largest number among the arguments of a network: channels, levels or blocks."""
-_DIGEST_KEY = "i2i_sha256"
+_DIGEST_KEY = "i2i_digest"
 FOREIGN = (".pth", ".pt")
 """Suffixes of weights that i2i.interop reads."""
 
@@ -68,15 +67,13 @@ def save_tensors(path: Path, spec: ModelSpec, tensors: "Mapping[str, Mapping[str
         for direction, own in tensors.items()
         for name, tensor in own.items()
     }
-    metadata = spec_to_metadata(spec)
-    content = memoryview(save(flat, metadata))
-    start = _behind_header(content)
-    header = json.loads(bytes(content[8:start]))
+    content = memoryview(save(flat, spec_to_metadata(spec)))
+    header, data = _parts(content)
     # Not by save itself, which writes two entries in any order: equal models are equal files.
-    header["__metadata__"][_DIGEST_KEY] = _digest(metadata, content)
+    header["__metadata__"][_DIGEST_KEY] = _digest(content)
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    write_bytes(path, b"".join([len(text).to_bytes(8, "little"), text, content[start:]]))
+    write_bytes(path, b"".join([len(text).to_bytes(8, "little"), text, data]))
 
 
 def read_spec(path: Path) -> ModelSpec:
@@ -105,22 +102,25 @@ def _refuse_changed(path: Path, metadata: Mapping[str, str]) -> None:
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
         memoryview(content) as view,
     ):
-        if _digest(metadata, view) != metadata[_DIGEST_KEY]:
+        if _digest(view) != metadata[_DIGEST_KEY]:
             raise ModelError(
                 f"{path} is damaged, or another program changed it: it does not have the SHA-256 that it was written "
                 "with.\nGet it again."
             )
 
 
-def _digest(metadata: Mapping[str, str], content: memoryview) -> str:
-    """Return the SHA-256 of the description in the metadata and of what follows the header of a .safetensors file."""
-    sha256 = hashlib.sha256(metadata.get(METADATA_KEY, "").encode())
-    sha256.update(content[_behind_header(content) :])
+def _digest(content: memoryview) -> str:
+    """Return the SHA-256 of a .safetensors file, of its header as what it says, without the digest."""
+    header, data = _parts(content)
+    header["__metadata__"].pop(_DIGEST_KEY, None)
+    sha256 = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    sha256.update(data)
     return sha256.hexdigest()
 
 
-def _behind_header(content: memoryview) -> int:
-    return 8 + int.from_bytes(content[:8], "little")
+def _parts(content: memoryview) -> tuple[dict[str, Any], memoryview]:
+    start = 8 + int.from_bytes(content[:8], "little")
+    return json.loads(bytes(content[8:start])), content[start:]
 
 
 def load_tensors(path: Path, direction: str) -> "dict[str, Tensor]":

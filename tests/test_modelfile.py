@@ -42,7 +42,7 @@ def test_a_flipped_bit_anywhere_is_noticed(tiny_run, tmp_path):
     """Twice a hundred places in the header, which is the smaller part, and behind it."""
     content = (tiny_run / "model.safetensors").read_bytes()
     behind, draw, path = 8 + int.from_bytes(content[:8], "little"), random.Random(0), tmp_path / "m.safetensors"
-    name = content.index(b"i2i_sha256")  # under another name it is no digest, and all else is whole
+    name = content.index(b"i2i_digest")  # under another name it is no digest, and all else is whole
     places = [*draw.sample(range(behind), 100), *draw.sample(range(behind, len(content)), 100)]
     for place in places:
         damaged = bytearray(content)
@@ -50,7 +50,7 @@ def test_a_flipped_bit_anywhere_is_noticed(tiny_run, tmp_path):
         path.write_bytes(damaged)
         if place not in range(name, name + 10):
             with pytest.raises(ModelError) as refused:
-                load_generator(path, read_spec(path), "B2A")
+                read_spec(path)
             assert len(str(refused.value).splitlines()) <= 2
             assert place < behind or "m.safetensors is damaged, or another program" in str(refused.value)
 
@@ -59,10 +59,10 @@ def test_without_a_digest_and_saved_again_a_file_loads(tiny_run, tmp_path):
     source = tiny_run / "model.safetensors"
     with safe_open(source, framework="numpy") as file:
         metadata = file.metadata()
-    assert set(metadata) == {"i2i", "i2i_sha256"}
+    assert set(metadata) == {"i2i", "i2i_digest"}
     for name, kept in (("again", metadata), ("older", {"i2i": metadata["i2i"]})):
         save_file(load_file(source), tmp_path / f"{name}.safetensors", kept)
         load_generator(tmp_path / f"{name}.safetensors", read_spec(tmp_path / f"{name}.safetensors"), "B2A")
-    save_file(load_file(source), tmp_path / "m.safetensors", {"i2i_sha256": metadata["i2i_sha256"]})
+    save_file(load_file(source), tmp_path / "m.safetensors", {"i2i_digest": metadata["i2i_digest"]})
     with pytest.raises(ModelError, match="is damaged, or another program changed it"):
         read_spec(tmp_path / "m.safetensors")

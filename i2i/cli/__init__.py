@@ -59,13 +59,15 @@ def run_cleanly(call: Callable[[], object], debug: bool = False) -> int:
         error.show(said := io.StringIO())
         print(_given_in_one_line(said.getvalue()), end="", file=sys.stderr)
         return error.exit_code
-    except (I2IError, OSError, MemoryError) as error:
-        if debug:
+    except (I2IError, OSError, MemoryError, RuntimeError) as error:
+        from i2i.runtime.backends import is_of_memory
+
+        if debug or (isinstance(error, RuntimeError) and not is_of_memory(error)):
             raise
         if isinstance(error, I2IError):
             text, code = str(error), error.exit_code
-        elif isinstance(error, MemoryError):
-            reason = str(error) or "more was asked for than there is"
+        elif is_of_memory(error):
+            reason = (str(error) or "more was asked for than there is").splitlines()[0]
             text = f"Out of memory: {reason}.\nAsk for smaller sizes, or close other programs."
             code = OutOfMemoryError.exit_code
         else:
