@@ -59,21 +59,23 @@ def run_cleanly(call: Callable[[], object], debug: bool = False) -> int:
         error.show(said := io.StringIO())
         print(_given_in_one_line(said.getvalue()), end="", file=sys.stderr)
         return error.exit_code
-    except (I2IError, OSError, MemoryError, RuntimeError) as error:
-        from i2i.runtime.backends import is_of_memory
-
-        if debug or (isinstance(error, RuntimeError) and not is_of_memory(error)):
+    except (I2IError, OSError) as error:
+        if debug:
             raise
         if isinstance(error, I2IError):
             text, code = str(error), error.exit_code
-        elif is_of_memory(error):
-            reason = (str(error) or "more was asked for than there is").splitlines()[0]
-            text = f"Out of memory: {reason}.\nAsk for smaller sizes, or close other programs."
-            code = OutOfMemoryError.exit_code
         else:
             text, code = f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}.", 1
-        print(f"Error: {printable(_given_in_one_line(text))}".replace("\n", "\n       "), file=sys.stderr)
-        return code
+    except (MemoryError, RuntimeError) as error:
+        from i2i.runtime.backends import is_of_memory
+
+        if debug or not is_of_memory(error):
+            raise
+        reason = (str(error) or "more was asked for than there is").splitlines()[0].rstrip(".")
+        text = f"Out of memory: {reason}.\nAsk for smaller sizes, or close other programs."
+        code = OutOfMemoryError.exit_code
+    print(f"Error: {printable(_given_in_one_line(text))}".replace("\n", "\n       "), file=sys.stderr)
+    return code
 
 
 def _given_in_one_line(text: str) -> str:
