@@ -13,7 +13,8 @@ _DESCRIPTION = (270, 271, 272, 305, 306, 315, 33432)  # text, camera, software, 
 _EXIF, _GPS = 34665, 34853
 # A maker's note holds places in its own file and breaks when moved; the sides are the file's to say.
 _UNTRUE = {37500, 40962, 40963}
-_XMP_IN_TEXT = "XML:com.adobe.xmp"
+_NO_TEXT = re.compile(r"XML:com\.adobe\.xmp|raw profile type (exif|app1|xmp)", re.IGNORECASE)
+"""PNG texts that hold EXIF and XMP as they were, turn and all; what is true of them is written in their own chunks."""
 
 
 def metadata(image: Image.Image) -> Extras:
@@ -32,7 +33,7 @@ def metadata(image: Image.Image) -> Extras:
         if 0 < across < math.inf and 0 < down < math.inf:
             dpi = (across, down)
     texts = getattr(image, "text", {}) if image.format == "PNG" else {}
-    kept = tuple((name, str(text)) for name, text in texts.items() if name != _XMP_IN_TEXT)
+    kept = tuple((name, str(text)) for name, text in texts.items() if not _NO_TEXT.fullmatch(name))
     return Extras(exif=exif, xmp=xmp, dpi=dpi, texts=kept)
 
 
