@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError, _imaging
+from PIL import Image, UnidentifiedImageError, _imaging
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from i2i.encoders import Array
@@ -65,7 +65,7 @@ class Source:
         # A PNG's getexif() decodes the whole file to look behind the pixels; what stands before them is enough here.
         known = self.image.format != "PNG" or "exif" in self.image.info
         # Pillow swaps the sides of a turned TIFF itself.
-        if known and self.image.format != "TIFF" and self.image.getexif().get(ORIENTATION, 1) >= 5:
+        if known and self.image.format != "TIFF" and _orientation(self.image) >= 5:
             width, height = height, width
         return Header(height, width)
 
@@ -242,16 +242,25 @@ def _pixels(image: Image.Image, name: str) -> Array:
         raise ImageError(
             f"{name} holds signed or 32-bit integers; i2i reads 8 and 16 bits. Save it as 16-bit PNG or TIFF."
         )
-    turned = ImageOps.exif_transpose(image)
-    if turned.mode == "F":
-        return np.array(turned)[:, :, None]
-    if turned.mode.startswith("I"):
-        return _deep_grey(np.asarray(turned).astype(np.uint16)[:, :, None], image)
-    see_through = "transparency" in turned.info or turned.mode in ("LA", "La", "PA", "RGBA", "RGBa")
-    grey = turned.mode in ("1", "L", "LA", "La")
-    turned = turned.convert(("LA" if grey else "RGBA") if see_through else ("L" if grey else "RGB"))
-    array = np.asarray(turned)
-    return array[:, :, None] if array.ndim == 2 else array
+    image.load()  # after which Pillow has turned a TIFF itself
+    orientation = _orientation(image)
+    if image.mode == "F":
+        return turn(np.asarray(image)[:, :, None], orientation)
+    if image.mode.startswith("I"):
+        return turn(_deep_grey(np.asarray(image).astype(np.uint16)[:, :, None], image), orientation)
+    see_through = "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBA", "RGBa")
+    grey = image.mode in ("1", "L", "LA", "La")
+    array = np.asarray(image.convert(("LA" if grey else "RGBA") if see_through else ("L" if grey else "RGB")))
+    return turn(array[:, :, None] if array.ndim == 2 else array, orientation)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return how a picture lies, 1 to 8; upright where EXIF is damaged, or says what there is not: as viewers do."""
+    with contextlib.suppress(Exception):  # parsers raise whatever they like
+        found = image.getexif().get(ORIENTATION)
+        if found in range(1, 9):
+            return int(found)
+    return 1
 
 
 def _deep_grey(array: Array, image: Image.Image) -> Array:
@@ -302,12 +311,14 @@ def _decode_jpeg(image: Image.Image, path: Path) -> Array | None:
             array = simplejpeg.decode_jpeg(content, colours, strict=False)
         except ValueError:
             return None
-    return turn(array, image.getexif().get(ORIENTATION, 1))
+    return turn(array, _orientation(image))
 
 
 def _decode_16_bit(image: Image.Image, path: Path) -> Array:
-    arguments = _tile_arguments(image)[0]  # before getexif(), which may decode
-    orientation = image.getexif().get(ORIENTATION, 1)
+    arguments = _tile_arguments(image)[0]  # before they are decoded
+    if image.format == "PNG":
+        image.load()  # of damage OpenCV's libpng prints lines of its own
+    orientation = _orientation(image)
     array = _opencv(path, image.tell())
     if array.dtype != np.uint16:
         raise ImageError(f"{path} is damaged, or a kind of 16-bit picture that i2i does not read.")

@@ -117,6 +117,18 @@ def test_exif_turn_is_applied(tmp_path, orientation, suffix):
     assert read_header(path) == expected.shape[:2]
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize(
+    "entry", [(3, 1, 9), (3, 1, 0), (2, 2, 54), (7, 1, 6), None], ids=["9", "0", "text", "undefined", "garbage"]
+)
+def test_exif_without_a_turn_turns_nothing_and_costs_no_picture(tmp_path, suffix, entry):
+    header = b"Exif\0\0II*\0\x08\0\0\0\x01\0"
+    exif = header + struct.pack("<HHII", 0x0112, *entry) + bytes(4) if entry else b"Exif\0\0no tiff"
+    Image.new("RGB", (30, 20)).save(tmp_path / f"a{suffix}", exif=exif)
+    assert read_header(tmp_path / f"a{suffix}") == (20, 30)
+    assert read_image(tmp_path / f"a{suffix}").shape == (20, 30, 3)
+
+
 @pytest.mark.parametrize("options", [{"subsampling": 0}, {"subsampling": 2}, {"progressive": True}, {"keep_rgb": True}])
 @pytest.mark.parametrize("tail", [b"", b"padding"], ids=["whole", "padded"])
 def test_jpegs_have_the_pixels_that_pillow_sees(tmp_path, options, tail):

@@ -188,10 +188,12 @@ def test_large_later_pages_are_refused_before_they_are_decoded(tmp_path, dtype):
 
 
 def test_libraries_print_no_lines_of_their_own_beside_ours(tmp_path, tiny_onnx):
-    """OpenCV's libtiff, and Pillow's."""
+    """OpenCV's libtiff and libpng, and Pillow's libtiff."""
     content = encode([colourful(40, 40, np.uint16)], "TIFF")
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "opencv.tif").write_bytes(content[:-200])
+    content = encode([colourful(40, 40, np.uint16)], "PNG", extras=Extras(exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"))
+    (tmp_path / "in" / "libpng.png").write_bytes(content[:-200])
     for compression in ("tiff_lzw", "tiff_adobe_deflate"):
         Image.fromarray(colourful(40, 40)).save(buffer := io.BytesIO(), "TIFF", compression=compression)
         spoilt = bytearray(buffer.getvalue())
@@ -200,8 +202,8 @@ def test_libraries_print_no_lines_of_their_own_beside_ours(tmp_path, tiny_onnx):
         (tmp_path / "in" / f"cut_{compression}.tif").write_bytes(buffer.getvalue()[:-500])
     done = run_i2i("translate", tmp_path / "in", "-m", tiny_onnx, "-o", tmp_path / "out")
     lines = done.stderr.splitlines()
-    assert len([line for line in lines if line.startswith("Refused: ")]) == 5
-    assert len(lines) == 7, done.stderr
+    assert len([line for line in lines if line.startswith("Refused: ")]) == 6
+    assert len(lines) == 8, done.stderr
     assert "cut_tiff_lzw.tif is damaged: it ends before its tags." in done.stderr
 
 
@@ -437,6 +439,20 @@ def test_texts_of_a_png_are_metadata(tmp_path):
         "Title": "an icon",
         "Beschreibung": "größer ✓",
     }
+
+
+def test_exif_in_a_png_text_turns_a_picture_once(tmp_path):
+    from PIL.PngImagePlugin import PngInfo
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = exif.tobytes()
+    texts = PngInfo()
+    texts.add_text("Raw profile type exif", f"\nexif\n{len(content):8}\n{content.hex()}\n")  # as ImageMagick writes it
+    Image.fromarray(picture(20, 30)).save(tmp_path / "a.png", pnginfo=texts)
+    output = through(tmp_path / "a.png", keep_metadata=True)
+    assert read_image(output).shape == (30, 20, 3)
+    assert dict(Image.open(output).getexif()) == {}
 
 
 def test_damaged_metadata_costs_no_picture(tmp_path):
