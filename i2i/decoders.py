@@ -257,7 +257,7 @@ def _pixels(image: Image.Image, name: str) -> Array:
 def _orientation(image: Image.Image) -> int:
     """Return how a picture lies, 1 to 8; upright where EXIF is damaged, or says what there is not: as viewers do."""
     with contextlib.suppress(Exception):  # parsers raise whatever they like
-        found = image.getexif().get(ORIENTATION)
+        found = image.getexif().get(ORIENTATION, 1)
         if found in range(1, 9):
             return int(found)
     return 1
