@@ -166,6 +166,8 @@ def encode(picture: Picture, outputs: Sequence[Array], suffix: str, options: Pic
     kind = FORMATS[suffix.lower()]
     if len(outputs) > 1 and kind not in SEVERAL_FRAMES:
         raise ImageError(f"{picture.path} holds {len(outputs)} pictures, {suffix} one. Add --format png, or tiff.")
+    if kind != "TIFF" and len({output.shape[:2] for output in outputs}) > 1:
+        raise ImageError(f"{picture.path} has pages of different sizes, which {suffix} cannot hold. Add --format tiff.")
     if options.quality == "lossless" and kind in _NEVER_LOSSLESS:
         raise ImageError(f"{picture.path}: {suffix} always loses something. Add --format png, webp or tiff.")
     whole = [
@@ -180,7 +182,7 @@ def encode(picture: Picture, outputs: Sequence[Array], suffix: str, options: Pic
     except MemoryError:
         raise
     except Exception as error:  # encoders raise whatever they like, on sides over their limit, say
-        raise ImageError(f"{picture.path} cannot be written as {suffix}: {error}.") from error
+        raise ImageError(f"{picture.path} cannot be written as {suffix}: {str(error).rstrip('.')}.") from error
 
 
 def _from_range(array: Array, path: Path, value_range: tuple[float, float]) -> Array:
