@@ -98,6 +98,7 @@ def plan(
         raise UsageError(
             f"--in-place replaces {one_line(source)}, but {one_line(output)} is the output. Leave out one of them."
         )
+    output = source if in_place else output  # however it was written
     if in_place and skip_existing:
         raise UsageError("With --in-place every output exists, so --skip-existing would do nothing. Leave out one.")
     if source.is_dir():

@@ -177,7 +177,7 @@ class _Run:
         """Translate one picture and write it."""
         suffix, clock = task.output.suffix, _Clock(self.stop)
         with contextlib.ExitStack() as memory:
-            picture, pixels = self._read(task.source, memory, clock)
+            picture, pixels = self._read(task, memory, clock)
             inputs = network_pixels(picture, suffix, translator.generator)
             clock.lap()
             outputs = [
@@ -190,9 +190,14 @@ class _Run:
         clock.lap()
         return _Done(task, pixels, min(inputs[0].shape[:2]), tuple(clock.laps))
 
-    def _read(self, path: Path, memory: contextlib.ExitStack, clock: "_Clock") -> tuple[Picture, int]:
+    def _read(self, task: Task, memory: contextlib.ExitStack, clock: "_Clock") -> tuple[Picture, int]:
         """Decode a file, and count its pixels, once there is `memory` for it and for all that follows."""
-        with opened(path, self.options.max_pixels) as source:
+        with opened(task.source, self.options.max_pixels) as source:
+            if task.output == task.source and self.options.frames == "first" and source.count() > 1:
+                raise ImageError(
+                    f"{task.source} holds {source.count()} pictures, and --in-place would keep one. "
+                    "Add --frames all, or use -o."
+                )
             count, pixels = counted(source, self.options)
             memory.enter_context(self.room.taken(_PIXEL_BYTES * pixels + self._network_bytes(*source.header)))
             clock.start()

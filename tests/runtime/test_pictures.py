@@ -230,6 +230,30 @@ def test_pages_of_every_kind_come_out_as_pages(tmp_path):
     assert "holds 4 pictures, .jpg one" in refusal(tmp_path / "misnamed.jpg", frames="all")
 
 
+@pytest.mark.parametrize("wanted", ["png", "gif", "webp", "avif"])
+def test_pages_of_different_sizes_become_no_animation(tmp_path, wanted):
+    (tmp_path / "a.tif").write_bytes(encode([colourful(40, 60), colourful(30, 20), colourful(40, 60)], "TIFF"))
+    reason = refusal(tmp_path / "a.tif", frames="all", format=wanted)
+    assert reason.endswith(f"a.tif has pages of different sizes, which .{wanted} cannot hold. Add --format tiff.")
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".tif", ".png"])
+def test_in_place_drops_no_frames_unasked(tmp_path, suffix):
+    folder, source = tmp_path / "in", tmp_path / "in" / f"a{suffix}"
+    folder.mkdir()
+    source.write_bytes(before := encode([colourful(8, 8), picture(8, 8)], FORMATS[suffix]))
+    for given, output in ((folder, tmp_path / "in" / ".." / "in"), (source, source)):
+        result = translate_files(identity(), plan(given, output, 3, in_place=True))
+        (refused,) = result.refused
+        assert str(refused).endswith(
+            f"a{suffix} holds 2 pictures, and --in-place would keep one. Add --frames all, or use -o."
+        )
+        assert source.read_bytes() == before
+    made = PictureOptions(frames="all")
+    assert translate_files(identity(), plan(folder, folder, 3, options=made, in_place=True), options=made).written == 1
+    assert Image.open(source).n_frames == 2
+
+
 @pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits", "tiled"])
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
 def test_tiffs_of_other_programs(tmp_path, compression, mode):
