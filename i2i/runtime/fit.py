@@ -52,6 +52,8 @@ def make_fit(how: How | None, tile: Tiling | None, tile_px: int | None) -> Fit:
     """Put the words of a command line together; raises UsageError where they contradict one another."""
     if (tile or tile_px) and how not in (None, "tile"):
         raise UsageError(f"--tile and --tile-px go with --fit tile, not with --fit {how}. Leave one of them out.")
+    if tile == "exact" and tile_px:
+        raise UsageError("--tile exact goes in strips of rows, which have no side. Leave out --tile-px.")
     return Fit("tile" if tile or tile_px else how, tile, tile_px)
 
 

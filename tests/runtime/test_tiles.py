@@ -300,6 +300,8 @@ def test_words_of_the_command_line(sensitive, tiny_onnx, tmp_path):
     assert read_image(tmp_path / "b.png").shape == (90, 120, 3)
     with pytest.raises(UsageError, match="go with --fit tile, not with --fit pad"):
         fits.make_fit("pad", "exact", None)
+    with pytest.raises(UsageError, match="Leave out --tile-px"):
+        fits.make_fit(None, "exact", 64)
     with pytest.raises(UsageError, match=r"needs a \.safetensors file"):
         Translator.open(tiny_onnx, fit=Fit("tile", "exact"))
     assert fits.make_fit(None, None, 64) == Fit("tile", None, 64)
