@@ -174,6 +174,10 @@ def encode(picture: Picture, outputs: Sequence[Array], suffix: str, options: Pic
         _to_range(_with_alpha(output, frame, suffix), options.input_range)
         for output, frame in zip(outputs, picture.frames, strict=True)
     ]
+    if kind == "PNG" and len(whole) > 1:  # APNG could hold 16 bits, but neither library writes them
+        if options.bit_depth == 16:
+            raise ImageError(f"{picture.path}: animated PNGs are written with 8 bits, not 16. Add --format tiff.")
+        whole = [frame if frame.dtype == np.uint8 else from_unit(to_unit(frame)) for frame in whole]
     quality = options.quality if isinstance(options.quality, int) else None
     lossless = options.quality == "lossless" or (options.quality is None and picture.lossless)
     extras = replace(picture.extras, icc=fitting_profile(picture.extras.icc, whole[0].shape[2]))

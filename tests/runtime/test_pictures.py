@@ -237,6 +237,17 @@ def test_pages_of_different_sizes_become_no_animation(tmp_path, wanted):
     assert reason.endswith(f"a.tif has pages of different sizes, which .{wanted} cannot hold. Add --format tiff.")
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_deep_pages_become_an_animation_of_8_bits(tmp_path, dtype):
+    pages = [colourful(8, 8), picture(8, 8)]
+    deep = [page.astype(np.uint16) * 257 if dtype == np.uint16 else page.astype(np.float32) / 255 for page in pages]
+    (tmp_path / "a.tif").write_bytes(encode(deep, "TIFF"))
+    made = decode(through(tmp_path / "a.tif", frames="all", format="png"), PictureOptions(frames="all"))
+    np.testing.assert_array_equal(made.frames, pages)
+    reason = refusal(tmp_path / "a.tif", frames="all", format="png", bit_depth=16)
+    assert "a.tif: animated PNGs are written with 8 bits, not 16" in reason
+
+
 @pytest.mark.parametrize("suffix", [".gif", ".tif", ".png"])
 def test_in_place_drops_no_frames_unasked(tmp_path, suffix):
     folder, source = tmp_path / "in", tmp_path / "in" / f"a{suffix}"
