@@ -224,7 +224,8 @@ class _Run:
         elif isinstance(error, MemoryError):
             result.refused.append(Refused(done.task.source, f"{done.task.source}: not enough memory to translate it."))
         elif not _ends_run(error):
-            result.refused.append(Refused(done.task.source, str(error)))
+            name, reason = one_line(done.task.source), str(error)  # a model's own errors know of no picture
+            result.refused.append(Refused(done.task.source, reason if name in reason else f"{name}: {reason}"))
 
     def _end(self, threads: list[threading.Thread], grace_s: float | None) -> None:
         """Let the pictures in work come to the end of what they are at."""

@@ -55,6 +55,8 @@ class Translator:
                 f"--tile {fit.tile} needs a .safetensors file or a run folder: in an .onnx file norm statistics\n"
                 "cannot be set from outside. Leave it out, and tiles overlap by half."
             )
+        if fit.how == "resize":
+            known_sides(spec, 1, 1)  # raises now what it would for every picture
         self._statistics_px = tile_side(self.generator)
         self._tile_px = rounded_tile(self.generator, fit.tile_px or self._statistics_px)
         self.notes: dict[str, None] = {}

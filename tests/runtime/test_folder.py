@@ -19,7 +19,7 @@ from PIL import Image
 import i2i
 from i2i.cli import main
 from i2i.encoders import encode
-from i2i.errors import DiskFullError, UsageError
+from i2i.errors import DiskFullError, ModelError, UsageError
 from i2i.files import TEMP_PREFIX
 from i2i.images import list_pictures, read_image
 from i2i.runtime import pipeline
@@ -28,6 +28,7 @@ from i2i.runtime.folder import Shard, plan
 from i2i.runtime.outcome import Refused, Result, Setup, lines
 from i2i.runtime.pictures import PictureOptions
 from i2i.runtime.pipeline import Room, setup_for, translate_files
+from i2i.runtime.translator import Translator
 from tests.conftest import picture, run_i2i, save
 from tests.runtime.test_translator import identity
 
@@ -380,3 +381,14 @@ def test_memory_that_runs_out_is_one_refusal(tmp_path, monkeypatch):
     monkeypatch.setattr(translator.backend, "run", run)
     result = translate_files(translator, plan(tmp_path / "a.png", tmp_path / "b.png", 3))
     assert "memory" in str(result.refused[0])
+
+
+def test_what_a_model_cannot_do_names_the_picture(tmp_path, monkeypatch):
+    save(tmp_path / "in" / "odd\nname.png", 16, 16)
+    translator = identity()
+    monkeypatch.setattr(translator.backend, "run", lambda batch: batch * np.float32(np.nan))
+    (refused,) = translate_files(translator, plan(tmp_path / "in", tmp_path / "out", 3)).refused
+    assert str(refused).startswith(f"{tmp_path}/in/odd\\nname.png: The model makes NaN")
+    unknown = identity().spec.model_copy(update={"trained_side_px": 0})
+    with pytest.raises(ModelError, match="does not say at which scale"):
+        Translator(unknown, translator.backend, "A2B", Fit("resize"))
