@@ -201,6 +201,8 @@ def opened(path: Path, max_pixels: int) -> Iterator[Source]:
     except MemoryError as error:
         raise ImageError(f"{name}: not enough memory to decode it.") from error
     except Exception as error:  # decoders raise whatever they like on broken files
+        if isinstance(error, OSError) and error.strerror:  # the system's, as of links in a circle or a failing disk
+            raise ImageError(f"{name} cannot be read: {error.strerror}.") from error
         raise ImageError(f"{name} is damaged: {_reason(error)}.") from error
 
 

@@ -160,6 +160,8 @@ def _folder_tasks(source: Path, output: Path, channels: int, options: PictureOpt
     tasks = Tasks(source, output, [], {})
     links = _list_pictures(tasks)
     if not tasks.names:
+        if tasks.refused:
+            raise UsageError(f"{tasks.refused[0]} No other folder in {folder} holds pictures.")
         raise UsageError(f"{folder} holds no pictures ({', '.join(FORMATS)}).")
     if links:
         more = f" and {len(links) - 1} more" if len(links) > 1 else ""

@@ -355,6 +355,8 @@ def test_folders_that_cannot_be_listed_are_refused(folder, tmp_path, monkeypatch
     tasks = plan(folder, tmp_path / "out", 3)
     assert len(tasks) == 6
     assert [str(refused) for refused in tasks.refused] == [f"{folder}/sub cannot be listed: Permission denied."]
+    with pytest.raises(UsageError, match=r"sub cannot be listed: Permission denied\. No other folder in"):
+        plan(folder / "sub", tmp_path / "out", 3)
 
 
 def test_what_is_said_of_a_run():
