@@ -27,7 +27,7 @@ from i2i.runtime.devices import (
     why_no_torch_device,
     why_not_started,
 )
-from i2i.runtime.trial import assumed_spec, described_spec, limited_memory, try_on_zeros
+from i2i.runtime.trial import assumed_spec, described_spec, limited, try_on_zeros
 from i2i.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -251,10 +251,15 @@ def _open_session(path: Path, device: str, threads: int) -> Any:
     wanted = {"tensorrt": ["tensorrt", "cuda", "cpu"], "cpu": ["cpu"]}.get(chosen, [chosen, "cpu"])
     if "cuda" in wanted:
         onnxruntime.preload_dlls()
+
+    def start() -> Any:
+        return onnxruntime.InferenceSession(path, options, providers=[PROVIDERS[name] for name in wanted])
+
     try:
         # Drivers of devices map memory of their own, as much as they like.
-        with limited_memory(path) if wanted == ["cpu"] else contextlib.nullcontext():
-            return onnxruntime.InferenceSession(path, options, providers=[PROVIDERS[name] for name in wanted])
+        return limited(path, start, lambda: options.set_load_cancellation_flag(True), wanted == ["cpu"])
+    except TimeoutError as error:
+        raise ModelError(f"{path} takes over {error} to open.") from error
     except Exception as error:  # as above
         raise ModelError(f"{path} is not a model file: {shown(str(error).splitlines()[0], 200)}") from error
 

@@ -7,7 +7,9 @@ time: sizes that grow on the way, outputs of another shape, values that are no n
 import contextlib
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,8 @@ from i2i.spec import MEANINGS, METADATA_KEY, UNDESCRIBED, GeneratorSpec, ModelSp
 MEMORY_BYTES = 2 << 30
 """What a session and a run on a small picture may take, besides three copies of the weights."""
 SECONDS = 60.0
-"""What that run may take."""
+"""What each of them may take."""
+_GRACE_SECONDS = 2.0
 _FLOAT, _UINT8 = 1, 2  # numbers of element types in onnx.proto
 _LEAST_PX = 32
 _MULTIPLES = tuple(2**power for power in range(10))
@@ -107,7 +110,10 @@ def assumed_spec(path: Path, interface: Interface, session: Any) -> ModelSpec:
         output = run_on_zeros(path, session, (1, channels, *fixed))
     else:
         # The smallest multiple that comes out as it went in; sides not of the next one, or the smaller could pass.
+        end = time.monotonic() + SECONDS  # of all these runs together
         for multiple in _MULTIPLES:
+            if time.monotonic() > end:
+                raise ModelError(f"{path} takes over {SECONDS:.0f} s for zeros.")
             side = (-(-_LEAST_PX // multiple) | 1) * multiple
             with contextlib.suppress(ModelError):
                 output = run_on_zeros(path, session, (1, channels, side, side))
@@ -171,20 +177,18 @@ def run_on_zeros(path: Path, session: Any, shape: tuple[int, ...], dtype: Any = 
     shape = (batch if isinstance(batch, int) else shape[0], *shape[1:])
     options = onnxruntime.RunOptions()
     options.log_severity_level = 4
-    timer = threading.Timer(SECONDS, setattr, (options, "terminate", True))
-    timer.daemon = True
-    timer.start()
+
+    def run() -> Any:
+        return session.run(None, {session.get_inputs()[0].name: np.zeros(shape, dtype)}, options)
+
+    on_cpu = session.get_providers()[0] == "CPUExecutionProvider"
     try:
-        on_cpu = session.get_providers()[0] == "CPUExecutionProvider"
-        with limited_memory(path) if on_cpu else contextlib.nullcontext():
-            outputs = session.run(None, {session.get_inputs()[0].name: np.zeros(shape, dtype)}, options)
+        outputs = limited(path, run, lambda: setattr(options, "terminate", True), on_cpu)
+    except TimeoutError as error:
+        raise ModelError(f"{path} takes over {error} for zeros of shape {shape}.") from error
     except Exception as error:  # onnxruntime's exceptions share no base but Exception
-        if options.terminate:
-            raise ModelError(f"{path} takes over {SECONDS:.0f} s for zeros of shape {shape}.") from error
         reason = shown(str(error).splitlines()[0], 160)
         raise ModelError(f"{path} does not run on zeros of shape {shape}: {reason}") from error
-    finally:
-        timer.cancel()
     return np.asarray(outputs[0])
 
 
@@ -195,6 +199,36 @@ def check_output(path: Path, output: Array, shape: tuple[int | None, ...]) -> No
         raise ModelError(f"{path} makes {output.shape} where {shape} must come out{kind}.".replace("None", "?"))
     if not np.isfinite(output).all():
         raise ModelError(f"{path} makes NaN or infinity of zeros: its weights are damaged. Get it again.")
+
+
+def limited(path: Path, work: Callable[[], Any], stop: Callable[[], None], on_cpu: bool) -> Any:
+    """Return what `work` gives, which takes no more than SECONDS and, on a CPU, memory as below.
+
+    stop: asks ONNX Runtime to end. It looks only between two operators, and where it folds constants not at all, so on
+    a CPU a thread that goes on is left to itself; a GPU may take its time, as TensorRT does to build its programs.
+    Raises TimeoutError, which says how long that was, and what `work` raises.
+    """
+    done: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            with limited_memory(path) if on_cpu else contextlib.nullcontext():
+                result = work()
+        except BaseException as error:
+            done.set_exception(error)
+        else:
+            done.set_result(result)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(SECONDS)
+    late = thread.is_alive()
+    if late:
+        stop()
+        thread.join(_GRACE_SECONDS if on_cpu else None)
+    if late and (not done.done() or done.exception()):
+        raise TimeoutError(f"{SECONDS:.0f} s")
+    return done.result()
 
 
 @contextlib.contextmanager
