@@ -296,19 +296,19 @@ def _decode_jpeg(image: Image.Image, path: Path) -> Array | None:
     """Decode with simplejpeg: the same library as Pillow's, hence the same pixels, without its copies.
 
     Unlike Pillow and OpenCV it says what libjpeg warned of: raises ImageError where pixels were made up. None
-    where the file does not end as a JPEG does, or is of a rare kind: Pillow tells.
+    where the file may be cut, or is of a rare kind: Pillow tells.
     """
     import simplejpeg  # which translating a single PNG need not wait for
 
     content = path.read_bytes()
-    if not content.endswith(_JPEG_END):
-        return None
     colours = "GRAY" if image.mode == "L" else "RGB"
     try:
         array = simplejpeg.decode_jpeg(content, colours)
     except ValueError as error:
         if any(words in str(error) for words in _JPEG_SPOILT):
             raise ImageError(f"{path} is damaged: {_reason(error)}.") from error
+        if not content.endswith(_JPEG_END):  # only the first warning is told, and the end may lack too
+            return None
         try:
             array = simplejpeg.decode_jpeg(content, colours, strict=False)
         except ValueError:

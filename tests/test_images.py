@@ -143,12 +143,16 @@ def test_jpegs_that_end_well_and_are_spoilt_inside_are_refused(tmp_path, capfd):
     Image.fromarray(picture(128, 128)).save(tmp_path / "a.jpg", quality=95)
     content = (tmp_path / "a.jpg").read_bytes()
     middle = len(content) // 2
-    (tmp_path / "a.jpg").write_bytes(content[:middle] + content[middle + 1000 :])
-    with pytest.raises(ImageError, match=r"a\.jpg is damaged: .*premature end of data"):
-        read_image(tmp_path / "a.jpg")
+    for tail in (b"", b"what a phone puts behind"):
+        (tmp_path / "a.jpg").write_bytes(content[:middle] + content[middle + 1000 :] + tail)
+        with pytest.raises(ImageError, match=r"a\.jpg is damaged: .*premature end of data"):
+            read_image(tmp_path / "a.jpg")
     tables = content.index(b"\xff\xdb")
     (tmp_path / "b.jpg").write_bytes(content[:tables] + b"stray" + content[tables:])  # as some programs leave it
     assert read_image(tmp_path / "b.jpg").shape == (128, 128, 3)
+    (tmp_path / "b.jpg").write_bytes((content[:tables] + b"stray" + content[tables:])[:-1000])
+    with pytest.raises(ImageError, match="truncated"):
+        read_image(tmp_path / "b.jpg")
     assert capfd.readouterr().err == ""  # libjpeg prints by itself in OpenCV
 
 
