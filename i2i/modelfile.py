@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 MODEL_NAME = "model.safetensors"
 _MOST = 4096
 """Largest number among the arguments of a network: channels, levels or blocks."""
+_KINDS = {"float64", "float32", "float16", "bfloat16", "int64"}
+"""Of numbers in a .safetensors file, which has more; torch counts in some of them hardly or not at all."""
 _DIGEST_KEY = "i2i_digest"
 FOREIGN = (".pth", ".pt")
 """Suffixes of weights that i2i.interop reads."""
@@ -135,6 +137,9 @@ def load_tensors(path: Path, direction: str) -> "dict[str, Tensor]":
         tensors = {name.removeprefix(prefix): t for name, t in load_file(path).items() if name.startswith(prefix)}
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path} is not a model file: {shown(error, 200)}.") from error
+    odd = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()} - _KINDS
+    if odd:
+        raise ModelError(f"{path} holds numbers of the kind {min(odd)}; weights are {', '.join(sorted(_KINDS))}.")
     refuse_not_finite(path, tensors.values())
     return tensors
 

@@ -4,6 +4,7 @@ import json
 import random
 
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -53,6 +54,18 @@ def test_a_flipped_bit_anywhere_is_noticed(tiny_run, tmp_path):
                 read_spec(path)
             assert len(str(refused.value).splitlines()) <= 2
             assert place < behind or "m.safetensors is damaged, or another program" in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", ["float4_e2m1fn_x2", "complex64", "bool"])
+def test_numbers_that_no_weights_are_of_are_named(tiny_run, tmp_path, kind):
+    tensors = load_file(tiny_run / "model.safetensors")
+    name = next(name for name, tensor in tensors.items() if tensor.dim() == 4)
+    numbers, dtype = torch.zeros(tensors[name].shape, dtype=torch.uint8), getattr(torch, kind)
+    tensors[name] = numbers.view(dtype) if kind.startswith("float4") else numbers.to(dtype)
+    with safe_open(tiny_run / "model.safetensors", framework="numpy") as file:
+        save_file(tensors, tmp_path / "m.safetensors", {"i2i": file.metadata()["i2i"]})
+    with pytest.raises(ModelError, match=f"holds numbers of the kind {kind}; weights are bfloat16, "):
+        load_generator(tmp_path / "m.safetensors", read_spec(tmp_path / "m.safetensors"), "B2A")
 
 
 def test_without_a_digest_and_saved_again_a_file_loads(tiny_run, tmp_path):
