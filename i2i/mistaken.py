@@ -4,6 +4,7 @@ A download that was refused leaves a web page, a checkout without git-lfs leaves
 an empty file; and a right file may bear a wrong name.
 """
 
+import codecs
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,10 +27,10 @@ def refuse_mistaken(path: Path) -> None:
         raise ModelError(f"{path} is no file.")
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-    start = head.lstrip().lower()
+    start = head.removeprefix(codecs.BOM_UTF8).lstrip().lower()
     if not head.strip(b"\0"):
         raise ModelError(f"{path} is empty, or nothing but zeros: a download or copy of it failed. Get it again.")
-    if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
+    if start.startswith((b"<!doctype", b"<!--", b"<html", b"<head", b"<?xml")):
         raise ModelError(
             f"{path} is a web page, not a model: what a server answered in place of the file.\n"
             "Open its address in a browser, and download the file itself."
@@ -38,9 +39,15 @@ def refuse_mistaken(path: Path) -> None:
         raise ModelError(
             f"{path} is a git-lfs pointer, not the model itself.\nRun `git lfs pull` in the checkout it comes from."
         )
+    if text := _text(head):
+        raise ModelError(
+            f"{path} is text, not a model; it begins: {shown(text, 60)}\n"
+            "That may be what a server answered in place of the file. Get it again."
+        )
     wanted, kind = KINDS.get(path.suffix.lower()), _kind(head)
     if kind is not None and wanted not in (None, kind):
-        raise ModelError(f"{path} is a {kind} with the name of another kind. {_advice(kind)}")
+        article = "an" if kind.startswith("O") else "a"
+        raise ModelError(f"{path} is {article} {kind} with the name of another kind. {_advice(kind)}")
 
 
 def refuse_not_finite(path: Path, tensors: "Iterable[Tensor]") -> None:
@@ -53,6 +60,15 @@ def shown(text: object, most: int = 80) -> str:
     """Return what a stranger's file says as one line, cut after `most` characters, with nothing in it to obey."""
     line = "".join(character if character.isprintable() else "?" for character in str(text))
     return line if len(line) <= most else f"{line[:most]} ..."
+
+
+def _text(head: bytes) -> str:
+    """Return the first lines of a text as one, or nothing where it is none."""
+    try:
+        text = " ".join(codecs.getincrementaldecoder("utf-8")().decode(head).split())  # cut within a letter, perhaps
+    except UnicodeDecodeError:
+        return ""
+    return text if text.isprintable() else ""
 
 
 def _kind(head: bytes) -> str | None:

@@ -349,6 +349,11 @@ class _Names(NamedTuple):
 def _weights(tree: object, path: Path) -> _Names:
     """Find the state dict in what a torch file holds; raises ModelError where there is none, or a classifier's."""
     found = next(_state_dicts(tree), None)
+    if found is None and isinstance(tree, dict) and {"i2i_version", "config"} <= tree.keys():
+        raise ModelError(
+            f"{path} is a checkpoint of a training by i2i, for `i2i train --resume`.\n"
+            "Give the run folder, or the model.safetensors in it."
+        )
     if found is None:
         held = f"keys {', '.join(shown(key) for key in list(tree)[:4])}" if isinstance(tree, dict) else "no dict"
         raise ModelError(
