@@ -175,6 +175,7 @@ class _Run:
 
     def _one(self, translator: Translator, task: Task) -> _Done:
         """Translate one picture and write it."""
+        _refuse_input(task)
         suffix, clock = task.output.suffix, _Clock(self.stop)
         with contextlib.ExitStack() as memory:
             picture, pixels = self._read(task, memory, clock)
@@ -255,6 +256,13 @@ def _check_folder(tasks: Sequence[Task]) -> None:
         raise UsageError(f"{folder} cannot be made: {error.strerror}. Give another output.") from error
     if not os.access(folder, os.W_OK):
         raise UsageError(f"{folder} cannot be written to. Give another output.")
+
+
+def _refuse_input(task: Task) -> None:
+    """Raise ImageError where a link among the output's folders leads to the input, which only --in-place replaces."""
+    source, output = task
+    if output != source and output.name == source.name and output.parent.resolve() == source.parent.resolve():
+        raise ImageError(f"{source} would be replaced: {output.parent} leads to its folder. Give another output.")
 
 
 def _outcomes(done: "queue.SimpleQueue[_Done | None]", threads: int) -> Iterator[_Done]:

@@ -196,6 +196,18 @@ def test_an_output_that_is_the_parent_of_the_input_replaces_no_input(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights")
+def test_a_link_among_outputs_leads_to_no_input(tmp_path):
+    before = save(tmp_path / "in" / "sub" / "a.png", 8, 8).read_bytes()
+    save(tmp_path / "in" / "b.png", 8, 8)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "sub").symlink_to(tmp_path / "in" / "sub")
+    result = translate_files(identity(), plan(tmp_path / "in", tmp_path / "out", 3, overwrite=True))
+    assert (result.written, len(result.refused)) == (1, 1)
+    assert "sub/a.png would be replaced" in str(result.refused[0])
+    assert (tmp_path / "in" / "sub" / "a.png").read_bytes() == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights")
 def test_in_place_replaces_no_links_and_keeps_permissions(tmp_path, tiny_onnx):
     """What a link leads to may lie elsewhere, or be replaced already; another name of a file keeps its picture."""
     inner, outer = tmp_path / "in", tmp_path / "far.png"
