@@ -88,7 +88,7 @@ def translate(
         raise UsageError("There is no output. Add -o PICTURE|FOLDER, or --in-place to replace the inputs.")
     output = output or source
     if report:
-        check_report(report, overwrite)
+        check_report(report, overwrite or skip_existing)  # the same command, run again, goes on
     kinds = PictureOptions(**pictures)
     threads = setup_for(MANY if source.is_dir() else 1, workers).threads
     translator = Translator.open(model, direction, device, backend, threads, make_fit(fit, tile, tile_px))

@@ -353,6 +353,11 @@ def test_odd_names_are_one_line_each(tmp_path, tiny_onnx):
     report = json.loads((tmp_path / "failures.json").read_text(encoding="utf-8"))
     assert {Path(failure["picture"]) for failure in report["failures"]} == {Path("in", name) for name in names}
     assert (report["pictures"], report["written"]) == (7, 1)
+    again = ("translate", "in", "-m", tiny_onnx, "-o", "out", "--report", "failures.json")
+    assert run_i2i(*again, cwd=tmp_path).returncode == 2
+    assert run_i2i(*again, "--skip-existing", cwd=tmp_path).returncode == 3  # the same names are refused again
+    report = json.loads((tmp_path / "failures.json").read_text(encoding="utf-8"))
+    assert (report["pictures"], report["written"], len(report["failures"])) == (6, 0, 6)
 
 
 def test_folders_that_cannot_be_listed_are_refused(folder, tmp_path, monkeypatch):
