@@ -105,10 +105,9 @@ def translate(
         shard and Shard(*shard),
         in_place,
     )
-    click.echo(
-        f"{len(tasks)} pictures, {translator.direction} in {translator.backend.name} on {translator.backend.device}.",
-        err=True,
-    )
+    count = "1 picture" if len(tasks) == 1 else f"{len(tasks)} pictures"
+    used = translator.backend
+    click.echo(f"{count}, {translator.direction} in {used.name} on {used.device}.", err=True)
     for note in tasks.notes:
         click.echo(f"Note: {one_line(note)}", err=True)
     console = Console(stderr=True)
