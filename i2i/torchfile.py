@@ -231,7 +231,7 @@ class _Walk:
                     f"{self.path}: its description has over {self.most_steps:,} steps; weights need fewer."
                 )
             match opcode.name:
-                case "PROTO":
+                case "PROTO" if argument in range(2, 6):
                     pass
                 case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT" | "BINUNICODE" | "SHORT_BINSTRING":
                     stack.append(argument)
