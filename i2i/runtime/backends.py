@@ -248,6 +248,7 @@ def _open_session(path: Path, device: str, threads: int) -> Any:
     options.log_severity_level = 3  # warnings concern its own graph rewriting
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # between calls its threads held cores busy
     wanted = {"tensorrt": ["tensorrt", "cuda", "cpu"], "cpu": ["cpu"]}.get(chosen, [chosen, "cpu"])
     if "cuda" in wanted:
         onnxruntime.preload_dlls()
