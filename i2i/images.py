@@ -5,7 +5,7 @@ uint8, uint16 or, where it is said, float32 in [0, 1], already turned as EXIF sa
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -47,6 +47,8 @@ UNWRITTEN = frozenset(f".{name}" for name in _OTHERS.split())
 """Endings of pictures and videos that i2i does not write."""
 DEPTHS = {"PNG": 16, "PPM": 16, "TIFF": 32, "NPY": 32}
 _HOLDS_ALPHA = {"PNG", "TIFF", "WEBP", "AVIF", "NPY"}
+Channels = Literal[1, 3, 4]
+"""What a side of a model can have."""
 CHANNEL_NAMES = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGB with alpha"}
 
 _LUMA = np.array([19595, 38470, 7471], dtype=np.int64)  # ITU-R BT.601 in 1/65536, the weights Pillow uses

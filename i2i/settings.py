@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Channels = Literal[1, 3, 4]
+from i2i.images import Channels
+
 Direction = Literal["A2B", "B2A"]
 DataKind = Literal["paired", "unpaired", "images"]
 Positive = Annotated[int, Field(gt=0)]

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 import i2i
 from i2i.errors import ModelError, UsageError
-from i2i.settings import Channels
+from i2i.images import Channels
 
 METADATA_KEY = "i2i"
 UNDESCRIBED = "undescribed"

@@ -14,12 +14,12 @@ from typing import Any, ClassVar, NamedTuple
 from torch import Tensor, nn
 
 from i2i.errors import ConfigError
+from i2i.images import Channels
 from i2i.losses import AdversarialLoss
 from i2i.networks import DISCRIMINATORS, GENERATORS, Generator
 from i2i.networks.dcgan import SIZES
 from i2i.networks.patchgan import RECEPTIVE_FIELD_PX, smallest_side
 from i2i.settings import (
-    Channels,
     Config,
     DataKind,
     DCGANDiscriminatorSettings,

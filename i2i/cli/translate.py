@@ -1,6 +1,9 @@
 """`i2i translate`."""
 
+import contextlib
 import os
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +14,7 @@ from i2i.errors import SOME_REFUSED, UsageError, one_line
 
 if TYPE_CHECKING:
     from i2i.runtime.fit import How, Tiling
+    from i2i.runtime.folder import Task
     from i2i.runtime.outcome import Result
     from i2i.runtime.translator import Translator
 
@@ -73,9 +77,6 @@ def translate(
     same subfolder, with their alpha and colour profile. A picture that cannot be read is named and the
     others still come out; the exit code is then 3.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from i2i.runtime.fit import make_fit
     from i2i.runtime.folder import Shard, plan
     from i2i.runtime.outcome import Result, check_report, write_report
@@ -110,12 +111,10 @@ def translate(
     click.echo(f"{count}, {translator.direction} in {used.name} on {used.device}.", err=True)
     for note in tasks.notes:
         click.echo(f"Note: {one_line(note)}", err=True)
-    console = Console(stderr=True)
     result = Result(refused=tasks.refused)
     try:
-        with Progress(console=console, disable=not console.is_terminal) as bar:
-            whole = bar.add_task("Translating", total=len(tasks))
-            translate_files(translator, tasks, lambda task: bar.advance(whole), kinds, workers, result)
+        with _progress(len(tasks)) as advance:
+            translate_files(translator, tasks, advance, kinds, workers, result)
     finally:  # also after Ctrl-C, or when the disk is full
         _summary(translator, result, f"{result.written} of {len(tasks)} pictures written to {one_line(str(output))}.")
         if report:
@@ -123,6 +122,20 @@ def translate(
         if result.unfinished:  # threads deep in a library would hold up the exit, or crash in it
             os._exit(130)
     return SOME_REFUSED if result.refused else 0
+
+
+@contextlib.contextmanager
+def _progress(total: int) -> Iterator[Callable[["Task"], None]]:
+    """Show a bar on a terminal; yields what moves it by one picture."""
+    if not sys.stderr.isatty():  # rich takes a while to load
+        yield lambda task: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as bar:
+        whole = bar.add_task("Translating", total=total)
+        yield lambda task: bar.advance(whole)
 
 
 def _summary(translator: "Translator", result: "Result", count: str) -> None:

@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 
 from i2i.errors import ModelError
-from i2i.images import Array
+from i2i.images import Array, Channels
 from i2i.mistaken import shown
 from i2i.onnxfile import Interface, Value
-from i2i.settings import Channels
 from i2i.spec import MEANINGS, METADATA_KEY, UNDESCRIBED, GeneratorSpec, ModelSpec, spec_from_metadata
 
 MEMORY_BYTES = 2 << 30

@@ -12,14 +12,13 @@ from PIL import Image
 
 import i2i
 from i2i.errors import ModelError, UsageError
-from i2i.images import from_unit, list_pictures, read_image, to_channels, to_unit, write_image
+from i2i.images import Channels, from_unit, list_pictures, read_image, to_channels, to_unit, write_image
 from i2i.runtime import backends
 from i2i.runtime.backends import OnnxBackend
 from i2i.runtime.fit import Fit
 from i2i.runtime.folder import plan
 from i2i.runtime.pipeline import translate_files
 from i2i.runtime.translator import Translator, pad, padded_side
-from i2i.settings import Channels
 from i2i.spec import GeneratorSpec, ModelSpec
 from tests.conftest import picture, run_i2i, save
 from tests.test_images import broken_files
