@@ -2,13 +2,15 @@
 
 For each file a folder run calls, in this order and from any thread,
 
-    picture = decode(path, options)
+    with opened(path, options.max_pixels) as source:
+        count, pixels = counted(source, options)  # between the two, the run waits for memory
+        picture = read(source, count, options)
     inputs = network_pixels(picture, suffix, generator)
     outputs = [translator.translate(pixels, output_dtype(pixels, suffix, options), str(path)) for pixels in inputs]
     content = encode(picture, outputs, suffix, options)
 
-where `suffix` is that of the output's name, which says in what format it is written. (It takes `decode` apart, to
-wait for memory between header and pixels.) Nothing here keeps any state. All four raise ImageError.
+where `suffix` is that of the output's name, which says in what format it is written. Nothing here keeps
+any state. All of them raise ImageError.
 """
 
 import math
@@ -19,7 +21,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from i2i.decoders import Source, opened
+from i2i.decoders import Source
 from i2i.encoders import SEVERAL_FRAMES, Extras
 from i2i.encoders import encode as encode_frames
 from i2i.errors import ImageError, UsageError
@@ -90,14 +92,8 @@ class Picture:
     """Whether it is a WebP that lost nothing."""
 
 
-def decode(path: Path, options: PictureOptions = DEFAULTS) -> Picture:
-    """Read a file: its first frame, or all. Raises ImageError, also for floats outside `options.input_range`."""
-    with opened(path, options.max_pixels) as source:
-        return read(source, counted(source, options)[0], options)
-
-
 def read(source: Source, count: int, options: PictureOptions) -> Picture:
-    """As `decode`, of a file that is open and so many of its frames, which `counted` has said."""
+    """Read so many frames of a file, which `counted` has said; raises ImageError, also for floats outside the range."""
     frames, durations = [], []
     for frame in range(count):
         frames.append(_from_range(source.decode(frame), source.path, options.input_range))

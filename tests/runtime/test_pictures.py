@@ -12,12 +12,13 @@ import pytest
 from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import IFDRational
 
+from i2i.decoders import opened
 from i2i.encoders import Extras, encode
 from i2i.errors import ImageError, UsageError
 from i2i.images import FORMATS, holds, read_header, read_image, to_channels, write_image
 from i2i.runtime.fit import Fit
 from i2i.runtime.folder import plan
-from i2i.runtime.pictures import PictureOptions, decode
+from i2i.runtime.pictures import DEFAULTS, PictureOptions, counted, read
 from i2i.runtime.pipeline import translate_files
 from tests.conftest import picture, run_i2i
 from tests.runtime.test_translator import identity
@@ -31,6 +32,12 @@ def through(source, channels=3, **options):
     result = translate_files(identity(channels), tasks, options=made)
     assert result.refused == []
     return tasks[0].output
+
+
+def decode(path, options=DEFAULTS):
+    """Read a file as a folder run does."""
+    with opened(path, options.max_pixels) as source:
+        return read(source, counted(source, options)[0], options)
 
 
 def refusal(source, channels=3, **options):
