@@ -1,7 +1,8 @@
-"""Losses as plain functions of tensors; every one returns a scalar.
+"""Losses and penalties as plain functions of tensors; every one returns a scalar.
 
-Adversarial losses come as a pair on logits of any shape: d(real, fake) for the discriminator, a tuple
-of its real and its fake term so that both can be logged, and g(real, fake) for the generator.
+An adversarial loss is a pair on logits of any shape: d(real, fake) for the discriminator, a tuple of its
+real and its fake term so that both can be logged, and g(real, fake) for the generator. A penalty is a
+function of the discriminator, the reals and the fakes.
 """
 
 from collections.abc import Callable
@@ -15,12 +16,12 @@ from torch.nn import functional as F
 class AdversarialLoss(NamedTuple):
     """d: (real logits, fake logits) to (real term, fake term). g: the same to the generator's term.
 
-    boundary: the logit at which the discriminator is undecided.
+    boundary: the logit at which the discriminator is undecided; None where logits have no such zero.
     """
 
     d: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
     g: Callable[[Tensor | None, Tensor], Tensor]
-    boundary: float
+    boundary: float | None
 
 
 def non_saturating_d(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
@@ -36,6 +37,11 @@ def non_saturating_g(real: Tensor | None, fake: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(fake, torch.ones_like(fake))
 
 
+def minimax_g(real: Tensor | None, fake: Tensor) -> Tensor:
+    """log(1 - D(fake)), whose gradient vanishes where D is sure (Goodfellow et al. 2014, eq. 1)."""
+    return -F.binary_cross_entropy_with_logits(fake, torch.zeros_like(fake))
+
+
 def least_squares_d(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
     """(D(real) - 1)^2 and D(fake)^2 (Mao et al. 2017, eq. 2 with a = 0, b = 1; without the halves)."""
     return (real - 1).square().mean(), fake.square().mean()
@@ -46,10 +52,60 @@ def least_squares_g(real: Tensor | None, fake: Tensor) -> Tensor:
     return (fake - 1).square().mean()
 
 
-ADVERSARIAL = {
+def hinge_d(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """max(0, 1 - D(real)) and max(0, 1 + D(fake)) (Miyato et al. 2018, eq. 16)."""
+    return F.relu(1 - real).mean(), F.relu(1 + fake).mean()
+
+
+def wasserstein_d(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """-D(real) and D(fake) (Arjovsky et al. 2017, algorithm 1)."""
+    return -real.mean(), fake.mean()
+
+
+def wasserstein_g(real: Tensor | None, fake: Tensor) -> Tensor:
+    """-D(fake) (Arjovsky et al. 2017, algorithm 1; Miyato et al. 2018, eq. 17)."""
+    return -fake.mean()
+
+
+ADVERSARIAL: dict[str, AdversarialLoss] = {
+    "minimax": AdversarialLoss(non_saturating_d, minimax_g, boundary=0.0),
     "non_saturating": AdversarialLoss(non_saturating_d, non_saturating_g, boundary=0.0),
     "least_squares": AdversarialLoss(least_squares_d, least_squares_g, boundary=0.5),
+    "hinge": AdversarialLoss(hinge_d, wasserstein_g, boundary=0.0),
+    "wasserstein": AdversarialLoss(wasserstein_d, wasserstein_g, boundary=None),
 }
+
+Logits = Callable[[Tensor], Tensor]
+"""A discriminator: images (N, ...) to logits (N, ...)."""
+
+
+def _squared_gradient_norms(logits: Logits, at: Tensor) -> Tensor:
+    """Return |grad D|^2 of each image, (N,), where D is the mean of an image's logits: what the losses average."""
+    at = at.detach().clone()
+    at.requires_grad = True
+    (gradient,) = torch.autograd.grad(logits(at).flatten(1).mean(dim=1).sum(), at, create_graph=True)
+    return gradient.flatten(1).square().sum(dim=1)
+
+
+def gradient_penalty(logits: Logits, real: Tensor, fake: Tensor) -> Tensor:
+    """(|grad D| - 1)^2 at random points between reals and fakes (Gulrajani et al. 2017, eq. 3)."""
+    t = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device, dtype=real.dtype)
+    # The small term keeps the gradient of the root finite at 0, where a dead discriminator starts.
+    norms = (_squared_gradient_norms(logits, torch.lerp(real, fake, t)) + 1e-12).sqrt()
+    return (norms - 1).square().mean()
+
+
+def r1(logits: Logits, real: Tensor, fake: Tensor) -> Tensor:
+    """|grad D|^2 / 2 at reals (Mescheder et al. 2018, eq. 9)."""
+    return _squared_gradient_norms(logits, real).mean() / 2
+
+
+def r2(logits: Logits, real: Tensor, fake: Tensor) -> Tensor:
+    """|grad D|^2 / 2 at fakes (Mescheder et al. 2018, eq. 10)."""
+    return _squared_gradient_norms(logits, fake).mean() / 2
+
+
+PENALTIES: dict[str, Callable[[Logits, Tensor, Tensor], Tensor]] = {"gradient": gradient_penalty, "r1": r1, "r2": r2}
 
 
 def l1(output: Tensor, target: Tensor) -> Tensor:

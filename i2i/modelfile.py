@@ -9,7 +9,7 @@ they were such a file.
 import hashlib
 import json
 import mmap
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from i2i.interop.importing import Imported
-    from i2i.networks import Generator, LatentGenerator
+    from i2i.networks import Generator
 
 MODEL_NAME = "model.safetensors"
 _MOST = 4096
@@ -144,25 +144,24 @@ def load_tensors(path: Path, direction: str) -> "dict[str, Tensor]":
     return tensors
 
 
-def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator | LatentGenerator":
+def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator":
     """Build the generator of one direction, or that from noise, and load its weights, ready for inference.
 
     Raises ModelError.
     """
     import torch
 
-    from i2i.networks import GENERATORS, LATENT_GENERATORS
+    from i2i.networks import GENERATORS
     from i2i.networks.layers import BlurPool, set_norm_statistics
 
     one = spec.latent_generator if direction == GENERATE else spec.generators[direction]
     assert one is not None
-    tables: dict[str, Callable[..., Generator | LatentGenerator]] = {**GENERATORS, **LATENT_GENERATORS}
     tensors = load_tensors(path, direction)
     try:
         _check_arguments(one)
         # Built without memory at first: a line in a file can claim a width of a million, or of one too many.
         with torch.device("meta"):
-            network = tables[one.network](**one.arguments)
+            network = GENERATORS[one.network](**one.arguments)
         claimed = {name: tensor.shape for name, tensor in network.state_dict().items()}
         held = {name: tensor.shape for name, tensor in tensors.items()}
         differ = [name for name in {**claimed, **held} if claimed.get(name) != held.get(name)]

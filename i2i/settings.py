@@ -12,6 +12,7 @@ from i2i.images import Channels
 
 Direction = Literal["A2B", "B2A"]
 DataKind = Literal["paired", "unpaired", "images"]
+Norm = Literal["batch", "instance", "group", "layer", "none"]
 Positive = Annotated[int, Field(gt=0)]
 
 
@@ -27,6 +28,37 @@ class Section(BaseModel):
     """Base of all settings: frozen, and a stranger to unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class Ramp(Section):
+    """A number that moves in a straight line, as a function of the images seen, and then stays."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    from_: Annotated[float, Field(ge=0, alias="from")]
+    """What it is at first."""
+    to: Annotated[float, Field(ge=0)]
+    """What it becomes."""
+    over_images: Positive
+    """After how many images it gets there."""
+
+    def at(self, images: int) -> float:
+        """Return what it is after `images`."""
+        return self.from_ + (self.to - self.from_) * min(images / self.over_images, 1.0)
+
+
+Weight = Annotated[float, Field(ge=0)] | Ramp
+"""The weight of a loss term: a number, or {from, to, over_images}."""
+
+
+def weight_at(weight: Weight, images: int) -> float:
+    """Return a weight as it is after `images`."""
+    return weight.at(images) if isinstance(weight, Ramp) else weight
+
+
+def is_ever_on(weight: Weight) -> bool:
+    """Whether a weight is above zero at some time."""
+    return max(weight.from_, weight.to) > 0 if isinstance(weight, Ramp) else weight > 0
 
 
 class DataSettings(Section):
@@ -97,7 +129,7 @@ class UNetSettings(Section):
     """Levels down; sides are padded to multiples of 2**depth."""
     width: Positive = 64
     """Channels of the first level."""
-    norm: Literal["batch", "instance", "none"] = "batch"
+    norm: Norm = "batch"
     """Normalisation."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Probability in the three innermost decoder levels."""
@@ -114,7 +146,7 @@ class ResNetSettings(Section):
     """Residual blocks: 6 for 128 px, 9 from 256 px on in the paper."""
     width: Positive = 64
     """Channels of the first layer."""
-    norm: Literal["batch", "instance", "none"] = "instance"
+    norm: Norm = "instance"
     """Normalisation."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Probability inside the residual blocks."""
@@ -133,6 +165,8 @@ class DCGANGeneratorSettings(Section):
     """Length of the noise vector."""
     width: Positive = 64
     """Channels of the last hidden level; 128 in the paper."""
+    norm: Norm = "batch"
+    """Normalisation."""
 
 
 class MLPGeneratorSettings(Section):
@@ -159,11 +193,13 @@ class PatchGANSettings(Section):
     name: Literal["patchgan"] = "patchgan"
     """Which discriminator."""
     layers: Annotated[int, Field(ge=0, le=5)] = 3
-    """Halvings; one score sees 1, 16, 34, 70, 142 or 286 px."""
+    """Halvings; one logit sees 1, 16, 34, 70, 142 or 286 px."""
     width: Positive = 64
     """Channels of the first layer."""
-    norm: Literal["batch", "instance", "none"] = "batch"
+    norm: Norm = "batch"
     """Normalisation."""
+    spectral_norm: bool = False
+    """Divide every weight by its largest singular value, which bounds the slope of the whole (Miyato et al. 2018)."""
 
 
 class DCGANDiscriminatorSettings(Section):
@@ -173,6 +209,10 @@ class DCGANDiscriminatorSettings(Section):
     """Which discriminator."""
     width: Positive = 64
     """Channels of the first level."""
+    norm: Norm = "batch"
+    """Normalisation."""
+    spectral_norm: bool = False
+    """Divide every weight by its largest singular value, which bounds the slope of the whole (Miyato et al. 2018)."""
 
 
 class MLPDiscriminatorSettings(Section):
@@ -184,6 +224,8 @@ class MLPDiscriminatorSettings(Section):
     """Units of a hidden layer."""
     layers: Positive = 3
     """Hidden layers."""
+    spectral_norm: bool = False
+    """Divide every weight by its largest singular value, which bounds the slope of the whole (Miyato et al. 2018)."""
 
 
 DiscriminatorSettings = Annotated[

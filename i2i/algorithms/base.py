@@ -1,10 +1,8 @@
 """The contract between an algorithm and the engine.
 
 An algorithm owns named networks and says what it learns from (`data`), what trains when (`phases`),
-what the generators make of a batch (`forward`, once a step) and what the losses are (`losses`). The
-engine alone calls backward, step and requires_grad. Networks are called only through their forward,
-since that is all that device wrappers wrap, and always through `self.networks`, where the engine puts
-the wrapped ones.
+what the generators make of a batch (`forward`, once a step), what the losses are (`losses`) and what
+they count (`weights`). The engine alone calls backward, step and requires_grad.
 """
 
 from abc import ABC, abstractmethod
@@ -13,45 +11,37 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
+from i2i.algorithms.adversary import Adversary
+from i2i.config import parse
+from i2i.data.sets import HISTORY, derive_seed
 from i2i.errors import ConfigError
-from i2i.images import Channels
-from i2i.losses import AdversarialLoss
-from i2i.networks import DISCRIMINATORS, GENERATORS, Generator
-from i2i.networks.dcgan import SIZES
-from i2i.networks.patchgan import RECEPTIVE_FIELD_PX, smallest_side
-from i2i.settings import (
-    Config,
-    DataKind,
-    DCGANDiscriminatorSettings,
-    MLPDiscriminatorSettings,
-    PatchGANSettings,
-    ResNetSettings,
-    Section,
-    UNetSettings,
-    by_direction,
-)
-from i2i.spec import MEANINGS, GeneratorSpec
+from i2i.networks import DISCRIMINATORS, GENERATORS, Discriminator, LatentGenerator, TranslatingGenerator
+from i2i.settings import Config, DataKind, Section, by_direction
+from i2i.spec import GENERATE, MEANINGS, GeneratorSpec, LatentGeneratorSpec
 
+Batch = Mapping[str, Tensor]
+"""What one step sees, by name. Paired and unpaired data have "a" and "b", images have "image": each (N, C, H, W), float
+in [-1, 1], or, of toy data, (N, 2)."""
 Outputs = Mapping[str, Tensor]
-Batch = tuple[Tensor, ...]
-"""What one step sees, float in [-1, 1]: of paired and unpaired data (a, b), of images (real,), each (N, C, H, W);
-of toy data (points,), (N, 2)."""
+"""What `forward` made, by names of the algorithm's own."""
 
 
 class Phase(NamedTuple):
-    """One optimizer's turn: its name, the networks it updates, and every how many steps it is due.
+    """One turn of an optimizer: its name, the networks it updates, and every how many steps it is due.
 
-    judges: whether these are discriminators, which may have a learning rate of their own.
+    judges: whether these are discriminators, which may have a learning rate of their own. optimizer: the phase
+    whose optimizer, moments included, this one uses; by default its own.
     """
 
     name: str
     trains: tuple[str, ...]
     every_steps: int = 1
     judges: bool = False
+    optimizer: str = ""
 
 
 class Algorithm(ABC):
-    """One paper. Subclasses build `networks` from the config in __init__ and list their `phases`."""
+    """One paper. Subclasses build `networks` and list their `phases` in __init__."""
 
     Settings: ClassVar[type[Section]]
     """The settings under `loss` in a config."""
@@ -59,14 +49,26 @@ class Algorithm(ABC):
     """What it learns from: paired or unpaired pictures of two sides, or images."""
     networks: dict[str, nn.Module]
     phases: tuple[Phase, ...]
-    weights: dict[str, float]
-    """The weight of each loss term in its phase's sum; terms are logged without it."""
     generators: dict[str, str]
     """The network of each direction the model will have, or of "generate" where it makes pictures from noise."""
+    adversaries: dict[str, Adversary]
+    """By a short name: one for each discriminator."""
+    settings: Any
+    """`config.loss`, parsed as Settings."""
 
     def __init__(self, config: Config):
         self.config = config
+        self.settings = parse(self.Settings, config.loss, config.algorithm, "loss.")
         self.notes: list[str] = []  # what the user should know of how the settings were taken
+        self.images, self.total_images = 0, 0
+        self.adversaries = {}
+
+    def begin(self, images: int, total_images: int) -> None:
+        """Take note, before a step, of how many images training has seen and will see in all.
+
+        Whatever moves in the course of a training is a function of these, so that resuming stays exact.
+        """
+        self.images, self.total_images = images, total_images
 
     @abstractmethod
     def forward(self, batch: Batch) -> Outputs:
@@ -79,22 +81,46 @@ class Algorithm(ABC):
         Names begin with D or G. What has no weight, as an accuracy, is only logged.
         """
 
-    def describe(self) -> dict[str, Any]:
+    @abstractmethod
+    def weights(self) -> dict[str, float]:
+        """Return what each loss term counts in its phase's sum now; terms are logged without it."""
+
+    def parts(self) -> dict[str, Any]:
         """Return the part of the ModelSpec that says what the model does and which networks it has."""
         return {"task": "translate", "generators": generator_specs(self)}
 
-    def draw_as(self, rank: int) -> None:  # noqa: B027 - most draw from torch alone, which the engine sees to
-        """Draw from now on as process number `rank` of several, apart from the others."""
+    def draw_as(self, rank: int) -> None:
+        """Draw from now on as process number `rank` of several, apart from the others.
+
+        What draws from torch alone is seen to by the engine.
+        """
+        for index, adversary in enumerate(self.adversaries.values()):
+            number = len(self.adversaries) * rank + index
+            adversary.draw_as(derive_seed(self.config.train.seed, HISTORY, number))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the next step depends on besides networks and optimizers, as tensors and numbers.
 
         With several processes, each has its own.
         """
-        return {}
+        states = {name: adversary.state_dict() for name, adversary in self.adversaries.items()}
+        return {name: state for name, state in states.items() if state}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027 - most have nothing to restore
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up where `state_dict` left off."""
+        for name, adversary in self.adversaries.items():
+            if name in state:
+                adversary.load_state_dict(state[name])
+
+
+def discriminator_phases(name: str, trains: Mapping[str, Adversary]) -> tuple[Phase, ...]:
+    """Return the phase `name` of discriminators, and the phase "penalty" of a lazy penalty, which shares its optimizer.
+
+    trains: the adversary of each discriminator, by the network's name.
+    """
+    main = Phase(name, tuple(trains), judges=True)
+    lazy = [adversary.settings.penalty_every_steps for adversary in trains.values() if adversary.is_lazy]
+    return (main, Phase("penalty", tuple(trains), lazy[0], judges=True, optimizer=name)) if lazy else (main,)
 
 
 def generator_specs(algorithm: Algorithm) -> dict[str, GeneratorSpec]:
@@ -102,6 +128,7 @@ def generator_specs(algorithm: Algorithm) -> dict[str, GeneratorSpec]:
     specs: dict[str, GeneratorSpec] = {}
     for direction, name in algorithm.generators.items():
         network = algorithm.networks[name]
+        assert isinstance(network, TranslatingGenerator)
         inputs, outputs = side_channels(algorithm.config, direction)
         specs[direction] = GeneratorSpec(
             network=algorithm.config.generator.name,
@@ -110,13 +137,28 @@ def generator_specs(algorithm: Algorithm) -> dict[str, GeneratorSpec]:
             in_meaning=MEANINGS[inputs],
             out_channels=outputs,
             out_meaning=MEANINGS[outputs],
-            size_multiple=int(network.size_multiple),  # type: ignore[arg-type]
-            size_minimum=int(network.size_minimum),  # type: ignore[arg-type]
+            size_multiple=network.size_multiple,
+            size_minimum=network.size_minimum,
         )
     return specs
 
 
-def side_channels(config: Config, direction: str) -> tuple[Channels, Channels]:
+def latent_generator_spec(algorithm: Algorithm) -> LatentGeneratorSpec:
+    """Describe the generator of an algorithm that makes pictures, or points, from latents."""
+    config, network = algorithm.config, algorithm.networks[algorithm.generators[GENERATE]]
+    assert isinstance(network, LatentGenerator)
+    toy = config.data.toy is not None
+    return LatentGeneratorSpec(
+        network=config.generator.name,
+        arguments=latent_arguments(config),
+        latent=network.latent,
+        out_channels=2 if toy else config.data.channels,
+        out_meaning="points" if toy else MEANINGS[config.data.channels],
+        out_px=0 if toy else config.data.crop_px,
+    )
+
+
+def side_channels(config: Config, direction: str) -> tuple[int, int]:
     """Return the channels of (input, output) for a direction."""
     return by_direction(direction, config.data.channels_a, config.data.channels_b)
 
@@ -127,54 +169,68 @@ def generator_arguments(config: Config, direction: str) -> dict[str, Any]:
     return {"in_channels": inputs, "out_channels": outputs, **config.generator.model_dump(exclude={"name"})}
 
 
-def build_generator(config: Config, direction: str) -> Generator:
+def latent_arguments(config: Config) -> dict[str, Any]:
+    """Return the constructor arguments of a generator from latents."""
+    arguments = config.generator.model_dump(exclude={"name"})
+    if config.data.toy:
+        return {"out_channels": 2, **arguments}
+    return {"out_channels": config.data.channels, "size": config.data.crop_px, **arguments}
+
+
+def build_generator(config: Config, direction: str) -> TranslatingGenerator:
     """Make the generator of a direction; raises ConfigError when it does not translate or the crop does not fit it."""
-    if not isinstance(config.generator, UNetSettings | ResNetSettings):
-        raise ConfigError(
-            f"generator.name is {config.generator.name}, which makes pictures from noise; {config.algorithm} "
-            "translates. Use unet or resnet."
-        )
+    refuse_other_kind(config, "translate")
     network = GENERATORS[config.generator.name](**generator_arguments(config, direction))
-    multiple, least, crop = network.size_multiple, network.size_minimum, config.data.crop_px
-    if crop % multiple or crop < least:
-        below, above = max(crop // multiple * multiple, least), max((crop // multiple + 1) * multiple, least)
-        nearest = f"{below} or {above}" if below < above else f"{above}"
-        raise ConfigError(
-            f"data.crop_px is {crop}, but this generator takes multiples of {multiple} from {least} px on: {nearest}."
-        )
+    assert isinstance(network, TranslatingGenerator)
+    if reason := network.fits(config.data.crop_px):
+        raise ConfigError(f"data.crop_px is {config.data.crop_px}, but {reason}.")
     return network
 
 
-def build_discriminator(config: Config, in_channels: int) -> nn.Module:
+def build_latent_generator(config: Config) -> LatentGenerator:
+    """Make the generator from latents that the config names; raises ConfigError when it does not fit the data."""
+    refuse_other_kind(config, "generate")
+    _refuse_mixing_points(config, "generator", config.generator.name)
+    network = _build(config, GENERATORS[config.generator.name], latent_arguments(config))
+    assert isinstance(network, LatentGenerator)
+    return network
+
+
+def build_discriminator(config: Config, in_channels: int) -> Discriminator:
     """Make the discriminator that the config names; raises ConfigError when it does not fit crop or data."""
     settings, crop = config.discriminator, config.data.crop_px
+    _refuse_mixing_points(config, "discriminator", settings.name)
     arguments: dict[str, Any] = {"in_channels": in_channels, **settings.model_dump(exclude={"name"})}
-    if isinstance(settings, PatchGANSettings):
-        fitting = [count for count in RECEPTIVE_FIELD_PX if crop >= smallest_side(count)]
-        if settings.layers not in fitting:
-            raise ConfigError(
-                f"discriminator.layers is {settings.layers}, which needs crops of {smallest_side(settings.layers)} px "
-                f"or more; crops of {crop} px allow up to {max(fitting)}."
-            )
-    if isinstance(settings, DCGANDiscriminatorSettings):
-        refuse_other_sizes(config)
+    if settings.name == "dcgan":
         arguments["size"] = crop
-    if isinstance(settings, MLPDiscriminatorSettings) != (config.data.toy is not None):
+    network = _build(config, DISCRIMINATORS[settings.name], arguments)
+    assert isinstance(network, Discriminator)
+    if not config.data.toy and (reason := network.fits(crop)):
+        raise ConfigError(f"data.crop_px is {crop}, but {reason}.")
+    return network
+
+
+def refuse_other_kind(config: Config, kind: str) -> None:
+    """Raise ConfigError for a generator that does not do what the algorithm does."""
+    words = {"translate": "translates pictures", "generate": "makes pictures from noise"}
+    fitting = [name for name, network in GENERATORS.items() if getattr(network, "kind", None) == kind]
+    if config.generator.name not in fitting:
+        other = next(word for one, word in words.items() if one != kind)
         raise ConfigError(
-            f"discriminator.name is {settings.name}, but mlp judges the points of data.toy, and nothing else does."
+            f"generator.name is {config.generator.name}, which {other}; {config.algorithm} {words[kind]}. "
+            f"Use {' or '.join(fitting)}."
         )
-    return DISCRIMINATORS[settings.name](**arguments)
 
 
-def refuse_other_sizes(config: Config) -> None:
-    """Raise ConfigError for a crop that DCGAN's networks do not make."""
-    if config.data.crop_px not in SIZES:
-        raise ConfigError(f"data.crop_px is {config.data.crop_px}, but DCGAN makes 32, 64 or 128 px.")
+def _refuse_mixing_points(config: Config, role: str, name: str) -> None:
+    if (name == "mlp") != (config.data.toy is not None):
+        toy = f"the points of data.toy {config.data.toy} need mlp" if config.data.toy else "mlp is for data.toy alone"
+        raise ConfigError(f"{role}.name is {name}, but {toy}.")
 
 
-def accuracies(name: str, adversarial: AdversarialLoss, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-    """Return the shares of real and of fake logits that a discriminator is right about, to be logged under `name`."""
-    return {
-        f"{name}_real_accuracy": (real > adversarial.boundary).float().mean(),
-        f"{name}_fake_accuracy": (fake < adversarial.boundary).float().mean(),
-    }
+def _build(config: Config, network: Any, arguments: dict[str, Any]) -> nn.Module:
+    try:
+        built: nn.Module = network(**arguments)
+    except ValueError as error:  # a size that it is not made for
+        raise ConfigError(f"data.crop_px is {config.data.crop_px}, but {error}.") from error
+    return built

@@ -4,32 +4,38 @@ Beside the paper: a and b are pictures of the two domains (its x and y), G_A2B a
 (its G and F), D_A and D_B the discriminators (its D_X and D_Y).
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor
 
 from i2i import losses
-from i2i.algorithms.base import Algorithm, Batch, Outputs, Phase, accuracies, build_discriminator, build_generator
-from i2i.algorithms.history import History
-from i2i.config import parse
-from i2i.data.sets import HISTORY, derive_seed
-from i2i.settings import Config, Section
+from i2i.algorithms.adversary import Adversary, AdversarialName, AdversarySettings
+from i2i.algorithms.base import (
+    Algorithm,
+    Batch,
+    Outputs,
+    Phase,
+    build_discriminator,
+    build_generator,
+    discriminator_phases,
+)
+from i2i.settings import Config, Weight, is_ever_on, weight_at
 
 
-class CycleGANSettings(Section):
+class CycleGANSettings(AdversarySettings):
     """The objective of CycleGAN."""
 
-    adversarial: Literal["non_saturating", "least_squares"] = "least_squares"
-    """Adversarial loss: least squares as in section 4, or BCE on logits."""
-    cycle_a: Annotated[float, Field(ge=0)] = 10.0
-    """Weight of the way from A to B and back, the paper's lambda."""
-    cycle_b: Annotated[float, Field(ge=0)] = 10.0
-    """Weight of the way from B to A and back."""
-    identity: Annotated[float, Field(ge=0)] = 0.5
-    """Weight of the identity term, as a part of the cycle weight; keeps colours (section 5.2)."""
+    adversarial: AdversarialName = "least_squares"
+    """Adversarial loss; least squares as in section 4."""
     history: Annotated[int, Field(ge=0)] = 50
-    """Past fakes from which the discriminators learn, too; 0 shows them only the newest."""
+    """Past fakes from which the discriminators learn, too (section 4); 0 shows them only the newest."""
+    cycle_a: Weight = 10.0
+    """Weight of the way from A to B and back, the paper's lambda."""
+    cycle_b: Weight = 10.0
+    """Weight of the way from B to A and back."""
+    identity: Weight = 0.5
+    """Weight of the identity term, as a part of the cycle weight; keeps colours (section 5.2)."""
 
 
 class CycleGAN(Algorithm):
@@ -37,48 +43,35 @@ class CycleGAN(Algorithm):
 
     Settings = CycleGANSettings
     data = "unpaired"
-    phases = (
-        Phase("generators", ("G_A2B", "G_B2A")),
-        Phase("discriminators", ("D_A", "D_B"), judges=True),
-    )
 
     def __init__(self, config: Config):
         super().__init__(config)
-        settings = parse(CycleGANSettings, config.loss, config.algorithm, "loss.")
-        self.identity = settings.identity > 0
-        if self.identity and config.data.channels_a != config.data.channels_b:
+        a, b = config.data.channels_a, config.data.channels_b
+        self.identity = is_ever_on(self.settings.identity)
+        if self.identity and a != b:
             self.identity = False
-            self.notes.append(
-                f"loss.identity is off: it needs A and B to have as many channels, and they have "
-                f"{config.data.channels_a} and {config.data.channels_b}."
-            )
-        # Eq. 3 and section 5.2. Section 7.1: D's objective is halved.
-        self.weights = {
-            **dict.fromkeys(("G_A2B_GAN", "G_B2A_GAN"), 1.0),
-            **{"G_cycle_A": settings.cycle_a, "G_cycle_B": settings.cycle_b},
-            **{
-                "G_identity_A": settings.cycle_a * settings.identity,
-                "G_identity_B": settings.cycle_b * settings.identity,
-            },
-            "D_A_real": 0.5,
-            "D_A_fake": 0.5,
-            "D_B_real": 0.5,
-            "D_B_fake": 0.5,
-        }
-        self.adversarial = losses.ADVERSARIAL[settings.adversarial]
+            self.notes.append(f"loss.identity is off: it needs as many channels in A as in B, and they have {a} and {b}.")
         self.generators = {"A2B": "G_A2B", "B2A": "G_B2A"}
         self.networks = {
             "G_A2B": build_generator(config, "A2B"),
             "G_B2A": build_generator(config, "B2A"),
-            "D_A": build_discriminator(config, config.data.channels_a),
-            "D_B": build_discriminator(config, config.data.channels_b),
+            "D_A": build_discriminator(config, a),
+            "D_B": build_discriminator(config, b),
         }
-        self.history_size = settings.history
+        # Section 7.1: D's objective is halved.
+        self.adversaries = {
+            side: Adversary(self.networks, f"D_{side}", self.settings, f"D_{side}", share=0.5) for side in "AB"
+        }
+        self.phases = (
+            Phase("generators", ("G_A2B", "G_B2A")),
+            *discriminator_phases("discriminators", {f"D_{side}": one for side, one in self.adversaries.items()}),
+        )
+        self.notes += self.adversaries["A"].notes
         self.draw_as(0)
 
     def forward(self, batch: Batch) -> Outputs:
         """Both translations, both ways back, and what each generator makes of its own target domain."""
-        a, b = batch
+        a, b = batch["a"], batch["b"]
         a2b, b2a = self.networks["G_A2B"], self.networks["G_B2A"]
         fake_b, fake_a = a2b(a), b2a(b)
         outputs = {"fake_a": fake_a, "fake_b": fake_b, "back_a": b2a(fake_b), "back_b": a2b(fake_a)}
@@ -88,12 +81,15 @@ class CycleGAN(Algorithm):
 
     def losses(self, phase: str, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
         """Eq. 3, split into its terms and its two players."""
-        a, b = batch
+        a, b = batch["a"], batch["b"]
+        judge_a, judge_b = self.adversaries["A"], self.adversaries["B"]
         if phase == "discriminators":
-            return self._judge("D_A", a, outputs["fake_a"]) | self._judge("D_B", b, outputs["fake_b"])
+            return judge_a.discriminate(a, outputs["fake_a"]) | judge_b.discriminate(b, outputs["fake_b"])
+        if phase == "penalty":
+            return judge_a.penalise(a, outputs["fake_a"]) | judge_b.penalise(b, outputs["fake_b"])
         terms = {
-            "G_A2B_GAN": self.adversarial.g(None, self.networks["D_B"](outputs["fake_b"]).score),  # eq. 1, section 4
-            "G_B2A_GAN": self.adversarial.g(None, self.networks["D_A"](outputs["fake_a"]).score),
+            "G_A2B_GAN": judge_b.fool(b, outputs["fake_b"]),  # eq. 1, section 4
+            "G_B2A_GAN": judge_a.fool(a, outputs["fake_a"]),
             "G_cycle_A": losses.l1(outputs["back_a"], a),  # eq. 2
             "G_cycle_B": losses.l1(outputs["back_b"], b),
         }
@@ -104,26 +100,14 @@ class CycleGAN(Algorithm):
             }
         return terms
 
-    def _judge(self, name: str, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Eq. 1 for one discriminator, on fakes out of the history (section 4)."""
-        judge = self.networks[name]
-        shown = self.history[name.removeprefix("D_")].exchange(fake.detach())
-        real_score, fake_score = judge(real).score, judge(shown).score
-        real_term, fake_term = self.adversarial.d(real_score, fake_score)
-        terms = {f"{name}_real": real_term, f"{name}_fake": fake_term}
-        return terms | accuracies(name, self.adversarial, real_score, fake_score)
-
-    def draw_as(self, rank: int) -> None:
-        """Begin histories of this process's own fakes."""
-        seeds = (derive_seed(self.config.train.seed, HISTORY, 2 * rank + side) for side in (0, 1))
-        self.history = {side: History(self.history_size, seed) for side, seed in zip("AB", seeds, strict=True)}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the histories."""
-        return {side: history.state_dict() for side, history in self.history.items()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the histories, to where the networks are."""
-        device = next(self.networks["D_A"].parameters()).device
-        for side, history in self.history.items():
-            history.load_state_dict(state[side], device)
+    def weights(self) -> dict[str, float]:
+        """Eq. 3 and section 5.2."""
+        settings, images = self.settings, self.images
+        cycle_a, cycle_b = weight_at(settings.cycle_a, images), weight_at(settings.cycle_b, images)
+        identity = weight_at(settings.identity, images)
+        return {
+            **{"G_A2B_GAN": 1.0, "G_B2A_GAN": 1.0, "G_cycle_A": cycle_a, "G_cycle_B": cycle_b},
+            **{"G_identity_A": cycle_a * identity, "G_identity_B": cycle_b * identity},
+            **self.adversaries["A"].weights(images),
+            **self.adversaries["B"].weights(images),
+        }

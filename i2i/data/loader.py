@@ -154,7 +154,7 @@ def _pinned(load: Load) -> Load:
 
     def pinned(numbers: Sequence[int]) -> Loaded:
         loaded = load(numbers)
-        return loaded._replace(sides=tuple(side.pin_memory() for side in loaded.sides))
+        return loaded._replace(batch={name: tensor.pin_memory() for name, tensor in loaded.batch.items()})
 
     return pinned
 
@@ -249,8 +249,8 @@ class _Batches(Dataset[Loaded]):
 
     def __getitem__(self, numbers: list[int]) -> Loaded:
         loaded = self.data.load(numbers)
-        for side in loaded.sides:
-            side.share_memory_()  # here, where failing is heard of; the queue behind would only print it
+        for tensor in loaded.batch.values():
+            tensor.share_memory_()  # here, where failing is heard of; the queue behind would only print it
         return loaded
 
 

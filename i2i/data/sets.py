@@ -48,17 +48,19 @@ def derive_seed(seed: int, stream: int, number: int) -> int:
 
 
 class Loaded(NamedTuple):
-    """A batch: one float tensor in [-1, 1] a side; and what had to be replaced in it, with the reason."""
+    """A batch of named tensors, one row an image number; and what had to be replaced in it, with the reason."""
 
-    sides: tuple[Tensor, ...]
+    batch: dict[str, Tensor]
     broken: Mapping[str, str]
 
 
-class TrainingSet(Dataset[tuple[Tensor, ...]]):
-    """Data found and checked; `set[n]` is what image number n shows, one float tensor in [-1, 1] a side."""
+class TrainingSet(Dataset[dict[str, Tensor]]):
+    """Data found and checked; `set[n]` is what image number n shows, named tensors."""
 
+    pictures_named: ClassVar[tuple[str, ...]]
+    """Which of the names are pictures, float (C, H, W) in [-1, 1]: what augmentation on the device may touch."""
     together: ClassVar[bool] = False
-    """Whether the sides of one image number are augmented with one draw."""
+    """Whether the pictures of one image number are augmented with one draw."""
     names: list[str]
     """Of all pictures, in their order: what draws depend on."""
     lists: tuple[Sequence[Item], ...] = ()
@@ -82,19 +84,19 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
         if config.data.colour_jitter and not self.together:
             raise ConfigError("data.colour_jitter changes the inputs of pairs, and here are none. Set it to 0.")
 
-    def __getitem__(self, number: int) -> tuple[Tensor, ...]:
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
         """Return what image number `number` shows."""
-        return tuple(torch.from_numpy(side) for side in self.show(number, {}))
+        return {name: torch.from_numpy(array) for name, array in self.show(number, {}).items()}
 
     def load(self, numbers: Sequence[int]) -> Loaded:
         """Return the batch of these image numbers; raises DataError when too many in a row cannot be read."""
         broken: dict[str, str] = {}
         shown = [self.show(number, broken) for number in numbers]
         # Stacked by numpy: torch would start threads of its own beside the training's.
-        return Loaded(tuple(torch.from_numpy(np.stack(side)) for side in zip(*shown, strict=True)), broken)
+        return Loaded({name: torch.from_numpy(np.stack([one[name] for one in shown])) for name in shown[0]}, broken)
 
-    def show(self, number: int, broken: dict[str, str]) -> tuple[Array, ...]:
-        """Return image number `number`, float32 (C, H, W) in [-1, 1] a side; note what is `broken`, with the reason."""
+    def show(self, number: int, broken: dict[str, str]) -> dict[str, Array]:
+        """Return what image number `number` shows, by name; note what is `broken`, with the reason."""
         way = 1 if self.config.data.direction == "A2B" else -1  # augmentation takes the input first
         sides: list[Array] = []
         for index, place in enumerate(self.places(number)):
@@ -102,7 +104,7 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
             arrays = self._take(index, place, draw, broken)
             augmented = self.augment(arrays[::way], derive_seed(self.seed, AUGMENT, draw))
             sides += (_to_unit(array) for array in augmented[::way])
-        return tuple(sides)
+        return dict(zip(self.pictures_named, sides, strict=True))
 
     def _take(self, index: int, place: int, draw: int, broken: dict[str, str]) -> tuple[Array, ...]:
         """Read from a list what is at `place`, or, while that is broken, at a place drawn for `draw`."""
@@ -187,8 +189,9 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
 
 
 class PairSet(TrainingSet):
-    """Pairs: (a, b), each (C, H, W), under one draw."""
+    """Pairs: a and b, each (C, H, W), under one draw."""
 
+    pictures_named = ("a", "b")
     together = True
 
     def __init__(self, config: Config):
@@ -202,10 +205,12 @@ class PairSet(TrainingSet):
 
 
 class UnpairedSet(TrainingSet):
-    """Pictures of two sides that do not belong together: (a, b), each (C, H, W), each under its own draw.
+    """Pictures of two sides that do not belong together: a and b, each (C, H, W), each under its own draw.
 
     An epoch shows every picture of the longer side once, each with a partner drawn from the shorter one.
     """
+
+    pictures_named = ("a", "b")
 
     def __init__(self, config: Config):
         super().__init__(config)
@@ -225,7 +230,9 @@ class UnpairedSet(TrainingSet):
 
 
 class ImageSet(TrainingSet):
-    """Pictures without sides: (real,), (C, H, W)."""
+    """Pictures without sides: image, (C, H, W)."""
+
+    pictures_named = ("image",)
 
     def __init__(self, config: Config):
         super().__init__(config)
@@ -245,8 +252,9 @@ class ImageSet(TrainingSet):
 
 
 class PointSet(TrainingSet):
-    """Points of a toy distribution, drawn without end: (point,), (2,)."""
+    """Points of a toy distribution, drawn without end: image, (2,), which is no picture."""
 
+    pictures_named = ()
     epoch_images = toy.BLOCK
 
     def __init__(self, config: Config):
@@ -257,10 +265,10 @@ class PointSet(TrainingSet):
         self.side_px = 0
         self.what = f"points of the {self.toy}"
 
-    def show(self, number: int, broken: dict[str, str]) -> tuple[Array, ...]:
+    def show(self, number: int, broken: dict[str, str]) -> dict[str, Array]:
         """Return point number `number`."""
         block, place = divmod(number, toy.BLOCK)
-        return (_points(self.toy, derive_seed(self.seed, ORDER, block))[place],)
+        return {"image": _points(self.toy, derive_seed(self.seed, ORDER, block))[place]}
 
     def files(self, number: int) -> tuple[Item, ...]:
         """Return nothing: points are drawn."""

@@ -9,7 +9,16 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from i2i.networks.layers import BatchNorm, LatentGenerator, Verdict, initialise
+from i2i.networks.layers import (
+    Discriminator,
+    DiscriminatorOutput,
+    LatentGenerator,
+    Norm,
+    initialise,
+    make_norm,
+    needs_bias,
+    normalise_spectrally,
+)
 from i2i.networks.small_maps import ConvTranspose2d
 
 Size = Literal[32, 64, 128]
@@ -17,10 +26,14 @@ SIZES = (32, 64, 128)
 
 
 def levels(size: int) -> int:
-    """Return how often 4 px double to `size` px."""
+    """Return how often 4 px double to `size` px; raises ValueError for other sizes than SIZES."""
     if size not in SIZES:
-        raise ValueError(f"size is {size}; a DCGAN makes 32, 64 or 128 px")
+        raise ValueError("DCGAN makes 32, 64 or 128 px")
     return int(math.log2(size)) - 2
+
+
+def _only(size: int, side_px: int) -> str | None:
+    return None if side_px == size else f"this network is for {size} px"
 
 
 class DCGANGenerator(LatentGenerator):
@@ -31,9 +44,12 @@ class DCGANGenerator(LatentGenerator):
         has width 128: 1024, 512, 256, 128).
     """
 
-    def __init__(self, out_channels: int = 3, size: Size = 64, latent: int = 100, width: int = 64):
+    def __init__(
+        self, out_channels: int = 3, size: Size = 64, latent: int = 100, width: int = 64, norm: Norm = "batch"
+    ):
         super().__init__()
         self.latent = latent
+        self.size = size
         self.layers = nn.ModuleList()
         count = latent
         for level in range(levels(size)):
@@ -41,8 +57,8 @@ class DCGANGenerator(LatentGenerator):
             stride, padding = (1, 0) if level == 0 else (2, 1)
             self.layers.append(
                 nn.Sequential(
-                    ConvTranspose2d(count, target, 4, stride, padding, bias=False),
-                    BatchNorm(target),
+                    ConvTranspose2d(count, target, 4, stride, padding, bias=needs_bias(norm)),
+                    make_norm(norm, target),
                     nn.ReLU(inplace=True),
                 )
             )
@@ -50,42 +66,61 @@ class DCGANGenerator(LatentGenerator):
         self.head = nn.Sequential(nn.ConvTranspose2d(count, out_channels, 4, 2, 1), nn.Tanh())
         initialise(self)
 
+    def fits(self, side_px: int) -> str | None:
+        """Return None for the one size that it makes."""
+        return _only(self.size, side_px)
+
     def forward(self, latent: Tensor) -> Tensor:
-        """(N, latent), normal, to (N, out_channels, size, size) in [-1, 1]."""
+        """(N, latent) to (N, out_channels, size, size) in [-1, 1]."""
         value = latent[:, :, None, None]
         for layer in self.layers:
             value = layer(value)
         return self.head(value)
 
 
-class DCGANDiscriminator(nn.Module):
-    """From a square picture of `size` px, 32, 64 or 128, to one score: halved down to 4x4.
+class DCGANDiscriminator(Discriminator):
+    """From a square picture of `size` px, 32, 64 or 128, to one logit: halved down to 4x4.
 
     width: channels of the first level; they double with every halving.
+    spectral_norm: every weight is divided by its largest singular value.
     """
 
-    def __init__(self, in_channels: int = 3, size: Size = 64, width: int = 64):
+    def __init__(
+        self,
+        in_channels: int = 3,
+        size: Size = 64,
+        width: int = 64,
+        norm: Norm = "batch",
+        spectral_norm: bool = False,
+    ):
         super().__init__()
+        self.receptive_field_px: int = size
         self.layers = nn.ModuleList()
         count = in_channels
         for level in range(levels(size)):
             target = width * 2**level
             self.layers.append(
                 nn.Sequential(
-                    nn.Conv2d(count, target, 4, 2, 1, bias=level == 0),
-                    nn.Identity() if level == 0 else BatchNorm(target),
+                    nn.Conv2d(count, target, 4, 2, 1, bias=level == 0 or needs_bias(norm)),
+                    nn.Identity() if level == 0 else make_norm(norm, target),
                     nn.LeakyReLU(0.2, inplace=True),
                 )
             )
             count = target
         self.head = nn.Conv2d(count, 1, 4)
         initialise(self)
+        if spectral_norm:
+            normalise_spectrally(self)
 
-    def forward(self, image: Tensor) -> Verdict:
+    def fits(self, side_px: int) -> str | None:
+        """Return None for the one size that it judges."""
+        return _only(self.receptive_field_px, side_px)
+
+    def forward(self, image: Tensor) -> DiscriminatorOutput:
         """(N, in_channels, size, size) in [-1, 1] to logits (N, 1, 1, 1) and the features of each level."""
         features = []
         value = image
         for layer in self.layers:
             value = layer(value)
             features.append(value)
-        return Verdict(self.head(value), tuple(features))
+        return DiscriminatorOutput(self.head(value), tuple(features))

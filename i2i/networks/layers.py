@@ -3,28 +3,97 @@
 All networks take and return float tensors (N, C, H, W); pictures lie in [-1, 1].
 """
 
-from typing import Any, Literal, NamedTuple
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
-Norm = Literal["batch", "instance", "none"]
+Norm = Literal["batch", "instance", "group", "layer", "none"]
 NormStatistics = Literal["image", "running"]
 Upsampling = Literal["transpose", "resize"]
 
 
-class Generator(nn.Module):
-    """Base of the generators: sides they take are multiples of `size_multiple` px and at least `size_minimum` px."""
+class Generator(nn.Module, ABC):
+    """Base of the networks that make pictures, from pictures or from latents."""
 
+    kind: ClassVar[Literal["translate", "generate"]]
+    """What goes in: a picture (N, C, H, W), or a latent (N, latent)."""
+
+    @abstractmethod
+    def fits(self, side_px: int) -> str | None:
+        """Return why the network does not take, or make, pictures of this side, or None where it does."""
+
+
+class TranslatingGenerator(Generator):
+    """Base of the generators that translate: sides are multiples of `size_multiple` px, from `size_minimum` px on."""
+
+    kind = "translate"
     size_multiple: int
     size_minimum: int
 
+    def fits(self, side_px: int) -> str | None:
+        """Return None for a side that goes through without padding."""
+        multiple, least = self.size_multiple, self.size_minimum
+        if side_px >= least and side_px % multiple == 0:
+            return None
+        below, above = max(side_px // multiple * multiple, least), max((side_px // multiple + 1) * multiple, least)
+        nearest = f"{below} or {above}" if below < above else f"{above}"
+        return f"this generator takes multiples of {multiple} from {least} px on: {nearest}"
 
-class LatentGenerator(nn.Module):
-    """Base of the generators that make pictures from noise, vectors of `latent` standard normal numbers."""
+    @abstractmethod
+    def encoder(self) -> Iterator[tuple[str, nn.Module]]:
+        """Yield the stages that a picture goes through one after another, before any skip joins in, by name."""
 
+    def features(self, image: Tensor, layers: Sequence[str]) -> list[Tensor]:
+        """(N, C, H, W) to the activations behind the named stages of `encoder`, in the order of `layers`.
+
+        "input" is the picture itself. Raises ValueError for a stage that is not there.
+        """
+        found = {"input": image}
+        value = image
+        for name, stage in self.encoder():
+            if found.keys() >= set(layers):
+                break
+            value = stage(value)
+            found[name] = value.clone()  # the next stage may begin in place
+        unknown = [name for name in layers if name not in found]
+        if unknown:
+            raise ValueError(f"Unknown layer {unknown[0]}; this network has {', '.join(found)}.")
+        return [found[name] for name in layers]
+
+
+class LatentGenerator(Generator):
+    """Base of the generators that make pictures from latents, vectors of `latent` numbers."""
+
+    kind = "generate"
     latent: int
+
+
+class DiscriminatorOutput(NamedTuple):
+    """What every discriminator returns.
+
+    logits: of any shape, high for real. features: each layer's activations, outermost first. heads: what else it
+    says of a picture, by name.
+    """
+
+    logits: Tensor
+    features: tuple[Tensor, ...] = ()
+    heads: dict[str, Tensor] = {}
+
+
+class Discriminator(nn.Module, ABC):
+    """Base of the networks that judge."""
+
+    receptive_field_px: int | None
+    """Side of the square that one logit sees; None where what is judged is no picture."""
+
+    @abstractmethod
+    def fits(self, side_px: int) -> str | None:
+        """Return why the network does not judge pictures of this side, or None where it does."""
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -141,6 +210,10 @@ def make_norm(norm: Norm, channels: int) -> nn.Module:
         return BatchNorm(channels)
     if norm == "instance":
         return InstanceNorm(channels)
+    if norm == "group":  # of 16 channels, which Wu and He 2018 found as good as 32 groups, also in narrow networks
+        return nn.GroupNorm(math.gcd(channels, max(1, channels // 16)), channels)
+    if norm == "layer":
+        return nn.GroupNorm(1, channels)
     return nn.Identity()
 
 
@@ -192,11 +265,18 @@ def synchronise_batch_norm(network: nn.Module) -> None:
             module.synchronised = True
 
 
-class Verdict(NamedTuple):
-    """What every discriminator returns.
+def normalise_spectrally(network: nn.Module) -> None:
+    """Divide every weight of `network` by its largest singular value, in each forward (Miyato et al. 2018, eq. 8)."""
+    for module in list(network.modules()):
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            nn.utils.parametrizations.spectral_norm(module)
 
-    score: logits of any shape, high for real. features: each layer's activations, outermost first.
-    """
 
-    score: Tensor
-    features: tuple[Tensor, ...] = ()
+def has_batch_norm(network: nn.Module) -> bool:
+    """Whether the pictures of a batch see each other in `network`."""
+    return any(isinstance(module, BatchNorm) for module in network.modules())
+
+
+def has_spectral_norm(network: nn.Module) -> bool:
+    """Whether spectral norm bounds the weights of `network`."""
+    return any(nn.utils.parametrize.is_parametrized(module) for module in network.modules())

@@ -6,7 +6,7 @@ three narrow layers next to blind.
 
 from torch import Tensor, nn
 
-from i2i.networks.layers import LatentGenerator, Verdict
+from i2i.networks.layers import Discriminator, DiscriminatorOutput, LatentGenerator, normalise_spectrally
 
 
 class MLPGenerator(LatentGenerator):
@@ -18,23 +18,35 @@ class MLPGenerator(LatentGenerator):
         self.body = _hidden(latent, width, layers)
         self.head = nn.Linear(width, out_channels)
 
+    def fits(self, side_px: int) -> str | None:
+        """Return why not: it makes points."""
+        return "it makes points"
+
     def forward(self, latent: Tensor) -> Tensor:
-        """(N, latent), normal, to (N, out_channels)."""
+        """(N, latent) to (N, out_channels)."""
         return self.head(self.body(latent))
 
 
-class MLPDiscriminator(nn.Module):
-    """From points to one score each: `layers` hidden layers of `width` with ReLU."""
+class MLPDiscriminator(Discriminator):
+    """From points to one logit each: `layers` hidden layers of `width` with ReLU."""
 
-    def __init__(self, in_channels: int = 2, width: int = 128, layers: int = 3):
+    receptive_field_px = None
+
+    def __init__(self, in_channels: int = 2, width: int = 128, layers: int = 3, spectral_norm: bool = False):
         super().__init__()
         self.body = _hidden(in_channels, width, layers)
         self.head = nn.Linear(width, 1)
+        if spectral_norm:
+            normalise_spectrally(self)
 
-    def forward(self, points: Tensor) -> Verdict:
+    def fits(self, side_px: int) -> str | None:
+        """Return why not: it judges points."""
+        return "it judges points"
+
+    def forward(self, points: Tensor) -> DiscriminatorOutput:
         """(N, in_channels) to logits (N, 1)."""
         features = self.body(points)
-        return Verdict(self.head(features), (features,))
+        return DiscriminatorOutput(self.head(features), (features,))
 
 
 def _hidden(inputs: int, width: int, layers: int) -> nn.Sequential:

@@ -2,30 +2,48 @@
 
 from torch import Tensor, nn
 
-from i2i.networks.layers import Norm, Verdict, initialise, make_norm, needs_bias
+from i2i.networks.layers import (
+    Discriminator,
+    DiscriminatorOutput,
+    Norm,
+    initialise,
+    make_norm,
+    needs_bias,
+    normalise_spectrally,
+)
 
-# What one score sees of the picture, by `layers` (the paper's 1, 16, 70 and 286 among them).
+# What one logit sees of the picture, by `layers` (the paper's 1, 16, 70 and 286 among them).
 RECEPTIVE_FIELD_PX = {0: 1, 1: 16, 2: 34, 3: 70, 4: 142, 5: 286}
 
 
 def smallest_side(layers: int) -> int:
-    """Return the smallest picture side, in pixels, that leaves one score: 3 px after the halvings."""
+    """Return the smallest picture side, in pixels, that leaves one logit: 3 px after the halvings."""
     return 3 * 2**layers if layers else 1
 
 
-class PatchGAN(nn.Module):
-    """A discriminator that scores every patch of a picture, so that it models texture and not layout.
+class PatchGAN(Discriminator):
+    """A discriminator that judges every patch of a picture, so that it models texture and not layout.
 
     layers: halvings, 0 to 5; the patch is RECEPTIVE_FIELD_PX[layers] wide. 0 is the PixelGAN of 1x1
         convolutions.
     width: channels of the first layer; they double down to the fourth and stay at 8 * width.
+    spectral_norm: every weight is divided by its largest singular value.
     The first and the last layer have no normalisation.
     """
 
-    def __init__(self, in_channels: int = 6, layers: int = 3, width: int = 64, norm: Norm = "batch"):
+    def __init__(
+        self,
+        in_channels: int = 6,
+        layers: int = 3,
+        width: int = 64,
+        norm: Norm = "batch",
+        spectral_norm: bool = False,
+    ):
         super().__init__()
         if layers not in RECEPTIVE_FIELD_PX:
             raise ValueError(f"layers is {layers}; a PatchGAN has 0 to 5")
+        self.count = layers
+        self.receptive_field_px = RECEPTIVE_FIELD_PX[layers]
         bias = needs_bias(norm)
         if layers == 0:
             sizes = [(1, 1, 0), (1, 1, 0)]  # kernel, stride, padding
@@ -47,12 +65,21 @@ class PatchGAN(nn.Module):
         kernel, padding = (1, 0) if layers == 0 else (4, 1)
         self.head = nn.Conv2d(count, 1, kernel, 1, padding, bias=bias if layers == 0 else True)
         initialise(self)
+        if spectral_norm:
+            normalise_spectrally(self)
 
-    def forward(self, image: Tensor) -> Verdict:
+    def fits(self, side_px: int) -> str | None:
+        """Return None where at least one patch fits."""
+        if side_px >= smallest_side(self.count):
+            return None
+        most = max(count for count in RECEPTIVE_FIELD_PX if side_px >= smallest_side(count))
+        return f"a PatchGAN of {self.count} layers needs {smallest_side(self.count)} px or more; it allows up to {most}"
+
+    def forward(self, image: Tensor) -> DiscriminatorOutput:
         """(N, in_channels, H, W) to logits (N, 1, h, w), one a patch, and the features of each layer."""
         features = []
         value = image
         for layer in self.layers:
             value = layer(value)
             features.append(value)
-        return Verdict(self.head(value), tuple(features))
+        return DiscriminatorOutput(self.head(value), tuple(features))

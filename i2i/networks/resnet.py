@@ -1,13 +1,14 @@
 """The residual generator of CycleGAN (Zhu et al. 2017, section 7.2), after Johnson et al. 2016."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 from torch import Tensor, nn
 
 from i2i.networks.layers import (
     BlurPool,
-    Generator,
     Norm,
+    TranslatingGenerator,
     Upsampling,
     initialise,
     make_norm,
@@ -40,7 +41,7 @@ class ResidualBlock(nn.Module):
         return input + self.body(input)
 
 
-class ResNet(Generator):
+class ResNet(TranslatingGenerator):
     """Two halvings, `blocks` residual blocks at a quarter of the size, two doublings.
 
     blocks: 6 for 128 px and 9 from 256 px on in the paper; any number from 1.
@@ -95,6 +96,12 @@ class ResNet(Generator):
             )
         self.head = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh())
         initialise(self)
+
+    def encoder(self) -> Iterator[tuple[str, nn.Module]]:
+        """Yield stem, down.0, down.1, blocks.0, ..."""
+        yield "stem", self.stem
+        yield from ((f"down.{level}", stage) for level, stage in enumerate(self.down))
+        yield from ((f"blocks.{number}", block) for number, block in enumerate(self.blocks))
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""

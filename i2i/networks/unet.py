@@ -1,13 +1,23 @@
 """The U-Net generator of pix2pix (Isola et al. 2017, section 6.1.1)."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
-from i2i.networks.layers import Generator, Norm, Upsampling, initialise, make_norm, make_upsampling, needs_bias
+from i2i.networks.layers import (
+    Norm,
+    TranslatingGenerator,
+    Upsampling,
+    initialise,
+    make_norm,
+    make_upsampling,
+    needs_bias,
+)
 from i2i.networks.small_maps import Conv2d, ConvTranspose2d
 
 
-class UNet(Generator):
+class UNet(TranslatingGenerator):
     """Encoder-decoder with a skip between levels of the same size.
 
     depth: levels down, 4 to 9; sides must be multiples of 2**depth (the innermost map of a 256 px
@@ -63,6 +73,10 @@ class UNet(Generator):
                 )
             )
         initialise(self)
+
+    def encoder(self) -> Iterator[tuple[str, nn.Module]]:
+        """Yield down.0, down.1, ..."""
+        yield from ((f"down.{level}", stage) for level, stage in enumerate(self.down))
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""

@@ -7,12 +7,13 @@ that no optimizer uses.
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from i2i.algorithms import Algorithm
 from i2i.algorithms.base import Batch, Outputs, Phase
@@ -81,8 +82,7 @@ class Stepper:
     def __init__(self, fabric: Fabric, algorithm: Algorithm):
         self.fabric = fabric
         self.algorithm = algorithm
-        # The bare networks; in algorithm.networks their wrappers take their place.
-        self.modules: dict[str, nn.Module] = dict(algorithm.networks)
+        self.modules: dict[str, nn.Module] = algorithm.networks
         self.settings = algorithm.config.train
         self.steps = 0
         self.guard = Guard()
@@ -90,7 +90,8 @@ class Stepper:
         last = fabric.device.type == "cpu" if wanted == "auto" else wanted
         self.layout = torch.channels_last if last else torch.contiguous_format
         for network in self.modules.values():
-            lay_out(network.to(fabric.device), self.layout, large_too=wanted is True)
+            network = fabric.strategy.precision.convert_module(network.to(fabric.device))
+            lay_out(network, self.layout, large_too=wanted is True)
             if fabric.world_size > 1 and self.settings.sync_batch_norm:
                 synchronise_batch_norm(network)
         ranks.spread(list(self.modules.values()))
@@ -99,14 +100,14 @@ class Stepper:
         self.ema = Ema(generators, half_life) if half_life else None
         for name, network in self.modules.items():
             self._change_forward(network, name in generators)
-            algorithm.networks[name] = fabric.setup_module(network)
         self.optimizers = {}
         for phase in algorithm.phases:
-            optimizer = make_optimizer((self.modules[name] for name in phase.trains), algorithm.config.optimizer)
-            self.optimizers[phase.name] = fabric.setup_optimizers(optimizer)
+            if not phase.optimizer:
+                optimizer = make_optimizer((self.modules[name] for name in phase.trains), algorithm.config.optimizer)
+                self.optimizers[phase.name] = fabric.setup_optimizers(optimizer)
         if fabric.global_rank:  # noise and dropout of its own; rank 0 goes on as if it were alone
             torch.manual_seed(derive_seed(self.settings.seed, RANKS, fabric.global_rank))
-            algorithm.draw_as(fabric.global_rank)
+        algorithm.draw_as(fabric.global_rank)
 
     @property
     def model_networks(self) -> dict[str, nn.Module]:
@@ -124,13 +125,13 @@ class Stepper:
         """
         due = [phase for phase in self.algorithm.phases if (self.steps + 1) % phase.every_steps == 0]
         self._train_only([name for phase in due for name in phase.trains])
-        images = images or len(batch[0]) * self.fabric.world_size
+        images = images or batch_size(batch) * self.fabric.world_size
         parts = self._parts(batch, images)
         outputs = [self.algorithm.forward(part) for part, _ in parts]
         logged: dict[str, Tensor] = {}
         for phase in due:
             self._train_only(phase.trains)
-            self.optimizers[phase.name].zero_grad(set_to_none=True)
+            self._optimizer(phase).zero_grad(set_to_none=True)
             terms: dict[str, Tensor] = {}
             for (part, share), output in zip(parts, outputs, strict=True):
                 for name, term in self._descend(phase, part, output, share).items():
@@ -145,13 +146,29 @@ class Stepper:
         return logged
 
     def _change_forward(self, network: nn.Module, generates: bool) -> None:
-        """Let the network run as train.compile, activation_checkpointing and accumulate say."""
+        """Let the network run as train.compile, activation_checkpointing, accumulate and precision say."""
         if self.settings.activation_checkpointing:
             recompute_stages(network)
         if self.settings.compile:
             network.forward = torch.compile(network.forward)
         if self.settings.accumulate > 1 and generates:
             recompute(network)  # all parts go forward before the first goes back: their graphs must not pile up
+        network.forward = self._in_precision(network, network.forward)
+
+    def _in_precision(self, network: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
+        """Return `forward` in train.precision while the network trains; what it makes comes out in fp32.
+
+        Not Fabric's wrapper, which forbids the backward within a forward that a gradient penalty takes.
+        """
+
+        def run(*inputs: Any, **options: Any) -> Any:
+            if not network.training:
+                return forward(*inputs, **options)
+            with self.fabric.autocast():
+                made = forward(*inputs, **options)
+            return pytree.tree_map_only(Tensor, _as_float, made)
+
+        return run
 
     def _parts(self, batch: Batch, images: int) -> list[tuple[Batch, float]]:
         """Split a batch into what goes through the networks at once, in their memory layout.
@@ -160,21 +177,27 @@ class Stepper:
         take as many parts, since networks may wait for each other in them; a share of 0 fills up.
         """
         rank, world = self.fabric.global_rank, self.fabric.world_size
-        sides = [side.contiguous(memory_format=self.layout) if side.dim() == 4 else side for side in batch]
-        parts = list(zip(*(side.split(self.settings.batch) for side in sides), strict=True))
-        shares = [len(part[0]) * world / images if rank < images else 0.0 for part in parts]
+        count, most = batch_size(batch), self.settings.batch
+        whole = {name: self._laid_out(tensor) for name, tensor in batch.items()}
+        slices = [slice(first, first + most) for first in range(0, count, most)]
+        parts = [{name: tensor[one] for name, tensor in whole.items()} for one in slices]
+        shares = [batch_size(part) * world / images if rank < images else 0.0 for part in parts]
         missing = -(-images // (world * self.settings.batch)) - len(parts)
         return [*zip(parts, shares, strict=True), *[(parts[0], 0.0)] * missing]
 
+    def _laid_out(self, tensor: Tensor) -> Tensor:
+        """Return pictures in the memory layout of the networks, and other tensors as they are."""
+        return tensor.contiguous(memory_format=self.layout) if tensor.dim() == 4 else tensor
+
     def _descend(self, phase: Phase, batch: Batch, outputs: Outputs, share: float) -> dict[str, Tensor]:
         """Add the gradient of a phase on a part of the batch, times its share; return the terms times share."""
-        terms, weights = self.algorithm.losses(phase.name, batch, outputs), self.algorithm.weights
+        terms, weights = self.algorithm.losses(phase.name, batch, outputs), self.algorithm.weights()
         self.fabric.backward(sum(share * weights[name] * term for name, term in terms.items() if name in weights))
         return {name: share * term.detach() for name, term in terms.items()}
 
     def _update(self, phase: Phase, rate_factor: float, logged: dict[str, Tensor]) -> None:
         """Update the networks of a phase, unless something in this step is no number; log their gradients' norms."""
-        optimizer, clip_norm = self.optimizers[phase.name], self.algorithm.config.optimizer.clip_norm
+        optimizer, clip_norm = self._optimizer(phase), self.algorithm.config.optimizer.clip_norm
         if self._scaler is not None:
             self._scaler.unscale_(optimizer.optimizer)
         for name in phase.trains:
@@ -195,6 +218,9 @@ class Stepper:
     def _scaler(self) -> Any:
         """The gradient scaler of mixed fp16, or None."""
         return getattr(self.fabric.strategy.precision, "scaler", None)
+
+    def _optimizer(self, phase: Phase) -> Any:
+        return self.optimizers[phase.optimizer or phase.name]
 
     def _lr(self, phase: Phase) -> float:
         settings = self.algorithm.config.optimizer
@@ -257,3 +283,13 @@ class Stepper:
             torch.cuda.set_rng_state(own["cuda_rng"], device)
         if device.type == "mps" and own["mps_rng"] is not None:
             torch.mps.set_rng_state(own["mps_rng"])
+
+
+def batch_size(batch: Batch) -> int:
+    """Return how many images a batch has."""
+    return len(next(iter(batch.values())))
+
+
+def _as_float(tensor: Tensor) -> Tensor:
+    """Return what mixed precision made in fp32, and anything else as it is."""
+    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor

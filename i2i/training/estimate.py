@@ -12,8 +12,8 @@ from i2i.algorithms import ALGORITHMS, Algorithm
 from i2i.algorithms.base import Batch
 from i2i.data.loader import batches
 from i2i.data.sets import TrainingSet, make_set
-from i2i.networks.patchgan import RECEPTIVE_FIELD_PX
-from i2i.settings import Config, DCGANDiscriminatorSettings, PatchGANSettings
+from i2i.networks import Discriminator
+from i2i.settings import Config
 from i2i.training.engine import Stepper, make_fabric
 from i2i.training.memory import memory_explained
 from i2i.training.optim import resolve_schedule
@@ -25,11 +25,11 @@ PATIENCE_SECONDS = 20.0
 
 
 def describe(algorithm: Algorithm) -> Iterator[str]:
-    """Yield a line a network: its parameters and, of discriminators, how much one score sees."""
-    judges = {name for phase in algorithm.phases if phase.judges for name in phase.trains}
+    """Yield a line a network: its parameters and, of discriminators, how much one logit sees."""
     for name, network in algorithm.networks.items():
         count = sum(parameter.numel() for parameter in network.parameters())
-        seen = _receptive_field(algorithm.config) if name in judges else ""
+        field = network.receptive_field_px if isinstance(network, Discriminator) else None
+        seen = f", one logit sees {field} x {field} px" if field else ""
         yield f"{name}: {count:,} parameters{seen}"
 
 
@@ -74,7 +74,7 @@ def _time_steps(stepper: Stepper, source: Iterator[Batch]) -> tuple[float, int]:
     for _ in range(1 + MEASURED):
         start = time.monotonic()
         for batch in itertools.islice(source, cycle):
-            stepper.step(tuple(side.to(stepper.fabric.device) for side in batch))
+            stepper.step({name: tensor.to(stepper.fabric.device) for name, tensor in batch.items()})
         times.append((time.monotonic() - start) / cycle)
         if len(times) > 1 and time.monotonic() - begin > PATIENCE_SECONDS:
             break
@@ -85,15 +85,17 @@ def _real(config: Config, data: TrainingSet, device: str) -> Iterator[Batch]:
     """Yield batches as the training would; kornia's augmentation, a small part of a step, is left out."""
     crop = config.data.crop_px
     for batch, _ in filter(None, batches(data, config, 0, sys.maxsize, device)):
-        yield tuple(side[..., :crop, :crop] if side.dim() == 4 else side for side in batch)
+        cut = {name: batch[name][..., :crop, :crop] for name in data.pictures_named}
+        yield {**batch, **cut}
 
 
 def _made_up(config: Config, single: bool) -> Iterator[Batch]:
     """Yield noise in the shape of the batches."""
     data = config.data
-    channels = (data.channels,) if single else (data.channels_a, data.channels_b)
+    channels = {"image": data.channels} if single else {"a": data.channels_a, "b": data.channels_b}
+    shape = (data.crop_px, data.crop_px)
     while True:
-        yield tuple(torch.rand(config.train.step_images, one, data.crop_px, data.crop_px) * 2 - 1 for one in channels)
+        yield {name: torch.rand(config.train.step_images, one, *shape) * 2 - 1 for name, one in channels.items()}
 
 
 def _memory_bytes(device: torch.device) -> int | None:
@@ -108,14 +110,6 @@ def _memory_bytes(device: torch.device) -> int | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _receptive_field(config: Config) -> str:
-    settings = config.discriminator
-    if isinstance(settings, PatchGANSettings):
-        side = RECEPTIVE_FIELD_PX[settings.layers]
-        return f", one score sees {side} x {side} px"
-    return ", its score sees the whole picture" if isinstance(settings, DCGANDiscriminatorSettings) else ""
 
 
 def _duration(seconds: float) -> str:

@@ -15,7 +15,7 @@ from i2i.algorithms import ALGORITHMS
 from i2i.algorithms.base import Batch
 from i2i.data.augment_batch import BatchAugment
 from i2i.data.loader import batches
-from i2i.data.sets import AUGMENT, BrokenPictures, Loaded, derive_seed
+from i2i.data.sets import AUGMENT, BrokenPictures, Loaded, TrainingSet, derive_seed
 from i2i.errors import ConfigError, DataError, LoaderError, NonFiniteError, Stopped
 from i2i.networks.layers import set_norm_statistics
 from i2i.report import write_report
@@ -171,10 +171,10 @@ class Training:
         config, schedule, before = self.run.config.log, self.run.schedule, self.images
         broken = self.broken.add(loaded.broken)
         fabric = self.stepper.fabric
-        batch: Batch = tuple(side.to(fabric.device, non_blocking=True) for side in loaded.sides)
+        batch: Batch = {name: one.to(fabric.device, non_blocking=True) for name, one in loaded.batch.items()}
         if self.augment is not None:
             first = self.images + fabric.global_rank
-            batch = augment_batch(self.augment, batch, self.run.data.together, self.run.config, first)
+            batch = augment_batch(self.augment, batch, self.run.data, self.run.config, first)
         after = min(before + self.run.config.train.step_images * fabric.world_size, schedule.total_images)
         self.meter.add(_step(self.run, self.stepper, batch, range(before, after), self.saved_images), after - before)
         self.images = after
@@ -345,16 +345,18 @@ def _load_state(training: Training, state: State) -> None:
         ) from error
 
 
-def augment_batch(augment: BatchAugment, batch: Batch, together: bool, config: Config, first_image: int) -> Batch:
-    """Augment a batch on its device, drawing from the number of its first image.
-
-    together: the sides are pairs and get one draw.
-    """
-    if together:
-        direction, seed = config.data.direction, derive_seed(config.train.seed, AUGMENT, first_image)
-        return by_direction(direction, *augment(by_direction(direction, *batch), seed))
-    seeds = (derive_seed(config.train.seed, AUGMENT, 2 * first_image + side) for side in range(len(batch)))
-    return tuple(augment((side,), seed)[0] for side, seed in zip(batch, seeds, strict=True))
+def augment_batch(
+    augment: BatchAugment, batch: Batch, data: TrainingSet, config: Config, first_image: int
+) -> dict[str, Tensor]:
+    """Augment the pictures of a batch on its device, drawing from the number of its first image."""
+    names = data.pictures_named
+    if data.together:
+        names, seed = by_direction(config.data.direction, *names), derive_seed(config.train.seed, AUGMENT, first_image)
+        done = augment(tuple(batch[name] for name in names), seed)
+    else:
+        seeds = (derive_seed(config.train.seed, AUGMENT, 2 * first_image + side) for side in range(len(names)))
+        done = tuple(augment((batch[name],), seed)[0] for name, seed in zip(names, seeds, strict=True))
+    return {**batch, **dict(zip(names, done, strict=True))}
 
 
 def _crossed(before: int, after: int, every: int) -> bool:
@@ -365,6 +367,7 @@ def _crossed(before: int, after: int, every: int) -> bool:
 def _step(run: Run, stepper: Stepper, batch: Batch, numbers: range, saved_images: int) -> dict[str, Tensor]:
     """Make the step on image `numbers`, of which a rank has its share as batch; where it stops, say what it saw."""
     try:
+        stepper.algorithm.begin(numbers[0], run.schedule.total_images)
         return stepper.step(batch, run.schedule.factor(numbers[0]), len(numbers))
     except NonFiniteError as error:
         files = [str(file) for number in numbers for file in run.data.files(number)]

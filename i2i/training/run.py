@@ -129,7 +129,7 @@ class Run:
     def real_samples(self) -> Array:
         """Some pictures or points of the training data, as the networks see them: (N, C, H, W) or (N, 2)."""
         crop = self.config.data.crop_px  # kornia would cut to it later
-        tensors = (self.data[number][0] for number in range(min(SAMPLES, self.data.epoch_images)))
+        tensors = (self.data[number]["image"] for number in range(min(SAMPLES, self.data.epoch_images)))
         return np.stack([(one[..., :crop, :crop] if one.dim() == 3 else one).numpy() for one in tensors])
 
     def find_state(self, resume: bool, allow_config_change: bool) -> State | None:
@@ -215,7 +215,7 @@ class Run:
         return ModelSpec(
             i2i_version=i2i.__version__,
             algorithm=self.config.algorithm,
-            **algorithm.describe(),
+            **algorithm.parts(),
             norm_statistics=self.norm_statistics,
             trained_crop_px=0 if self.config.data.toy else self.config.data.crop_px,
             trained_side_px=self.data.side_px,

@@ -1,4 +1,4 @@
-"""The buffer of past fakes (Shrivastava et al. 2017, section 2.3), which CycleGAN shows its discriminators."""
+"""The pool of past fakes from which a discriminator learns, too (Shrivastava et al. 2017, section 2.3)."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 
-class History:
+class ImagePool:
     """Up to `size` past fakes. A fake that comes in goes out itself, or, half of the time, in exchange for one.
 
     Draws come from a generator of its own, so that the state, pictures included, can be saved and
-    restored bit by bit.
+    restored bit for bit.
     """
 
     def __init__(self, size: int, seed: int):
@@ -21,7 +21,7 @@ class History:
     def exchange(self, fakes: Tensor) -> Tensor:
         """(N, C, H, W) detached fakes to what the discriminator sees in their place, the same shape.
 
-        While the buffer fills, every fake is kept and returned; then, with p = 0.5, an old one is returned
+        While the pool fills, every fake is kept and returned; then, with p = 0.5, an old one is returned
         and the new one takes its place. Size 0 returns the fakes.
         """
         if not self.size:

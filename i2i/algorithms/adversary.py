@@ -1,0 +1,151 @@
+"""A discriminator at work: what it is shown, what it is paid for, and what holds it back.
+
+An algorithm has one adversary for each discriminator. The same settings serve pix2pix, CycleGAN and the
+GANs on noise, so every loss and every penalty works in all of them.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from i2i.algorithms.image_pool import ImagePool
+from i2i.errors import ConfigError
+from i2i.losses import ADVERSARIAL, PENALTIES
+from i2i.networks import Discriminator, DiscriminatorOutput
+from i2i.networks.layers import has_batch_norm, has_spectral_norm
+from i2i.settings import Positive, Section, Weight, weight_at
+
+AdversarialName = Literal["minimax", "non_saturating", "least_squares", "hinge", "wasserstein"]
+"""A name in i2i.losses.ADVERSARIAL."""
+PenaltyName = Literal["none", "gradient", "r1", "r2", "clip"]
+"""A name in i2i.losses.PENALTIES; "clip" bounds the weights themselves."""
+_R1_PER_SQUARE_PX = 2e-4
+"""The weight of R1 and R2 grows with the area that a logit sees: the rule of StyleGAN2-ADA (Karras et al. 2020), for
+a batch of one."""
+
+
+class AdversarySettings(Section):
+    """The game between generators and discriminators: a part of `loss` in every algorithm that has one."""
+
+    adversarial: AdversarialName = "non_saturating"
+    """Adversarial loss."""
+    penalty: PenaltyName = "none"
+    """What holds the discriminator back: its gradient between reals and fakes (WGAN-GP), at reals (r1) or at fakes
+    (r2), or clipped weights (WGAN)."""
+    penalty_weight: Weight | None = None
+    """Weight of the penalty; null is 10 for gradient, and 0.0002 for each square pixel that a logit sees for r1 and
+    r2."""
+    penalty_every_steps: Positive = 1
+    """Take the penalty in a step of its own, every so many steps, with so many times the weight (lazy)."""
+    clip: Annotated[float, Field(gt=0)] = 0.01
+    """Largest absolute weight of the discriminator, with penalty clip."""
+    history: Annotated[int, Field(ge=0)] = 0
+    """Past fakes from which the discriminator learns, too (an image pool); 0 shows it only the newest."""
+
+
+class Adversary:
+    """One discriminator and its side of the objective.
+
+    networks: the algorithm's, in which `name` is the discriminator. prefix: what its terms begin with in the log.
+    share: the weight of its real and fake terms, 0.5 where a paper halves D's objective.
+    """
+
+    def __init__(
+        self,
+        networks: Mapping[str, nn.Module],
+        name: str,
+        settings: AdversarySettings,
+        prefix: str = "D",
+        share: float = 1.0,
+    ):
+        self.networks, self.name, self.settings, self.prefix, self.share = networks, name, settings, prefix, share
+        self.loss = ADVERSARIAL[settings.adversarial]
+        self.is_lazy = settings.penalty in PENALTIES and settings.penalty_every_steps > 1
+        self.pool = ImagePool(settings.history, seed=0)
+        network = networks[name]
+        assert isinstance(network, Discriminator)
+        if settings.penalty in PENALTIES and has_batch_norm(network):
+            raise ConfigError(
+                f"loss.penalty is {settings.penalty}, which takes the gradient of each picture by itself, but in "
+                "discriminator.norm batch the pictures see each other.\n"
+                "Set discriminator.norm to instance, layer, group or none."
+            )
+        self.field_px = network.receptive_field_px
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of the settings."""
+        unbounded = self.settings.penalty == "none" and not has_spectral_norm(self.networks[self.name])
+        if self.settings.adversarial == "wasserstein" and unbounded:
+            return [
+                "loss.adversarial wasserstein wants a critic of bounded slope, and nothing bounds it: set loss.penalty "
+                "to gradient or clip, or discriminator.spectral_norm to true."
+            ]
+        return []
+
+    def weights(self, images: int) -> dict[str, float]:
+        """Return the weight of each of its terms after `images`."""
+        weights = {f"{self.prefix}_real": self.share, f"{self.prefix}_fake": self.share}
+        if self.settings.penalty in PENALTIES:
+            every = self.settings.penalty_every_steps
+            weights[f"{self.prefix}_penalty"] = every * weight_at(self._penalty_weight, images)
+        return weights
+
+    @property
+    def _penalty_weight(self) -> Weight:
+        if self.settings.penalty_weight is not None:
+            return self.settings.penalty_weight
+        if self.settings.penalty == "gradient":
+            return 10.0  # Gulrajani et al. 2017, section 4
+        return _R1_PER_SQUARE_PX * self.field_px**2 if self.field_px else 1.0
+
+    def judge(self, image: Tensor) -> DiscriminatorOutput:
+        """Return what the discriminator says of images (N, C, H, W)."""
+        output: DiscriminatorOutput = self.networks[self.name](image)
+        return output
+
+    def discriminate(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Return the discriminator's terms, and how often it is right; fakes are detached here."""
+        if self.settings.penalty == "clip":
+            self._clip()
+        shown = self.pool.exchange(fake.detach())
+        on_real, on_fake = self.judge(real).logits, self.judge(shown).logits
+        real_term, fake_term = self.loss.d(on_real, on_fake)
+        terms = {f"{self.prefix}_real": real_term, f"{self.prefix}_fake": fake_term}
+        if self.settings.penalty in PENALTIES and not self.is_lazy:
+            terms |= self.penalise(real, shown)
+        if self.loss.boundary is not None:
+            terms[f"{self.prefix}_real_accuracy"] = (on_real > self.loss.boundary).float().mean()
+            terms[f"{self.prefix}_fake_accuracy"] = (on_fake < self.loss.boundary).float().mean()
+        return terms
+
+    def penalise(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Return the penalty alone: what a lazy one takes in its own phase."""
+        penalty = PENALTIES[self.settings.penalty]
+        return {f"{self.prefix}_penalty": penalty(lambda image: self.judge(image).logits, real, fake.detach())}
+
+    def fool(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Return the generator's term."""
+        return self.loss.g(None, self.judge(fake).logits)
+
+    @torch.no_grad()
+    def _clip(self) -> None:
+        """Bound the weights (Arjovsky et al. 2017, algorithm 1, line 7), before each of D's steps as its authors do."""
+        for parameter in self.networks[self.name].parameters():
+            parameter.clamp_(-self.settings.clip, self.settings.clip)
+
+    def draw_as(self, seed: int) -> None:
+        """Begin a pool of past fakes that draws by `seed`."""
+        self.pool = ImagePool(self.settings.history, seed)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the pool, where there is one."""
+        return self.pool.state_dict() if self.pool.size else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the pool to where the network is."""
+        if self.pool.size:
+            self.pool.load_state_dict(state, next(self.networks[self.name].parameters()).device)
