@@ -12,7 +12,7 @@ import torch
 import i2i
 from i2i.algorithms import ALGORITHMS, resolve
 from i2i.config import load_config, parse, preset_names, presets_folder, read_yaml, to_yaml
-from i2i.networks import DISCRIMINATORS, GENERATORS, LATENT_GENERATORS
+from i2i.networks import DISCRIMINATORS, GENERATORS
 from i2i.settings import NETWORK_SETTINGS, Config
 from i2i.spec import ModelSpec
 from tests.conftest import ROOT
@@ -155,7 +155,7 @@ def test_every_preset_is_whole(name):
     assert parse(Config, read_yaml_text(to_yaml(config)), name) == config
     with torch.device("meta"):  # builds the networks at full size without their memory
         algorithm = ALGORITHMS[config.algorithm](config)
-    parts = algorithm.describe()
+    parts = algorithm.parts()
     assert set(parts.get("generators", {"generate"})) == set(algorithm.generators)
     ModelSpec(i2i_version="0", algorithm=name, norm_statistics="image", trained_crop_px=1, trained_side_px=1, **parts)
     text = (presets_folder() / f"{name}.yaml").read_text(encoding="utf-8")
@@ -184,7 +184,7 @@ def test_presets_are_found_from_the_checkout():
     assert read_yaml(presets_folder() / "pix2pix.yaml")["algorithm"] == "pix2pix"
 
 
-TABLES: dict[str, dict[str, Any]] = {"generator": GENERATORS | LATENT_GENERATORS, "discriminator": DISCRIMINATORS}
+TABLES: dict[str, dict[str, Any]] = {"generator": GENERATORS, "discriminator": DISCRIMINATORS}
 
 
 @pytest.mark.parametrize(("role", "name"), [(role, name) for role, table in TABLES.items() for name in table])

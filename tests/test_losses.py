@@ -28,6 +28,74 @@ def test_least_squares():
     assert float(losses.ADVERSARIAL["least_squares"].g(None, FAKE)) == pytest.approx((1 + 4) / 2)
 
 
+def test_minimax():
+    # D's terms are those of non_saturating; G descends log(1 - sigmoid(x)) = -log(1 + e^x)
+    assert losses.ADVERSARIAL["minimax"].d is losses.ADVERSARIAL["non_saturating"].d
+    generator = losses.ADVERSARIAL["minimax"].g(REAL, FAKE)
+    assert float(generator) == pytest.approx(-(math.log(2) + math.log1p(math.exp(-1))) / 2)
+
+
+def test_the_minimax_gradient_vanishes_where_d_is_sure_and_the_other_does_not():
+    gradients = {}
+    for name in ("minimax", "non_saturating"):
+        fake = torch.tensor([-12.0], requires_grad=True)
+        losses.ADVERSARIAL[name].g(None, fake).backward()
+        gradients[name] = float(fake.grad.abs())
+    assert gradients["minimax"] == pytest.approx(1 / (1 + math.exp(12)), rel=1e-5)  # sigmoid(-12)
+    assert gradients["non_saturating"] == pytest.approx(1 / (1 + math.exp(-12)), rel=1e-5)  # sigmoid(12)
+
+
+def test_hinge():
+    real, fake = losses.ADVERSARIAL["hinge"].d(REAL, FAKE)
+    assert float(real) == pytest.approx((1 + 0) / 2)  # max(0, 1 - 0), max(0, 1 - 2)
+    assert float(fake) == pytest.approx((1 + 0) / 2)  # max(0, 1 + 0), max(0, 1 - 1)
+    assert float(losses.ADVERSARIAL["hinge"].g(None, FAKE)) == pytest.approx(0.5)  # -(0 - 1) / 2
+
+
+def test_wasserstein():
+    real, fake = losses.ADVERSARIAL["wasserstein"].d(REAL, FAKE)
+    assert (float(real), float(fake)) == (-1.0, -0.5)
+    assert float(losses.ADVERSARIAL["wasserstein"].g(None, FAKE)) == 0.5
+
+
+def test_penalties_of_a_linear_discriminator():
+    """D(x) = 3 x1 + 4 x2 has the gradient (3, 4), of norm 5, wherever it is taken."""
+    slope = torch.tensor([3.0, 4.0], requires_grad=True)
+    real, fake = torch.rand(6, 2), torch.rand(6, 2)
+    values = {name: penalty(lambda x: x @ slope, real, fake) for name, penalty in losses.PENALTIES.items()}
+    assert {name: float(value.detach()) for name, value in values.items()} == pytest.approx(
+        {"gradient": (5 - 1) ** 2, "r1": 25 / 2, "r2": 25 / 2}
+    )
+    values["r1"].backward()
+    assert slope.grad.tolist() == pytest.approx([3.0, 4.0])  # of |slope|^2 / 2
+
+
+def test_penalties_are_taken_where_they_say():
+    """D(x) = x^2 has the slope 2x: R1 sees the reals, R2 the fakes, the gradient penalty what lies between."""
+    real, fake = torch.full((4, 1), 1.0), torch.full((4, 1), 3.0)
+
+    def squares(x):
+        return x.square()
+
+    assert float(losses.PENALTIES["r1"](squares, real, fake).detach()) == pytest.approx(2**2 / 2)
+    assert float(losses.PENALTIES["r2"](squares, real, fake).detach()) == pytest.approx(6**2 / 2)
+    between = float(losses.PENALTIES["gradient"](squares, real, fake).detach())
+    assert (2 - 1) ** 2 < between < (6 - 1) ** 2
+
+
+def test_penalties_see_the_mean_of_patches():
+    """Patches are averaged by the losses, so the penalised function is that mean: two equal ones count as one."""
+    real = torch.rand(3, 2)
+
+    def one(x):
+        return x.sum(1, keepdim=True)
+
+    def two(x):
+        return one(x).expand(-1, 2)
+
+    assert torch.equal(losses.r1(one, real, real), losses.r1(two, real, real))
+
+
 def test_l1():
     assert float(losses.l1(torch.tensor([0.0, 1.0, -1.0]), torch.tensor([0.5, -1.0, -1.0]))) == pytest.approx(2.5 / 3)
 

@@ -15,7 +15,7 @@ import i2i
 from i2i.config import to_yaml
 from i2i.files import read_json_lines
 from i2i.images import list_pictures, read_image
-from i2i.networks import LATENT_GENERATORS, DCGANGenerator
+from i2i.networks import GENERATORS, DCGANGenerator
 from i2i.report import WARNING
 from tests.conftest import LINEART, ROOT, run_i2i, smallest_config, tiny_config
 
@@ -115,7 +115,7 @@ def test_alarms_on_pictures(tmp_path, monkeypatch, illness, changes, warning):
     low rates: at higher ones the discriminator that runs ahead falls back now and then, in one run and not in another.
     """
     if illness == "blind":
-        monkeypatch.setitem(LATENT_GENERATORS, "dcgan", BlindGenerator)
+        monkeypatch.setitem(GENERATORS, "dcgan", BlindGenerator)
     small = ["data.resize_px=32", "data.crop_px=32", "generator.width=16", "discriminator.width=8"]
     short = [
         "optimizer.lr=4e-5",

@@ -6,11 +6,11 @@ running statistics twice, which torch leaves to us. Gradients are the same, bit 
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 
@@ -21,7 +21,7 @@ def recompute(module: nn.Module) -> None:
     def light(*inputs: Any) -> Any:
         if not torch.is_grad_enabled():
             return forward(*inputs)
-        contexts = (contextlib.nullcontext(), _statistics_kept(module))
+        contexts = (contextlib.nullcontext(), _StatisticsKept(module))
         return checkpoint(forward, *inputs, use_reentrant=False, context_fn=lambda: contexts)
 
     module.forward = light
@@ -40,16 +40,26 @@ def recompute_stages(network: nn.Module) -> None:
             recompute(stage)
 
 
-@contextlib.contextmanager
-def _statistics_kept(module: nn.Module) -> Iterator[None]:
-    """Let what runs inside work on copies of all buffers; changing and restoring them would upset autograd."""
-    kept = [(one, dict(one.named_buffers(recurse=False))) for one in module.modules()]
-    try:
-        for one, buffers in kept:
+class _StatisticsKept:
+    """Let what runs inside work on copies of all buffers; changing and restoring them would upset autograd.
+
+    It is entered anew for each recomputation, of which a gradient of a gradient takes several.
+    """
+
+    def __init__(self, module: nn.Module):
+        self.module = module
+        self.kept: list[tuple[nn.Module, dict[str, Tensor]]] = []
+
+    def __enter__(self) -> None:
+        """Put copies in the buffers' places."""
+        self.kept = [(one, dict(one.named_buffers(recurse=False))) for one in self.module.modules()]
+        self._put(lambda buffer: buffer.clone())
+
+    def __exit__(self, *exception: object) -> None:
+        """Put the buffers back."""
+        self._put(lambda buffer: buffer)
+
+    def _put(self, change: Callable[[Tensor], Tensor]) -> None:
+        for one, buffers in self.kept:
             for name, buffer in buffers.items():
-                setattr(one, name, buffer.clone())
-        yield
-    finally:
-        for one, buffers in kept:
-            for name, buffer in buffers.items():
-                setattr(one, name, buffer)
+                setattr(one, name, change(buffer))

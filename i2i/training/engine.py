@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from i2i.algorithms import Algorithm
 from i2i.algorithms.base import Batch, Outputs, Phase
@@ -156,17 +155,18 @@ class Stepper:
         network.forward = self._in_precision(network, network.forward)
 
     def _in_precision(self, network: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
-        """Return `forward` in train.precision while the network trains; what it makes comes out in fp32.
+        """Return `forward` in the precision of training while the network trains; at inference it stays as it is.
 
         Not Fabric's wrapper, which forbids the backward within a forward that a gradient penalty takes.
         """
+        precision = self.fabric.strategy.precision
 
         def run(*inputs: Any, **options: Any) -> Any:
             if not network.training:
                 return forward(*inputs, **options)
-            with self.fabric.autocast():
-                made = forward(*inputs, **options)
-            return pytree.tree_map_only(Tensor, _as_float, made)
+            with precision.forward_context():
+                made = forward(*precision.convert_input(inputs), **precision.convert_input(options))
+            return precision.convert_output(made)
 
         return run
 
@@ -289,7 +289,3 @@ def batch_size(batch: Batch) -> int:
     """Return how many images a batch has."""
     return len(next(iter(batch.values())))
 
-
-def _as_float(tensor: Tensor) -> Tensor:
-    """Return what mixed precision made in fp32, and anything else as it is."""
-    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor

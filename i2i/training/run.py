@@ -11,7 +11,7 @@ from torch import nn
 
 import i2i
 from i2i.algorithms import ALGORITHMS, Algorithm, resolve
-from i2i.config import differences, load_config, to_yaml
+from i2i.config import differences, load_config, parse, to_yaml
 from i2i.data.folders import Pair
 from i2i.data.previews import find_previews, find_val_pairs
 from i2i.data.sets import make_set
@@ -151,7 +151,7 @@ class Run:
             )
         # A run that was killed before its first checkpoint has its settings only in the file.
         before = state["config"] if state else load_config(self.settings_file).model_dump(mode="json")
-        self._refuse_changes(self._changes(before, state), allow_config_change)
+        self._refuse_changes(self._changes(_completed(before), state), allow_config_change)
         if state:
             self.scores = state["scores"]
             self.best = state["best"] if self.config.train.keep == "best" else None
@@ -291,6 +291,14 @@ class Run:
             direction: modules[name] for direction, name in algorithm.generators.items()
         }
         save_model(self.model, self.spec(algorithm, images), generators)
+
+
+def _completed(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of an older run with those that came later at their defaults, which change nothing."""
+    try:
+        return resolve(parse(Config, settings, "the run")).model_dump(mode="json")
+    except ConfigError:  # of another algorithm's, or too old: to be compared as they are
+        return settings
 
 
 def _absolute(config: Config) -> Config:

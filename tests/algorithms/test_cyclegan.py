@@ -1,4 +1,4 @@
-"""CycleGAN against what the reference implementation computed, and its history of fakes."""
+"""CycleGAN against what the reference implementation computed, and its pool of past fakes."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from lightning_fabric import Fabric
 
 import i2i
 from i2i.algorithms.cyclegan import CycleGAN
-from i2i.algorithms.history import History
+from i2i.algorithms.image_pool import ImagePool
 from i2i.interop.pytorch_cyclegan_pix2pix import convert
 from i2i.training.engine import Stepper
 from tests.conftest import ORACLES
@@ -40,10 +40,10 @@ def test_four_training_steps_equal_the_reference_in_float64(float64):
         algorithm.networks[name].load_state_dict(convert(states[key], algorithm.networks[name]))
     stepper = Stepper(Fabric(accelerator="cpu", precision="64-true"), algorithm)
     for step in range(4):
-        batch = tuple(torch.from_numpy(values[side][step]).double() / 127.5 - 1 for side in "ab")
+        batch = {side: torch.from_numpy(values[side][step]).double() / 127.5 - 1 for side in "ab"}
         terms = {name: float(value) for name, value in stepper.step(batch).items()}
         for name, key in TERMS.items():
-            assert algorithm.weights[name] * terms[name] == pytest.approx(values[key][step], rel=1e-9)
+            assert algorithm.weights()[name] * terms[name] == pytest.approx(values[key][step], rel=1e-9)
         for ours, key in (("D_A", "loss_D_B"), ("D_B", "loss_D_A")):
             both = 0.5 * (terms[f"{ours}_real"] + terms[f"{ours}_fake"])
             assert both == pytest.approx(values[key][step], rel=1e-9)
@@ -57,7 +57,7 @@ def test_identity_is_off_with_a_message_where_channels_differ():
     algorithm = cyclegan("generator.blocks=1", "data.channels_a=1")
     assert "loss.identity is off" in algorithm.notes[0]
     stepper = Stepper(Fabric(accelerator="cpu"), algorithm)
-    terms = stepper.step((torch.rand(1, 1, 64, 64), torch.rand(1, 3, 64, 64)))
+    terms = stepper.step({"a": torch.rand(1, 1, 64, 64), "b": torch.rand(1, 3, 64, 64)})
     assert not any("identity" in name for name in terms)
     assert {name for name in terms if name.startswith("D_A")} == {
         "D_A_real",
@@ -68,37 +68,37 @@ def test_identity_is_off_with_a_message_where_channels_differ():
     assert cyclegan("generator.blocks=1").notes == []
 
 
-def test_history_gives_back_old_fakes_half_of_the_time():
-    history = History(50, seed=0)
+def test_the_pool_gives_back_old_fakes_half_of_the_time():
+    pool = ImagePool(50, seed=0)
     fakes = [torch.full((1, 1, 1, 1), float(number)) for number in range(1050)]
-    seen = [float(history.exchange(fake)) for fake in fakes]
+    seen = [float(pool.exchange(fake)) for fake in fakes]
     assert seen[:50] == list(range(50))  # while it fills, what comes in goes out
     new = sum(value == number for number, value in enumerate(seen[50:], 50))
     assert 450 < new < 550
     assert len(set(seen)) > 500  # an old one is given back once, then it is gone
-    kept = [float(image) for image in history.images]
+    kept = [float(image) for image in pool.images]
     assert len(kept) == 50
     assert sorted(set(seen) | set(kept)) == list(range(1050))  # none is lost: shown or kept
-    assert float(History(0, 0).exchange(fakes[3])) == 3
+    assert float(ImagePool(0, 0).exchange(fakes[3])) == 3
 
 
-def test_history_goes_on_where_it_stopped():
-    straight, cut = History(4, seed=1), History(4, seed=1)
+def test_the_pool_goes_on_where_it_stopped():
+    straight, cut = ImagePool(4, seed=1), ImagePool(4, seed=1)
     fakes = torch.rand(40, 2, 3, 3, generator=torch.Generator().manual_seed(0))
     whole = torch.stack([straight.exchange(fake[None])[0] for fake in fakes])
     first = torch.stack([cut.exchange(fake[None])[0] for fake in fakes[:15]])
-    other = History(4, seed=9)
+    other = ImagePool(4, seed=9)
     other.load_state_dict(cut.state_dict(), torch.device("cpu"))
     rest = torch.stack([other.exchange(fake[None])[0] for fake in fakes[15:]])
     assert torch.equal(whole, torch.cat([first, rest]))
 
 
-def test_discriminators_learn_from_the_history():
-    """With a buffer of one, the second step shows half of the time the first step's fake."""
+def test_discriminators_learn_from_the_pool():
+    """With a pool of one, the second step shows half of the time the first step's fake."""
     algorithm = cyclegan("generator.blocks=1", "loss.history=1")
     shown = []
     algorithm.networks["D_B"].register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0].detach().clone()))
-    batch = (torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64))
+    batch = {"a": torch.rand(1, 3, 64, 64), "b": torch.rand(1, 3, 64, 64)}
     fakes = []
     for _ in range(12):
         outputs = algorithm.forward(batch)

@@ -9,6 +9,7 @@ import i2i
 from i2i.algorithms.gan import GAN
 from i2i.algorithms.pix2pix import Pix2Pix
 from i2i.errors import ConfigError
+from i2i.networks import DiscriminatorOutput
 from i2i.training.engine import Stepper, make_fabric
 from tests.conftest import smallest_config
 
@@ -23,9 +24,9 @@ def test_reals_and_fakes_never_share_a_batch_statistic():
     judge = algorithm.networks["discriminator"].train()
     real = torch.rand(4, 3, 32, 32)
     scores = []
-    judge.register_forward_hook(lambda _, inputs, verdict: scores.append((inputs[0], verdict.score.clone())))
+    judge.register_forward_hook(lambda _, inputs, output: scores.append((inputs[0], output.logits.clone())))
     for scale in (0.1, 5.0):
-        terms = algorithm.losses("discriminator", (real,), {"fake": scale * torch.rand(4, 3, 32, 32)})
+        terms = algorithm.losses("discriminator", {"image": real}, {"fake": scale * torch.rand(4, 3, 32, 32)})
     assert [len(shown) for shown, _ in scores] == [4] * 4
     of_reals = [score for shown, score in scores if shown is real]
     assert len(of_reals) == 2
@@ -36,7 +37,7 @@ def test_reals_and_fakes_never_share_a_batch_statistic():
 def test_the_critic_steps_more_often():
     algorithm = gan("loss.n_critic=3")
     stepper = Stepper(make_fabric(algorithm.config), algorithm)
-    trained = [set(stepper.step((torch.rand(4, 3, 32, 32),))) for _ in range(6)]
+    trained = [set(stepper.step({"image": torch.rand(4, 3, 32, 32)})) for _ in range(6)]
     assert ["G_GAN" in terms for terms in trained] == [False, False, True] * 2
     assert all("D_real" in terms for terms in trained)
 
@@ -47,12 +48,10 @@ def test_accuracy_is_the_share_on_the_right_side():
 
     class Judge(torch.nn.Module):
         def forward(self, image):
-            from i2i.networks.layers import Verdict
-
-            return Verdict(next(logits))
+            return DiscriminatorOutput(next(logits))
 
     algorithm.networks["discriminator"] = Judge()
-    terms = algorithm.losses("discriminator", (torch.zeros(4),), {"fake": torch.zeros(4)})
+    terms = algorithm.losses("discriminator", {"image": torch.zeros(4)}, {"fake": torch.zeros(4)})
     assert (float(terms["D_real_accuracy"]), float(terms["D_fake_accuracy"])) == (0.75, 0.25)
 
 
@@ -60,7 +59,7 @@ def test_accuracy_is_the_share_on_the_right_side():
     ("changes", "words"),
     [
         (["data.crop_px=16", "data.resize_px=16"], "DCGAN makes 32, 64 or 128 px"),
-        (["data.toy=ring"], "makes the points of data.toy ring. Use mlp."),
+        (["data.toy=ring"], "the points of data.toy ring need mlp"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(changes, words):

@@ -35,8 +35,8 @@ def test_four_training_steps_equal_the_reference_in_float64(oracle):
         network.load_state_dict(convert(states[key], network))
     stepper = Stepper(Fabric(accelerator="cpu", precision="64-true"), algorithm)
     for step in range(4):
-        a, b = (torch.from_numpy(values[side][step]).double() / 127.5 - 1 for side in "ab")
-        terms = stepper.step((a, b))
+        batch = {side: torch.from_numpy(values[side][step]).double() / 127.5 - 1 for side in "ab"}
+        terms = stepper.step(batch)
         for name, key in NAMES.items():
             assert float(terms[name]) == pytest.approx(values[key][step], rel=1e-9)
         assert 100 * float(terms["G_L1"]) == pytest.approx(values["loss_G_L1"][step], rel=1e-9)
@@ -61,15 +61,15 @@ def test_each_phase_computes_gradients_for_its_own_networks_alone():
         return original(phase, batch, outputs)
 
     algorithm.losses = losses
-    stepper.step((torch.randn(2, 3, 16, 16), torch.randn(2, 3, 16, 16)))
+    stepper.step({"a": torch.randn(2, 3, 16, 16), "b": torch.randn(2, 3, 16, 16)})
     assert calls == ["forward"]  # once a step, for both phases
 
 
 def test_direction_swaps_the_sides():
-    batch = (torch.zeros(1, 1, 16, 16), torch.ones(1, 3, 16, 16))
+    batch = {"a": torch.zeros(1, 1, 16, 16), "b": torch.ones(1, 3, 16, 16)}
     forward = Pix2Pix(tiny_config("data.direction=A2B", "data.channels_a=1"))
     backward = Pix2Pix(tiny_config("data.direction=B2A", "data.channels_a=1"))
     assert forward.forward(batch)["fake"].shape[1] == 3
     assert backward.forward(batch)["fake"].shape[1] == 1
-    assert list(forward.describe()["generators"]) == ["A2B"]
-    assert backward.describe()["generators"]["B2A"].out_meaning == "grey"
+    assert list(forward.parts()["generators"]) == ["A2B"]
+    assert backward.parts()["generators"]["B2A"].out_meaning == "grey"

@@ -27,7 +27,7 @@ from tests.conftest import save, tiny_config
 def pictures(config, start, stop, kind="paired"):
     data = make_set(kind, config)
     loaded = batches(data, config, start, stop, "cpu")
-    return [torch.cat(side) for side in zip(*(sides for sides, _ in loaded), strict=True)]
+    return [torch.cat(side) for side in zip(*(batch.values() for batch, _ in loaded), strict=True)]
 
 
 def test_numbers_run_through_without_a_gap():
@@ -161,7 +161,7 @@ def test_a_broken_picture_loses_its_turns_and_changes_no_other(few_pairs, tmp_pa
     other = ["data.workers=1"] if kind == "paired" else ["data.cache=ram", "data.workers=3"]
     configs = [tiny_config(*extra, *more, data=tmp_path) for more in ([], other, ["train.batch=3"])]
     runs = [list(batches(make_set(kind, config), config, 0, 24, "cpu")) for config in configs]
-    sides = [[torch.cat(side) for side in zip(*(loaded.sides for loaded in run), strict=True)] for run in runs]
+    sides = [[torch.cat(side) for side in zip(*(loaded.batch.values() for loaded in run), strict=True)] for run in runs]
     whole = pictures(tiny_config(*extra, data=few_pairs), 0, 24, kind)
     healthy = make_set(kind, configs[0])
     for index in range(len(whole)):

@@ -46,7 +46,7 @@ def test_weights_of_the_reference_give_its_outputs(name):
     values = np.load(ORACLES / f"{name}.npz")
     with torch.no_grad():
         output = network.eval()(torch.from_numpy(values["x"]))
-    output = output.score if isinstance(network, PatchGAN) else output
+    output = output.logits if isinstance(network, PatchGAN) else output
     np.testing.assert_allclose(output.numpy(), values["y"], atol=1e-5)
 
 
@@ -59,7 +59,7 @@ def test_receptive_field_of_patchgan(layers):
         torch.nn.init.constant_(parameter, 0.1)
     side = 2 * field + 32 * (layers > 0) + 3
     image = torch.rand(1, 1, side, side, dtype=torch.float64, requires_grad=True)
-    score = network(image).score
+    score = network(image).logits
     score[0, 0, score.shape[2] // 2, score.shape[3] // 2].backward()
     rows, columns = torch.nonzero(image.grad[0, 0], as_tuple=True)
     assert int(rows.max() - rows.min()) + 1 == field
@@ -69,7 +69,7 @@ def test_receptive_field_of_patchgan(layers):
 @pytest.mark.parametrize("layers", list(RECEPTIVE_FIELD_PX))
 def test_the_smallest_side_of_patchgan_leaves_one_score(layers):
     network, side = PatchGAN(3, layers=layers, width=1), smallest_side(layers)
-    assert network(torch.rand(2, 3, side, side)).score.shape == (2, 1, 1, 1)
+    assert network(torch.rand(2, 3, side, side)).logits.shape == (2, 1, 1, 1)
     if layers:
         with pytest.raises(RuntimeError):
             network(torch.rand(2, 3, side - 1, side - 1))
@@ -177,12 +177,12 @@ def test_dcgan_makes_and_judges_its_sizes(size, channels):
     made = generator(torch.randn(3, 7))
     assert made.shape == (3, channels, size, size)
     assert made.abs().max() <= 1
-    verdict = judge(made)
-    assert verdict.score.shape == (3, 1, 1, 1)
-    assert [feature.shape[2] for feature in verdict.features] == [
-        size // 2**k for k in range(1, len(verdict.features) + 1)
+    judged = judge(made)
+    assert judged.logits.shape == (3, 1, 1, 1)
+    assert [feature.shape[2] for feature in judged.features] == [
+        size // 2**k for k in range(1, len(judged.features) + 1)
     ]
-    assert verdict.features[-1].shape[2] == 4
+    assert judged.features[-1].shape[2] == 4
 
 
 def test_dcgan_is_built_as_the_paper_says():
@@ -220,7 +220,7 @@ def has_batch_norm(layer):
 def test_perceptrons_make_and_judge_points(layers):
     made = MLPGenerator(latent=5, width=8, layers=layers)(torch.randn(6, 5))
     assert made.shape == (6, 2)
-    assert MLPDiscriminator(width=8, layers=layers)(made).score.shape == (6, 1)
+    assert MLPDiscriminator(width=8, layers=layers)(made).logits.shape == (6, 1)
 
 
 def test_a_size_that_dcgan_does_not_make_is_refused():

@@ -22,7 +22,7 @@ def test_channels_last_is_the_same_training(layout, monkeypatch):
         config = tiny_config(f"train.channels_last={wanted}", "generator.dropout=0")
         torch.manual_seed(0)
         stepper = engine.Stepper(engine.make_fabric(config), Pix2Pix(config))
-        terms = stepper.step((torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16)))
+        terms = stepper.step({"a": torch.rand(2, 3, 16, 16), "b": torch.rand(2, 3, 16, 16)})
         first.append({name: float(value) for name, value in terms.items()})
         weights = [parameter for parameter in stepper.modules["generator"].parameters() if parameter.dim() == 4]
         assert {parameter.numel() < 1000 for parameter in weights} == {False, True}
@@ -41,12 +41,12 @@ def test_a_checkpoint_goes_on_in_another_memory_layout(float64):
         torch.manual_seed(0)
         stepper = engine.Stepper(Fabric(accelerator="cpu", precision="64-true"), Pix2Pix(config))
         if state is None:
-            stepper.step((torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16)))
+            stepper.step({"a": torch.rand(2, 3, 16, 16), "b": torch.rand(2, 3, 16, 16)})
             state = stepper.state_dict()
             continue
         stepper.load_state_dict(copy.deepcopy(state))
         torch.manual_seed(1)
-        stepper.step((torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16)))
+        stepper.step({"a": torch.rand(2, 3, 16, 16), "b": torch.rand(2, 3, 16, 16)})
         after.append([parameter.detach() for parameter in stepper.modules["generator"].parameters()])
     torch.testing.assert_close(*after, rtol=0, atol=1e-9)
 

@@ -97,7 +97,7 @@ def test_every_algorithm_leaves_a_model_that_is_used_and_exported(tmp_path, few_
     assert all(np.isfinite(value) for value in spec.metrics.values())
     rows = read_json_lines(run / "metrics.jsonl")
     assert [row["images"] for row in rows if row["split"] == "train"] == [4, 8, 12, 16]
-    weighted = set(algorithm.weights)
+    weighted = set(algorithm.weights())
     logged = set(rows[0]) - {"images", "seconds", "split"}
     assert {name for name in logged if not name.startswith("grad.") and not name.endswith("_accuracy")} <= weighted
     assert {f"grad.{name}" for name in algorithm.networks} <= logged
@@ -128,9 +128,7 @@ def test_every_network_learns_in_its_phase(few_pairs, kind):
 
     algorithm.losses = losses
     before = {n: [p.clone() for p in network.parameters()] for n, network in stepper.modules.items()}
-    batch = tuple(
-        torch.stack(side) for side in zip(*map(make_set(algorithm.data, config).__getitem__, range(4)), strict=True)
-    )
+    batch = make_set(algorithm.data, config).load(range(4)).batch
     terms = stepper.step(batch)
     for name, network in stepper.modules.items():
         moved = [not torch.equal(one, two) for one, two in zip(before[name], network.parameters(), strict=True)]
@@ -142,7 +140,7 @@ def test_every_network_learns_in_its_phase(few_pairs, kind):
 def test_gradient_norms_are_those_of_the_networks(few_pairs):
     config = smallest_config("gan", few_pairs)
     stepper = engine.Stepper(engine.make_fabric(config), ALGORITHMS["gan"](config))
-    terms = stepper.step((torch.rand(4, 3, 32, 32),))
+    terms = stepper.step({"image": torch.rand(4, 3, 32, 32)})
     for name, network in stepper.modules.items():
         squares = sum(float(parameter.grad.square().sum()) for parameter in network.parameters())
         assert float(terms[f"grad.{name}"]) == pytest.approx(squares**0.5, rel=1e-5)
@@ -151,7 +149,7 @@ def test_gradient_norms_are_those_of_the_networks(few_pairs):
 def test_the_discriminator_may_have_its_own_rate(few_pairs):
     config = smallest_config("gan", few_pairs, "optimizer.lr=1e-3", "optimizer.lr_discriminator=4e-3")
     stepper = engine.Stepper(engine.make_fabric(config), ALGORITHMS["gan"](config))
-    stepper.step((torch.rand(4, 3, 32, 32),), rate_factor=0.5)
+    stepper.step({"image": torch.rand(4, 3, 32, 32)}, rate_factor=0.5)
     rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in stepper.optimizers.items()}
     assert rates == pytest.approx({"discriminator": 2e-3, "generator": 5e-4})
 
@@ -159,7 +157,7 @@ def test_the_discriminator_may_have_its_own_rate(few_pairs):
 def test_a_loaded_optimizer_keeps_the_settings_it_was_made_with(few_pairs):
     before, after = (smallest_config("gan", few_pairs, f"optimizer.betas=[{beta},0.9]") for beta in (0.5, 0.25))
     one, two = (engine.Stepper(engine.make_fabric(config), ALGORITHMS["gan"](config)) for config in (before, after))
-    one.step((torch.rand(4, 3, 32, 32),))
+    one.step({"image": torch.rand(4, 3, 32, 32)})
     two.load_state_dict(one.state_dict())
     for optimizer in two.optimizers.values():
         assert optimizer.param_groups[0]["betas"] == (0.25, 0.9)

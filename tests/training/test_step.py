@@ -23,9 +23,9 @@ def make_stepper(config, fabric=None):
     return engine.Stepper(fabric or engine.make_fabric(config), ALGORITHMS[config.algorithm](config))
 
 
-def random_batch(images, sides=2, px=16):
+def random_batch(images, names=("a", "b"), px=16):
     draw = torch.Generator().manual_seed(7)
-    return tuple(torch.rand(images, 3, px, px, generator=draw) * 2 - 1 for _ in range(sides))
+    return {name: torch.rand(images, 3, px, px, generator=draw) * 2 - 1 for name in names}
 
 
 def weights(stepper):

@@ -15,7 +15,8 @@ from i2i.networks.layers import InstanceNorm, LatentGenerator
 from i2i.networks.small_maps import Conv2d, ConvTranspose2d
 
 Networks = dict[str, nn.Module]
-Step = Callable[[tuple[Tensor, ...]], dict[str, Tensor]]
+Batch = dict[str, Tensor]
+Step = Callable[[Batch], dict[str, Tensor]]
 
 
 def plain_layers(network: nn.Module) -> None:
@@ -52,18 +53,18 @@ def pix2pix(networks: Networks) -> Step:
     generator, judge = networks["generator"], networks["discriminator"]
     adam_g, adam_d = adam(generator), adam(judge)
 
-    def step(batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        x, y = batch
+    def step(batch: Batch) -> dict[str, Tensor]:
+        x, y = batch["a"], batch["b"]
         fake = generator(x)
         freeze(False, judge)
         adam_d.zero_grad()
-        d_fake = cross_entropy(judge(torch.cat([x, fake.detach()], 1)).score, False)
-        d_real = cross_entropy(judge(torch.cat([x, y], 1)).score, True)
+        d_fake = cross_entropy(judge(torch.cat([x, fake.detach()], 1)).logits, False)
+        d_real = cross_entropy(judge(torch.cat([x, y], 1)).logits, True)
         ((d_fake + d_real) * 0.5).backward()
         adam_d.step()
         freeze(True, judge)
         adam_g.zero_grad()
-        g_gan = cross_entropy(judge(torch.cat([x, fake], 1)).score, True)
+        g_gan = cross_entropy(judge(torch.cat([x, fake], 1)).logits, True)
         g_l1 = F.l1_loss(fake, y)
         (g_gan + 100.0 * g_l1).backward()
         adam_g.step()
@@ -83,8 +84,8 @@ def cyclegan(networks: Networks) -> Step:
     def squares(logits: Tensor, real: bool) -> Tensor:
         return F.mse_loss(logits, torch.full_like(logits, float(real)))
 
-    def step(batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        a, b = batch
+    def step(batch: Batch) -> dict[str, Tensor]:
+        a, b = batch["a"], batch["b"]
         fake_b = a2b(a)
         back_a = b2a(fake_b)
         fake_a = b2a(b)
@@ -94,8 +95,8 @@ def cyclegan(networks: Networks) -> Step:
         terms = {
             "G_identity_B": F.l1_loss(a2b(b), b),
             "G_identity_A": F.l1_loss(b2a(a), a),
-            "G_A2B_GAN": squares(judge_b(fake_b).score, True),
-            "G_B2A_GAN": squares(judge_a(fake_a).score, True),
+            "G_A2B_GAN": squares(judge_b(fake_b).logits, True),
+            "G_B2A_GAN": squares(judge_a(fake_a).logits, True),
             "G_cycle_A": F.l1_loss(back_a, a),
             "G_cycle_B": F.l1_loss(back_b, b),
         }
@@ -105,8 +106,8 @@ def cyclegan(networks: Networks) -> Step:
         freeze(False, judge_a, judge_b)
         adam_d.zero_grad()
         for name, judge, real, fake in (("D_A", judge_a, a, fake_a), ("D_B", judge_b, b, fake_b)):
-            terms[f"{name}_real"] = squares(judge(real).score, True)
-            terms[f"{name}_fake"] = squares(judge(fake.detach()).score, False)
+            terms[f"{name}_real"] = squares(judge(real).logits, True)
+            terms[f"{name}_fake"] = squares(judge(fake.detach()).logits, False)
             ((terms[f"{name}_real"] + terms[f"{name}_fake"]) * 0.5).backward()
         adam_d.step()
         return terms
@@ -120,17 +121,17 @@ def dcgan(networks: Networks) -> Step:
     assert isinstance(generator, LatentGenerator)
     adam_g, adam_d = adam(generator), adam(judge)
 
-    def step(batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        (real,) = batch
+    def step(batch: Batch) -> dict[str, Tensor]:
+        real = batch["image"]
         judge.zero_grad()
-        d_real = cross_entropy(judge(real).score, True)
+        d_real = cross_entropy(judge(real).logits, True)
         d_real.backward()
         fake = generator(torch.randn(len(real), generator.latent, dtype=real.dtype, device=real.device))
-        d_fake = cross_entropy(judge(fake.detach()).score, False)
+        d_fake = cross_entropy(judge(fake.detach()).logits, False)
         d_fake.backward()
         adam_d.step()
         generator.zero_grad()
-        g_gan = cross_entropy(judge(fake).score, True)
+        g_gan = cross_entropy(judge(fake).logits, True)
         g_gan.backward()
         adam_g.step()
         return {"D_real": d_real, "D_fake": d_fake, "G_GAN": g_gan}

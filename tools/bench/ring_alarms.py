@@ -14,7 +14,7 @@ from torch import Tensor
 
 from i2i import load_config, train
 from i2i.files import read_json_lines
-from i2i.networks import LATENT_GENERATORS, MLPGenerator
+from i2i.networks import GENERATORS, MLPGenerator
 from i2i.report import WARNING
 
 
@@ -37,7 +37,7 @@ def main(out: Path, seeds: list[int]) -> None:
     """Run all, print a line each."""
     for seed in seeds:
         for name, (generator, changes) in ILLNESSES.items():
-            LATENT_GENERATORS["mlp"] = generator
+            GENERATORS["mlp"] = generator
             run = out / f"{seed} {name}"
             train(load_config("ring", [f"train.seed={seed}", *changes]), run)
             rows = read_json_lines(run / "metrics.jsonl")

@@ -168,7 +168,7 @@ def serve(side: str, case: Case, mode: str, device: str) -> None:
 
     torch.manual_seed(0)
     step, pictures = (make_ours if side == "ours" else make_plain)(case, MODES[mode], device)
-    batch = tuple(picture.to(device) for picture in pictures)
+    batch = {name: picture.to(device) for name, picture in pictures.items()}
     synchronise = torch.cuda.synchronize if device == "cuda" else (lambda: None)
 
     def run(steps: int) -> Answer:
@@ -199,7 +199,7 @@ def resident_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def count_flops(step: Any, batch: "tuple[Tensor, ...]") -> float:
+def count_flops(step: Any, batch: "dict[str, Tensor]") -> float:
     """Return the floating point operations of the matrix products and convolutions of one step."""
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -223,7 +223,7 @@ def matmul_flops(device: str, mode: str) -> float:
     return 2 * side**3 / min(times)
 
 
-def make_algorithm(case: Case, changes: tuple[str, ...]) -> "tuple[Algorithm, tuple[Tensor, ...]]":
+def make_algorithm(case: Case, changes: tuple[str, ...]) -> "tuple[Algorithm, dict[str, Tensor]]":
     """Build our algorithm with its networks, and a batch of random pictures."""
     import torch
 
@@ -232,9 +232,9 @@ def make_algorithm(case: Case, changes: tuple[str, ...]) -> "tuple[Algorithm, tu
 
     config = resolve(load_config(case.preset, [*case.changes, f"train.batch={case.batch}", *changes]))
     algorithm = ALGORITHMS[config.algorithm](config)
-    sides = 1 if algorithm.data == "images" else 2
+    names = ("image",) if algorithm.data == "images" else ("a", "b")
     shape = (case.batch, 3, config.data.crop_px, config.data.crop_px)
-    return algorithm, tuple(torch.rand(shape) * 2 - 1 for _ in range(sides))
+    return algorithm, {name: torch.rand(shape) * 2 - 1 for name in names}
 
 
 def make_ours(case: Case, changes: tuple[str, ...], device: str) -> Any:
