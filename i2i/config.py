@@ -120,10 +120,16 @@ def setting_names(model: type[BaseModel]) -> Iterator[str]:
     """Yield the dotted name of every setting in `model`, sections themselves included."""
     for name, field in model.model_fields.items():
         yield name
-        members = [field.annotation, *get_args(field.annotation)]
-        for member in members:
+        for member in _members(field.annotation):
             if isinstance(member, type) and issubclass(member, BaseModel):
                 yield from (f"{name}.{inner}" for inner in setting_names(member))
+
+
+def _members(annotation: Any) -> Iterator[Any]:
+    """Yield a type, and all that it is a union of."""
+    yield annotation
+    for member in get_args(annotation):
+        yield from _members(member)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from i2i.files import check_output, refuse_existing, write_bytes
 from i2i.images import Array, is_picture, write_image
 from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.latents import path as walk_through
-from i2i.runtime.latents import read_latents, seed_latents
+from i2i.runtime.latents import read_latents
 from i2i.sheets import animation, cloud_png, grid_png
 
 MOST = 1024
@@ -30,15 +30,25 @@ class Chosen(NamedTuple):
     numbers: Sequence[int]
 
 
-def choose(generator: ImageGenerator, seeds: Sequence[int] | None, file: Path | None) -> Chosen:
-    """Return the latents of seeds or, numbered from 0, the rows of an .npy file; raises UsageError and ModelError."""
+def choose(
+    generator: ImageGenerator, seeds: Sequence[int] | None, file: Path | None, labels: Sequence[Sequence[str]] = ()
+) -> Chosen:
+    """Return the latents of seeds or, numbered from 0, the rows of an .npy file; raises UsageError and ModelError.
+
+    labels: names of classes, for all seeds or for each.
+    """
     if (seeds is None) == (file is None):
         raise UsageError("Give either seeds (--seed and -n, or --seeds) or --latents FILE.npy, not both.")
+    if file is not None and labels:
+        raise UsageError("--label goes with seeds; the rows of --latents hold their labels. Leave out one of the two.")
     if file is not None:
         latents = read_latents(file, generator.latent)
         return Chosen(latents, range(len(latents)))
     assert seeds is not None
-    return Chosen(seed_latents(seeds, generator.latent), seeds)
+    if len(labels) > 1 and len(labels) != len(seeds):
+        raise UsageError(f"{len(labels)} times --label for {len(seeds)} seeds. Give one for all, or one for each.")
+    each = labels if len(labels) == len(seeds) else [*labels, ()][:1] * len(seeds)
+    return Chosen(np.concatenate([generator.draw([one], of) for one, of in zip(seeds, each, strict=True)]), seeds)
 
 
 def write_grid(generator: ImageGenerator, chosen: Chosen, output: Path, overwrite: bool = False) -> None:
@@ -79,7 +89,7 @@ def write_walk(
     """
     check_output(output, overwrite, ".png", *ANIMATIONS)
     _refuse_many(len(stops.latents) * (steps + 1), "Take fewer steps or stops.")
-    pictures = generator.pictures(walk_through(stops.latents, steps, loop))
+    pictures = generator.pictures(walk_through(stops.latents, generator.generator.latent_blocks, steps, loop))
     if output.suffix.lower() in ANIMATIONS:
         write_bytes(output, animation(pictures, output.suffix.lower(), fps))
         return len(pictures)
@@ -109,7 +119,7 @@ def write_arithmetic(
     check_output(output, overwrite, ".png")
     columns = max(len(group) for group in groups) + 1
     _refuse_many(4 * columns, "Take fewer exemplars.")
-    latents = [seed_latents(group, generator.latent) for group in groups]
+    latents = [generator.draw(group) for group in groups]
     a, b, c = (rows.mean(axis=0, keepdims=True) for rows in latents)
     result: Array = a - b + c
     cells: list[Array | None] = []

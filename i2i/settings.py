@@ -73,6 +73,13 @@ class DataSettings(Section):
     meets its partner."""
     side: Literal["A", "B"] | None = None
     """Which side to learn from, where pictures are generated and the data has two."""
+    labels: str | None = None
+    """What class each picture is of: `folders`, one subfolder a class, or a CSV file with a line
+    name,label[,label...] at its top and a column for each label set."""
+    text: str | None = None
+    """The column of that file that holds a text in place of a class."""
+    classes: dict[str, dict[str, Annotated[int, Field(ge=0)]]] = {}
+    """The classes of each label set and how many pictures each has; filled in from the data."""
     toy: Literal["ring", "grid"] | None = None
     """Points in place of pictures: 8 Gaussians on a ring, or 25 on a grid."""
     channels: Channels = 3
@@ -376,8 +383,8 @@ class Config(Section):
     """Pictures and augmentation."""
     generator: GeneratorSettings = UNetSettings()
     """The network that translates, or makes pictures from noise."""
-    discriminator: DiscriminatorSettings = PatchGANSettings()
-    """The network that judges."""
+    discriminator: DiscriminatorSettings | None = PatchGANSettings()
+    """The network that judges; null for algorithms that have none."""
     loss: dict[str, Any] = {}
     """The algorithm's own settings, checked by it."""
     optimizer: OptimizerSettings = OptimizerSettings()

@@ -22,6 +22,8 @@ GENERATE = "generate"
 Meaning = Literal["grey", "rgb", "rgba"]
 Word = Annotated[str, Field(pattern=r"^[\w.+-]{1,80}$")]
 """A name that may be shown: files come from strangers, and terminals obey control characters."""
+ClassName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f,=]{1,80}$")]
+"""The name of a class, as a folder or a table has it; without control characters, and without what --label needs."""
 Side = Annotated[int, Field(ge=1, le=1 << 16)]
 """In pixels, and bounded: memory is taken by it before a picture is seen."""
 Multiple = Annotated[int, Field(ge=1, le=1 << 10)]
@@ -54,6 +56,30 @@ class GeneratorSpec(BaseModel):
     """And at least this."""
 
 
+class LatentBlock(BaseModel):
+    """A run of numbers in a latent: what they are and what they are drawn from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    name: Word
+    """As noise, or the name of a label set."""
+    size: Side
+    """How many numbers."""
+    prior: Literal["normal", "uniform", "one_hot"] = "normal"
+    """Standard normal; uniform in [-1, 1]; or one of them 1 and all others 0."""
+    classes: tuple[ClassName, ...] = ()
+    """Of a label, in the order of the numbers; a person picks one by its name."""
+    shares: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
+    """How often each number of a one_hot block is the 1; empty: all alike."""
+
+    @model_validator(mode="after")
+    def _one_each(self) -> Self:
+        for counted in (self.classes, self.shares):
+            if counted and (len(counted) != self.size or self.prior != "one_hot"):
+                raise ValueError(f"the latent block {self.name} has {self.size} numbers and {len(counted)} classes")
+        return self
+
+
 class LatentGeneratorSpec(BaseModel):
     """A generator that makes pictures from noise."""
 
@@ -64,13 +90,26 @@ class LatentGeneratorSpec(BaseModel):
     arguments: dict[str, Any]
     """What its constructor was given."""
     latent: Side
-    """Length of the vector of standard normal numbers that goes in."""
+    """Length of the vector that goes in."""
+    blocks: tuple[LatentBlock, ...] = ()
+    """What the vector is made of, in this order; empty is standard normal as a whole."""
     out_channels: Literal[1, 2, 3, 4]
     """Channels of the output picture, or coordinates of an output point."""
     out_meaning: Meaning | Literal["points"]
     """What they are."""
     out_px: SideOrNone
     """Side of the square output picture; 0 for points."""
+
+    @model_validator(mode="after")
+    def _blocks_add_up(self) -> Self:
+        if self.blocks and sum(block.size for block in self.blocks) != self.latent:
+            raise ValueError(f"the latent has {self.latent} numbers, and its blocks others")
+        return self
+
+    @property
+    def latent_blocks(self) -> tuple[LatentBlock, ...]:
+        """What the vector is made of, said or not."""
+        return self.blocks or (LatentBlock(name="noise", size=self.latent),)
 
 
 class ExportProof(BaseModel):

@@ -1,16 +1,25 @@
 """Algorithms, and the table in which a config's `algorithm` is looked up."""
 
+from typing import Any
+
 from i2i.algorithms.base import Algorithm
+from i2i.algorithms.conditional_gan import ConditionalGAN
 from i2i.algorithms.cyclegan import CycleGAN
 from i2i.algorithms.gan import GAN
 from i2i.algorithms.pix2pix import Pix2Pix
 from i2i.config import did_you_mean, parse
 from i2i.errors import ConfigError
+from i2i.networks import DISCRIMINATORS
 from i2i.settings import Config
 
 __all__ = ["ALGORITHMS", "Algorithm", "resolve"]
 
-ALGORITHMS: dict[str, type[Algorithm]] = {"pix2pix": Pix2Pix, "cyclegan": CycleGAN, "gan": GAN}
+ALGORITHMS: dict[str, type[Algorithm]] = {
+    "pix2pix": Pix2Pix,
+    "cyclegan": CycleGAN,
+    "gan": GAN,
+    "conditional_gan": ConditionalGAN,
+}
 
 
 def resolve(config: Config) -> Config:
@@ -18,5 +27,20 @@ def resolve(config: Config) -> Config:
     if config.algorithm not in ALGORITHMS:
         nearest = did_you_mean(config.algorithm, ALGORITHMS)
         raise ConfigError(f"algorithm {config.algorithm} is not known.{nearest} Known: {', '.join(ALGORITHMS)}.")
-    settings = parse(ALGORITHMS[config.algorithm].Settings, config.loss, config.algorithm, "loss.")
-    return config.model_copy(update={"loss": settings.model_dump(mode="json")})
+    algorithm = ALGORITHMS[config.algorithm]
+    settings = parse(algorithm.Settings, config.loss, config.algorithm, "loss.")
+    update: dict[str, Any] = {"loss": settings.model_dump(mode="json")}
+    if not algorithm.has_discriminator:
+        if "discriminator" in config.model_fields_set and config.discriminator is not None:
+            raise ConfigError(f"discriminator is set, but {config.algorithm} has none. Leave it out, or make it null.")
+        update["discriminator"] = None
+    elif config.discriminator is None:
+        raise ConfigError(f"discriminator is null, but {config.algorithm} needs one: {', '.join(DISCRIMINATORS)}.")
+    if config.data.labels and not algorithm.reads_labels:
+        raise ConfigError(f"data.labels is {config.data.labels}, but {config.algorithm} reads no labels. Leave it out.")
+    if algorithm.reads_labels and not config.data.labels:
+        raise ConfigError(
+            f"{config.algorithm} learns from labelled pictures. Set data.labels to folders, where each subfolder is a "
+            "class, or to a CSV file with the columns name and label."
+        )
+    return config.model_copy(update=update)

@@ -102,34 +102,36 @@ class Adversary:
             return 10.0  # Gulrajani et al. 2017, section 4
         return _R1_PER_SQUARE_PX * self.field_px**2 if self.field_px else 1.0
 
-    def judge(self, image: Tensor) -> DiscriminatorOutput:
-        """Return what the discriminator says of images (N, C, H, W)."""
-        output: DiscriminatorOutput = self.networks[self.name](image)
+    def judge(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
+        """Return what the discriminator says of images (N, C, H, W), told `condition` (N, K) with them if it is one."""
+        inputs = (image,) if condition is None else (image, condition)
+        output: DiscriminatorOutput = self.networks[self.name](*inputs)
         return output
 
-    def discriminate(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    def discriminate(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
         """Return the discriminator's terms, and how often it is right; fakes are detached here."""
         if self.settings.penalty == "clip":
             self._clip()
         shown = self.pool.exchange(fake.detach())
-        on_real, on_fake = self.judge(real).logits, self.judge(shown).logits
+        on_real, on_fake = self.judge(real, condition).logits, self.judge(shown, condition).logits
         real_term, fake_term = self.loss.d(on_real, on_fake)
         terms = {f"{self.prefix}_real": real_term, f"{self.prefix}_fake": fake_term}
         if self.settings.penalty in PENALTIES and not self.is_lazy:
-            terms |= self.penalise(real, shown)
+            terms |= self.penalise(real, shown, condition)
         if self.loss.boundary is not None:
             terms[f"{self.prefix}_real_accuracy"] = (on_real > self.loss.boundary).float().mean()
             terms[f"{self.prefix}_fake_accuracy"] = (on_fake < self.loss.boundary).float().mean()
         return terms
 
-    def penalise(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    def penalise(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
         """Return the penalty alone: what a lazy one takes in its own phase."""
         penalty = PENALTIES[self.settings.penalty]
-        return {f"{self.prefix}_penalty": penalty(lambda image: self.judge(image).logits, real, fake.detach())}
+        value = penalty(lambda image: self.judge(image, condition).logits, real, fake.detach())
+        return {f"{self.prefix}_penalty": value}
 
-    def fool(self, real: Tensor, fake: Tensor) -> Tensor:
+    def fool(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return the generator's term."""
-        return self.loss.g(None, self.judge(fake).logits)
+        return self.loss.g(None, self.judge(fake, condition).logits)
 
     @torch.no_grad()
     def _clip(self) -> None:

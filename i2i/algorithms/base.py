@@ -6,7 +6,7 @@ they count (`weights`). The engine alone calls backward, step and requires_grad.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
@@ -15,13 +15,15 @@ from i2i.algorithms.adversary import Adversary
 from i2i.config import parse
 from i2i.data.sets import HISTORY, derive_seed
 from i2i.errors import ConfigError
+from i2i.images import Channels
 from i2i.networks import DISCRIMINATORS, GENERATORS, Discriminator, LatentGenerator, TranslatingGenerator
 from i2i.settings import Config, DataKind, Section, by_direction
-from i2i.spec import GENERATE, MEANINGS, GeneratorSpec, LatentGeneratorSpec
+from i2i.spec import MEANINGS, GeneratorSpec, LatentBlock, LatentGeneratorSpec
 
 Batch = Mapping[str, Tensor]
 """What one step sees, by name. Paired and unpaired data have "a" and "b", images have "image": each (N, C, H, W), float
-in [-1, 1], or, of toy data, (N, 2)."""
+in [-1, 1], or, of toy data, (N, 2). Labelled pictures have "label", (N, label sets) class numbers, in the order of
+`data.classes`, and "text", (N, TEXT_BYTES) as i2i.data.labels encodes it; of unpaired data, "label_a" and so on."""
 Outputs = Mapping[str, Tensor]
 """What `forward` made, by names of the algorithm's own."""
 
@@ -47,6 +49,10 @@ class Algorithm(ABC):
     """The settings under `loss` in a config."""
     data: ClassVar[DataKind]
     """What it learns from: paired or unpaired pictures of two sides, or images."""
+    reads_labels: ClassVar[bool] = False
+    """Whether it learns from labelled pictures."""
+    has_discriminator: ClassVar[bool] = True
+    """Whether it reads the section `discriminator`."""
     networks: dict[str, nn.Module]
     phases: tuple[Phase, ...]
     generators: dict[str, str]
@@ -143,22 +149,22 @@ def generator_specs(algorithm: Algorithm) -> dict[str, GeneratorSpec]:
     return specs
 
 
-def latent_generator_spec(algorithm: Algorithm) -> LatentGeneratorSpec:
-    """Describe the generator of an algorithm that makes pictures, or points, from latents."""
-    config, network = algorithm.config, algorithm.networks[algorithm.generators[GENERATE]]
-    assert isinstance(network, LatentGenerator)
-    toy = config.data.toy is not None
+def latent_generator_spec(algorithm: Algorithm, blocks: Sequence[LatentBlock]) -> LatentGeneratorSpec:
+    """Describe the generator of an algorithm that makes pictures, or points, from latents of `blocks`."""
+    config = algorithm.config
+    toy, latent = config.data.toy is not None, sum(block.size for block in blocks)
     return LatentGeneratorSpec(
         network=config.generator.name,
-        arguments=latent_arguments(config),
-        latent=network.latent,
+        arguments=latent_arguments(config, latent),
+        latent=latent,
+        blocks=tuple(blocks),
         out_channels=2 if toy else config.data.channels,
         out_meaning="points" if toy else MEANINGS[config.data.channels],
         out_px=0 if toy else config.data.crop_px,
     )
 
 
-def side_channels(config: Config, direction: str) -> tuple[int, int]:
+def side_channels(config: Config, direction: str) -> tuple[Channels, Channels]:
     """Return the channels of (input, output) for a direction."""
     return by_direction(direction, config.data.channels_a, config.data.channels_b)
 
@@ -169,9 +175,15 @@ def generator_arguments(config: Config, direction: str) -> dict[str, Any]:
     return {"in_channels": inputs, "out_channels": outputs, **config.generator.model_dump(exclude={"name"})}
 
 
-def latent_arguments(config: Config) -> dict[str, Any]:
-    """Return the constructor arguments of a generator from latents."""
-    arguments = config.generator.model_dump(exclude={"name"})
+def noise_size(config: Config) -> int:
+    """Return the length of the noise that the generator of the config takes; raises ConfigError where it takes none."""
+    refuse_other_kind(config, "generate")
+    return int(config.generator.latent)  # type: ignore[union-attr]  # all that generate have it
+
+
+def latent_arguments(config: Config, latent: int) -> dict[str, Any]:
+    """Return the constructor arguments of a generator from latents of so many numbers."""
+    arguments = {**config.generator.model_dump(exclude={"name"}), "latent": latent}
     if config.data.toy:
         return {"out_channels": 2, **arguments}
     return {"out_channels": config.data.channels, "size": config.data.crop_px, **arguments}
@@ -187,20 +199,25 @@ def build_generator(config: Config, direction: str) -> TranslatingGenerator:
     return network
 
 
-def build_latent_generator(config: Config) -> LatentGenerator:
-    """Make the generator from latents that the config names; raises ConfigError when it does not fit the data."""
+def build_latent_generator(config: Config, latent: int) -> LatentGenerator:
+    """Make the generator from latents of so many numbers; raises ConfigError when it does not fit the data."""
     refuse_other_kind(config, "generate")
     _refuse_mixing_points(config, "generator", config.generator.name)
-    network = _build(config, GENERATORS[config.generator.name], latent_arguments(config))
+    network = _build(config, GENERATORS[config.generator.name], latent_arguments(config, latent))
     assert isinstance(network, LatentGenerator)
     return network
 
 
-def build_discriminator(config: Config, in_channels: int) -> Discriminator:
-    """Make the discriminator that the config names; raises ConfigError when it does not fit crop or data."""
+def build_discriminator(config: Config, in_channels: int, condition: int = 0) -> Discriminator:
+    """Make the discriminator that the config names; raises ConfigError when it does not fit crop or data.
+
+    condition: length of the vector that it is told with each picture, if any.
+    """
     settings, crop = config.discriminator, config.data.crop_px
+    assert settings is not None
     _refuse_mixing_points(config, "discriminator", settings.name)
     arguments: dict[str, Any] = {"in_channels": in_channels, **settings.model_dump(exclude={"name"})}
+    arguments["condition"] = condition
     if settings.name == "dcgan":
         arguments["size"] = crop
     network = _build(config, DISCRIMINATORS[settings.name], arguments)

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from i2i import losses
-from i2i.algorithms.adversary import Adversary, AdversarialName, AdversarySettings
+from i2i.algorithms.adversary import AdversarialName, Adversary, AdversarySettings
 from i2i.algorithms.base import (
     Algorithm,
     Batch,
@@ -50,7 +50,7 @@ class CycleGAN(Algorithm):
         self.identity = is_ever_on(self.settings.identity)
         if self.identity and a != b:
             self.identity = False
-            self.notes.append(f"loss.identity is off: it needs as many channels in A as in B, and they have {a} and {b}.")
+            self.notes.append(f"loss.identity is off: A and B would need as many channels, and have {a} and {b}.")
         self.generators = {"A2B": "G_A2B", "B2A": "G_B2A"}
         self.networks = {
             "G_A2B": build_generator(config, "A2B"),

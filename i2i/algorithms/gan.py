@@ -6,7 +6,6 @@ fake go through the discriminator in two passes, so that batch norm never mixes 
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from i2i.algorithms.adversary import Adversary, AdversarySettings
@@ -19,9 +18,11 @@ from i2i.algorithms.base import (
     build_latent_generator,
     discriminator_phases,
     latent_generator_spec,
+    noise_size,
 )
+from i2i.algorithms.priors import draw
 from i2i.settings import Config, Positive
-from i2i.spec import GENERATE
+from i2i.spec import GENERATE, LatentBlock
 
 
 class GANSettings(AdversarySettings):
@@ -40,11 +41,10 @@ class GAN(Algorithm):
     def __init__(self, config: Config):
         super().__init__(config)
         self.generators = {GENERATE: "generator"}
-        generator = build_latent_generator(config)
-        self.latent = generator.latent
+        channels = 2 if config.data.toy else config.data.channels
         self.networks = {
-            "generator": generator,
-            "discriminator": build_discriminator(config, 2 if config.data.toy else config.data.channels),
+            "generator": build_latent_generator(config, sum(block.size for block in self.blocks)),
+            "discriminator": build_discriminator(config, channels, self.condition),
         }
         self.adversary = Adversary(self.networks, "discriminator", self.settings)
         self.adversaries = {"D": self.adversary}
@@ -54,11 +54,19 @@ class GAN(Algorithm):
         )
         self.notes += self.adversary.notes
 
+    @property
+    def condition(self) -> int:
+        """Length of the vector that the discriminator is told with each picture."""
+        return 0
+
+    @property
+    def blocks(self) -> tuple[LatentBlock, ...]:
+        """What a latent is made of."""
+        return (LatentBlock(name="noise", size=noise_size(self.config)),)
+
     def forward(self, batch: Batch) -> Outputs:
         """G(z), z normal, one for every real picture."""
-        real = batch["image"]
-        z = torch.randn(len(real), self.latent, device=real.device, dtype=real.dtype)
-        return {"fake": self.networks["generator"](z)}
+        return {"fake": self.networks["generator"](draw(self.blocks, batch["image"]))}
 
     def losses(self, phase: str, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
         """Eq. 1 of Goodfellow et al., split into its terms and its two players."""
@@ -75,4 +83,4 @@ class GAN(Algorithm):
 
     def parts(self) -> dict[str, Any]:
         """Describe the generator."""
-        return {"task": "generate", "latent_generator": latent_generator_spec(self)}
+        return {"task": "generate", "latent_generator": latent_generator_spec(self, self.blocks)}

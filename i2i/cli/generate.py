@@ -13,6 +13,7 @@ Examples:
   i2i generate -m runs/faces -n 64 --seed 1 -o grid.png
   i2i generate -m faces.onnx -n 8 --separate -o faces
   i2i generate -m runs/ring -n 2000 -o cloud.png
+  i2i generate -m runs/clothes --label bag -o bags.png
 """
 )
 @options.model
@@ -22,6 +23,7 @@ Examples:
     type=click.IntRange(min=0),
     help="Seed of the first; each next one has the next number.  [default: 0]",
 )
+@options.label
 @options.latents
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="The .png file or folder to write."
@@ -34,6 +36,7 @@ def generate(
     model: str,
     count: int | None,
     seed: int | None,
+    labels: tuple[tuple[str, ...], ...],
     latents: Path | None,
     output: Path,
     separate: bool,
@@ -56,7 +59,7 @@ def generate(
     generator = ImageGenerator.open(model, device)
     first = seed or 0
     seeds = None if latents and count is None and seed is None else range(first, first + (count or 64))
-    chosen = choose(generator, seeds, latents)
+    chosen = choose(generator, seeds, latents, labels)
     (write_pictures if separate else write_grid)(generator, chosen, output, overwrite)
     if save_latents:
         write_latents(save_latents, chosen.latents)

@@ -12,10 +12,12 @@ from i2i.cli import options
 Examples:
   i2i interpolate -m runs/faces --seeds 3,17,3 --steps 10 -o strip.png
   i2i interpolate -m faces.onnx --seeds 3,17,25 --steps 30 --loop -o walk.webp
+  i2i interpolate -m runs/clothes --seeds 3,3 --label bag --label coat -o change.png
 """
 )
 @options.model
 @click.option("--seeds", type=options.SeedList(), help="The stops, by the numbers in a grid: 3,17,3.")
+@options.label
 @options.latents
 @click.option(
     "--steps", type=click.IntRange(1), default=10, show_default=True, help="Steps from each stop to the next."
@@ -32,6 +34,7 @@ Examples:
 def interpolate(
     model: str,
     seeds: tuple[int, ...] | None,
+    labels: tuple[tuple[str, ...], ...],
     latents: Path | None,
     steps: int,
     output: Path,
@@ -49,6 +52,6 @@ def interpolate(
     from i2i.runtime.generator import ImageGenerator
 
     generator = ImageGenerator.open(model, device)
-    stops = choose(generator, seeds, latents)
+    stops = choose(generator, seeds, latents, labels)
     count = write_walk(generator, stops, output, steps, fps, loop, overwrite)
     click.echo(f"{count} pictures made on {generator.backend.device}, written to {output}.", err=True)

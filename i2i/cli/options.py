@@ -62,6 +62,23 @@ class SeedList(click.ParamType):
         return seeds
 
 
+class Labels(click.ParamType):
+    """Names of classes with commas between them, as in shoe,blue."""
+
+    name = "labels"
+
+    def convert(
+        self, value: str | tuple[str, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Return the names; fail where one is empty."""
+        if not isinstance(value, str):
+            return value
+        names = tuple(name.strip() for name in value.split(","))
+        if not all(names):
+            self.fail(f"'{value}' has an empty name. Give names of classes with commas, as in shoe,blue.", param, ctx)
+        return names
+
+
 class Quality(click.ParamType):
     """1 to 100, or lossless."""
 
@@ -94,6 +111,15 @@ backend = click.option(
     default="auto",
     show_default=True,
     help="What computes; auto: what the model file is for.",
+)
+
+label = click.option(
+    "--label",
+    "labels",
+    type=Labels(),
+    multiple=True,
+    help="Classes by name, one of each label set: shoe,blue; or kind=shoe where two sets have a shoe. Given again, "
+    "one for each seed.",
 )
 latents = click.option(
     "--latents", type=click.Path(path_type=Path), help="Take latents from this .npy file, one a row, in place of seeds."

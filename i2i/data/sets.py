@@ -31,6 +31,7 @@ from i2i.data.folders import (
     name_some,
     refuse_small,
 )
+from i2i.data.labels import FOLDERS, Classes, Labels, decode_text, find_labels
 from i2i.errors import ConfigError, DataError, UsageError
 from i2i.images import Array, Header
 from i2i.settings import Config, DataKind, DataSettings
@@ -73,6 +74,8 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
     """Median of the shorter sides of the pictures as networks see them, before the crop."""
     what: str
     """The data in words: 400 pairs."""
+    labels: tuple[Labels | None, ...] = ()
+    """Of each list, where its items have labels."""
 
     def __init__(self, config: Config):
         self.config = config
@@ -99,19 +102,43 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
         """Return what image number `number` shows, by name; note what is `broken`, with the reason."""
         way = 1 if self.config.data.direction == "A2B" else -1  # augmentation takes the input first
         sides: list[Array] = []
+        facts: dict[str, Array] = {}
         for index, place in enumerate(self.places(number)):
             draw = len(self.lists) * number + index
-            arrays = self._take(index, place, draw, broken)
+            arrays, place = self._take(index, place, draw, broken)
+            facts |= self._facts(index, place)
             augmented = self.augment(arrays[::way], derive_seed(self.seed, AUGMENT, draw))
             sides += (_to_unit(array) for array in augmented[::way])
-        return dict(zip(self.pictures_named, sides, strict=True))
+        return {**dict(zip(self.pictures_named, sides, strict=True)), **facts}
 
-    def _take(self, index: int, place: int, draw: int, broken: dict[str, str]) -> tuple[Array, ...]:
-        """Read from a list what is at `place`, or, while that is broken, at a place drawn for `draw`."""
+    def _facts(self, index: int, place: int) -> dict[str, Array]:
+        """Return what is known of the item at `place` of a list, by names that say of which list, if there are two."""
+        labels = self.labels[index] if self.labels else None
+        if labels is None:
+            return {}
+        name, suffix = self.lists[index][place].name, f"_{'ab'[index]}" if len(self.lists) > 1 else ""
+        facts = {f"label{suffix}": labels.numbers[name]} if labels.classes else {}
+        return facts | ({f"text{suffix}": labels.texts[name]} if labels.texts else {})
+
+    @property
+    def classes(self) -> Classes:
+        """The classes of each label set, with how many pictures each has: a fact that algorithms build on."""
+        one, *others = [labels.classes for labels in self.labels if labels] or [{}]
+        if any([*other] != [*one] or any([*other[name]] != [*one[name]] for name in one) for other in others):
+            raise DataError("A and B have other classes. Give data.classes, so that both are read alike.")
+        return one
+
+    def label(self) -> None:
+        """Find the labels of all items, once `lists` is there; raises DataError and ConfigError."""
+        found = tuple(find_labels([item.name for item in items], self.config.data) for items in self.lists)
+        self.labels = found if any(found) else ()
+
+    def _take(self, index: int, place: int, draw: int, broken: dict[str, str]) -> tuple[tuple[Array, ...], int]:
+        """Read from a list what is at `place`, or, while that is broken, at a place drawn for `draw`; and say where."""
         items, reason = self.lists[index], ""
         for candidate in self._candidates(place, draw, len(items)):
             try:
-                return self.pictures.read(items[candidate], self.channels[index])
+                return self.pictures.read(items[candidate], self.channels[index]), candidate
             except DataError as error:
                 if isinstance(error.__cause__, MemoryError):  # which no picture is to blame for
                     raise MemoryError(str(error)) from error
@@ -133,8 +160,10 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
 
     @property
     def digest(self) -> str:
-        """A digest of all names."""
-        return hashlib.sha256("\n".join(self.names).encode()).hexdigest()
+        """A digest of all names, and of their labels where they have some."""
+        labelled = [f"{name}={numbers.tolist()}" for one in self.labels if one for name, numbers in one.numbers.items()]
+        texts = [decode_text(text) for one in self.labels if one for text in one.texts.values()]
+        return hashlib.sha256("\n".join([*self.names, *labelled, *texts]).encode()).hexdigest()
 
     def shuffled(self, number: int) -> int:
         """Return the position of image number `number` in a list of the length of an epoch, in its epoch's order."""
@@ -201,6 +230,7 @@ class PairSet(TrainingSet):
         self.names = [pair.name for pair in pairs]
         self.epoch_images = len(pairs)
         self.what = f"{len(pairs)} pairs"
+        self.label()
         self.accept(check_pairs(pairs, config.data))
 
 
@@ -220,6 +250,7 @@ class UnpairedSet(TrainingSet):
         self.names = [f"{side}:{picture.name}" for side, one in zip("AB", self.lists, strict=True) for picture in one]
         self.epoch_images = max(map(len, self.lists))
         self.what = " and ".join(f"{len(one)} pictures of {side}" for side, one in zip("AB", self.lists, strict=True))
+        self.label()
         self.accept(check_pictures([*sides[0], *sides[1]], config.data))
 
     def places(self, number: int) -> tuple[int, ...]:
@@ -243,6 +274,7 @@ class ImageSet(TrainingSet):
         self.names = [picture.name for picture in pictures]
         self.epoch_images = len(pictures)
         self.what = f"{len(pictures)} pictures"
+        self.label()
         sizes = check_pictures(pictures, config.data)
         self.accept(sizes)
         if not config.data.side and all(size.width == 2 * size.height for size in sizes if size):
@@ -320,6 +352,9 @@ READ_BY: dict[str, tuple[DataKind, ...]] = {
 }
 
 
+SETS: dict[DataKind, type[TrainingSet]] = {"paired": PairSet, "unpaired": UnpairedSet, "images": ImageSet}
+
+
 def make_set(kind: DataKind, config: Config) -> TrainingSet:
     """Find and check the training data of a config; raises ConfigError, DataError and UsageError."""
     for name, kinds in READ_BY.items():
@@ -328,15 +363,23 @@ def make_set(kind: DataKind, config: Config) -> TrainingSet:
                 f"data.{name} is {getattr(config.data, name)}, but {config.algorithm} learns from {kind} data, which "
                 "has no use for it. Leave it out."
             )
-    if config.data.toy:
-        if kind != "images":
-            raise ConfigError(f"data.toy is {config.data.toy}, but {config.algorithm} learns from pictures.")
-        if config.data.path:
-            raise ConfigError(f"data.toy is {config.data.toy}, which takes no data folder. Leave one of the two out.")
-        return PointSet(config)
-    if kind == "paired":
-        return PairSet(config)
-    return UnpairedSet(config) if kind == "unpaired" else ImageSet(config)
+    if config.data.text and config.data.labels in (None, FOLDERS):
+        raise ConfigError(f"data.text is {config.data.text}, but data.labels names no CSV file that could hold it.")
+    if not config.data.toy:
+        return SETS[kind](config)
+    if kind != "images":
+        raise ConfigError(f"data.toy is {config.data.toy}, but {config.algorithm} learns from pictures.")
+    if config.data.path or config.data.labels:
+        other = "labels" if config.data.labels else "folder"
+        raise ConfigError(f"data.toy is {config.data.toy}, which takes no data {other}. Leave one of the two out.")
+    return PointSet(config)
+
+
+def with_facts(config: Config, data: TrainingSet) -> Config:
+    """Return `config` with what the data says of itself, and algorithms build on, filled in."""
+    if not data.classes:
+        return config
+    return config.model_copy(update={"data": config.data.model_copy(update={"classes": data.classes})})
 
 
 @functools.lru_cache(maxsize=2)

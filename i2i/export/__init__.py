@@ -30,7 +30,6 @@ from i2i.mistaken import shown
 from i2i.modelfile import MODEL_NAME, find_model, read_spec
 from i2i.runtime.backends import TorchBackend
 from i2i.runtime.generator import ImageGenerator
-from i2i.runtime.latents import seed_latents
 from i2i.runtime.translator import Translator, pad, padded_side
 from i2i.spec import GeneratorSpec, ModelSpec
 
@@ -208,7 +207,7 @@ def _generator_job(source: Path, form: _Form) -> _Job:
     generator = ImageGenerator.open(source, "cpu")
     backend = generator.backend
     assert isinstance(backend, TorchBackend)
-    latents = seed_latents(range(PROOF_SEEDS), generator.latent)
+    latents = generator.draw(range(PROOF_SEEDS))
     samples = Samples(
         [latents[:1], latents[:2], latents],
         lambda batch: finite(backend.run(batch)),

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from i2i.errors import ExportError, ModelError
-from i2i.networks import GENERATORS, Generator, PatchGAN, ResNet, UNet
+from i2i.networks import GENERATORS, PatchGAN, ResNet, TranslatingGenerator, UNet
 from i2i.networks.layers import BatchNorm, BlurPool, InstanceNorm, Norm
 
 PROJECT = "pytorch-CycleGAN-and-pix2pix"
@@ -43,13 +43,15 @@ def recognise(state: State) -> tuple[str, dict[str, Any]]:
     raise _unknown(state)
 
 
-def build_empty(name: str, arguments: Mapping[str, Any]) -> Generator:
+def build_empty(name: str, arguments: Mapping[str, Any]) -> TranslatingGenerator:
     """Return a generator that has shapes but no memory; raises ModelError when there is none like it."""
     try:
         with torch.device("meta"):
-            return GENERATORS[name](**arguments)
+            network = GENERATORS[name](**arguments)
     except (ValueError, RuntimeError) as error:  # RuntimeError for sizes beyond what numbers can say
         raise ModelError(f"i2i has no such network: {str(error).splitlines()[0]}.") from error
+    assert isinstance(network, TranslatingGenerator)
+    return network
 
 
 def convert(state: State, network: nn.Module) -> dict[str, Tensor]:

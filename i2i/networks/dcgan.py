@@ -14,6 +14,7 @@ from i2i.networks.layers import (
     DiscriminatorOutput,
     LatentGenerator,
     Norm,
+    Projection,
     initialise,
     make_norm,
     needs_bias,
@@ -83,6 +84,7 @@ class DCGANDiscriminator(Discriminator):
 
     width: channels of the first level; they double with every halving.
     spectral_norm: every weight is divided by its largest singular value.
+    condition: length of a vector that forward then takes too, and that is projected onto the last level; 0: none.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class DCGANDiscriminator(Discriminator):
         width: int = 64,
         norm: Norm = "batch",
         spectral_norm: bool = False,
+        condition: int = 0,
     ):
         super().__init__()
         self.receptive_field_px: int = size
@@ -108,6 +111,7 @@ class DCGANDiscriminator(Discriminator):
             )
             count = target
         self.head = nn.Conv2d(count, 1, 4)
+        self.projection = Projection(count, condition) if condition else None
         initialise(self)
         if spectral_norm:
             normalise_spectrally(self)
@@ -116,11 +120,14 @@ class DCGANDiscriminator(Discriminator):
         """Return None for the one size that it judges."""
         return _only(self.receptive_field_px, side_px)
 
-    def forward(self, image: Tensor) -> DiscriminatorOutput:
+    def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
         """(N, in_channels, size, size) in [-1, 1] to logits (N, 1, 1, 1) and the features of each level."""
         features = []
         value = image
         for layer in self.layers:
             value = layer(value)
             features.append(value)
-        return DiscriminatorOutput(self.head(value), tuple(features))
+        logits = self.head(value)
+        if self.projection is not None:
+            logits = logits + self.projection(value.sum(dim=(2, 3), keepdim=True), condition)
+        return DiscriminatorOutput(logits, tuple(features))

@@ -82,7 +82,23 @@ class DiscriminatorOutput(NamedTuple):
 
     logits: Tensor
     features: tuple[Tensor, ...] = ()
-    heads: dict[str, Tensor] = {}
+    heads: dict[str, Tensor] | None = None
+
+
+class Projection(nn.Module):
+    """What a condition adds to the logits: its product with the features (Miyato and Koyama 2018, eq. 3).
+
+    channels: of the features. condition: length of the vector.
+    """
+
+    def __init__(self, channels: int, condition: int):
+        super().__init__()
+        self.embedding = nn.Linear(condition, channels, bias=False)
+
+    def forward(self, features: Tensor, condition: Tensor) -> Tensor:
+        """(N, C, ...) and (N, condition) to (N, 1, ...)."""
+        embedded = self.embedding(condition)
+        return (features * embedded.view(*embedded.shape, *[1] * (features.dim() - 2))).sum(dim=1, keepdim=True)
 
 
 class Discriminator(nn.Module, ABC):

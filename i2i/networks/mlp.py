@@ -6,7 +6,7 @@ three narrow layers next to blind.
 
 from torch import Tensor, nn
 
-from i2i.networks.layers import Discriminator, DiscriminatorOutput, LatentGenerator, normalise_spectrally
+from i2i.networks.layers import Discriminator, DiscriminatorOutput, LatentGenerator, Projection, normalise_spectrally
 
 
 class MLPGenerator(LatentGenerator):
@@ -32,10 +32,18 @@ class MLPDiscriminator(Discriminator):
 
     receptive_field_px = None
 
-    def __init__(self, in_channels: int = 2, width: int = 128, layers: int = 3, spectral_norm: bool = False):
+    def __init__(
+        self,
+        in_channels: int = 2,
+        width: int = 128,
+        layers: int = 3,
+        spectral_norm: bool = False,
+        condition: int = 0,
+    ):
         super().__init__()
         self.body = _hidden(in_channels, width, layers)
         self.head = nn.Linear(width, 1)
+        self.projection = Projection(width, condition) if condition else None
         if spectral_norm:
             normalise_spectrally(self)
 
@@ -43,10 +51,13 @@ class MLPDiscriminator(Discriminator):
         """Return why not: it judges points."""
         return "it judges points"
 
-    def forward(self, points: Tensor) -> DiscriminatorOutput:
+    def forward(self, points: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
         """(N, in_channels) to logits (N, 1)."""
         features = self.body(points)
-        return DiscriminatorOutput(self.head(features), (features,))
+        logits = self.head(features)
+        if self.projection is not None:
+            logits = logits + self.projection(features, condition)
+        return DiscriminatorOutput(logits, (features,))
 
 
 def _hidden(inputs: int, width: int, layers: int) -> nn.Sequential:

@@ -6,6 +6,7 @@ from i2i.networks.layers import (
     Discriminator,
     DiscriminatorOutput,
     Norm,
+    Projection,
     initialise,
     make_norm,
     needs_bias,
@@ -28,6 +29,7 @@ class PatchGAN(Discriminator):
         convolutions.
     width: channels of the first layer; they double down to the fourth and stay at 8 * width.
     spectral_norm: every weight is divided by its largest singular value.
+    condition: length of a vector that forward then takes too, and that is projected onto each patch; 0: none.
     The first and the last layer have no normalisation.
     """
 
@@ -38,6 +40,7 @@ class PatchGAN(Discriminator):
         width: int = 64,
         norm: Norm = "batch",
         spectral_norm: bool = False,
+        condition: int = 0,
     ):
         super().__init__()
         if layers not in RECEPTIVE_FIELD_PX:
@@ -64,6 +67,10 @@ class PatchGAN(Discriminator):
             count = target
         kernel, padding = (1, 0) if layers == 0 else (4, 1)
         self.head = nn.Conv2d(count, 1, kernel, 1, padding, bias=bias if layers == 0 else True)
+        self.projection: nn.Module | None = None
+        if condition:  # on what the head sees, brought to its size
+            self.projection = Projection(count, condition)
+            self.pool = nn.AvgPool2d(kernel, 1, padding) if layers else nn.Identity()
         initialise(self)
         if spectral_norm:
             normalise_spectrally(self)
@@ -75,11 +82,14 @@ class PatchGAN(Discriminator):
         most = max(count for count in RECEPTIVE_FIELD_PX if side_px >= smallest_side(count))
         return f"a PatchGAN of {self.count} layers needs {smallest_side(self.count)} px or more; it allows up to {most}"
 
-    def forward(self, image: Tensor) -> DiscriminatorOutput:
+    def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
         """(N, in_channels, H, W) to logits (N, 1, h, w), one a patch, and the features of each layer."""
         features = []
         value = image
         for layer in self.layers:
             value = layer(value)
             features.append(value)
-        return DiscriminatorOutput(self.head(value), tuple(features))
+        logits = self.head(value)
+        if self.projection is not None:
+            logits = logits + self.projection(self.pool(value), condition)
+        return DiscriminatorOutput(logits, tuple(features))

@@ -15,7 +15,7 @@ from PIL import Image
 from i2i.errors import ModelError, UsageError
 from i2i.images import Array, from_unit, to_pil
 from i2i.runtime.backends import Backend, open_backend
-from i2i.runtime.latents import check_latents, seed_latents
+from i2i.runtime.latents import check_latents, find_labels, seed_latents
 from i2i.spec import GENERATE, ModelSpec
 
 _BATCH = 64
@@ -49,10 +49,19 @@ class ImageGenerator:
         """Whether points come out, and no pictures."""
         return self.generator.out_meaning == "points"
 
-    def __call__(self, seeds: int | Sequence[int]) -> list[Image.Image]:
-        """Return the picture of each seed, whole numbers from 0. Raises UsageError and ModelError."""
+    def __call__(self, seeds: int | Sequence[int], labels: Sequence[str] = ()) -> list[Image.Image]:
+        """Return the picture of each seed, whole numbers from 0. Raises UsageError and ModelError.
+
+        labels: names of classes, at most one of each label set that the model was trained with; what is not named
+        is drawn by the seed.
+        """
         chosen = [seeds] if isinstance(seeds, (int, np.integer)) else seeds
-        return [to_pil(picture) for picture in self.pictures(seed_latents(chosen, self.latent))]
+        return [to_pil(picture) for picture in self.pictures(self.draw(chosen, labels))]
+
+    def draw(self, seeds: Sequence[int], labels: Sequence[str] = ()) -> Array:
+        """Return the latent of each seed, (N, latent) float32; labels as above. Raises UsageError."""
+        blocks = self.generator.latent_blocks
+        return seed_latents(seeds, blocks, find_labels(labels, blocks) if labels else None)
 
     def pictures(self, latents: Array) -> list[Array]:
         """(N, latent) floats to N pictures (H, W, C) uint8; raises ModelError for a model of points."""

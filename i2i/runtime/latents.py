@@ -1,10 +1,10 @@
-"""Latents: the vectors of standard normal numbers that pictures are made from, and walks between them.
+"""Latents: the vectors that pictures are made from, and walks between them.
 
 The same seed gives the same vector everywhere, since numpy draws it and no backend does.
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,17 +13,66 @@ import numpy as np
 from i2i.errors import ModelError, UsageError
 from i2i.files import write_bytes
 from i2i.images import Array
+from i2i.spec import LatentBlock
 
 _OPPOSITE = 1e-4  # radians short of a half turn; rounding to float32 moves a direction by 1e-7
 
 
-def seed_latents(seeds: Sequence[int], size: int) -> Array:
-    """Return (N, size) float32, one row a seed, whatever the other seeds; raises UsageError for a negative one."""
+def seed_latents(seeds: Sequence[int], blocks: Sequence[LatentBlock], labels: Mapping[str, int] | None = None) -> Array:
+    """Return (N, latent) float32, one row a seed, whatever the other seeds; raises UsageError for a negative one.
+
+    labels: the number of the class for one_hot blocks that are not to be drawn. Normal blocks draw first, so noise
+    stays the same whatever stands beside it.
+    """
     negative = [seed for seed in seeds if seed < 0]
     if negative:
         raise UsageError(f"{negative[0]} is no seed. Seeds are whole numbers from 0.")
-    rows = [np.random.default_rng(seed).standard_normal(size, dtype=np.float32) for seed in seeds]
-    return np.stack(rows) if rows else np.empty((0, size), np.float32)
+    rows = [_row(np.random.default_rng(seed), blocks, labels or {}) for seed in seeds]
+    return np.stack(rows) if rows else np.empty((0, sum(block.size for block in blocks)), np.float32)
+
+
+def _row(random: np.random.Generator, blocks: Sequence[LatentBlock], labels: Mapping[str, int]) -> Array:
+    drawn: dict[str, Array] = {}
+    for block in sorted(blocks, key=lambda block: block.prior != "normal"):
+        drawn[block.name] = PRIORS[block.prior](random, block)
+    drawn |= {name: np.eye(len(drawn[name]), dtype=np.float32)[number] for name, number in labels.items()}
+    return np.concatenate([drawn[block.name] for block in blocks])
+
+
+def _one_hot(random: np.random.Generator, block: LatentBlock) -> Array:
+    shares = np.asarray(block.shares or [1 / block.size] * block.size, np.float64)
+    number = random.choice(block.size, p=shares / shares.sum())
+    return np.eye(block.size, dtype=np.float32)[number]
+
+
+PRIORS: dict[str, Callable[[np.random.Generator, LatentBlock], Array]] = {
+    "normal": lambda random, block: random.standard_normal(block.size, dtype=np.float32),
+    "uniform": lambda random, block: random.uniform(-1, 1, block.size).astype(np.float32),
+    "one_hot": _one_hot,
+}
+
+
+def find_labels(names: Sequence[str], blocks: Sequence[LatentBlock]) -> dict[str, int]:
+    """Return the class number for each block that `names` speak of, as "shoe", or "kind=shoe" where two have a shoe.
+
+    Raises UsageError for names that are unknown, ambiguous, or two of one block.
+    """
+    known = {block.name: block.classes for block in blocks if block.classes}
+    if not known:
+        raise UsageError("This model was trained without labels. Leave out --label.")
+    found: dict[str, int] = {}
+    for name in names:
+        wanted, _, value = name.rpartition("=")
+        places = {one: classes for one, classes in known.items() if value in classes and wanted in ("", one)}
+        if len(places) != 1:
+            listed = "; ".join(f"{one}: {', '.join(classes)}" for one, classes in known.items())
+            problem = f"Several label sets have a class {value}; say which, as {next(iter(places))}={value}."
+            raise UsageError(problem if places else f"Unknown label {name}. This model knows {listed}.")
+        ((block, classes),) = places.items()
+        if block in found:
+            raise UsageError(f"--label names two classes of {block}: {classes[found[block]]} and {value}. Give one.")
+        found[block] = classes.index(value)
+    return found
 
 
 def read_latents(path: Path, size: int) -> Array:
@@ -79,16 +128,24 @@ def slerp(a: Array, b: Array, t: float) -> Array:
     return (direction * ((1 - t) * norms[0] + t * norms[1])).astype(np.float32)
 
 
-def path(latents: Array, steps: int, loop: bool = False) -> Array:
+def path(latents: Array, blocks: Sequence[LatentBlock], steps: int, loop: bool = False) -> Array:
     """Walk through stops (K, size), K from 2, with `steps` steps from each to the next.
 
-    Returns ((K - 1) * steps + 1, size) float32 with row k * steps the k-th stop. With `loop` the walk goes on
-    to the first stop and ends a step before it: (K * steps, size). Raises UsageError.
+    Normal blocks go along the great circle (`slerp`), others in a line. Returns ((K - 1) * steps + 1, size) float32
+    with row k * steps the k-th stop. With `loop` the walk goes on to the first stop and ends a step before it:
+    (K * steps, size). Raises UsageError.
     """
     if len(latents) < 2:
         raise UsageError(f"A walk needs at least two stops; got {len(latents)}.")
     if steps < 1:
         raise UsageError(f"A walk needs at least one step from stop to stop; got {steps}.")
     stops = [*latents, latents[0]] if loop else list(latents)
-    walk = [slerp(a, b, k / steps) for a, b in pairwise(stops) for k in range(steps)]
+    walk = [_between(a, b, k / steps, blocks) for a, b in pairwise(stops) for k in range(steps)]
     return np.stack(walk if loop else [*walk, stops[-1].astype(np.float32)])
+
+
+def _between(a: Array, b: Array, t: float, blocks: Sequence[LatentBlock]) -> Array:
+    ends = np.cumsum([block.size for block in blocks])[:-1]
+    parts = zip(blocks, np.split(a, ends), np.split(b, ends), strict=True)
+    moved = [slerp(one, two, t) if block.prior == "normal" else (1 - t) * one + t * two for block, one, two in parts]
+    return np.concatenate(moved).astype(np.float32)

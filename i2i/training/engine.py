@@ -288,4 +288,3 @@ class Stepper:
 def batch_size(batch: Batch) -> int:
     """Return how many images a batch has."""
     return len(next(iter(batch.values())))
-

@@ -11,7 +11,7 @@ import torch
 from i2i.algorithms import ALGORITHMS, Algorithm
 from i2i.algorithms.base import Batch
 from i2i.data.loader import batches
-from i2i.data.sets import TrainingSet, make_set
+from i2i.data.sets import TrainingSet, make_set, with_facts
 from i2i.networks import Discriminator
 from i2i.settings import Config
 from i2i.training.engine import Stepper, make_fabric
@@ -41,6 +41,7 @@ def estimate(config: Config) -> Iterator[str]:
     config = config.model_copy(update={"data": config.data.model_copy(update={"cache": "none"})})
     kind, data_settings = ALGORITHMS[config.algorithm].data, config.data
     data = make_set(kind, config) if data_settings.path or data_settings.toy else None
+    config = with_facts(config, data) if data else config
     several = config.train.devices * config.train.nodes
     alone = config.train.model_copy(update={"devices": 1, "nodes": 1})  # a dry run starts no other processes
     fabric = make_fabric(config.model_copy(update={"train": alone}))
@@ -95,7 +96,11 @@ def _made_up(config: Config, single: bool) -> Iterator[Batch]:
     channels = {"image": data.channels} if single else {"a": data.channels_a, "b": data.channels_b}
     shape = (data.crop_px, data.crop_px)
     while True:
-        yield {name: torch.rand(config.train.step_images, one, *shape) * 2 - 1 for name, one in channels.items()}
+        batch = {name: torch.rand(config.train.step_images, one, *shape) * 2 - 1 for name, one in channels.items()}
+        if data.classes:
+            sizes = torch.tensor([len(classes) for classes in data.classes.values()])
+            batch["label"] = (torch.rand(config.train.step_images, len(sizes)) * sizes).long()
+        yield batch
 
 
 def _memory_bytes(device: torch.device) -> int | None:

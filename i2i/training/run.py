@@ -13,8 +13,9 @@ import i2i
 from i2i.algorithms import ALGORITHMS, Algorithm, resolve
 from i2i.config import differences, load_config, parse, to_yaml
 from i2i.data.folders import Pair
+from i2i.data.labels import FOLDERS
 from i2i.data.previews import find_previews, find_val_pairs
-from i2i.data.sets import make_set
+from i2i.data.sets import make_set, with_facts
 from i2i.data.watch import watched
 from i2i.errors import ConfigError, DiskFullError, ModelError, RunExistsError, UsageError
 from i2i.files import DISK_FULL, TEMP_PREFIX, free_bytes, show_size, sweep_temporaries, write_text
@@ -88,6 +89,7 @@ class Run:
         self.config = config = _absolute(resolve(config))
         self.kind = ALGORITHMS[config.algorithm].data
         self.data = make_set(self.kind, config)
+        self.config = config = with_facts(config, self.data)
         directions = () if self.kind == "images" else ("A2B", "B2A")
         self.previews = {
             direction: find_previews(config.data, self.kind, direction, config.log.sample_count)
@@ -304,7 +306,10 @@ def _completed(settings: dict[str, Any]) -> dict[str, Any]:
 def _absolute(config: Config) -> Config:
     """Make paths absolute, so that the run can be exported, and resumed, from any folder."""
     paths = watched(lambda path: str(Path(path).resolve()), config.data.path, config.data.timeout_s)
-    data = config.data.model_copy(update={"path": tuple(paths)})
+    labels = config.data.labels
+    if labels and labels != FOLDERS:
+        labels = str(Path(labels).resolve())
+    data = config.data.model_copy(update={"path": tuple(paths), "labels": labels})
     source = config.train.init_from
     train = config.train.model_copy(update={"init_from": source and str(Path(source).resolve())})
     return config.model_copy(update={"data": data, "train": train})

@@ -19,7 +19,6 @@ from i2i.metrics.diagnostics import diversity
 from i2i.metrics.pairs import as_rgb8, l1
 from i2i.runtime.backends import TorchBackend
 from i2i.runtime.generator import ImageGenerator
-from i2i.runtime.latents import seed_latents
 from i2i.runtime.translator import Translator
 from i2i.settings import by_direction
 from i2i.sheets import cloud_png, grid_png, sheet_png
@@ -129,11 +128,11 @@ def _generate(run: Run, algorithm: Algorithm, modules: Modules, images: int, dev
     generator = ImageGenerator(run.spec(algorithm, images), TorchBackend(modules[name], device))
     toy = run.config.data.toy
     if toy:
-        points = generator.points(seed_latents(range(DRAWS), generator.latent))
+        points = generator.points(generator.draw(range(DRAWS)))
         found, good = modes_found(toy, points)
         scores = {"modes": float(found), "good": good, **diversity(points[:SAMPLES], run.real_samples)}
         return {GENERATE: cloud_png(points, run.real_samples)}, scores
-    fakes = generator.run(seed_latents(range(SAMPLES), generator.latent))
+    fakes = generator.run(generator.draw(range(SAMPLES)))
     shown = range(run.config.log.sample_count)
-    pictures = generator.pictures(seed_latents(shown, generator.latent))
+    pictures = generator.pictures(generator.draw(shown))
     return {GENERATE: grid_png(pictures, [str(seed) for seed in shown])}, diversity(fakes, run.real_samples)

@@ -1,4 +1,4 @@
-"""Every loss and every penalty in every algorithm, by settings alone, and with the same values however a step is made."""
+"""Every loss and every penalty in every algorithm by settings alone, with the same values however a step is made."""
 
 import math
 from typing import get_args

@@ -19,7 +19,6 @@ from torch.nn import functional as F
 
 from i2i.images import read_image, to_unit
 from i2i.runtime.generator import ImageGenerator
-from i2i.runtime.latents import seed_latents
 
 SAMPLES, EPOCHS, BATCH = 2000, 2, 128
 
@@ -62,7 +61,7 @@ def main(data: Path, models: list[Path]) -> None:
     real = torch.bincount(labels, minlength=10) / len(labels)
     for model in models:
         generator = ImageGenerator.open(model, "cpu")
-        fakes = torch.from_numpy(generator.run(seed_latents(range(SAMPLES), generator.latent)))
+        fakes = torch.from_numpy(generator.run(generator.draw(range(SAMPLES))))
         shares = torch.bincount(classify(network, fakes), minlength=10) / SAMPLES
         distance = float((shares - real).abs().sum()) / 2
         shown = " ".join(f"{share:.3f}" for share in shares.tolist())

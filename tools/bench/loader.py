@@ -127,7 +127,7 @@ def distance(data: PairSet, number: int, resize_px: int, crop_px: int) -> Array:
     (pair,) = data.files(number)
     assert isinstance(pair, Pair)
     theirs = published(pair.a, resize_px, crop_px, random.Random(derive_seed(data.seed, AUGMENT, number)))
-    difference = torch.cat(theirs).numpy() - torch.cat(data[number]).numpy()
+    difference = torch.cat(theirs).numpy() - torch.cat(list(data[number].values())).numpy()
     return np.rint(np.abs(difference) * 127.5)
 
 

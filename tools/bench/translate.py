@@ -23,7 +23,7 @@ from PIL import Image
 import i2i
 from i2i.images import Array, from_unit, to_unit
 from i2i.modelfile import load_generator, read_spec, save_model
-from i2i.networks import GENERATORS
+from i2i.networks import GENERATORS, TranslatingGenerator
 from i2i.runtime.backends import OnnxBackend
 from i2i.runtime.devices import cpu_count
 from i2i.runtime.folder import plan
@@ -57,6 +57,7 @@ def write_model(folder: Path, name: str, verify: Path) -> tuple[Path, Path]:
     arguments: dict[str, Any] = {"in_channels": 3, "out_channels": 3, **sizes}
     torch.manual_seed(0)
     module = GENERATORS[network](**arguments)
+    assert isinstance(module, TranslatingGenerator)
     generator = GeneratorSpec(
         network=network,
         arguments=arguments,

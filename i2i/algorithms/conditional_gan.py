@@ -1,0 +1,83 @@
+"""Conditional GAN: Mirza, Osindero 2014, "Conditional Generative Adversarial Nets".
+
+The generator takes the labels beside its noise. The discriminator is told them by projection (Miyato and
+Koyama 2018, "cGANs with projection discriminator"), which serves several label sets at once.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from i2i.algorithms.base import Batch, Outputs
+from i2i.algorithms.gan import GAN, GANSettings
+from i2i.algorithms.priors import draw
+from i2i.errors import ConfigError
+from i2i.settings import Config
+from i2i.spec import LatentBlock
+
+
+class ConditionalGANSettings(GANSettings):
+    """The objective of a GAN with labels."""
+
+    condition: Literal["projection", "none"] = "projection"
+    """How the discriminator is told the label; none withholds it, and the generator learns to ignore it."""
+
+
+class ConditionalGAN(GAN):
+    """A generator of noise and labels against a discriminator that sees the labels."""
+
+    Settings = ConditionalGANSettings
+    reads_labels = True
+
+    def __init__(self, config: Config):
+        if not config.data.classes:
+            raise ConfigError(f"{config.algorithm} takes its classes from the data, and none was given. Add --data.")
+        super().__init__(config)
+        if self.settings.history:
+            raise ConfigError(
+                f"loss.history is {self.settings.history}, but {config.algorithm} cannot show past fakes: their labels "
+                "are past, too. Set it to 0."
+            )
+
+    @property
+    def condition(self) -> int:
+        """Length of all labels together, where the discriminator is told them."""
+        told = self.settings.condition == "projection"
+        return sum(map(len, self.config.data.classes.values())) if told else 0
+
+    @property
+    def blocks(self) -> tuple[LatentBlock, ...]:
+        """Noise, and a one-hot block for each label set."""
+        labels = [
+            LatentBlock(
+                name=name,
+                size=len(counts),
+                prior="one_hot",
+                classes=tuple(counts),
+                shares=tuple(count / sum(counts.values()) for count in counts.values()),
+            )
+            for name, counts in self.config.data.classes.items()
+        ]
+        return (*super().blocks, *labels)
+
+    def forward(self, batch: Batch) -> Outputs:
+        """G(z | y), with the labels y of the real pictures (eq. 2)."""
+        given = self._one_hot(batch)
+        return {"fake": self.networks["generator"](draw(self.blocks, batch["image"], given))}
+
+    def losses(self, phase: str, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
+        """Eq. 2, split into its terms and its two players."""
+        real, fake = batch["image"], outputs["fake"]
+        told = torch.cat(list(self._one_hot(batch).values()), dim=1) if self.condition else None
+        if phase == "discriminator":
+            return self.adversary.discriminate(real, fake, told)
+        if phase == "penalty":
+            return self.adversary.penalise(real, fake, told)
+        return {"G_GAN": self.adversary.fool(real, fake, told)}
+
+    def _one_hot(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the labels of a batch by label set, (N, classes) each."""
+        numbers = zip(self.config.data.classes.items(), batch["label"].unbind(dim=1), strict=True)
+        return {name: F.one_hot(one, len(counts)).to(batch["image"].dtype) for (name, counts), one in numbers}

@@ -1,0 +1,35 @@
+"""What training draws latents from: on the device, the same priors as i2i.runtime.latents."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from i2i.spec import LatentBlock
+
+
+def draw(blocks: Sequence[LatentBlock], images: Tensor, given: Mapping[str, Tensor] | None = None) -> Tensor:
+    """Return a latent for each of `images` (N, ...), (N, latent) of their type and device.
+
+    given: blocks that are not drawn, (N, size) each.
+    """
+    parts = [given[block.name] if given and block.name in given else _draw(block, images) for block in blocks]
+    return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+
+
+def _draw(block: LatentBlock, images: Tensor) -> Tensor:
+    return PRIORS[block.prior](block, images)
+
+
+def _one_hot(block: LatentBlock, images: Tensor) -> Tensor:
+    shares = torch.tensor(block.shares or [1 / block.size] * block.size, device=images.device)
+    numbers = torch.multinomial(shares, len(images), replacement=True)
+    return F.one_hot(numbers, block.size).to(images.dtype)
+
+
+PRIORS: dict[str, Callable[[LatentBlock, Tensor], Tensor]] = {
+    "normal": lambda block, images: torch.randn(len(images), block.size, device=images.device, dtype=images.dtype),
+    "uniform": lambda block, images: 2 * torch.rand(len(images), block.size, device=images.device).to(images.dtype) - 1,
+    "one_hot": _one_hot,
+}
