@@ -3,10 +3,12 @@
     python datasets/fashion_mnist.py /usr/share/datasets/fashion-mnist data/fashion
 
 SOURCE is searched for train-images-idx3-ubyte, train-labels-idx1-ubyte and the two of t10k, plain or .gz.
-OUT gets train/00000_9.png (number, label) and test/..., grey, 8 bits, 32 px.
+OUT gets train/00000_9.png (number, label) and test/..., grey, 8 bits, 32 px; and train.csv and test.csv, which
+name the class of each, for data.labels.
 """
 
 import argparse
+import csv
 import gzip
 import math
 import sys
@@ -23,6 +25,7 @@ from i2i.files import atomic_folder
 
 SPLITS = {"train": "train", "test": "t10k"}  # our name, and the one in the file names
 PAD_PX = 2  # 28 px have two factors of two; 32 px, five, which is what networks halve
+CLASSES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 MAX_BYTES = 1 << 30  # of one file unpacked; MNIST and its relatives stay below
 
 
@@ -59,9 +62,13 @@ def convert(source: Path, out: Path, size_px: int = 32, limit: int | None = None
                 raise DataError(f"{images_path} holds {len(images)} pictures, but {labels_path} {len(labels)} labels.")
             folder = temp / split
             folder.mkdir()
+            rows = [("name", "label")]
             for number, (image, label) in enumerate(zip(images[:limit], labels[:limit], strict=True)):
                 content = encode([fit(image, size_px)[:, :, None]], "PNG")
-                (folder / f"{number:05}_{label}.png").write_bytes(content)
+                rows.append((f"{number:05}_{label}.png", CLASSES[label] if label < len(CLASSES) else str(label)))
+                (folder / rows[-1][0]).write_bytes(content)
+            with (temp / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
+                csv.writer(file).writerows(rows)
             counts[split] = len(images[:limit])
     return counts
 

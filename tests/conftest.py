@@ -17,7 +17,7 @@ import torch
 import i2i
 from i2i.images import read_image, write_image
 from i2i.settings import Config
-from i2i.spec import GENERATE, LatentGeneratorSpec, ModelSpec
+from i2i.spec import GENERATE, LatentBlock, LatentGeneratorSpec, ModelSpec
 
 ROOT = Path(__file__).parent.parent
 LINEART = ROOT / "datasets" / "lineart"
@@ -75,6 +75,7 @@ SMALLEST = {  # preset, and what makes it small, for every algorithm and kind of
     "pix2pix": ("lineart", ["data.resize_px=18", "data.crop_px=16", "generator.depth=4"]),
     "cyclegan": ("maps_unpaired", ["data.resize_px=18", "data.crop_px=16", "generator.blocks=1", "loss.history=3"]),
     "gan": ("dcgan_emoji", ["data.resize_px=36", "data.crop_px=32", "generator.latent=4"]),
+    "conditional_gan": ("conditional_fashion", ["data.channels=3", "data.resize_px=36", "generator.latent=4"]),
     "toy": ("ring", ["generator.layers=1", "discriminator.layers=1"]),
 }
 
@@ -85,17 +86,22 @@ def smallest_config(kind: str, data: Path | str, *overrides: str) -> Config:
     widths = ["generator.width=2", "discriminator.width=2"]
     patches = ["discriminator.layers=1"] if kind in ("pix2pix", "cyclegan") else []
     path = [] if kind == "toy" else [f"data.path={data}"]
+    if kind == "conditional_gan":
+        path += ["data.side=B", f"data.labels={data}/labels.csv"]
     return i2i.load_config(preset, [*path, *changes, *widths, *patches, *_SHORT, *overrides])
 
 
 @pytest.fixture(scope="session")
 def few_pairs(tmp_path_factory) -> Path:
-    """A dozen shipped pairs as A|B files in train, val and test."""
+    """A dozen shipped pairs as A|B files in train, val and test, and a table of made-up labels."""
     root = tmp_path_factory.mktemp("few")
     for split, count in (("train", 8), ("val", 3), ("test", 4)):
         (root / split).mkdir()
         for path in sorted((LINEART / split).glob("*.png"))[:count]:
             shutil.copy(path, root / split)
+    names = sorted(path.name for path in root.rglob("*.png"))
+    rows = [f"{name},{('round', 'flat', 'tall')[place % 3]}" for place, name in enumerate(names)]
+    (root / "labels.csv").write_text("\n".join(["name,shape", *rows]), encoding="utf-8")
     return root
 
 
@@ -211,6 +217,11 @@ def float64():
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
+
+
+def noise(size: int) -> tuple[LatentBlock, ...]:
+    """The blocks of a latent that is noise alone."""
+    return (LatentBlock(name="noise", size=size),)
 
 
 def picture(height: int, width: int, channels: int = 3, dtype=np.uint8, seed: int = 0) -> np.ndarray:

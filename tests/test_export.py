@@ -23,7 +23,7 @@ from i2i.networks.layers import set_norm_statistics
 from i2i.runtime.latents import seed_latents
 from i2i.runtime.translator import pad, padded_side
 from i2i.spec import GeneratorSpec, ModelSpec
-from tests.conftest import picture, save
+from tests.conftest import noise, picture, save
 
 
 def test_the_file_is_plain_and_describes_itself(tiny_run, tiny_onnx):
@@ -299,7 +299,7 @@ def test_a_generator_from_noise_is_plain_too(noise_model, noise_onnx):
 
 def test_points_export_equal(point_model, tmp_path):
     i2i.export_onnx(point_model, tmp_path / "m.onnx")
-    latents = seed_latents(range(200), 2)
+    latents = seed_latents(range(200), noise(2))
     ours, exported = (i2i.load(path, device="cpu").points(latents) for path in (point_model, tmp_path / "m.onnx"))
     np.testing.assert_allclose(exported, ours, atol=1e-5)
 

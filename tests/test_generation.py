@@ -8,7 +8,7 @@ import i2i
 from i2i.images import read_image
 from i2i.runtime.latents import path, seed_latents
 from i2i.sheets import cloud_png, grid_png
-from tests.conftest import run_i2i
+from tests.conftest import noise, run_i2i
 from tests.test_cli import call
 
 CELL, DOWN = 100, 116  # 32 px three times and a gap; and the line of the label
@@ -29,7 +29,7 @@ def here(tmp_path, monkeypatch):
 def test_a_grid_is_numbered_from_the_seed(here, noise_model):
     assert call("generate", "-m", str(noise_model), "-n", "7", "--seed", "5", "-o", "grid.png") == 0
     grid = read_image(here / "grid.png")
-    pictures = i2i.load(noise_model).pictures(seed_latents(range(5, 12), 16))
+    pictures = i2i.load(noise_model).pictures(seed_latents(range(5, 12), noise(16)))
     for k, one in enumerate(pictures):
         np.testing.assert_array_equal(cell(grid, k // 3, k % 3), one)
     expected = grid_png(pictures, [str(seed) for seed in range(5, 12)])
@@ -53,7 +53,7 @@ def test_onnx_makes_the_same_files(here, noise_model, noise_onnx):
 def test_latents_can_be_kept_and_used_again(here, noise_onnx):
     model = ("-m", str(noise_onnx))
     assert call("generate", *model, "-n", "4", "--seed", "8", "-o", "a.png", "--save-latents", "z.npy") == 0
-    np.testing.assert_array_equal(np.load("z.npy"), seed_latents(range(8, 12), 16))
+    np.testing.assert_array_equal(np.load("z.npy"), seed_latents(range(8, 12), noise(16)))
     assert call("generate", *model, "--latents", "z.npy", "-o", "b", "--separate") == 0
     assert [path.name for path in sorted((here / "b").iterdir())] == [f"00000{row}.png" for row in range(4)]
     np.testing.assert_array_equal(read_image(here / "b" / "000003.png"), cell(read_image(here / "a.png"), 1, 1))
@@ -64,7 +64,7 @@ def test_latents_can_be_kept_and_used_again(here, noise_onnx):
 
 def test_a_model_of_points_gives_a_cloud(here, point_model):
     assert call("generate", "-m", str(point_model), "-n", "1500", "-o", "cloud.png") == 0
-    points = i2i.load(point_model).points(seed_latents(range(1500), 2))
+    points = i2i.load(point_model).points(seed_latents(range(1500), noise(2)))
     assert (here / "cloud.png").read_bytes() == cloud_png(points)
 
 
@@ -72,7 +72,7 @@ def test_a_strip_has_a_row_for_each_leg(here, noise_onnx):
     assert call("interpolate", "-m", str(noise_onnx), "--seeds", "3,17,25", "--steps", "4", "-o", "strip.png") == 0
     strip = read_image(here / "strip.png")
     assert strip.shape == (4 + 2 * DOWN, 4 + 5 * CELL, 3)
-    pictures = i2i.load(noise_onnx).pictures(path(seed_latents([3, 17, 25], 16), 4))
+    pictures = i2i.load(noise_onnx).pictures(path(seed_latents([3, 17, 25], noise(16)), noise(16), 4))
     for k, one in enumerate(pictures[:5]):
         np.testing.assert_array_equal(cell(strip, 0, k), one)
         np.testing.assert_array_equal(cell(strip, 1, k), pictures[4 + k])
@@ -98,7 +98,7 @@ def test_an_animation_has_a_frame_for_each_step(here, noise_onnx, suffix, loop, 
 def test_arithmetic_shows_its_terms_and_keeps_its_result(here, noise_onnx):
     words = ["3,8,12", "5,9", "1", "-o", "sum.png", "--save-latents", "sum.npy"]
     assert call("arithmetic", "-m", str(noise_onnx), *words) == 0
-    a, b, c = (seed_latents(seeds, 16).mean(axis=0) for seeds in ([3, 8, 12], [5, 9], [1]))
+    a, b, c = (seed_latents(seeds, noise(16)).mean(axis=0) for seeds in ([3, 8, 12], [5, 9], [1]))
     np.testing.assert_allclose(np.load("sum.npy"), (a - b + c)[None], atol=1e-6)
     sheet, model = read_image(here / "sum.png"), i2i.load(noise_onnx)
     assert sheet.shape == (4 + 4 * DOWN, 4 + 4 * CELL, 3)

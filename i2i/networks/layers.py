@@ -262,6 +262,8 @@ def initialise(network: nn.Module, std: float = 0.02) -> None:
             nn.init.normal_(module.weight, 0.0, std)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+        elif isinstance(module, Projection):
+            nn.init.normal_(module.embedding.weight, 0.0, std)
         elif isinstance(module, BatchNorm):
             nn.init.normal_(module.weight, 1.0, std)
             nn.init.zeros_(module.bias)

@@ -65,9 +65,11 @@ def find_labels(names: Sequence[str], blocks: Sequence[LatentBlock]) -> dict[str
         wanted, _, value = name.rpartition("=")
         places = {one: classes for one, classes in known.items() if value in classes and wanted in ("", one)}
         if len(places) != 1:
+            if places:
+                first = next(iter(places))
+                raise UsageError(f"{' and '.join(places)} both have a class {value}. Say which, as {first}={value}.")
             listed = "; ".join(f"{one}: {', '.join(classes)}" for one, classes in known.items())
-            problem = f"Several label sets have a class {value}; say which, as {next(iter(places))}={value}."
-            raise UsageError(problem if places else f"Unknown label {name}. This model knows {listed}.")
+            raise UsageError(f"Unknown label {name}. This model knows {listed}.")
         ((block, classes),) = places.items()
         if block in found:
             raise UsageError(f"--label names two classes of {block}: {classes[found[block]]} and {value}. Give one.")

@@ -13,7 +13,7 @@ from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.latents import path, seed_latents
 from i2i.runtime.translator import Translator
 from i2i.spec import GENERATE
-from tests.conftest import save_from_noise
+from tests.conftest import noise, save_from_noise
 
 
 def test_calling_a_model(noise_model):
@@ -28,7 +28,7 @@ def test_calling_a_model(noise_model):
     for one in (model(4), model(np.int64(4)), model(range(4, 5))):
         assert len(one) == 1
         assert np.abs(np.asarray(one[0]).astype(int) - first).max() <= 1
-    np.testing.assert_array_equal(model.pictures(seed_latents([4, 5, 4], 16))[1], second)
+    np.testing.assert_array_equal(model.pictures(seed_latents([4, 5, 4], noise(16)))[1], second)
 
 
 def test_a_run_folder_opens_too(noise_model):
@@ -36,7 +36,7 @@ def test_a_run_folder_opens_too(noise_model):
 
 
 def test_torch_and_onnx_make_the_same_pictures(noise_model, noise_onnx):
-    latents = seed_latents(range(20), 16)
+    latents = seed_latents(range(20), noise(16))
     ours, exported = (ImageGenerator.open(path, "cpu") for path in (noise_model, noise_onnx))
     np.testing.assert_allclose(exported.run(latents), ours.run(latents), atol=1e-5)
     for one, other in zip(ours.pictures(latents), exported.pictures(latents), strict=True):
@@ -47,7 +47,7 @@ def test_torch_and_onnx_make_the_same_pictures(noise_model, noise_onnx):
 @pytest.mark.parametrize("kind", ["torch", "onnx"])
 def test_neighbours_do_not_change_a_picture(noise_model, noise_onnx, kind):
     model = i2i.load(noise_model if kind == "torch" else noise_onnx, device="cpu")
-    latents = seed_latents(range(70), 16)  # more than one batch
+    latents = seed_latents(range(70), noise(16))  # more than one batch
     together = model.run(latents)
     assert (together.shape, together.dtype) == ((70, 3, 32, 32), np.float32)
     assert np.abs(together).max() <= 1
@@ -59,7 +59,7 @@ def test_training_uses_it_on_its_own_network(noise_model):
     spec = read_spec(noise_model)
     network = load_generator(noise_model, spec, GENERATE)
     model = ImageGenerator(spec, TorchBackend(network, "cpu"))
-    latents = seed_latents([1, 2], 16)
+    latents = seed_latents([1, 2], noise(16))
     np.testing.assert_array_equal(model.run(latents), ImageGenerator.open(noise_model, "cpu").run(latents))
 
 
@@ -77,7 +77,7 @@ def test_a_walk_is_smooth(noise_model):
     model = ImageGenerator.open(noise_model, "cpu")
     steps = []
     for seed in range(50):
-        pictures = model.run(path(seed_latents([2 * seed, 2 * seed + 1], 16), 16))
+        pictures = model.run(path(seed_latents([2 * seed, 2 * seed + 1], noise(16)), noise(16), 16))
         steps += np.abs(np.diff(pictures, axis=0)).mean(axis=(1, 2, 3)).tolist()
     assert min(steps) > 1e-3  # the pictures do change
     assert max(steps) <= 4 * np.median(steps)
@@ -85,7 +85,7 @@ def test_a_walk_is_smooth(noise_model):
 
 def test_points(point_model):
     model = i2i.load(point_model)
-    assert model.points(seed_latents(range(100), 2)).shape == (100, 2)
+    assert model.points(seed_latents(range(100), noise(2))).shape == (100, 2)
     with pytest.raises(ModelError, match="makes points, not pictures"):
         model(3)
 
@@ -99,7 +99,7 @@ def test_each_kind_of_model_says_how_to_use_it(tiny_run, noise_model, noise_onnx
     with pytest.raises(UsageError, match=r"translates B2A and makes no pictures from noise\. Use `i2i translate`"):
         ImageGenerator.open(tiny_run)
     with pytest.raises(ModelError, match="makes pictures, not points"):
-        i2i.load(noise_model).points(seed_latents([1], 16))
+        i2i.load(noise_model).points(seed_latents([1], noise(16)))
     with pytest.raises(UsageError, match="gpu is no device"):
         ImageGenerator.open(noise_model, "gpu")
 
@@ -117,5 +117,5 @@ def test_latents_that_do_not_fit_are_named(noise_model):
 
 def test_pictures_are_rounded_like_all_others(noise_model):
     model = i2i.load(noise_model)
-    latents = seed_latents([9], 16)
+    latents = seed_latents([9], noise(16))
     np.testing.assert_array_equal(model.pictures(latents)[0], from_unit(model.run(latents)[0]))

@@ -6,20 +6,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from i2i.errors import ModelError, UsageError
-from i2i.runtime.latents import path, read_latents, seed_latents, slerp, write_latents
+from i2i.runtime.latents import find_labels, path, read_latents, seed_latents, slerp, write_latents
+from i2i.spec import LatentBlock
+from tests.conftest import noise
 
 SIZE = 16
 
 
 def test_a_seed_has_one_latent_whatever_stands_beside_it():
-    latents = seed_latents(range(5, 9), SIZE)
+    latents = seed_latents(range(5, 9), noise(SIZE))
     assert (latents.shape, latents.dtype) == ((4, SIZE), np.float32)
     for row, seed in zip(latents, range(5, 9), strict=True):
         expected = np.random.default_rng(seed).standard_normal(SIZE, dtype=np.float32)
         np.testing.assert_array_equal(row, expected)
-    np.testing.assert_array_equal(seed_latents([8, 5], SIZE), latents[[3, 0]])
+    np.testing.assert_array_equal(seed_latents([8, 5], noise(SIZE)), latents[[3, 0]])
     with pytest.raises(UsageError, match="-1 is no seed"):
-        seed_latents([3, -1], SIZE)
+        seed_latents([3, -1], noise(SIZE))
 
 
 @settings(max_examples=200, deadline=None)
@@ -31,7 +33,7 @@ def test_a_seed_has_one_latent_whatever_stands_beside_it():
     st.floats(0, 1),
 )
 def test_norms_go_in_a_line_and_directions_turn_evenly(one, other, size, scale, t):
-    a, b = seed_latents([one], size)[0], seed_latents([other], size)[0] * np.float32(scale)
+    a, b = seed_latents([one], noise(size))[0], seed_latents([other], noise(size))[0] * np.float32(scale)
     made = slerp(a, b, t)
     assert made.dtype == np.float32
     expected = (1 - t) * np.linalg.norm(a) + t * np.linalg.norm(b)
@@ -53,7 +55,7 @@ def test_a_quarter_turn_by_hand():
 
 
 def test_parallel_opposite_and_zero():
-    a = seed_latents([3], SIZE)[0]
+    a = seed_latents([3], noise(SIZE))[0]
     for factor in (1.0, 3.0, 1 + 1e-6):
         b = (a * factor).astype(np.float32)
         np.testing.assert_allclose(slerp(a, b, 0.25), 0.75 * a + 0.25 * b, rtol=1e-5)
@@ -65,25 +67,25 @@ def test_parallel_opposite_and_zero():
 
 
 def test_a_walk_meets_its_stops_exactly():
-    stops = seed_latents([3, 17, 3], SIZE)
-    walk = path(stops, 10)
+    stops = seed_latents([3, 17, 3], noise(SIZE))
+    walk = path(stops, noise(SIZE), 10)
     assert (walk.shape, walk.dtype) == ((21, SIZE), np.float32)
     np.testing.assert_array_equal(walk[[0, 10, 20]], stops)
     np.testing.assert_array_equal(walk[7], slerp(stops[0], stops[1], 0.7))
-    ring = path(stops[:2], 10, loop=True)
+    ring = path(stops[:2], noise(SIZE), 10, loop=True)
     np.testing.assert_array_equal(ring, walk[:20])
-    np.testing.assert_array_equal(path(stops, 1), stops)
+    np.testing.assert_array_equal(path(stops, noise(SIZE), 1), stops)
 
 
 def test_what_is_no_walk_is_named():
     with pytest.raises(UsageError, match="at least two stops; got 1"):
-        path(seed_latents([1], SIZE), 5)
+        path(seed_latents([1], noise(SIZE)), noise(SIZE), 5)
     with pytest.raises(UsageError, match="at least one step"):
-        path(seed_latents([1, 2], SIZE), 0)
+        path(seed_latents([1, 2], noise(SIZE)), noise(SIZE), 0)
 
 
 def test_files_of_latents(tmp_path):
-    latents = seed_latents([1, 2], SIZE)
+    latents = seed_latents([1, 2], noise(SIZE))
     write_latents(tmp_path / "z.npy", latents)
     np.testing.assert_array_equal(read_latents(tmp_path / "z.npy", SIZE), latents)
     for dtype in (np.float64, np.float16):
@@ -130,3 +132,46 @@ def test_files_that_are_no_latents_are_named(tmp_path):
     np.savez(tmp_path / "several.npz", a=np.zeros(3), b=np.zeros(3))
     with pytest.raises(UsageError, match="holds several arrays"):
         read_latents(tmp_path / "several.npz", SIZE)
+
+
+KIND = LatentBlock(name="kind", size=3, prior="one_hot", classes=("bag", "hat", "shoe"), shares=(0.5, 0.2, 0.3))
+HUE = LatentBlock(name="hue", size=2, prior="one_hot", classes=("red", "hat"))
+CODE = LatentBlock(name="code", size=2, prior="uniform")
+BLOCKS = (KIND, *noise(SIZE), CODE, HUE)
+
+
+def test_noise_stays_the_same_whatever_stands_beside_it():
+    rows = seed_latents([7], BLOCKS)[0]
+    np.testing.assert_array_equal(rows[3 : 3 + SIZE], seed_latents([7], noise(SIZE))[0])
+    labelled = seed_latents([7], BLOCKS, {"kind": 1})[0]
+    np.testing.assert_array_equal(labelled[:3], [0, 1, 0])
+    np.testing.assert_array_equal(labelled[3:], rows[3:])
+
+
+def test_labels_are_found_by_name():
+    assert find_labels(["shoe", "red"], BLOCKS) == {"kind": 2, "hue": 0}
+    assert find_labels(["kind=hat", "hue=hat"], BLOCKS) == {"kind": 1, "hue": 1}
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["boat"], r"boat.*kind: bag, hat, shoe; hue: red, hat"),
+        (["hat"], "kind=hat"),
+        (["bag", "shoe"], "bag and shoe"),
+        (["hue=bag"], "hue=bag"),
+    ],
+)
+def test_labels_that_say_nothing_are_refused(names, words):
+    with pytest.raises(UsageError, match=words):
+        find_labels(names, BLOCKS)
+    with pytest.raises(UsageError, match="--label"):
+        find_labels(names, noise(SIZE))
+
+
+def test_a_walk_changes_labels_in_a_line():
+    stops = seed_latents([7, 7], BLOCKS, {"kind": 0})
+    stops[1, :3] = [0, 0, 1]
+    middle = path(stops, BLOCKS, 2)[1]
+    np.testing.assert_array_equal(middle[:3], [0.5, 0, 0.5])
+    np.testing.assert_allclose(middle[3:], stops[0, 3:], rtol=1e-6)

@@ -54,7 +54,9 @@ def test_a_run_folder_holds_what_the_design_says(tiny_run, few_pairs):
         ("cyclegan", []),
         ("cyclegan", ["data.augment=kornia", "data.channels_a=1"]),
         ("gan", ["loss.n_critic=3"]),
-        ("toy", []),
+        ("conditional_gan", ["loss.penalty=r1", "loss.penalty_every_steps=2", "discriminator.norm=group"]),
+        ("toy", ["loss.adversarial=wasserstein", "loss.penalty=clip", "loss.history=3"]),
+        ("pix2pix", ["loss.l1={from: 100, to: 10, over_images: 12}"]),
     ],
     ids=[
         "pix2pix",
@@ -63,7 +65,9 @@ def test_a_run_folder_holds_what_the_design_says(tiny_run, few_pairs):
         "cyclegan",
         "cyclegan-kornia-grey",
         "gan-critic",
-        "toy",
+        "conditional-lazy",
+        "toy-clip-pool",
+        "pix2pix-in-a-ramp",
     ],
 )
 def test_resuming_equals_never_having_stopped(tmp_path, few_pairs, kind, changes):

@@ -1,0 +1,151 @@
+"""Labels: found, checked by name before training, and with the picture that is shown."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from i2i.algorithms import ALGORITHMS, resolve
+from i2i.data.labels import TEXT_BYTES, decode_text, encode_text
+from i2i.data.sets import make_set, with_facts
+from i2i.errors import ConfigError, DataError
+from tests.conftest import save, smallest_config
+
+CLASSES = {"bag": 3, "hat": 4, "shoe": 2}
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Pictures in a subfolder a class; each is one grey level, by which it can be told."""
+    for number, (name, count) in enumerate(CLASSES.items()):
+        for k in range(count):
+            save(tmp_path / "train" / name / f"{k}.png", 34, 34, seed=10 * number + k)
+    return tmp_path
+
+
+def table(folder, *rows, header="name,label"):
+    path = folder / "labels.csv"
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return f"data.labels={path}"
+
+
+def names(folder):
+    return sorted(path.relative_to(folder / "train").as_posix() for path in (folder / "train").rglob("*.png"))
+
+
+def labelled(folder, *changes):
+    config = smallest_config("gan", folder, "data.side=null", "data.resize_px=null", *changes)
+    return make_set("images", config)
+
+
+def numbers(data, count):
+    return data.load(range(count)).batch["label"]
+
+
+def test_subfolders_are_classes(folders):
+    data = labelled(folders, "data.labels=folders")
+    assert data.classes == {"label": CLASSES}
+    places = [list(CLASSES).index(data.files(number)[0].path.parent.name) for number in range(9)]
+    assert numbers(data, 9)[:, 0].tolist() == places
+    assert with_facts(data.config, data).data.classes == {"label": CLASSES}
+
+
+def test_a_table_has_several_label_sets(folders):
+    rows = [
+        f"{name.removesuffix('.png')},{name.split('/')[0]},{'red' if '0' in name else 'blue'}"
+        for name in names(folders)
+    ]
+    data = labelled(folders, table(folders, *rows, header="name,kind,hue"))
+    assert data.classes == {"kind": CLASSES, "hue": {"blue": 6, "red": 3}}
+    assert numbers(data, 9).shape == (9, 2)
+    for number, (kind, hue) in enumerate(numbers(data, 9).tolist()):
+        path = data.files(number)[0].path
+        assert list(CLASSES)[kind] == path.parent.name
+        assert ["blue", "red"][hue] == ("red" if path.stem == "0" else "blue")
+
+
+def test_a_broken_pictures_label_goes_with_it(folders):
+    config = smallest_config(
+        "gan", folders, "data.side=null", "data.resize_px=null", "data.labels=folders", "data.skip_broken=true"
+    )
+    (folders / "train" / "shoe" / "0.png").write_bytes(b"broken")
+    data = make_set("images", config)
+    for number in range(9):
+        broken = {}
+        shown = data.show(number, broken)
+        pixels = {
+            name: data.pictures.read(item, data.channels[0])[0]
+            for item in data.lists[0]
+            if "shoe/0" not in (name := item.name)
+        }
+        # The label is that of the picture whose pixels are shown.
+        match = [name for name, whole in pixels.items() if contains(whole, shown["image"])]
+        assert list(CLASSES)[int(shown["label"][0])] in {name.split("/")[0] for name in match}
+
+
+def contains(whole, image):
+    """Whether a crop, perhaps mirrored, is part of a picture (H, W, C)."""
+    crop = np.rint((image.transpose(1, 2, 0) + 1) * 127.5)
+    side = crop.shape[0]
+    offsets = [(y, x) for y in range(whole.shape[0] - side + 1) for x in range(whole.shape[1] - side + 1)]
+    cuts = [whole[y : y + side, x : x + side] for y, x in offsets]
+    return any(np.abs(cut - one).max() < 1 for cut in cuts for one in (crop, crop[:, ::-1]))
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "error", "words"),
+    [
+        (lambda all_: all_[1:], [], DataError, "bag/0.png"),
+        (lambda all_: [*all_[:-1], "shoe/1.png,"], [], DataError, "shoe/1.png"),
+        (lambda all_: [*all_[:-1], "shoe/1.png,boot"], [], DataError, r"boot \(1\)"),
+        (lambda all_: all_, ["data.classes={label: {bag: 3, hat: 4}}"], DataError, "shoe"),
+        (lambda all_: [*all_, "x"], [], ConfigError, "row 11"),
+        (lambda all_: all_, ["data.text=words"], ConfigError, "words"),
+    ],
+    ids=["missing", "empty", "too few", "unknown", "uneven", "no text"],
+)
+def test_labels_that_do_not_fit_are_named(folders, rows, changes, error, words):
+    every = [f"{name},{name.split('/')[0]}" for name in names(folders)]
+    with pytest.raises(error, match=words):
+        labelled(folders, table(folders, *rows(every)), *changes)
+
+
+def test_pictures_outside_of_classes_are_named(folders):
+    shutil.move(folders / "train" / "hat" / "0.png", folders / "train" / "alone.png")
+    with pytest.raises(DataError, match=r"alone\.png"):
+        labelled(folders, "data.labels=folders")
+
+
+def test_labels_change_the_digest(folders):
+    every = [f"{name},{name.split('/')[0]}" for name in names(folders)]
+    plain = labelled(folders).digest
+    one = labelled(folders, table(folders, *every)).digest
+    other = labelled(folders, table(folders, *every[:-2], "shoe/0.png,hat", "shoe/1.png,hat")).digest
+    assert len({plain, one, other}) == 3
+
+
+def test_texts_arrive_as_tensors_that_hold_them(folders):
+    rows = [f"{name},{name.split('/')[0]},a {name} in blüe" for name in names(folders)]
+    change = table(folders, *rows, header="name,label,words")
+    data = labelled(folders, change, "data.text=words")
+    assert list(data.classes) == ["label"]
+    batch = data.load(range(9)).batch
+    assert batch["text"].shape == (9, TEXT_BYTES)
+    for number in range(9):
+        assert decode_text(batch["text"][number].numpy()) == f"a {data.files(number)[0].name} in blüe"
+
+
+@pytest.mark.parametrize("text", ["", "short", "ü" * TEXT_BYTES])
+def test_texts_are_cut_between_characters(text):
+    assert text.startswith(decode_text(encode_text(text)))
+    assert len(encode_text(text)) == TEXT_BYTES
+
+
+def test_algorithms_say_whether_they_read_labels(folders):
+    with pytest.raises(ConfigError, match=r"data.labels.*gan"):
+        resolve(smallest_config("gan", folders, "data.labels=folders"))
+    with pytest.raises(ConfigError, match=r"data.labels"):
+        resolve(smallest_config("conditional_gan", folders, "data.labels=null"))
+    config = resolve(smallest_config("conditional_gan", folders))
+    with pytest.raises(ConfigError, match="--data"):
+        ALGORITHMS["conditional_gan"](config)  # before the data has filled its classes in

@@ -1,0 +1,33 @@
+"""Weights that move."""
+
+import pytest
+
+import i2i
+from i2i.algorithms import ALGORITHMS, resolve
+from i2i.config import to_yaml
+from i2i.errors import ConfigError
+from tests.conftest import tiny_config
+
+RAMP = "loss.l1={from: 100, to: 10, over_images: 200}"
+
+
+def test_a_ramp_goes_in_a_line_and_stays():
+    algorithm = ALGORITHMS["pix2pix"](tiny_config(RAMP))
+    found = []
+    for images in (0, 50, 200, 1000):
+        algorithm.begin(images, 1000)
+        found.append(algorithm.weights()["G_L1"])
+    assert found == [100, 77.5, 10, 10]
+
+
+def test_a_ramp_is_written_as_it_is_read(tmp_path):
+    config = resolve(tiny_config(RAMP))
+    (tmp_path / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
+    assert config.loss["l1"] == {"from": 100.0, "to": 10.0, "over_images": 200}
+    assert resolve(i2i.load_config(tmp_path / "config.yaml")) == config
+
+
+@pytest.mark.parametrize("ramp", ["{from: 1, to: 2}", "{from: -1, to: 2, over_images: 5}", "-1"])
+def test_ramps_that_make_no_sense_are_refused(ramp):
+    with pytest.raises(ConfigError, match=r"loss\.l1"):
+        resolve(tiny_config(f"loss.l1={ramp}"))
