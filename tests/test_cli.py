@@ -127,16 +127,16 @@ def test_dry_run_prints_settings_that_can_be_run(desk, capsys, monkeypatch):
         ),
         ("train cyclegan --data D --set generator.name=dcgan", 2, "generator.blocks is not a setting of dcgan"),
         ("train dcgan --data D --data D", 2, "pictures without sides come from one"),
-        ("train lineart --data D --out new --init-from photo.jpg", 1, "is no model file"),
+        ("train lineart --data D --out new --init-from photo.jpg", 1, "is not a model file"),
         ("translate photo.jpg -m model.onnx", 2, "There is no output"),
         ("translate nothing.jpg -m model.onnx -o out", 2, "does not exist"),
-        ("translate photo.jpg -m photo.jpg -o out", 1, "is no model file"),
+        ("translate photo.jpg -m photo.jpg -o out", 1, "is not a model file"),
         ("translate photo.jpg -m model.onnx -o out --direction A2B", 2, "translates B2A, not A2B"),
         ("translate photo.jpg -m model.onnx -o photo.jpg --overwrite", 2, "is the input itself"),
         ("evaluate -m model.onnx --data D --split val --direction A2B", 2, "translates B2A, not A2B"),
         ("evaluate -m model.onnx --data photos", 1, "has no pictures for test"),
         ("export runs -o m.onnx", 1, "holds no model.safetensors"),
-        ("info photo.jpg", 1, "is no model file"),
+        ("info photo.jpg", 1, "is not a model file"),
         ("translate photo.jpg -m runs/faces -o out", 2, "translates none. Use `i2i generate`"),
         ("generate -m runs/lineart -o g.png", 2, "makes no pictures from noise. Use `i2i translate`"),
         ("generate -m runs/faces -o g.jpg", 2, "does not end in .png"),
@@ -209,7 +209,7 @@ def test_a_training_that_was_stopped_says_how_it_goes_on(monkeypatch, capsys):
 def test_debug_shows_the_traceback_wherever_it_stands(desk):
     done = run_i2i("info", "photo.jpg", "--debug", cwd=desk)
     assert "Traceback" in done.stderr
-    assert "is no model file" in done.stderr
+    assert "is not a model file" in done.stderr
 
 
 def test_info_says_what_the_file_says(tiny_run, tiny_onnx):

@@ -25,7 +25,7 @@ ORDER = [
     ["i2i.encoders"],
     ["i2i.decoders"],
     ["i2i.images", "i2i.archives", "i2i.download", "i2i.mistaken"],
-    ["i2i.torchfile"],
+    ["i2i.torchfile", "i2i.safetensorsfile"],
     ["i2i.settings"],
     ["i2i.config"],
     ["i2i.spec", "i2i.onnxfile"],

@@ -19,13 +19,12 @@ def info(model: str, as_json: bool) -> None:
     """Say what a model file (run folder, .safetensors, .onnx or .pth) is."""
     from pathlib import Path
 
-    from i2i.modelfile import find_model, read_spec
+    from i2i.modelfile import find_model, is_onnx, read_spec
     from i2i.runtime.backends import open_backend
     from i2i.spec import GENERATE, UNDESCRIBED
 
     file = find_model(Path(model))
-    is_onnx = file.suffix == ".onnx"
-    spec = open_backend(file, lambda spec: GENERATE, "cpu")[0] if is_onnx else read_spec(file)
+    spec = open_backend(file, lambda spec: GENERATE, "cpu")[0] if is_onnx(file) else read_spec(file)
     if as_json:
         click.echo(spec.model_dump_json(indent=2))
         return

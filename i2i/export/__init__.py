@@ -27,7 +27,7 @@ from i2i.export.triton import triton_config
 from i2i.files import atomic_write, check_output, refuse_existing, write_text
 from i2i.images import Array, from_unit, list_pictures, read_image, to_channels, to_unit
 from i2i.mistaken import shown
-from i2i.modelfile import MODEL_NAME, find_model, read_spec
+from i2i.modelfile import MODEL_NAME, find_model, is_onnx, read_spec
 from i2i.runtime.backends import TorchBackend
 from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.latents import seed_latents
@@ -132,7 +132,7 @@ class _Job(NamedTuple):
 
 def _source(model: str | Path) -> Path:
     source = find_model(Path(model))
-    if source.suffix == ".onnx":
+    if is_onnx(source):
         raise UsageError(f"{source} is an ONNX file already. Give the run folder or the .safetensors file.")
     return source
 

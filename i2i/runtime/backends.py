@@ -15,7 +15,7 @@ import numpy as np
 from i2i.errors import ModelError, UsageError
 from i2i.images import Array
 from i2i.mistaken import shown
-from i2i.modelfile import find_model, read_spec
+from i2i.modelfile import find_model, is_onnx, read_spec
 from i2i.onnxfile import check_onnx
 from i2i.runtime.batches import MOST, Batches
 from i2i.runtime.devices import (
@@ -248,6 +248,7 @@ def _open_session(path: Path, device: str, threads: int) -> Any:
     options.log_severity_level = 3  # warnings concern its own graph rewriting
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # as checked, whatever the name ends in
     options.add_session_config_entry("session.force_spinning_stop", "1")  # between calls its threads held cores busy
     wanted = {"tensorrt": ["tensorrt", "cuda", "cpu"], "cpu": ["cpu"]}.get(chosen, [chosen, "cpu"])
     if "cuda" in wanted:
@@ -274,6 +275,8 @@ def open_backend(
 ) -> tuple[ModelSpec, Backend, str]:
     """Open a run folder, a .safetensors, .onnx or .pth file; return its spec, what runs it, and which part was opened.
 
+    Files are opened by what they hold, whatever their names.
+
     pick: says which part of the model that the spec describes to open, a direction or GENERATE.
     threads: how many one call computes with on a CPU, by default all. Raises ModelError and UsageError.
     """
@@ -282,7 +285,7 @@ def open_backend(
     if backend not in BACKENDS:
         raise UsageError(f"{backend} is no backend. Use one of {', '.join(BACKENDS)}.")
     file = find_model(Path(path))
-    if file.suffix == ".onnx":
+    if is_onnx(file):
         if backend == "torch":
             raise UsageError(f"{file} runs in ONNX Runtime only. For torch, give the run folder or .safetensors file.")
         onnx = OnnxBackend(file, device, threads)

@@ -354,12 +354,14 @@ def test_what_is_no_model_is_named(tmp_path):
     cases = {
         "nowhere": "does not exist",
         ".": "holds no model.safetensors",
-        "a.txt": "is no model file",
+        "a.txt": "is a web page, not a model",
+        "a.bin": "is not a model file",
         "a.onnx": "is a web page, not a model",
         "a.safetensors": "is a web page, not a model",
     }
     for name in ("a.txt", "a.onnx", "a.safetensors"):
         (tmp_path / name).write_bytes(b"<!doctype html>")
+    (tmp_path / "a.bin").write_bytes(bytes(range(200, 256)))
     for name, words in cases.items():
         with pytest.raises(ModelError, match=words):
             i2i.load(tmp_path / name)
