@@ -95,6 +95,18 @@ backend = click.option(
     show_default=True,
     help="What computes; auto: what the model file is for.",
 )
+value_range = click.option(
+    "--value-range",
+    type=(float, float),
+    metavar="LO HI",
+    help="Black and white in the floats of an .onnx file of another project.  [default: -1 1]",
+)
+output_value_range = click.option(
+    "--output-value-range",
+    type=(float, float),
+    metavar="LO HI",
+    help="The same in its outputs.  [default: as --value-range]",
+)
 latents = click.option(
     "--latents", type=click.Path(path_type=Path), help="Take latents from this .npy file, one a row, in place of seeds."
 )

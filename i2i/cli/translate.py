@@ -33,6 +33,8 @@ Examples:
 @options.direction
 @options.device
 @options.backend
+@options.value_range
+@options.output_value_range
 @click.option(
     "--fit",
     type=click.Choice(["pad", "resize", "crop", "tile"]),
@@ -60,6 +62,8 @@ def translate(
     direction: str | None,
     device: str,
     backend: str,
+    value_range: tuple[float, float] | None,
+    output_value_range: tuple[float, float] | None,
     fit: "How | None",
     tile: "Tiling | None",
     tile_px: int | None,
@@ -77,13 +81,14 @@ def translate(
     same subfolder, with their alpha and colour profile. A picture that cannot be read is named and the
     others still come out; the exit code is then 3.
     """
+    from i2i.runtime.backends import OnnxBackend
     from i2i.runtime.fit import make_fit
     from i2i.runtime.folder import Shard, plan
+    from i2i.runtime.foreign import Values
     from i2i.runtime.outcome import Result, check_report, write_report
     from i2i.runtime.pictures import PictureOptions
     from i2i.runtime.pipeline import MANY, setup_for, translate_files
     from i2i.runtime.translator import Translator
-    from i2i.spec import UNDESCRIBED
 
     if output is None and not in_place:
         raise UsageError("There is no output. Add -o PICTURE|FOLDER, or --in-place to replace the inputs.")
@@ -92,10 +97,11 @@ def translate(
         check_report(report, overwrite or skip_existing)  # the same command, run again, goes on
     kinds = PictureOptions(**pictures)
     threads = setup_for(MANY if source.is_dir() else 1, workers).threads
-    translator = Translator.open(model, direction, device, backend, threads, make_fit(fit, tile, tile_px))
-    if translator.spec.algorithm == UNDESCRIBED:
-        meaning = {"rgb": "RGB"}.get(translator.generator.in_meaning, translator.generator.in_meaning)
-        click.echo(f"Note: {one_line(model)} holds no description by i2i; it is given {meaning} in [-1, 1].", err=True)
+    values = Values(value_range, output_value_range)
+    translator = Translator.open(model, direction, device, backend, threads, make_fit(fit, tile, tile_px), values)
+    if isinstance(translator.backend, OnnxBackend) and (form := translator.backend.form):
+        meaning = {"rgb": "RGB", "rgba": "RGBA"}.get(translator.generator.in_meaning, "grey")
+        click.echo(f"Note: {one_line(model)} holds no description by i2i; it is given {meaning}, {form}.", err=True)
     tasks = plan(
         source,
         output,

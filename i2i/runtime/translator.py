@@ -31,6 +31,7 @@ from i2i.runtime.fit import (
 )
 from i2i.runtime.fit import pad as pad
 from i2i.runtime.fit import padded_side as padded_side
+from i2i.runtime.foreign import UNSAID, Values
 from i2i.spec import GeneratorSpec, ModelSpec
 
 _MOST_PADDING = 8
@@ -71,15 +72,17 @@ class Translator:
         backend: str = "auto",
         threads: int | None = None,
         fit: Fit = AUTO,
+        values: Values = UNSAID,
     ) -> Self:
         """Open a run folder, a .safetensors, .onnx or .pth file.
 
         direction: A2B or B2A; needed only when the model holds both.
         device, backend: one of DEVICES and of BACKENDS in i2i.runtime.backends.
         threads: how many one call computes with on a CPU, by default all. fit: how pictures come to sizes that
-        the network takes. Raises ModelError and UsageError.
+        the network takes. values: what black and white are in an .onnx file of another project.
+        Raises ModelError and UsageError.
         """
-        spec, opened, chosen = open_backend(path, lambda spec: spec.pick(direction), device, backend, threads)
+        spec, opened, chosen = open_backend(path, lambda spec: spec.pick(direction), device, backend, threads, values)
         return cls(spec, opened, chosen, fit, path)
 
     def with_backend(self, backend: Backend) -> Self:
