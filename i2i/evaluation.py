@@ -16,6 +16,7 @@ from i2i.errors import DataError
 from i2i.images import Array, to_channels
 from i2i.metrics import METRICS
 from i2i.metrics.pairs import as_rgb8
+from i2i.runtime.foreign import UNSAID, Values
 from i2i.runtime.translator import Translator
 from i2i.settings import by_direction
 from i2i.sheets import write_sheet
@@ -29,7 +30,7 @@ class Evaluation(NamedTuple):
     """Mean scores over a split: of the model, and of each baseline (None where there is no train split).
 
     cycle_l1: mean L1 (0 to 255) between the inputs and what comes back from their translation, of a model
-    that holds both directions.
+    that holds both directions. notes: what the user should know of the scores.
     """
 
     pairs: int
@@ -37,6 +38,7 @@ class Evaluation(NamedTuple):
     model: Scores
     baselines: dict[str, Scores | None]
     cycle_l1: float | None = None
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """Return {"model": {...}, "baselines": {...}}, and "cycle_l1" where there is one."""
@@ -52,14 +54,16 @@ def evaluate(
     device: str = "auto",
     sheet: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    values: Values = UNSAID,
 ) -> Evaluation:
     """Score a model (run folder, .safetensors, .onnx or .pth) on the pairs of a split.
 
     data: one folder, or A's and B's. sheet: write rows of input | output | truth to this picture.
-    progress: called with (done, total). Raises DataError and ModelError.
+    progress: called with (done, total). values: what black and white are in an .onnx file of another project.
+    Raises DataError and ModelError.
     """
     paths = [data] if isinstance(data, str) else list(data)
-    translator = Translator.open(model, direction, device)
+    translator = Translator.open(model, direction, device, values=values)
     try:
         pairs = find_pairs(paths, split)
     except DataError as error:
@@ -94,7 +98,8 @@ def evaluate(
     means = {name: {metric: total / len(pairs) for metric, total in each.items()} for name, each in sums.items()}
     shown = split if has_split(paths, split) else "the two folders"
     baselines = {name: means.get(name) for name in BASELINES}
-    return Evaluation(len(pairs), shown, means["model"], baselines, cycle / len(pairs) if way_back else None)
+    mean_cycle, notes = cycle / len(pairs) if way_back else None, tuple(translator.backend.notes)
+    return Evaluation(len(pairs), shown, means["model"], baselines, mean_cycle, notes)
 
 
 def sides(pair: Pair, direction: str) -> tuple[Array, Array]:

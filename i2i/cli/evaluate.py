@@ -27,6 +27,8 @@ Examples:
 )
 @options.direction
 @options.device
+@options.value_range
+@options.output_value_range
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the scores here too.")
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write input | output | truth of some pictures here.")
 @options.overwrite
@@ -36,6 +38,8 @@ def evaluate(
     split: str,
     direction: str | None,
     device: str,
+    value_range: tuple[float, float] | None,
+    output_value_range: tuple[float, float] | None,
     json_file: Path | None,
     sheet: Path | None,
     overwrite: bool,
@@ -46,6 +50,7 @@ def evaluate(
 
     from i2i.evaluation import evaluate as run_evaluation
     from i2i.files import refuse_existing, write_json
+    from i2i.runtime.foreign import Values
 
     for path in (json_file, sheet):
         if path:
@@ -61,12 +66,15 @@ def evaluate(
             device,
             sheet,
             progress=lambda done, total: bar.update(whole, completed=done, total=total),
+            values=Values(value_range, output_value_range),
         )
     if json_file:
         write_json(json_file, result.to_json())
     Console().print(score_table(result))
     if result.cycle_l1 is not None:
         click.echo(f"There and back again: L1 {result.cycle_l1:.1f} to the inputs.")
+    for note in result.notes:
+        click.echo(f"Note: {note}", err=True)
 
 
 def score_table(result: "Evaluation") -> "Table":

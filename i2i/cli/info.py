@@ -20,16 +20,21 @@ def info(model: str, as_json: bool) -> None:
     from pathlib import Path
 
     from i2i.modelfile import find_model, is_onnx, read_spec
-    from i2i.runtime.backends import open_backend
-    from i2i.spec import GENERATE, UNDESCRIBED
+    from i2i.runtime.backends import OnnxBackend, open_backend
+    from i2i.spec import GENERATE
 
     file = find_model(Path(model))
-    spec = open_backend(file, lambda spec: GENERATE, "cpu")[0] if is_onnx(file) else read_spec(file)
+    backend = None
+    if is_onnx(file):
+        spec, backend, _ = open_backend(file, lambda spec: GENERATE, "cpu")
+    else:
+        spec = read_spec(file)
     if as_json:
         click.echo(spec.model_dump_json(indent=2))
         return
-    if spec.algorithm == UNDESCRIBED:
+    if isinstance(backend, OnnxBackend) and backend.form:
         click.echo(f"{file}: no description by i2i; this is what it does with zeros")
+        click.echo(f"  is given {backend.form}; where it takes other values, use --value-range")
     else:
         trained = f", trained on {spec.images_seen:,} images" if spec.images_seen else ""
         click.echo(f"{file}: {spec.algorithm}{trained}, by i2i {spec.i2i_version}")

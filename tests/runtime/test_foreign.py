@@ -151,3 +151,16 @@ def test_the_command_says_what_is_assumed_and_what_was_seen(file, tmp_path, caps
     assert "and taken to make NCHW from 0 to 255" in said
     assert "outputs are" not in said
     assert (tmp_path / "b.png").read_bytes() == source.read_bytes()
+    assert run_cleanly(lambda: cli.main(["info", str(path)], standalone_mode=False)) == 0
+    assert "is given float32 NCHW from -1 to 1" in capsys.readouterr().out
+
+
+def test_scores_are_those_of_the_values_that_were_said(file, tmp_path):
+    """A model that copies its input, of pairs that are the same picture twice."""
+    for side in "AB":
+        save(tmp_path / f"test{side}" / "a.png", 40, 50)
+    path = file(clip(0, 1))
+    assert i2i.evaluate(path, str(tmp_path), values=Values((0, 1))).model["l1"] == 0
+    wrong = i2i.evaluate(path, str(tmp_path))
+    assert wrong.model["l1"] > 10
+    assert "--value-range 0 1" in wrong.notes[0]
