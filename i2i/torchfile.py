@@ -83,8 +83,8 @@ class _Shape(NamedTuple):
 def read_torch_file(path: Path) -> "dict[str, Tensor]":
     """Return the weights in a torch file, by name, on the CPU and as they were saved.
 
-    Takes a state dict, or the one inside a checkpoint; the "module." that DataParallel puts before every
-    name is left out. Raises ModelError, which says what the file is where it is something else.
+    Takes a state dict, or the one inside a checkpoint. Raises ModelError, which says what the file is where it is
+    something else.
     """
     import torch
 
@@ -95,16 +95,10 @@ def read_torch_file(path: Path) -> "dict[str, Tensor]":
             tree = torch.load(file, map_location="cpu", weights_only=True)
         for key in names.within:
             tree = tree[key]
-        tensors = {name: tree[name] for name in names.tensors}
+        tensors: dict[str, Tensor] = {name: tree[name] for name in names.tensors}
     except Exception as error:  # a damaged zip ends in any of a dozen
         raise ModelError(f"{path} is damaged: {shown(error)}") from error
-    return without_module(tensors)
-
-
-def without_module(tensors: "dict[str, Tensor]") -> "dict[str, Tensor]":
-    """Leave out the "module." that DataParallel puts before every name."""
-    parallel = all(name.startswith("module.") for name in tensors)
-    return {name.removeprefix("module.") if parallel else name: tensor for name, tensor in tensors.items()}
+    return tensors
 
 
 def check_torch_file(path: Path, limits: Limits = WEIGHTS) -> object:

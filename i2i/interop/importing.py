@@ -25,7 +25,7 @@ from i2i.mistaken import ONNX, TORCH, kind_of, refuse_not_finite
 from i2i.networks.layers import NormStatistics
 from i2i.safetensorsfile import read_metadata, read_safetensors, refuse_changed
 from i2i.spec import MEANINGS, METADATA_KEY, GeneratorSpec, ModelSpec
-from i2i.torchfile import read_torch_file, without_module
+from i2i.torchfile import read_torch_file
 
 OPTIONS_NAME = "train_opt.txt"
 
@@ -135,12 +135,18 @@ def _read(file: Path) -> dict[str, Tensor]:
     if kind == ONNX:
         raise UsageError(f"{file} is an ONNX model, which is used as it is. Give it with -m, as a model.")
     if kind == TORCH:
-        return read_torch_file(file)
+        return _without_module(read_torch_file(file))
     metadata = read_metadata(file)
     refuse_changed(file, metadata)
     if METADATA_KEY in metadata:
         raise UsageError(f"{file} is a model file of i2i already. Give it with -m, as a model.")
-    return without_module(read_safetensors(file))
+    return _without_module(read_safetensors(file))
+
+
+def _without_module(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out the "module." that DataParallel puts before every name."""
+    parallel = all(name.startswith("module.") for name in tensors)
+    return {name.removeprefix("module.") if parallel else name: tensor for name, tensor in tensors.items()}
 
 
 def _sizes(options: dict[str, str]) -> tuple[int, int]:

@@ -96,28 +96,12 @@ def assumed(path: Path, interface: Interface, session: Any, asked: Values) -> tu
 
     Raises ModelError, and UsageError for a range where there are no floats.
     """
-    layouts = _layouts(path, interface)
-    dtype, input_range = _TYPES[interface.inputs[0].element], asked.inputs or UNIT
-    if dtype == np.uint8:
-        input_range = BYTES
-    makes_floats = interface.outputs[0].element != 2
-    output_range = asked.outputs or asked.inputs or input_range if makes_floats else BYTES
-    if (asked.inputs and dtype == np.uint8 and not makes_floats) or (asked.outputs and not makes_floats):
-        raise UsageError(f"{path} makes uint8, which is 0 to 255. Leave out --value-range and --output-value-range.")
-    shape = interface.inputs[0].shape
-    assert shape is not None
+    layouts, dtype = _layouts(path, interface), _TYPES[interface.inputs[0].element]
+    input_range, output_range = _ranges(path, interface, asked)
     end = time.monotonic() + trial.SECONDS  # of all these runs together
     for last, channels in layouts:
-        sides = shape[1:3] if last else shape[2:]
-        fixed = (sides[0], sides[1]) if sides[0] is not None and sides[1] is not None else None
-
-        def run(height: int, width: int, last: bool = last, channels: int = channels) -> Array:
-            axes = (1, height, width, channels) if last else (1, channels, height, width)
-            return trial.run_on_zeros(path, session, axes, dtype)
-
         try:
-            multiple, output = (1, run(*fixed)) if fixed else _smallest_multiple(path, run, end)
-            made, output_last = _made(path, output, fixed)
+            found = _try(path, interface, session, last, channels, end)
         except ModelError:
             if (last, channels) == layouts[-1]:
                 raise
@@ -128,10 +112,10 @@ def assumed(path: Path, interface: Interface, session: Any, asked: Values) -> tu
         arguments={},
         in_channels=channels,  # type: ignore[arg-type]
         in_meaning=MEANINGS[channels],
-        out_channels=made,  # type: ignore[arg-type]
-        out_meaning=MEANINGS[made],
-        size_multiple=multiple,
-        size_minimum=_LEAST_PX if not fixed else 1,
+        out_channels=found.made,  # type: ignore[arg-type]
+        out_meaning=MEANINGS[found.made],
+        size_multiple=found.multiple,
+        size_minimum=1 if found.fixed else _LEAST_PX,
     )
     spec = ModelSpec(
         i2i_version=UNDESCRIBED,
@@ -141,9 +125,42 @@ def assumed(path: Path, interface: Interface, session: Any, asked: Values) -> tu
         norm_statistics="image",
         trained_crop_px=0,
         trained_side_px=0,
-        fixed_size=fixed,
+        fixed_size=found.fixed,
     )
-    return spec, Form(last, output_last, dtype, input_range, output_range)
+    return spec, Form(last, found.made_last, dtype, input_range, output_range)
+
+
+def _ranges(path: Path, interface: Interface, asked: Values) -> tuple[Range, Range]:
+    """Return what black and white are in inputs and outputs. Raises UsageError for a range that no float has."""
+    takes_bytes, makes_bytes = (_TYPES[value.element] is np.uint8 for value in (*interface.inputs, *interface.outputs))
+    if makes_bytes and (asked.outputs or (asked.inputs and takes_bytes)):
+        raise UsageError(f"{path} makes uint8, which is 0 to 255. Leave out --value-range and --output-value-range.")
+    taken = BYTES if takes_bytes else asked.inputs or UNIT
+    return taken, BYTES if makes_bytes else asked.outputs or asked.inputs or taken
+
+
+class _Found(NamedTuple):
+    """What runs on zeros showed: channels made, whether they stand last, the multiple of sides, and fixed sides."""
+
+    made: int
+    made_last: bool
+    multiple: int
+    fixed: tuple[int, int] | None
+
+
+def _try(path: Path, interface: Interface, session: Any, last: bool, channels: int, end: float) -> _Found:
+    """Run a model on zeros in one layout. Raises ModelError where no picture of the same size comes out."""
+    shape = interface.inputs[0].shape
+    assert shape is not None
+    height, width = shape[1:3] if last else shape[2:]
+    fixed = (height, width) if height is not None and width is not None else None
+
+    def run(height: int, width: int) -> Array:
+        axes = (1, height, width, channels) if last else (1, channels, height, width)
+        return trial.run_on_zeros(path, session, axes, _TYPES[interface.inputs[0].element])
+
+    multiple, output = (1, run(*fixed)) if fixed else _smallest_multiple(path, run, end)
+    return _Found(*_made(path, output, fixed), multiple, fixed)
 
 
 def _layouts(path: Path, interface: Interface) -> list[tuple[bool, int]]:
