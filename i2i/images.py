@@ -59,13 +59,6 @@ def is_picture(path: Path) -> bool:
     return path.suffix.lower() in FORMATS and not path.name.startswith(".")
 
 
-def list_pictures(folder: Path) -> list[Path]:
-    """Return the pictures under `folder` by name, sorted so that every file system gives one order."""
-    return sorted(
-        (path for path in folder.rglob("*") if is_picture(path) and not path.is_dir()), key=lambda path: path.as_posix()
-    )
-
-
 def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
     """Return the size of the picture in `path` without decoding it; raises ImageError."""
     with opened(path, max_pixels) as source:

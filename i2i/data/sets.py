@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -28,12 +29,13 @@ from i2i.data.folders import (
     find_pairs,
     find_sides,
     in_time,
-    name_some,
     refuse_small,
 )
 from i2i.errors import ConfigError, DataError, UsageError
 from i2i.images import Array, Header
+from i2i.listing import list_pictures
 from i2i.settings import Config, DataKind, DataSettings
+from i2i.words import name_some
 
 # The independent streams of random numbers that hang on a run's seed.
 ORDER, AUGMENT, PARTNER, HISTORY, RANKS, SUBSTITUTE = range(6)
@@ -81,6 +83,10 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
             raise UsageError("No data was given. Add --data FOLDER.")
         if config.data.colour_jitter and not self.together:
             raise ConfigError("data.colour_jitter changes the inputs of pairs, and here are none. Set it to 0.")
+
+    def list_folder(self, folder: Path) -> list[Path]:
+        """Return the pictures in a folder, and note what is left out; raises DataError."""
+        return list_pictures(folder, self.notes, self.config.data.skip_broken)
 
     def __getitem__(self, number: int) -> tuple[Tensor, ...]:
         """Return what image number `number` shows."""
@@ -193,7 +199,7 @@ class PairSet(TrainingSet):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        pairs = in_time(config.data, lambda paths: find_pairs(paths, "train"))
+        pairs = in_time(config.data, lambda paths: find_pairs(paths, "train", self.list_folder))
         self.lists, self.channels = (pairs,), ((config.data.channels_a, config.data.channels_b),)
         self.names = [pair.name for pair in pairs]
         self.epoch_images = len(pairs)
@@ -209,7 +215,7 @@ class UnpairedSet(TrainingSet):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        sides = in_time(config.data, lambda paths: find_sides(paths, "train", config.data.disjoint))
+        sides = in_time(config.data, lambda paths: find_sides(paths, "train", config.data.disjoint, self.list_folder))
         self.lists = sides
         self.channels = ((config.data.channels_a,), (config.data.channels_b,))
         self.names = [f"{side}:{picture.name}" for side, one in zip("AB", self.lists, strict=True) for picture in one]
@@ -229,7 +235,7 @@ class ImageSet(TrainingSet):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        pictures = in_time(config.data, lambda paths: find_images(paths, "train", config.data.side))
+        pictures = in_time(config.data, lambda paths: find_images(paths, "train", config.data.side, self.list_folder))
         if len(pictures) < 2:
             raise DataError(f"{pictures[0]} is the only picture there; a GAN learns what many have in common.")
         self.lists, self.channels = (pictures,), ((config.data.channels,),)

@@ -226,7 +226,7 @@ def test_two_folders_with_splits_are_never_taken_whole(tmp_path):
     two_folders(tmp_path / "A" / "test", tmp_path / "B" / "test")
     paths = [str(tmp_path / "A"), str(tmp_path / "B")]
     assert len(find_pairs(paths, "test")) == 2
-    with pytest.raises(DataError, match="A/train holds no pictures"):
+    with pytest.raises(DataError, match="A/train does not exist"):
         find_pairs(paths, "train")
     with pytest.raises(UsageError, match="3 data folders were given"):
         find_pairs([*paths, "C"], "train")

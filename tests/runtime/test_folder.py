@@ -21,7 +21,8 @@ from i2i.cli import main
 from i2i.encoders import encode
 from i2i.errors import DiskFullError, ModelError, UsageError
 from i2i.files import TEMP_PREFIX
-from i2i.images import list_pictures, read_image
+from i2i.images import read_image
+from i2i.listing import list_pictures
 from i2i.runtime import pipeline
 from i2i.runtime.fit import Fit, estimated_bytes
 from i2i.runtime.folder import Shard, plan

@@ -12,7 +12,8 @@ from PIL import Image
 
 import i2i
 from i2i.errors import ModelError, UsageError
-from i2i.images import Channels, from_unit, list_pictures, read_image, to_channels, to_unit, write_image
+from i2i.images import Channels, from_unit, read_image, to_channels, to_unit, write_image
+from i2i.listing import list_pictures
 from i2i.runtime import backends
 from i2i.runtime.backends import OnnxBackend
 from i2i.runtime.fit import Fit
