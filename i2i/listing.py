@@ -1,10 +1,10 @@
 """The pictures in a folder and its subfolders: one listing for every command, which says what it leaves out.
 
 Hidden files and folders, and those that systems keep for themselves, hold no data. Links to folders are followed,
-each folder is listed once. Names are strings here: a million of them as paths take a quarter of a minute and a gigabyte.
+each folder is listed once. Names are strings: a million of them as paths take a quarter of a minute and a gigabyte.
 """
 
-# ruff: noqa: PTH100, PTH118, PTH122, PTH208
+# ruff: noqa: PTH118, PTH120, PTH122
 
 import heapq
 import os
@@ -119,7 +119,7 @@ def list_pictures(
 def _scan(listing: Listing, prefix: str, links: list[str], seen: Callable[[int], None]) -> Iterator[str]:
     """Sort what is in one folder into a listing and a heap of links; yield its subfolders."""
     try:
-        with os.scandir(os.path.join(listing.top, prefix)) as entries:
+        with os.scandir(listing.top / prefix) as entries:
             for entry in entries:
                 name, ending = entry.name, os.path.splitext(entry.name)[1].lower()
                 if _is_folder(entry):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -77,7 +78,7 @@ def unreadable(monkeypatch):
     scan = os.scandir
 
     def scandir(path):
-        if "secret" in os.path.basename(os.path.normpath(path)):
+        if "secret" in Path(path).name:
             raise PermissionError(13, "Permission denied", path)
         return scan(path)
 

@@ -27,8 +27,8 @@ Examples:
 )
 @options.direction
 @options.device
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the scores here too.")
-@click.option("--sheet", type=click.Path(path_type=Path), help="Write input | output | truth of some pictures here.")
+@click.option("--json", "json_file", type=options.Output(), help="Write the scores here too.")
+@click.option("--sheet", type=options.Output(), help="Write input | output | truth of some pictures here.")
 @options.overwrite
 def evaluate(
     model: str,

@@ -45,7 +45,7 @@ Examples:
 """
 )
 @click.argument("model", metavar="RUN|MODEL.safetensors")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The file to write.")
+@click.option("-o", "--output", type=options.Output(), help="The file to write.")
 @click.option(
     "--direction",
     type=click.Choice(["A2B", "B2A", "both"]),
@@ -80,7 +80,7 @@ Examples:
 )
 @click.option(
     "--triton",
-    type=click.Path(path_type=Path),
+    type=options.Output(),
     help="In place of -o: the folder of models that a Triton server serves.",
 )
 def export(

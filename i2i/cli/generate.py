@@ -23,9 +23,7 @@ Examples:
     help="Seed of the first; each next one has the next number.  [default: 0]",
 )
 @options.latents
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="The .png file or folder to write."
-)
+@click.option("-o", "--output", required=True, type=options.Output(), help="The .png file or folder to write.")
 @click.option("--separate", is_flag=True, help="Write single files into the folder -o, named by seed: 000001.png.")
 @options.save_latents
 @options.device

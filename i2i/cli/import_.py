@@ -22,7 +22,7 @@ Examples:
 """,
 )
 @click.argument("weights", metavar="WEIGHTS.pth...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The .safetensors file to write.")
+@click.option("-o", "--output", required=True, type=options.Output(), help="The .safetensors file to write.")
 @click.option(
     "--direction",
     type=click.Choice(["A2B", "B2A"]),

@@ -20,9 +20,7 @@ Examples:
 @click.option(
     "--steps", type=click.IntRange(1), default=10, show_default=True, help="Steps from each stop to the next."
 )
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Strip (.png) or animation (.webp, .gif)."
-)
+@click.option("-o", "--output", required=True, type=options.Output(), help="Strip (.png) or animation (.webp, .gif).")
 @click.option(
     "--fps", type=click.IntRange(1, 50), default=12, show_default=True, help="Pictures a second of an animation."
 )

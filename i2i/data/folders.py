@@ -22,7 +22,7 @@ from i2i.errors import DataError, ImageError, UsageError
 from i2i.images import Array, Header, read_header, read_image
 from i2i.listing import list_pictures
 from i2i.settings import DataSettings
-from i2i.words import name_some, show_count
+from i2i.words import name_some
 
 SPLITS = ("train", "val", "test")
 Lister = Callable[[Path], list[Path]]
