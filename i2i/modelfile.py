@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from i2i.errors import ModelError
-from i2i.files import write_bytes
+from i2i.files import utf8_name, write_bytes
 from i2i.mistaken import refuse_mistaken, refuse_not_finite, shown
 from i2i.spec import (
     GENERATE,
@@ -88,7 +88,7 @@ def read_spec(path: Path) -> ModelSpec:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="numpy") as file:
+        with utf8_name(path) as name, safe_open(name, framework="numpy") as file:
             metadata = file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path} is not a model file: {shown(error, 200)}.") from error
@@ -134,7 +134,8 @@ def load_tensors(path: Path, direction: str) -> "dict[str, Tensor]":
 
     prefix = f"{direction}."
     try:
-        tensors = {name.removeprefix(prefix): t for name, t in load_file(path).items() if name.startswith(prefix)}
+        with utf8_name(path) as file:
+            tensors = {name.removeprefix(prefix): t for name, t in load_file(file).items() if name.startswith(prefix)}
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path} is not a model file: {shown(error, 200)}.") from error
     odd = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()} - _KINDS

@@ -61,6 +61,7 @@ def evaluate(
             device,
             sheet,
             progress=lambda done, total: bar.update(whole, completed=done, total=total),
+            say=lambda note: click.echo(f"Note: {note}", err=True),
         )
     if json_file:
         write_json(json_file, result.to_json())

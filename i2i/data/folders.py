@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
 from i2i.data.watch import watched
-from i2i.errors import DataError, ImageError, UsageError
+from i2i.errors import DataError, ImageError, UsageError, one_line
 from i2i.images import Array, Header, read_header, read_image
 from i2i.listing import list_pictures
 from i2i.settings import DataSettings
-from i2i.words import name_some
+from i2i.words import name_some, show_count
 
 SPLITS = ("train", "val", "test")
 Lister = Callable[[Path], list[Path]]
@@ -199,6 +199,28 @@ def refuse_small(
         what = "pairs" if isinstance(items[0], Pair) else "pictures"
         head = f"{len(small)} of {len(items)} {what} have a side under {reason}:"
         raise DataError(f"{name_some(head, small, lines=True)}\n{advice}")
+
+
+def odd_halves(items: Sequence[Pair | Picture], sizes: Sequence[Header | None]) -> str | None:
+    """Return a warning where most files that are cut into halves are not about twice as wide as high.
+
+    sizes: of the halves. Photos of 4:3, say, are single pictures that nobody meant to be A|B files.
+    """
+    halves = {
+        item.a if isinstance(item, Pair) else item.path: size
+        for item, size in zip(items, sizes, strict=True)
+        if size and (item.b is None if isinstance(item, Pair) else item.half)
+    }
+    odd = {path: size for path, size in halves.items() if not 0.9 <= size.width / size.height <= 1.125}
+    if 2 * len(odd) <= len(halves):
+        return None
+    path, size = next(iter(odd.items()))
+    count = f"{len(odd):,} of {show_count(len(halves), 'file')}"
+    return (
+        f"Warning: {count} cut into A, the left half, and B, the right half, are not about twice as wide as high: "
+        f"{one_line(path)} is {2 * size.width}x{size.height}. "
+        "If they are single pictures, put those of A and of B into folders of their own."
+    )
 
 
 def read_pair(pair: Pair) -> tuple[Array, Array]:

@@ -29,6 +29,7 @@ from i2i.data.folders import (
     find_pairs,
     find_sides,
     in_time,
+    odd_halves,
     refuse_small,
 )
 from i2i.errors import ConfigError, DataError, UsageError
@@ -138,7 +139,7 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
     @property
     def digest(self) -> str:
         """A digest of all names."""
-        return hashlib.sha256("\n".join(self.names).encode()).hexdigest()
+        return hashlib.sha256("\n".join(self.names).encode("utf-8", "surrogateescape")).hexdigest()
 
     def shuffled(self, number: int) -> int:
         """Return the position of image number `number` in a list of the length of an epoch, in its epoch's order."""
@@ -172,6 +173,8 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
         channels = [each for one, each in zip(self.lists, self.channels, strict=True) for _ in one]
         known = [(item, size, each) for item, size, each in zip(items, sizes, channels, strict=True) if size]
         taken = self.pictures.reserve(known, self.config.train.devices)
+        if warning := odd_halves(items, sizes):
+            self.notes.append(warning)
         checked = "decoded" if data.full_check else "checked by their headers (--full-check decodes them)"
         self.notes += [f"All {'others' if broken else 'files'} were {checked}.", *([taken] if taken else [])]
 

@@ -20,7 +20,7 @@ from i2i.algorithms import ALGORITHMS
 from i2i.config import load_config
 from i2i.data.folders import read_picture
 from i2i.data.previews import find_previews
-from i2i.errors import ConfigError, DataError, UsageError
+from i2i.errors import ConfigError, DataError, UsageError, one_line
 from i2i.export.graph import describe, make_graph, write_graph
 from i2i.export.proof import Samples, finite, prove
 from i2i.export.triton import triton_config
@@ -253,7 +253,7 @@ def _proof_pictures(source: Path, translator: Translator, verify: str | Path | N
         files = list_pictures(Path(verify), skip_unreadable=True) if Path(verify).is_dir() else []
         if not files:
             raise UsageError(f"{verify} is no folder with pictures. --verify takes inputs for the model.")
-        arrays, pictures_from = [read_image(file) for file in files[:PROOF_PICTURES]], str(verify)
+        arrays, pictures_from = [read_image(file) for file in files[:PROOF_PICTURES]], one_line(verify)
     else:
         settings = source.parent / "config.yaml"
         if not settings.exists():
