@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from i2i.errors import UsageError
+from i2i.words import show_count
 
 TEMP_PREFIX = ".i2i-part-"
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -171,7 +172,7 @@ def show_size(count: float) -> str:
     """Return a number of bytes as people say it: 512 bytes, 29.4 MB, 2.1 GB (decimal units)."""
     for unit in ("bytes", "KB", "MB"):
         if count < 1000:
-            return f"{count:.0f} bytes" if unit == "bytes" else f"{count:.1f} {unit}"
+            return show_count(round(count), "byte") if unit == "bytes" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} GB"
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from i2i.cli import options
+from i2i.words import show_count
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -74,7 +75,7 @@ def score_table(result: "Evaluation") -> "Table":
     """Return the scores as a table for the terminal."""
     from rich.table import Table
 
-    table = Table(title=f"{result.pairs} pairs of {result.split}", title_justify="left")
+    table = Table(title=f"{show_count(result.pairs, 'pair')} of {result.split}", title_justify="left")
     table.add_column("")
     for column in ("L1", "PSNR", "SSIM"):
         table.add_column(column, justify="right")

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from i2i.cli import options
+from i2i.words import show_count
 
 
 @click.command(
@@ -49,4 +50,4 @@ def interpolate(
     generator = ImageGenerator.open(model, device)
     stops = choose(generator, seeds, latents)
     count = write_walk(generator, stops, output, steps, fps, loop, overwrite)
-    click.echo(f"{count} pictures made on {generator.backend.device}, written to {output}.", err=True)
+    click.echo(f"{show_count(count, 'picture')} made on {generator.backend.device}, written to {output}.", err=True)

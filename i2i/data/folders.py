@@ -139,14 +139,14 @@ def check_pairs(pairs: Sequence[Pair], settings: DataSettings | None = None, ful
     Raises one DataError that names what cannot be read and the pairs whose halves differ in size; with
     `data.skip_broken` these get None, and DataError is raised where nothing else is left.
     """
-    return _check(pairs, _check_pair_header, read_pair, settings, full, "pairs")
+    return _check(pairs, _check_pair_header, read_pair, settings, full, "pair")
 
 
 def check_pictures(
     pictures: Sequence[Picture], settings: DataSettings | None = None, full: bool = False
 ) -> list[Header | None]:
     """Return the size of each picture, as `check_pairs` does; raises one DataError."""
-    return _check(pictures, _check_picture_header, read_picture, settings, full, "pictures")
+    return _check(pictures, _check_picture_header, read_picture, settings, full, "picture")
 
 
 def _check(
@@ -155,7 +155,7 @@ def _check(
     read: Callable[[Item], object],
     settings: DataSettings | None,
     full: bool,
-    what: str,
+    noun: str,
 ) -> list[Header | None]:
     """Check many in threads, by their headers or also by their pixels; raises one DataError for all."""
     decode = full or (settings is not None and settings.full_check)
@@ -176,7 +176,7 @@ def _check(
     problems = [result for result in results if isinstance(result, str)]
     skip = settings is not None and settings.skip_broken
     if problems and (not skip or len(problems) == len(items)):
-        text = name_some(f"{len(problems)} of {len(items)} {what} cannot be used:", problems, lines=True)
+        text = name_some(f"{len(problems):,} of {show_count(len(items), noun)} cannot be used:", problems, lines=True)
         may_skip = settings is not None and not skip
         way_on = "; to train without them, add --set data.skip_broken=true" if may_skip else ""
         raise DataError(f"{text}\nMend or remove them{way_on}.")
@@ -196,8 +196,8 @@ def refuse_small(
         if size and min(size) < least_px
     ]
     if small:
-        what = "pairs" if isinstance(items[0], Pair) else "pictures"
-        head = f"{len(small)} of {len(items)} {what} have a side under {reason}:"
+        count = f"{len(small):,} of {show_count(len(items), 'pair' if isinstance(items[0], Pair) else 'picture')}"
+        head = f"{count} {'has' if len(small) == 1 else 'have'} a side under {reason}:"
         raise DataError(f"{name_some(head, small, lines=True)}\n{advice}")
 
 
@@ -275,9 +275,9 @@ def _match(folder_a: Path, folder_b: Path, lister: Lister) -> list[Pair]:
     alone = [f"{path} has no partner in {folder_b}" for stem, path in a.items() if stem not in b]
     alone += [f"{path} has no partner in {folder_a}" for stem, path in b.items() if stem not in a]
     if alone:
+        count = f"{show_count(len(alone), 'picture')} {'has' if len(alone) == 1 else 'have'}"
         raise DataError(
-            name_some(f"{len(alone)} pictures have no partner:", alone, lines=True)
-            + "\nPartners have the same name up to the suffix."
+            name_some(f"{count} no partner:", alone, lines=True) + "\nPartners have the same name up to the suffix."
         )
     return [Pair(stem, a[stem], b[stem]) for stem in a]
 

@@ -29,6 +29,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from i2i.data.sets import Loaded, TrainingSet
 from i2i.errors import DataError, LoaderError
 from i2i.settings import Config
+from i2i.words import and_more
 
 STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)]
 """The signals that ask a training to stop."""
@@ -146,8 +147,7 @@ def _ahead(
 
 def _hung(data: TrainingSet, batch: list[int], timeout_s: float) -> str:
     files = list(dict.fromkeys(str(file) for number in batch for file in data.files(number)))
-    more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
-    asked = f"{', '.join(files[:_NAMED])}{more}" if files else f"image numbers {batch[0]} to {batch[-1]}"
+    asked = and_more(files, _NAMED) if files else f"image numbers {batch[0]} to {batch[-1]}"
     return f"No batch came for {timeout_s:g} s (data.timeout_s). The last files asked for: {asked}."
 
 

@@ -36,7 +36,7 @@ from i2i.errors import ConfigError, DataError, UsageError
 from i2i.images import Array, Header
 from i2i.listing import list_pictures
 from i2i.settings import Config, DataKind, DataSettings
-from i2i.words import name_some
+from i2i.words import name_some, show_count
 
 # The independent streams of random numbers that hang on a run's seed.
 ORDER, AUGMENT, PARTNER, HISTORY, RANKS, SUBSTITUTE = range(6)
@@ -185,7 +185,8 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
             if not any(list(itertools.islice(rest, len(one)))):
                 raise DataError(f"No picture of {side} can be used; the first of {len(one)} is {one[0]}. Mend them.")
         broken = [str(item) for item, size in zip(items, sizes, strict=True) if size is None]
-        count = f"{len(broken)} of {len(items)} {'pairs' if self.together else 'pictures'} are broken"
+        total = show_count(len(items), "pair" if self.together else "picture")
+        count = f"{len(broken):,} of {total} {'is' if len(broken) == 1 else 'are'} broken"
         if len(broken) > _MOST_BROKEN * len(items):
             head = f"{count}, where data.skip_broken does without {_MOST_BROKEN:.0%} at most:"
             listed = name_some(head, broken, lines=True)
@@ -206,7 +207,7 @@ class PairSet(TrainingSet):
         self.lists, self.channels = (pairs,), ((config.data.channels_a, config.data.channels_b),)
         self.names = [pair.name for pair in pairs]
         self.epoch_images = len(pairs)
-        self.what = f"{len(pairs)} pairs"
+        self.what = show_count(len(pairs), "pair")
         self.accept(check_pairs(pairs, config.data))
 
 
@@ -223,7 +224,9 @@ class UnpairedSet(TrainingSet):
         self.channels = ((config.data.channels_a,), (config.data.channels_b,))
         self.names = [f"{side}:{picture.name}" for side, one in zip("AB", self.lists, strict=True) for picture in one]
         self.epoch_images = max(map(len, self.lists))
-        self.what = " and ".join(f"{len(one)} pictures of {side}" for side, one in zip("AB", self.lists, strict=True))
+        self.what = " and ".join(
+            f"{show_count(len(one), 'picture')} of {side}" for side, one in zip("AB", self.lists, strict=True)
+        )
         self.accept(check_pictures([*sides[0], *sides[1]], config.data))
 
     def places(self, number: int) -> tuple[int, ...]:
@@ -244,7 +247,7 @@ class ImageSet(TrainingSet):
         self.lists, self.channels = (pictures,), ((config.data.channels,),)
         self.names = [picture.name for picture in pictures]
         self.epoch_images = len(pictures)
-        self.what = f"{len(pictures)} pictures"
+        self.what = show_count(len(pictures), "picture")
         sizes = check_pictures(pictures, config.data)
         self.accept(sizes)
         if not config.data.side and all(size.width == 2 * size.height for size in sizes if size):
@@ -298,7 +301,7 @@ class BrokenPictures:
                 count = f"{len(self.known)} of {self.total} broken"
                 warnings.append(f"{reason.rstrip('.')}; others take its turns ({count}).")
             if len(self.known) > _MOST_BROKEN * self.total:
-                count = f"{len(self.known)} of {self.total} pictures"
+                count = f"{len(self.known):,} of {show_count(self.total, 'picture')}"
                 raise DataError(f"{count} cannot be read, too many to go on. The last one: {reason}")
         return warnings
 
