@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Examples:
   i2i translate photo.jpg -m runs/lineart -o drawing.png
   i2i translate photos -m model.onnx -o drawings
-  i2i translate photos/a*.jpg scans -m model.onnx -o drawings
+  i2i translate photos/*.png photo.jpg -m model.onnx -o drawings
   i2i translate photos -m model.onnx -o shares --shard 1/2 --report failures.json
 """
 )
