@@ -159,6 +159,8 @@ def _apply(values: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override} is not of the form section.name=value.")
     try:
         value = yaml.safe_load(text)
+    except yaml.reader.ReaderError:  # characters that YAML does not have, as in names that are not UTF-8
+        value = text
     except yaml.YAMLError:
         raise ConfigError(f"--set {override}: the value is not valid YAML.") from None
     *sections, leaf = name.split(".")

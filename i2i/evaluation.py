@@ -5,15 +5,17 @@ score stands beside three trivial answers: the input itself, the mean of the tra
 best affine change of colour that the training pairs admit.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from i2i.data.folders import Pair, check_pairs, find_pairs, has_split, read_pair, refuse_small
+from i2i.data.folders import Pair, check_pairs, find_pairs, has_split, odd_halves, read_pair, refuse_small
 from i2i.errors import DataError
 from i2i.images import Array, to_channels
+from i2i.listing import list_pictures
 from i2i.metrics import METRICS
 from i2i.metrics.pairs import as_rgb8
 from i2i.runtime.foreign import UNSAID, Values
@@ -55,21 +57,26 @@ def evaluate(
     sheet: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     values: Values = UNSAID,
+    say: Callable[[str], None] = lambda note: None,
 ) -> Evaluation:
     """Score a model (run folder, .safetensors, .onnx or .pth) on the pairs of a split.
 
     data: one folder, or A's and B's. sheet: write rows of input | output | truth to this picture.
     progress: called with (done, total). values: what black and white are in an .onnx file of another project.
-    Raises DataError and ModelError.
+    say: called with what the user should know of the data. Raises DataError and ModelError.
     """
     paths = [data] if isinstance(data, str) else list(data)
     translator = Translator.open(model, direction, device, values=values)
+    notes: list[str] = []
     try:
-        pairs = find_pairs(paths, split)
+        pairs = find_pairs(paths, split, functools.partial(list_pictures, notes=notes))
     except DataError as error:
         advice = "Scores compare pairs; pictures without partners can be translated, not scored."
         raise DataError(f"{error}\n{advice}") from error
-    refuse_small(pairs, check_pairs(pairs), 11, "the 11 px window of SSIM", "Score larger pictures.")
+    sizes = check_pairs(pairs)
+    refuse_small(pairs, sizes, 11, "the 11 px window of SSIM", "Score larger pictures.")
+    for note in filter(None, (*notes, odd_halves(pairs, sizes))):
+        say(note)
     answers: dict[str, Callable[[Array], Array]] = {"model": translator.translate, "input_copied": as_rgb8}
     if has_split(paths, "train"):
         answers |= fit_baselines(find_pairs(paths, "train"), translator.direction)

@@ -54,18 +54,6 @@ CHANNEL_NAMES = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGB with alpha"}
 _LUMA = np.array([19595, 38470, 7471], dtype=np.int64)  # ITU-R BT.601 in 1/65536, the weights Pillow uses
 
 
-def is_picture(path: Path) -> bool:
-    """Whether the name says that the file is a picture we read; hidden files are not."""
-    return path.suffix.lower() in FORMATS and not path.name.startswith(".")
-
-
-def list_pictures(folder: Path) -> list[Path]:
-    """Return the pictures under `folder` by name, sorted so that every file system gives one order."""
-    return sorted(
-        (path for path in folder.rglob("*") if is_picture(path) and not path.is_dir()), key=lambda path: path.as_posix()
-    )
-
-
 def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
     """Return the size of the picture in `path` without decoding it; raises ImageError."""
     with opened(path, max_pixels) as source:

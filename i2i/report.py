@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from i2i.files import read_json_lines, write_text
+from i2i.words import show_count
 
 WARNING = "warning"  # the split of metrics rows that hold a warning's text
 EVALUATION = "evaluation.json"
@@ -67,7 +68,7 @@ pre { background: #f6f6f6; padding: 1rem; overflow-x: auto }
 def _summary(rows: Sequence[dict[str, Any]]) -> str:
     if not rows:
         return ""
-    return f"<p>{rows[-1]['images']:,} images in {rows[-1]['seconds'] / 60:.1f} minutes.</p>"
+    return f"<p>{show_count(rows[-1]['images'], 'image')} in {rows[-1]['seconds'] / 60:.1f} minutes.</p>"
 
 
 def _score_table(evaluation: dict[str, Any]) -> str:

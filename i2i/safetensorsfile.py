@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from i2i.errors import ModelError
+from i2i.files import utf8_name
 from i2i.mistaken import SAFETENSORS, require_kind, shown
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 
     require_kind(path, SAFETENSORS)
     try:
-        with safe_open(path, framework="numpy") as file:
+        with utf8_name(path) as name, safe_open(name, framework="numpy") as file:
             return file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path} is not a model file: {shown(error, 200)}.") from error
@@ -41,7 +42,8 @@ def read_safetensors(path: Path) -> "dict[str, Tensor]":
 
     require_kind(path, SAFETENSORS)
     try:
-        tensors: dict[str, Tensor] = load_file(path)
+        with utf8_name(path) as name:
+            tensors: dict[str, Tensor] = load_file(name)
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path} is not a model file: {shown(error, 200)}.") from error
     odd = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()} - _KINDS

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from i2i.files import require_suffix, write_bytes
 from i2i.images import FORMATS, Array, to_pil
 from i2i.metrics.pairs import as_rgb8
+from i2i.words import show_count
 
 _CELL_PX = (96, 256)  # smallest and largest side of a picture on a sheet
 _GAP_PX = 4
@@ -94,7 +95,7 @@ def cloud_png(points: Array, truth: Array | None = None) -> bytes:
     draw, font = ImageDraw.Draw(cloud), ImageFont.load_default(11)
     draw.text((4, _CLOUD_PX // 2 + 2), f"{-reach:g}", fill="black", font=font)
     draw.text((_CLOUD_PX - 4, _CLOUD_PX // 2 + 2), f"{reach:g}", fill="black", font=font, anchor="ra")
-    draw.text((4, 4), f"{len(points)} points", fill=_MADE, font=font)
+    draw.text((4, 4), show_count(len(points), "point"), fill=_MADE, font=font)
     if truth is not None:
         draw.text((4, 18), f"{len(truth)} real ones", fill="#888888", font=font)
     return _png(cloud)

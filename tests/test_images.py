@@ -17,7 +17,6 @@ from i2i.images import (
     FORMATS,
     from_unit,
     holds,
-    list_pictures,
     read_header,
     read_image,
     to_channels,
@@ -25,6 +24,7 @@ from i2i.images import (
     turn,
     write_image,
 )
+from i2i.listing import list_pictures
 from tests.conftest import picture
 
 LOSSLESS = [".png", ".tif", ".tiff", ".bmp", ".ppm"]

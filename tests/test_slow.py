@@ -14,7 +14,8 @@ import torch
 import i2i
 from i2i.config import to_yaml
 from i2i.files import read_json_lines
-from i2i.images import list_pictures, read_image
+from i2i.images import read_image
+from i2i.listing import list_pictures
 from i2i.networks import LATENT_GENERATORS, DCGANGenerator
 from i2i.report import WARNING
 from tests.conftest import LINEART, ROOT, run_i2i, smallest_config, tiny_config

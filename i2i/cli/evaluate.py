@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from i2i.cli import options
+from i2i.words import show_count
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,8 +30,8 @@ Examples:
 @options.device
 @options.value_range
 @options.output_value_range
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the scores here too.")
-@click.option("--sheet", type=click.Path(path_type=Path), help="Write input | output | truth of some pictures here.")
+@click.option("--json", "json_file", type=options.Output(), help="Write the scores here too.")
+@click.option("--sheet", type=options.Output(), help="Write input | output | truth of some pictures here.")
 @options.overwrite
 def evaluate(
     model: str,
@@ -67,6 +68,7 @@ def evaluate(
             sheet,
             progress=lambda done, total: bar.update(whole, completed=done, total=total),
             values=Values(value_range, output_value_range),
+            say=lambda note: click.echo(f"Note: {note}", err=True),
         )
     if json_file:
         write_json(json_file, result.to_json())
@@ -81,7 +83,7 @@ def score_table(result: "Evaluation") -> "Table":
     """Return the scores as a table for the terminal."""
     from rich.table import Table
 
-    table = Table(title=f"{result.pairs} pairs of {result.split}", title_justify="left")
+    table = Table(title=f"{show_count(result.pairs, 'pair')} of {result.split}", title_justify="left")
     table.add_column("")
     for column in ("L1", "PSNR", "SSIM"):
         table.add_column(column, justify="right")

@@ -8,6 +8,7 @@ import click
 
 from i2i.cli import options
 from i2i.errors import UsageError
+from i2i.words import show_count
 
 if TYPE_CHECKING:
     from i2i.spec import ModelSpec
@@ -45,7 +46,7 @@ Examples:
 """
 )
 @click.argument("model", metavar="RUN|MODEL.safetensors")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The file to write.")
+@click.option("-o", "--output", type=options.Output(), help="The file to write.")
 @click.option(
     "--direction",
     type=click.Choice(["A2B", "B2A", "both"]),
@@ -80,7 +81,7 @@ Examples:
 )
 @click.option(
     "--triton",
-    type=click.Path(path_type=Path),
+    type=options.Output(),
     help="In place of -o: the folder of models that a Triton server serves.",
 )
 def export(
@@ -133,7 +134,7 @@ def _said(spec: "ModelSpec") -> str:
         counts += f" (torch's own float32 and float64: {proof.torch_differing * 1e4:.2g})"
     return (
         f"equal to torch within {proof.max_difference:.1e}, on average {proof.mean_difference:.1e}{counts}\n"
-        f"({spec.unit}; {proof.pictures} pictures of {proof.source}{sizes}, singly and as a batch)."
+        f"({spec.unit}; {show_count(proof.pictures, 'picture')} of {proof.source}{sizes}, singly and as a batch)."
     )
 
 

@@ -23,7 +23,7 @@ Examples:
 """,
 )
 @click.argument("weights", metavar="WEIGHTS...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The .safetensors file to write.")
+@click.option("-o", "--output", required=True, type=options.Output(), help="The .safetensors file to write.")
 @click.option(
     "--direction",
     type=click.Choice(["A2B", "B2A"]),

@@ -5,6 +5,8 @@ from typing import Any
 
 import click
 
+from i2i.words import show_count
+
 
 @click.command(
     epilog="""\b
@@ -36,7 +38,7 @@ def info(model: str, as_json: bool) -> None:
         click.echo(f"{file}: no description by i2i; this is what it does with zeros")
         click.echo(f"  is given {backend.form}; where it takes other values, use --value-range")
     else:
-        trained = f", trained on {spec.images_seen:,} images" if spec.images_seen else ""
+        trained = f", trained on {show_count(spec.images_seen, 'image')}" if spec.images_seen else ""
         click.echo(f"{file}: {spec.algorithm}{trained}, by i2i {spec.i2i_version}")
     for direction, generator in spec.generators.items():
         click.echo(

@@ -11,6 +11,19 @@ DEVICES = [*TRAINING_DEVICES, "tensorrt", "coreml", "openvino"]
 BACKENDS = ["auto", "onnx", "torch"]
 
 
+class Output(click.Path):
+    """A file or folder to write."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path; fail for standard output, and for no name at all."""
+        if str(value) in ("", "-"):
+            self.fail(f"'{value}' names no file. i2i does not write to standard output; for a file named -, give ./-.")
+        return super().convert(value, param, ctx)
+
+
 class Share(click.ParamType):
     """One of several shares, as in 3/16."""
 
@@ -110,9 +123,7 @@ output_value_range = click.option(
 latents = click.option(
     "--latents", type=click.Path(path_type=Path), help="Take latents from this .npy file, one a row, in place of seeds."
 )
-save_latents = click.option(
-    "--save-latents", type=click.Path(path_type=Path), help="Write the latents to this .npy file."
-)
+save_latents = click.option("--save-latents", type=Output(), help="Write the latents to this .npy file.")
 
 
 def pictures(command: Callable[..., Any]) -> Callable[..., Any]:

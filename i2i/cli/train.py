@@ -23,7 +23,7 @@ Examples:
 )
 @click.argument("config", metavar="PRESET|FILE.yaml")
 @click.option("--data", multiple=True, help="Data folder; give it twice for A's and B's folders.")
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder to write.  [default: runs/PRESET]")
+@click.option("--out", type=options.Output(), help="Run folder to write.  [default: runs/PRESET]")
 @click.option("--device", type=click.Choice(options.TRAINING_DEVICES), help="Where to compute.")
 @click.option("--devices", type=click.IntRange(min=1), help="How many of them on each machine.")
 @click.option("--nodes", type=click.IntRange(min=1), help="How many machines; start the command on each.")

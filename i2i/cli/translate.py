@@ -11,6 +11,7 @@ import click
 
 from i2i.cli import options
 from i2i.errors import SOME_REFUSED, UsageError, one_line
+from i2i.words import show_count
 
 if TYPE_CHECKING:
     from i2i.runtime.fit import How, Tiling
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
 Examples:
   i2i translate photo.jpg -m runs/lineart -o drawing.png
   i2i translate photos -m model.onnx -o drawings
+  i2i translate photos/*.png photo.jpg -m model.onnx -o drawings
   i2i translate photos -m model.onnx -o shares --shard 1/2 --report failures.json
 """
 )
-@click.argument("source", metavar="INPUT", type=click.Path(exists=True, path_type=Path))
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @options.model
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Picture or folder to write.")
+@click.option("-o", "--output", type=options.Output(), help="Picture or folder to write.")
 @options.direction
 @options.device
 @options.backend
@@ -53,10 +55,10 @@ Examples:
 @click.option(
     "--workers", type=options.Workers(), default="auto", show_default=True, help="Pictures in work at a time."
 )
-@click.option("--report", type=click.Path(path_type=Path), help="Write the refused pictures to this .json file.")
+@click.option("--report", type=options.Output(), help="Write the refused pictures to this .json file.")
 @options.pictures
 def translate(
-    source: Path,
+    inputs: tuple[str, ...],
     model: str,
     output: Path | None,
     direction: str | None,
@@ -75,15 +77,16 @@ def translate(
     report: Path | None,
     **pictures: Any,
 ) -> int:
-    """Translate a picture, or every picture in a folder and its subfolders.
+    """Translate pictures, or every picture in folders and their subfolders.
 
     Pictures of any size come out at the same size and in the same format, under the same name and in the
     same subfolder, with their alpha and colour profile. A picture that cannot be read is named and the
-    others still come out; the exit code is then 3.
+    others still come out; the exit code is then 3. Of several inputs, each folder gets one of its own name
+    in the output folder.
     """
     from i2i.runtime.backends import OnnxBackend
     from i2i.runtime.fit import make_fit
-    from i2i.runtime.folder import Shard, plan
+    from i2i.runtime.folder import Shard, find_inputs, plan
     from i2i.runtime.foreign import Values
     from i2i.runtime.outcome import Result, check_report, write_report
     from i2i.runtime.pictures import PictureOptions
@@ -92,18 +95,18 @@ def translate(
 
     if output is None and not in_place:
         raise UsageError("There is no output. Add -o PICTURE|FOLDER, or --in-place to replace the inputs.")
-    output = output or source
+    sources = find_inputs(inputs)
     if report:
         check_report(report, overwrite or skip_existing)  # the same command, run again, goes on
     kinds = PictureOptions(**pictures)
-    threads = setup_for(MANY if source.is_dir() else 1, workers).threads
+    threads = setup_for(MANY if any(map(Path.is_dir, sources)) else len(sources), workers).threads
     values = Values(value_range, output_value_range)
     translator = Translator.open(model, direction, device, backend, threads, make_fit(fit, tile, tile_px), values)
     if isinstance(translator.backend, OnnxBackend) and (form := translator.backend.form):
         meaning = {"rgb": "RGB", "rgba": "RGBA"}.get(translator.generator.in_meaning, "grey")
         click.echo(f"Note: {one_line(model)} holds no description by i2i; it is given {meaning}, {form}.", err=True)
     tasks = plan(
-        source,
+        sources,
         output,
         translator.generator.out_channels,
         skip_existing,
@@ -112,9 +115,10 @@ def translate(
         shard and Shard(*shard),
         in_place,
     )
-    count = "1 picture" if len(tasks) == 1 else f"{len(tasks)} pictures"
     used = translator.backend
-    click.echo(f"{count}, {translator.direction} in {used.name} on {used.device}.", err=True)
+    if tasks:
+        count = show_count(len(tasks), "picture")
+        click.echo(f"{count}, {translator.direction} in {used.name} on {used.device}.", err=True)
     for note in tasks.notes:
         click.echo(f"Note: {one_line(note)}", err=True)
     result = Result(refused=tasks.refused)
@@ -122,7 +126,7 @@ def translate(
         with _progress(len(tasks)) as advance:
             translate_files(translator, tasks, advance, kinds, workers, result)
     finally:  # also after Ctrl-C, or when the disk is full
-        _summary(translator, result, f"{result.written} of {len(tasks)} pictures written to {one_line(str(output))}.")
+        _summary(translator, result, _count(result.written, len(tasks), tasks.existing, output))
         if report:
             write_report(report, result, len(tasks))
         if result.unfinished:  # threads deep in a library would hold up the exit, or crash in it
@@ -142,6 +146,15 @@ def _progress(total: int) -> Iterator[Callable[["Task"], None]]:
     with Progress(console=Console(stderr=True)) as bar:
         whole = bar.add_task("Translating", total=total)
         yield lambda task: bar.advance(whole)
+
+
+def _count(written: int, total: int, existing: int, output: Path | None) -> str:
+    """Return how many pictures a run wrote, and how many it left since they were there."""
+    there = f"{existing:,} exist{'s' if existing == 1 else ''} already" if existing else ""
+    if not total:
+        return f"Nothing to do{f': {there}' if there else ''}."
+    where = f" to {one_line(output)}" if output else ""
+    return f"{written:,} of {show_count(total, 'picture')} written{where}{f'; {there}' if there else ''}."
 
 
 def _summary(translator: "Translator", result: "Result", count: str) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -28,12 +29,14 @@ from i2i.data.folders import (
     find_pairs,
     find_sides,
     in_time,
-    name_some,
+    odd_halves,
     refuse_small,
 )
 from i2i.errors import ConfigError, DataError, UsageError
 from i2i.images import Array, Header
+from i2i.listing import list_pictures
 from i2i.settings import Config, DataKind, DataSettings
+from i2i.words import name_some, show_count
 
 # The independent streams of random numbers that hang on a run's seed.
 ORDER, AUGMENT, PARTNER, HISTORY, RANKS, SUBSTITUTE = range(6)
@@ -81,6 +84,10 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
             raise UsageError("No data was given. Add --data FOLDER.")
         if config.data.colour_jitter and not self.together:
             raise ConfigError("data.colour_jitter changes the inputs of pairs, and here are none. Set it to 0.")
+
+    def list_folder(self, folder: Path) -> list[Path]:
+        """Return the pictures in a folder, and note what is left out; raises DataError."""
+        return list_pictures(folder, self.notes, self.config.data.skip_broken)
 
     def __getitem__(self, number: int) -> tuple[Tensor, ...]:
         """Return what image number `number` shows."""
@@ -132,7 +139,7 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
     @property
     def digest(self) -> str:
         """A digest of all names."""
-        return hashlib.sha256("\n".join(self.names).encode()).hexdigest()
+        return hashlib.sha256("\n".join(self.names).encode("utf-8", "surrogateescape")).hexdigest()
 
     def shuffled(self, number: int) -> int:
         """Return the position of image number `number` in a list of the length of an epoch, in its epoch's order."""
@@ -166,6 +173,8 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
         channels = [each for one, each in zip(self.lists, self.channels, strict=True) for _ in one]
         known = [(item, size, each) for item, size, each in zip(items, sizes, channels, strict=True) if size]
         taken = self.pictures.reserve(known, self.config.train.devices)
+        if warning := odd_halves(items, sizes):
+            self.notes.append(warning)
         checked = "decoded" if data.full_check else "checked by their headers (--full-check decodes them)"
         self.notes += [f"All {'others' if broken else 'files'} were {checked}.", *([taken] if taken else [])]
 
@@ -176,7 +185,8 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
             if not any(list(itertools.islice(rest, len(one)))):
                 raise DataError(f"No picture of {side} can be used; the first of {len(one)} is {one[0]}. Mend them.")
         broken = [str(item) for item, size in zip(items, sizes, strict=True) if size is None]
-        count = f"{len(broken)} of {len(items)} {'pairs' if self.together else 'pictures'} are broken"
+        total = show_count(len(items), "pair" if self.together else "picture")
+        count = f"{len(broken):,} of {total} {'is' if len(broken) == 1 else 'are'} broken"
         if len(broken) > _MOST_BROKEN * len(items):
             head = f"{count}, where data.skip_broken does without {_MOST_BROKEN:.0%} at most:"
             listed = name_some(head, broken, lines=True)
@@ -193,11 +203,11 @@ class PairSet(TrainingSet):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        pairs = in_time(config.data, lambda paths: find_pairs(paths, "train"))
+        pairs = in_time(config.data, lambda paths: find_pairs(paths, "train", self.list_folder))
         self.lists, self.channels = (pairs,), ((config.data.channels_a, config.data.channels_b),)
         self.names = [pair.name for pair in pairs]
         self.epoch_images = len(pairs)
-        self.what = f"{len(pairs)} pairs"
+        self.what = show_count(len(pairs), "pair")
         self.accept(check_pairs(pairs, config.data))
 
 
@@ -209,12 +219,14 @@ class UnpairedSet(TrainingSet):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        sides = in_time(config.data, lambda paths: find_sides(paths, "train", config.data.disjoint))
+        sides = in_time(config.data, lambda paths: find_sides(paths, "train", config.data.disjoint, self.list_folder))
         self.lists = sides
         self.channels = ((config.data.channels_a,), (config.data.channels_b,))
         self.names = [f"{side}:{picture.name}" for side, one in zip("AB", self.lists, strict=True) for picture in one]
         self.epoch_images = max(map(len, self.lists))
-        self.what = " and ".join(f"{len(one)} pictures of {side}" for side, one in zip("AB", self.lists, strict=True))
+        self.what = " and ".join(
+            f"{show_count(len(one), 'picture')} of {side}" for side, one in zip("AB", self.lists, strict=True)
+        )
         self.accept(check_pictures([*sides[0], *sides[1]], config.data))
 
     def places(self, number: int) -> tuple[int, ...]:
@@ -229,13 +241,13 @@ class ImageSet(TrainingSet):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        pictures = in_time(config.data, lambda paths: find_images(paths, "train", config.data.side))
+        pictures = in_time(config.data, lambda paths: find_images(paths, "train", config.data.side, self.list_folder))
         if len(pictures) < 2:
             raise DataError(f"{pictures[0]} is the only picture there; a GAN learns what many have in common.")
         self.lists, self.channels = (pictures,), ((config.data.channels,),)
         self.names = [picture.name for picture in pictures]
         self.epoch_images = len(pictures)
-        self.what = f"{len(pictures)} pictures"
+        self.what = show_count(len(pictures), "picture")
         sizes = check_pictures(pictures, config.data)
         self.accept(sizes)
         if not config.data.side and all(size.width == 2 * size.height for size in sizes if size):
@@ -289,7 +301,7 @@ class BrokenPictures:
                 count = f"{len(self.known)} of {self.total} broken"
                 warnings.append(f"{reason.rstrip('.')}; others take its turns ({count}).")
             if len(self.known) > _MOST_BROKEN * self.total:
-                count = f"{len(self.known)} of {self.total} pictures"
+                count = f"{len(self.known):,} of {show_count(self.total, 'picture')}"
                 raise DataError(f"{count} cannot be read, too many to go on. The last one: {reason}")
         return warnings
 

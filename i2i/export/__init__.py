@@ -20,12 +20,13 @@ from i2i.algorithms import ALGORITHMS
 from i2i.config import load_config
 from i2i.data.folders import read_picture
 from i2i.data.previews import find_previews
-from i2i.errors import ConfigError, DataError, UsageError
+from i2i.errors import ConfigError, DataError, UsageError, one_line
 from i2i.export.graph import describe, make_graph, write_graph
 from i2i.export.proof import Samples, finite, prove
 from i2i.export.triton import triton_config
 from i2i.files import atomic_write, check_output, refuse_existing, write_text
-from i2i.images import Array, from_unit, list_pictures, read_image, to_channels, to_unit
+from i2i.images import Array, from_unit, read_image, to_channels, to_unit
+from i2i.listing import list_pictures
 from i2i.mistaken import shown
 from i2i.modelfile import MODEL_NAME, find_model, is_onnx, read_spec
 from i2i.runtime.backends import TorchBackend
@@ -249,10 +250,10 @@ def _batches(pictures: Sequence[Array], form: _Form, generator: GeneratorSpec, t
 def _proof_pictures(source: Path, translator: Translator, verify: str | Path | None) -> tuple[list[Array], str]:
     """Return a few real inputs of the model, (H, W, C) uint8, and where they come from."""
     if verify is not None:
-        files = list_pictures(Path(verify)) if Path(verify).is_dir() else []
+        files = list_pictures(Path(verify), skip_unreadable=True) if Path(verify).is_dir() else []
         if not files:
             raise UsageError(f"{verify} is no folder with pictures. --verify takes inputs for the model.")
-        arrays, pictures_from = [read_image(file) for file in files[:PROOF_PICTURES]], str(verify)
+        arrays, pictures_from = [read_image(file) for file in files[:PROOF_PICTURES]], one_line(verify)
     else:
         settings = source.parent / "config.yaml"
         if not settings.exists():

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from i2i.errors import ExportError
 from i2i.export.graph import Graph, write_graph
+from i2i.files import utf8_name
 from i2i.images import Array, from_unit
 from i2i.spec import ExportProof, ModelSpec
 
@@ -216,4 +217,5 @@ def _session(path: Path) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # warnings concern its own graph rewriting
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    with utf8_name(path) as name:
+        return onnxruntime.InferenceSession(name, options, providers=["CPUExecutionProvider"])

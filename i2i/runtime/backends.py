@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 
 from i2i.errors import ModelError, UsageError
+from i2i.files import utf8_name
 from i2i.images import Array
 from i2i.mistaken import shown
 from i2i.modelfile import find_model, is_onnx, read_spec
@@ -266,7 +267,8 @@ def _open_session(path: Path, device: str, threads: int) -> Any:
         onnxruntime.preload_dlls()
 
     def start() -> Any:
-        return onnxruntime.InferenceSession(path, options, providers=[PROVIDERS[name] for name in wanted])
+        with utf8_name(path) as name:
+            return onnxruntime.InferenceSession(name, options, providers=[PROVIDERS[one] for one in wanted])
 
     try:
         # Drivers of devices map memory of their own, as much as they like.

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from i2i.errors import UsageError, printable
 from i2i.files import check_output, write_json
+from i2i.words import show_count
 
 STAGES = ("decode", "network", "encode")
 
@@ -56,7 +57,7 @@ def lines(result: Result) -> Iterator[str]:
     busy_s = sum(result.busy_s.values())
     if result.setup and result.written > 1 and busy_s:
         shares = ", ".join(f"{stage} {seconds / busy_s:.0%}" for stage, seconds in result.busy_s.items())
-        workers = f"{result.setup.workers} worker{'s' if result.setup.workers > 1 else ''}"
+        workers = show_count(result.setup.workers, "worker")
         yield f"{result.written / result.wall_s:.1f} img/s; of the time of {workers}, {shares}."
 
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 import i2i
 from i2i.errors import ModelError, UsageError
-from i2i.images import Channels, from_unit, list_pictures, read_image, to_channels, to_unit, write_image
+from i2i.images import Channels, from_unit, read_image, to_channels, to_unit, write_image
+from i2i.listing import list_pictures
 from i2i.runtime import backends
 from i2i.runtime.backends import OnnxBackend
 from i2i.runtime.fit import Fit
@@ -296,10 +297,10 @@ def test_one_file_to_a_file_or_into_a_folder(tmp_path):
 @pytest.mark.parametrize("name", ["res.jp2", "res.HEIC", "res.svg", "res.png", "res.mp4"])
 def test_no_folder_gets_the_name_of_a_picture_unless_it_is_there(tmp_path, name):
     source = save(tmp_path / "in" / "a.png", 8, 8)
-    with pytest.raises(UsageError, match=f"{name} has the name of a picture, .*\n.*make it first"):
+    with pytest.raises(UsageError, match=f"{name} has the name of a file, .*\n.*make it first"):
         plan(tmp_path / "in", tmp_path / name, 3)
     if name != "res.png":
-        with pytest.raises(UsageError, match=r"is no format that i2i writes. They are \.png, .*\n.*make it first"):
+        with pytest.raises(UsageError, match=r"is not a format that i2i writes. They are \.png, .*\n.*make it first"):
             plan(source, tmp_path / name, 3)
     (tmp_path / name).mkdir()
     for whole in (source, tmp_path / "in"):
