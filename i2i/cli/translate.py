@@ -80,7 +80,7 @@ def translate(
     from i2i.runtime.fit import make_fit
     from i2i.runtime.folder import Shard, plan
     from i2i.runtime.outcome import Result, check_report, write_report
-    from i2i.runtime.pictures import PictureOptions
+    from i2i.runtime.pictures import PictureOptions, written_channels
     from i2i.runtime.pipeline import MANY, setup_for, translate_files
     from i2i.runtime.translator import Translator
     from i2i.spec import UNDESCRIBED
@@ -99,7 +99,7 @@ def translate(
     tasks = plan(
         source,
         output,
-        translator.generator.out_channels,
+        written_channels(translator.generator, kinds),
         skip_existing,
         overwrite,
         kinds,
