@@ -17,7 +17,7 @@ def load(path: str | Path, direction: str | None = None, device: str = "auto") -
     Raises ModelError and UsageError.
 
         model = i2i.load("model.onnx")
-        model("photo.jpg").save("drawing.png")
+        model("photo.jpg").save("drawing.png")  # what `i2i translate` writes; .array and .image hold the pixels
     """
 
     def part(spec: ModelSpec) -> str:
