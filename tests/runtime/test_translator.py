@@ -156,7 +156,8 @@ def test_calling_a_model(tiny_run, tmp_path):
     path = save(tmp_path / "a.png", 21, 35)
     output = model(array)
     assert (output.shape, output.dtype) == ((21, 35, 3), np.uint8)
-    for other in (model(path), model(str(path)), model(Image.fromarray(array))):
+    assert isinstance(model(path), i2i.Translated)
+    for other in (model(path).image, model(str(path)).image, model(Image.fromarray(array))):
         assert isinstance(other, Image.Image)
         np.testing.assert_array_equal(np.asarray(other), output)
     assert model(picture(21, 35, 1)[:, :, 0]).shape == (21, 35, 3)
