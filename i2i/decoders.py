@@ -28,6 +28,7 @@ ORIENTATION = 0x0112
 _JPEG_END = b"\xff\xd9"
 _JPEG_SPOILT = ("premature end of data", "bad Huffman code", "instead of RST", "Inconsistent progression")
 """What libjpeg warns of when it makes pixels up; of stray bytes and odd headers it warns too, of whole pictures."""
+_SEE_THROUGH = ("LA", "La", "PA", "RGBA", "RGBa")
 _NPY_START = b"\x93NUMPY"
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
 
@@ -69,6 +70,11 @@ class Source:
             width, height = height, width
         return Header(height, width)
 
+    @property
+    def may_have_alpha(self) -> bool:
+        """Whether the header leaves room for alpha."""
+        return "transparency" in self.image.info or self.image.mode in _SEE_THROUGH
+
     def count(self) -> int:
         """Return how many frames or pages there are; the second picture of a camera's MPO is not one."""
         return 1 if self.kind == "JPEG" else getattr(self.image, "n_frames", 1)
@@ -94,6 +100,8 @@ class Source:
 
 class NpySource(Source):
     """An array that numpy saved: (H, W) or (H, W, 1 to 4)."""
+
+    may_have_alpha = True
 
     def __init__(self, file: BinaryIO, path: Path):
         self.path = path
@@ -250,7 +258,7 @@ def _pixels(image: Image.Image, name: str) -> Array:
         return turn(np.asarray(image)[:, :, None], orientation)
     if image.mode.startswith("I"):
         return turn(_deep_grey(np.asarray(image).astype(np.uint16)[:, :, None], image), orientation)
-    see_through = "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBA", "RGBa")
+    see_through = "transparency" in image.info or image.mode in _SEE_THROUGH
     grey = image.mode in ("1", "L", "LA", "La")
     array = np.asarray(image.convert(("LA" if grey else "RGBA") if see_through else ("L" if grey else "RGB")))
     return turn(array[:, :, None] if array.ndim == 2 else array, orientation)

@@ -74,6 +74,17 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> Array:
     return array
 
 
+def may_have_alpha(path: Path, max_pixels: int = MAX_PIXELS) -> bool:
+    """Whether the header of the picture in `path` leaves room for alpha; raises ImageError."""
+    with opened(path, max_pixels) as source:
+        return source.may_have_alpha
+
+
+def is_transparent(array: Array) -> bool:
+    """Whether (H, W, 1..4) has alpha that is not full everywhere."""
+    return array.shape[2] in (2, 4) and bool(array[:, :, -1].min() < largest(array.dtype))
+
+
 def to_channels(array: Array, channels: int) -> Array:
     """Bring (H, W, 1..4) to (H, W, `channels`), `channels` 1, 3 or 4, in the same type.
 
@@ -82,13 +93,15 @@ def to_channels(array: Array, channels: int) -> Array:
     """
     top = largest(array.dtype)
     count = array.shape[2]
+    if count == channels:
+        return array
     colour, alpha = (array, None) if count in (1, 3) else (array[:, :, :-1], array[:, :, -1:])
     if channels == 4:
         if colour.shape[2] == 1:
             colour = np.repeat(colour, 3, axis=2)
         return np.concatenate([colour, np.full_like(colour[:, :, :1], top) if alpha is None else alpha], axis=2)
     if alpha is not None:
-        colour = _on_white(colour, alpha)
+        colour = on_white(colour, alpha)
     if channels == 1 and colour.shape[2] == 3:
         if colour.dtype == np.float32:
             return np.minimum(colour @ (_LUMA / 65536).astype(np.float32), np.float32(1))[:, :, None]
@@ -98,11 +111,28 @@ def to_channels(array: Array, channels: int) -> Array:
     return colour
 
 
-def _on_white(colour: Array, alpha: Array) -> Array:
+def on_white(colour: Array, alpha: Array) -> Array:
+    """Lay straight colours (H, W, 1 or 3) with alpha (H, W, 1) on white; integers are rounded to the nearest level."""
     if colour.dtype == np.float32:
         return colour * alpha + (1 - alpha)
-    top, weight = int(np.iinfo(colour.dtype).max), alpha.astype(np.int64)
+    # 32 bits hold all of this: at most top * top + top / 2.
+    top, weight = np.uint32(largest(colour.dtype)), alpha.astype(np.uint32)
     return ((colour * weight + top * (top - weight) + top // 2) // top).astype(colour.dtype)
+
+
+def off_white(colour: Array, alpha: Array) -> Array:
+    """Undo `on_white`: the straight colours that show as `colour` when laid on white with this alpha.
+
+    Both are (H, W, C) of one type. Laid on white again they are `colour`, value for value in integers. Where
+    `colour` is darker than anything with this alpha can be, black comes closest. Nothing shows where alpha is 0,
+    and `colour` stays.
+    """
+    top, seen = largest(colour.dtype), alpha > 0
+    if colour.dtype == np.float32:
+        return np.where(seen, np.clip((colour - (1 - alpha)) / np.where(seen, alpha, 1), 0, 1), colour)
+    white, weight = np.uint32(top) - alpha, np.maximum(alpha, 1).astype(np.uint32)
+    straight = ((np.maximum(colour, white) - white) * np.uint32(top) + weight // 2) // weight
+    return np.where(seen, straight.astype(colour.dtype), colour)
 
 
 def largest(dtype: Any) -> int:

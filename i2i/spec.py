@@ -52,6 +52,16 @@ class GeneratorSpec(BaseModel):
     """Sides that the network takes are multiples of this, in pixels."""
     size_minimum: Multiple
     """And at least this."""
+    alpha: Literal["kept", "consumed"] = "kept"
+    """What becomes of the input's alpha. Networks of 1 or 3 channels always see pictures laid on white, in training
+    as in use. kept: trained on opaque pictures, so the output gets the input's alpha back. consumed: trained on
+    transparent pictures, whose answer to transparency is in the output; or the network itself takes or makes alpha.
+    Files from before this field say nothing, which means kept."""
+
+    @property
+    def keeps_alpha(self) -> bool:
+        """Whether outputs get the input's alpha back unless the user says otherwise."""
+        return self.alpha == "kept" and 4 not in (self.in_channels, self.out_channels)
 
 
 class LatentGeneratorSpec(BaseModel):

@@ -15,12 +15,13 @@ import pytest
 import torch
 
 import i2i
-from i2i.images import read_image, write_image
+from i2i.images import largest, read_image, to_channels, write_image
 from i2i.settings import Config
 from i2i.spec import GENERATE, LatentGeneratorSpec, ModelSpec
 
 ROOT = Path(__file__).parent.parent
 LINEART = ROOT / "datasets" / "lineart"
+DATA = ROOT / "tests" / "data"
 MAPS = ROOT / "datasets" / "maps"
 ORACLES = Path(__file__).parent / "oracles"
 
@@ -227,6 +228,17 @@ def save(path: Path, *args, **kwargs) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_image(path, picture(*args, **kwargs))
     return path
+
+
+def assert_looks_like(back, expected):
+    """Alpha is equal, and so is every colour on white; on black it is within a level. Hidden colours may differ."""
+    assert back.dtype == expected.dtype
+    back, expected = to_channels(back, 4), to_channels(expected, 4)
+    np.testing.assert_array_equal(back[:, :, 3], expected[:, :, 3])
+    tolerance = 3e-7 if back.dtype == np.float32 else 0
+    np.testing.assert_allclose(*(to_channels(each, 3).astype(float) for each in (back, expected)), atol=tolerance)
+    on_black = [each[:, :, :3] * (each[:, :, 3:] / largest(each.dtype)) for each in (back, expected)]
+    np.testing.assert_allclose(*on_black, atol=tolerance or 1)
 
 
 def peak_kib() -> int:

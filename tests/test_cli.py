@@ -12,6 +12,7 @@ from unittest.mock import Mock
 import click
 import numpy as np
 import pytest
+import torch
 import yaml
 from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
@@ -22,7 +23,7 @@ from i2i.config import load_config
 from i2i.errors import Stopped
 from i2i.interop.importing import import_weights
 from i2i.interop.pytorch_cyclegan_pix2pix import PROJECT
-from i2i.modelfile import save_tensors
+from i2i.modelfile import read_spec, save_tensors
 from i2i.training import loop
 from tests.conftest import LINEART, ORACLES, ROOT, run_i2i, save, smallest_config, tiny_config
 
@@ -229,8 +230,39 @@ def test_info_says_what_the_file_says(tiny_run, tiny_onnx):
         assert "pix2pix, trained on 16 images" in done.stdout
         assert "B2A: rgb to rgb, unet" in done.stdout
         assert "multiples of 16 px" in done.stdout
-    assert "exported for tensors in fp32, any size" in done.stdout
+        assert "laid on white; outputs get their alpha back" in done.stdout
+        assert "batch norm by running statistics" in done.stdout
+    assert "exported for tensors in fp32" in done.stdout
     assert "of torch" in done.stdout
+
+
+def shown_of(spec, tmp_path, capsys, **changes):
+    """Return what info prints of a model file that describes itself so."""
+    file = tmp_path / "m.safetensors"
+    save_file({"B2A.x": torch.zeros(1)}, file, {"i2i": spec.model_copy(update=changes).model_dump_json()})
+    assert call("info", str(file)) == 0
+    return capsys.readouterr().out
+
+
+def test_info_says_nothing_that_is_not_so(tiny_run, noise_model, point_model, tmp_path, capsys):
+    spec = read_spec(tiny_run / "model.safetensors")
+    one = spec.generators["B2A"]
+    fixed = shown_of(spec, tmp_path, capsys, fixed_size=(32, 48))
+    assert "48x32" in fixed
+    assert "multiples" not in fixed
+    instance = one.model_copy(update={"arguments": {**one.arguments, "norm": "instance"}, "size_minimum": 64})
+    shown = shown_of(spec, tmp_path, capsys, generators={"B2A": instance})
+    assert "batch norm" not in shown
+    assert "multiples of 16 px, 64 px at least" in shown
+    free = one.model_copy(update={"size_multiple": 1, "size_minimum": 1, "arguments": {}, "alpha": "consumed"})
+    shown = shown_of(spec, tmp_path, capsys, generators={"B2A": free})
+    assert "any length" in shown
+    assert "outputs are opaque" in shown
+    assert "batch norm" not in shown
+    assert call("info", str(noise_model)) == 0
+    assert "batch norm" in capsys.readouterr().out
+    assert call("info", str(point_model)) == 0
+    assert "batch norm" not in capsys.readouterr().out
 
 
 def test_info_says_what_comes_from_noise(noise_model, noise_onnx, point_model, capsys):

@@ -15,7 +15,7 @@ import i2i
 from i2i.errors import UsageError
 from i2i.export import export_triton
 from i2i.export.triton import MAX_BATCH, triton_config
-from i2i.images import read_image
+from i2i.images import read_image, write_image
 from tests.conftest import ROOT, load_script, picture, save
 
 EXAMPLES = ROOT / "docs" / "examples"
@@ -52,6 +52,15 @@ def test_python(pixels_onnx, tmp_path):
     save(tmp_path / "photo.png", 37, 50)
     run(sys.executable, EXAMPLES / "translate.py", pixels_onnx, "photo.png", "drawing.png", cwd=tmp_path)
     is_as_i2i_has_it(pixels_onnx, tmp_path, ".png")
+
+
+def test_python_lays_transparent_pictures_on_white_as_training_does(pixels_onnx, tmp_path):
+    array = picture(37, 50, 4)
+    array[array[:, :, 3] < 99, :3] = 0  # hidden colours are black, as in many icons
+    write_image(tmp_path / "icon.png", array)
+    run(sys.executable, EXAMPLES / "translate.py", pixels_onnx, "icon.png", "drawing.png", cwd=tmp_path)
+    expected = i2i.load(pixels_onnx, device="cpu")(array, alpha="drop").astype(int)
+    assert np.abs(read_image(tmp_path / "drawing.png") - expected).max() <= 1
 
 
 @pytest.fixture(scope="module")

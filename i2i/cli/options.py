@@ -146,6 +146,11 @@ def pictures(command: Callable[..., Any]) -> Callable[..., Any]:
                 type=click.Choice([8, 16, 32]),
                 help="Bits a channel; 32: float.  [default: each picture's own]",
             ),
+            click.option(
+                "--alpha",
+                type=click.Choice(["keep", "drop"]),
+                help="Write the model's or the input's alpha, or lay on white.  [default: as the model was trained]",
+            ),
             click.option("--suffix", default="", help="Put between names and endings: _x makes a_x.png of a.png."),
             click.option("--keep-metadata", is_flag=True, help="Keep EXIF, XMP, resolution and PNG texts too."),
             click.option(

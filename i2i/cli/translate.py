@@ -89,7 +89,7 @@ def translate(
     from i2i.runtime.folder import Shard, find_inputs, plan
     from i2i.runtime.foreign import Values
     from i2i.runtime.outcome import Result, check_report, write_report
-    from i2i.runtime.pictures import PictureOptions
+    from i2i.runtime.pictures import PictureOptions, written_channels
     from i2i.runtime.pipeline import MANY, setup_for, translate_files
     from i2i.runtime.translator import Translator
 
@@ -108,7 +108,7 @@ def translate(
     tasks = plan(
         sources,
         output,
-        translator.generator.out_channels,
+        written_channels(translator.generator, kinds),
         skip_existing,
         overwrite,
         kinds,

@@ -6,6 +6,7 @@ and from nothing else. So is what takes the turn of a picture that cannot be rea
 for every such n; all other turns stay as they are.
 """
 
+import contextlib
 import functools
 import hashlib
 import itertools
@@ -23,6 +24,7 @@ from i2i.data import toy
 from i2i.data.augment import Augment, as_float, make_augment
 from i2i.data.cache import Channels, Item, Pictures
 from i2i.data.folders import (
+    Picture,
     check_pairs,
     check_pictures,
     find_images,
@@ -30,10 +32,12 @@ from i2i.data.folders import (
     find_sides,
     in_time,
     odd_halves,
+    read_picture,
     refuse_small,
 )
-from i2i.errors import ConfigError, DataError, UsageError
-from i2i.images import Array, Header
+from i2i.data.watch import watched
+from i2i.errors import ConfigError, DataError, ImageError, UsageError
+from i2i.images import Array, Header, is_transparent, may_have_alpha
 from i2i.listing import list_pictures
 from i2i.settings import Config, DataKind, DataSettings
 from i2i.words import name_some, show_count
@@ -42,6 +46,7 @@ from i2i.words import name_some, show_count
 ORDER, AUGMENT, PARTNER, HISTORY, RANKS, SUBSTITUTE = range(6)
 
 _TRIES = 20  # pictures in a row that cannot be read before there is no use in going on
+_LOOKED_AT = 8  # pictures a side, to see whether they have alpha
 _MOST_BROKEN = 0.25  # share of the pictures, before training and during it
 
 
@@ -68,6 +73,8 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
     """What an image number shows one each of: pairs; or A's and B's pictures."""
     channels: tuple[Channels, ...] = ()
     """Of each list's items."""
+    transparent: tuple[bool, ...] = ()
+    """Of A and B, or of the one list: whether pictures have alpha that is not full everywhere."""
     epoch_images: int
     """Pictures of the longer side."""
     side_px: int
@@ -177,6 +184,25 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
             self.notes.append(warning)
         checked = "decoded" if data.full_check else "checked by their headers (--full-check decodes them)"
         self.notes += [f"All {'others' if broken else 'files'} were {checked}.", *([taken] if taken else [])]
+        self.transparent = self._transparent()
+        self.notes += [
+            f"Pictures of {side} are transparent: they are laid on white, since data.{name} is {count}."
+            for side, name, count in self._laid_on_white()
+        ]
+
+    def _transparent(self) -> tuple[bool, ...]:
+        """Whether pictures of A, and of B, or of the one list, have alpha; looks at a few from all over each."""
+        sides = [(items, side) for items in self.lists for side in ("AB" if self.together else "A")]
+        chosen = [[_side(items[place], side) for place in _spread(len(items), _LOOKED_AT)] for items, side in sides]
+        return tuple(any(watched(_is_transparent, side, self.config.data.timeout_s)) for side in chosen)
+
+    def _laid_on_white(self) -> Iterator[tuple[str, str, int]]:
+        """Yield the sides that lose their alpha, with the setting of their channels."""
+        counts = [count for channels in self.channels for count in channels]
+        names = [("A", "channels_a"), ("B", "channels_b")] if len(counts) > 1 else [("the data", "channels")]
+        for (side, name), count, transparent in zip(names, counts, self.transparent, strict=True):
+            if transparent and count != 4:
+                yield side, name, count
 
     def _refuse_broken(self, items: Sequence[Item], sizes: Sequence[Header | None]) -> bool:
         """Whether some are broken, as a note then says; raises DataError where too many are, or all of a side."""
@@ -351,6 +377,26 @@ def _order(seed: int, epoch: int, count: int) -> Array:
 @functools.lru_cache(maxsize=2)
 def _points(name: str, seed: int) -> Array:
     return toy.draw(name, toy.BLOCK, np.random.default_rng(seed))
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """Return up to `most` places from all over a list."""
+    return np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
+
+
+def _side(item: Item, side: str) -> Picture:
+    """Return a side of a pair, or the picture itself."""
+    if isinstance(item, Picture):
+        return item
+    return item.side("A" if side == "A" else "B")
+
+
+def _is_transparent(picture: Picture) -> bool:
+    """Whether alpha is seen in a picture, of an A|B file in its half; a broken one, which others tell of, has none."""
+    with contextlib.suppress(ImageError):
+        if may_have_alpha(picture.path):
+            return is_transparent(read_picture(picture))
+    return False
 
 
 def _to_unit(array: Array) -> Array:

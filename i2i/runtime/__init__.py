@@ -25,7 +25,7 @@ def load(
     output_value_range: in its outputs, by default the same. Raises ModelError and UsageError.
 
         model = i2i.load("model.onnx")
-        model("photo.jpg").save("drawing.png")
+        model("photo.jpg").save("drawing.png")  # what `i2i translate` writes; .array and .image hold the pixels
     """
 
     def part(spec: ModelSpec) -> str:

@@ -30,7 +30,6 @@ from i2i.runtime.pictures import (
     PictureOptions,
     counted,
     encode,
-    network_pixels,
     output_dtype,
     read,
 )
@@ -179,17 +178,16 @@ class _Run:
         suffix, clock = task.output.suffix, _Clock(self.stop)
         with contextlib.ExitStack() as memory:
             picture, pixels = self._read(task, memory, clock)
-            inputs = network_pixels(picture, suffix, translator.generator)
             clock.lap()
             outputs = [
-                translator.translate(array, output_dtype(array, suffix, self.options), one_line(task.source))
-                for array in inputs
+                translator.translate(frame, output_dtype(frame, suffix, self.options), one_line(task.source))
+                for frame in picture.frames
             ]
             clock.lap()
-            content = encode(picture, outputs, suffix, self.options)
+            content = encode(picture, outputs, suffix, translator.generator, self.options)
         _write(task.output, content)
         clock.lap()
-        return _Done(task, pixels, min(inputs[0].shape[:2]), tuple(clock.laps))
+        return _Done(task, pixels, min(picture.frames[0].shape[:2]), tuple(clock.laps))
 
     def _read(self, task: Task, memory: contextlib.ExitStack, clock: "_Clock") -> tuple[Picture, int]:
         """Decode a file, and count its pixels, once there is `memory` for it and for all that follows."""

@@ -215,13 +215,22 @@ class Run:
         return ModelSpec(
             i2i_version=i2i.__version__,
             algorithm=self.config.algorithm,
-            **algorithm.describe(),
+            **self._describe(algorithm),
             norm_statistics=self.norm_statistics,
             trained_crop_px=0 if self.config.data.toy else self.config.data.crop_px,
             trained_side_px=self.data.side_px,
             images_seen=images,
             metrics=self.scores,
         )
+
+    def _describe(self, algorithm: Algorithm) -> dict[str, Any]:
+        """Return what an algorithm says of its networks, and what became of the inputs' alpha."""
+        described = algorithm.describe()
+        inputs = dict(zip(("A2B", "B2A"), self.data.transparent, strict=False))
+        for direction, one in described.get("generators", {}).items():
+            consumed = inputs[direction] or 4 in (one.in_channels, one.out_channels)
+            described["generators"][direction] = one.model_copy(update={"alpha": "consumed" if consumed else "kept"})
+        return described
 
     def save(self, algorithm: Algorithm, modules: dict[str, nn.Module], state: State) -> None:
         """Write a checkpoint with `state`, and the model as it is, unless the best so far is kept."""
