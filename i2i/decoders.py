@@ -85,6 +85,11 @@ class Source:
         """Whether its first picture has no colours by its header: a palette of greys counts as colour."""
         return self.image.mode in ("1", "L", "LA", "La") or self.image.mode.startswith("I")
 
+    @property
+    def deep(self) -> bool:
+        """Whether its first picture has more than 8 bits, or floats."""
+        return self.image.mode.startswith("I") or (self.image.mode in ("RGB", "RGBA") and _is_16_bit(self.image))
+
     def lost(self, keep_metadata: bool) -> list[str]:
         """Return the names of what it says of the place and scale of its pixels, and a translated picture does not."""
         dpi = self.image.info.get("dpi", ()) if self.kind in ("PNG", "TIFF") and not keep_metadata else ()
@@ -126,12 +131,17 @@ class NpySource(Source):
         if path.stat().st_size - file.tell() < dtype.itemsize * int(np.prod(shape, dtype=object)):
             raise ImageError(f"{path} is damaged: it ends before its {shape} values of {dtype}.")
         self.stored = (shape[1], shape[0])
-        self._grey = len(shape) == 2 or shape[2] == 1
+        self._grey, self._deep = len(shape) == 2 or shape[2] == 1, dtype.itemsize > 1
 
     @property
     def grey(self) -> bool:
         """Whether it has one channel."""
         return self._grey
+
+    @property
+    def deep(self) -> bool:
+        """Whether it holds more than bytes."""
+        return self._deep
 
     def decode(self, frame: int = 0) -> Array:
         """Return the array, in the byte order of this machine."""
@@ -160,7 +170,7 @@ class TiffSource(Source):
             tiff.refuse_unsupported(first, path)
             if 34675 in first.tags:
                 self.image.info["icc_profile"] = first.tags[34675]
-        if first.deep or first.unnamed_channels():
+        if first.for_tifffile:
             tiff.refuse_unsupported(first, path)
         self.stored = (first.width, first.height)
 
@@ -174,6 +184,11 @@ class TiffSource(Source):
     def grey(self) -> bool:
         """Whether the first page has no colours."""
         return self._pages[0].grey
+
+    @property
+    def deep(self) -> bool:
+        """Whether the first page has more than 8 bits, or floats."""
+        return max(self._pages[0].bits) > 8
 
     def pages(self, count: int | None = None) -> Sequence[tiff.Page]:
         """Return the first so many pages, or all."""
@@ -206,7 +221,7 @@ class TiffSource(Source):
     def decode(self, frame: int = 0) -> Array:
         """Return the pixels of a page."""
         page = self.pages(frame + 1)[frame]
-        if page.deep or page.unnamed_channels() or self.image.format != "TIFF":
+        if page.for_tifffile or self.image.format != "TIFF":
             return turn(tiff.decode(self.file, page, self.path), page.orientation)
         try:
             self.image.seek(frame)

@@ -1,7 +1,8 @@
 """TIFF: the tags of each page, what i2i reads of them, and pages that Pillow does not read right.
 
-Pillow decodes 8-bit pages, palettes, CMYK and JPEG. Deeper pages go through tifffile, and so do 8-bit pages of
-a layout that Pillow does not know, once their tags have been checked: tifffile trusts the sizes that a file states.
+Pillow decodes most 8-bit pages, palettes, CMYK and JPEG. Deeper pages go through tifffile, and so do 8-bit pages
+stored in a way that Pillow reads wrong or not at all, once their tags have been checked: tifffile trusts the sizes
+that a file states.
 """
 
 import logging
@@ -25,6 +26,10 @@ _SAMPLE_FORMATS = {2: "signed integers", 5: "complex integers", 6: "complex numb
 _ALPHA = (1, 2, 999)  # 1: colours are multiplied by it; 999: CorelDRAW's
 _REDUCED_OR_MASK = 1 | 4
 _MOST_SAMPLES = 8
+_FOR_PILLOW = {1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32946, 34925, 50000}
+"""Compressions: none, fax, LZW, JPEG, deflate, PackBits, LZMA, zstd."""
+_WITHOUT_PREDICTOR = {1, 32773}
+"""Compressions of which Pillow takes no notice of a predictor: none, PackBits."""
 _TILE_PIXELS = 1 << 24  # a tile may be so large whatever the picture: 4,096 px a side
 
 _GEOREFERENCE = (33550, 33922, 34264, 34735, 34736, 34737)  # scale, tie points, transformation, keys
@@ -68,9 +73,16 @@ class Page:
         return int(found) if found in range(1, 9) else 1
 
     @property
-    def deep(self) -> bool:
-        """Whether it has more than 8 bits, or floats; CMYK is Pillow's, which makes 8 bits of it."""
-        return self.photometric != _CMYK and (max(self.bits) > 8 or self.formats != {_UNSIGNED})
+    def for_tifffile(self) -> bool:
+        """Whether Pillow would not read it right; CMYK is always Pillow's, which makes 8 bits of it."""
+        if self.photometric == _CMYK:
+            return False
+        if max(self.bits) > 8 or self.formats != {_UNSIGNED} or self.unnamed_channels():
+            return True
+        compression, predictor = int(self.tags.get(259, 1)), int(self.tags.get(317, 1))
+        apart = int(self.tags.get(284, 1)) == 2 and self.samples > 1
+        odd = compression not in _FOR_PILLOW or (predictor != 1 and compression in _WITHOUT_PREDICTOR)
+        return (self.grey or self.photometric == _RGB) and min(self.bits) == 8 and (apart or odd)
 
     def unsupported(self) -> str:
         """Return what i2i does not read about it, empty where it reads all."""
@@ -130,15 +142,17 @@ def pages(file: BinaryIO) -> Iterator[Page]:
     """Yield each page; raises SyntaxError where they never end."""
     file.seek(0)
     start = file.read(8)
-    start += file.read(8) if start[2:3] == b"+" or start[3:4] == b"+" else b""  # BigTIFF
-    place = ImageFileDirectory_v2(start).next
+    order = start[:2]
+    if b"+" in start[2:4]:  # BigTIFF, which Pillow tells by its third byte in either order
+        start = b"II+\0" + start[4:] + file.read(8)
+    place = ImageFileDirectory_v2(start, order).next
     seen = set[int]()
     while place:
         if place in seen:
             raise SyntaxError("its pages go round in a circle")
         seen.add(place)
         file.seek(place)
-        tags = ImageFileDirectory_v2(start)
+        tags = ImageFileDirectory_v2(start, order)
         tags.load(file)
         if not tags:  # Pillow passes over the end of the file
             raise SyntaxError("it ends before its tags")
@@ -228,8 +242,9 @@ def _plain(array: Array, page: Page) -> Array:
 
 
 def _divided(colours: Array, alpha: Array) -> Array:
-    """Take out the alpha that colours were multiplied by."""
+    """Take out the alpha that colours were multiplied by, as Pillow does of 8 bits; where it is 0 they are 0."""
     if colours.dtype == np.float32:
         return np.divide(colours, alpha, out=np.zeros_like(colours), where=alpha > 0)
-    top, weight = int(np.iinfo(colours.dtype).max), np.maximum(alpha.astype(np.int64), 1)
-    return np.minimum(colours.astype(np.int64) * top // weight, top).astype(colours.dtype)
+    top = int(np.iinfo(colours.dtype).max)
+    done = np.minimum(colours.astype(np.int64) * top // np.maximum(alpha, 1), top)
+    return np.where(alpha == 0, 0, done).astype(colours.dtype)

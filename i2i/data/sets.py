@@ -11,7 +11,8 @@ import hashlib
 import itertools
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Set as AbstractSet
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +23,8 @@ from i2i.data import toy
 from i2i.data.augment import Augment, as_float, make_augment
 from i2i.data.cache import Channels, Item, Pictures
 from i2i.data.folders import (
+    Pair,
+    Seen,
     check_pairs,
     check_pictures,
     find_images,
@@ -31,10 +34,12 @@ from i2i.data.folders import (
     name_some,
     refuse_small,
 )
+from i2i.data.notes import Side, notes
 from i2i.errors import ConfigError, DataError, UsageError
 from i2i.images import Array, Header
 from i2i.settings import Config, DataKind, DataSettings
 
+SIDES: tuple[Literal["A"], Literal["B"]] = ("A", "B")
 # The independent streams of random numbers that hang on a run's seed.
 ORDER, AUGMENT, PARTNER, HISTORY, RANKS, SUBSTITUTE = range(6)
 
@@ -76,6 +81,7 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
         self.config = config
         self.seed = config.train.seed
         self.pictures = Pictures(config.data)
+        self.seen = Seen()  # what headers say beside sizes
         self.notes: list[str] = []  # what the user should know of how the data was taken
         if not config.data.path and not config.data.toy:
             raise UsageError("No data was given. Add --data FOLDER.")
@@ -168,6 +174,18 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
         taken = self.pictures.reserve(known, self.config.train.devices)
         checked = "decoded" if data.full_check else "checked by their headers (--full-check decodes them)"
         self.notes += [f"All {'others' if broken else 'files'} were {checked}.", *([taken] if taken else [])]
+        self.notes += notes(self._sides({item for item, _, _ in known}), self.seen, data)
+
+    def _sides(self, usable: AbstractSet[Item]) -> list[Side]:
+        """Return the usable pictures of each side, by the setting that gives their channels."""
+        found = []
+        for one, channels in zip(self.lists, self.channels, strict=True):
+            items = [item for item in one if item in usable]
+            for side, count in zip(SIDES, channels, strict=False):
+                found.append((count, [item.side(side) if isinstance(item, Pair) else item for item in items]))
+        names = [(f"All pictures of {side}", f"data.channels_{side.lower()}") for side in SIDES]
+        names = names if len(found) == 2 else [("All pictures", "data.channels")]
+        return [Side(*name, *each) for name, each in zip(names, found, strict=True)]
 
     def _refuse_broken(self, items: Sequence[Item], sizes: Sequence[Header | None]) -> bool:
         """Whether some are broken, as a note then says; raises DataError where too many are, or all of a side."""
@@ -198,7 +216,7 @@ class PairSet(TrainingSet):
         self.names = [pair.name for pair in pairs]
         self.epoch_images = len(pairs)
         self.what = f"{len(pairs)} pairs"
-        self.accept(check_pairs(pairs, config.data))
+        self.accept(check_pairs(pairs, config.data, seen=self.seen))
 
 
 class UnpairedSet(TrainingSet):
@@ -215,7 +233,7 @@ class UnpairedSet(TrainingSet):
         self.names = [f"{side}:{picture.name}" for side, one in zip("AB", self.lists, strict=True) for picture in one]
         self.epoch_images = max(map(len, self.lists))
         self.what = " and ".join(f"{len(one)} pictures of {side}" for side, one in zip("AB", self.lists, strict=True))
-        self.accept(check_pictures([*sides[0], *sides[1]], config.data))
+        self.accept(check_pictures([*sides[0], *sides[1]], config.data, seen=self.seen))
 
     def places(self, number: int) -> tuple[int, ...]:
         """Return the place of the longer side's picture, in its order, and of the drawn partner, as (a, b)."""
@@ -236,7 +254,7 @@ class ImageSet(TrainingSet):
         self.names = [picture.name for picture in pictures]
         self.epoch_images = len(pictures)
         self.what = f"{len(pictures)} pictures"
-        sizes = check_pictures(pictures, config.data)
+        sizes = check_pictures(pictures, config.data, seen=self.seen)
         self.accept(sizes)
         if not config.data.side and all(size.width == 2 * size.height for size in sizes if size):
             self.notes.append(

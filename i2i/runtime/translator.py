@@ -188,8 +188,8 @@ class Translator:
         """(C, H, W) float32 in [-1, 1] to the same size: padded, translated, cropped back. Raises ModelError."""
         if self.spec.io == "image":
             raise ModelError(
-                f"{name} has, or is to have, more than 8 bits; {self.model} was exported for pictures of 8 bits.\n"
-                "Export it again with --io tensor, or use pictures of 8 bits."
+                f"{name} has, or is to have, more than 8 bits; {self.model} was exported for pictures of 8 bits, "
+                "without ranges.\nExport it again with --io tensor, or use pictures of 8 bits."
             )
         height, width = values.shape[1:]
         padded = pad(values, *self._padded_sides(height, width, name))
