@@ -77,7 +77,7 @@ class Page:
         """Whether Pillow would not read it right; CMYK is always Pillow's, which makes 8 bits of it."""
         if self.photometric == _CMYK:
             return False
-        if max(self.bits) > 8 or self.formats != {_UNSIGNED} or self.unnamed_channels():
+        if max(self.bits) > 8 or self.formats != {_UNSIGNED} or self.unnamed_channels() or self.tags.get(32997, 1) != 1:
             return True
         compression, predictor = int(self.tags.get(259, 1)), int(self.tags.get(317, 1))
         apart = int(self.tags.get(284, 1)) == 2 and self.samples > 1

@@ -39,7 +39,7 @@ from i2i.errors import ConfigError, DataError, UsageError
 from i2i.images import Array, Header
 from i2i.settings import Config, DataKind, DataSettings
 
-SIDES: tuple[Literal["A"], Literal["B"]] = ("A", "B")
+SIDES: tuple[Literal["A", "B"], ...] = ("A", "B")
 # The independent streams of random numbers that hang on a run's seed.
 ORDER, AUGMENT, PARTNER, HISTORY, RANKS, SUBSTITUTE = range(6)
 
