@@ -61,6 +61,10 @@ class Source:
         self.kind = "JPEG" if image.format == "MPO" else image.format or ""
         self.stored = image.size
         """Width and height in the file."""
+        self.grey = image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
+        """Whether its first picture has no colours by its header; a palette of greys counts as colour."""
+        self.deep = image.mode.startswith("I") or (image.mode in ("RGB", "RGBA") and _is_16_bit(image))
+        """Whether its first picture has more than 8 bits, or floats."""
 
     @property
     def header(self) -> Header:
@@ -79,16 +83,6 @@ class Source:
     def left_out(self) -> int:
         """Return how many pictures stand behind the first."""
         return self.count() - 1
-
-    @property
-    def grey(self) -> bool:
-        """Whether its first picture has no colours by its header: a palette of greys counts as colour."""
-        return self.image.mode in ("1", "L", "LA", "La") or self.image.mode.startswith("I")
-
-    @property
-    def deep(self) -> bool:
-        """Whether its first picture has more than 8 bits, or floats."""
-        return self.image.mode.startswith("I") or (self.image.mode in ("RGB", "RGBA") and _is_16_bit(self.image))
 
     def lost(self, keep_metadata: bool) -> list[str]:
         """Return the names of what it says of the place and scale of its pixels, and a translated picture does not."""
@@ -131,17 +125,7 @@ class NpySource(Source):
         if path.stat().st_size - file.tell() < dtype.itemsize * int(np.prod(shape, dtype=object)):
             raise ImageError(f"{path} is damaged: it ends before its {shape} values of {dtype}.")
         self.stored = (shape[1], shape[0])
-        self._grey, self._deep = len(shape) == 2 or shape[2] == 1, dtype.itemsize > 1
-
-    @property
-    def grey(self) -> bool:
-        """Whether it has one channel."""
-        return self._grey
-
-    @property
-    def deep(self) -> bool:
-        """Whether it holds more than bytes."""
-        return self._deep
+        self.grey, self.deep = len(shape) == 2 or shape[2] == 1, dtype.itemsize > 1
 
     def decode(self, frame: int = 0) -> Array:
         """Return the array, in the byte order of this machine."""
@@ -173,22 +157,13 @@ class TiffSource(Source):
         if first.for_tifffile:
             tiff.refuse_unsupported(first, path)
         self.stored = (first.width, first.height)
+        self.grey, self.deep = first.grey, max(first.bits) > 8
 
     @property
     def header(self) -> Header:
         """The size as shown."""
         width, height = self.stored
         return Header(width, height) if self._pages[0].orientation >= 5 else Header(height, width)
-
-    @property
-    def grey(self) -> bool:
-        """Whether the first page has no colours."""
-        return self._pages[0].grey
-
-    @property
-    def deep(self) -> bool:
-        """Whether the first page has more than 8 bits, or floats."""
-        return max(self._pages[0].bits) > 8
 
     def pages(self, count: int | None = None) -> Sequence[tiff.Page]:
         """Return the first so many pages, or all."""

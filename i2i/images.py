@@ -111,11 +111,13 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS, value_range: Range | No
 def from_range(array: Array, path: Path, value_range: Range | None) -> Array:
     """Map deep pixels from `value_range` to the full range of their type: uint16, or float32 in [0, 1].
 
-    None is the full range of integers, and 0 to 1 of floats. 8-bit pixels always stay as they are. Raises ImageError
+    None is the full range of integers, and 0 to 1 of floats. 8-bit pixels and 16-bit alpha stay as they are. Raises ImageError
     for NaN, infinity and values outside the range.
     """
     if array.dtype == np.uint8 or (value_range is None and array.dtype == np.uint16):
         return array
+    if array.dtype == np.uint16 and array.shape[2] in (2, 4):  # alpha has no range of its own
+        return np.concatenate([from_range(array[:, :, :-1], path, value_range), array[:, :, -1:]], axis=2)
     low, high = value_range or (0.0, 1.0)
     least, most = float(array.min()), float(array.max())
     if not (math.isfinite(least) and math.isfinite(most)):
@@ -135,6 +137,8 @@ def to_range(array: Array, value_range: Range | None) -> Array:
     """Map pixels back to the range that `from_range` took them from."""
     if value_range is None or array.dtype == np.uint8:
         return array
+    if array.dtype == np.uint16 and array.shape[2] in (2, 4):
+        return np.concatenate([to_range(array[:, :, :-1], value_range), array[:, :, -1:]], axis=2)
     low, high = value_range
     if array.dtype == np.uint16:
         return np.rint(low + array * ((high - low) / 65535)).clip(0, 65535).astype(np.uint16)

@@ -89,6 +89,9 @@ def test_pixels_fill_the_range_that_is_given_and_go_back(tmp_path):
     np.testing.assert_allclose(to_range(from_range(floats, tmp_path, (-1000, 3000)), (-1000, 3000)), floats, atol=1e-3)
     for array in (deep.astype(np.uint8), deep):  # bytes always use all of theirs, others without a range
         assert from_range(array, tmp_path, (0, 4095) if array.dtype == np.uint8 else None) is array
+    clear = np.array([[[2047, 0], [4095, 65535]]], np.uint16)
+    assert from_range(clear, tmp_path, (0, 4095)).tolist() == [[[32759, 0], [65535, 65535]]]
+    np.testing.assert_array_equal(to_range(from_range(clear, tmp_path, (0, 4095)), (0, 4095)), clear)
     with pytest.raises(ImageError, match=r"values from 0 to 4095, outside the range 0 to 4000[^$]*data\.input_range"):
         from_range(deep, tmp_path, (0, 4000))
 
