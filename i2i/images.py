@@ -111,8 +111,8 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS, value_range: Range | No
 def from_range(array: Array, path: Path, value_range: Range | None) -> Array:
     """Map deep pixels from `value_range` to the full range of their type: uint16, or float32 in [0, 1].
 
-    None is the full range of integers, and 0 to 1 of floats. 8-bit pixels and 16-bit alpha stay as they are. Raises ImageError
-    for NaN, infinity and values outside the range.
+    None is the full range of integers, and 0 to 1 of floats. 8-bit pixels and 16-bit alpha stay as they are. Raises
+    ImageError for NaN, infinity and values outside the range.
     """
     if array.dtype == np.uint8 or (value_range is None and array.dtype == np.uint16):
         return array
