@@ -196,6 +196,7 @@ class TiffSource(Source):
     def decode(self, frame: int = 0) -> Array:
         """Return the pixels of a page."""
         page = self.pages(frame + 1)[frame]
+        tiff.refuse_huge_tiles(page, self.path)
         if page.for_tifffile or self.image.format != "TIFF":
             return turn(tiff.decode(self.file, page, self.path), page.orientation)
         try:

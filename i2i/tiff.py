@@ -186,6 +186,13 @@ def decode(file: BinaryIO, page: Page, path: Path) -> Array:
     return np.ascontiguousarray(_plain(array, page))
 
 
+def refuse_huge_tiles(page: Page, path: Path) -> None:
+    """Raise ImageError for tiles far larger than the picture, which decoders take memory for."""
+    width, height = int(page.tags.get(322, 1)), int(page.tags.get(323, 1))
+    if width * height > max(_TILE_PIXELS, page.width * page.height):
+        raise ImageError(f"{path} is damaged: its tiles are {width}x{height}.")
+
+
 def refuse_unsupported(page: Page, path: Path) -> None:
     """Raise ImageError where a page, or what follows from its tags, is not for tifffile or i2i."""
     reason = page.unsupported()
@@ -209,8 +216,6 @@ def _check_storage(found: Any, size: int, path: Path) -> None:
         raise ImageError(f"{path} has the predictor {found.predictor}, which i2i does not read. Save it without.")
     height, width = found.imagelength, found.imagewidth
     if found.is_tiled:
-        if found.tilewidth * found.tilelength > max(_TILE_PIXELS, height * width):
-            raise ImageError(f"{path} is damaged: its tiles are {found.tilewidth}x{found.tilelength}.")
         expected = math.ceil(height / found.tilelength) * math.ceil(width / found.tilewidth)
     else:
         expected = math.ceil(height / min(found.rowsperstrip, height))
