@@ -142,6 +142,8 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _npy(array: Array) -> bytes:
+    if array.shape[2] == 2:  # nothing would say that the second is alpha
+        array = array[:, :, [0, 0, 0, 1]]
     buffer = io.BytesIO()
     np.save(buffer, array[:, :, 0] if array.shape[2] == 1 else array, allow_pickle=False)
     return buffer.getvalue()

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from i2i.data.folders import Pair, check_pairs, find_pairs, has_split, odd_halves, read_pair, refuse_small
+from i2i.data.folders import Pair, Seen, check_pairs, find_pairs, has_split, odd_halves, read_pair, refuse_small
 from i2i.errors import DataError
-from i2i.images import Array, to_channels
+from i2i.images import Array, Range, to_channels
 from i2i.listing import list_pictures
 from i2i.metrics import METRICS
 from i2i.metrics.pairs import as_rgb8
@@ -73,13 +73,14 @@ def evaluate(
     except DataError as error:
         advice = "Scores compare pairs; pictures without partners can be translated, not scored."
         raise DataError(f"{error}\n{advice}") from error
-    sizes = check_pairs(pairs)
+    seen = Seen()
+    sizes = check_pairs(pairs, seen=seen)
     refuse_small(pairs, sizes, 11, "the 11 px window of SSIM", "Score larger pictures.")
-    for note in filter(None, (*notes, odd_halves(pairs, sizes))):
+    for note in filter(None, (*notes, *seen.notes(), odd_halves(pairs, sizes))):
         say(note)
     answers: dict[str, Callable[[Array], Array]] = {"model": translator.translate, "input_copied": as_rgb8}
     if has_split(paths, "train"):
-        answers |= fit_baselines(find_pairs(paths, "train"), translator.direction)
+        answers |= fit_baselines(find_pairs(paths, "train"), translator.direction, translator.spec.input_range)
 
     there = translator.direction
     way_back = Translator.open(model, there[::-1], device) if there[::-1] in translator.spec.generators else None
@@ -88,7 +89,7 @@ def evaluate(
     rows: list[list[Array]] = []
     shown_rows = set(np.linspace(0, len(pairs) - 1, SHEET_ROWS).astype(int).tolist())  # from all over the split
     for index, pair in enumerate(pairs):
-        x, y = sides(pair, translator.direction)
+        x, y = sides(pair, translator.direction, translator.spec.input_range)
         for name, answer in answers.items():
             output = answer(x)
             for metric, function in METRICS.items():
@@ -105,16 +106,18 @@ def evaluate(
     means = {name: {metric: total / len(pairs) for metric, total in each.items()} for name, each in sums.items()}
     shown = split if has_split(paths, split) else "the two folders"
     baselines = {name: means.get(name) for name in BASELINES}
-    mean_cycle, notes = cycle / len(pairs) if way_back else None, tuple(translator.backend.notes)
-    return Evaluation(len(pairs), shown, means["model"], baselines, mean_cycle, notes)
+    mean_cycle = cycle / len(pairs) if way_back else None
+    return Evaluation(len(pairs), shown, means["model"], baselines, mean_cycle, tuple(translator.backend.notes))
 
 
-def sides(pair: Pair, direction: str) -> tuple[Array, Array]:
-    """Read a pair as (input, target)."""
-    return by_direction(direction, *read_pair(pair))
+def sides(pair: Pair, direction: str, value_range: Range | None = None) -> tuple[Array, Array]:
+    """Read a pair as (input, target), in the range that the model was trained with."""
+    return by_direction(direction, *read_pair(pair, value_range))
 
 
-def fit_baselines(pairs: Sequence[Pair], direction: str) -> dict[str, Callable[[Array], Array]]:
+def fit_baselines(
+    pairs: Sequence[Pair], direction: str, value_range: Range | None = None
+) -> dict[str, Callable[[Array], Array]]:
     """Return target_mean and affine_colour as functions of an input, (H, W, C) to (H, W, 3) uint8.
 
     target_mean is the mean picture where all training targets have one size, and answers inputs of that
@@ -126,7 +129,7 @@ def fit_baselines(pairs: Sequence[Pair], direction: str) -> dict[str, Callable[[
     colour_sum, pixels = np.zeros(3), 0
     gram, cross = np.zeros((4, 4)), np.zeros((4, 3))
     for pair in pairs:
-        x, y = (as_rgb8(side).astype(np.float64) for side in sides(pair, direction))
+        x, y = (as_rgb8(side).astype(np.float64) for side in sides(pair, direction, value_range))
         if picture_sum is None:
             picture_sum = np.zeros_like(y)
         one_size = one_size and picture_sum.shape == y.shape

@@ -4,11 +4,12 @@ The same JSON stands in the header of `model.safetensors` and in the metadata of
 it needs neither torch nor the code that trained the model.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 import i2i
 from i2i.errors import ModelError, UsageError
@@ -121,6 +122,8 @@ class ModelSpec(BaseModel):
     """Of the task generate."""
     value_range: tuple[float, float] = (-1.0, 1.0)
     """Of inputs and outputs; integers map to it by their full range."""
+    input_range: tuple[float, float] | None = None
+    """What is black and white in 16-bit and float pictures; null: the full range of integers, 0 to 1 of floats."""
     norm_statistics: Literal["image", "running"]
     """What batch norm uses at inference: each picture's own statistics, or those of training."""
     dropout: Literal["off"] = "off"
@@ -150,6 +153,13 @@ class ModelSpec(BaseModel):
         ):
             raise ValueError(f"a model of the task {self.task} has other generators")
         return self
+
+    @field_validator("input_range")
+    @classmethod
+    def _is_range(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value and not (math.isfinite(value[0]) and math.isfinite(value[1]) and value[0] < value[1]):
+            raise ValueError("input_range is no range")
+        return value
 
     @property
     def unit(self) -> str:

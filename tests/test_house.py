@@ -24,6 +24,7 @@ ORDER = [
     ["i2i.words"],
     ["i2i.files"],
     ["i2i.encoders"],
+    ["i2i.tiff"],
     ["i2i.decoders"],
     ["i2i.images", "i2i.archives", "i2i.download", "i2i.mistaken"],
     ["i2i.listing", "i2i.torchfile", "i2i.safetensorsfile"],

@@ -72,6 +72,8 @@ def evaluate(
         )
     if json_file:
         write_json(json_file, result.to_json())
+    for note in result.notes:
+        click.echo(f"Note: {note}", err=True)
     Console().print(score_table(result))
     if result.cycle_l1 is not None:
         click.echo(f"There and back again: L1 {result.cycle_l1:.1f} to the inputs.")

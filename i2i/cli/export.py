@@ -123,6 +123,13 @@ def export(
         specs = {output: export_onnx(model, output, direction, verify, overwrite, io, precision, size)}
     for path, spec in specs.items():
         click.echo(f"{path}: {_said(spec)}")
+        if spec.io == "image" and spec.input_range:
+            low, high = spec.input_range
+            click.echo(
+                f"Note: it was trained on values from {low:g} to {high:g} (data.input_range), and --io image takes 8 "
+                "bits: map them\nto 0..255 before, and the outputs back, or export with --io tensor for i2i translate.",
+                err=True,
+            )
 
 
 def _said(spec: "ModelSpec") -> str:

@@ -163,10 +163,9 @@ def pictures(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--input-range",
                 type=(float, float),
-                default=(0.0, 1.0),
-                show_default=True,
                 metavar="LO HI",
-                help="Values of black and white in float pictures.",
+                help="Values of black and white in 16-bit and float pictures.  [default: those of the training, else "
+                "all of 16 bits, and 0 1 of floats]",
             ),
             click.option(
                 "--max-pixels",

@@ -159,9 +159,9 @@ def _count(written: int, total: int, existing: int, output: Path | None) -> str:
 
 def _summary(translator: "Translator", result: "Result", count: str) -> None:
     """Say what a run did."""
-    from i2i.runtime.outcome import lines
+    from i2i.runtime.outcome import lines, unkept
 
-    for note in (*translator.backend.notes, *translator.notes):
+    for note in (*translator.backend.notes, *translator.notes, *unkept(result)):
         click.echo(f"Note: {note}", err=True)
     if result.large and translator.fit.how != "resize":
         click.echo(

@@ -14,12 +14,13 @@ and pictures without sides in one folder, D/train where there is one, else D its
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
 from i2i.data.watch import watched
 from i2i.errors import DataError, ImageError, UsageError, one_line
-from i2i.images import Array, Header, read_header, read_image
+from i2i.images import Array, Facts, Header, Range, read_facts, read_image
 from i2i.listing import list_pictures
 from i2i.settings import DataSettings
 from i2i.words import name_some, show_count
@@ -133,26 +134,56 @@ def find_images(
     return _pictures(root, lister)
 
 
-def check_pairs(pairs: Sequence[Pair], settings: DataSettings | None = None, full: bool = False) -> list[Header | None]:
+class Seen:
+    """What else a check finds in headers: files that are grey, deep, or hold more than one picture."""
+
+    def __init__(self) -> None:
+        self.grey, self.deep = set[Path](), set[Path]()
+        self.left_out: dict[Path, int] = {}
+
+    def add(self, path: Path, facts: Facts) -> None:
+        """Note the facts of a file."""
+        if facts.grey:
+            self.grey.add(path)
+        if facts.deep:
+            self.deep.add(path)
+        if facts.left_out:
+            self.left_out[path] = facts.left_out
+
+    def notes(self) -> list[str]:
+        """Return a line on the files of which only the first frame or page is used, if there are any."""
+        if not self.left_out:
+            return []
+        total = sum(self.left_out.values())
+        what = "1 frame or page is" if total == 1 else f"{total:,} frames or pages are"
+        head = f"{what} left out: only the first of a file is used. Save the others as files to use them. They are in"
+        return [name_some(head, [str(path) for path in sorted(self.left_out)])]
+
+
+def check_pairs(
+    pairs: Sequence[Pair], settings: DataSettings | None = None, full: bool = False, seen: Seen | None = None
+) -> list[Header | None]:
     """Return the size of each pair's halves by their headers; with `full` or `data.full_check` decode them too.
 
-    Raises one DataError that names what cannot be read and the pairs whose halves differ in size; with
-    `data.skip_broken` these get None, and DataError is raised where nothing else is left.
+    seen: filled with what else the headers say. Raises one DataError that names what cannot be read and the pairs
+    whose halves differ in size; with `data.skip_broken` these get None, and DataError is raised where nothing else is
+    left.
     """
-    return _check(pairs, _check_pair_header, read_pair, settings, full, "pair")
+    return _check(pairs, partial(_check_pair_header, seen=seen or Seen()), read_pair, settings, full, "pair")
 
 
 def check_pictures(
-    pictures: Sequence[Picture], settings: DataSettings | None = None, full: bool = False
+    pictures: Sequence[Picture], settings: DataSettings | None = None, full: bool = False, seen: Seen | None = None
 ) -> list[Header | None]:
     """Return the size of each picture, as `check_pairs` does; raises one DataError."""
-    return _check(pictures, _check_picture_header, read_picture, settings, full, "picture")
+    header = partial(_check_picture_header, seen=seen or Seen())
+    return _check(pictures, header, read_picture, settings, full, "picture")
 
 
 def _check(
     items: Sequence[Item],
     header: Callable[[Item], Header | str],
-    read: Callable[[Item], object],
+    read: Callable[[Item, Range | None], object],
     settings: DataSettings | None,
     full: bool,
     noun: str,
@@ -164,7 +195,7 @@ def _check(
         found = header(item)
         try:
             if decode:
-                read(item)
+                read(item, settings.input_range if settings else None)
         except DataError as error:
             if isinstance(error.__cause__, MemoryError):  # which no picture is to blame for
                 raise
@@ -223,21 +254,21 @@ def odd_halves(items: Sequence[Pair | Picture], sizes: Sequence[Header | None]) 
     )
 
 
-def read_pair(pair: Pair) -> tuple[Array, Array]:
-    """Read both pictures, (H, W, C) each; raises DataError when their sizes differ."""
-    a = read_image(pair.a)
+def read_pair(pair: Pair, value_range: Range | None = None) -> tuple[Array, Array]:
+    """Read both pictures, (H, W, C) each, as `images.read_image`; raises DataError when their sizes differ."""
+    a = read_image(pair.a, value_range=value_range)
     if pair.b is None:
         half = a.shape[1] // 2
         return a[:, :half], a[:, half:]
-    b = read_image(pair.b)
+    b = read_image(pair.b, value_range=value_range)
     if a.shape[:2] != b.shape[:2]:
         raise DataError(_mismatch(pair, Header(*a.shape[:2]), Header(*b.shape[:2])))
     return a, b
 
 
-def read_picture(picture: Picture) -> Array:
-    """Read a picture, (H, W, C); raises DataError."""
-    array = read_image(picture.path)
+def read_picture(picture: Picture, value_range: Range | None = None) -> Array:
+    """Read a picture, (H, W, C), as `images.read_image`; raises DataError."""
+    array = read_image(picture.path, value_range=value_range)
     if picture.half is None:
         return array
     half = array.shape[1] // 2
@@ -306,23 +337,25 @@ def _side_by_side(folder: Path, lister: Lister) -> list[Pair]:
     return [Pair(stem, path, None) for stem, path in _by_stem(folder, lister).items()]
 
 
-def _check_pair_header(pair: Pair) -> Header | str:
+def _check_pair_header(pair: Pair, seen: Seen) -> Header | str:
     """Return the size of a pair's halves, or what is wrong with it, by its headers."""
-    a = _check_picture_header(pair.side("A"))
+    a = _check_picture_header(pair.side("A"), seen)
     if pair.b is None or isinstance(a, str):
         return a
-    b = _check_picture_header(pair.side("B"))
+    b = _check_picture_header(pair.side("B"), seen)
     if isinstance(b, str):
         return b
     return a if a == b else _mismatch(pair, a, b).rstrip(".")
 
 
-def _check_picture_header(picture: Picture) -> Header | str:
+def _check_picture_header(picture: Picture, seen: Seen) -> Header | str:
     """Return the size of a picture, or what is wrong with it, by its header."""
     try:
-        size = read_header(picture.path)
+        facts = read_facts(picture.path)
     except ImageError as error:
         return str(error).rstrip(".")
+    seen.add(picture.path, facts)
+    size = facts.size
     if picture.half and size.width % 2:
         return f"{picture.path} is {size.width}x{size.height}: an A|B file has an even width, one half a side"
     return Header(size.height, size.width // 2) if picture.half else size

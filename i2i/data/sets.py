@@ -12,8 +12,9 @@ import hashlib
 import itertools
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -24,7 +25,9 @@ from i2i.data import toy
 from i2i.data.augment import Augment, as_float, make_augment
 from i2i.data.cache import Channels, Item, Pictures
 from i2i.data.folders import (
+    Pair,
     Picture,
+    Seen,
     check_pairs,
     check_pictures,
     find_images,
@@ -35,13 +38,15 @@ from i2i.data.folders import (
     read_picture,
     refuse_small,
 )
+from i2i.data.notes import Side, notes
 from i2i.data.watch import watched
 from i2i.errors import ConfigError, DataError, ImageError, UsageError
-from i2i.images import Array, Header, is_transparent, may_have_alpha
+from i2i.images import Array, Header, Range, is_transparent, may_have_alpha
 from i2i.listing import list_pictures
 from i2i.settings import Config, DataKind, DataSettings
 from i2i.words import name_some, show_count
 
+SIDES: tuple[Literal["A", "B"], ...] = ("A", "B")
 # The independent streams of random numbers that hang on a run's seed.
 ORDER, AUGMENT, PARTNER, HISTORY, RANKS, SUBSTITUTE = range(6)
 
@@ -86,6 +91,7 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
         self.config = config
         self.seed = config.train.seed
         self.pictures = Pictures(config.data)
+        self.seen = Seen()  # what headers say beside sizes
         self.notes: list[str] = []  # what the user should know of how the data was taken
         if not config.data.path and not config.data.toy:
             raise UsageError("No data was given. Add --data FOLDER.")
@@ -184,6 +190,7 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
             self.notes.append(warning)
         checked = "decoded" if data.full_check else "checked by their headers (--full-check decodes them)"
         self.notes += [f"All {'others' if broken else 'files'} were {checked}.", *([taken] if taken else [])]
+        self.notes += notes(self._sides({item for item, _, _ in known}), self.seen, data)
         self.transparent = self._transparent()
         self.notes += [
             f"Pictures of {side} are transparent: they are laid on white, since data.{name} is {count}."
@@ -193,8 +200,10 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
     def _transparent(self) -> tuple[bool, ...]:
         """Whether pictures of A, and of B, or of the one list, have alpha; looks at a few from all over each."""
         sides = [(items, side) for items in self.lists for side in ("AB" if self.together else "A")]
+        data = self.config.data
+        look = functools.partial(_is_transparent, value_range=data.input_range)
         chosen = [[_side(items[place], side) for place in _spread(len(items), _LOOKED_AT)] for items, side in sides]
-        return tuple(any(watched(_is_transparent, side, self.config.data.timeout_s)) for side in chosen)
+        return tuple(any(watched(look, side, data.timeout_s)) for side in chosen)
 
     def _laid_on_white(self) -> Iterator[tuple[str, str, int]]:
         """Yield the sides that lose their alpha, with the setting of their channels."""
@@ -203,6 +212,17 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
         for (side, name), count, transparent in zip(names, counts, self.transparent, strict=True):
             if transparent and count != 4:
                 yield side, name, count
+
+    def _sides(self, usable: AbstractSet[Item]) -> list[Side]:
+        """Return the usable pictures of each side, by the setting that gives their channels."""
+        found = []
+        for one, channels in zip(self.lists, self.channels, strict=True):
+            items = [item for item in one if item in usable]
+            for side, count in zip(SIDES, channels, strict=False):
+                found.append((count, [item.side(side) if isinstance(item, Pair) else item for item in items]))
+        names = [(f"All pictures of {side}", f"data.channels_{side.lower()}") for side in SIDES]
+        names = names if len(found) == 2 else [("All pictures", "data.channels")]
+        return [Side(*name, *each) for name, each in zip(names, found, strict=True)]
 
     def _refuse_broken(self, items: Sequence[Item], sizes: Sequence[Header | None]) -> bool:
         """Whether some are broken, as a note then says; raises DataError where too many are, or all of a side."""
@@ -234,7 +254,7 @@ class PairSet(TrainingSet):
         self.names = [pair.name for pair in pairs]
         self.epoch_images = len(pairs)
         self.what = show_count(len(pairs), "pair")
-        self.accept(check_pairs(pairs, config.data))
+        self.accept(check_pairs(pairs, config.data, seen=self.seen))
 
 
 class UnpairedSet(TrainingSet):
@@ -253,7 +273,7 @@ class UnpairedSet(TrainingSet):
         self.what = " and ".join(
             f"{show_count(len(one), 'picture')} of {side}" for side, one in zip("AB", self.lists, strict=True)
         )
-        self.accept(check_pictures([*sides[0], *sides[1]], config.data))
+        self.accept(check_pictures([*sides[0], *sides[1]], config.data, seen=self.seen))
 
     def places(self, number: int) -> tuple[int, ...]:
         """Return the place of the longer side's picture, in its order, and of the drawn partner, as (a, b)."""
@@ -274,7 +294,7 @@ class ImageSet(TrainingSet):
         self.names = [picture.name for picture in pictures]
         self.epoch_images = len(pictures)
         self.what = show_count(len(pictures), "picture")
-        sizes = check_pictures(pictures, config.data)
+        sizes = check_pictures(pictures, config.data, seen=self.seen)
         self.accept(sizes)
         if not config.data.side and all(size.width == 2 * size.height for size in sizes if size):
             self.notes.append(
@@ -391,11 +411,11 @@ def _side(item: Item, side: str) -> Picture:
     return item.side("A" if side == "A" else "B")
 
 
-def _is_transparent(picture: Picture) -> bool:
+def _is_transparent(picture: Picture, value_range: Range | None) -> bool:
     """Whether alpha is seen in a picture, of an A|B file in its half; a broken one, which others tell of, has none."""
     with contextlib.suppress(ImageError):
         if may_have_alpha(picture.path):
-            return is_transparent(read_picture(picture))
+            return is_transparent(read_picture(picture, value_range))
     return False
 
 

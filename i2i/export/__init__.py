@@ -249,11 +249,13 @@ def _batches(pictures: Sequence[Array], form: _Form, generator: GeneratorSpec, t
 
 def _proof_pictures(source: Path, translator: Translator, verify: str | Path | None) -> tuple[list[Array], str]:
     """Return a few real inputs of the model, (H, W, C) uint8, and where they come from."""
+    value_range = translator.spec.input_range
     if verify is not None:
         files = list_pictures(Path(verify), skip_unreadable=True) if Path(verify).is_dir() else []
         if not files:
             raise UsageError(f"{verify} is no folder with pictures. --verify takes inputs for the model.")
-        arrays, pictures_from = [read_image(file) for file in files[:PROOF_PICTURES]], one_line(verify)
+        arrays = [read_image(file, value_range=value_range) for file in files[:PROOF_PICTURES]]
+        pictures_from = one_line(verify)
     else:
         settings = source.parent / "config.yaml"
         if not settings.exists():
@@ -269,6 +271,7 @@ def _proof_pictures(source: Path, translator: Translator, verify: str | Path | N
             raise UsageError(
                 f"The pictures of the run cannot be read: {reason}\nAdd --verify FOLDER with others."
             ) from error
-        arrays, pictures_from = [read_picture(picture) for picture in previews.inputs], previews.split
+        arrays = [read_picture(picture, value_range) for picture in previews.inputs]
+        pictures_from = previews.split
     channels = translator.generator.in_channels
     return [from_unit(to_unit(to_channels(array, channels))) for array in arrays], pictures_from

@@ -12,6 +12,7 @@ where `suffix` is that of the output's name, which says in what format it is wri
 any state. All of them raise ImageError.
 """
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,9 +25,22 @@ from i2i.decoders import Source
 from i2i.encoders import SEVERAL_FRAMES, Extras
 from i2i.encoders import encode as encode_frames
 from i2i.errors import ImageError, UsageError
-from i2i.images import DEPTHS, FORMATS, MAX_PIXELS, Array, from_unit, holds, off_white, to_channels, to_unit
+from i2i.images import (
+    DEPTHS,
+    FORMATS,
+    MAX_PIXELS,
+    Array,
+    Range,
+    from_range,
+    from_unit,
+    holds,
+    off_white,
+    to_channels,
+    to_range,
+    to_unit,
+)
 from i2i.runtime.metadata import fitting_profile, metadata, png_colours
-from i2i.spec import GeneratorSpec
+from i2i.spec import GeneratorSpec, ModelSpec
 
 Alpha = Literal["keep", "drop"]
 _TYPES: dict[int, Any] = {8: np.uint8, 16: np.uint16, 32: np.float32}
@@ -50,8 +64,9 @@ class PictureOptions:
     """EXIF, XMP and resolution; an ICC profile is kept always."""
     frames: Literal["first", "all"] = "first"
     """Of animations, and pages."""
-    input_range: tuple[float, float] = (0.0, 1.0)
-    """What is black and white in float pictures, read or written."""
+    input_range: Range | None = None
+    """What is black and white in 16-bit and float pictures, read or written; None: what the model was trained with,
+    else the full range of integers, and 0 to 1 of floats."""
     max_pixels: int = MAX_PIXELS
     """More, in all frames together, are refused before they are decoded."""
     suffix: str = ""
@@ -62,7 +77,7 @@ class PictureOptions:
         known = ", ".join(ending[1:] for ending in FORMATS)
         if self.format and f".{self.format}" not in FORMATS:
             raise UsageError(f"{self.format} is no format that i2i writes. They are {known}.")
-        low, high = self.input_range
+        low, high = self.input_range or (0.0, 1.0)
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise UsageError(f"--input-range {low:g} {high:g} is no range. Give black, then a larger value for white.")
         if Path(self.suffix).name != self.suffix:
@@ -78,6 +93,10 @@ class PictureOptions:
             raise UsageError(f"{self.format} holds no alpha. Leave out --alpha keep, or use png, webp, avif or tiff.")
         if self.quality == "lossless" and kind in _NEVER_LOSSLESS:
             raise UsageError(f"{self.format} always loses something. With --quality lossless, use png, webp or tiff.")
+
+    def for_model(self, spec: ModelSpec) -> "PictureOptions":
+        """Return the same with the range that the model was trained with, unless one is set."""
+        return self if self.input_range else replace(self, input_range=spec.input_range)
 
 
 DEFAULTS = PictureOptions()
@@ -95,13 +114,17 @@ class Picture:
     extras: Extras
     lossless: bool
     """Whether it is a WebP that lost nothing."""
+    left_out: int = 0
+    """Frames and pages behind those that were read."""
+    lost: tuple[str, ...] = ()
+    """Names of what else the file says and its translation does not: georeference, say."""
 
 
 def read(source: Source, count: int, options: PictureOptions) -> Picture:
     """Read so many frames of a file, which `counted` has said; raises ImageError, also for floats outside the range."""
     frames, durations = [], []
     for frame in range(count):
-        frames.append(_from_range(source.decode(frame), source.path, options.input_range))
+        frames.append(from_range(source.decode(frame), source.path, options.input_range))
         durations.append(source.image.info.get("duration", 100))
     timed = count > 1 and source.kind != "TIFF"
     if timed and len({frame.shape[2] for frame in frames}) > 1:  # a GIF may begin opaque
@@ -114,7 +137,11 @@ def read(source: Source, count: int, options: PictureOptions) -> Picture:
         loop=source.image.info.get("loop") if timed else None,
     )
     lossless = source.kind == "WEBP" and _is_lossless_webp(source.path.read_bytes())
-    return Picture(source.path, tuple(frames), source.kind, extras, lossless)
+    left_out, lost = 0, list[str]()
+    with contextlib.suppress(Exception):  # damage behind what was read costs no picture
+        lost = source.lost(options.keep_metadata)
+        left_out = source.left_out() if options.frames == "first" else 0
+    return Picture(source.path, tuple(frames), source.kind, extras, lossless, left_out, tuple(lost))
 
 
 def counted(source: Source, options: PictureOptions) -> tuple[int, int]:
@@ -195,7 +222,7 @@ def encode(
             raise ImageError(f"{picture.path}: {suffix} holds no alpha. Leave out --alpha keep, or use .png.")
         alpha = "drop"
     whole = [
-        _to_range(with_alpha(output, frame, generator, alpha), options.input_range)
+        _in_range(with_alpha(output, frame, generator, alpha), frame, options.input_range)
         for output, frame in zip(outputs, picture.frames, strict=True)
     ]
     if kind == "PNG" and len(whole) > 1:  # APNG could hold 16 bits, but neither library writes them
@@ -213,27 +240,9 @@ def encode(
         raise ImageError(f"{picture.path} cannot be written as {suffix}: {str(error).rstrip('.')}.") from error
 
 
-def _from_range(array: Array, path: Path, value_range: tuple[float, float]) -> Array:
-    """Map float pixels from their range to [0, 1]; integers stay."""
-    if array.dtype != np.float32:
-        return array
-    low, high = value_range
-    least, most = float(array.min()), float(array.max())
-    slack = 1e-6 * (high - low)  # what arithmetic in other programs may have left
-    if not (low - slack <= least and most <= high + slack):
-        raise ImageError(
-            f"{path} holds values from {least:g} to {most:g}, outside the range {low:g} to {high:g}.\n"
-            "Give the values of black and white with --input-range."
-        )
-    return np.clip((array - np.float32(low)) / np.float32(high - low), 0, 1)
-
-
-def _to_range(array: Array, value_range: tuple[float, float]) -> Array:
-    """Map float pixels back from [0, 1]; integers stay."""
-    if array.dtype != np.float32:
-        return array
-    low, high = np.float32(value_range[0]), np.float32(value_range[1])
-    return array * (high - low) + low
+def _in_range(output: Array, frame: Array, value_range: Range | None) -> Array:
+    """Map floats, and integers of the input's own type, to the range of the input; others fill their type."""
+    return to_range(output, value_range) if output.dtype in (np.float32, frame.dtype) else output
 
 
 def _has_alpha(array: Array) -> bool:

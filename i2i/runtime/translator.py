@@ -116,7 +116,7 @@ class Translator:
             deep = array.shape[2] == self.generator.out_channels == 1  # the one kind that PIL has in 16 bits
             output = self.translate(array, array.dtype if deep else np.uint8)
             return pil_image(with_alpha(output, array, self.generator, alpha), image.info.get("icc_profile"))
-        options = PictureOptions(alpha=alpha)
+        options = PictureOptions(alpha=alpha).for_model(self.spec)
         with opened(Path(image), MAX_PIXELS) as source:
             picture = read(source, 1, options)
         return Translated(self, picture, options)
@@ -210,8 +210,8 @@ class Translator:
         """(C, H, W) float32 in [-1, 1] to the same size: padded, translated, cropped back. Raises ModelError."""
         if self.spec.io == "image":
             raise ModelError(
-                f"{name} has, or is to have, more than 8 bits; {self.model} was exported for pictures of 8 bits.\n"
-                "Export it again with --io tensor, or use pictures of 8 bits."
+                f"{name} has, or is to have, more than 8 bits; {self.model} was exported for pictures of 8 bits, "
+                "without ranges.\nExport it again with --io tensor, or use pictures of 8 bits."
             )
         height, width = values.shape[1:]
         padded = pad(values, *self._padded_sides(height, width, name))

@@ -216,6 +216,7 @@ class Run:
             i2i_version=i2i.__version__,
             algorithm=self.config.algorithm,
             **self._describe(algorithm),
+            input_range=self.config.data.input_range,
             norm_statistics=self.norm_statistics,
             trained_crop_px=0 if self.config.data.toy else self.config.data.crop_px,
             trained_side_px=self.data.side_px,

@@ -4,13 +4,13 @@ Pictures take the very path of `i2i translate` and `i2i generate`: one inference
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from torch import nn
 
 from i2i.algorithms import Algorithm
-from i2i.data.folders import read_pair, read_picture
+from i2i.data.folders import Picture, read_pair, read_picture
 from i2i.data.toy import DRAWS, modes_found
 from i2i.data.watch import watched
 from i2i.files import write_bytes
@@ -56,12 +56,13 @@ def score_val(
 
     listen: called before each pair, and may raise to end it.
     """
+    value_range = run.config.data.input_range
     with _at_inference(algorithm, modules):
         translators = _translators(run, algorithm, modules, images, device)
         sums = dict.fromkeys(translators, 0.0)
         for pair in run.val_pairs:
             listen()
-            (sides,) = watched(read_pair, [pair], run.config.data.timeout_s)
+            (sides,) = watched(lambda one: read_pair(one, value_range), [pair], run.config.data.timeout_s)
             for direction, translator in translators.items():
                 x, truth = by_direction(direction, *sides)
                 sums[direction] += l1(translator.translate(to_channels(x, translator.generator.in_channels)), truth)
@@ -96,7 +97,7 @@ def _translate(run: Run, algorithm: Algorithm, modules: Modules, images: int, de
     for direction, translator in translators.items():
         way_back = translators.get(direction[::-1])
         previews = run.previews[direction]
-        read = watched(read_picture, previews.inputs, run.config.data.timeout_s)
+        read = _read(run, previews.inputs)
         inputs = [to_channels(one, translator.generator.in_channels) for one in read]
         outputs = [translator.translate(x) for x in inputs]
         columns: dict[str, list[Array]] = {"input": inputs, "output": outputs}
@@ -104,12 +105,17 @@ def _translate(run: Run, algorithm: Algorithm, modules: Modules, images: int, de
             columns["back"] = [way_back.translate(output) for output in outputs]
             scores[f"cycle_L1.{direction}"] = _mean_l1(columns["back"], inputs)
         if previews.truths:
-            columns["truth"] = watched(read_picture, previews.truths, run.config.data.timeout_s)
+            columns["truth"] = _read(run, previews.truths)
             scores[f"L1.{direction}"] = _mean_l1(outputs, columns["truth"])
             scores |= {f"{name}.{direction}": value for name, value in _spread(outputs, columns["truth"]).items()}
         rows = list(zip(*columns.values(), strict=True))
         sheets[direction] = sheet_png(rows, list(columns))
     return sheets, scores
+
+
+def _read(run: Run, pictures: Sequence[Picture]) -> list[Array]:
+    data = run.config.data
+    return watched(lambda picture: read_picture(picture, data.input_range), pictures, data.timeout_s)
 
 
 def _mean_l1(outputs: list[Array], truths: list[Array]) -> float:

@@ -10,6 +10,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import IFDRational
 
@@ -109,7 +110,44 @@ def test_floats_return_to_their_range(tmp_path, suffix, channels, low, high):
 
 def test_floats_that_are_no_numbers_are_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.array([[0, np.nan]], np.float32))
-    assert "a.npy holds values from nan to nan, outside the range 0 to 1" in refusal(tmp_path / "a.npy")
+    assert "a.npy holds NaN: 1 of 2 values" in refusal(tmp_path / "a.npy")
+
+
+def test_16_bits_return_to_the_range_that_is_given_or_that_the_model_knows(tmp_path):
+    array = picture(24, 30, 3, np.uint16) // 16  # 12 bits
+    write_image(tmp_path / "a.tif", array)
+    np.testing.assert_array_equal(read_image(through(tmp_path / "a.tif", input_range=(0, 4095))), array)
+    seen = []
+    model = identity()
+    model.spec = model.spec.model_copy(update={"input_range": (0, 4095)})
+    run, model.run = model.run, lambda values, name: seen.append(values) or run(values, name)
+    result = translate_files(model, plan(tmp_path / "a.tif", tmp_path / "out", 3, overwrite=True))
+    assert result.refused == []
+    np.testing.assert_array_equal(read_image(tmp_path / "out" / "a.tif"), array)
+    np.testing.assert_allclose(seen[0].min(), 2 * array.min() / 4095 - 1, atol=1e-4)  # what the network sees
+    np.testing.assert_allclose(seen[0].max(), 2 * array.max() / 4095 - 1, atol=1e-4)
+    done = through(tmp_path / "a.tif", input_range=(0, 4095), bit_depth=8)  # other depths fill their type
+    np.testing.assert_array_equal(read_image(done), np.rint(array * (255 / 4095)))
+    assert "outside the range 0 to 100" in refusal(tmp_path / "a.tif", input_range=(0, 100))
+
+
+def test_what_is_left_out_and_lost_is_said(tmp_path, tiny_onnx):
+    pages = picture(16, 16, 3, np.uint16)
+    geo = [(33550, "d", 3, (10.0, 10.0, 0.0), True), (42113, "s", 0, "-9999", True)]
+    (tmp_path / "in").mkdir()
+    with tifffile.TiffWriter(tmp_path / "in" / "a.tif") as file:
+        file.write(pages, photometric="rgb", extratags=geo, resolution=(300, 300), metadata=None)
+        for kind in (0, 0, 1):  # two pages more, and a reduced copy
+            file.write(pages, photometric="rgb", subfiletype=kind, metadata=None)
+    tifffile.imwrite(tmp_path / "in" / "z.tif", np.zeros((5, 16, 16), np.uint16), imagej=True)
+    write_image(tmp_path / "in" / "plain.png", picture(16, 16))
+    done = run_i2i("translate", tmp_path / "in", "-m", tiny_onnx, "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    notes = [line for line in done.stderr.splitlines() if line.startswith("Note: ")]
+    assert any("6 frames or pages" in note and "--frames all" in note for note in notes), done.stderr
+    assert any("georeference" in note and "nodata value" in note and "resolution" in note for note in notes), notes
+    done = run_i2i("translate", tmp_path / "in" / "plain.png", "-m", tiny_onnx, "-o", tmp_path / "b.png")
+    assert "Note: " not in done.stderr
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".webp", ".avif"])
