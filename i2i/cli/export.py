@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from i2i import status
 from i2i.cli import options
 from i2i.errors import UsageError
 
@@ -111,15 +112,23 @@ def export(
             raise UsageError(f"--format {kind} only renames weights. Leave out --verify, --io, --precision and --size.")
         _export_weights(model, output, direction, overwrite)
         return
-    from i2i.export import export_both, export_onnx, export_triton
+    from i2i.files import check_output
+    from i2i.modelfile import find_model
 
-    if output is None:
-        assert triton is not None
-        specs = dict([export_triton(model, triton, direction, verify, overwrite, io, precision, size)])
-    elif direction == "both":
-        specs = export_both(model, output, verify, overwrite, io, precision, size)
-    else:
-        specs = {output: export_onnx(model, output, direction, verify, overwrite, io, precision, size)}
+    find_model(Path(model))  # refused here, before torch is loaded
+    if output is not None and direction != "both":
+        check_output(output, overwrite, ".onnx")
+    with status.shown():
+        with status.doing("Loading torch"):
+            from i2i.export import export_both, export_onnx, export_triton
+
+        if output is None:
+            assert triton is not None
+            specs = dict([export_triton(model, triton, direction, verify, overwrite, io, precision, size)])
+        elif direction == "both":
+            specs = export_both(model, output, verify, overwrite, io, precision, size)
+        else:
+            specs = {output: export_onnx(model, output, direction, verify, overwrite, io, precision, size)}
     for path, spec in specs.items():
         click.echo(f"{path}: {_said(spec)}")
 

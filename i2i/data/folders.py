@@ -17,12 +17,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
+from i2i import status
 from i2i.data.watch import watched
 from i2i.errors import DataError, ImageError, UsageError
 from i2i.images import Array, Header, read_header, read_image
 from i2i.listing import list_pictures
 from i2i.settings import DataSettings
-from i2i.words import name_some, show_count
+from i2i.words import name_some
 
 SPLITS = ("train", "val", "test")
 Lister = Callable[[Path], list[Path]]
@@ -65,6 +66,20 @@ def in_time(data: DataSettings, find: Callable[[Sequence[str]], R]) -> R:
     """Return what `find` finds in the data folders; raises LoaderError where that takes over `data.timeout_s`."""
     (found,) = watched(lambda _: find(data.path), [", ".join(data.path)], data.timeout_s)
     return found
+
+
+def refuse_missing(data: DataSettings) -> None:
+    """Raise UsageError where no data is given, DataError for a folder that is not there, LoaderError for no answer."""
+    if not data.path and not data.toy:
+        raise UsageError("No data was given. Add --data FOLDER.")
+
+    def look(paths: Sequence[str]) -> None:
+        for path in paths:
+            if not Path(path).is_dir():
+                state = "is not a folder" if Path(path).exists() else "does not exist"
+                raise DataError(f"{path} {state}. Give the folder that holds the pictures.")
+
+    in_time(data, look)
 
 
 def has_split(paths: Sequence[str], split: str) -> bool:
@@ -172,7 +187,8 @@ def _check(
         return found
 
     timeout_s = (settings or DataSettings()).timeout_s
-    results = watched(check, items, timeout_s, threads=min(32, (os.cpu_count() or 1) + 4))
+    with status.doing(f"{'Decoding' if decode else 'Reading the headers of'} {what}"):
+        results = watched(check, items, timeout_s, threads=min(32, (os.cpu_count() or 1) + 4))
     problems = [result for result in results if isinstance(result, str)]
     skip = settings is not None and settings.skip_broken
     if problems and (not skip or len(problems) == len(items)):

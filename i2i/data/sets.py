@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from i2i import status
 from i2i.data import toy
 from i2i.data.augment import Augment, as_float, make_augment
 from i2i.data.cache import Channels, Item, Pictures
@@ -29,9 +30,10 @@ from i2i.data.folders import (
     find_pairs,
     find_sides,
     in_time,
+    refuse_missing,
     refuse_small,
 )
-from i2i.errors import ConfigError, DataError, UsageError
+from i2i.errors import ConfigError, DataError
 from i2i.images import Array, Header
 from i2i.listing import list_pictures
 from i2i.settings import Config, DataKind, DataSettings
@@ -79,14 +81,14 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
         self.seed = config.train.seed
         self.pictures = Pictures(config.data)
         self.notes: list[str] = []  # what the user should know of how the data was taken
-        if not config.data.path and not config.data.toy:
-            raise UsageError("No data was given. Add --data FOLDER.")
+        refuse_missing(config.data)
         if config.data.colour_jitter and not self.together:
             raise ConfigError("data.colour_jitter changes the inputs of pairs, and here are none. Set it to 0.")
 
     def list_folder(self, folder: Path) -> list[Path]:
         """Return the pictures in a folder, and note what is left out; raises DataError."""
-        return list_pictures(folder, self.notes, self.config.data.skip_broken)
+        with status.doing(f"Listing the pictures in {folder}"):
+            return list_pictures(folder, self.notes, self.config.data.skip_broken, seen=status.count)
 
     def __getitem__(self, number: int) -> tuple[Tensor, ...]:
         """Return what image number `number` shows."""
