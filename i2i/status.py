@@ -80,12 +80,14 @@ def shown() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def doing(text: str) -> Iterator[None]:
-    """Name what the body does, in place of what is named around it."""
+def doing(text: str, at_once: bool = False) -> Iterator[None]:
+    """Name what the body does, in place of what is named around it; at_once: since it is known to take long."""
     step = _Step(text)
     _steps.append(step)
     if _ticker:
         _ticker.hurry()
+        if at_once and _spinner is None:
+            _tick()
     _turn_spinner(on=True)
     try:
         yield
@@ -101,8 +103,8 @@ def count(done: int, total: int | None = None) -> None:
 
 
 def on_terminal() -> bool:
-    """Whether a person may be watching stderr."""
-    return sys.stderr is not None and sys.stderr.isatty()
+    """Whether stderr is a terminal on which a line can be drawn anew."""
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 def first_process() -> bool:

@@ -119,7 +119,7 @@ def export(
     if output is not None and direction != "both":
         check_output(output, overwrite, ".onnx")
     with status.shown():
-        with status.doing("Loading torch"):
+        with status.doing("Loading torch", at_once=True):
             from i2i.export import export_both, export_onnx, export_triton
 
         if output is None:

@@ -82,7 +82,7 @@ def train(
     out = out or Path("runs") / Path(config).stem
     try:
         refuse_early(settings, out, resume)
-        with status.shown(), status.doing("Loading torch"):
+        with status.shown(), status.doing("Loading torch", at_once=True):
             from i2i.training import ranks, start
         model = start.train(settings, out, resume, allow_config_change)
     except RunExistsError as error:
@@ -101,7 +101,7 @@ def _dry_run(settings: "Config") -> None:
 
     if settings.data.path:
         refuse_missing_inputs(settings)
-    with status.shown(), status.doing("Loading torch"):
+    with status.shown(), status.doing("Loading torch", at_once=True):
         import torch
 
         from i2i.algorithms import ALGORITHMS, resolve

@@ -68,18 +68,18 @@ def progress_words(images: int, total: int, speed: float | None, seconds_left: f
     """Return count, percentage, speed and time left, in `width` characters where that is enough for them."""
     share = f"{100 * images // total}%"
     pace = [] if speed is None else [f"{speed:.{1 if speed >= 1 else 2}f} img/s"]
-    left = [] if seconds_left is None else [f"{show_duration(seconds_left)} left"]
+    left = [] if seconds_left is None else [f"{show_duration(seconds_left, 0)} left"]
     count = f"{images:>{len(str(total))}}/{total}"
     words = "  ".join([f"{count} images", f"{share:>4}", *pace, *left])
     return words if len(words) <= width else " ".join([count, share, *pace, *left])
 
 
-def show_duration(seconds: float) -> str:
-    """Return seconds in the unit that suits them."""
+def show_duration(seconds: float, decimals: int = 1) -> str:
+    """Return seconds in the unit that suits them; decimals: of seconds."""
     for unit, length in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
         if seconds >= 2 * length:
             return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.1f} s"
+    return f"{seconds:.{decimals}f} s"
 
 
 def fitting(items: Sequence[str], room: int) -> str:
@@ -103,14 +103,14 @@ class ProgressLine:
         self.pace = Pace()
         self.console = Console(stderr=True, quiet=quiet)
         self.quiet = quiet
-        self.bar = Progress(_Line(self), console=self.console, disable=quiet or not self.console.is_terminal)
+        self.bar = Progress(_Line(self), console=self.console, disable=quiet or not self.console.is_interactive)
         self.bar.add_task("train", total=total, completed=done)
         self.ticker: Ticker | None = None
         self.began = time.monotonic()
 
     def __enter__(self) -> Self:
         """Show the line, or begin to print lines."""
-        if self.console.is_terminal:
+        if self.console.is_interactive:
             with contextlib.suppress(OSError):
                 self.bar.start()
         elif not self.quiet:
@@ -156,7 +156,7 @@ class ProgressLine:
 
     def say(self, text: str) -> None:
         """Print one line, above the line where there is one."""
-        if not self.console.is_terminal:
+        if not self.console.is_interactive:
             tell(text)
             return
         with contextlib.suppress(OSError):
@@ -193,5 +193,7 @@ class _Line(ProgressColumn):
         if room >= _BAR[0]:
             row.append(ProgressBar(self.line.total, self.line.images, width=min(room, _BAR[1])))
         grid = Table.grid(padding=(0, 2, 0, 0))
-        grid.add_row(*row, Text(rest, no_wrap=True))
+        if rest:
+            row.append(Text(rest, no_wrap=True))
+        grid.add_row(*row)
         return grid

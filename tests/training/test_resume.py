@@ -62,7 +62,7 @@ def at_call(monkeypatch, module, name, number, happen):
     ids=["step", "sampling", "save"],
 )
 def test_a_training_asked_to_stop_saves_and_goes_on_exactly(
-    straight, tmp_path, monkeypatch, few_pairs, signum, module, name, number, images
+    straight, tmp_path, monkeypatch, capsys, few_pairs, signum, module, name, number, images
 ):
     changes = ["log.checkpoint_every_images=16"] if name == "_step" else []
     before = signal.getsignal(signum)
@@ -72,8 +72,16 @@ def test_a_training_asked_to_stop_saves_and_goes_on_exactly(
             i2i.train(config(few_pairs, *changes), tmp_path / "run")
     assert stop.value.exit_code == 128 + signum
     assert signal.getsignal(signum) == before
-    assert list_checkpoints(tmp_path / "run" / "checkpoints")[-1].name == f"{images:09d}.pt"
+    newest = list_checkpoints(tmp_path / "run" / "checkpoints")[-1]
+    assert newest.name == f"{images:09d}.pt"
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert f"after {images} images" in page
+    assert "Previews after 8 images" in page
+    capsys.readouterr()
     i2i.train(config(few_pairs), tmp_path / "run", resume=True)
+    said = capsys.readouterr().err
+    assert f"after {images} of 16 images" in said
+    assert str(newest) in said
     assert what_remains(tmp_path / "run") == what_remains(straight)
 
 
