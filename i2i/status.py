@@ -88,6 +88,7 @@ def doing(text: str, at_once: bool = False) -> Iterator[None]:
         _ticker.hurry()
         if at_once and _spinner is None:
             _tick()
+            _ticker.last = time.monotonic()
     _turn_spinner(on=True)
     try:
         yield

@@ -112,13 +112,14 @@ def export(
             raise UsageError(f"--format {kind} only renames weights. Leave out --verify, --io, --precision and --size.")
         _export_weights(model, output, direction, overwrite)
         return
-    from i2i.files import check_output
-    from i2i.modelfile import find_model
-
-    find_model(Path(model))  # refused here, before torch is loaded
-    if output is not None and direction != "both":
-        check_output(output, overwrite, ".onnx")
     with status.shown():
+        with status.doing("Looking for the model"):  # what is wrong is refused before torch is loaded
+            from i2i.files import check_output
+            from i2i.modelfile import find_model
+
+            find_model(Path(model))
+            if output is not None and direction != "both":
+                check_output(output, overwrite, ".onnx")
         with status.doing("Loading torch", at_once=True):
             from i2i.export import export_both, export_onnx, export_triton
 

@@ -76,7 +76,7 @@ class SlowDown:
             return []
         self.said = True
         return [
-            f"training has slowed to {speed:.2g} images a second, from {self.best:.2g}. Other programs seem to use this "
-            f"processor, so its {self.threads} threads wait for each other. Stop those programs; or press Ctrl-C and "
-            "go on with --resume, with OMP_NUM_THREADS=1 in front of the command."
+            f"training has slowed to {speed:.2g} images a second, from {self.best:.2g}. Other programs seem to use the "
+            f"processor, so that its {self.threads} threads wait for each other. Stop those programs; or press Ctrl-C "
+            "and go on with --resume, with OMP_NUM_THREADS=1 in front of the command."
         ]

@@ -12,7 +12,7 @@ from PIL import Image
 
 import i2i
 from i2i.errors import ModelError, UsageError
-from i2i.images import Channels, from_unit, read_image, to_channels, to_unit, write_image
+from i2i.images import Channels, from_unit, read_image, to_channels, to_unit
 from i2i.listing import list_pictures
 from i2i.runtime import backends
 from i2i.runtime.backends import OnnxBackend
@@ -176,7 +176,7 @@ def test_torch_and_onnx_agree_at_every_size(tiny_run, tiny_onnx, size):
 
 
 def test_one_inference_mode(tiny_run, tiny_onnx, few_scaled, tmp_path):
-    """A preview, translate with torch, translate with ONNX and evaluate show the same pixels of pictures of one size."""
+    """A preview, translate with torch, translate with ONNX and evaluate show the same pixels of one picture."""
     inputs = few_scaled / "valB"
     pairs = sorted(inputs.iterdir())[:2]
     for name, model in (("torch", tiny_run), ("onnx", tiny_onnx)):

@@ -28,9 +28,10 @@ def clock(monkeypatch):
 
 def drawn(line: ProgressLine, width: int) -> str:
     """What a terminal of this width shows."""
-    line.console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
+    screen = io.StringIO()
+    line.console = Console(width=width, file=screen, force_terminal=True, color_system=None)
     line.console.print(line.bar.get_renderable())
-    return line.console.file.getvalue()
+    return screen.getvalue()
 
 
 @pytest.mark.parametrize("width", [50, 60, 80, 120, 200])
