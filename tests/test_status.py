@@ -1,11 +1,11 @@
 """What is said while the user waits, and what is refused before that."""
 
-import re
 import subprocess
 import sys
 import time
 
 import pytest
+import yaml
 
 from i2i import status
 from tests.conftest import LINEART, run_i2i
@@ -63,13 +63,13 @@ def test_what_is_known_to_be_wrong_is_refused_before_torch_is_loaded(tmp_path, w
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
-    assert done.stderr.startswith("Error: ")
-    assert named in done.stderr
+    (error,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert named in error
 
 
 def test_a_dry_run_speaks_while_it_measures_and_prints_yaml_alone(few_pairs):
     sets = ["data.crop_px=16", "data.resize_px=18", "generator.depth=4", "generator.width=2"]
     done = run_i2i("train", "lineart", "--data", few_pairs, "--dry-run", *(f"--set={one}" for one in sets))
     assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith("Loading torch ...\n")
-    assert not re.search(r" \.\.\.", done.stdout)
+    assert "Loading torch ...\n" in done.stderr
+    assert yaml.safe_load(done.stdout)["algorithm"] == "pix2pix"

@@ -76,8 +76,7 @@ def refuse_missing(data: DataSettings) -> None:
     def look(paths: Sequence[str]) -> None:
         for path in paths:
             if not Path(path).is_dir():
-                state = "is not a folder" if Path(path).exists() else "does not exist"
-                raise DataError(f"{path} {state}. Give the folder that holds the pictures.")
+                raise DataError(f"{path} is not a folder. Give the folder that holds the pictures.")
 
     in_time(data, look)
 
