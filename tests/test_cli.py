@@ -197,8 +197,10 @@ def test_mistakes_end_in_one_message(line, code, words, desk, capsys):
     assert sorted(desk.rglob("*")) == before
 
 
-def test_a_training_that_was_stopped_says_how_it_goes_on(monkeypatch, capsys):
+def test_a_training_that_was_stopped_says_how_it_goes_on(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(start, "train", Mock(side_effect=Stopped(signal.SIGTERM, 8)))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "D").mkdir()
     assert call("train", "lineart", "--data", "D", "--set", "train.batch=2") == 143
     assert capsys.readouterr().err == (
         "SIGTERM: stopped at image 8; all of it is saved. To go on:\n"

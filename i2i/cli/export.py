@@ -1,6 +1,7 @@
 """`i2i export`."""
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -120,7 +121,7 @@ def export(
             find_model(Path(model))
             if output is not None and direction != "both":
                 check_output(output, overwrite, ".onnx")
-        with status.doing("Loading torch", at_once=True):
+        with status.doing("Loading torch", at_once="torch" not in sys.modules):
             from i2i.export import export_both, export_onnx, export_triton
 
         if output is None:

@@ -76,7 +76,7 @@ def train(
     try:
         with status.shown():
             settings = _checked(config, [*overrides, *flags], None if dry_run else out, resume)
-            with status.doing("Loading torch", at_once=True):
+            with status.doing("Loading torch", at_once="torch" not in sys.modules):
                 from i2i.training import ranks, start
         if dry_run:
             _dry_run(settings)
