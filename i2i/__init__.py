@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from i2i.runtime.translator import Translator
     from i2i.settings import Config
     from i2i.spec import ModelSpec
-    from i2i.training.loop import train
+    from i2i.training.start import train
 
 __version__ = "0.1.0"
 
@@ -33,7 +33,7 @@ _HOME = {
     "export_onnx": "i2i.export",
     "load": "i2i.runtime",
     "load_config": "i2i.config",
-    "train": "i2i.training.loop",
+    "train": "i2i.training.start",
 }
 
 __all__ = [

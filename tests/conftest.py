@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import i2i
+from i2i.data.augment import resize
 from i2i.images import largest, read_image, to_channels, write_image
 from i2i.settings import Config
 from i2i.spec import GENERATE, LatentGeneratorSpec, ModelSpec
@@ -97,6 +98,17 @@ def few_pairs(tmp_path_factory) -> Path:
         (root / split).mkdir()
         for path in sorted((LINEART / split).glob("*.png"))[:count]:
             shutil.copy(path, root / split)
+    return root
+
+
+@pytest.fixture(scope="session")
+def few_scaled(tmp_path_factory, few_pairs) -> Path:
+    """Its val pairs at the scale that tiny trainings see, in valA and valB."""
+    root = tmp_path_factory.mktemp("scaled")
+    for path in (few_pairs / "val").iterdir():
+        both = read_image(path)
+        for side, half in (("A", both[:, :64]), ("B", both[:, 64:])):
+            write_image(root / f"val{side}" / path.name, resize(half, 18))
     return root
 
 

@@ -24,7 +24,7 @@ from i2i.errors import Stopped
 from i2i.interop.importing import import_weights
 from i2i.interop.pytorch_cyclegan_pix2pix import PROJECT
 from i2i.modelfile import read_spec, save_tensors
-from i2i.training import loop
+from i2i.training import start
 from tests.conftest import LINEART, ORACLES, ROOT, run_i2i, save, smallest_config, tiny_config
 
 SECTIONS = ("data", "generator", "discriminator", "loss", "optimizer", "schedule", "train", "log")
@@ -209,8 +209,10 @@ def test_mistakes_end_in_one_message(line, code, words, desk, capsys):
     assert sorted(desk.rglob("*")) == before
 
 
-def test_a_training_that_was_stopped_says_how_it_goes_on(monkeypatch, capsys):
-    monkeypatch.setattr(loop, "train", Mock(side_effect=Stopped(signal.SIGTERM, 8)))
+def test_a_training_that_was_stopped_says_how_it_goes_on(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(start, "train", Mock(side_effect=Stopped(signal.SIGTERM, 8)))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "D").mkdir()
     assert call("train", "lineart", "--data", "D", "--set", "train.batch=2") == 143
     assert capsys.readouterr().err == (
         "SIGTERM: stopped at image 8; all of it is saved. To go on:\n"

@@ -1,11 +1,13 @@
 """`i2i export`."""
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
+from i2i import status
 from i2i.cli import options
 from i2i.errors import UsageError
 from i2i.words import show_count
@@ -112,15 +114,24 @@ def export(
             raise UsageError(f"--format {kind} only renames weights. Leave out --verify, --io, --precision and --size.")
         _export_weights(model, output, direction, overwrite)
         return
-    from i2i.export import export_both, export_onnx, export_triton
+    with status.shown():
+        with status.doing("Looking for the model"):  # what is wrong is refused before torch is loaded
+            from i2i.files import check_output
+            from i2i.modelfile import find_model
 
-    if output is None:
-        assert triton is not None
-        specs = dict([export_triton(model, triton, direction, verify, overwrite, io, precision, size)])
-    elif direction == "both":
-        specs = export_both(model, output, verify, overwrite, io, precision, size)
-    else:
-        specs = {output: export_onnx(model, output, direction, verify, overwrite, io, precision, size)}
+            find_model(Path(model))
+            if output is not None and direction != "both":
+                check_output(output, overwrite, ".onnx")
+        with status.doing("Loading torch", at_once="torch" not in sys.modules):
+            from i2i.export import export_both, export_onnx, export_triton
+
+        if output is None:
+            assert triton is not None
+            specs = dict([export_triton(model, triton, direction, verify, overwrite, io, precision, size)])
+        elif direction == "both":
+            specs = export_both(model, output, verify, overwrite, io, precision, size)
+        else:
+            specs = {output: export_onnx(model, output, direction, verify, overwrite, io, precision, size)}
     for path, spec in specs.items():
         click.echo(f"{path}: {_said(spec)}")
         if spec.io == "image" and spec.input_range:

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
+from i2i import status
 from i2i.data.watch import watched
 from i2i.errors import DataError, ImageError, UsageError, one_line
 from i2i.images import Array, Facts, Header, Range, read_facts, read_image
@@ -66,6 +67,19 @@ def in_time(data: DataSettings, find: Callable[[Sequence[str]], R]) -> R:
     """Return what `find` finds in the data folders; raises LoaderError where that takes over `data.timeout_s`."""
     (found,) = watched(lambda _: find(data.path), [", ".join(data.path)], data.timeout_s)
     return found
+
+
+def refuse_missing(data: DataSettings) -> None:
+    """Raise UsageError where no data is given, DataError for a folder that is not there, LoaderError for no answer."""
+    if not data.path and not data.toy:
+        raise UsageError("No data was given. Add --data FOLDER.")
+
+    def look(paths: Sequence[str]) -> None:
+        for path in paths:
+            if not Path(path).is_dir():
+                raise DataError(f"{path} is not a folder. Give the folder that holds the pictures.")
+
+    in_time(data, look)
 
 
 def has_split(paths: Sequence[str], split: str) -> bool:
@@ -203,7 +217,8 @@ def _check(
         return found
 
     timeout_s = (settings or DataSettings()).timeout_s
-    results = watched(check, items, timeout_s, threads=min(32, (os.cpu_count() or 1) + 4))
+    with status.doing(f"{'Decoding' if decode else 'Reading the headers of'} {noun}s"):
+        results = watched(check, items, timeout_s, threads=min(32, (os.cpu_count() or 1) + 4))
     problems = [result for result in results if isinstance(result, str)]
     skip = settings is not None and settings.skip_broken
     if problems and (not skip or len(problems) == len(items)):

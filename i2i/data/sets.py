@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from i2i import status
 from i2i.data import toy
 from i2i.data.augment import Augment, as_float, make_augment
 from i2i.data.cache import Channels, Item, Pictures
@@ -36,11 +37,12 @@ from i2i.data.folders import (
     in_time,
     odd_halves,
     read_picture,
+    refuse_missing,
     refuse_small,
 )
 from i2i.data.notes import Side, notes
 from i2i.data.watch import watched
-from i2i.errors import ConfigError, DataError, ImageError, UsageError
+from i2i.errors import ConfigError, DataError, ImageError
 from i2i.images import Array, Header, Range, is_transparent, may_have_alpha
 from i2i.listing import list_pictures
 from i2i.settings import Config, DataKind, DataSettings
@@ -93,14 +95,14 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
         self.pictures = Pictures(config.data)
         self.seen = Seen()  # what headers say beside sizes
         self.notes: list[str] = []  # what the user should know of how the data was taken
-        if not config.data.path and not config.data.toy:
-            raise UsageError("No data was given. Add --data FOLDER.")
+        refuse_missing(config.data)
         if config.data.colour_jitter and not self.together:
             raise ConfigError("data.colour_jitter changes the inputs of pairs, and here are none. Set it to 0.")
 
     def list_folder(self, folder: Path) -> list[Path]:
         """Return the pictures in a folder, and note what is left out; raises DataError."""
-        return list_pictures(folder, self.notes, self.config.data.skip_broken)
+        with status.doing(f"Listing the pictures in {folder}"):
+            return list_pictures(folder, self.notes, self.config.data.skip_broken, seen=status.count)
 
     def __getitem__(self, number: int) -> tuple[Tensor, ...]:
         """Return what image number `number` shows."""

@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from torch import nn
 
+from i2i import status
 from i2i.algorithms import ALGORITHMS
 from i2i.config import load_config
 from i2i.data.folders import read_picture
@@ -142,16 +143,18 @@ def _write(
     source: Path, outputs: Mapping[Path, str | None], verify: str | Path | None, form: _Form
 ) -> dict[Path, ModelSpec]:
     """Write the file of each direction or, when one of them fails, none."""
-    jobs = {output: _job(source, direction, verify, form) for output, direction in outputs.items()}
+    with status.doing("Opening the model and the pictures to prove it on"):
+        jobs = {output: _job(source, direction, verify, form) for output, direction in outputs.items()}
     specs = {}
     with contextlib.ExitStack() as files:
         for output, job in jobs.items():
             temp = files.enter_context(atomic_write(output))
-            graph = make_graph(job.network, job.spec)
-            write_graph(graph, temp)
-            specs[output] = job.spec.model_copy(
-                update={"proof": prove(temp, graph, job.network, job.spec, job.samples)}
-            )
+            with status.doing(f"Exporting {output.name}"):
+                graph = make_graph(job.network, job.spec)
+                write_graph(graph, temp)
+            with status.doing(f"Comparing {output.name} with torch on {job.samples.pictures} pictures"):
+                proof = prove(temp, graph, job.network, job.spec, job.samples)
+            specs[output] = job.spec.model_copy(update={"proof": proof})
             describe(temp, specs[output], graph.axes)
     return specs
 

@@ -10,14 +10,15 @@ import numpy as np
 from torch import nn
 
 import i2i
+from i2i import status
 from i2i.algorithms import ALGORITHMS, Algorithm, resolve
 from i2i.config import differences, load_config, to_yaml
 from i2i.data.folders import Pair
 from i2i.data.previews import find_previews, find_val_pairs
 from i2i.data.sets import make_set
 from i2i.data.watch import watched
-from i2i.errors import ConfigError, DiskFullError, ModelError, RunExistsError, UsageError
-from i2i.files import DISK_FULL, TEMP_PREFIX, free_bytes, show_size, sweep_temporaries, write_text
+from i2i.errors import ConfigError, DiskFullError, ModelError
+from i2i.files import DISK_FULL, free_bytes, show_size, sweep_temporaries, write_text
 from i2i.images import Array
 from i2i.modelfile import MODEL_NAME, read_spec, save_model
 from i2i.networks.layers import NormStatistics
@@ -33,7 +34,6 @@ from i2i.training.checkpoint import (
     save_checkpoint,
     tensor_bytes,
 )
-from i2i.training.lock import LOCK_NAME
 from i2i.training.log import tell
 from i2i.training.optim import resolve_schedule
 from i2i.training.tensorboard import refuse_missing_tensorboard
@@ -62,21 +62,6 @@ FREE_ON_RESUME = (
 
 SAMPLES = 256
 """How many fakes, and reals, the diversity of samples is measured on."""
-
-
-def refuse_foreign(folder: Path) -> None:
-    """Raise UsageError for a folder that holds something else than a run."""
-    if not folder.exists() or (folder / "config.yaml").is_file():
-        return
-    # Empty, or of a run that was killed before it was one.
-    if not folder.is_dir() or any(not path.name.startswith((TEMP_PREFIX, LOCK_NAME)) for path in folder.iterdir()):
-        raise UsageError(f"{folder} is not empty and holds no run. Give another folder with --out.")
-
-
-def refuse_run(folder: Path) -> None:
-    """Raise RunExistsError for a folder that holds a run."""
-    if (folder / "config.yaml").is_file():
-        raise RunExistsError(f"{folder} holds a run. Add --resume to go on with it, or give another folder with --out.")
 
 
 class Run:
@@ -142,7 +127,10 @@ class Run:
             if resume:
                 tell(f"{self.folder} holds no run yet: starting one.")
             return None
-        state, self.damaged = load_newest(self.checkpoints)
+        with status.doing("Reading the newest checkpoint"):
+            state, self.damaged = load_newest(self.checkpoints)
+        if not state:
+            tell(f"{self.folder} holds no checkpoint yet: starting at the first image.")
         if self.damaged and state:
             newest = self.damaged[0]
             tell(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from i2i.data.augment import resize
 from i2i.data.folders import (
     check_pairs,
     check_pictures,
@@ -18,7 +19,7 @@ from i2i.data.folders import (
     read_picture,
     refuse_small,
 )
-from i2i.data.previews import find_previews
+from i2i.data.previews import at_training_scale, find_previews
 from i2i.data.sets import make_set
 from i2i.errors import DataError, UsageError
 from i2i.images import write_image
@@ -74,6 +75,30 @@ def test_previews_come_from_val_or_else_from_train(tmp_path):
         assert [(picture.path.parent.name, picture.half) for picture in previews.inputs] == [(split, "B")] * 3
         assert [picture.half for picture in previews.truths] == ["A"] * 3
         assert [picture.name for picture in previews.inputs] == [picture.name for picture in previews.truths]
+
+
+@pytest.mark.parametrize(
+    ("sides", "resize_px", "crop_px", "shown", "words"),
+    [
+        ((64, 64), 68, 64, (64, 64), ""),  # the presets' little more than the crop
+        ((256, 300), 286, 256, (256, 300), ""),
+        ((1000, 1500), 286, 256, (286, 429), " at 286 px"),
+        ((32, 32), 64, 64, (64, 64), " at 64 px"),
+        ((600, 1000), None, 256, (512, 512), ", middle 512 px"),
+        ((600, 1000), None, 400, (600, 800), ", middle 800 px"),
+        ((100, 2000), 100, 64, (100, 512), ", middle 512 px"),
+    ],
+)
+def test_previews_show_the_scale_of_training_and_the_middle_of_what_is_large(sides, resize_px, crop_px, shown, words):
+    data = DataSettings(resize_px=resize_px, crop_px=crop_px)
+    whole = picture(*sides)
+    scaled, said = at_training_scale(whole, data)
+    assert (scaled.shape[:2], said) == (shown, words)
+    if " at " not in words:
+        top, left = (sides[0] - shown[0]) // 2, (sides[1] - shown[1]) // 2
+        np.testing.assert_array_equal(scaled, whole[top : top + shown[0], left : left + shown[1]])
+    else:
+        np.testing.assert_array_equal(scaled, resize(whole, resize_px))
 
 
 def test_previews_of_unpaired_data_have_a_truth_where_val_is_matched(tmp_path):

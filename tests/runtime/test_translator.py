@@ -12,7 +12,7 @@ from PIL import Image
 
 import i2i
 from i2i.errors import ModelError, UsageError
-from i2i.images import Channels, from_unit, read_image, to_unit, write_image
+from i2i.images import Channels, from_unit, read_image, to_unit
 from i2i.listing import list_pictures
 from i2i.runtime import backends
 from i2i.runtime.backends import OnnxBackend
@@ -176,26 +176,24 @@ def test_torch_and_onnx_agree_at_every_size(tiny_run, tiny_onnx, size):
     np.testing.assert_allclose(onnx_output, torch_output, atol=1e-5)
 
 
-def test_one_inference_mode(tiny_run, tiny_onnx, few_pairs, tmp_path):
-    """A preview, translate with torch, translate with ONNX and evaluate show the same pixels."""
-    inputs = tmp_path / "inputs"
-    pairs = sorted((few_pairs / "val").glob("*.png"))[:2]
-    for path in pairs:
-        write_image(inputs / path.name, read_image(path)[:, 64:])
+def test_one_inference_mode(tiny_run, tiny_onnx, few_scaled, tmp_path):
+    """A preview, translate with torch, translate with ONNX and evaluate show the same pixels of one picture."""
+    inputs = few_scaled / "valB"
+    pairs = sorted(inputs.iterdir())[:2]
     for name, model in (("torch", tiny_run), ("onnx", tiny_onnx)):
         done = run_i2i("translate", inputs, "-m", model, "-o", tmp_path / name)
         assert done.returncode == 0, done.stderr
-    i2i.evaluate(tiny_onnx, str(few_pairs), split="val", sheet=tmp_path / "evaluated.png")
+    i2i.evaluate(tiny_onnx, str(few_scaled), split="val", sheet=tmp_path / "evaluated.png")
     preview = read_image(sorted((tiny_run / "samples").iterdir())[-1])
     evaluated = read_image(tmp_path / "evaluated.png")
-    # Sheets enlarge 64 px twice; the middle column of row k starts at (20 + k * 132, 4 + 132).
+    # Sheets enlarge 18 px six times; the middle column of row k starts at (20 + k * 112, 4 + 112).
     for k, path in enumerate(pairs):
         expected = read_image(tmp_path / "torch" / path.name)
-        top, left = 20 + k * 132, 4 + 132
+        top, left = 20 + k * 112, 4 + 112
         for other in (
             read_image(tmp_path / "onnx" / path.name),
-            preview[top : top + 128 : 2, left : left + 128 : 2],
-            evaluated[top : top + 128 : 2, left : left + 128 : 2],
+            preview[top : top + 108 : 6, left : left + 108 : 6],
+            evaluated[top : top + 108 : 6, left : left + 108 : 6],
         ):
             np.testing.assert_array_equal(other, expected)
 
