@@ -37,12 +37,15 @@ class Graph(NamedTuple):
 
 
 class Tensors(nn.Module):
-    """A network in any precision between float32 tensors."""
+    """A network in any precision between float32 tensors.
 
-    def __init__(self, network: nn.Module, precision: str):
+    dtype: what it is given. Networks for pictures cast float32 themselves.
+    """
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype = torch.float32):
         super().__init__()
         self.network = network
-        self.dtype = torch.float16 if precision == "fp16" else torch.float32
+        self.dtype = dtype
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, C, H, W) in [-1, 1], sides as the network asks, or (N, latent), to what the network gives, in float32."""
@@ -119,10 +122,11 @@ def make_graph(network: nn.Module, spec: ModelSpec) -> Graph:
             ready.set_submodule(name, Doubling(layer))
     if spec.precision == "fp16":
         ready.half()
-    module: nn.Module = Tensors(ready, spec.precision)
     if spec.latent_generator:
+        module: nn.Module = Tensors(ready, torch.float16 if spec.precision == "fp16" else torch.float32)
         return Graph(module.eval(), ready, "latent", torch.zeros(2, spec.latent_generator.latent), {0: "batch"})
     (generator,) = spec.generators.values()
+    module = Tensors(ready)
     height, width = spec.fixed_size or (2 * generator.size_multiple, 2 * generator.size_multiple)
     example, sides = torch.zeros(2, generator.in_channels, height, width), {2: "height", 3: "width"}
     if spec.io == "image":
