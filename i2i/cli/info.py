@@ -52,10 +52,7 @@ def info(model: str, as_json: bool) -> None:
     if spec.proof:
         size = "one size of {}x{} px (height x width)".format(*spec.fixed_size) if spec.fixed_size else "any size"
         click.echo(f"  exported for {'pixels' if spec.io == 'image' else 'tensors'} in {spec.precision}, {size}")
-        click.echo(
-            f"  export: within {spec.proof.max_difference:.1e} of torch, on average {spec.proof.mean_difference:.1e} "
-            f"({spec.unit})"
-        )
+        click.echo(f"  export: {agreement(spec)}")
 
 
 def _listed(arguments: Mapping[str, Any]) -> str:

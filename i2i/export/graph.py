@@ -37,19 +37,15 @@ class Graph(NamedTuple):
 
 
 class Tensors(nn.Module):
-    """A network in any precision between float32 tensors.
+    """A network in any precision between float32 tensors; it casts what it is given itself."""
 
-    dtype: what it is given. Networks for pictures cast float32 themselves.
-    """
-
-    def __init__(self, network: nn.Module, dtype: torch.dtype = torch.float32):
+    def __init__(self, network: nn.Module):
         super().__init__()
         self.network = network
-        self.dtype = dtype
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, C, H, W) in [-1, 1], sides as the network asks, or (N, latent), to what the network gives, in float32."""
-        output: Tensor = self.network(image.to(self.dtype)).float()
+        output: Tensor = self.network(image).float()
         return output
 
 
@@ -122,11 +118,10 @@ def make_graph(network: nn.Module, spec: ModelSpec) -> Graph:
             ready.set_submodule(name, Doubling(layer))
     if spec.precision == "fp16":
         ready.half()
+    module: nn.Module = Tensors(ready)
     if spec.latent_generator:
-        module: nn.Module = Tensors(ready, torch.float16 if spec.precision == "fp16" else torch.float32)
         return Graph(module.eval(), ready, "latent", torch.zeros(2, spec.latent_generator.latent), {0: "batch"})
     (generator,) = spec.generators.values()
-    module = Tensors(ready)
     height, width = spec.fixed_size or (2 * generator.size_multiple, 2 * generator.size_multiple)
     example, sides = torch.zeros(2, generator.in_channels, height, width), {2: "height", 3: "width"}
     if spec.io == "image":

@@ -20,6 +20,11 @@ class Generator(nn.Module):
     size_multiple: int
     size_minimum: int
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in, and casts its input to."""
+        return next(self.parameters()).dtype
+
 
 class LatentGenerator(nn.Module):
     """Base of the generators that make pictures from noise, vectors of `latent` standard normal numbers."""

@@ -108,7 +108,7 @@ class ResNet(Generator):
     def forward(self, image: Tensor) -> Tensor:
         """(N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""
         # Centred before it is cast, if at all: in fp16 a dark picture has few digits left.
-        value = self.stem(self.centre(image).to(self.head[1].weight.dtype))
+        value = self.stem(self.centre(image).to(self.dtype))
         for level in (*self.down, *self.blocks, *self.up):
             value = level(value)
         return self.head(value)
