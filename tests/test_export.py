@@ -249,9 +249,7 @@ def test_a_model_is_not_refused_for_rounding_but_for_a_wrong_weight(strong, tmp_
 
     monkeypatch.setattr(module, "make_graph", spoiled(module.make_graph, spoil))
     monkeypatch.setattr(proof, "first_difference", lambda *_: "Somewhere.")
-    expected = (
-        contextlib.nullcontext() if factor == 1 else pytest.raises(ExportError, match=r"on \d\.png.*is allowed")
-    )
+    expected = contextlib.nullcontext() if factor == 1 else pytest.raises(ExportError, match=r"on \d\.png.*is allowed")
     with expected:
         spec = i2i.export_onnx(source, tmp_path / "m.onnx", None, strong / "pictures", io="image", size=(128, 128))
         assert spec.proof.max_difference == 1

@@ -145,9 +145,7 @@ def agreement(spec: "ModelSpec") -> str:
     if proof.max_difference == 0:
         return "identical to torch"
     if spec.io == "tensor":
-        return (
-            f"equal to torch within {proof.max_difference:.1e}, on average {proof.mean_difference:.1e} ({spec.unit})"
-        )
+        return f"equal to torch within {proof.max_difference:.1e}, on average {proof.mean_difference:.1e} ({spec.unit})"
     of = 10_000 if proof.differing >= 1e-4 else 1_000_000
     levels = "one level" if proof.max_difference == 1 else f"up to {proof.max_difference:.0f} levels"
     return f"equal to torch but for {proof.differing * of:,.0f} of {of:,} values, by {levels}"

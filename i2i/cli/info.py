@@ -20,7 +20,6 @@ def info(model: str, as_json: bool) -> None:
     from pathlib import Path
 
     from i2i.cli.export import agreement
-
     from i2i.modelfile import find_model, read_spec
     from i2i.runtime.backends import open_backend
     from i2i.spec import GENERATE, UNDESCRIBED

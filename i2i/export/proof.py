@@ -102,7 +102,7 @@ def prove(onnx_file: Path, graph: Graph, network: nn.Module, spec: ModelSpec, sa
     if not proving:
         raise ExportError(
             f"On none of the pictures is {spec.precision} itself exact enough to tell a right file from a wrong one: "
-            f"torch is up to {of_torch:.1g} from its own float64.\nNo file was written. Add --verify FOLDER with others."
+            f"torch is up to {of_torch:.1g} off its float64.\nNo file was written. Add --verify FOLDER with others."
         )
     return ExportProof(
         max_difference=worst,
@@ -158,7 +158,7 @@ def _refusal(spec: ModelSpec, name: str, difference: Array, error: float, allowe
     coarse = spec.precision == "fp16" and layer == _NOWHERE
     following = "Use --precision fp32" if coarse else "Try other versions of torch and onnxruntime"
     return (
-        f"ONNX Runtime differs from torch {how}: it is {error:.2g} off the exact values, and {allowed:.2g} is allowed.\n"
+        f"ONNX Runtime differs from torch {how}: {error:.2g} off the exact values, and {allowed:.2g} is allowed.\n"
         f"{layer} No file was written.\n{following}, or --verify FOLDER to prove it on other pictures."
     )
 

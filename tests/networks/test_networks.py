@@ -190,7 +190,7 @@ def test_flat_crops_leave_instance_norm_no_gradient_to_amplify():
 
 
 def test_a_nearly_flat_picture_keeps_its_digits():
-    """One pixel of 64 x 64 is a grey level brighter, on white. Without centring the error is a thousand times as large."""
+    """One pixel of 64 x 64 is a grey level brighter, on white; the error was a thousand times as large."""
     network = with_biases().eval()
     image = torch.full((1, 3, 64, 64), 1 - 2 / 255)
     image[:, :, 20, 30] = 1
