@@ -45,8 +45,9 @@ BOUNDS = {
     ("fp16", "image"): Bound(2, 1.0, 2 * 2 / 255, 2 * 2 / 255),
 }
 """By precision and io. A grey level is 2 / 255 of values in [-1, 1]."""
-SLACK = 16
-"""How many times torch's own rounding error on a picture a file may have there. ONNX Runtime sums means in float32."""
+SLACK = 32
+"""How many times torch's own rounding error on a picture a file may have there: ONNX Runtime, which takes the means of norm
+layers in float32, had up to 14 times as much."""
 MOST = 0.1
 """A picture that may differ by more than this, in [-1, 1], proves nothing."""
 
