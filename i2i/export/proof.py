@@ -46,8 +46,8 @@ BOUNDS = {
 }
 """By precision and io. A grey level is 2 / 255 of values in [-1, 1]."""
 SLACK = 32
-"""How many times torch's own rounding error on a picture a file may have there: ONNX Runtime, which takes the means of norm
-layers in float32, had up to 14 times as much."""
+"""How many times torch's own rounding error on a picture a file may have there: ONNX Runtime, which
+takes the means of norm layers in float32, had up to 14 times as much."""
 MOST = 0.1
 """A picture that may differ by more than this, in [-1, 1], proves nothing."""
 
