@@ -127,11 +127,12 @@ def export(
 def _said(spec: "ModelSpec") -> str:
     proof = spec.proof
     assert proof is not None
+    pictures = "1 picture" if proof.pictures == 1 else f"{proof.pictures} pictures"
     if spec.task == "generate":
-        on = f"{proof.pictures} pictures of {proof.source}, singly and in batches"
+        on = f"{pictures} of {proof.source}, singly and in batches"
     else:
         sizes = "its size" if spec.fixed_size else "three sizes"
-        on = f"{proof.pictures} pictures of {proof.source} at {sizes}, singly and as a batch, and flat ones"
+        on = f"{pictures} of {proof.source} at {sizes}, singly and as a batch, and flat ones"
     rounding = ""
     if proof.torch_rounding is not None:
         rounding = f"\nOn some, torch in {spec.precision} is itself up to {proof.torch_rounding:.1e} off its float64."
