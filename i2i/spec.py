@@ -95,8 +95,11 @@ class ExportProof(BaseModel):
     """Mean difference."""
     differing: float = 1.0
     """How many values differ at all, as a part of all."""
+    torch_rounding: float | None = None
+    """Largest difference between torch in the file's precision and in float64, in [-1, 1], of the pictures on which
+    the file may differ more for it."""
     torch_differing: float | None = None
-    """The same between torch's own float32 and float64, where pixels turned by that rounding are allowed for it."""
+    """Of files by earlier versions: how many pixels torch's own float32 turned against its float64."""
     pictures: int
     """How many pictures, each at several sizes, or made from noise."""
     source: str

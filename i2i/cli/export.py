@@ -100,10 +100,10 @@ def export(
 ) -> None:
     """Write a model as one ONNX file, and prove that it equals torch.
 
-    ONNX Runtime and torch are compared first, on real pictures at three sizes, singly and as a batch or, where a
-    model makes pictures from noise, on five seeds. Above 1e-4, or one grey level in 1 of 10,000 values of an
-    8-bit file (more where torch's own float32 turns as many: docs/deploy.md), or two grey levels in fp16, nothing is
-    written, and the layer where the difference starts is named.
+    ONNX Runtime and torch are compared first, on real pictures at three sizes, singly and as a batch, and on flat
+    ones; or, where a model makes pictures from noise, on five seeds. Above 1e-4, or one grey level in 1 of 10,000
+    values of an 8-bit file, or two grey levels in fp16 (more where torch rounds as much itself: docs/deploy.md),
+    nothing is written, and the picture and the layer where the difference starts are named.
     """
     if (output is None) == (triton is None):
         raise UsageError("Give either -o FILE or, for a Triton server, --triton FOLDER.")
@@ -146,14 +146,29 @@ def export(
 def _said(spec: "ModelSpec") -> str:
     proof = spec.proof
     assert proof is not None
-    sizes = "" if spec.task == "generate" else " at its size" if spec.fixed_size else " at three sizes"
-    counts = f", {proof.differing * 1e4:.2g} of 10,000 values differ" if spec.io == "image" else ""
-    if proof.torch_differing is not None:
-        counts += f" (torch's own float32 and float64: {proof.torch_differing * 1e4:.2g})"
-    return (
-        f"equal to torch within {proof.max_difference:.1e}, on average {proof.mean_difference:.1e}{counts}\n"
-        f"({spec.unit}; {show_count(proof.pictures, 'picture')} of {proof.source}{sizes}, singly and as a batch)."
-    )
+    pictures = show_count(proof.pictures, "picture")
+    if spec.task == "generate":
+        on = f"{pictures} of {proof.source}, singly and in batches"
+    else:
+        sizes = "its size" if spec.fixed_size else "three sizes"
+        on = f"{pictures} of {proof.source} at {sizes}, singly and as a batch, and flat ones"
+    rounding = ""
+    if proof.torch_rounding is not None:
+        rounding = f"\nOn some, torch in {spec.precision} is itself up to {proof.torch_rounding:.1e} off its float64."
+    return f"{agreement(spec)}\n({on}).{rounding}"
+
+
+def agreement(spec: "ModelSpec") -> str:
+    """Say in words how an exported file compared with torch."""
+    proof = spec.proof
+    assert proof is not None
+    if proof.max_difference == 0:
+        return "identical to torch"
+    if spec.io == "tensor":
+        return f"equal to torch within {proof.max_difference:.1e}, on average {proof.mean_difference:.1e} ({spec.unit})"
+    of = 10_000 if proof.differing >= 1e-4 else 1_000_000
+    levels = "one level" if proof.max_difference == 1 else f"up to {proof.max_difference:.0f} levels"
+    return f"equal to torch but for {proof.differing * of:,.0f} of {of:,} values, by {levels}"
 
 
 def _export_weights(model: str, output: Path, direction: str | None, overwrite: bool) -> None:

@@ -24,6 +24,7 @@ def info(model: str, as_json: bool) -> None:
     """Say what a model file (run folder, .safetensors, .onnx or .pth) is."""
     from pathlib import Path
 
+    from i2i.cli.export import agreement
     from i2i.modelfile import find_model, is_onnx, read_spec
     from i2i.runtime.backends import OnnxBackend, open_backend
     from i2i.spec import GENERATE
@@ -62,10 +63,7 @@ def info(model: str, as_json: bool) -> None:
         click.echo(f"  at inference: batch norm by {spec.norm_statistics} statistics")
     if spec.proof:
         click.echo(f"  exported for {'pixels' if spec.io == 'image' else 'tensors'} in {spec.precision}")
-        click.echo(
-            f"  export: within {spec.proof.max_difference:.1e} of torch, on average {spec.proof.mean_difference:.1e} "
-            f"({spec.unit})"
-        )
+        click.echo(f"  export: {agreement(spec)}")
 
 
 def _sides(spec: "ModelSpec", generator: "GeneratorSpec") -> str:

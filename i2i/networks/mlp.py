@@ -20,7 +20,7 @@ class MLPGenerator(LatentGenerator):
 
     def forward(self, latent: Tensor) -> Tensor:
         """(N, latent), normal, to (N, out_channels)."""
-        return self.head(self.body(latent))
+        return self.head(self.body(latent.to(self.dtype)))
 
 
 class MLPDiscriminator(nn.Module):
