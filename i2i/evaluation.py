@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from i2i.data.folders import Header, Pair, check_pairs, find_pairs, has_split, read_pair, refuse_small
+from i2i.data.folders import Pair, check_pairs, find_pairs, has_split, read_pair, refuse_small
 from i2i.errors import DataError
-from i2i.images import Array, largest, to_channels
+from i2i.images import Array, Header, largest, to_channels
 from i2i.metrics import METRICS
 from i2i.metrics.pairs import SSIM_WINDOW_PX, grey_levels
 from i2i.runtime.fit import NATIVE_SCALE
