@@ -183,7 +183,8 @@ def test_one_inference_mode(tiny_run, tiny_onnx, few_pairs, tmp_path):
     for name, model in (("torch", tiny_run), ("onnx", tiny_onnx)):
         done = run_i2i("translate", inputs, "-m", model, "-o", tmp_path / name)
         assert done.returncode == 0, done.stderr
-    i2i.evaluate(tiny_onnx, str(few_pairs), split="val", sheet=tmp_path / "evaluated.png")
+    sheet = i2i.evaluate(tiny_onnx, str(few_pairs), split="val", sheet=True).sheet
+    (tmp_path / "evaluated.png").write_bytes(sheet)
     preview = read_image(sorted((tiny_run / "samples").iterdir())[-1])
     evaluated = read_image(tmp_path / "evaluated.png")
     # Sheets enlarge 64 px twice; the middle column of row k starts at (20 + k * 132, 4 + 132).
