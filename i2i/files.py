@@ -83,16 +83,31 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
         raise UsageError(f"{path} exists already. Add --overwrite to replace it.")
 
 
-def require_suffix(path: Path, *suffixes: str) -> None:
-    """Raise UsageError when `path` ends in none of `suffixes`, each with its dot and in lower case."""
-    if path.suffix.lower() not in suffixes:
-        raise UsageError(f"{path} does not end in {' or '.join(suffixes)}.")
-
-
 def check_output(path: Path, overwrite: bool, *suffixes: str) -> None:
-    """Raise UsageError unless `path` ends in one of `suffixes` and is new, or may be replaced."""
-    require_suffix(path, *suffixes)
+    """Raise UsageError unless a file `path` can be written, is new or may be replaced, and has one of `suffixes`.
+
+    Call it before long work, whose result must not be lost for want of a place. suffixes: each with its dot and in
+    lower case; none allows any.
+    """
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise UsageError(f"{path} does not end in {' or '.join(suffixes)}.")
     refuse_existing(path, overwrite)
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder. Give the name of a file.")
+    check_folder(path.parent)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise UsageError unless files can be written into `folder`, or it can be made."""
+    existing = next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))
+    try:
+        if not existing.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        temp = existing / f"{TEMP_PREFIX}{uuid.uuid4().hex[:12]}"  # permissions alone say nothing of a read-only disk
+        temp.touch(exist_ok=False)
+        temp.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(f"Cannot write into {folder}: {existing}: {error.strerror or error}.") from error
 
 
 @contextlib.contextmanager

@@ -32,6 +32,7 @@ def pixels_onnx(tiny_run, tmp_path_factory) -> Path:
 def run(*words, cwd):
     done = subprocess.run([str(word) for word in words], capture_output=True, text=True, cwd=cwd, check=False)
     assert done.returncode == 0, done.stderr
+    return done
 
 
 def is_as_i2i_has_it(model, folder, suffix):
@@ -50,7 +51,8 @@ def test_the_page_shows_the_programs_that_are_tested():
 
 def test_python(pixels_onnx, tmp_path):
     save(tmp_path / "photo.png", 37, 50)
-    run(sys.executable, EXAMPLES / "translate.py", pixels_onnx, "photo.png", "drawing.png", cwd=tmp_path)
+    done = run(sys.executable, EXAMPLES / "translate.py", pixels_onnx, "photo.png", "drawing.png", cwd=tmp_path)
+    assert "CUDA" not in done.stderr  # of which ONNX Runtime has errors to show where it does not start
     is_as_i2i_has_it(pixels_onnx, tmp_path, ".png")
 
 

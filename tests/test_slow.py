@@ -60,7 +60,7 @@ def test_a_short_real_training_beats_every_baseline(quickstart):
         assert scores["model"]["l1"] < baseline["l1"]
         assert scores["model"]["ssim"] > baseline["ssim"]
     assert scores["model"]["l1"] < 58
-    assert scores["model"]["ssim"] > 0.45
+    assert scores["model"]["ssim"] > 0.36
 
 
 def test_quickstart_again_trains_nothing_twice(quickstart):

@@ -50,12 +50,13 @@ def evaluate(
     from rich.progress import Progress
 
     from i2i.evaluation import evaluate as run_evaluation
-    from i2i.files import refuse_existing, write_json
+    from i2i.files import check_output, write_bytes, write_json
     from i2i.runtime.foreign import Values
 
-    for path in (json_file, sheet):
-        if path:
-            refuse_existing(path, overwrite)
+    if json_file:
+        check_output(json_file, overwrite)
+    if sheet:
+        check_output(sheet, overwrite, ".png")
     errors = Console(stderr=True)
     with Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:
         whole = bar.add_task("Scoring")
@@ -65,20 +66,20 @@ def evaluate(
             split,
             direction,
             device,
-            sheet,
+            sheet is not None,
             progress=lambda done, total: bar.update(whole, completed=done, total=total),
             values=Values(value_range, output_value_range),
             say=lambda note: click.echo(f"Note: {note}", err=True),
         )
-    if json_file:
-        write_json(json_file, result.to_json())
-    for note in result.notes:
-        click.echo(f"Note: {note}", err=True)
-    Console().print(score_table(result))
+    Console().print(score_table(result))  # before anything that can fail
     if result.cycle_l1 is not None:
         click.echo(f"There and back again: L1 {result.cycle_l1:.1f} to the inputs.")
     for note in result.notes:
         click.echo(f"Note: {note}", err=True)
+    if json_file:
+        write_json(json_file, result.to_json())
+    if sheet and result.sheet:
+        write_bytes(sheet, result.sheet)
 
 
 def score_table(result: "Evaluation") -> "Table":

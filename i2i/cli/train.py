@@ -40,7 +40,13 @@ Examples:
 @click.option("--full-check", is_flag=True, help="Decode every picture before training, not its header alone.")
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in --out, if there is one.")
 @click.option("--allow-config-change", is_flag=True, help="Resume even with other settings or data.")
-@click.option("--set", "overrides", multiple=True, metavar="SECTION.NAME=VALUE", help="Change one setting.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="SECTION.NAME=VALUE",
+    help="Change one setting; a network's name brings its own defaults.",
+)
 @click.option("--dry-run", is_flag=True, help="Print settings and estimates, and stop.")
 def train(
     config: str,

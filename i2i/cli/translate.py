@@ -84,11 +84,12 @@ def translate(
     others still come out; the exit code is then 3. Of several inputs, each folder gets one of its own name
     in the output folder.
     """
+    from i2i.files import check_output
     from i2i.runtime.backends import OnnxBackend
     from i2i.runtime.fit import make_fit
     from i2i.runtime.folder import Shard, find_inputs, plan
     from i2i.runtime.foreign import Values
-    from i2i.runtime.outcome import Result, check_report, write_report
+    from i2i.runtime.outcome import Result, write_report
     from i2i.runtime.pictures import PictureOptions, written_channels
     from i2i.runtime.pipeline import MANY, setup_for, translate_files
     from i2i.runtime.translator import Translator
@@ -97,7 +98,7 @@ def translate(
         raise UsageError("There is no output. Add -o PICTURE|FOLDER, or --in-place to replace the inputs.")
     sources = find_inputs(inputs)
     if report:
-        check_report(report, overwrite or skip_existing)  # the same command, run again, goes on
+        check_output(report, overwrite or skip_existing, ".json")  # the same command, run again, goes on
     kinds = PictureOptions(**pictures)
     threads = setup_for(MANY if any(map(Path.is_dir, sources)) else len(sources), workers).threads
     values = Values(value_range, output_value_range)
@@ -159,16 +160,15 @@ def _count(written: int, total: int, existing: int, output: Path | None) -> str:
 
 def _summary(translator: "Translator", result: "Result", count: str) -> None:
     """Say what a run did."""
+    from i2i.runtime.fit import large_note
     from i2i.runtime.outcome import lines, unkept
 
     for note in (*translator.backend.notes, *translator.notes, *unkept(result)):
         click.echo(f"Note: {note}", err=True)
     if result.large and translator.fit.how != "resize":
-        click.echo(
-            f"Note: {one_line(str(result.large[0]))} ({len(result.large)} in all) is more than twice as large as the "
-            f"{translator.spec.trained_side_px} px that the model was trained at; it may look better reduced, "
-            "with --fit resize.",
-            err=True,
-        )
+        path, side_px = max(result.large.items(), key=lambda one: one[1])
+        others = f" (the largest of {len(result.large)})" if len(result.large) > 1 else ""
+        note = large_note(side_px, translator.spec.trained_side_px)
+        click.echo(f"Note: {one_line(str(path))}{others} is {note}", err=True)
     for line in (*lines(result), count):
         click.echo(line, err=True)

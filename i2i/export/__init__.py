@@ -25,7 +25,7 @@ from i2i.errors import ConfigError, DataError, UsageError, one_line
 from i2i.export.graph import describe, make_graph, write_graph
 from i2i.export.proof import Batch, Samples, finite, prove
 from i2i.export.triton import triton_config
-from i2i.files import atomic_write, check_output, refuse_existing, write_text
+from i2i.files import atomic_write, check_output, write_text
 from i2i.images import Array, from_unit, read_image, to_channels, to_unit
 from i2i.listing import list_pictures
 from i2i.mistaken import shown
@@ -112,7 +112,7 @@ def export_triton(
             "Rename the run folder or model file."
         )
     config, output = Path(repository, name, "config.pbtxt"), Path(repository, name, "1", "model.onnx")
-    refuse_existing(config, overwrite)
+    check_output(config, overwrite)
     spec = export_onnx(model, output, direction, verify, overwrite, io, precision, size)
     write_text(config, triton_config(output, name))
     return output, spec

@@ -52,7 +52,7 @@ class DCGANGenerator(LatentGenerator):
 
     def forward(self, latent: Tensor) -> Tensor:
         """(N, latent), normal, to (N, out_channels, size, size) in [-1, 1]."""
-        value = latent[:, :, None, None].to(self.dtype)
+        value = latent[:, :, None, None].to(next(self.parameters()).dtype)
         for layer in self.layers:
             value = layer(value)
         return self.head(value)

@@ -20,7 +20,7 @@ class MLPGenerator(LatentGenerator):
 
     def forward(self, latent: Tensor) -> Tensor:
         """(N, latent), normal, to (N, out_channels)."""
-        return self.head(self.body(latent.to(self.dtype)))
+        return self.head(self.body(latent.to(next(self.parameters()).dtype)))
 
 
 class MLPDiscriminator(nn.Module):

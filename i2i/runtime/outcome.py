@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from i2i.errors import UsageError, one_line, printable
-from i2i.files import check_output, write_json
+from i2i.errors import one_line, printable
+from i2i.files import write_json
 from i2i.words import show_count
 
 STAGES = ("decode", "network", "encode")
@@ -39,8 +39,8 @@ class Result:
 
     written: int = 0
     refused: list[Refused] = field(default_factory=list)
-    large: list[Path] = field(default_factory=list)
-    """Pictures whose sides are over twice the scale that the model was trained at."""
+    large: dict[Path, int] = field(default_factory=dict)
+    """Pictures over twice as large as those that the model was trained on, and their shorter sides in pixels."""
     left_out: list[tuple[Path, int]] = field(default_factory=list)
     """Pictures with frames or pages behind the one that was translated, and how many."""
     lost: dict[str, list[Path]] = field(default_factory=dict)
@@ -87,13 +87,6 @@ def lines(result: Result) -> Iterator[str]:
         shares = ", ".join(f"{stage} {seconds / busy_s:.0%}" for stage, seconds in result.busy_s.items())
         workers = show_count(result.setup.workers, "worker")
         yield f"{result.written / result.wall_s:.1f} img/s; of the time of {workers}, {shares}."
-
-
-def check_report(path: Path, overwrite: bool) -> None:
-    """Raise UsageError where a report cannot be written in the end."""
-    check_output(path, overwrite, ".json")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path} cannot be written: there is no folder {path.parent}.")
 
 
 def write_report(path: Path, result: Result, pictures: int) -> None:

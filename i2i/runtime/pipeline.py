@@ -224,7 +224,7 @@ class _Run:
                 result.busy_s[stage] += seconds
             result.add_unkept(done.task.source, done.left_out, done.lost)
             if done.side > 2 * self.translator.spec.trained_side_px > 0:  # 0 is unknown
-                result.large.append(done.task.source)
+                result.large[done.task.source] = done.side
         elif isinstance(error, MemoryError):
             result.refused.append(Refused(done.task.source, f"{done.task.source}: not enough memory to translate it."))
         elif not _ends_run(error):

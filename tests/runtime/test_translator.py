@@ -16,7 +16,7 @@ from i2i.images import Channels, from_unit, read_image, to_unit
 from i2i.listing import list_pictures
 from i2i.runtime import backends
 from i2i.runtime.backends import OnnxBackend
-from i2i.runtime.fit import Fit
+from i2i.runtime.fit import Fit, large_note
 from i2i.runtime.folder import plan
 from i2i.runtime.pipeline import translate_files
 from i2i.runtime.translator import Translator, pad, padded_side
@@ -183,7 +183,8 @@ def test_one_inference_mode(tiny_run, tiny_onnx, few_scaled, tmp_path):
     for name, model in (("torch", tiny_run), ("onnx", tiny_onnx)):
         done = run_i2i("translate", inputs, "-m", model, "-o", tmp_path / name)
         assert done.returncode == 0, done.stderr
-    i2i.evaluate(tiny_onnx, str(few_scaled), split="val", sheet=tmp_path / "evaluated.png")
+    sheet = i2i.evaluate(tiny_onnx, str(few_scaled), split="val", sheet=True).sheet
+    (tmp_path / "evaluated.png").write_bytes(sheet)
     preview = read_image(sorted((tiny_run / "samples").iterdir())[-1])
     evaluated = read_image(tmp_path / "evaluated.png")
     # Sheets enlarge 18 px six times; the middle column of row k starts at (20 + k * 112, 4 + 112).
@@ -325,8 +326,15 @@ def test_large_pictures_are_mentioned_once(tmp_path, tiny_onnx):
     for k in range(2):
         save(tmp_path / "in" / f"{k}.png", 40, 50, seed=k)
     done = run_i2i("translate", tmp_path / "in", "-m", tiny_onnx, "-o", tmp_path / "out")
-    assert done.stderr.count("more than twice as large as the 18 px") == 1
+    assert done.stderr.count("(the largest of 2) is 2.2 times as large as the 18 px") == 1
     assert done.returncode == 0
+
+
+def test_the_advice_on_large_pictures_follows_the_ratio():
+    assert "--fit resize may look better" in large_note(40, 18)
+    assert "--fit resize would blur" in large_note(1536, 72)
+    assert "21 times as large as the 72 px" in large_note(1536, 72)
+    assert "--set data.resize_px=null" in large_note(1536, 72)
 
 
 def test_sixteen_bits_in_sixteen_bits_out(tmp_path):
