@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from i2i.export import export_onnx
     from i2i.runtime import load
     from i2i.runtime.generator import ImageGenerator
+    from i2i.runtime.translated import Translated
     from i2i.runtime.translator import Translator
     from i2i.settings import Config
     from i2i.spec import ModelSpec
-    from i2i.training.loop import train
+    from i2i.training.start import train
 
 __version__ = "0.1.0"
 
@@ -26,12 +27,13 @@ _HOME = {
     "I2IError": "i2i.errors",
     "ImageGenerator": "i2i.runtime.generator",
     "ModelSpec": "i2i.spec",
+    "Translated": "i2i.runtime.translated",
     "Translator": "i2i.runtime.translator",
     "evaluate": "i2i.evaluation",
     "export_onnx": "i2i.export",
     "load": "i2i.runtime",
     "load_config": "i2i.config",
-    "train": "i2i.training.loop",
+    "train": "i2i.training.start",
 }
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "I2IError",
     "ImageGenerator",
     "ModelSpec",
+    "Translated",
     "Translator",
     "__version__",
     "evaluate",

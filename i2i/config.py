@@ -5,6 +5,7 @@ over it, and the result is checked as a whole: an unknown key is an error that n
 """
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -45,6 +46,9 @@ KNOWN_ELSEWHERE = {
     "lambda_identity": "loss.identity",
     "pool_size": "loss.history",
     "dataroot": "data.path",
+    "size": "data.crop_px",
+    "steps": "schedule.images",
+    "iterations": "schedule.images",
 }
 
 S = TypeVar("S", bound=BaseModel)
@@ -53,13 +57,15 @@ S = TypeVar("S", bound=BaseModel)
 def load_config(source: str | Path, overrides: Iterable[str] = ()) -> Config:
     """Read a preset by name or a YAML file by path, lay `a.b=c` overrides over it, and check it.
 
-    Raises ConfigError naming the file and the setting.
+    An override that names another network, as `generator.name=resnet`, drops the settings of the file's own.
+    Raises ConfigError naming the setting, and where it was set: in the file or by an override.
     """
     path = find_config(source)
     values = read_yaml(path)
-    for override in overrides:
-        _apply(values, override)
-    return parse(Config, values, str(path))
+    given = [_split(override) for override in overrides]
+    for name, text in sorted(given, key=lambda one: not _names_network(one[0])):  # which drops what stands beside it
+        _apply(values, name, text)
+    return parse(Config, values, str(path), overridden=[name for name, _ in given])
 
 
 def find_config(source: str | Path) -> Path:
@@ -106,14 +112,18 @@ def to_yaml(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def parse(model: type[S], values: object, source: str, prefix: str = "") -> S:
-    """Check `values` against `model`; raises ConfigError that speaks of dotted names under `prefix`."""
+def parse(model: type[S], values: object, source: str, prefix: str = "", overridden: Sequence[str] = ()) -> S:
+    """Check `values` against `model`; raises ConfigError that speaks of dotted names under `prefix`.
+
+    overridden: names of settings that did not come from `source` but from --set.
+    """
     try:
         return model.model_validate(values)
     except ValidationError as error:
         known = [f"{prefix}{name}" for name in setting_names(model)]
-        lines = [_explain(dict(problem), known, prefix) for problem in error.errors()]
-        raise ConfigError("\n".join(f"{source}: {line}" for line in lines[:3])) from None
+        problems = [_explain(dict(problem), known, prefix) for problem in error.errors()[:3]]
+        lines = [f"{_origin(name, source, overridden)}: {name}{reason}" for name, reason in problems]
+        raise ConfigError("\n".join(lines)) from None
 
 
 def setting_names(model: type[BaseModel]) -> Iterator[str]:
@@ -133,19 +143,23 @@ def _members(annotation: Any) -> Iterator[Any]:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return " Did you mean X?" for the nearest of `known`, or nothing."""
-    known = list(known)
-    leaf = name.rsplit(".", 1)[-1]
+    """Return " Did you mean X?" for the nearest of `known`, or nothing where none is near.
+
+    A name in the section that was named may differ more than one elsewhere, where chance makes more look alike.
+    """
+    known = list(dict.fromkeys(known))
+    section, _, leaf = name.rpartition(".")
     elsewhere = KNOWN_ELSEWHERE.get(leaf.lower())
     if elsewhere in known:
         return f" Did you mean {elsewhere}?"
-    by_leaf = {one.rsplit(".", 1)[-1]: one for one in known}
-    if leaf in by_leaf:
-        return f" Did you mean {by_leaf[leaf]}?"
-    near = difflib.get_close_matches(name, known, 1, 0.75) or [
-        by_leaf[one] for one in difflib.get_close_matches(leaf, by_leaf, 1, 0.6)
-    ]
-    return f" Did you mean {near[0]}?" if near else ""
+    counts = Counter(one.rpartition(".")[2] for one in known)
+    beside = {one.rpartition(".")[2]: one for one in known if one.rpartition(".")[0] == section}
+    by_leaf = {one.rpartition(".")[2]: one for one in known if counts[one.rpartition(".")[2]] == 1}
+    for names, cutoff in ((by_leaf, 1.0), (beside, 0.62 if section else 0.75), (by_leaf, 0.8)):
+        near = difflib.get_close_matches(leaf, names, 1, cutoff)
+        if near:
+            return f" Did you mean {names[near[0]]}?"
+    return ""
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -158,27 +172,48 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
             yield f"{prefix}{name}", before, after
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
-    """Lay one `a.b=c` over nested settings; c is read as YAML."""
+def _split(override: str) -> tuple[str, str]:
+    """Return the name and the text of the value in `a.b=c`; raises ConfigError."""
     name, equals, text = override.partition("=")
     if not equals or not name:
         raise ConfigError(f"--set {override} is not of the form section.name=value.")
+    return name, text
+
+
+def _names_network(name: str) -> bool:
+    section, _, leaf = name.rpartition(".")
+    return leaf == "name" and section in NETWORK_SETTINGS
+
+
+def _apply(values: dict[str, Any], name: str, text: str) -> None:
+    """Lay one override over nested settings; `text` is read as YAML."""
     try:
         value = yaml.safe_load(text)
+    except yaml.reader.ReaderError:  # characters that YAML does not have, as in names that are not UTF-8
+        value = text
     except yaml.YAMLError:
-        raise ConfigError(f"--set {override}: the value is not valid YAML.") from None
+        raise ConfigError(f"--set {name}={text}: the value is not valid YAML.") from None
     *sections, leaf = name.split(".")
     for section in sections:
         if values.get(section) is None:  # not there, or an empty section of a YAML file
             values[section] = {}
         values = values[section]
         if not isinstance(values, dict):
-            raise ConfigError(f"--set {override}: {section} is a value and has no settings of its own.")
+            raise ConfigError(f"--set {name}={text}: {section} is a value and has no settings of its own.")
+    if _names_network(name) and value != values.get("name"):
+        values.clear()
     values[leaf] = value
 
 
-def _explain(problem: dict[str, Any], known: Sequence[str], prefix: str) -> str:
-    """Put one of pydantic's problems into our words."""
+def _origin(name: str, source: str, overridden: Sequence[str]) -> str:
+    """Return where a setting or section was set."""
+    if any(f"{name}.".startswith(f"{one}.") for one in overridden):
+        return "--set"
+    return f"{source} with --set" if any(one.startswith(f"{name}.") for one in overridden) else source
+
+
+def _explain(problem: dict[str, Any], known: Sequence[str], prefix: str) -> tuple[str, str]:
+    """Put one of pydantic's problems into our words: the dotted name of the setting, and what follows it."""
     parts = [str(part) for part in problem["loc"]]
     kind = ""
     choices = NETWORK_SETTINGS.get(parts[0], {})
@@ -187,11 +222,15 @@ def _explain(problem: dict[str, Any], known: Sequence[str], prefix: str) -> str:
         kind = f" of {tag}"
         known = [f"{parts[0]}.{field}" for field in choices[tag].model_fields]
     name = prefix + ".".join(parts)
+    if problem["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        tag = problem.get("ctx", {}).get("tag")
+        wrong = f" is {tag!r}." if tag else " is missing."
+        return f"{name}.name", f"{wrong}{did_you_mean(tag or '', choices)} Choose one of {', '.join(choices)}."
     if problem["type"] == "extra_forbidden":
-        return f"{name} is not a setting{kind}.{did_you_mean(name, known)}"
+        return name, f" is not a setting{kind}.{did_you_mean(name, known)}"
     if problem["type"] == "missing":
-        return f"{name} is missing."
+        return name, " is missing."
     message = str(problem["msg"]).removeprefix("Value error, ")
     received = problem["input"]
     shown = "" if isinstance(received, dict | BaseModel) else f" is {received!r}"
-    return f"{name}{shown}: {message[0].lower()}{message[1:]}."
+    return name, f"{shown}: {message[0].lower()}{message[1:]}."

@@ -1,24 +1,25 @@
 """The bytes of a file to pixels: every format that i2i reads, checked before it is decoded.
 
-Pillow reads most of them. 16-bit colour, which Pillow silently makes 8-bit, and float colour, which it does not
-know, go through OpenCV, whole JPEGs, which take twice as long and hide damage there, through simplejpeg: after
-the header has been checked, since neither has a guard against pictures that decode to gigabytes.
+Pillow reads most of them. 16-bit colour of PNG and PPM, which Pillow silently makes 8-bit, goes through OpenCV,
+deep TIFF through tifffile, whole JPEGs, which take twice as long and hide damage there, through simplejpeg: after
+the header has been checked, since none of them has a guard against pictures that decode to gigabytes.
 """
 
 import contextlib
 import ctypes
+import itertools
 import logging
 import os
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError, _imaging
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from i2i import tiff
 from i2i.encoders import Array
 from i2i.errors import ImageError, one_line
 
@@ -28,8 +29,12 @@ ORIENTATION = 0x0112
 _JPEG_END = b"\xff\xd9"
 _JPEG_SPOILT = ("premature end of data", "bad Huffman code", "instead of RST", "Inconsistent progression")
 """What libjpeg warns of when it makes pixels up; of stray bytes and odd headers it warns too, of whole pictures."""
+_SEE_THROUGH = ("LA", "La", "PA", "RGBA", "RGBa")
 _NPY_START = b"\x93NUMPY"
-_TIFF_STARTS = (b"II*\0", b"MM\0*")
+_MOST_COUNTED = 10_000
+"""Pages that are counted only to say how many there are."""
+_USUAL_DPI = {1, 72, 96}
+"""What programs write where nobody has said anything."""
 
 # What Pillow warns of, large sizes and odd tags, we check or can do without; it would stand between our lines.
 warnings.filterwarnings("ignore", module="PIL")
@@ -57,6 +62,10 @@ class Source:
         self.kind = "JPEG" if image.format == "MPO" else image.format or ""
         self.stored = image.size
         """Width and height in the file."""
+        self.grey = image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
+        """Whether its first picture has no colours by its header; a palette of greys counts as colour."""
+        self.deep = image.mode.startswith("I") or (image.mode in ("RGB", "RGBA") and _is_16_bit(image))
+        """Whether its first picture has more than 8 bits, or floats."""
 
     @property
     def header(self) -> Header:
@@ -64,26 +73,32 @@ class Source:
         width, height = self.stored
         # A PNG's getexif() decodes the whole file to look behind the pixels; what stands before them is enough here.
         known = self.image.format != "PNG" or "exif" in self.image.info
-        # Pillow swaps the sides of a turned TIFF itself.
-        if known and self.image.format != "TIFF" and _orientation(self.image) >= 5:
+        if known and _orientation(self.image) >= 5:
             width, height = height, width
         return Header(height, width)
+
+    @property
+    def may_have_alpha(self) -> bool:
+        """Whether the header leaves room for alpha."""
+        return "transparency" in self.image.info or self.image.mode in _SEE_THROUGH
 
     def count(self) -> int:
         """Return how many frames or pages there are; the second picture of a camera's MPO is not one."""
         return 1 if self.kind == "JPEG" else getattr(self.image, "n_frames", 1)
 
+    def left_out(self) -> int:
+        """Return how many pictures stand behind the first."""
+        return self.count() - 1
+
+    def lost(self, keep_metadata: bool) -> list[str]:
+        """Return the names of what it says of the place and scale of its pixels, and a translated picture does not."""
+        dpi = self.image.info.get("dpi", ()) if self.kind in ("PNG", "TIFF") and not keep_metadata else ()
+        return ["resolution"] if any(round(float(value)) not in _USUAL_DPI for value in dpi) else []
+
     def pixels(self, count: int) -> int:
-        """Return how many pixels the first so many frames have together; only the pages of a TIFF differ in size."""
+        """Return how many pixels the first so many frames have together."""
         width, height = self.stored
-        if self.kind != "TIFF" or count == 1:
-            return count * width * height
-        total = 0
-        for page in range(count):
-            self.image.seek(page)
-            total += self.image.width * self.image.height
-        self.image.seek(0)
-        return total
+        return count * width * height
 
     def decode(self, frame: int = 0) -> Array:
         """Return the pixels of a frame as `images` describes them; float32 as they are in the file."""
@@ -93,7 +108,9 @@ class Source:
 
 
 class NpySource(Source):
-    """An array that numpy saved: (H, W) or (H, W, 1 to 4)."""
+    """An array that numpy saved: (H, W), or (H, W, C) with 1, 3 or 4 channels."""
+
+    may_have_alpha = True
 
     def __init__(self, file: BinaryIO, path: Path):
         self.path = path
@@ -104,11 +121,19 @@ class NpySource(Source):
         shape, _, dtype = read(file)
         if dtype.newbyteorder("=") not in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
             raise ImageError(f"{path} holds {dtype}; i2i reads uint8, uint16 and float.")
-        if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 2, 3, 4)) or min(shape) < 1:
-            raise ImageError(f"{path} has the shape {shape}; a picture is (H, W) or (H, W, 1 to 4).")
+        if len(shape) == 3 and shape[2] == 2:
+            raise ImageError(
+                f"{path} has the shape {shape}, without saying what its 2 channels are. Save grey as (H, W), and what "
+                "has alpha as (H, W, 4)."
+            )
+        if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3, 4)) or min(shape) < 1:
+            raise ImageError(
+                f"{path} has the shape {shape}; a picture is (H, W), or (H, W, C) with 1, 3 or 4 channels."
+            )
         if path.stat().st_size - file.tell() < dtype.itemsize * int(np.prod(shape, dtype=object)):
             raise ImageError(f"{path} is damaged: it ends before its {shape} values of {dtype}.")
         self.stored = (shape[1], shape[0])
+        self.grey, self.deep = len(shape) == 2 or shape[2] == 1, dtype.itemsize > 1
 
     def decode(self, frame: int = 0) -> Array:
         """Return the array, in the byte order of this machine."""
@@ -117,56 +142,76 @@ class NpySource(Source):
         return np.ascontiguousarray(array.reshape(*array.shape[:2], -1))
 
 
-class DeepTiffSource(Source):
-    """A TIFF of float colours, which Pillow does not open."""
+class TiffSource(Source):
+    """A TIFF: each page goes through Pillow or, where that would not read it right, through tifffile."""
 
     def __init__(self, file: BinaryIO, path: Path):
         self.path = path
         self.kind = "TIFF"
-        self.image = Image.new("L", (1, 1))
-        self.pages = list(_tiff_directories(file))
-        for tags in self.pages:
-            if tags.get(339, (1,))[0] != 3 or tags.get(284, 1) != 1 or tags.get(262) != 2:
-                raise ImageError(
-                    f"{path} is a kind of TIFF that i2i does not read. Save it as 8 or 16 bits, or as floats."
-                )
-        if 34675 in self.pages[0]:
-            self.image.info["icc_profile"] = self.pages[0][34675]
-        # The largest page, so that none is decoded unchecked.
-        self.stored = (max(int(tags[256]) for tags in self.pages), max(int(tags[257]) for tags in self.pages))
+        self.file = file
+        self._rest = tiff.pages(file)
+        self._pages = list(itertools.islice(self._rest, 1))
+        if not self._pages:
+            raise SyntaxError("it has no pages")
+        first = self._pages[0]
+        try:
+            file.seek(0)
+            self.image = Image.open(file, formats=["TIFF"])
+        except Exception:  # Pillow knows some hundred layouts; the tags tell whether tifffile is to read it
+            self.image = Image.new("L", (1, 1))
+            tiff.refuse_unsupported(first, path)
+            if 34675 in first.tags:
+                self.image.info["icc_profile"] = first.tags[34675]
+        if first.for_tifffile:
+            tiff.refuse_unsupported(first, path)
+        self.stored = (first.width, first.height)
+        self.grey, self.deep = first.grey, max(first.bits) > 8
+
+    @property
+    def header(self) -> Header:
+        """The size as shown."""
+        width, height = self.stored
+        return Header(width, height) if self._pages[0].orientation >= 5 else Header(height, width)
+
+    def pages(self, count: int | None = None) -> Sequence[tiff.Page]:
+        """Return the first so many pages, or all."""
+        self._pages += itertools.islice(self._rest, None if count is None else max(0, count - len(self._pages)))
+        return self._pages[:count]
 
     def count(self) -> int:
         """Return how many pages there are."""
-        return len(self.pages)
+        return len(self.pages())
+
+    def left_out(self) -> int:
+        """Return how many pictures stand behind the first: pages, and planes that ImageJ keeps without pages."""
+        first = self._pages[0]
+        if not first.next:
+            return first.planes() - 1
+        return tiff.count_full_size(itertools.islice(self.pages(_MOST_COUNTED), 1, None))
+
+    def lost(self, keep_metadata: bool) -> list[str]:
+        """Return the names of what the first page says that a translated picture does not."""
+        first = self._pages[0]
+        unit = "PhysicalSizeX" in first.description or (
+            first.description.startswith("ImageJ=") and "unit=" in first.description
+        )
+        return [*first.lost(), *(["pixel size"] if unit and not keep_metadata else []), *super().lost(keep_metadata)]
 
     def pixels(self, count: int) -> int:
         """Return how many pixels the first so many pages have together."""
-        return sum(int(tags[256]) * int(tags[257]) for tags in self.pages[:count])
+        return sum(page.width * page.height for page in self.pages(count))
 
     def decode(self, frame: int = 0) -> Array:
-        """Return float32 of a page, as in the file."""
-        array, sides = _opencv(self.path, frame), (self.pages[frame][256], self.pages[frame][257])
-        if array.shape[1::-1] not in (sides, sides[::-1]) or array.dtype.kind != "f":
-            raise ImageError(f"{self.path} is damaged, or a kind of TIFF that i2i does not read.")
-        return array.astype(np.float32)
-
-
-def _tiff_directories(file: BinaryIO) -> Iterator[ImageFileDirectory_v2]:
-    """Yield the tags of each page; raises SyntaxError where they never end."""
-    start = file.read(8)
-    place = ImageFileDirectory_v2(start).next
-    seen = set[int]()
-    while place:
-        if place in seen:
-            raise SyntaxError("its pages go round in a circle")
-        seen.add(place)
-        file.seek(place)
-        tags = ImageFileDirectory_v2(start)
-        tags.load(file)
-        if not tags:  # Pillow passes over the end of the file
-            raise SyntaxError("it ends before its tags")
-        yield tags
-        place = tags.next
+        """Return the pixels of a page."""
+        page = self.pages(frame + 1)[frame]
+        tiff.refuse_huge_tiles(page, self.path)
+        if page.for_tifffile or self.image.format != "TIFF":
+            return turn(tiff.decode(self.file, page, self.path), page.orientation)
+        try:
+            self.image.seek(frame)
+        except SyntaxError:  # of a kind that Pillow does not know
+            return turn(tiff.decode(self.file, page, self.path), page.orientation)
+        return _decode(self.image, self.path)
 
 
 @contextlib.contextmanager
@@ -211,13 +256,9 @@ def _identify(file: BinaryIO, path: Path) -> Source:
     file.seek(0)
     if start == _NPY_START:
         return NpySource(file, path)
-    try:
-        return Source(Image.open(file, formats=PILLOW_KINDS), path)
-    except UnidentifiedImageError:
-        if start[:4] not in _TIFF_STARTS:
-            raise
-        file.seek(0)
-        return DeepTiffSource(file, path)
+    if start[:4] in tiff.STARTS:
+        return TiffSource(file, path)
+    return Source(Image.open(file, formats=PILLOW_KINDS), path)
 
 
 def _reason(error: Exception) -> str:
@@ -225,8 +266,8 @@ def _reason(error: Exception) -> str:
 
 
 def _decode(image: Image.Image, path: Path) -> Array:
-    whole = image.format == "TIFF" or getattr(image, "n_frames", 1) == 1  # a deep animation is read in 8 bits
-    if whole and image.mode in ("RGB", "RGBA") and _is_16_bit(image):
+    whole = getattr(image, "n_frames", 1) == 1  # a deep animation is read in 8 bits
+    if image.format != "TIFF" and whole and image.mode in ("RGB", "RGBA") and _is_16_bit(image):
         return _decode_16_bit(image, path)
     array = _decode_jpeg(image, path) if image.format == "JPEG" and image.mode in ("L", "RGB") else None
     return _pixels(image, str(path)) if array is None else array
@@ -246,11 +287,9 @@ def _pixels(image: Image.Image, name: str) -> Array:
         )
     image.load()  # after which Pillow has turned a TIFF itself
     orientation = _orientation(image)
-    if image.mode == "F":
-        return turn(np.asarray(image)[:, :, None], orientation)
     if image.mode.startswith("I"):
         return turn(_deep_grey(np.asarray(image).astype(np.uint16)[:, :, None], image), orientation)
-    see_through = "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBA", "RGBa")
+    see_through = "transparency" in image.info or image.mode in _SEE_THROUGH
     grey = image.mode in ("1", "L", "LA", "La")
     array = np.asarray(image.convert(("LA" if grey else "RGBA") if see_through else ("L" if grey else "RGB")))
     return turn(array[:, :, None] if array.ndim == 2 else array, orientation)
@@ -266,12 +305,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _deep_grey(array: Array, image: Image.Image) -> Array:
-    """Mend what Pillow leaves as it is in 16-bit grey: 12 bits, white as 0, and a colour that is transparent."""
-    tags = getattr(image, "tag_v2", {})
-    if tags.get(258) == (12,):
-        array = np.rint(array * (65535 / 4095)).astype(np.uint16)
-    if tags.get(262) == 0:
-        array = ~array
+    """Add what Pillow leaves out of 16-bit grey: the colour that is transparent."""
     if isinstance(image.info.get("transparency"), int):
         clear = array == image.info["transparency"]
         array = np.concatenate([array, np.where(clear, np.uint16(0), np.uint16(65535))], axis=2)
@@ -321,11 +355,9 @@ def _decode_16_bit(image: Image.Image, path: Path) -> Array:
     if image.format == "PNG":
         image.load()  # of damage OpenCV's libpng prints lines of its own
     orientation = _orientation(image)
-    array = _opencv(path, image.tell())
+    array = _opencv(path)
     if array.dtype != np.uint16:
         raise ImageError(f"{path} is damaged, or a kind of 16-bit picture that i2i does not read.")
-    if image.mode == "RGB" and "transparency" not in image.info:
-        array = array[:, :, :3]  # the fourth of a TIFF may be no alpha
     if str(arguments).startswith("LA"):
         array = array[:, :, [0, 3]]
     if image.format == "PPM":  # whose largest value stands in its header
@@ -334,15 +366,14 @@ def _decode_16_bit(image: Image.Image, path: Path) -> Array:
     return turn(array, orientation)
 
 
-def _opencv(path: Path, page: int = 0) -> Array:
-    """Decode a page as stored, in the order RGB."""
+def _opencv(path: Path) -> Array:
+    """Decode a PNG or PPM as stored, in the order RGB."""
     import cv2
 
-    content = np.frombuffer(path.read_bytes(), np.uint8)
-    done, arrays = cv2.imdecodemulti(content, cv2.IMREAD_UNCHANGED, range=(page, page + 1))
-    if not done:
+    array = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if array is None:
         raise ImageError(f"{path} is damaged, or of a kind that i2i does not read.")
-    array = arrays[0] if arrays[0].ndim == 3 else arrays[0][:, :, None]
+    array = array if array.ndim == 3 else array[:, :, None]
     return np.ascontiguousarray(array[:, :, {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[array.shape[2]]])
 
 

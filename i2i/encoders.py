@@ -37,6 +37,8 @@ class Extras:
     """As Pillow gives it, without orientation."""
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
+    png_colours: bytes = b""
+    """Of PNG: the chunks that say what its values mean, but for the ICC profile; whole, one behind another."""
     texts: tuple[tuple[str, str], ...] = ()
     """Of PNG: names, and what stands under them."""
     durations_ms: tuple[float, ...] = ()
@@ -120,7 +122,7 @@ def _png(frames: Sequence[Array], extras: Extras) -> bytes:
         fast = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
         fast += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FAST_FILTERS]
         content = _opencv(frames[0], ".png", *fast)
-    chunks = b""
+    chunks = extras.png_colours
     if extras.icc:
         chunks += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(extras.icc))
     if extras.dpi:
@@ -140,6 +142,8 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _npy(array: Array) -> bytes:
+    if array.shape[2] == 2:  # nothing would say that the second is alpha
+        array = array[:, :, [0, 0, 0, 1]]
     buffer = io.BytesIO()
     np.save(buffer, array[:, :, 0] if array.shape[2] == 1 else array, allow_pickle=False)
     return buffer.getvalue()

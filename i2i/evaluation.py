@@ -5,31 +5,41 @@ score stands beside three trivial answers: the input itself, the mean of the tra
 best affine change of colour that the training pairs admit.
 """
 
+import functools
+import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from i2i.data.folders import Pair, check_pairs, find_pairs, has_split, read_pair, refuse_small
+from i2i.data.folders import Pair, Seen, check_pairs, find_pairs, has_split, odd_halves, read_pair, refuse_small
 from i2i.errors import DataError
-from i2i.images import Array, to_channels
+from i2i.images import Array, Header, Range, largest, to_channels
+from i2i.listing import list_pictures
 from i2i.metrics import METRICS
-from i2i.metrics.pairs import as_rgb8
+from i2i.metrics.pairs import SSIM_WINDOW_PX, grey_levels
+from i2i.runtime.fit import NATIVE_SCALE
+from i2i.runtime.foreign import UNSAID, Values
 from i2i.runtime.translator import Translator
 from i2i.settings import by_direction
-from i2i.sheets import write_sheet
+from i2i.sheets import sheet_png
 
 Scores = dict[str, float]
+Answer = Callable[[Array], Array]
+"""A picture, (H, W, C), to what is scored against the truth."""
 BASELINES = ("input_copied", "target_mean", "affine_colour")
 SHEET_ROWS = 12
+OTHER_SCALE = 1.5
+"""Pictures this many times as large or small as those of training are worth a note."""
 
 
 class Evaluation(NamedTuple):
     """Mean scores over a split: of the model, and of each baseline (None where there is no train split).
 
     cycle_l1: mean L1 (0 to 255) between the inputs and what comes back from their translation, of a model
-    that holds both directions.
+    that holds both directions. sheet: a PNG file with rows of input | output | truth, where one was asked for.
+    notes: what the user should know of the scores.
     """
 
     pairs: int
@@ -37,6 +47,8 @@ class Evaluation(NamedTuple):
     model: Scores
     baselines: dict[str, Scores | None]
     cycle_l1: float | None = None
+    sheet: bytes | None = None
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """Return {"model": {...}, "baselines": {...}}, and "cycle_l1" where there is one."""
@@ -50,60 +62,94 @@ def evaluate(
     split: str = "test",
     direction: str | None = None,
     device: str = "auto",
-    sheet: Path | None = None,
+    sheet: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    values: Values = UNSAID,
+    say: Callable[[str], None] = lambda note: None,
 ) -> Evaluation:
-    """Score a model (run folder, .safetensors, .onnx or .pth) on the pairs of a split.
+    """Score a model (run folder, .safetensors, .onnx or .pth) on the pairs of a split, at their own size.
 
-    data: one folder, or A's and B's. sheet: write rows of input | output | truth to this picture.
-    progress: called with (done, total). Raises DataError and ModelError.
+    data: one folder, or A's and B's. sheet: whether to make a sheet of some pairs. progress: called with
+    (done, total). values: what black and white are in an .onnx file of another project. say: called with what the
+    user should know of the data. Raises DataError, also for pictures too small for SSIM, and ModelError.
     """
     paths = [data] if isinstance(data, str) else list(data)
-    translator = Translator.open(model, direction, device)
-    try:
-        pairs = find_pairs(paths, split)
-    except DataError as error:
-        advice = "Scores compare pairs; pictures without partners can be translated, not scored."
-        raise DataError(f"{error}\n{advice}") from error
-    refuse_small(pairs, check_pairs(pairs), 11, "the 11 px window of SSIM", "Score larger pictures.")
-    answers: dict[str, Callable[[Array], Array]] = {"model": translator.translate, "input_copied": as_rgb8}
-    if has_split(paths, "train"):
-        answers |= fit_baselines(find_pairs(paths, "train"), translator.direction)
-
+    translator = Translator.open(model, direction, device, values=values)
+    value_range = translator.spec.input_range
+    pairs, sizes = _scorable_pairs(paths, split, say)
     there = translator.direction
+    answers: dict[str, Answer] = {"model": translator.translate, "input_copied": lambda x: x}
+    if has_split(paths, "train"):
+        answers |= fit_baselines(find_pairs(paths, "train"), there, value_range)
     way_back = Translator.open(model, there[::-1], device) if there[::-1] in translator.spec.generators else None
+
     cycle = 0.0
     sums: dict[str, dict[str, float]] = {name: dict.fromkeys(METRICS, 0.0) for name in answers}
     rows: list[list[Array]] = []
     shown_rows = set(np.linspace(0, len(pairs) - 1, SHEET_ROWS).astype(int).tolist())  # from all over the split
     for index, pair in enumerate(pairs):
-        x, y = sides(pair, translator.direction)
-        for name, answer in answers.items():
-            output = answer(x)
+        x, y = sides(pair, there, value_range)
+        outputs = {name: answer(x) for name, answer in answers.items()}
+        for name, output in outputs.items():
             for metric, function in METRICS.items():
                 sums[name][metric] += function(output, y)
-            if name != "model":
-                continue
-            back = [way_back.translate(output)] if way_back else []
-            cycle += sum(METRICS["l1"](one, to_channels(x, one.shape[2])) for one in back)
-            if sheet and index in shown_rows:
-                rows.append([x, output, *back, y])
+        back = [way_back.translate(outputs["model"])] if way_back else []
+        cycle += sum(METRICS["l1"](one, to_channels(x, one.shape[2])) for one in back)
+        if sheet and index in shown_rows:
+            rows.append([x, outputs["model"], *back, y])
         progress(index + 1, len(pairs))
-    if sheet:
-        write_sheet(sheet, rows, ["input", "output", *(["back"] if way_back else []), "truth"])
     means = {name: {metric: total / len(pairs) for metric, total in each.items()} for name, each in sums.items()}
-    shown = split if has_split(paths, split) else "the two folders"
-    baselines = {name: means.get(name) for name in BASELINES}
-    return Evaluation(len(pairs), shown, means["model"], baselines, cycle / len(pairs) if way_back else None)
+    return Evaluation(
+        len(pairs),
+        split if has_split(paths, split) else "the two folders",
+        means["model"],
+        {name: means.get(name) for name in BASELINES},
+        cycle / len(pairs) if way_back else None,
+        sheet_png(rows, ["input", "output", *(["back"] if way_back else []), "truth"]) if sheet else None,
+        (*translator.backend.notes, *_scale_note(sizes, translator.spec.trained_side_px)),
+    )
 
 
-def sides(pair: Pair, direction: str) -> tuple[Array, Array]:
-    """Read a pair as (input, target)."""
-    return by_direction(direction, *read_pair(pair))
+def _scorable_pairs(paths: Sequence[str], split: str, say: Callable[[str], None]) -> tuple[list[Pair], list[Header]]:
+    """Return the pairs of a split and the size of each; raises DataError where one cannot be scored."""
+    notes: list[str] = []
+    try:
+        pairs = find_pairs(paths, split, functools.partial(list_pictures, notes=notes))
+    except DataError as error:
+        advice = "Scores compare pairs; pictures without partners can be translated, not scored."
+        raise DataError(f"{error}\n{advice}") from error
+    seen = Seen()
+    sizes = check_pairs(pairs, seen=seen)
+    refuse_small(
+        pairs,
+        sizes,
+        SSIM_WINDOW_PX,
+        f"the {SSIM_WINDOW_PX} px window of SSIM",
+        "Remove them, or score larger pictures.",
+    )
+    for note in filter(None, (*notes, *seen.notes(), odd_halves(pairs, sizes))):
+        say(note)
+    return pairs, [size for size in sizes if size]
 
 
-def fit_baselines(pairs: Sequence[Pair], direction: str) -> dict[str, Callable[[Array], Array]]:
-    """Return target_mean and affine_colour as functions of an input, (H, W, C) to (H, W, 3) uint8.
+def _scale_note(sizes: Sequence[Header], trained_px: int) -> tuple[str, ...]:
+    """Return a line where the pictures are of another scale than those of training; trained_px 0 is unknown."""
+    side_px = statistics.median(min(size) for size in sizes)
+    if not trained_px or 1 / OTHER_SCALE <= side_px / trained_px <= OTHER_SCALE:
+        return ()
+    return (
+        f"These pictures were scored at their own size, {side_px / trained_px:.2g} times the scale of training:\n"
+        f"their shorter side is {side_px:.0f} px (median), in training it was {trained_px} px. {NATIVE_SCALE}",
+    )
+
+
+def sides(pair: Pair, direction: str, value_range: Range | None = None) -> tuple[Array, Array]:
+    """Read a pair as (input, target), in the range that the model was trained with."""
+    return by_direction(direction, *read_pair(pair, value_range))
+
+
+def fit_baselines(pairs: Sequence[Pair], direction: str, value_range: Range | None = None) -> dict[str, Answer]:
+    """Return target_mean and affine_colour as functions of an input, (H, W, C) to (H, W, 3) in the same type.
 
     target_mean is the mean picture where all training targets have one size, and answers inputs of that
     size; else, and for other inputs, it is their mean colour. affine_colour is the least-squares 3x4
@@ -114,7 +160,7 @@ def fit_baselines(pairs: Sequence[Pair], direction: str) -> dict[str, Callable[[
     colour_sum, pixels = np.zeros(3), 0
     gram, cross = np.zeros((4, 4)), np.zeros((4, 3))
     for pair in pairs:
-        x, y = (as_rgb8(side).astype(np.float64) for side in sides(pair, direction))
+        x, y = (grey_levels(side) for side in sides(pair, direction, value_range))
         if picture_sum is None:
             picture_sum = np.zeros_like(y)
         one_size = one_size and picture_sum.shape == y.shape
@@ -126,16 +172,16 @@ def fit_baselines(pairs: Sequence[Pair], direction: str) -> dict[str, Callable[[
         gram += flat.T @ flat
         cross += flat.T @ y.reshape(-1, 3)
     matrix = np.linalg.lstsq(gram, cross, rcond=None)[0]
-    mean_colour = _to_uint8(colour_sum / pixels)
-    mean_picture = None if picture_sum is None or not one_size else _to_uint8(picture_sum / len(pairs))
+    mean_colour = colour_sum / pixels
+    mean_picture = None if picture_sum is None or not one_size else picture_sum / len(pairs)
 
     def target_mean(x: Array) -> Array:
         if mean_picture is not None and mean_picture.shape[:2] == x.shape[:2]:
-            return mean_picture
-        return np.broadcast_to(mean_colour, (*x.shape[:2], 3))
+            return _from_levels(mean_picture, x.dtype)
+        return np.broadcast_to(_from_levels(mean_colour, x.dtype), (*x.shape[:2], 3))
 
     def affine_colour(x: Array) -> Array:
-        return _to_uint8(_with_one(as_rgb8(x).astype(np.float64)) @ matrix).reshape(*x.shape[:2], 3)
+        return _from_levels(_with_one(grey_levels(x)) @ matrix, x.dtype).reshape(*x.shape[:2], 3)
 
     return {"target_mean": target_mean, "affine_colour": affine_colour}
 
@@ -145,5 +191,8 @@ def _with_one(picture: Array) -> Array:
     return np.concatenate([flat, np.ones((len(flat), 1))], axis=1)
 
 
-def _to_uint8(values: Array) -> Array:
-    return np.rint(np.clip(values, 0, 255)).astype(np.uint8)
+def _from_levels(values: Array, dtype: Any) -> Array:
+    """Map grey levels, 0 to 255, to a type by its full range, integers rounded and floats in [0, 1]."""
+    if dtype == np.float32:
+        return np.clip(values / 255, 0, 1).astype(np.float32)
+    return np.rint(np.clip(values, 0, 255) * (largest(dtype) / 255)).astype(dtype)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from i2i.errors import ExportError, UsageError
 from i2i.files import atomic_write, check_output
-from i2i.modelfile import find_model, load_generator, read_spec
+from i2i.modelfile import find_model, is_onnx, load_generator, read_spec
 
 
 def export_weights(
@@ -21,7 +21,7 @@ def export_weights(
     from i2i.interop.pytorch_cyclegan_pix2pix import revert, their_options
 
     source, output = find_model(Path(model)), Path(output)
-    if source.suffix == ".onnx":
+    if is_onnx(source):
         raise UsageError(f"{source} is an ONNX file. Give the run folder or the model file that it came from.")
     spec = read_spec(source)
     if direction == "both":

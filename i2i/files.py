@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import stat
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from i2i.errors import UsageError
+from i2i.words import show_count
 
 TEMP_PREFIX = ".i2i-part-"
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -81,22 +83,51 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
         raise UsageError(f"{path} exists already. Add --overwrite to replace it.")
 
 
-def require_suffix(path: Path, *suffixes: str) -> None:
-    """Raise UsageError when `path` ends in none of `suffixes`, each with its dot and in lower case."""
-    if path.suffix.lower() not in suffixes:
-        raise UsageError(f"{path} does not end in {' or '.join(suffixes)}.")
-
-
 def check_output(path: Path, overwrite: bool, *suffixes: str) -> None:
-    """Raise UsageError unless `path` ends in one of `suffixes` and is new, or may be replaced."""
-    require_suffix(path, *suffixes)
+    """Raise UsageError unless a file `path` can be written, is new or may be replaced, and has one of `suffixes`.
+
+    Call it before long work, whose result must not be lost for want of a place. suffixes: each with its dot and in
+    lower case; none allows any.
+    """
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise UsageError(f"{path} does not end in {' or '.join(suffixes)}.")
     refuse_existing(path, overwrite)
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder. Give the name of a file.")
+    check_folder(path.parent)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise UsageError unless files can be written into `folder`, or it can be made."""
+    existing = next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))
+    try:
+        if not existing.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        temp = existing / f"{TEMP_PREFIX}{uuid.uuid4().hex[:12]}"  # permissions alone say nothing of a read-only disk
+        temp.touch(exist_ok=False)
+        temp.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(f"Cannot write into {folder}: {existing}: {error.strerror or error}.") from error
+
+
+@contextlib.contextmanager
+def utf8_name(path: Path) -> Iterator[str]:
+    """Yield a name under which libraries that take UTF-8 alone can open `path`: its own, or that of a link to it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # bytes that are not UTF-8, which Python holds as surrogates; POSIX alone has them
+        with tempfile.TemporaryDirectory() as folder:
+            link = Path(folder, "file")
+            link.symlink_to(path.absolute())
+            yield str(link)
+    else:
+        yield str(path)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8, atomically."""
+    """Write `text` as UTF-8, atomically; what of a file's name is not UTF-8 is escaped."""
     with atomic_write(path) as temp:
-        temp.write_text(text, encoding="utf-8")
+        temp.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_bytes(path: Path, content: bytes, sync: bool = True) -> None:
@@ -156,7 +187,7 @@ def show_size(count: float) -> str:
     """Return a number of bytes as people say it: 512 bytes, 29.4 MB, 2.1 GB (decimal units)."""
     for unit in ("bytes", "KB", "MB"):
         if count < 1000:
-            return f"{count:.0f} bytes" if unit == "bytes" else f"{count:.1f} {unit}"
+            return show_count(round(count), "byte") if unit == "bytes" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} GB"
 

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from i2i.errors import UsageError
-from i2i.files import check_output, refuse_existing, write_bytes
-from i2i.images import Array, is_picture, write_image
+from i2i.files import check_folder, check_output, refuse_existing, write_bytes
+from i2i.images import Array, write_image
+from i2i.runtime.folder import refuse_file_name
 from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.latents import path as walk_through
 from i2i.runtime.latents import read_latents
@@ -63,8 +64,8 @@ def write_grid(generator: ImageGenerator, chosen: Chosen, output: Path, overwrit
 
 def write_pictures(generator: ImageGenerator, chosen: Chosen, folder: Path, overwrite: bool = False) -> None:
     """Write every picture into `folder` as <number, 6 digits>.png. Raises UsageError and ModelError."""
-    if (folder.exists() and not folder.is_dir()) or is_picture(folder):
-        raise UsageError(f"{folder} is a file's name, but --separate writes many. Give a folder.")
+    refuse_file_name(folder, "--separate writes many")
+    check_folder(folder)
     paths = [folder / f"{number:06d}.png" for number in chosen.numbers]
     for path in paths:
         refuse_existing(path, overwrite)

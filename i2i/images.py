@@ -4,8 +4,10 @@ Pictures are arrays of shape (H, W, C), C = 1 (grey), 2 (grey + alpha), 3 (RGB) 
 uint8, uint16 or, where it is said, float32 in [0, 1], already turned as EXIF says.
 """
 
+import contextlib
+import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -49,21 +51,22 @@ DEPTHS = {"PNG": 16, "PPM": 16, "TIFF": 32, "NPY": 32}
 _HOLDS_ALPHA = {"PNG", "TIFF", "WEBP", "AVIF", "NPY"}
 Channels = Literal[1, 3, 4]
 """What a side of a model can have."""
+Range = tuple[float, float]
+"""Values of black and white in a file."""
 CHANNEL_NAMES = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGB with alpha"}
 
 _LUMA = np.array([19595, 38470, 7471], dtype=np.int64)  # ITU-R BT.601 in 1/65536, the weights Pillow uses
 
 
-def is_picture(path: Path) -> bool:
-    """Whether the name says that the file is a picture we read; hidden files are not."""
-    return path.suffix.lower() in FORMATS and not path.name.startswith(".")
+class Facts(NamedTuple):
+    """What a file says without being decoded."""
 
-
-def list_pictures(folder: Path) -> list[Path]:
-    """Return the pictures under `folder` by name, sorted so that every file system gives one order."""
-    return sorted(
-        (path for path in folder.rglob("*") if is_picture(path) and not path.is_dir()), key=lambda path: path.as_posix()
-    )
+    size: Header
+    grey: bool
+    deep: bool
+    """More than 8 bits, or floats."""
+    left_out: int
+    """Frames and pages behind the first."""
 
 
 def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
@@ -72,18 +75,79 @@ def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
         return source.header
 
 
-def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> Array:
+def read_facts(path: Path, max_pixels: int = MAX_PIXELS) -> Facts:
+    """Return more of the picture in `path` without decoding it; raises ImageError."""
+    with opened(path, max_pixels) as source:
+        size, left_out = source.header, 0
+        with contextlib.suppress(Exception):  # damage behind the first picture does not concern it
+            left_out = source.left_out()
+        return Facts(size, source.grey, source.deep, left_out)
+
+
+def read_image(path: Path, max_pixels: int = MAX_PIXELS, value_range: Range | None = None) -> Array:
     """Read one picture, or the first frame of several.
 
-    Returns (H, W, C) in uint8 or uint16, as the file has it; palettes are resolved, CMYK becomes RGB,
-    the EXIF turn is applied. Raises ImageError for what is missing, broken, over `max_pixels`, or of a
-    kind that does not map to 8 or 16 bits; and, from a MemoryError, where memory runs out.
+    Returns (H, W, C) in uint8 or uint16, as the file has it, or float32 in [0, 1]; palettes are resolved, CMYK
+    becomes RGB, the EXIF turn is applied. value_range: see `from_range`. Raises ImageError for what is missing,
+    broken, over `max_pixels`, outside the range, or of a kind that i2i does not read; and, from a MemoryError, where
+    memory runs out.
     """
     with opened(path, max_pixels) as source:
-        array = source.decode()
-    if array.dtype == np.float32:
-        raise ImageError(f"{path} holds 32-bit values; 8 and 16 bits are read here. Save it as 16-bit PNG or TIFF.")
-    return array
+        return from_range(source.decode(), path, value_range)
+
+
+def from_range(array: Array, path: Path, value_range: Range | None) -> Array:
+    """Map deep pixels from `value_range` to the full range of their type: uint16, or float32 in [0, 1].
+
+    None is the full range of integers, and 0 to 1 of floats. 8-bit pixels and 16-bit alpha stay as they are. Raises
+    ImageError for NaN, infinity and values outside the range.
+    """
+    if array.dtype == np.uint8 or (value_range is None and array.dtype == np.uint16):
+        return array
+    if array.dtype == np.uint16 and array.shape[2] in (2, 4):  # alpha has no range of its own
+        return np.concatenate([from_range(array[:, :, :-1], path, value_range), array[:, :, -1:]], axis=2)
+    low, high = value_range or (0.0, 1.0)
+    least, most = float(array.min()), float(array.max())
+    if not (math.isfinite(least) and math.isfinite(most)):
+        raise ImageError(_non_finite(array, path))
+    slack = 1e-6 * (high - low)  # what arithmetic in other programs may have left
+    if not (low - slack <= least and most <= high + slack):
+        raise ImageError(
+            f"{path} holds values from {least:g} to {most:g}, outside the range {low:g} to {high:g}.\n"
+            "Give the values of black and white with --input-range, or data.input_range in training."
+        )
+    if array.dtype == np.uint16:
+        return np.rint((array - np.float64(low)) * (65535 / (high - low))).clip(0, 65535).astype(np.uint16)
+    return np.clip((array - np.float32(low)) / np.float32(high - low), 0, 1)
+
+
+def to_range(array: Array, value_range: Range | None) -> Array:
+    """Map pixels back to the range that `from_range` took them from."""
+    if value_range is None or array.dtype == np.uint8:
+        return array
+    if array.dtype == np.uint16 and array.shape[2] in (2, 4):
+        return np.concatenate([to_range(array[:, :, :-1], value_range), array[:, :, -1:]], axis=2)
+    low, high = value_range
+    if array.dtype == np.uint16:
+        return np.rint(low + array * ((high - low) / 65535)).clip(0, 65535).astype(np.uint16)
+    return array * np.float32(high - low) + np.float32(low)
+
+
+def _non_finite(array: Array, path: Path) -> str:
+    count = int(np.count_nonzero(~np.isfinite(array)))
+    kinds = [name for name, found in (("NaN", np.isnan(array).any()), ("infinity", np.isinf(array).any())) if found]
+    return f"{path} holds {' and '.join(kinds)}: {count:,} of {array.size:,} values. Replace them by numbers first."
+
+
+def may_have_alpha(path: Path, max_pixels: int = MAX_PIXELS) -> bool:
+    """Whether the header of the picture in `path` leaves room for alpha; raises ImageError."""
+    with opened(path, max_pixels) as source:
+        return source.may_have_alpha
+
+
+def is_transparent(array: Array) -> bool:
+    """Whether (H, W, 1..4) has alpha that is not full everywhere."""
+    return array.shape[2] in (2, 4) and bool(array[:, :, -1].min() < largest(array.dtype))
 
 
 def to_channels(array: Array, channels: int) -> Array:
@@ -94,13 +158,15 @@ def to_channels(array: Array, channels: int) -> Array:
     """
     top = largest(array.dtype)
     count = array.shape[2]
+    if count == channels:
+        return array
     colour, alpha = (array, None) if count in (1, 3) else (array[:, :, :-1], array[:, :, -1:])
     if channels == 4:
         if colour.shape[2] == 1:
             colour = np.repeat(colour, 3, axis=2)
         return np.concatenate([colour, np.full_like(colour[:, :, :1], top) if alpha is None else alpha], axis=2)
     if alpha is not None:
-        colour = _on_white(colour, alpha)
+        colour = on_white(colour, alpha)
     if channels == 1 and colour.shape[2] == 3:
         if colour.dtype == np.float32:
             return np.minimum(colour @ (_LUMA / 65536).astype(np.float32), np.float32(1))[:, :, None]
@@ -110,11 +176,28 @@ def to_channels(array: Array, channels: int) -> Array:
     return colour
 
 
-def _on_white(colour: Array, alpha: Array) -> Array:
+def on_white(colour: Array, alpha: Array) -> Array:
+    """Lay straight colours (H, W, 1 or 3) with alpha (H, W, 1) on white; integers are rounded to the nearest level."""
     if colour.dtype == np.float32:
         return colour * alpha + (1 - alpha)
-    top, weight = int(np.iinfo(colour.dtype).max), alpha.astype(np.int64)
+    # 32 bits hold all of this: at most top * top + top / 2.
+    top, weight = np.uint32(largest(colour.dtype)), alpha.astype(np.uint32)
     return ((colour * weight + top * (top - weight) + top // 2) // top).astype(colour.dtype)
+
+
+def off_white(colour: Array, alpha: Array) -> Array:
+    """Undo `on_white`: the straight colours that show as `colour` when laid on white with this alpha.
+
+    Both are (H, W, C) of one type. Laid on white again they are `colour`, value for value in integers. Where
+    `colour` is darker than anything with this alpha can be, black comes closest. Nothing shows where alpha is 0,
+    and `colour` stays.
+    """
+    top, seen = largest(colour.dtype), alpha > 0
+    if colour.dtype == np.float32:
+        return np.where(seen, np.clip((colour - (1 - alpha)) / np.where(seen, alpha, 1), 0, 1), colour)
+    white, weight = np.uint32(top) - alpha, np.maximum(alpha, 1).astype(np.uint32)
+    straight = ((np.maximum(colour, white) - white) * np.uint32(top) + weight // 2) // weight
+    return np.where(seen, straight.astype(colour.dtype), colour)
 
 
 def largest(dtype: Any) -> int:

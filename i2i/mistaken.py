@@ -1,7 +1,7 @@
-"""Files that users give for a model by mistake, known by their first bytes and named.
+"""What a model file is, by its first bytes; what users give for one by mistake is named.
 
 A download that was refused leaves a web page, a checkout without git-lfs leaves a pointer, a full disk
-an empty file; and a right file may bear a wrong name.
+an empty file. Names do not count: weights are found as .bin, .ckpt or .PTH, and under names of another kind.
 """
 
 import codecs
@@ -14,19 +14,42 @@ from i2i.errors import ModelError
 if TYPE_CHECKING:
     from torch import Tensor
 
-KINDS = {".onnx": "ONNX model", ".safetensors": "safetensors file", ".pth": "torch file", ".pt": "torch file"}
-"""What a suffix promises."""
+ONNX, SAFETENSORS, TORCH = "ONNX model", "safetensors file", "torch file"
+_SUFFIXES = {".onnx": ONNX, ".safetensors": SAFETENSORS, ".pth": TORCH, ".pt": TORCH}
+"""What a file is taken for that does not begin as any of them, so that the error says what is wrong with it."""
 _HEAD_BYTES = 512
 _PROTOCOLS = (b"\x02", b"\x03", b"\x04", b"\x05")
 """Of pickles in torch files, their second byte."""
 
 
-def refuse_mistaken(path: Path) -> None:
-    """Raise ModelError when `path` is plainly no model, or not of the kind that its suffix promises."""
+def kind_of(path: Path) -> str:
+    """Return ONNX, SAFETENSORS or TORCH: what a file holds, whatever its name. Raises ModelError for other files.
+
+    Only the beginning is looked at: whether the file is whole and harmless is for its own reader to check.
+    """
     if not path.is_file():  # before opening it: a named pipe would wait for a writer
-        raise ModelError(f"{path} is no file.")
+        raise ModelError(f"{path} is not a file.")
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
+    _refuse_mistaken(path, head)
+    kind = _kind(head) or _SUFFIXES.get(path.suffix.lower())
+    if kind is None:
+        raise ModelError(
+            f"{path} is not a model file. i2i reads run folders, and .safetensors, .onnx and .pth files.\n"
+            "Export models of other kinds to ONNX where they were made."
+        )
+    return kind
+
+
+def require_kind(path: Path, wanted: str) -> None:
+    """Raise ModelError for files that `kind_of` refuses, and for those of another kind than `wanted`."""
+    kind = kind_of(path)
+    if kind != wanted:
+        raise ModelError(f"{path} is {_with_article(kind)}, not {_with_article(wanted)}.")
+
+
+def _refuse_mistaken(path: Path, head: bytes) -> None:
+    """Raise ModelError where the first bytes of a file show that it is no model at all."""
     start = head.removeprefix(codecs.BOM_UTF8).lstrip().lower()
     if not head.strip(b"\0"):
         raise ModelError(f"{path} is empty, or nothing but zeros: a download or copy of it failed. Get it again.")
@@ -39,15 +62,13 @@ def refuse_mistaken(path: Path) -> None:
         raise ModelError(
             f"{path} is a git-lfs pointer, not the model itself.\nRun `git lfs pull` in the checkout it comes from."
         )
+    if head.startswith(b"\x1f\x8b"):
+        raise ModelError(f"{path} is a gzip archive. Unpack it, and give the file inside.")
     if text := _text(head):
         raise ModelError(
             f"{path} is text, not a model; it begins: {shown(text, 60)}\n"
             "That may be what a server answered in place of the file. Get it again."
         )
-    wanted, kind = KINDS.get(path.suffix.lower()), _kind(head)
-    if kind is not None and wanted not in (None, kind):
-        article = "an" if kind.startswith("O") else "a"
-        raise ModelError(f"{path} is {article} {kind} with the name of another kind. {_advice(kind)}")
 
 
 def refuse_not_finite(path: Path, tensors: "Iterable[Tensor]") -> None:
@@ -73,15 +94,12 @@ def _text(head: bytes) -> str:
 
 def _kind(head: bytes) -> str | None:
     if head.startswith(b"PK\x03\x04") or (head[0] == 0x80 and head[1:2] in _PROTOCOLS):
-        return "torch file"
+        return TORCH
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 40:
-        return "safetensors file"
-    if head.startswith(b"\x1f\x8b"):
-        return "gzip archive"
+        return SAFETENSORS
     # A model's first field is its IR version, a small number; text and pickles do not begin so.
-    return "ONNX model" if head[0] == 0x08 and b"\0" < head[1:2] < b"\x40" else None
+    return ONNX if head[0] == 0x08 and b"\0" < head[1:2] < b"\x40" else None
 
 
-def _advice(kind: str | None) -> str:
-    suffixes = [suffix for suffix, name in KINDS.items() if name == kind]
-    return f"Rename it to {suffixes[0]}." if suffixes else "Unpack it."
+def _with_article(kind: str) -> str:
+    return f"{'an' if kind == ONNX else 'a'} {kind}"

@@ -1,23 +1,22 @@
 """`model.safetensors`: the generators' weights with their ModelSpec in the header.
 
-The format cannot hold code. It has no checksum either, so the header also carries a SHA-256 of all the
-rest of the file. Tensors are named "<direction>.<name in the network>", with "generate" for a
-direction where the model makes pictures from noise. Weights of other projects, in .pth files, are read as if
-they were such a file.
+Tensors are named "<direction>.<name in the network>", with "generate" for a
+direction where the model makes pictures from noise. Weights of other projects, in torch files or in
+.safetensors files without a spec, are read as if they were such a file.
 """
 
-import hashlib
 import json
-import mmap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from i2i.errors import ModelError
 from i2i.files import write_bytes
-from i2i.mistaken import refuse_mistaken, refuse_not_finite, shown
+from i2i.mistaken import ONNX, TORCH, kind_of, refuse_not_finite, shown
+from i2i.safetensorsfile import DIGEST_KEY, digest_of, parts_of, read_metadata, read_safetensors, refuse_changed
 from i2i.spec import (
     GENERATE,
+    METADATA_KEY,
     GeneratorSpec,
     LatentGeneratorSpec,
     ModelSpec,
@@ -34,11 +33,6 @@ if TYPE_CHECKING:
 MODEL_NAME = "model.safetensors"
 _MOST = 4096
 """Largest number among the arguments of a network: channels, levels or blocks."""
-_KINDS = {"float64", "float32", "float16", "bfloat16", "int64"}
-"""Of numbers in a .safetensors file, which has more; torch counts in some of them hardly or not at all."""
-_DIGEST_KEY = "i2i_digest"
-FOREIGN = (".pth", ".pt")
-"""Suffixes of weights that i2i.interop reads."""
 
 
 def find_model(path: Path) -> Path:
@@ -49,10 +43,13 @@ def find_model(path: Path) -> Path:
         raise ModelError(f"{path} holds no {MODEL_NAME}. Give a folder that `i2i train` wrote, or a model file.")
     if not path.is_file():
         raise ModelError(f"{path} does not exist. Give a run folder, a .safetensors, .onnx or .pth file.")
-    if path.suffix not in (".onnx", ".safetensors", *FOREIGN):
-        raise ModelError(f"{path} is no model file. i2i reads run folders, .safetensors, .onnx and .pth files.")
-    refuse_mistaken(path)
+    kind_of(path)
     return path
+
+
+def is_onnx(path: Path) -> bool:
+    """Whether a model file is an ONNX model, by what it holds; raises ModelError as `find_model` does."""
+    return kind_of(path) == ONNX
 
 
 def save_model(path: Path, spec: ModelSpec, generators: Mapping[str, "nn.Module"]) -> None:
@@ -70,76 +67,32 @@ def save_tensors(path: Path, spec: ModelSpec, tensors: "Mapping[str, Mapping[str
         for name, tensor in own.items()
     }
     content = memoryview(save(flat, spec_to_metadata(spec)))
-    header, data = _parts(content)
+    header, data = parts_of(content)
     # Not by save itself, which writes two entries in any order: equal models are equal files.
-    header["__metadata__"][_DIGEST_KEY] = _digest(content)
+    header["__metadata__"][DIGEST_KEY] = digest_of(content)
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     write_bytes(path, b"".join([len(text).to_bytes(8, "little"), text, data]))
 
 
 def read_spec(path: Path) -> ModelSpec:
-    """Read the spec from a .safetensors file, or tell it from foreign weights; only these need torch.
+    """Read the spec from a .safetensors file, or recognise weights of other projects; only these need torch.
 
     Raises ModelError, also where the file is not what was written; files without a digest are taken as they are.
     """
-    if path.suffix in FOREIGN:
+    if kind_of(path) == TORCH:
         return _import(path).spec
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path} is not a model file: {shown(error, 200)}.") from error
-    if _DIGEST_KEY in metadata:
-        _refuse_changed(path, metadata)
-    return spec_from_metadata(metadata, path)
-
-
-def _refuse_changed(path: Path, metadata: Mapping[str, str]) -> None:
-    """Raise ModelError unless a .safetensors file has the digest in its metadata."""
-    with (
-        path.open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
-        memoryview(content) as view,
-    ):
-        if _digest(view) != metadata[_DIGEST_KEY]:
-            raise ModelError(
-                f"{path} is damaged, or another program changed it: it does not have the SHA-256 that it was written "
-                "with.\nGet it again."
-            )
-
-
-def _digest(content: memoryview) -> str:
-    """Return the SHA-256 of a .safetensors file, of its header as what it says, without the digest."""
-    header, data = _parts(content)
-    header["__metadata__"].pop(_DIGEST_KEY, None)
-    sha256 = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-    sha256.update(data)
-    return sha256.hexdigest()
-
-
-def _parts(content: memoryview) -> tuple[dict[str, Any], memoryview]:
-    start = 8 + int.from_bytes(content[:8], "little")
-    return json.loads(bytes(content[8:start])), content[start:]
+    metadata = read_metadata(path)
+    refuse_changed(path, metadata)
+    return spec_from_metadata(metadata, path) if METADATA_KEY in metadata else _import(path).spec
 
 
 def load_tensors(path: Path, direction: str) -> "dict[str, Tensor]":
     """Read the tensors of one direction, by their name in the network. Raises ModelError."""
-    if path.suffix in FOREIGN:
+    if kind_of(path) == TORCH or METADATA_KEY not in read_metadata(path):
         return _import(path).tensors.get(direction, {})
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     prefix = f"{direction}."
-    try:
-        tensors = {name.removeprefix(prefix): t for name, t in load_file(path).items() if name.startswith(prefix)}
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{path} is not a model file: {shown(error, 200)}.") from error
-    odd = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()} - _KINDS
-    if odd:
-        raise ModelError(f"{path} holds numbers of the kind {min(odd)}; weights are {', '.join(sorted(_KINDS))}.")
+    tensors = {name.removeprefix(prefix): t for name, t in read_safetensors(path).items() if name.startswith(prefix)}
     refuse_not_finite(path, tensors.values())
     return tensors
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from i2i.errors import ModelError
-from i2i.mistaken import refuse_mistaken, shown
+from i2i.mistaken import ONNX, require_kind, shown
 
 OPERATORS = frozenset(
     """
@@ -76,7 +76,7 @@ class Interface(NamedTuple):
 
 def check_onnx(path: Path) -> Interface:
     """Raise ModelError for what is no model, is damaged, or holds what generators of pictures do not need."""
-    refuse_mistaken(path)
+    require_kind(path, ONNX)
     try:
         with path.open("rb") as file:
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # closed with the last view of it

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from i2i.files import read_json_lines, write_text
+from i2i.words import show_count
 
 WARNING = "warning"  # the split of metrics rows that hold a warning's text
 EVALUATION = "evaluation.json"
+_CHECKPOINTS = "[0-9]" * 9 + ".pt"
+_MOST_POINTS = 600  # of a curve, which is half as many pixels wide
 EVALUATION_SHEET = "evaluation.png"
 
 
@@ -22,7 +25,10 @@ def write_report(run: Path) -> Path:
     Pictures and curves stand inside the file. Returns its path.
     """
     rows = read_json_lines(run / "metrics.jsonl")
-    parts = [f"<h1>{html.escape(run.resolve().name)}</h1>", _summary(rows)]
+    parts = [
+        f"<h1>{html.escape(run.resolve().name)}</h1>",
+        _summary(rows, sorted((run / "checkpoints").glob(_CHECKPOINTS))),
+    ]
     scores, sheet, model = run / EVALUATION, run / EVALUATION_SHEET, run / "model.safetensors"
     current = scores.exists() and scores.stat().st_mtime >= model.stat().st_mtime  # not those of an earlier model
     if current:
@@ -64,10 +70,12 @@ pre { background: #f6f6f6; padding: 1rem; overflow-x: auto }
 """
 
 
-def _summary(rows: Sequence[dict[str, Any]]) -> str:
-    if not rows:
-        return ""
-    return f"<p>{rows[-1]['images']:,} images in {rows[-1]['seconds'] / 60:.1f} minutes.</p>"
+def _summary(rows: Sequence[dict[str, Any]], checkpoints: Sequence[Path]) -> str:
+    trained = ""
+    if rows:
+        trained = f"{show_count(rows[-1]['images'], 'image')} in {rows[-1]['seconds'] / 60:.1f} minutes. "
+    saved = f"The newest checkpoint is from after {int(checkpoints[-1].stem):,} images." if checkpoints else ""
+    return f"<p>{trained}{saved}</p>"
 
 
 def _score_table(evaluation: dict[str, Any]) -> str:
@@ -103,7 +111,14 @@ def _curves(rows: Sequence[dict[str, Any]]) -> str:
             if name not in ("images", "seconds", "split"):
                 lines = charts.setdefault(_chart(name, row["split"]), {})
                 lines.setdefault(name, []).append((row["images"], value))
-    return f'<div class="curves">{"".join(curve_svg(title, lines) for title, lines in charts.items())}</div>'
+    curves = ({name: _thinned(points) for name, points in lines.items()} for lines in charts.values())
+    return f'<div class="curves">{"".join(map(curve_svg, charts, curves))}</div>'
+
+
+def _thinned(points: Points) -> Points:
+    """Return points from all over a long curve, its ends among them: a page is written often while a run trains."""
+    places = np.linspace(0, len(points) - 1, min(len(points), _MOST_POINTS)).round().astype(int)
+    return [points[place] for place in places]
 
 
 def _chart(name: str, split: str) -> str:

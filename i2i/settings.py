@@ -88,6 +88,9 @@ class DataSettings(Section):
     """Channels of side A."""
     channels_b: Channels = 3
     """Channels of side B."""
+    input_range: tuple[float, float] | None = None
+    """Values of black and white in 16-bit and float files, as [0, 4095] of 12 bits; 8-bit files always use all of
+    theirs. null: the full range of 16 bits, and 0 to 1 of floats. The model remembers it."""
     resize_px: Positive | None = None
     """Shorter side after resizing, before the crop; null leaves pictures at their own size."""
     crop_px: Positive = 256
@@ -119,6 +122,13 @@ class DataSettings(Section):
         if isinstance(paths, Sequence) and len(paths) > 2:
             raise ValueError("at most two folders can be given, A's and B's")
         return paths
+
+    @field_validator("input_range")
+    @classmethod
+    def _black_below_white(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value and value[0] >= value[1]:
+            raise ValueError("give the value of black, then a larger one for white")
+        return value
 
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:

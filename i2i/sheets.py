@@ -1,19 +1,18 @@
 """Many pictures as one: sheets with titles, grids with numbers, clouds of points, animations.
 
-Everything here returns the bytes of a file, or writes it whole.
+Everything here returns the bytes of a file.
 """
 
 import io
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from i2i.files import require_suffix, write_bytes
 from i2i.images import FORMATS, Array, to_pil
 from i2i.metrics.pairs import as_rgb8
+from i2i.words import show_count
 
 _CELL_PX = (96, 256)  # smallest and largest side of a picture on a sheet
 _GAP_PX = 4
@@ -24,19 +23,11 @@ _FINER = 2  # clouds are drawn so many times as large, and reduced, for smooth d
 _MADE, _REAL, _PALE = "#2266cc", "#c9ccd2", "#e4e4e4"
 
 
-def write_sheet(path: Path, rows: Sequence[Sequence[Array]], titles: Sequence[str]) -> None:
-    """Write rows of pictures, (H, W, C) integers each, as one PNG with a title over every column.
-
-    Raises UsageError when `path` does not end in .png.
-    """
-    require_suffix(path, ".png")
-    write_bytes(path, sheet_png(rows, titles))
-
-
 def sheet_png(rows: Sequence[Sequence[Array]], titles: Sequence[str]) -> bytes:
-    """Return the sheet as PNG; cells have one size, pictures keep their shape in them.
+    """Return rows of pictures, (H, W, C) integers each, as one PNG with a title over every column.
 
-    Small pictures are enlarged without smoothing, by whole numbers; large ones are reduced.
+    Cells have one size, and pictures keep their shape in them. Small pictures are enlarged without smoothing, by
+    whole numbers; large ones are reduced.
     """
     cell, zoom = _cell([picture for row in rows for picture in row])
     step, head = cell + _GAP_PX, 20
@@ -94,7 +85,7 @@ def cloud_png(points: Array, truth: Array | None = None) -> bytes:
     draw, font = ImageDraw.Draw(cloud), ImageFont.load_default(11)
     draw.text((4, _CLOUD_PX // 2 + 2), f"{-reach:g}", fill="black", font=font)
     draw.text((_CLOUD_PX - 4, _CLOUD_PX // 2 + 2), f"{reach:g}", fill="black", font=font, anchor="ra")
-    draw.text((4, 4), f"{len(points)} points", fill=_MADE, font=font)
+    draw.text((4, 4), show_count(len(points), "point"), fill=_MADE, font=font)
     if truth is not None:
         draw.text((4, 18), f"{len(truth)} real ones", fill="#888888", font=font)
     return _png(cloud)

@@ -4,11 +4,12 @@ The same JSON stands in the header of `model.safetensors` and in the metadata of
 it needs neither torch nor the code that trained the model.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 import i2i
 from i2i.errors import ModelError, UsageError
@@ -54,6 +55,16 @@ class GeneratorSpec(BaseModel):
     """Sides that the network takes are multiples of this, in pixels."""
     size_minimum: Multiple
     """And at least this."""
+    alpha: Literal["kept", "consumed"] = "kept"
+    """What becomes of the input's alpha. Networks of 1 or 3 channels always see pictures laid on white, in training
+    as in use. kept: trained on opaque pictures, so the output gets the input's alpha back. consumed: trained on
+    transparent pictures, whose answer to transparency is in the output; or the network itself takes or makes alpha.
+    Files from before this field say nothing, which means kept."""
+
+    @property
+    def keeps_alpha(self) -> bool:
+        """Whether outputs get the input's alpha back unless the user says otherwise."""
+        return self.alpha == "kept" and 4 not in (self.in_channels, self.out_channels)
 
 
 class LatentBlock(BaseModel):
@@ -123,8 +134,11 @@ class ExportProof(BaseModel):
     """Mean difference."""
     differing: float = 1.0
     """How many values differ at all, as a part of all."""
+    torch_rounding: float | None = None
+    """Largest difference between torch in the file's precision and in float64, in [-1, 1], of the pictures on which
+    the file may differ more for it."""
     torch_differing: float | None = None
-    """The same between torch's own float32 and float64, where pixels turned by that rounding are allowed for it."""
+    """Of files by earlier versions: how many pixels torch's own float32 turned against its float64."""
     pictures: int
     """How many pictures, each at several sizes, or made from noise."""
     source: str
@@ -150,6 +164,8 @@ class ModelSpec(BaseModel):
     """Of the task generate."""
     value_range: tuple[float, float] = (-1.0, 1.0)
     """Of inputs and outputs; integers map to it by their full range."""
+    input_range: tuple[float, float] | None = None
+    """What is black and white in 16-bit and float pictures; null: the full range of integers, 0 to 1 of floats."""
     norm_statistics: Literal["image", "running"]
     """What batch norm uses at inference: each picture's own statistics, or those of training."""
     dropout: Literal["off"] = "off"
@@ -179,6 +195,13 @@ class ModelSpec(BaseModel):
         ):
             raise ValueError(f"a model of the task {self.task} has other generators")
         return self
+
+    @field_validator("input_range")
+    @classmethod
+    def _is_range(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value and not (math.isfinite(value[0]) and math.isfinite(value[1]) and value[0] < value[1]):
+            raise ValueError("input_range is no range")
+        return value
 
     @property
     def unit(self) -> str:

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from i2i.errors import ModelError
 from i2i.files import show_size
-from i2i.mistaken import refuse_mistaken, shown
+from i2i.mistaken import TORCH, require_kind, shown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,22 +83,22 @@ class _Shape(NamedTuple):
 def read_torch_file(path: Path) -> "dict[str, Tensor]":
     """Return the weights in a torch file, by name, on the CPU and as they were saved.
 
-    Takes a state dict, or the one inside a checkpoint; the "module." that DataParallel puts before every
-    name is left out. Raises ModelError, which says what the file is where it is something else.
+    Takes a state dict, or the one inside a checkpoint. Raises ModelError, which says what the file is where it is
+    something else.
     """
     import torch
 
-    refuse_mistaken(path)
+    require_kind(path, TORCH)
     names = _weights(check_torch_file(path), path)
     try:
-        tree = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:  # given a name, torch would go by its ending
+            tree = torch.load(file, map_location="cpu", weights_only=True)
         for key in names.within:
             tree = tree[key]
-        tensors = {name: tree[name] for name in names.tensors}
+        tensors: dict[str, Tensor] = {name: tree[name] for name in names.tensors}
     except Exception as error:  # a damaged zip ends in any of a dozen
         raise ModelError(f"{path} is damaged: {shown(error)}") from error
-    parallel = all(name.startswith("module.") for name in tensors)
-    return {name.removeprefix("module.") if parallel else name: tensor for name, tensor in tensors.items()}
+    return tensors
 
 
 def check_torch_file(path: Path, limits: Limits = WEIGHTS) -> object:

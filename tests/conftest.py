@@ -15,12 +15,14 @@ import pytest
 import torch
 
 import i2i
-from i2i.images import read_image, write_image
+from i2i.data.augment import resize
+from i2i.images import largest, read_image, to_channels, write_image
 from i2i.settings import Config
 from i2i.spec import GENERATE, LatentBlock, LatentGeneratorSpec, ModelSpec
 
 ROOT = Path(__file__).parent.parent
 LINEART = ROOT / "datasets" / "lineart"
+DATA = ROOT / "tests" / "data"
 MAPS = ROOT / "datasets" / "maps"
 ORACLES = Path(__file__).parent / "oracles"
 
@@ -102,6 +104,17 @@ def few_pairs(tmp_path_factory) -> Path:
     names = sorted(path.name for path in root.rglob("*.png"))
     rows = [f"{name},{('round', 'flat', 'tall')[place % 3]}" for place, name in enumerate(names)]
     (root / "labels.csv").write_text("\n".join(["name,shape", *rows]), encoding="utf-8")
+    return root
+
+
+@pytest.fixture(scope="session")
+def few_scaled(tmp_path_factory, few_pairs) -> Path:
+    """Its val pairs at the scale that tiny trainings see, in valA and valB."""
+    root = tmp_path_factory.mktemp("scaled")
+    for path in (few_pairs / "val").iterdir():
+        both = read_image(path)
+        for side, half in (("A", both[:, :64]), ("B", both[:, 64:])):
+            write_image(root / f"val{side}" / path.name, resize(half, 18))
     return root
 
 
@@ -238,6 +251,17 @@ def save(path: Path, *args, **kwargs) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_image(path, picture(*args, **kwargs))
     return path
+
+
+def assert_looks_like(back, expected):
+    """Alpha is equal, and so is every colour on white; on black it is within a level. Hidden colours may differ."""
+    assert back.dtype == expected.dtype
+    back, expected = to_channels(back, 4), to_channels(expected, 4)
+    np.testing.assert_array_equal(back[:, :, 3], expected[:, :, 3])
+    tolerance = 3e-7 if back.dtype == np.float32 else 0
+    np.testing.assert_allclose(*(to_channels(each, 3).astype(float) for each in (back, expected)), atol=tolerance)
+    on_black = [each[:, :, :3] * (each[:, :, 3:] / largest(each.dtype)) for each in (back, expected)]
+    np.testing.assert_allclose(*on_black, atol=tolerance or 1)
 
 
 def peak_kib() -> int:

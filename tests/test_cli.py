@@ -12,6 +12,7 @@ from unittest.mock import Mock
 import click
 import numpy as np
 import pytest
+import torch
 import yaml
 from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
@@ -22,8 +23,8 @@ from i2i.config import load_config
 from i2i.errors import Stopped
 from i2i.interop.importing import import_weights
 from i2i.interop.pytorch_cyclegan_pix2pix import PROJECT
-from i2i.modelfile import save_tensors
-from i2i.training import loop
+from i2i.modelfile import read_spec, save_tensors
+from i2i.training import start
 from tests.conftest import LINEART, ORACLES, ROOT, run_i2i, save, smallest_config, tiny_config
 
 SECTIONS = ("data", "generator", "discriminator", "loss", "optimizer", "schedule", "train", "log")
@@ -127,16 +128,27 @@ def test_dry_run_prints_settings_that_can_be_run(desk, capsys, monkeypatch):
         ),
         ("train cyclegan --data D --set generator.name=dcgan", 2, "generator.blocks is not a setting of dcgan"),
         ("train dcgan --data D --data D", 2, "pictures without sides come from one"),
-        ("train lineart --data D --out new --init-from photo.jpg", 1, "is no model file"),
+        ("train lineart --data D --out new --init-from photo.jpg", 1, "is not a model file"),
         ("translate photo.jpg -m model.onnx", 2, "There is no output"),
         ("translate nothing.jpg -m model.onnx -o out", 2, "does not exist"),
-        ("translate photo.jpg -m photo.jpg -o out", 1, "is no model file"),
+        ("translate photos/*.gif photo.jpg -m model.onnx -o out", 2, "photos/*.gif matches no file"),
+        ("translate photo.jpg photos -m model.onnx -o out.png", 2, "there are several inputs"),
+        ("translate photo.jpg -m model.onnx -o out.pgn", 2, ".pgn is not a format that i2i writes"),
+        ("translate photo.jpg -m model.onnx -o -", 2, "does not write to standard output"),
+        ("generate -m runs/faces --separate -o -", 2, "does not write to standard output"),
+        ("generate -m runs/faces --separate -o g.pgn", 2, "g.pgn has the name of a file"),
+        ("export runs/lineart -o -", 2, "does not write to standard output"),
+        ("export runs/lineart --triton -", 2, "does not write to standard output"),
+        ("import latest_net_G.pth -o -", 2, "does not write to standard output"),
+        ("evaluate -m model.onnx --data D --json -", 2, "does not write to standard output"),
+        ("train lineart --data D --out -", 2, "does not write to standard output"),
+        ("translate photo.jpg -m photo.jpg -o out", 1, "is not a model file"),
         ("translate photo.jpg -m model.onnx -o out --direction A2B", 2, "translates B2A, not A2B"),
         ("translate photo.jpg -m model.onnx -o photo.jpg --overwrite", 2, "is the input itself"),
         ("evaluate -m model.onnx --data D --split val --direction A2B", 2, "translates B2A, not A2B"),
         ("evaluate -m model.onnx --data photos", 1, "has no pictures for test"),
         ("export runs -o m.onnx", 1, "holds no model.safetensors"),
-        ("info photo.jpg", 1, "is no model file"),
+        ("info photo.jpg", 1, "is not a model file"),
         ("translate photo.jpg -m runs/faces -o out", 2, "translates none. Use `i2i generate`"),
         ("generate -m runs/lineart -o g.png", 2, "makes no pictures from noise. Use `i2i translate`"),
         ("generate -m runs/faces -o g.jpg", 2, "does not end in .png"),
@@ -197,8 +209,10 @@ def test_mistakes_end_in_one_message(line, code, words, desk, capsys):
     assert sorted(desk.rglob("*")) == before
 
 
-def test_a_training_that_was_stopped_says_how_it_goes_on(monkeypatch, capsys):
-    monkeypatch.setattr(loop, "train", Mock(side_effect=Stopped(signal.SIGTERM, 8)))
+def test_a_training_that_was_stopped_says_how_it_goes_on(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(start, "train", Mock(side_effect=Stopped(signal.SIGTERM, 8)))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "D").mkdir()
     assert call("train", "lineart", "--data", "D", "--set", "train.batch=2") == 143
     assert capsys.readouterr().err == (
         "SIGTERM: stopped at image 8; all of it is saved. To go on:\n"
@@ -209,7 +223,7 @@ def test_a_training_that_was_stopped_says_how_it_goes_on(monkeypatch, capsys):
 def test_debug_shows_the_traceback_wherever_it_stands(desk):
     done = run_i2i("info", "photo.jpg", "--debug", cwd=desk)
     assert "Traceback" in done.stderr
-    assert "is no model file" in done.stderr
+    assert "is not a model file" in done.stderr
 
 
 def test_info_says_what_the_file_says(tiny_run, tiny_onnx):
@@ -218,8 +232,39 @@ def test_info_says_what_the_file_says(tiny_run, tiny_onnx):
         assert "pix2pix, trained on 16 images" in done.stdout
         assert "B2A: rgb to rgb, unet" in done.stdout
         assert "multiples of 16 px" in done.stdout
-    assert "exported for tensors in fp32, any size" in done.stdout
+        assert "laid on white; outputs get their alpha back" in done.stdout
+        assert "batch norm by running statistics" in done.stdout
+    assert "exported for tensors in fp32" in done.stdout
     assert "of torch" in done.stdout
+
+
+def shown_of(spec, tmp_path, capsys, **changes):
+    """Return what info prints of a model file that describes itself so."""
+    file = tmp_path / "m.safetensors"
+    save_file({"B2A.x": torch.zeros(1)}, file, {"i2i": spec.model_copy(update=changes).model_dump_json()})
+    assert call("info", str(file)) == 0
+    return capsys.readouterr().out
+
+
+def test_info_says_nothing_that_is_not_so(tiny_run, noise_model, point_model, tmp_path, capsys):
+    spec = read_spec(tiny_run / "model.safetensors")
+    one = spec.generators["B2A"]
+    fixed = shown_of(spec, tmp_path, capsys, fixed_size=(32, 48))
+    assert "48x32" in fixed
+    assert "multiples" not in fixed
+    instance = one.model_copy(update={"arguments": {**one.arguments, "norm": "instance"}, "size_minimum": 64})
+    shown = shown_of(spec, tmp_path, capsys, generators={"B2A": instance})
+    assert "batch norm" not in shown
+    assert "multiples of 16 px, 64 px at least" in shown
+    free = one.model_copy(update={"size_multiple": 1, "size_minimum": 1, "arguments": {}, "alpha": "consumed"})
+    shown = shown_of(spec, tmp_path, capsys, generators={"B2A": free})
+    assert "any length" in shown
+    assert "outputs are opaque" in shown
+    assert "batch norm" not in shown
+    assert call("info", str(noise_model)) == 0
+    assert "batch norm" in capsys.readouterr().out
+    assert call("info", str(point_model)) == 0
+    assert "batch norm" not in capsys.readouterr().out
 
 
 def test_info_says_what_comes_from_noise(noise_model, noise_onnx, point_model, capsys):

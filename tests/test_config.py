@@ -6,8 +6,9 @@ import pytest
 
 import i2i
 from i2i.algorithms import resolve
-from i2i.config import differences, find_config, to_yaml
+from i2i.config import did_you_mean, differences, find_config, setting_names, to_yaml
 from i2i.errors import ConfigError
+from i2i.settings import Config, ResNetSettings
 
 
 @pytest.mark.parametrize(
@@ -16,7 +17,7 @@ from i2i.errors import ConfigError
         ("optimizer.learning_rate=1e-3", "optimizer.learning_rate is not a setting. Did you mean optimizer.lr?"),
         ("train.lr=1e-3", "train.lr is not a setting. Did you mean optimizer.lr?"),
         ("optimizer.lr=.inf", "optimizer.lr is inf: input should be a finite number"),
-        ("generator.name=resnet", "generator.depth is not a setting of resnet."),
+        ("generator.blocks=6", "--set: generator.blocks is not a setting of unet."),
         ("optimiser.lr=1e-3", "optimiser is not a setting. Did you mean optimizer?"),
         ("generator.dept=6", "generator.dept is not a setting of unet. Did you mean generator.depth?"),
         ("train.batch_size=4", "Did you mean train.batch?"),
@@ -24,11 +25,11 @@ from i2i.errors import ConfigError
         ("data.crop_sise=128", "Did you mean data.crop_px?"),
         ("loss.lambda_L1=10", "loss.lambda_L1 is not a setting. Did you mean loss.l1?"),
         ("generator.depth=12", "generator.depth is 12: input should be less than or equal to 9"),
-        ("generator.name=vnet", "generator"),
+        ("generator.name=vnet", "--set: generator.name is 'vnet'. Did you mean unet?"),
         ("train.batch=none", "train.batch is 'none'"),
         ("train.batch=0", "train.batch is 0: input should be greater than 0"),
         ("data.channels_a=2", "data.channels_a is 2: input should be 1, 3 or 4"),
-        ("data.resize_px=128", "resize_px is 128, smaller than crop_px, 256"),
+        ("data.resize_px=128", "pix2pix.yaml with --set: data: resize_px is 128, smaller than crop_px, 256"),
         ("data.path=[a, b, c]", "at most two folders"),
         (
             "train={compile: true, activation_checkpointing: true}",
@@ -55,6 +56,29 @@ def test_overrides_are_laid_over_the_preset():
     assert config.data.path == ("photos",)
     assert config.schedule.epochs == 3
     assert config.data.crop_px == 256
+
+
+def test_another_network_brings_its_own_settings():
+    config = i2i.load_config("pix2pix", ["generator.blocks=6", "generator.name=resnet"])
+    assert config.generator == ResNetSettings(blocks=6)
+    assert i2i.load_config("lineart", ["generator.name=unet"]).generator.depth == 6  # no other one
+
+
+def test_an_error_says_where_the_setting_was_written(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("algorithm: pix2pix\nschedule: {images: 5}\ngenerator: {depth: 6}\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as error:
+        i2i.load_config(path, ["train.batch=0"])
+    network, batch = str(error.value).splitlines()
+    assert network.startswith(f"{path}: generator.name is missing.")
+    assert "resnet" in network
+    assert batch.startswith("--set: train.batch is 0")
+
+
+@pytest.mark.parametrize("name", ["data.range", "range", "data.shuffle", "generator.dempth"])
+def test_only_what_is_near_is_suggested(name):
+    suggested = did_you_mean(name, [one for one in setting_names(Config) if one != name])
+    assert suggested == (" Did you mean generator.depth?" if name == "generator.dempth" else "")
 
 
 def test_a_resolved_config_reads_back_equal(tmp_path):

@@ -15,7 +15,7 @@ import i2i
 from i2i.errors import UsageError
 from i2i.export import export_triton
 from i2i.export.triton import MAX_BATCH, triton_config
-from i2i.images import read_image
+from i2i.images import read_image, write_image
 from tests.conftest import ROOT, load_script, picture, save
 
 EXAMPLES = ROOT / "docs" / "examples"
@@ -32,6 +32,7 @@ def pixels_onnx(tiny_run, tmp_path_factory) -> Path:
 def run(*words, cwd):
     done = subprocess.run([str(word) for word in words], capture_output=True, text=True, cwd=cwd, check=False)
     assert done.returncode == 0, done.stderr
+    return done
 
 
 def is_as_i2i_has_it(model, folder, suffix):
@@ -50,8 +51,18 @@ def test_the_page_shows_the_programs_that_are_tested():
 
 def test_python(pixels_onnx, tmp_path):
     save(tmp_path / "photo.png", 37, 50)
-    run(sys.executable, EXAMPLES / "translate.py", pixels_onnx, "photo.png", "drawing.png", cwd=tmp_path)
+    done = run(sys.executable, EXAMPLES / "translate.py", pixels_onnx, "photo.png", "drawing.png", cwd=tmp_path)
+    assert "CUDA" not in done.stderr  # of which ONNX Runtime has errors to show where it does not start
     is_as_i2i_has_it(pixels_onnx, tmp_path, ".png")
+
+
+def test_python_lays_transparent_pictures_on_white_as_training_does(pixels_onnx, tmp_path):
+    array = picture(37, 50, 4)
+    array[array[:, :, 3] < 99, :3] = 0  # hidden colours are black, as in many icons
+    write_image(tmp_path / "icon.png", array)
+    run(sys.executable, EXAMPLES / "translate.py", pixels_onnx, "icon.png", "drawing.png", cwd=tmp_path)
+    expected = i2i.load(pixels_onnx, device="cpu")(array, alpha="drop").astype(int)
+    assert np.abs(read_image(tmp_path / "drawing.png") - expected).max() <= 1
 
 
 @pytest.fixture(scope="module")

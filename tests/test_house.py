@@ -20,12 +20,14 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "i2i"
 # A module may import from the lines above its own, and from its own part of the house.
 ORDER = [
-    ["i2i", "i2i.errors"],
+    ["i2i", "i2i.errors", "i2i.status"],
+    ["i2i.words"],
     ["i2i.files"],
     ["i2i.encoders"],
+    ["i2i.tiff"],
     ["i2i.decoders"],
     ["i2i.images", "i2i.archives", "i2i.download", "i2i.mistaken"],
-    ["i2i.torchfile"],
+    ["i2i.listing", "i2i.torchfile", "i2i.safetensorsfile"],
     ["i2i.settings"],
     ["i2i.config"],
     ["i2i.spec", "i2i.onnxfile"],

@@ -1,7 +1,8 @@
-"""Hostile and damaged .safetensors files: a description that does not fit its weights costs nothing."""
+"""Model files are what they hold; a description in one that does not fit its weights costs nothing."""
 
 import json
 import random
+import shutil
 
 import pytest
 import torch
@@ -9,8 +10,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import i2i
-from i2i.errors import ModelError
+from i2i.cli import cli, run_cleanly
+from i2i.errors import ModelError, UsageError
+from i2i.interop.importing import import_weights
 from i2i.modelfile import load_generator, read_spec
+from i2i.training.finetune import init_from
+from tests.conftest import ORACLES, save
+from tests.test_torchfile import Runs, saved
+from tests.training.test_finetune import build
 
 
 @pytest.mark.parametrize(
@@ -79,3 +86,60 @@ def test_without_a_digest_and_saved_again_a_file_loads(tiny_run, tmp_path):
     save_file(load_file(source), tmp_path / "m.safetensors", {"i2i_digest": metadata["i2i_digest"]})
     with pytest.raises(ModelError, match="is damaged, or another program changed it"):
         read_spec(tmp_path / "m.safetensors")
+
+
+KINDS = ["onnx", "safetensors", "torch"]
+WRONG = ["M.ONNX", "m.PTH", "m.SafeTensors", "m.bin", "m.ckpt", "m", "m.ort", "m.onnx", "m.pth", "m.safetensors"]
+
+
+@pytest.fixture
+def kinds(tiny_run, tiny_onnx):
+    sources = [tiny_onnx, tiny_run / "model.safetensors", ORACLES / "resnet_6_instance.pth"]
+    return dict(zip(KINDS, sources, strict=True))
+
+
+@pytest.mark.parametrize("name", WRONG)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_is_opened_by_what_it_holds(kind, name, kinds, tmp_path):
+    """Also as m.ort, which ONNX Runtime would read as a format of its own, unchecked."""
+    shutil.copy(kinds[kind], tmp_path / name)
+    opened = i2i.load(tmp_path / name, device="cpu")
+    assert opened.backend.name == ("onnxruntime" if kind == "onnx" else "torch")
+    assert opened.spec.generators == i2i.load(kinds[kind]).spec.generators
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_command_goes_by_what_a_file_holds(kind, kinds, tmp_path, capsys):
+    shutil.copy(kinds[kind], tmp_path / "m.bin")
+    save(tmp_path / "a.png", 40, 50)
+    file, onnx = tmp_path / "m.bin", kind == "onnx"
+
+    def code(*words):
+        result = run_cleanly(lambda: cli.main([str(word) for word in words], standalone_mode=False))
+        assert "Traceback" not in capsys.readouterr().err
+        return result
+
+    assert code("info", file) == 0
+    assert code("translate", tmp_path / "a.png", "-m", file, "-o", tmp_path / "b.png") == 0
+    theirs = ["--format", "pytorch-CycleGAN-and-pix2pix"]
+    assert code("export", file, "-o", tmp_path / "back.pth", *theirs) == {"torch": 0, "onnx": 2, "safetensors": 1}[kind]
+    assert code("import", file, "-o", tmp_path / "new.safetensors") == (0 if kind == "torch" else 2)
+    if onnx:
+        assert code("export", file, "-o", tmp_path / "new.onnx") == 2
+    for error, start in ((UsageError, onnx), (ModelError, kind == "torch")):
+        if start:
+            with pytest.raises(error, match="cannot be trained on" if onnx else "Nothing in"):
+                init_from(build("pix2pix"), str(file))
+    if kind == "safetensors":
+        assert "tensors from" in init_from(build("pix2pix"), str(file))[0]
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_no_name_makes_code_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for content in (saved({"w": Runs(open, "ran", "w")}), saved({"w": Runs(open, "ran", "w")}, False)):
+        (tmp_path / name).write_bytes(content)
+        for opens in (i2i.load, lambda path: import_weights([path])):
+            with pytest.raises(ModelError, match="could run code"):
+                opens(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]

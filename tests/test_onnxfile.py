@@ -133,10 +133,10 @@ REFUSED = {
     "short": (lambda: claims(3, 3, 1, 1), "other bytes than its shape says"),
     "axes": (lambda: claims(*[1] * 2000), "holds no numbers"),
     "no operators": (lambda: model([]), "holds no operators"),
-    "rank 2": (lambda: model(SAME, takes=("n", 10), makes=("n", 10)), "no picture: it is a classifier"),
+    "rank 2": (lambda: model(SAME, takes=("n", 10), makes=("n", 10)), "not a picture: it is a classifier"),
     "rank 5": (lambda: model(SAME, takes=(1, 3, 4, 8, 8), makes=(1, 3, 4, 8, 8)), "holds no description by i2i"),
     "integers": (lambda: model(SAME, element=TensorProto.INT64), r"takes int64 \(\?, 3, \?, \?\)"),
-    "7 channels": (lambda: model(SAME, takes=("n", 7, "h", "w")), "one picture to another, float32"),
+    "7 channels": (lambda: model(SAME, takes=("n", 7, "h", "w")), "one picture to another: float32"),
     "classifier": (lambda: model([("GlobalAveragePool", ["x"], ["y"])], makes=("n", 3, 1, 1)), "it is a classifier"),
     "two inputs": (
         lambda: changed(lambda m: m.graph.input.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, [1]))),
@@ -260,7 +260,7 @@ def test_a_plain_model_without_a_description_runs(folder, tmp_path):
     save(tmp_path / "a.png", 20, 20)
     done = run_i2i("translate", tmp_path / "a.png", "-m", folder / "m.onnx", "-o", tmp_path / "b.png")
     assert done.returncode == 0, done.stderr
-    assert "m.onnx holds no description by i2i; it is given RGB in [-1, 1].\n" in done.stderr
+    assert "m.onnx holds no description by i2i; it is given RGB, float32 NCHW from -1 to 1.\n" in done.stderr
     assert "no description by i2i" in run_i2i("info", folder / "m.onnx").stdout
 
 

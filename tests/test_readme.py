@@ -46,11 +46,13 @@ def test_the_commands_run_in_their_order(desk, few_pairs, capsys):
     assert (desk / "both.A2B.onnx").exists()
 
 
-def test_the_python_runs_and_needs_no_i2i_to_deploy(desk):
+def test_the_python_runs_and_needs_no_i2i_to_deploy(desk, capfd):
     use, deploy = blocks("python")
     assert call("export", "runs/mine", "-o", "deploy.onnx", "--io", "image") == 0
     exec(compile(use, "README.md", "exec"), {})
+    capfd.readouterr()
     exec(compile(deploy, "README.md", "exec"), {})
+    assert "CUDA" not in capfd.readouterr().err  # of which ONNX Runtime has errors to show where it does not start
     assert "import i2i" not in deploy
     ours, plain = read_image(desk / "drawing.png"), read_image(desk / "output.png")
     assert ours.shape == plain.shape == (50, 70, 3)

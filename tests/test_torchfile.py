@@ -85,8 +85,8 @@ def same(one, other):
 def test_weights_come_out(tmp_path, wrap, zipped):
     expected = state()
     (tmp_path / "w.pth").write_bytes(saved(wrap(expected), zipped))
-    tensors = read_torch_file(tmp_path / "w.pth")
-    assert same({name: tensor.float() for name, tensor in expected.items()}, {n: t.float() for n, t in tensors.items()})
+    tensors = {name.removeprefix("module."): t.float() for name, t in read_torch_file(tmp_path / "w.pth").items()}
+    assert same({name: tensor.float() for name, tensor in expected.items()}, tensors)
 
 
 def test_every_type_and_view(tmp_path):
@@ -157,9 +157,9 @@ def mistaken():
     yield "page with a mark", b"\xef\xbb\xbf<!-- saved --><html>404</html>", "is a web page"
     yield "text", b'{"error":\n "no entr\xc3\xa9e"}', r'is text, not a model; it begins: {"error": "no entrée"}'
     yield "long text", b"Access to the file was denied. " * 100 + b"\xc3", "it begins: Access to the file"
-    yield "ONNX", b"\x08\x09\x12\x00", "is an ONNX model with the name of another kind. Rename it to .onnx"
+    yield "ONNX", b"\x08\x09\x12\x00", "is an ONNX model, not a torch file"
     yield "checkpoint", saved({"i2i_version": "0", "config": {}}), "is a checkpoint of a training by i2i"
-    yield "safetensors", (2).to_bytes(8, "little") + b"{}", "is a safetensors file with the name of another kind"
+    yield "safetensors", (2).to_bytes(8, "little") + b"{}", "is a safetensors file, not a torch file"
     yield "gzip", b"\x1f\x8b" + bytes(20), "Unpack it"
     yield "no weights", saved({"epoch": 3}), r"holds no weights \(keys epoch\)"
     yield "list", saved([1, 2]), r"holds no weights \(no dict\)"

@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from i2i.images import is_picture
+from i2i.images import FORMATS
 
 MOST_BYTES = 10**9
 MOST_S = 600
@@ -28,7 +28,7 @@ def link(folder: Path, target: Path) -> int:
     """Link every file under a folder into another, with the ending of a picture; return how many."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     for number, path in enumerate(files):
-        name = path.name if is_picture(path) else f"{path.name}.png"
+        name = path.name if path.suffix.lower() in FORMATS else f"{path.name}.png"
         (target / f"{number:04}_{name.lstrip('.')}").symlink_to(path.absolute())
     return len(files)
 

@@ -14,7 +14,7 @@ from i2i.cli import run_cleanly
 from i2i.cli.evaluate import score_table
 from i2i.data.folders import find_pairs
 from i2i.evaluation import sides
-from i2i.files import write_json
+from i2i.files import write_bytes, write_json
 from i2i.generation import choose, write_grid, write_walk
 from i2i.images import write_image
 from i2i.report import EVALUATION, EVALUATION_SHEET, write_report
@@ -91,9 +91,11 @@ def translate_and_score(run: Path, road: Road) -> Path:
     translate_files(model, tasks)
 
     print("4/4  Scoring them against the truth")
-    scores = evaluate(run, road.data, direction=road.direction, sheet=run / EVALUATION_SHEET)
-    write_json(run / EVALUATION, scores.to_json())
+    scores = evaluate(run, road.data, direction=road.direction, sheet=True)
     Console().print(score_table(scores))
+    write_json(run / EVALUATION, scores.to_json())
+    assert scores.sheet is not None
+    write_bytes(run / EVALUATION_SHEET, scores.sheet)
     return run / "test" / "output"
 
 

@@ -7,9 +7,9 @@ import onnxruntime
 from PIL import Image  # to read and write the files; any other library does as well
 
 model, source, target = sys.argv[1:]
-wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
-session = onnxruntime.InferenceSession(model, providers=providers)
-picture = np.asarray(Image.open(source).convert("RGB"))
+session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+image = Image.open(source).convert("RGBA")
+white = Image.new("RGBA", image.size, "white")  # which training lays transparent pictures on
+picture = np.asarray(Image.alpha_composite(white, image).convert("RGB"))
 (outputs,) = session.run(["output"], {"image": picture[None]})
 Image.fromarray(outputs[0]).save(target)

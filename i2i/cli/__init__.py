@@ -40,6 +40,8 @@ for command in (train, translate, generate, interpolate, arithmetic, evaluate, e
 
 def main() -> None:
     """Run the command line; errors that a user can cause end in one message and their exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names that are not UTF-8 are escaped, as stderr does
+        sys.stdout.reconfigure(errors="backslashreplace")
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]  # taken anywhere in the line
     sys.exit(run_cleanly(lambda: cli.main(arguments, standalone_mode=False), debug))

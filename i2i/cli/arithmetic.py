@@ -17,7 +17,7 @@ Examples:
 @click.argument("a", type=options.SeedList())
 @click.argument("b", type=options.SeedList())
 @click.argument("c", type=options.SeedList())
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The .png file to write.")
+@click.option("-o", "--output", required=True, type=options.Output(), help="The .png file to write.")
 @options.save_latents
 @options.device
 @options.overwrite

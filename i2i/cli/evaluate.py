@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from i2i.cli import options
+from i2i.words import show_count
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,8 +28,10 @@ Examples:
 )
 @options.direction
 @options.device
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the scores here too.")
-@click.option("--sheet", type=click.Path(path_type=Path), help="Write input | output | truth of some pictures here.")
+@options.value_range
+@options.output_value_range
+@click.option("--json", "json_file", type=options.Output(), help="Write the scores here too.")
+@click.option("--sheet", type=options.Output(), help="Write input | output | truth of some pictures here.")
 @options.overwrite
 def evaluate(
     model: str,
@@ -36,6 +39,8 @@ def evaluate(
     split: str,
     direction: str | None,
     device: str,
+    value_range: tuple[float, float] | None,
+    output_value_range: tuple[float, float] | None,
     json_file: Path | None,
     sheet: Path | None,
     overwrite: bool,
@@ -45,11 +50,13 @@ def evaluate(
     from rich.progress import Progress
 
     from i2i.evaluation import evaluate as run_evaluation
-    from i2i.files import refuse_existing, write_json
+    from i2i.files import check_output, write_bytes, write_json
+    from i2i.runtime.foreign import Values
 
-    for path in (json_file, sheet):
-        if path:
-            refuse_existing(path, overwrite)
+    if json_file:
+        check_output(json_file, overwrite)
+    if sheet:
+        check_output(sheet, overwrite, ".png")
     errors = Console(stderr=True)
     with Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:
         whole = bar.add_task("Scoring")
@@ -59,21 +66,27 @@ def evaluate(
             split,
             direction,
             device,
-            sheet,
+            sheet is not None,
             progress=lambda done, total: bar.update(whole, completed=done, total=total),
+            values=Values(value_range, output_value_range),
+            say=lambda note: click.echo(f"Note: {note}", err=True),
         )
-    if json_file:
-        write_json(json_file, result.to_json())
-    Console().print(score_table(result))
+    Console().print(score_table(result))  # before anything that can fail
     if result.cycle_l1 is not None:
         click.echo(f"There and back again: L1 {result.cycle_l1:.1f} to the inputs.")
+    for note in result.notes:
+        click.echo(f"Note: {note}", err=True)
+    if json_file:
+        write_json(json_file, result.to_json())
+    if sheet and result.sheet:
+        write_bytes(sheet, result.sheet)
 
 
 def score_table(result: "Evaluation") -> "Table":
     """Return the scores as a table for the terminal."""
     from rich.table import Table
 
-    table = Table(title=f"{result.pairs} pairs of {result.split}", title_justify="left")
+    table = Table(title=f"{show_count(result.pairs, 'pair')} of {result.split}", title_justify="left")
     table.add_column("")
     for column in ("L1", "PSNR", "SSIM"):
         table.add_column(column, justify="right")

@@ -1,13 +1,16 @@
 """`i2i export`."""
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
+from i2i import status
 from i2i.cli import options
 from i2i.errors import UsageError
+from i2i.words import show_count
 
 if TYPE_CHECKING:
     from i2i.spec import ModelSpec
@@ -45,7 +48,7 @@ Examples:
 """
 )
 @click.argument("model", metavar="RUN|MODEL.safetensors")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The file to write.")
+@click.option("-o", "--output", type=options.Output(), help="The file to write.")
 @click.option(
     "--direction",
     type=click.Choice(["A2B", "B2A", "both"]),
@@ -80,7 +83,7 @@ Examples:
 )
 @click.option(
     "--triton",
-    type=click.Path(path_type=Path),
+    type=options.Output(),
     help="In place of -o: the folder of models that a Triton server serves.",
 )
 def export(
@@ -97,10 +100,10 @@ def export(
 ) -> None:
     """Write a model as one ONNX file, and prove that it equals torch.
 
-    ONNX Runtime and torch are compared first, on real pictures at three sizes, singly and as a batch or, where a
-    model makes pictures from noise, on five seeds. Above 1e-4, or one grey level in 1 of 10,000 values of an
-    8-bit file (more where torch's own float32 turns as many: docs/deploy.md), or two grey levels in fp16, nothing is
-    written, and the layer where the difference starts is named.
+    ONNX Runtime and torch are compared first, on real pictures at three sizes, singly and as a batch, and on flat
+    ones; or, where a model makes pictures from noise, on five seeds. Above 1e-4, or one grey level in 1 of 10,000
+    values of an 8-bit file, or two grey levels in fp16 (more where torch rounds as much itself: docs/deploy.md),
+    nothing is written, and the picture and the layer where the difference starts are named.
     """
     if (output is None) == (triton is None):
         raise UsageError("Give either -o FILE or, for a Triton server, --triton FOLDER.")
@@ -111,30 +114,61 @@ def export(
             raise UsageError(f"--format {kind} only renames weights. Leave out --verify, --io, --precision and --size.")
         _export_weights(model, output, direction, overwrite)
         return
-    from i2i.export import export_both, export_onnx, export_triton
+    with status.shown():
+        with status.doing("Looking for the model"):  # what is wrong is refused before torch is loaded
+            from i2i.files import check_output
+            from i2i.modelfile import find_model
 
-    if output is None:
-        assert triton is not None
-        specs = dict([export_triton(model, triton, direction, verify, overwrite, io, precision, size)])
-    elif direction == "both":
-        specs = export_both(model, output, verify, overwrite, io, precision, size)
-    else:
-        specs = {output: export_onnx(model, output, direction, verify, overwrite, io, precision, size)}
+            find_model(Path(model))
+            if output is not None and direction != "both":
+                check_output(output, overwrite, ".onnx")
+        with status.doing("Loading torch", at_once="torch" not in sys.modules):
+            from i2i.export import export_both, export_onnx, export_triton
+
+        if output is None:
+            assert triton is not None
+            specs = dict([export_triton(model, triton, direction, verify, overwrite, io, precision, size)])
+        elif direction == "both":
+            specs = export_both(model, output, verify, overwrite, io, precision, size)
+        else:
+            specs = {output: export_onnx(model, output, direction, verify, overwrite, io, precision, size)}
     for path, spec in specs.items():
         click.echo(f"{path}: {_said(spec)}")
+        if spec.io == "image" and spec.input_range:
+            low, high = spec.input_range
+            click.echo(
+                f"Note: it was trained on values from {low:g} to {high:g} (data.input_range), and --io image takes 8 "
+                "bits: map them\nto 0..255 before, and the outputs back, or export with --io tensor for i2i translate.",
+                err=True,
+            )
 
 
 def _said(spec: "ModelSpec") -> str:
     proof = spec.proof
     assert proof is not None
-    sizes = "" if spec.task == "generate" else " at its size" if spec.fixed_size else " at three sizes"
-    counts = f", {proof.differing * 1e4:.2g} of 10,000 values differ" if spec.io == "image" else ""
-    if proof.torch_differing is not None:
-        counts += f" (torch's own float32 and float64: {proof.torch_differing * 1e4:.2g})"
-    return (
-        f"equal to torch within {proof.max_difference:.1e}, on average {proof.mean_difference:.1e}{counts}\n"
-        f"({spec.unit}; {proof.pictures} pictures of {proof.source}{sizes}, singly and as a batch)."
-    )
+    pictures = show_count(proof.pictures, "picture")
+    if spec.task == "generate":
+        on = f"{pictures} of {proof.source}, singly and in batches"
+    else:
+        sizes = "its size" if spec.fixed_size else "three sizes"
+        on = f"{pictures} of {proof.source} at {sizes}, singly and as a batch, and flat ones"
+    rounding = ""
+    if proof.torch_rounding is not None:
+        rounding = f"\nOn some, torch in {spec.precision} is itself up to {proof.torch_rounding:.1e} off its float64."
+    return f"{agreement(spec)}\n({on}).{rounding}"
+
+
+def agreement(spec: "ModelSpec") -> str:
+    """Say in words how an exported file compared with torch."""
+    proof = spec.proof
+    assert proof is not None
+    if proof.max_difference == 0:
+        return "identical to torch"
+    if spec.io == "tensor":
+        return f"equal to torch within {proof.max_difference:.1e}, on average {proof.mean_difference:.1e} ({spec.unit})"
+    of = 10_000 if proof.differing >= 1e-4 else 1_000_000
+    levels = "one level" if proof.max_difference == 1 else f"up to {proof.max_difference:.0f} levels"
+    return f"equal to torch but for {proof.differing * of:,.0f} of {of:,} values, by {levels}"
 
 
 def _export_weights(model: str, output: Path, direction: str | None, overwrite: bool) -> None:

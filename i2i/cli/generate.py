@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from i2i.cli import options
+from i2i.words import show_count
 
 
 @click.command(
@@ -25,9 +26,7 @@ Examples:
 )
 @options.label
 @options.latents
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="The .png file or folder to write."
-)
+@click.option("-o", "--output", required=True, type=options.Output(), help="The .png file or folder to write.")
 @click.option("--separate", is_flag=True, help="Write single files into the folder -o, named by seed: 000001.png.")
 @options.save_latents
 @options.device
@@ -63,5 +62,5 @@ def generate(
     (write_pictures if separate else write_grid)(generator, chosen, output, overwrite)
     if save_latents:
         write_latents(save_latents, chosen.latents)
-    what = "points" if generator.makes_points else "pictures"
-    click.echo(f"{len(chosen.latents)} {what} made on {generator.backend.device}, written to {output}.", err=True)
+    made = show_count(len(chosen.latents), "point" if generator.makes_points else "picture")
+    click.echo(f"{made} made on {generator.backend.device}, written to {output}.", err=True)

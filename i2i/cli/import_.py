@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from i2i.cli import options
+from i2i.errors import one_line
 
 _STATISTICS = {
     "image": "each picture's own statistics, as that project's test.py; its --eval is --norm-statistics running",
@@ -21,12 +22,12 @@ Examples:
   i2i import latest_net_G_A.pth latest_net_G_B.pth -o zebras.safetensors
 """,
 )
-@click.argument("weights", metavar="WEIGHTS.pth...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The .safetensors file to write.")
+@click.argument("weights", metavar="WEIGHTS...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=options.Output(), help="The .safetensors file to write.")
 @click.option(
     "--direction",
     type=click.Choice(["A2B", "B2A"]),
-    help="What one file translates.  [default: as train_opt.txt and the name say, else A2B]",
+    help="What one file translates.  [default: as the name and train_opt.txt say, else A2B]",
 )
 @click.option(
     "--norm-statistics",
@@ -41,7 +42,8 @@ def import_(
 ) -> None:
     """Make a model file of weights of pytorch-CycleGAN-and-pix2pix or contrastive-unpaired-translation.
 
-    The network is recognised from the tensors. Two files, G_A and G_B, become one model with both directions.
+    The network is recognised from the tensors, in a torch or .safetensors file. Two files, G_A and G_B, become one
+    model with both directions: the names say which is which, or else the order does.
     """
     from i2i.files import check_output
     from i2i.interop.importing import import_weights
@@ -51,7 +53,10 @@ def import_(
     model = import_weights(weights, direction, norm_statistics)  # type: ignore[arg-type]
     save_tensors(output, model.spec, model.tensors)
     for way, one in model.spec.generators.items():
-        click.echo(f"{output}, {way}: {model.words[way]}, {one.in_meaning} to {one.out_meaning}")
+        words = f"{model.words[way]}, {one.in_meaning} to {one.out_meaning}"
+        click.echo(f"{way} from {one_line(model.origins[way])}: {words}")
+    for note in model.notes:
+        click.echo(f"Note: {one_line(note)}", err=True)
     if any(one.arguments["norm"] == "batch" for one in model.spec.generators.values()):
         click.echo(f"Batch norm uses {_STATISTICS[norm_statistics]}.")
     side = model.spec.trained_side_px

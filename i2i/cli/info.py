@@ -1,9 +1,14 @@
 """`i2i info`."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from i2i.words import show_count
+
+if TYPE_CHECKING:
+    from i2i.spec import GeneratorSpec, ModelSpec
 
 
 @click.command(
@@ -19,27 +24,33 @@ def info(model: str, as_json: bool) -> None:
     """Say what a model file (run folder, .safetensors, .onnx or .pth) is."""
     from pathlib import Path
 
-    from i2i.modelfile import find_model, read_spec
-    from i2i.runtime.backends import open_backend
-    from i2i.spec import GENERATE, UNDESCRIBED
+    from i2i.cli.export import agreement
+    from i2i.modelfile import find_model, is_onnx, read_spec
+    from i2i.runtime.backends import OnnxBackend, open_backend
+    from i2i.spec import GENERATE
 
     file = find_model(Path(model))
-    is_onnx = file.suffix == ".onnx"
-    spec = open_backend(file, lambda spec: GENERATE, "cpu")[0] if is_onnx else read_spec(file)
+    backend = None
+    if is_onnx(file):
+        spec, backend, _ = open_backend(file, lambda spec: GENERATE, "cpu")
+    else:
+        spec = read_spec(file)
     if as_json:
         click.echo(spec.model_dump_json(indent=2))
         return
-    if spec.algorithm == UNDESCRIBED:
+    if isinstance(backend, OnnxBackend) and backend.form:
         click.echo(f"{file}: no description by i2i; this is what it does with zeros")
+        click.echo(f"  is given {backend.form}; where it takes other values, use --value-range")
     else:
-        trained = f", trained on {spec.images_seen:,} images" if spec.images_seen else ""
+        trained = f", trained on {show_count(spec.images_seen, 'image')}" if spec.images_seen else ""
         click.echo(f"{file}: {spec.algorithm}{trained}, by i2i {spec.i2i_version}")
     for direction, generator in spec.generators.items():
         click.echo(
             f"  {direction}: {generator.in_meaning} to {generator.out_meaning}, "
             f"{generator.network} ({_listed(generator.arguments)})"
         )
-        click.echo(f"       sides are padded to multiples of {generator.size_multiple} px and cropped back")
+        click.echo(f"       {_sides(spec, generator)}")
+        click.echo(f"       {_alpha(generator)}")
     if noise := spec.latent_generator:
         made = "points" if noise.out_meaning == "points" else f"{noise.out_meaning} of {noise.out_px}x{noise.out_px} px"
         click.echo(f"  from noise, {noise.latent} numbers, to {made}, {noise.network} ({_listed(noise.arguments)})")
@@ -48,14 +59,44 @@ def info(model: str, as_json: bool) -> None:
             f"  trained on {spec.trained_crop_px} px squares of pictures "
             f"whose shorter side is {spec.trained_side_px} px"
         )
-    click.echo(f"  at inference: batch norm by {spec.norm_statistics} statistics, dropout {spec.dropout}")
+    if _has_batch_norm(spec):
+        click.echo(f"  at inference: batch norm by {spec.norm_statistics} statistics")
     if spec.proof:
-        size = "one size of {}x{} px (height x width)".format(*spec.fixed_size) if spec.fixed_size else "any size"
-        click.echo(f"  exported for {'pixels' if spec.io == 'image' else 'tensors'} in {spec.precision}, {size}")
-        click.echo(
-            f"  export: within {spec.proof.max_difference:.1e} of torch, on average {spec.proof.mean_difference:.1e} "
-            f"({spec.unit})"
-        )
+        click.echo(f"  exported for {'pixels' if spec.io == 'image' else 'tensors'} in {spec.precision}")
+        click.echo(f"  export: {agreement(spec)}")
+
+
+def _sides(spec: "ModelSpec", generator: "GeneratorSpec") -> str:
+    """Say which sides go in, in pixels."""
+    if spec.fixed_size:
+        height, width = spec.fixed_size
+        return f"takes {width}x{height} px (width x height); smaller pictures are padded to that and cropped back"
+    multiple, least = generator.size_multiple, generator.size_minimum
+    if multiple == least == 1:
+        return "takes sides of any length"
+    smallest = f", {least} px at least," if least > multiple else ""
+    where = "inside the file" if spec.io == "image" else "and cropped back"
+    return f"sides are padded to multiples of {multiple} px{smallest} {where}"
+
+
+def _alpha(generator: "GeneratorSpec") -> str:
+    """Say what becomes of alpha."""
+    if generator.in_channels == 4 and generator.out_channels == 4:
+        return "takes alpha and makes its own"
+    if generator.in_channels == 4:
+        return "takes alpha; outputs are opaque"
+    laid = "transparent pictures are laid on white"
+    if generator.out_channels == 4:
+        return f"{laid}; outputs have an alpha of their own"
+    return f"{laid}; outputs {'get their alpha back' if generator.keeps_alpha else 'are opaque'}"
+
+
+def _has_batch_norm(spec: "ModelSpec") -> bool:
+    """Whether `norm_statistics` says anything: of undescribed networks it is not known."""
+    noise = spec.latent_generator
+    if noise:
+        return noise.network == "dcgan"  # which has no other norm
+    return any(one.arguments.get("norm") == "batch" for one in spec.generators.values())
 
 
 def _listed(arguments: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from i2i.cli import options
+from i2i.words import show_count
 
 
 @click.command(
@@ -22,9 +23,7 @@ Examples:
 @click.option(
     "--steps", type=click.IntRange(1), default=10, show_default=True, help="Steps from each stop to the next."
 )
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Strip (.png) or animation (.webp, .gif)."
-)
+@click.option("-o", "--output", required=True, type=options.Output(), help="Strip (.png) or animation (.webp, .gif).")
 @click.option(
     "--fps", type=click.IntRange(1, 50), default=12, show_default=True, help="Pictures a second of an animation."
 )
@@ -54,4 +53,4 @@ def interpolate(
     generator = ImageGenerator.open(model, device)
     stops = choose(generator, seeds, latents, labels)
     count = write_walk(generator, stops, output, steps, fps, loop, overwrite)
-    click.echo(f"{count} pictures made on {generator.backend.device}, written to {output}.", err=True)
+    click.echo(f"{show_count(count, 'picture')} made on {generator.backend.device}, written to {output}.", err=True)

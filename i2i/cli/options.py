@@ -11,6 +11,19 @@ DEVICES = [*TRAINING_DEVICES, "tensorrt", "coreml", "openvino"]
 BACKENDS = ["auto", "onnx", "torch"]
 
 
+class Output(click.Path):
+    """A file or folder to write."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path; fail for standard output, and for no name at all."""
+        if str(value) in ("", "-"):
+            self.fail(f"'{value}' names no file. i2i does not write to standard output; for a file named -, give ./-.")
+        return super().convert(value, param, ctx)
+
+
 class Share(click.ParamType):
     """One of several shares, as in 3/16."""
 
@@ -112,7 +125,6 @@ backend = click.option(
     show_default=True,
     help="What computes; auto: what the model file is for.",
 )
-
 label = click.option(
     "--label",
     "labels",
@@ -121,12 +133,22 @@ label = click.option(
     help="Classes by name, one of each label set: shoe,blue; or kind=shoe where two sets have a shoe. Given again, "
     "one for each seed.",
 )
+value_range = click.option(
+    "--value-range",
+    type=(float, float),
+    metavar="LO HI",
+    help="Black and white in the floats of an .onnx file of another project.  [default: -1 1]",
+)
+output_value_range = click.option(
+    "--output-value-range",
+    type=(float, float),
+    metavar="LO HI",
+    help="The same in its outputs.  [default: as --value-range]",
+)
 latents = click.option(
     "--latents", type=click.Path(path_type=Path), help="Take latents from this .npy file, one a row, in place of seeds."
 )
-save_latents = click.option(
-    "--save-latents", type=click.Path(path_type=Path), help="Write the latents to this .npy file."
-)
+save_latents = click.option("--save-latents", type=Output(), help="Write the latents to this .npy file.")
 
 
 def pictures(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -149,6 +171,11 @@ def pictures(command: Callable[..., Any]) -> Callable[..., Any]:
                 type=click.Choice([8, 16, 32]),
                 help="Bits a channel; 32: float.  [default: each picture's own]",
             ),
+            click.option(
+                "--alpha",
+                type=click.Choice(["keep", "drop"]),
+                help="Write the model's or the input's alpha, or lay on white.  [default: as the model was trained]",
+            ),
             click.option("--suffix", default="", help="Put between names and endings: _x makes a_x.png of a.png."),
             click.option("--keep-metadata", is_flag=True, help="Keep EXIF, XMP, resolution and PNG texts too."),
             click.option(
@@ -161,10 +188,9 @@ def pictures(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--input-range",
                 type=(float, float),
-                default=(0.0, 1.0),
-                show_default=True,
                 metavar="LO HI",
-                help="Values of black and white in float pictures.",
+                help="Values of black and white in 16-bit and float pictures.  [default: those of the training, else "
+                "all of 16 bits, and 0 1 of floats]",
             ),
             click.option(
                 "--max-pixels",

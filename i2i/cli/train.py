@@ -3,11 +3,18 @@
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from i2i import status
 from i2i.cli import options
 from i2i.errors import RunExistsError, Stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from i2i.settings import Config
 
 
 @click.command(
@@ -23,7 +30,7 @@ Examples:
 )
 @click.argument("config", metavar="PRESET|FILE.yaml")
 @click.option("--data", multiple=True, help="Data folder; give it twice for A's and B's folders.")
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder to write.  [default: runs/PRESET]")
+@click.option("--out", type=options.Output(), help="Run folder to write.  [default: runs/PRESET]")
 @click.option("--device", type=click.Choice(options.TRAINING_DEVICES), help="Where to compute.")
 @click.option("--devices", type=click.IntRange(min=1), help="How many of them on each machine.")
 @click.option("--nodes", type=click.IntRange(min=1), help="How many machines; start the command on each.")
@@ -33,7 +40,13 @@ Examples:
 @click.option("--full-check", is_flag=True, help="Decode every picture before training, not its header alone.")
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in --out, if there is one.")
 @click.option("--allow-config-change", is_flag=True, help="Resume even with other settings or data.")
-@click.option("--set", "overrides", multiple=True, metavar="SECTION.NAME=VALUE", help="Change one setting.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="SECTION.NAME=VALUE",
+    help="Change one setting; a network's name brings its own defaults.",
+)
 @click.option("--dry-run", is_flag=True, help="Print settings and estimates, and stop.")
 def train(
     config: str,
@@ -56,35 +69,25 @@ def train(
     The run folder gets config.yaml, checkpoints/, model.safetensors, metrics.jsonl, samples/ and
     report.html.
     """
-    import itertools
     import json
     import os
 
     # Read when torch is loaded. Threads that wait by spinning fall to a fraction of their speed beside other jobs.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    import torch
-
-    from i2i.algorithms import ALGORITHMS, resolve
-    from i2i.config import load_config, to_yaml
-    from i2i.training import ranks
-    from i2i.training.estimate import describe, estimate
-    from i2i.training.loop import train as run_training
-
     named = {"data.path": data or None, "train.device": device, "train.precision": precision, "train.seed": seed}
     named |= {"train.init_from": init_from, "train.devices": devices, "train.nodes": nodes}
     named |= {"data.full_check": full_check or None}
     flags = [f"{name}={json.dumps(value)}" for name, value in named.items() if value is not None]
-    settings = load_config(config, [*overrides, *flags])
-    if dry_run:
-        settings = resolve(settings)
-        with torch.device("meta"):  # builds the networks, to see that they fit, without their memory
-            algorithm = ALGORITHMS[settings.algorithm](settings)
-        click.echo(to_yaml(settings), nl=False)
-        for line in itertools.chain(describe(algorithm), estimate(settings)):
-            click.echo(f"# {line}")  # so that all of it is YAML still
-        return
+    out = out or Path("runs") / Path(config).stem
     try:
-        model = run_training(settings, out or Path("runs") / Path(config).stem, resume, allow_config_change)
+        with status.shown():
+            settings = _checked(config, [*overrides, *flags], None if dry_run else out, resume)
+            with status.doing("Loading torch", at_once="torch" not in sys.modules):
+                from i2i.training import ranks, start
+        if dry_run:
+            _dry_run(settings)
+            return
+        model = start.train(settings, out, resume, allow_config_change)
     except RunExistsError as error:
         raise RunExistsError(f"{error}\n{_resume_command()}") from None
     except Stopped as stopped:
@@ -92,6 +95,44 @@ def train(
         raise click.exceptions.Exit(stopped.exit_code) from None
     if ranks.rank() == 0:
         click.echo(f"Model:  {model}\nReport: {model.parent / 'report.html'}")
+
+
+def _checked(config: str, overrides: "Sequence[str]", out: Path | None, resume: bool) -> "Config":
+    """Read the settings and refuse what is wrong before torch is loaded; out: of a training, None for a dry run."""
+    with status.doing("Reading the settings"):
+        from i2i.config import load_config
+        from i2i.training.folder import refuse_early, refuse_missing_inputs
+
+        settings = load_config(config, overrides)
+    with status.doing("Looking for the data"):
+        if out is not None:
+            refuse_early(settings, out, resume)
+        elif settings.data.path:
+            refuse_missing_inputs(settings)
+    return settings
+
+
+def _dry_run(settings: "Config") -> None:
+    """Print the settings, and what a training with them would cost as YAML comments."""
+    import torch
+
+    from i2i.algorithms import ALGORITHMS, resolve
+    from i2i.config import to_yaml
+    from i2i.training.estimate import describe, estimate
+
+    settings = resolve(settings)
+    with torch.device("meta"):  # builds the networks, to see that they fit, without their memory
+        algorithm = ALGORITHMS[settings.algorithm](settings)
+    click.echo(to_yaml(settings), nl=False)
+    _comment(describe(algorithm))
+    with status.shown():
+        lines = list(estimate(settings))
+    _comment(lines)
+
+
+def _comment(lines: "Iterable[str]") -> None:
+    for line in lines:
+        click.echo(f"# {line}")  # so that all of it is YAML still
 
 
 def _resume_command() -> str:

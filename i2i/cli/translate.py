@@ -11,6 +11,7 @@ import click
 
 from i2i.cli import options
 from i2i.errors import SOME_REFUSED, UsageError, one_line
+from i2i.words import show_count
 
 if TYPE_CHECKING:
     from i2i.runtime.fit import How, Tiling
@@ -24,15 +25,18 @@ if TYPE_CHECKING:
 Examples:
   i2i translate photo.jpg -m runs/lineart -o drawing.png
   i2i translate photos -m model.onnx -o drawings
+  i2i translate photos/*.png photo.jpg -m model.onnx -o drawings
   i2i translate photos -m model.onnx -o shares --shard 1/2 --report failures.json
 """
 )
-@click.argument("source", metavar="INPUT", type=click.Path(exists=True, path_type=Path))
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @options.model
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Picture or folder to write.")
+@click.option("-o", "--output", type=options.Output(), help="Picture or folder to write.")
 @options.direction
 @options.device
 @options.backend
+@options.value_range
+@options.output_value_range
 @click.option(
     "--fit",
     type=click.Choice(["pad", "resize", "crop", "tile"]),
@@ -51,15 +55,17 @@ Examples:
 @click.option(
     "--workers", type=options.Workers(), default="auto", show_default=True, help="Pictures in work at a time."
 )
-@click.option("--report", type=click.Path(path_type=Path), help="Write the refused pictures to this .json file.")
+@click.option("--report", type=options.Output(), help="Write the refused pictures to this .json file.")
 @options.pictures
 def translate(
-    source: Path,
+    inputs: tuple[str, ...],
     model: str,
     output: Path | None,
     direction: str | None,
     device: str,
     backend: str,
+    value_range: tuple[float, float] | None,
+    output_value_range: tuple[float, float] | None,
     fit: "How | None",
     tile: "Tiling | None",
     tile_px: int | None,
@@ -71,44 +77,49 @@ def translate(
     report: Path | None,
     **pictures: Any,
 ) -> int:
-    """Translate a picture, or every picture in a folder and its subfolders.
+    """Translate pictures, or every picture in folders and their subfolders.
 
     Pictures of any size come out at the same size and in the same format, under the same name and in the
     same subfolder, with their alpha and colour profile. A picture that cannot be read is named and the
-    others still come out; the exit code is then 3.
+    others still come out; the exit code is then 3. Of several inputs, each folder gets one of its own name
+    in the output folder.
     """
+    from i2i.files import check_output
+    from i2i.runtime.backends import OnnxBackend
     from i2i.runtime.fit import make_fit
-    from i2i.runtime.folder import Shard, plan
-    from i2i.runtime.outcome import Result, check_report, write_report
-    from i2i.runtime.pictures import PictureOptions
+    from i2i.runtime.folder import Shard, find_inputs, plan
+    from i2i.runtime.foreign import Values
+    from i2i.runtime.outcome import Result, write_report
+    from i2i.runtime.pictures import PictureOptions, written_channels
     from i2i.runtime.pipeline import MANY, setup_for, translate_files
     from i2i.runtime.translator import Translator
-    from i2i.spec import UNDESCRIBED
 
     if output is None and not in_place:
         raise UsageError("There is no output. Add -o PICTURE|FOLDER, or --in-place to replace the inputs.")
-    output = output or source
+    sources = find_inputs(inputs)
     if report:
-        check_report(report, overwrite or skip_existing)  # the same command, run again, goes on
+        check_output(report, overwrite or skip_existing, ".json")  # the same command, run again, goes on
     kinds = PictureOptions(**pictures)
-    threads = setup_for(MANY if source.is_dir() else 1, workers).threads
-    translator = Translator.open(model, direction, device, backend, threads, make_fit(fit, tile, tile_px))
-    if translator.spec.algorithm == UNDESCRIBED:
-        meaning = {"rgb": "RGB"}.get(translator.generator.in_meaning, translator.generator.in_meaning)
-        click.echo(f"Note: {one_line(model)} holds no description by i2i; it is given {meaning} in [-1, 1].", err=True)
+    threads = setup_for(MANY if any(map(Path.is_dir, sources)) else len(sources), workers).threads
+    values = Values(value_range, output_value_range)
+    translator = Translator.open(model, direction, device, backend, threads, make_fit(fit, tile, tile_px), values)
+    if isinstance(translator.backend, OnnxBackend) and (form := translator.backend.form):
+        meaning = {"rgb": "RGB", "rgba": "RGBA"}.get(translator.generator.in_meaning, "grey")
+        click.echo(f"Note: {one_line(model)} holds no description by i2i; it is given {meaning}, {form}.", err=True)
     tasks = plan(
-        source,
+        sources,
         output,
-        translator.generator.out_channels,
+        written_channels(translator.generator, kinds),
         skip_existing,
         overwrite,
         kinds,
         shard and Shard(*shard),
         in_place,
     )
-    count = "1 picture" if len(tasks) == 1 else f"{len(tasks)} pictures"
     used = translator.backend
-    click.echo(f"{count}, {translator.direction} in {used.name} on {used.device}.", err=True)
+    if tasks:
+        count = show_count(len(tasks), "picture")
+        click.echo(f"{count}, {translator.direction} in {used.name} on {used.device}.", err=True)
     for note in tasks.notes:
         click.echo(f"Note: {one_line(note)}", err=True)
     result = Result(refused=tasks.refused)
@@ -116,7 +127,7 @@ def translate(
         with _progress(len(tasks)) as advance:
             translate_files(translator, tasks, advance, kinds, workers, result)
     finally:  # also after Ctrl-C, or when the disk is full
-        _summary(translator, result, f"{result.written} of {len(tasks)} pictures written to {one_line(str(output))}.")
+        _summary(translator, result, _count(result.written, len(tasks), tasks.existing, output))
         if report:
             write_report(report, result, len(tasks))
         if result.unfinished:  # threads deep in a library would hold up the exit, or crash in it
@@ -138,18 +149,26 @@ def _progress(total: int) -> Iterator[Callable[["Task"], None]]:
         yield lambda task: bar.advance(whole)
 
 
+def _count(written: int, total: int, existing: int, output: Path | None) -> str:
+    """Return how many pictures a run wrote, and how many it left since they were there."""
+    there = f"{existing:,} exist{'s' if existing == 1 else ''} already" if existing else ""
+    if not total:
+        return f"Nothing to do{f': {there}' if there else ''}."
+    where = f" to {one_line(output)}" if output else ""
+    return f"{written:,} of {show_count(total, 'picture')} written{where}{f'; {there}' if there else ''}."
+
+
 def _summary(translator: "Translator", result: "Result", count: str) -> None:
     """Say what a run did."""
-    from i2i.runtime.outcome import lines
+    from i2i.runtime.fit import large_note
+    from i2i.runtime.outcome import lines, unkept
 
-    for note in (*translator.backend.notes, *translator.notes):
+    for note in (*translator.backend.notes, *translator.notes, *unkept(result)):
         click.echo(f"Note: {note}", err=True)
     if result.large and translator.fit.how != "resize":
-        click.echo(
-            f"Note: {one_line(str(result.large[0]))} ({len(result.large)} in all) is more than twice as large as the "
-            f"{translator.spec.trained_side_px} px that the model was trained at; it may look better reduced, "
-            "with --fit resize.",
-            err=True,
-        )
+        path, side_px = max(result.large.items(), key=lambda one: one[1])
+        others = f" (the largest of {len(result.large)})" if len(result.large) > 1 else ""
+        note = large_note(side_px, translator.spec.trained_side_px)
+        click.echo(f"Note: {one_line(str(path))}{others} is {note}", err=True)
     for line in (*lines(result), count):
         click.echo(line, err=True)

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
-from i2i.images import Array
+from i2i.images import Array, largest
 from i2i.settings import DataSettings
 
 # Ranges at strength 1; hue is a fraction of the colour circle.
@@ -34,7 +34,7 @@ class Augment(Protocol):
 
 
 def resize(array: Array, shorter_px: int | None) -> Array:
-    """Return integers (H, W, C) with the shorter side at `shorter_px`, in the same type; None leaves them.
+    """Return (H, W, C), integers or float32 in [0, 1], with the shorter side at `shorter_px`; None leaves them.
 
     Bicubic with antialiasing: within two levels of Pillow's.
     """
@@ -51,7 +51,10 @@ def resize(array: Array, shorter_px: int | None) -> Array:
     # The batch's axis comes first, or torch does not see that channels are innermost, and returns them outermost.
     image = torch.from_numpy(np.require(known, requirements=["C", "W"])[None]).permute(0, 3, 1, 2)
     done = interpolate(image, sides, mode="bicubic", antialias=True)[0].permute(1, 2, 0).numpy()
-    return done if array.dtype == np.uint8 else np.rint(done.clip(0, np.iinfo(array.dtype).max)).astype(array.dtype)
+    if array.dtype == np.uint8:
+        return done
+    done = done.clip(0, largest(array.dtype))
+    return done if array.dtype == np.float32 else np.rint(done).astype(array.dtype)
 
 
 def make_augment(settings: DataSettings) -> Augment:

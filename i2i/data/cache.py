@@ -22,7 +22,7 @@ from i2i.settings import DataSettings
 Item = Pair | Picture
 Channels = tuple[int, ...]
 
-_VERSION = 2  # of what the files of a cache hold; raise it when decoding, channels or resizing change
+_VERSION = 3  # of what the files of a cache hold; raise it when decoding, channels or resizing change
 _STALE_S = 3600.0  # after which nobody is still writing a temporary file
 _SHARE = 0.8  # of what is free that a cache may take; the rest is for the networks
 
@@ -35,7 +35,7 @@ class Pictures:
         self.memory: dict[tuple[Item, Channels], tuple[Array, ...]] = {}
 
     def read(self, item: Item, channels: Channels) -> tuple[Array, ...]:
-        """Return both pictures of a pair, or the one, as integers (H, W, C) with `channels`; raises DataError."""
+        """Return both pictures of a pair, or the one, (H, W, C) with `channels`; raises DataError."""
         if self.settings.cache == "disk":
             return self._read_disk(item, channels)
         known = self.memory.get((item, channels))
@@ -76,13 +76,17 @@ class Pictures:
         return round(size.height * scale) * round(size.width * scale)
 
     def _load(self, item: Item, channels: Channels) -> tuple[Array, ...]:
-        sides = read_pair(item) if isinstance(item, Pair) else (read_picture(item),)
+        sides = self._decode(item)
         arrays = (to_channels(side, count) for side, count in zip(sides, channels, strict=True))
         # contiguous: a view would keep the whole file's picture in memory
         done = tuple(np.ascontiguousarray(resize(array, self.settings.resize_px)) for array in arrays)
         if min(done[0].shape[:2]) < self.settings.crop_px:  # replaced since its header was read
             raise DataError(f"{item} became smaller than the crop of {self.settings.crop_px} px.")
         return done
+
+    def _decode(self, item: Item) -> tuple[Array, ...]:
+        value_range = self.settings.input_range
+        return read_pair(item, value_range) if isinstance(item, Pair) else (read_picture(item, value_range),)
 
     def _read_disk(self, item: Item, channels: Channels) -> tuple[Array, ...]:
         files = self._files(item, channels)
@@ -110,7 +114,7 @@ class Pictures:
         except OSError as error:
             raise DataError(f"{item} cannot be read: {error.strerror or error}.") from error
         half = item.half if isinstance(item, Picture) else None
-        key = repr((_VERSION, identity, half, channels, self.settings.resize_px))
+        key = repr((_VERSION, identity, half, channels, self.settings.resize_px, self.settings.input_range))
         name = hashlib.sha256(key.encode()).hexdigest()
         return [cache_folder(self.settings) / name[:2] / f"{name[2:]}.{index}.npy" for index in range(len(channels))]
 

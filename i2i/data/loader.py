@@ -13,8 +13,10 @@ import multiprocessing.resource_tracker
 import os
 import queue
 import signal
+import sys
 import threading
 import time
+import types
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
@@ -27,6 +29,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from i2i.data.sets import Loaded, TrainingSet
 from i2i.errors import DataError, LoaderError
 from i2i.settings import Config
+from i2i.words import and_more
 
 STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)]
 """The signals that ask a training to stop."""
@@ -144,8 +147,7 @@ def _ahead(
 
 def _hung(data: TrainingSet, batch: list[int], timeout_s: float) -> str:
     files = list(dict.fromkeys(str(file) for number in batch for file in data.files(number)))
-    more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
-    asked = f"{', '.join(files[:_NAMED])}{more}" if files else f"image numbers {batch[0]} to {batch[-1]}"
+    asked = and_more(files, _NAMED) if files else f"image numbers {batch[0]} to {batch[-1]}"
     return f"No batch came for {timeout_s:g} s (data.timeout_s). The last files asked for: {asked}."
 
 
@@ -192,7 +194,7 @@ class _Processes:
         try:
             if self.batches is None:
                 others = multiprocessing.active_children()
-                with _deaf_to_stopping():
+                with _deaf_to_stopping(), _without_main():
                     self.batches = iter(self.loader)
                 self.children = [child for child in multiprocessing.active_children() if child not in others]
             return next(self.batches)
@@ -279,6 +281,20 @@ def _deaf_to_stopping() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Start processes that do not import the user's script, which nothing in them is from.
+
+    It would train again in each of them, unless it had an `if __name__ == "__main__"`.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")  # has no file to import
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _cores() -> int:

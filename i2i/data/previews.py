@@ -4,9 +4,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from i2i.data.augment import resize
 from i2i.data.folders import Pair, Picture, check_pairs, check_pictures, find_pairs, find_sides, has_split, in_time
 from i2i.errors import DataError
+from i2i.images import Array
 from i2i.settings import DataKind, DataSettings, by_direction
+
+SHOWN_PX = 512
+"""Largest side of a preview, unless twice the crop is more: what is larger shows its middle."""
+_LIKE = 1.25  # how many times as large as in training, or as small, a picture may be and keep its pixels
 
 MOST_SCORED = 500
 """Val pairs, at most, that choose the best weights: enough to tell two models, and few beside the training."""
@@ -18,6 +24,22 @@ class Previews(NamedTuple):
     split: str
     inputs: list[Picture]
     truths: list[Picture] | None
+
+
+def at_training_scale(picture: Array, data: DataSettings) -> tuple[Array, str]:
+    """Return integers (H, W, C) at the scale at which training sees them, the middle of what is large; and the scale.
+
+    That is `data.resize_px`; within a quarter of it pictures keep their pixels, since a little more than the crop only
+    lets training see several crops. The scale is in words that follow a title, none where the picture is as it was.
+    """
+    words = ""
+    if data.resize_px and not 1 / _LIKE <= data.resize_px / min(picture.shape[:2]) <= _LIKE:
+        picture, words = resize(picture, data.resize_px), f" at {data.resize_px} px"
+    most = max(SHOWN_PX, 2 * data.crop_px)
+    if max(picture.shape[:2]) > most:
+        words += f", middle {most} px"
+    top, left = (max(0, side - most) // 2 for side in picture.shape[:2])
+    return picture[top : top + most, left : left + most], words
 
 
 def find_previews(data: DataSettings, kind: DataKind, direction: str, count: int) -> Previews:

@@ -6,40 +6,55 @@ and from nothing else. So is what takes the turn of a picture that cannot be rea
 for every such n; all other turns stay as they are.
 """
 
+import contextlib
 import functools
 import hashlib
 import itertools
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from i2i import status
 from i2i.data import toy
 from i2i.data.augment import Augment, as_float, make_augment
 from i2i.data.cache import Channels, Item, Pictures
 from i2i.data.folders import (
+    Pair,
+    Picture,
+    Seen,
     check_pairs,
     check_pictures,
     find_images,
     find_pairs,
     find_sides,
     in_time,
-    name_some,
+    odd_halves,
+    read_picture,
+    refuse_missing,
     refuse_small,
 )
 from i2i.data.labels import FOLDERS, Classes, Labels, decode_text, find_labels
-from i2i.errors import ConfigError, DataError, UsageError
-from i2i.images import Array, Header
+from i2i.data.notes import Side, notes
+from i2i.data.watch import watched
+from i2i.errors import ConfigError, DataError, ImageError
+from i2i.images import Array, Header, Range, is_transparent, may_have_alpha
+from i2i.listing import list_pictures
 from i2i.settings import Config, DataKind, DataSettings
+from i2i.words import name_some, show_count
 
+SIDES: tuple[Literal["A", "B"], ...] = ("A", "B")
 # The independent streams of random numbers that hang on a run's seed.
 ORDER, AUGMENT, PARTNER, HISTORY, RANKS, SUBSTITUTE = range(6)
 
 _TRIES = 20  # pictures in a row that cannot be read before there is no use in going on
+_LOOKED_AT = 8  # pictures a side, to see whether they have alpha
 _MOST_BROKEN = 0.25  # share of the pictures, before training and during it
 
 
@@ -68,6 +83,8 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
     """What an image number shows one each of: pairs; or A's and B's pictures."""
     channels: tuple[Channels, ...] = ()
     """Of each list's items."""
+    transparent: tuple[bool, ...] = ()
+    """Of A and B, or of the one list: whether pictures have alpha that is not full everywhere."""
     epoch_images: int
     """Pictures of the longer side."""
     side_px: int
@@ -81,11 +98,16 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
         self.config = config
         self.seed = config.train.seed
         self.pictures = Pictures(config.data)
+        self.seen = Seen()  # what headers say beside sizes
         self.notes: list[str] = []  # what the user should know of how the data was taken
-        if not config.data.path and not config.data.toy:
-            raise UsageError("No data was given. Add --data FOLDER.")
+        refuse_missing(config.data)
         if config.data.colour_jitter and not self.together:
             raise ConfigError("data.colour_jitter changes the inputs of pairs, and here are none. Set it to 0.")
+
+    def list_folder(self, folder: Path) -> list[Path]:
+        """Return the pictures in a folder, and note what is left out; raises DataError."""
+        with status.doing(f"Listing the pictures in {folder}"):
+            return list_pictures(folder, self.notes, self.config.data.skip_broken, seen=status.count)
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         """Return what image number `number` shows."""
@@ -163,7 +185,8 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
         """A digest of all names, and of their labels where they have some."""
         labelled = [f"{name}={numbers.tolist()}" for one in self.labels if one for name, numbers in one.numbers.items()]
         texts = [decode_text(text) for one in self.labels if one for text in one.texts.values()]
-        return hashlib.sha256("\n".join([*self.names, *labelled, *texts]).encode()).hexdigest()
+        every = "\n".join([*self.names, *labelled, *texts])
+        return hashlib.sha256(every.encode("utf-8", "surrogateescape")).hexdigest()
 
     def shuffled(self, number: int) -> int:
         """Return the position of image number `number` in a list of the length of an epoch, in its epoch's order."""
@@ -197,8 +220,43 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
         channels = [each for one, each in zip(self.lists, self.channels, strict=True) for _ in one]
         known = [(item, size, each) for item, size, each in zip(items, sizes, channels, strict=True) if size]
         taken = self.pictures.reserve(known, self.config.train.devices)
+        if warning := odd_halves(items, sizes):
+            self.notes.append(warning)
         checked = "decoded" if data.full_check else "checked by their headers (--full-check decodes them)"
         self.notes += [f"All {'others' if broken else 'files'} were {checked}.", *([taken] if taken else [])]
+        self.notes += notes(self._sides({item for item, _, _ in known}), self.seen, data)
+        self.transparent = self._transparent()
+        self.notes += [
+            f"Pictures of {side} are transparent: they are laid on white, since data.{name} is {count}."
+            for side, name, count in self._laid_on_white()
+        ]
+
+    def _transparent(self) -> tuple[bool, ...]:
+        """Whether pictures of A, and of B, or of the one list, have alpha; looks at a few from all over each."""
+        sides = [(items, side) for items in self.lists for side in ("AB" if self.together else "A")]
+        data = self.config.data
+        look = functools.partial(_is_transparent, value_range=data.input_range)
+        chosen = [[_side(items[place], side) for place in _spread(len(items), _LOOKED_AT)] for items, side in sides]
+        return tuple(any(watched(look, side, data.timeout_s)) for side in chosen)
+
+    def _laid_on_white(self) -> Iterator[tuple[str, str, int]]:
+        """Yield the sides that lose their alpha, with the setting of their channels."""
+        counts = [count for channels in self.channels for count in channels]
+        names = [("A", "channels_a"), ("B", "channels_b")] if len(counts) > 1 else [("the data", "channels")]
+        for (side, name), count, transparent in zip(names, counts, self.transparent, strict=True):
+            if transparent and count != 4:
+                yield side, name, count
+
+    def _sides(self, usable: AbstractSet[Item]) -> list[Side]:
+        """Return the usable pictures of each side, by the setting that gives their channels."""
+        found = []
+        for one, channels in zip(self.lists, self.channels, strict=True):
+            items = [item for item in one if item in usable]
+            for side, count in zip(SIDES, channels, strict=False):
+                found.append((count, [item.side(side) if isinstance(item, Pair) else item for item in items]))
+        names = [(f"All pictures of {side}", f"data.channels_{side.lower()}") for side in SIDES]
+        names = names if len(found) == 2 else [("All pictures", "data.channels")]
+        return [Side(*name, *each) for name, each in zip(names, found, strict=True)]
 
     def _refuse_broken(self, items: Sequence[Item], sizes: Sequence[Header | None]) -> bool:
         """Whether some are broken, as a note then says; raises DataError where too many are, or all of a side."""
@@ -207,7 +265,8 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
             if not any(list(itertools.islice(rest, len(one)))):
                 raise DataError(f"No picture of {side} can be used; the first of {len(one)} is {one[0]}. Mend them.")
         broken = [str(item) for item, size in zip(items, sizes, strict=True) if size is None]
-        count = f"{len(broken)} of {len(items)} {'pairs' if self.together else 'pictures'} are broken"
+        total = show_count(len(items), "pair" if self.together else "picture")
+        count = f"{len(broken):,} of {total} {'is' if len(broken) == 1 else 'are'} broken"
         if len(broken) > _MOST_BROKEN * len(items):
             head = f"{count}, where data.skip_broken does without {_MOST_BROKEN:.0%} at most:"
             listed = name_some(head, broken, lines=True)
@@ -225,13 +284,13 @@ class PairSet(TrainingSet):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        pairs = in_time(config.data, lambda paths: find_pairs(paths, "train"))
+        pairs = in_time(config.data, lambda paths: find_pairs(paths, "train", self.list_folder))
         self.lists, self.channels = (pairs,), ((config.data.channels_a, config.data.channels_b),)
         self.names = [pair.name for pair in pairs]
         self.epoch_images = len(pairs)
-        self.what = f"{len(pairs)} pairs"
+        self.what = show_count(len(pairs), "pair")
         self.label()
-        self.accept(check_pairs(pairs, config.data))
+        self.accept(check_pairs(pairs, config.data, seen=self.seen))
 
 
 class UnpairedSet(TrainingSet):
@@ -244,14 +303,16 @@ class UnpairedSet(TrainingSet):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        sides = in_time(config.data, lambda paths: find_sides(paths, "train", config.data.disjoint))
+        sides = in_time(config.data, lambda paths: find_sides(paths, "train", config.data.disjoint, self.list_folder))
         self.lists = sides
         self.channels = ((config.data.channels_a,), (config.data.channels_b,))
         self.names = [f"{side}:{picture.name}" for side, one in zip("AB", self.lists, strict=True) for picture in one]
         self.epoch_images = max(map(len, self.lists))
-        self.what = " and ".join(f"{len(one)} pictures of {side}" for side, one in zip("AB", self.lists, strict=True))
+        self.what = " and ".join(
+            f"{show_count(len(one), 'picture')} of {side}" for side, one in zip("AB", self.lists, strict=True)
+        )
         self.label()
-        self.accept(check_pictures([*sides[0], *sides[1]], config.data))
+        self.accept(check_pictures([*sides[0], *sides[1]], config.data, seen=self.seen))
 
     def places(self, number: int) -> tuple[int, ...]:
         """Return the place of the longer side's picture, in its order, and of the drawn partner, as (a, b)."""
@@ -267,15 +328,15 @@ class ImageSet(TrainingSet):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        pictures = in_time(config.data, lambda paths: find_images(paths, "train", config.data.side))
+        pictures = in_time(config.data, lambda paths: find_images(paths, "train", config.data.side, self.list_folder))
         if len(pictures) < 2:
             raise DataError(f"{pictures[0]} is the only picture there; a GAN learns what many have in common.")
         self.lists, self.channels = (pictures,), ((config.data.channels,),)
         self.names = [picture.name for picture in pictures]
         self.epoch_images = len(pictures)
-        self.what = f"{len(pictures)} pictures"
+        self.what = show_count(len(pictures), "picture")
         self.label()
-        sizes = check_pictures(pictures, config.data)
+        sizes = check_pictures(pictures, config.data, seen=self.seen)
         self.accept(sizes)
         if not config.data.side and all(size.width == 2 * size.height for size in sizes if size):
             self.notes.append(
@@ -329,7 +390,7 @@ class BrokenPictures:
                 count = f"{len(self.known)} of {self.total} broken"
                 warnings.append(f"{reason.rstrip('.')}; others take its turns ({count}).")
             if len(self.known) > _MOST_BROKEN * self.total:
-                count = f"{len(self.known)} of {self.total} pictures"
+                count = f"{len(self.known):,} of {show_count(self.total, 'picture')}"
                 raise DataError(f"{count} cannot be read, too many to go on. The last one: {reason}")
         return warnings
 
@@ -390,6 +451,26 @@ def _order(seed: int, epoch: int, count: int) -> Array:
 @functools.lru_cache(maxsize=2)
 def _points(name: str, seed: int) -> Array:
     return toy.draw(name, toy.BLOCK, np.random.default_rng(seed))
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """Return up to `most` places from all over a list."""
+    return np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
+
+
+def _side(item: Item, side: str) -> Picture:
+    """Return a side of a pair, or the picture itself."""
+    if isinstance(item, Picture):
+        return item
+    return item.side("A" if side == "A" else "B")
+
+
+def _is_transparent(picture: Picture, value_range: Range | None) -> bool:
+    """Whether alpha is seen in a picture, of an A|B file in its half; a broken one, which others tell of, has none."""
+    with contextlib.suppress(ImageError):
+        if may_have_alpha(picture.path):
+            return is_transparent(read_picture(picture, value_range))
+    return False
 
 
 def _to_unit(array: Array) -> Array:

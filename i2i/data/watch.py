@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from i2i import status
 from i2i.errors import LoaderError
 
 T = TypeVar("T")
@@ -45,6 +46,8 @@ def watched(call: Callable[[T], R], items: Sequence[T], timeout_s: float, thread
         for thread in pool:
             while thread.is_alive():
                 thread.join(min(_LOOK_S, timeout_s))
+                if len(items) > 1:
+                    status.count(len(results), len(items))
                 if len(results) > finished:
                     finished, since = len(results), time.monotonic()
                 elif thread.is_alive() and time.monotonic() - since >= timeout_s:

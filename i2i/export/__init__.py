@@ -16,18 +16,20 @@ from typing import Literal, NamedTuple
 import numpy as np
 from torch import nn
 
+from i2i import status
 from i2i.algorithms import ALGORITHMS
 from i2i.config import load_config
 from i2i.data.folders import read_picture
 from i2i.data.previews import find_previews
-from i2i.errors import ConfigError, DataError, UsageError
+from i2i.errors import ConfigError, DataError, UsageError, one_line
 from i2i.export.graph import describe, make_graph, write_graph
-from i2i.export.proof import Samples, finite, prove
+from i2i.export.proof import Batch, Samples, finite, prove
 from i2i.export.triton import triton_config
-from i2i.files import atomic_write, check_output, refuse_existing, write_text
-from i2i.images import Array, from_unit, list_pictures, read_image, to_channels, to_unit
+from i2i.files import atomic_write, check_output, write_text
+from i2i.images import Array, from_unit, read_image, to_channels, to_unit
+from i2i.listing import list_pictures
 from i2i.mistaken import shown
-from i2i.modelfile import MODEL_NAME, find_model, read_spec
+from i2i.modelfile import MODEL_NAME, find_model, is_onnx, read_spec
 from i2i.runtime.backends import TorchBackend
 from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.translator import Translator, pad, padded_side
@@ -109,7 +111,7 @@ def export_triton(
             "Rename the run folder or model file."
         )
     config, output = Path(repository, name, "config.pbtxt"), Path(repository, name, "1", "model.onnx")
-    refuse_existing(config, overwrite)
+    check_output(config, overwrite)
     spec = export_onnx(model, output, direction, verify, overwrite, io, precision, size)
     write_text(config, triton_config(output, name))
     return output, spec
@@ -131,7 +133,7 @@ class _Job(NamedTuple):
 
 def _source(model: str | Path) -> Path:
     source = find_model(Path(model))
-    if source.suffix == ".onnx":
+    if is_onnx(source):
         raise UsageError(f"{source} is an ONNX file already. Give the run folder or the .safetensors file.")
     return source
 
@@ -140,16 +142,18 @@ def _write(
     source: Path, outputs: Mapping[Path, str | None], verify: str | Path | None, form: _Form
 ) -> dict[Path, ModelSpec]:
     """Write the file of each direction or, when one of them fails, none."""
-    jobs = {output: _job(source, direction, verify, form) for output, direction in outputs.items()}
+    with status.doing("Opening the model and the pictures to prove it on"):
+        jobs = {output: _job(source, direction, verify, form) for output, direction in outputs.items()}
     specs = {}
     with contextlib.ExitStack() as files:
         for output, job in jobs.items():
             temp = files.enter_context(atomic_write(output))
-            graph = make_graph(job.network, job.spec)
-            write_graph(graph, temp)
-            specs[output] = job.spec.model_copy(
-                update={"proof": prove(temp, graph, job.network, job.spec, job.samples)}
-            )
+            with status.doing(f"Exporting {output.name}"):
+                graph = make_graph(job.network, job.spec)
+                write_graph(graph, temp)
+            with status.doing(f"Comparing {output.name} with torch on {job.samples.pictures} pictures"):
+                proof = prove(temp, graph, job.network, job.spec, job.samples)
+            specs[output] = job.spec.model_copy(update={"proof": proof})
             describe(temp, specs[output], graph.axes)
     return specs
 
@@ -175,7 +179,7 @@ def _translator_job(source: Path, direction: str | None, verify: str | Path | No
     assert isinstance(backend, TorchBackend)
     if form.io == "tensor" and form.size:
         _check_size(form.size, generator)
-    pictures, pictures_from = _proof_pictures(source, translator, verify)
+    named, pictures_from = _proof_pictures(source, translator, verify)
 
     def to_network(batch: Array) -> Array:
         if form.io == "tensor":
@@ -198,9 +202,8 @@ def _translator_job(source: Path, direction: str | None, verify: str | Path | No
             "fixed_size": form.size,
         }
     )
-    several = pictures if len(pictures) > 1 else [*pictures, pictures[0] // 2]  # a batch of different ones
-    batches = list(_batches(several, form, generator, translator.spec.trained_crop_px))
-    return _Job(spec, backend.network, Samples(batches, answer, to_network, len(pictures), pictures_from))
+    batches = list(_batches(named, form, generator, translator.spec.trained_crop_px))
+    return _Job(spec, backend.network, Samples(batches, answer, to_network, len(named), pictures_from))
 
 
 def _generator_job(source: Path, form: _Form) -> _Job:
@@ -209,7 +212,7 @@ def _generator_job(source: Path, form: _Form) -> _Job:
     assert isinstance(backend, TorchBackend)
     latents = generator.draw(range(PROOF_SEEDS))
     samples = Samples(
-        [latents[:1], latents[:2], latents],
+        [Batch(latents[:count], [f"seed {seed}" for seed in range(count)]) for count in (1, 2, PROOF_SEEDS)],
         lambda batch: finite(backend.run(batch)),
         lambda batch: batch,
         PROOF_SEEDS,
@@ -229,29 +232,67 @@ def _check_size(size: tuple[int, int], generator: GeneratorSpec) -> None:
         )
 
 
-def _batches(pictures: Sequence[Array], form: _Form, generator: GeneratorSpec, trained_px: int) -> Iterator[Array]:
-    """Bring (H, W, C) pictures to three sizes, or the one; yield them as a batch of each, and the first one singly."""
+def _batches(
+    pictures: Sequence[tuple[str, Array]], form: _Form, generator: GeneratorSpec, trained_px: int
+) -> Iterator[Batch]:
+    """Yield a batch of named (H, W, C) pictures at each of three sizes, or the one, and what is in it first alone.
+
+    Each picture shows where most is in it. At the first size flat ones and a nearly flat one come besides: norms
+    divide by their contrast, which is nothing.
+    """
+    if len(pictures) == 1:  # a batch of different ones shows whether they mix
+        ((name, picture),) = pictures
+        pictures = [(name, picture), (f"{name}, darkened", picture // 2)]
     multiple = generator.size_multiple
     base = padded_side(min(trained_px or UNKNOWN_PX, MOST_PX), multiple, generator.size_minimum)
     sizes = [(base, base), (base + multiple, base), (base, base + 2 * multiple)]
     if form.io == "image":  # needs padding: a little, and more than there is
         sizes[1:] = [(base + 1, base - 1), (max(base // 3, 1), base + multiple // 2)]
-    for height, width in [form.size] if form.size else sizes:
-        tensors = [pad(picture.transpose(2, 0, 1)[:, :height, :width], height, width) for picture in pictures]
-        if form.io == "image":
-            batch = np.stack([tensor.transpose(1, 2, 0) for tensor in tensors])
-        else:
-            batch = np.stack([to_unit(tensor.transpose(1, 2, 0)) for tensor in tensors])
-        yield from (batch, batch[:1])
+    if form.size:
+        sizes = [form.size]
+
+    def batch(chosen: Sequence[tuple[str, Array]], given: bool) -> Batch:
+        padded = [pad(picture.transpose(2, 0, 1), height, width).transpose(1, 2, 0) for _, picture in chosen]
+        inputs = np.stack(padded if form.io == "image" else [to_unit(picture) for picture in padded])
+        return Batch(inputs, [name for name, _ in chosen], given)
+
+    for height, width in sizes:
+        several = batch([(name, busiest(picture, height, width)) for name, picture in pictures], given=True)
+        yield several
+        yield Batch(several.inputs[:1], several.names[:1])
+    height, width = sizes[0]
+    yield batch(_plain_pictures(height, width, generator.in_channels), given=False)
 
 
-def _proof_pictures(source: Path, translator: Translator, verify: str | Path | None) -> tuple[list[Array], str]:
-    """Return a few real inputs of the model, (H, W, C) uint8, and where they come from."""
+def _plain_pictures(height: int, width: int, channels: int) -> list[tuple[str, Array]]:
+    """Return flat pictures and a nearly flat one, (H, W, C) uint8, and what to call them."""
+    flat = np.full((height, width, channels), 128, np.uint8)
+    ramp = (np.arange(width) * 3 // width).astype(np.uint8)[:, None]
+    return [("a black picture", 0 * flat), ("a grey picture", flat), ("a gradient of two grey levels", flat + ramp)]
+
+
+def busiest(picture: Array, height: int, width: int) -> Array:
+    """Cut (H, W, C) to at most that size, where neighbouring pixels differ most; a flat one at its upper left."""
+    height, width = min(height, picture.shape[0]), min(width, picture.shape[1])
+    values = picture.sum(axis=2, dtype=np.int64)
+    steps = np.abs(np.diff(values, axis=0, prepend=values[:1])) + np.abs(np.diff(values, axis=1, prepend=values[:, :1]))
+    sums = np.pad(steps.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    windows = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
+    top, left = np.unravel_index(windows.argmax(), windows.shape)
+    return picture[top : top + height, left : left + width]
+
+
+def _proof_pictures(
+    source: Path, translator: Translator, verify: str | Path | None
+) -> tuple[list[tuple[str, Array]], str]:
+    """Return a few real inputs of the model, (H, W, C) uint8, by name, and where they come from."""
+    value_range = translator.spec.input_range
     if verify is not None:
-        files = list_pictures(Path(verify)) if Path(verify).is_dir() else []
+        files = list_pictures(Path(verify), skip_unreadable=True) if Path(verify).is_dir() else []
         if not files:
             raise UsageError(f"{verify} is no folder with pictures. --verify takes inputs for the model.")
-        arrays, pictures_from = [read_image(file) for file in files[:PROOF_PICTURES]], str(verify)
+        found = [(one_line(file.name), read_image(file, value_range=value_range)) for file in files[:PROOF_PICTURES]]
+        pictures_from = one_line(verify)
     else:
         settings = source.parent / "config.yaml"
         if not settings.exists():
@@ -267,6 +308,7 @@ def _proof_pictures(source: Path, translator: Translator, verify: str | Path | N
             raise UsageError(
                 f"The pictures of the run cannot be read: {reason}\nAdd --verify FOLDER with others."
             ) from error
-        arrays, pictures_from = [read_picture(picture) for picture in previews.inputs], previews.split
+        found = [(one_line(one.path.name), read_picture(one, value_range)) for one in previews.inputs]
+        pictures_from = previews.split
     channels = translator.generator.in_channels
-    return [from_unit(to_unit(to_channels(array, channels))) for array in arrays], pictures_from
+    return [(shown(name), from_unit(to_unit(to_channels(array, channels)))) for name, array in found], pictures_from

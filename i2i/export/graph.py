@@ -37,16 +37,15 @@ class Graph(NamedTuple):
 
 
 class Tensors(nn.Module):
-    """A network in any precision between float32 tensors."""
+    """A network in any precision between float32 tensors; it casts what it is given itself."""
 
-    def __init__(self, network: nn.Module, precision: str):
+    def __init__(self, network: nn.Module):
         super().__init__()
         self.network = network
-        self.dtype = torch.float16 if precision == "fp16" else torch.float32
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, C, H, W) in [-1, 1], sides as the network asks, or (N, latent), to what the network gives, in float32."""
-        output: Tensor = self.network(image.to(self.dtype)).float()
+        output: Tensor = self.network(image).float()
         return output
 
 
@@ -119,7 +118,7 @@ def make_graph(network: nn.Module, spec: ModelSpec) -> Graph:
             ready.set_submodule(name, Doubling(layer))
     if spec.precision == "fp16":
         ready.half()
-    module: nn.Module = Tensors(ready, spec.precision)
+    module: nn.Module = Tensors(ready)
     if spec.latent_generator:
         return Graph(module.eval(), ready, "latent", torch.zeros(2, spec.latent_generator.latent), {0: "batch"})
     (generator,) = spec.generators.values()

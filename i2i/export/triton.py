@@ -7,6 +7,8 @@ sizes come from the exported file itself.
 from pathlib import Path
 from typing import Any
 
+from i2i.files import utf8_name
+
 MAX_BATCH = 8
 """Requests that Triton may join to one batch; memory grows with it."""
 _TYPES = {"tensor(uint8)": "TYPE_UINT8", "tensor(float)": "TYPE_FP32"}
@@ -16,7 +18,8 @@ def triton_config(onnx_file: Path, name: str) -> str:
     """Return the config.pbtxt of an exported file under the name that clients will use."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(onnx_file, providers=["CPUExecutionProvider"])
+    with utf8_name(onnx_file) as file:
+        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     (taken,), (given,) = session.get_inputs(), session.get_outputs()
     return f"""name: "{name}"
 platform: "onnxruntime_onnx"

@@ -9,6 +9,7 @@ from torch import Tensor
 
 import i2i
 from i2i.errors import ModelError, UsageError
+from i2i.interop.directions import choose_directions
 from i2i.interop.pytorch_cyclegan_pix2pix import (
     ANTIALIASED_PROJECT,
     PROJECT,
@@ -17,10 +18,13 @@ from i2i.interop.pytorch_cyclegan_pix2pix import (
     describe,
     is_antialiased,
     recognise,
+    transposed_names,
 )
-from i2i.mistaken import refuse_not_finite
+from i2i.interop.reparametrised import fold_norms
+from i2i.mistaken import ONNX, TORCH, kind_of, refuse_not_finite
 from i2i.networks.layers import NormStatistics
-from i2i.spec import MEANINGS, GeneratorSpec, ModelSpec
+from i2i.safetensorsfile import read_metadata, read_safetensors, refuse_changed
+from i2i.spec import MEANINGS, METADATA_KEY, GeneratorSpec, ModelSpec
 from i2i.torchfile import read_torch_file
 
 OPTIONS_NAME = "train_opt.txt"
@@ -29,12 +33,15 @@ OPTIONS_NAME = "train_opt.txt"
 class Imported(NamedTuple):
     """A model from other weights. tensors: of each direction, by their names in our network.
 
-    words: what each direction was recognised as.
+    words: what each direction was recognised as. origins: which file each is, and what decided that. notes: what
+    the user should look at.
     """
 
     spec: ModelSpec
     tensors: dict[str, dict[str, Tensor]]
     words: dict[str, str]
+    origins: dict[str, str]
+    notes: list[str]
 
 
 def import_weights(
@@ -42,10 +49,10 @@ def import_weights(
 ) -> Imported:
     """Read one generator, or those of both directions, that pytorch-CycleGAN-and-pix2pix saved, and its kin.
 
-    Everything about the network comes from the tensors. A `train_opt.txt` beside the first file says at what
-    size and in which direction it was trained; without one the sizes are unknown (0).
-    direction: of one file; by default A2B, or B2A for a file named G_B or trained with --direction BtoA. Of two
-    files, G_B is the one so named, else the second.
+    Everything about the network comes from the tensors, in a torch file or a .safetensors file. A `train_opt.txt`
+    beside the first file says at what size and in which direction it was trained; without one, sizes are unknown (0).
+    direction: of one file; without it the name decides (G_A, G_B, A2B, BtoA and so on), else train_opt.txt, else it
+    is A2B. Of two files the names decide, else the order.
     norm_statistics: image is what that project's test.py computes, running what it does with --eval.
     Raises ModelError and UsageError.
     """
@@ -54,8 +61,8 @@ def import_weights(
     if len(files) == 2 and direction is not None:
         raise UsageError("Two files are both directions. Leave out --direction.")
     options = read_options(files[0].with_name(OPTIONS_NAME))
-    chosen, (crop, side) = _directions(files, direction, options), _sizes(options)
-    ones = {one: _import_one(file) for one, file in zip(chosen, files, strict=True)}
+    choices, (crop, side) = choose_directions(files, direction, options), _sizes(options)
+    ones = {choice.direction: _import_one(choice.file) for choice in choices}
     spec = ModelSpec(
         i2i_version=i2i.__version__,
         algorithm=ANTIALIASED_PROJECT if any(one.antialiased for one in ones.values()) else PROJECT,
@@ -64,8 +71,13 @@ def import_weights(
         trained_crop_px=crop,
         trained_side_px=side,
     )
-    tensors = {way: one.tensors for way, one in ones.items()}
-    return Imported(spec, tensors, {way: one.words for way, one in ones.items()})
+    return Imported(
+        spec,
+        {way: one.tensors for way, one in ones.items()},
+        {way: one.words for way, one in ones.items()},
+        {choice.direction: f"{choice.file} ({choice.reason})" for choice in choices},
+        [choice.note for choice in choices if choice.note],
+    )
 
 
 def read_options(path: Path) -> dict[str, str]:
@@ -90,11 +102,11 @@ class _One(NamedTuple):
 
 
 def _import_one(file: Path) -> _One:
-    state = read_torch_file(file)
+    state = _read(file)
     try:
-        name, arguments = recognise(state)
+        name, arguments = recognise(fold_norms(state))
         network = build_empty(name, arguments)
-        tensors = convert(state, network)
+        tensors = convert(fold_norms(state, transposed_names(network)), network)
     except ModelError as error:
         raise ModelError(f"{file}: {error}") from error
     refuse_not_finite(file, tensors.values())
@@ -118,13 +130,23 @@ def _import_one(file: Path) -> _One:
     return _One(spec, tensors, describe(network), is_antialiased(network))
 
 
-def _directions(files: Sequence[Path], direction: str | None, options: dict[str, str]) -> list[str]:
-    """Say which direction each file translates."""
-    forth, back = ("B2A", "A2B") if options.get("direction") == "BtoA" else ("A2B", "B2A")
-    first_is_back = files[0].stem.endswith("G_B")
-    if len(files) == 2:
-        return [back, forth] if first_is_back else [forth, back]
-    return [direction or (back if first_is_back else forth)]
+def _read(file: Path) -> dict[str, Tensor]:
+    kind = kind_of(file)
+    if kind == ONNX:
+        raise UsageError(f"{file} is an ONNX model, which is used as it is. Give it with -m, as a model.")
+    if kind == TORCH:
+        return _without_module(read_torch_file(file))
+    metadata = read_metadata(file)
+    refuse_changed(file, metadata)
+    if METADATA_KEY in metadata:
+        raise UsageError(f"{file} is a model file of i2i already. Give it with -m, as a model.")
+    return _without_module(read_safetensors(file))
+
+
+def _without_module(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out the "module." that DataParallel puts before every name."""
+    parallel = all(name.startswith("module.") for name in tensors)
+    return {name.removeprefix("module.") if parallel else name: tensor for name, tensor in tensors.items()}
 
 
 def _sizes(options: dict[str, str]) -> tuple[int, int]:

@@ -101,6 +101,15 @@ def revert(network: nn.Module) -> dict[str, Tensor]:
     return kept | {key: value.contiguous() for key, value in _filters(network)}
 
 
+def transposed_names(network: nn.Module) -> set[str]:
+    """Return their names of the weights of transposed convolutions."""
+    return {
+        f"{their}.weight"
+        for our, their in _module_names(network)
+        if isinstance(network.get_submodule(our), nn.ConvTranspose2d)
+    }
+
+
 def describe(network: nn.Module) -> str:
     """Name a network as their option --netG does, with what else sets it apart."""
     if isinstance(network, UNet):
@@ -191,6 +200,11 @@ def _unknown(state: State) -> ModelError:
     first = ", ".join(list(state)[:SHOWN]) or "none"
     if {"model.0.weight", "net.0.weight"} & set(state) and "model.1.weight" not in state:
         first += " (a discriminator's)"
+    if any(key.startswith(("A2B.", "B2A.", "generate.")) for key in state):
+        return ModelError(
+            "These are tensors of a model of i2i without its description, which another program left out.\n"
+            "Give the file that `i2i train` or `i2i import` wrote."
+        )
     return ModelError(
         f"These are not the tensors of a generator of {PROJECT} or {ANTIALIASED_PROJECT}; the first are {first}.\n"
         "Give the file of a unet_128, unet_256, resnet_6blocks or resnet_9blocks, as latest_net_G.pth."

@@ -15,7 +15,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor, nn
 
-from i2i.networks.layers import BatchNorm, InstanceNorm
+from i2i.networks.layers import BatchNorm, Centre, InstanceNorm, centre
 
 _HALO = 8
 """Rows of input that a strip takes beside its own; no stage looks further, and every stride divides it."""
@@ -42,6 +42,20 @@ class FixedNorm(nn.Module):
         return torch.addcmul(self.shift, input, self.scale)
 
 
+class FixedCentre(nn.Module):
+    """A Centre that subtracts what it is given, (1, C, 1, 1)."""
+
+    mean: Tensor
+
+    def __init__(self, mean: Tensor):
+        super().__init__()
+        self.register_buffer("mean", mean)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, C, H, W) to the same."""
+        return image - self.mean
+
+
 def uses_own_statistics(network: nn.Module) -> bool:
     """Whether in eval mode anything in `network` normalises by statistics of the picture."""
     return any(True for _ in _norms(network))
@@ -53,9 +67,12 @@ def freeze(network: nn.Module, image: Tensor) -> nn.Module:
     frozen = _shared(network)
     found: dict[nn.Module, nn.Module] = {}
 
-    def fix(norm: nn.Module, inputs: tuple[Tensor]) -> None:
-        variance, mean = torch.var_mean(inputs[0], dim=(0, 2, 3), correction=0)
-        found[norm] = FixedNorm(norm, mean, variance)
+    def fix(layer: nn.Module, inputs: tuple[Tensor]) -> None:
+        if isinstance(layer, Centre):
+            found[layer] = FixedCentre(centre(inputs[0]))
+        else:
+            variance, mean = torch.var_mean(inputs[0], dim=(0, 2, 3), correction=0)
+            found[layer] = FixedNorm(layer, mean, variance)
 
     handles = [norm.register_forward_pre_hook(fix) for norm in _norms(frozen)]
     frozen(image)
@@ -74,7 +91,7 @@ def in_strips(network: nn.Module) -> nn.Module:
     for name, child in list(striped.named_children()):
         if isinstance(child, nn.ModuleList):
             setattr(striped, name, nn.ModuleList(_InStrips(stage) for stage in child))
-        else:
+        elif not isinstance(child, Centre):  # which sees the picture whole
             setattr(striped, name, _InStrips(child))
     return striped
 
@@ -136,9 +153,9 @@ def _statistics(stage: nn.Module, norm: nn.Module, input: Tensor, rows: int) -> 
 
 
 def _norms(network: nn.Module) -> Iterator[nn.Module]:
-    """Yield the layers that normalise by statistics of the picture."""
+    """Yield the layers that use statistics of the picture."""
     for module in network.modules():
-        if isinstance(module, InstanceNorm) or (isinstance(module, BatchNorm) and module.norm_statistics == "image"):
+        if isinstance(module, InstanceNorm | BatchNorm | Centre) and module.own_statistics:
             yield module
 
 

@@ -73,7 +73,7 @@ class DCGANGenerator(LatentGenerator):
 
     def forward(self, latent: Tensor) -> Tensor:
         """(N, latent) to (N, out_channels, size, size) in [-1, 1]."""
-        value = latent[:, :, None, None]
+        value = latent[:, :, None, None].to(self.dtype)
         for layer in self.layers:
             value = layer(value)
         return self.head(value)

@@ -23,6 +23,11 @@ class Generator(nn.Module, ABC):
     kind: ClassVar[Literal["translate", "generate"]]
     """What goes in: a picture (N, C, H, W), or a latent (N, latent)."""
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in, and casts its input to."""
+        return next(self.parameters()).dtype
+
     @abstractmethod
     def fits(self, side_px: int) -> str | None:
         """Return why the network does not take, or make, pictures of this side, or None where it does."""
@@ -126,11 +131,16 @@ class BatchNorm(nn.BatchNorm2d):
     norm_statistics: NormStatistics = "running"
     synchronised: bool = False
 
+    @property
+    def own_statistics(self) -> bool:
+        """Whether each picture is normalised by its own mean and variance."""
+        return self.norm_statistics == "image" and not self.training
+
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) to the same."""
         if self.training and self.synchronised:
             return self._forward_synchronised(input)
-        if self.training or self.norm_statistics == "running":
+        if not self.own_statistics:
             return super().forward(input)
         return F.instance_norm(input, weight=self.weight, bias=self.bias, use_input_stats=True, eps=self.eps)
 
@@ -184,6 +194,8 @@ class InstanceNorm(nn.Module):
     F.instance_norm, which exports to one ONNX node instead of five.
     """
 
+    own_statistics = True
+
     def __init__(self, channels: int, eps: float = 1e-5):
         super().__init__()
         self.channels = channels
@@ -197,6 +209,61 @@ class InstanceNorm(nn.Module):
                 return F.batch_norm(input, None, None, training=True, eps=self.eps)
             return F.group_norm(input, self.channels, eps=self.eps)
         return F.instance_norm(input, eps=self.eps)
+
+
+class Centre(nn.Module):
+    """Subtract each channel's mean from a picture, where the norm behind the first convolution does so anyway.
+
+    With reflect padding and each picture's own statistics a constant added to the input does not reach the output.
+    Only its rounding errors did: of a flat picture they were all that the norms saw, and three of them, each
+    dividing by sqrt(variance + 1e-5), made grey levels of 1e-7. Centred, a flat picture is zero, exactly and
+    in every precision, and what is nearly flat keeps its digits.
+
+    norm: of the network; centres in front of instance norm, and in eval mode in front of batch norm with
+    `norm_statistics` "image". Otherwise colours count, and it does nothing.
+    """
+
+    norm_statistics: NormStatistics = "running"
+
+    def __init__(self, norm: Norm):
+        super().__init__()
+        self.norm = norm
+
+    @property
+    def own_statistics(self) -> bool:
+        """Whether the norm behind the first convolution normalises each picture by its own mean and variance."""
+        image = self.norm_statistics == "image" and not self.training
+        return self.norm == "instance" or (self.norm == "batch" and image)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, C, H, W) to the same."""
+        return image - centre(image) if self.own_statistics else image
+
+
+def centre(image: Tensor) -> Tensor:
+    """Return the mean (N, C, 1, 1) of each channel; of a flat one its very value, however the sum was rounded."""
+    low, high = image.detach().amin((2, 3), keepdim=True), image.detach().amax((2, 3), keepdim=True)
+    return image.detach().mean((2, 3), keepdim=True).clamp(low, high)
+
+
+class UnbiasedConv2d(nn.Conv2d):
+    """A convolution in front of an instance norm, which subtracts every bias again.
+
+    The bias is there for the files that have one, and is not added: zeros stay zeros, and nothing is rounded.
+    """
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return super()._conv_forward(input, weight, None)
+
+
+class UnbiasedConvTranspose2d(nn.ConvTranspose2d):
+    """The same, transposed."""
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """(N, C, H, W) to (N, C', H', W')."""
+        assert output_size is None
+        sizes = (self.stride, self.padding, self.output_padding, self.groups, self.dilation)
+        return F.conv_transpose2d(input, self.weight, None, *sizes)  # type: ignore[arg-type]
 
 
 class BlurPool(nn.Module):
@@ -246,7 +313,8 @@ def make_upsampling(upsample: Upsampling, transposed: nn.ConvTranspose2d) -> nn.
     """
     if upsample == "transpose":
         return transposed
-    conv = nn.Conv2d(transposed.in_channels, transposed.out_channels, 3, padding=1, bias=transposed.bias is not None)
+    kind = UnbiasedConv2d if isinstance(transposed, UnbiasedConvTranspose2d) else nn.Conv2d
+    conv = kind(transposed.in_channels, transposed.out_channels, 3, padding=1, bias=transposed.bias is not None)
     return nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False), conv)
 
 
@@ -270,9 +338,9 @@ def initialise(network: nn.Module, std: float = 0.02) -> None:
 
 
 def set_norm_statistics(network: nn.Module, statistics: NormStatistics) -> None:
-    """Choose what every batch normalisation in `network` uses in eval mode."""
+    """Choose what every batch normalisation in `network`, and what prepares pictures for it, uses in eval mode."""
     for module in network.modules():
-        if isinstance(module, BatchNorm):
+        if isinstance(module, BatchNorm | Centre):
             module.norm_statistics = statistics
 
 

@@ -24,7 +24,7 @@ class MLPGenerator(LatentGenerator):
 
     def forward(self, latent: Tensor) -> Tensor:
         """(N, latent) to (N, out_channels)."""
-        return self.head(self.body(latent))
+        return self.head(self.body(latent.to(self.dtype)))
 
 
 class MLPDiscriminator(Discriminator):

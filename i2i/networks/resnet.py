@@ -7,8 +7,11 @@ from torch import Tensor, nn
 
 from i2i.networks.layers import (
     BlurPool,
+    Centre,
     Norm,
     TranslatingGenerator,
+    UnbiasedConv2d,
+    UnbiasedConvTranspose2d,
     Upsampling,
     initialise,
     make_norm,
@@ -19,20 +22,24 @@ from i2i.networks.layers import (
 Downsampling = Literal["strided", "blur"]
 
 
+def _conv_before(norm: Norm) -> type[nn.Conv2d]:
+    return UnbiasedConv2d if norm == "instance" else nn.Conv2d
+
+
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with reflect padding, added to their input."""
 
     def __init__(self, channels: int, norm: Norm, dropout: float):
         super().__init__()
-        bias = needs_bias(norm)
+        bias, conv = needs_bias(norm), _conv_before(norm)
         self.body = nn.Sequential(
             nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, 3, bias=bias),
+            conv(channels, channels, 3, bias=bias),
             make_norm(norm, channels),
             nn.ReLU(inplace=True),
             nn.Dropout(dropout) if dropout > 0 else nn.Identity(),
             nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, 3, bias=bias),
+            conv(channels, channels, 3, bias=bias),
             make_norm(norm, channels),
         )
 
@@ -68,11 +75,12 @@ class ResNet(TranslatingGenerator):
         super().__init__()
         if blocks < 1:
             raise ValueError(f"blocks is {blocks}; a ResNet has at least 1")
-        bias = needs_bias(norm)
+        bias, conv = needs_bias(norm), _conv_before(norm)
 
+        self.centre = Centre(norm)
         self.stem = nn.Sequential(
             nn.ReflectionPad2d(3),
-            nn.Conv2d(in_channels, width, 7, bias=bias),
+            conv(in_channels, width, 7, bias=bias),
             make_norm(norm, width),
             nn.ReLU(inplace=True),
         )
@@ -81,7 +89,7 @@ class ResNet(TranslatingGenerator):
             stride = 2 if downsample == "strided" else 1
             self.down.append(
                 nn.Sequential(
-                    nn.Conv2d(count, 2 * count, 3, stride, 1, bias=bias),
+                    conv(count, 2 * count, 3, stride, 1, bias=bias),
                     make_norm(norm, 2 * count),
                     nn.ReLU(inplace=True),
                     nn.Identity() if downsample == "strided" else BlurPool(2 * count),
@@ -90,7 +98,8 @@ class ResNet(TranslatingGenerator):
         self.blocks = nn.ModuleList(ResidualBlock(4 * width, norm, dropout) for _ in range(blocks))
         self.up = nn.ModuleList()
         for count in (4 * width, 2 * width):
-            transposed = nn.ConvTranspose2d(count, count // 2, 3, 2, 1, output_padding=1, bias=bias)
+            conv_transpose = UnbiasedConvTranspose2d if norm == "instance" else nn.ConvTranspose2d
+            transposed = conv_transpose(count, count // 2, 3, 2, 1, output_padding=1, bias=bias)
             self.up.append(
                 nn.Sequential(make_upsampling(upsample, transposed), make_norm(norm, count // 2), nn.ReLU(inplace=True))
             )
@@ -98,14 +107,16 @@ class ResNet(TranslatingGenerator):
         initialise(self)
 
     def encoder(self) -> Iterator[tuple[str, nn.Module]]:
-        """Yield stem, down.0, down.1, blocks.0, ..."""
+        """Yield centre, stem, down.0, down.1, blocks.0, ..."""
+        yield "centre", self.centre
         yield "stem", self.stem
         yield from ((f"down.{level}", stage) for level, stage in enumerate(self.down))
         yield from ((f"blocks.{number}", block) for number, block in enumerate(self.blocks))
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""
-        value = self.stem(image)
+        # Centred before it is cast, if at all: in fp16 a dark picture has few digits left.
+        value = self.stem(self.centre(image).to(self.dtype))
         for level in (*self.down, *self.blocks, *self.up):
             value = level(value)
         return self.head(value)

@@ -81,7 +81,7 @@ class UNet(TranslatingGenerator):
     def forward(self, image: Tensor) -> Tensor:
         """(N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""
         skips = []
-        value = image
+        value = image.to(self.dtype)
         for level in self.down:
             value = level(value)
             skips.append(value)

@@ -3,25 +3,34 @@
 from pathlib import Path
 
 from i2i.runtime.backends import open_backend
+from i2i.runtime.foreign import Values
 from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.translator import Translator
 from i2i.spec import GENERATE, ModelSpec
 
 
-def load(path: str | Path, direction: str | None = None, device: str = "auto") -> Translator | ImageGenerator:
+def load(
+    path: str | Path,
+    direction: str | None = None,
+    device: str = "auto",
+    value_range: tuple[float, float] | None = None,
+    output_value_range: tuple[float, float] | None = None,
+) -> Translator | ImageGenerator:
     """Open a run folder, a .safetensors, .onnx or .pth file as what it is.
 
     A model that translates becomes a function from picture to picture, one that generates a function from
     seeds to pictures. Where the type must be known beforehand, use Translator.open or ImageGenerator.open.
     direction: A2B or B2A, needed only when the model holds both. device: one of DEVICES in i2i.runtime.backends.
-    Raises ModelError and UsageError.
+    value_range: black and white in the floats of an .onnx file of another project, by default -1 and 1;
+    output_value_range: in its outputs, by default the same. Raises ModelError and UsageError.
 
         model = i2i.load("model.onnx")
-        model("photo.jpg").save("drawing.png")
+        model("photo.jpg").save("drawing.png")  # what `i2i translate` writes; .array and .image hold the pixels
     """
 
     def part(spec: ModelSpec) -> str:
         return GENERATE if spec.task == "generate" and direction is None else spec.pick(direction)
 
-    spec, backend, opened = open_backend(path, part, device)
+    values = Values(value_range, output_value_range)
+    spec, backend, opened = open_backend(path, part, device, values=values)
     return ImageGenerator(spec, backend) if opened == GENERATE else Translator(spec, backend, opened, model=path)

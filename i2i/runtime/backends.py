@@ -5,7 +5,6 @@ provider that a session got is compared with the one that was asked for.
 """
 
 import contextlib
-import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -13,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 
 from i2i.errors import ModelError, UsageError
+from i2i.files import utf8_name
 from i2i.images import Array
 from i2i.mistaken import shown
-from i2i.modelfile import find_model, read_spec
+from i2i.modelfile import find_model, is_onnx, read_spec
 from i2i.onnxfile import check_onnx
 from i2i.runtime.batches import MOST, Batches
 from i2i.runtime.devices import (
@@ -27,7 +27,8 @@ from i2i.runtime.devices import (
     why_no_torch_device,
     why_not_started,
 )
-from i2i.runtime.trial import assumed_spec, described_spec, limited, try_on_zeros
+from i2i.runtime.foreign import UNSAID, Form, OutputWatch, Values, assumed
+from i2i.runtime.trial import described_spec, limited, try_on_zeros
 from i2i.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -174,6 +175,9 @@ class OnnxBackend:
         self.notes: list[str] = [] if notes is None else notes
         self.interface = check_onnx(path)
         self.described = described_spec(path, self.interface)
+        self.form: Form | None = None
+        """How a model of another project writes pictures, once `assume` has found it; of described files None."""
+        self._watch: OutputWatch | None = None
         self.session = _open_session(path, device, self.threads)
         names = {provider: name for name, provider in PROVIDERS.items()}
         self.device = names.get(self.session.get_providers()[0], "cpu")
@@ -191,13 +195,17 @@ class OnnxBackend:
 
     def with_threads(self, threads: int) -> Self:
         """As in Backend."""
-        same = self.device != "cpu" or threads == self.threads
-        return self if same else type(self)(self.path, self.device, threads, self.notes)
+        if self.device != "cpu" or threads == self.threads:
+            return self
+        other = type(self)(self.path, self.device, threads, self.notes)
+        other.form, other._watch = self.form, self._watch
+        return other
 
-    @functools.cached_property
-    def spec(self) -> ModelSpec:
-        """The description in the file or, where there is none, what it must be; raises ModelError."""
-        return self.described or assumed_spec(self.path, self.interface, self.session)
+    def assume(self, values: Values) -> ModelSpec:
+        """Find out what a file without a description takes, and return that; raises ModelError and UsageError."""
+        spec, self.form = assumed(self.path, self.interface, self.session, values)
+        self._watch = OutputWatch(self.form.output_range, self.notes)
+        return spec
 
     def run(self, batch: Array) -> Array:
         """As in Backend."""
@@ -212,6 +220,8 @@ class OnnxBackend:
         return np.concatenate([self._run_whole(part) for part in full])[: len(batch)]
 
     def _run_whole(self, batch: Array) -> Array:
+        if self.form:
+            batch = self.form.encode(batch)
         try:
             inputs = {self.session.get_inputs()[0].name: batch}
             outputs: list[Any] = self.session.run(None, inputs, self._options(batch))
@@ -219,7 +229,9 @@ class OnnxBackend:
             reason = str(error).splitlines()[0]
             raise MemoryError(reason) if is_of_memory(error) else ModelError(f"{self.path}: {reason}") from error
         output: Array = np.asarray(outputs[0])
-        return output
+        if self._watch:
+            self._watch.see(output)
+        return self.form.decode(output) if self.form else output
 
     def _options(self, batch: Array) -> Any:
         """Return run options: after a large picture, a CPU session gives back the memory it would keep for the next."""
@@ -248,13 +260,15 @@ def _open_session(path: Path, device: str, threads: int) -> Any:
     options.log_severity_level = 3  # warnings concern its own graph rewriting
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # as checked, whatever the name ends in
     options.add_session_config_entry("session.force_spinning_stop", "1")  # between calls its threads held cores busy
     wanted = {"tensorrt": ["tensorrt", "cuda", "cpu"], "cpu": ["cpu"]}.get(chosen, [chosen, "cpu"])
     if "cuda" in wanted:
         onnxruntime.preload_dlls()
 
     def start() -> Any:
-        return onnxruntime.InferenceSession(path, options, providers=[PROVIDERS[name] for name in wanted])
+        with utf8_name(path) as name:
+            return onnxruntime.InferenceSession(name, options, providers=[PROVIDERS[one] for one in wanted])
 
     try:
         # Drivers of devices map memory of their own, as much as they like.
@@ -271,23 +285,34 @@ def open_backend(
     device: str = "auto",
     backend: str = "auto",
     threads: int | None = None,
+    values: Values = UNSAID,
 ) -> tuple[ModelSpec, Backend, str]:
     """Open a run folder, a .safetensors, .onnx or .pth file; return its spec, what runs it, and which part was opened.
 
+    Files are opened by what they hold, whatever their names.
+
     pick: says which part of the model that the spec describes to open, a direction or GENERATE.
-    threads: how many one call computes with on a CPU, by default all. Raises ModelError and UsageError.
+    threads: how many one call computes with on a CPU, by default all. values: what black and white are in an .onnx
+    file of another project, and refused for files that say it. Raises ModelError and UsageError.
     """
     if device not in DEVICES:
         raise UsageError(f"{device} is no device. Use one of {', '.join(DEVICES)}.")
     if backend not in BACKENDS:
         raise UsageError(f"{backend} is no backend. Use one of {', '.join(BACKENDS)}.")
+    values.check()
     file = find_model(Path(path))
-    if file.suffix == ".onnx":
+    if is_onnx(file):
         if backend == "torch":
             raise UsageError(f"{file} runs in ONNX Runtime only. For torch, give the run folder or .safetensors file.")
         onnx = OnnxBackend(file, device, threads)
-        try_on_zeros(file, onnx.session, onnx.spec)
-        return onnx.spec, onnx, pick(onnx.spec)
+        if onnx.described is None:
+            spec = onnx.assume(values)
+        else:
+            spec = onnx.described
+            _refuse_values(file, values)
+            try_on_zeros(file, onnx.session, spec)
+        return spec, onnx, pick(spec)
+    _refuse_values(file, values)
     if backend == "onnx":
         raise UsageError(
             f"{file} runs in torch only. For ONNX Runtime, export it and give that file:\n"
@@ -297,3 +322,12 @@ def open_backend(
     part = pick(spec)
     torch_backend = TorchBackend.open(file, spec, part, device)
     return spec, torch_backend if threads is None else torch_backend.with_threads(threads), part
+
+
+def _refuse_values(file: Path, values: Values) -> None:
+    """Raise UsageError where the user says what a file says itself."""
+    if values != UNSAID:
+        raise UsageError(
+            f"{file} says itself which values it takes and makes. Leave out --value-range and --output-value-range,\n"
+            "which are for .onnx files of other projects."
+        )

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from i2i.images import Array, to_channels, to_unit
+from i2i.images import Array, to_unit
 from i2i.runtime.backends import Backend, TorchBackend
 from i2i.runtime.fit import own_statistics, pad, padded_side, reduced, rounded_tile, tile_lines
 from i2i.runtime.tiles import run_tiles
@@ -25,7 +25,7 @@ def in_tiles(
     tile_px: int,
     statistics_px: int,
 ) -> Array:
-    """(H, W, 1..4) integers to (H, W, out_channels) in `dtype`.
+    """(H, W, in_channels) integers, or float32 in [0, 1], to (H, W, out_channels) in `dtype`.
 
     tile_px: side of the tiles, rounded up to what the network takes. statistics_px: norm statistics are
     those of a copy of the picture with as many pixels as a square of this side. Raises MemoryError.
@@ -37,11 +37,11 @@ def in_tiles(
     tiles = spec.fixed_size or (min(tile, sides[0]), min(tile, sides[1]))
     agree = tiles_agree(spec, generator, backend)
     if isinstance(backend, TorchBackend):
-        copy = to_unit(to_channels(reduced(array, statistics_px**2, multiple, least), generator.in_channels))
+        copy = to_unit(reduced(array, statistics_px**2, multiple, least))
         backend = backend.frozen(pad(copy, *(padded_side(side, multiple, least) for side in copy.shape[1:]))[None])
 
     def run(rows: slice, columns: slice) -> Array:
-        pixels = to_channels(array[rows, columns], generator.in_channels).transpose(2, 0, 1)
+        pixels = array[rows, columns].transpose(2, 0, 1)
         pixels = pad(pixels, rows.stop - rows.start, columns.stop - columns.start).transpose(1, 2, 0)
         return backend.run(to_unit(pixels)[None])[0]
 

@@ -46,6 +46,17 @@ class Fit(NamedTuple):
 
 
 AUTO = Fit()
+NATIVE_SCALE = "To keep their scale, train on such pictures with --set data.resize_px=null."
+
+
+def large_note(side_px: int, trained_px: int) -> str:
+    """Return how much larger a picture, by its shorter side, is than those of training, and what to do about it."""
+    ratio = side_px / trained_px
+    resize = "would blur the output" if ratio > 4 else "may look better, but costs detail"
+    return (
+        f"{ratio:.2g} times as large as the {trained_px} px that the model was trained at.\n"
+        f"--fit resize {resize}: it works at {trained_px} px. {NATIVE_SCALE}"
+    )
 
 
 def make_fit(how: How | None, tile: Tiling | None, tile_px: int | None) -> Fit:

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -15,6 +16,28 @@ _EXIF, _GPS = 34665, 34853
 _UNTRUE = {37500, 40962, 40963}
 _NO_TEXT = re.compile(r"XML:com\.adobe\.xmp|raw profile type (exif|app1|xmp)", re.IGNORECASE)
 """PNG texts that hold EXIF and XMP as they were, turn and all; what is true of them is written in their own chunks."""
+
+
+_COLOURS = {b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI"}
+"""Chunks of a PNG that say what its values mean, beside an ICC profile (PNG, third edition, section 11.3.2)."""
+_MOST_BYTES = 64  # of one of them; the largest has 36
+
+
+def png_colours(path: Path) -> bytes:
+    """Return the chunks of a PNG that say what its values mean, as they stand in a file that Pillow has opened.
+
+    Values go through a model as they are, so what the chunks say stays true.
+    """
+    kept = b""
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8 and head[4:] not in (b"IDAT", b"IEND"):
+            rest = int.from_bytes(head[:4], "big") + 4  # its body and checksum
+            if head[4:] in _COLOURS and rest <= _MOST_BYTES:
+                kept += head + file.read(rest)
+            else:
+                file.seek(rest, 1)
+    return kept
 
 
 def metadata(image: Image.Image) -> Extras:

@@ -1,12 +1,13 @@
 """What a folder run has to say: in a few lines for people, in a file for programs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from i2i.errors import UsageError, printable
-from i2i.files import check_output, write_json
+from i2i.errors import one_line, printable
+from i2i.files import write_json
+from i2i.words import show_count
 
 STAGES = ("decode", "network", "encode")
 
@@ -38,8 +39,12 @@ class Result:
 
     written: int = 0
     refused: list[Refused] = field(default_factory=list)
-    large: list[Path] = field(default_factory=list)
-    """Pictures whose sides are over twice the scale that the model was trained at."""
+    large: dict[Path, int] = field(default_factory=dict)
+    """Pictures over twice as large as those that the model was trained on, and their shorter sides in pixels."""
+    left_out: list[tuple[Path, int]] = field(default_factory=list)
+    """Pictures with frames or pages behind the one that was translated, and how many."""
+    lost: dict[str, list[Path]] = field(default_factory=dict)
+    """What files say and their translations do not, by name: georeference, nodata value, resolution."""
     setup: Setup | None = None
     """What the last pictures were translated with."""
     wall_s: float = 0.0
@@ -47,6 +52,30 @@ class Result:
     """Time of all workers in each stage."""
     unfinished: bool = False
     """Whether threads were still at work when the run was left."""
+
+    def add_unkept(self, source: Path, left_out: int, lost: Iterable[str]) -> None:
+        """Note what of a picture is not in its translation."""
+        if left_out:
+            self.left_out.append((source, left_out))
+        for name in lost:
+            self.lost.setdefault(name, []).append(source)
+
+
+def unkept(result: Result) -> Iterator[str]:
+    """Yield a line for each kind of thing that is in the inputs and not in the outputs, and how to get it."""
+    if result.left_out:
+        total, first = sum(count for _, count in result.left_out), one_line(result.left_out[0][0])
+        files = first if len(result.left_out) == 1 else f"{len(result.left_out)} files, {first} among them"
+        what = "1 frame or page was" if total == 1 else f"{total:,} frames or pages were"
+        yield f"{what} left out: only the first of {files} was translated. Add --frames all for the others."
+    if result.lost:
+        counts = ", ".join(f"{name} ({_files(paths)})" for name, paths in result.lost.items())
+        kept = {"resolution", "pixel size"} & result.lost.keys()
+        yield f"Not kept in the outputs: {counts}.{' --keep-metadata keeps resolution and pixel size.' if kept else ''}"
+
+
+def _files(paths: list[Path]) -> str:
+    return f"{len(paths):,} files" if len(paths) > 1 else one_line(paths[0])
 
 
 def lines(result: Result) -> Iterator[str]:
@@ -56,15 +85,8 @@ def lines(result: Result) -> Iterator[str]:
     busy_s = sum(result.busy_s.values())
     if result.setup and result.written > 1 and busy_s:
         shares = ", ".join(f"{stage} {seconds / busy_s:.0%}" for stage, seconds in result.busy_s.items())
-        workers = f"{result.setup.workers} worker{'s' if result.setup.workers > 1 else ''}"
+        workers = show_count(result.setup.workers, "worker")
         yield f"{result.written / result.wall_s:.1f} img/s; of the time of {workers}, {shares}."
-
-
-def check_report(path: Path, overwrite: bool) -> None:
-    """Raise UsageError where a report cannot be written in the end."""
-    check_output(path, overwrite, ".json")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path} cannot be written: there is no folder {path.parent}.")
 
 
 def write_report(path: Path, result: Result, pictures: int) -> None:

@@ -5,14 +5,14 @@ For each file a folder run calls, in this order and from any thread,
     with opened(path, options.max_pixels) as source:
         count, pixels = counted(source, options)  # between the two, the run waits for memory
         picture = read(source, count, options)
-    inputs = network_pixels(picture, suffix, generator)
-    outputs = [translator.translate(pixels, output_dtype(pixels, suffix, options), str(path)) for pixels in inputs]
-    content = encode(picture, outputs, suffix, options)
+    outputs = [translator.translate(frame, output_dtype(frame, suffix, options), str(path)) for frame in picture.frames]
+    content = encode(picture, outputs, suffix, generator, options)
 
 where `suffix` is that of the output's name, which says in what format it is written. Nothing here keeps
 any state. All of them raise ImageError.
 """
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,10 +25,24 @@ from i2i.decoders import Source
 from i2i.encoders import SEVERAL_FRAMES, Extras
 from i2i.encoders import encode as encode_frames
 from i2i.errors import ImageError, UsageError
-from i2i.images import DEPTHS, FORMATS, MAX_PIXELS, Array, from_unit, holds, to_channels, to_unit
-from i2i.runtime.metadata import fitting_profile, metadata
-from i2i.spec import GeneratorSpec
+from i2i.images import (
+    DEPTHS,
+    FORMATS,
+    MAX_PIXELS,
+    Array,
+    Range,
+    from_range,
+    from_unit,
+    holds,
+    off_white,
+    to_channels,
+    to_range,
+    to_unit,
+)
+from i2i.runtime.metadata import fitting_profile, metadata, png_colours
+from i2i.spec import GeneratorSpec, ModelSpec
 
+Alpha = Literal["keep", "drop"]
 _TYPES: dict[int, Any] = {8: np.uint8, 16: np.uint16, 32: np.float32}
 _NEVER_LOSSLESS = {"JPEG", "AVIF"}
 
@@ -43,12 +57,16 @@ class PictureOptions:
     """1 to 100 of JPEG, WebP and AVIF; None: encoders.QUALITY, and lossless where a WebP was."""
     bit_depth: Literal[8, 16, 32] | None = None
     """32: float. None: each picture's own, or the most that the format holds."""
+    alpha: Alpha | None = None
+    """keep: write the model's own alpha or, where it makes none, the input's. drop: write opaque pictures, laid on
+    white. None: keep where the model was trained so (GeneratorSpec.alpha) and the format holds alpha."""
     keep_metadata: bool = False
     """EXIF, XMP and resolution; an ICC profile is kept always."""
     frames: Literal["first", "all"] = "first"
     """Of animations, and pages."""
-    input_range: tuple[float, float] = (0.0, 1.0)
-    """What is black and white in float pictures, read or written."""
+    input_range: Range | None = None
+    """What is black and white in 16-bit and float pictures, read or written; None: what the model was trained with,
+    else the full range of integers, and 0 to 1 of floats."""
     max_pixels: int = MAX_PIXELS
     """More, in all frames together, are refused before they are decoded."""
     suffix: str = ""
@@ -59,7 +77,7 @@ class PictureOptions:
         known = ", ".join(ending[1:] for ending in FORMATS)
         if self.format and f".{self.format}" not in FORMATS:
             raise UsageError(f"{self.format} is no format that i2i writes. They are {known}.")
-        low, high = self.input_range
+        low, high = self.input_range or (0.0, 1.0)
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise UsageError(f"--input-range {low:g} {high:g} is no range. Give black, then a larger value for white.")
         if Path(self.suffix).name != self.suffix:
@@ -71,8 +89,14 @@ class PictureOptions:
             raise UsageError(f"{self.format} holds {DEPTHS.get(kind, 8)} bits at most, not {self.bit_depth}.")
         if self.frames == "all" and kind not in SEVERAL_FRAMES:
             raise UsageError(f"{self.format} holds one picture. With --frames all, use gif, png, webp, avif or tiff.")
+        if self.alpha == "keep" and not _holds_alpha(f".{self.format}"):
+            raise UsageError(f"{self.format} holds no alpha. Leave out --alpha keep, or use png, webp, avif or tiff.")
         if self.quality == "lossless" and kind in _NEVER_LOSSLESS:
             raise UsageError(f"{self.format} always loses something. With --quality lossless, use png, webp or tiff.")
+
+    def for_model(self, spec: ModelSpec) -> "PictureOptions":
+        """Return the same with the range that the model was trained with, unless one is set."""
+        return self if self.input_range else replace(self, input_range=spec.input_range)
 
 
 DEFAULTS = PictureOptions()
@@ -90,13 +114,17 @@ class Picture:
     extras: Extras
     lossless: bool
     """Whether it is a WebP that lost nothing."""
+    left_out: int = 0
+    """Frames and pages behind those that were read."""
+    lost: tuple[str, ...] = ()
+    """Names of what else the file says and its translation does not: georeference, say."""
 
 
 def read(source: Source, count: int, options: PictureOptions) -> Picture:
     """Read so many frames of a file, which `counted` has said; raises ImageError, also for floats outside the range."""
     frames, durations = [], []
     for frame in range(count):
-        frames.append(_from_range(source.decode(frame), source.path, options.input_range))
+        frames.append(from_range(source.decode(frame), source.path, options.input_range))
         durations.append(source.image.info.get("duration", 100))
     timed = count > 1 and source.kind != "TIFF"
     if timed and len({frame.shape[2] for frame in frames}) > 1:  # a GIF may begin opaque
@@ -104,11 +132,16 @@ def read(source: Source, count: int, options: PictureOptions) -> Picture:
     extras = replace(
         metadata(source.image) if options.keep_metadata else Extras(),
         icc=source.image.info.get("icc_profile"),
+        png_colours=png_colours(source.path) if source.kind == "PNG" else b"",
         durations_ms=tuple(durations) if timed else (),
         loop=source.image.info.get("loop") if timed else None,
     )
     lossless = source.kind == "WEBP" and _is_lossless_webp(source.path.read_bytes())
-    return Picture(source.path, tuple(frames), source.kind, extras, lossless)
+    left_out, lost = 0, list[str]()
+    with contextlib.suppress(Exception):  # damage behind what was read costs no picture
+        lost = source.lost(options.keep_metadata)
+        left_out = source.left_out() if options.frames == "first" else 0
+    return Picture(source.path, tuple(frames), source.kind, extras, lossless, left_out, tuple(lost))
 
 
 def counted(source: Source, options: PictureOptions) -> tuple[int, int]:
@@ -138,17 +171,10 @@ def suits(suffix: str, depth: int = 8, channels: int = 3) -> bool:
     return holds(suffix, depth, channels) or (suffix.lower() == ".gif" and depth == 8)
 
 
-def network_pixels(picture: Picture, suffix: str, generator: GeneratorSpec) -> list[Array]:
-    """Return each frame as (H, W, in_channels), in the same type.
-
-    Alpha that the output can hold is left out here and put back by `encode`; where the output has no place
-    for it, the picture is composited on white. Alpha that the network takes or makes is its own affair.
-    """
-    carried = _holds_alpha(suffix) and generator.in_channels != 4 and generator.out_channels != 4
-    return [
-        to_channels(frame[:, :, :-1] if carried and _has_alpha(frame) else frame, generator.in_channels)
-        for frame in picture.frames
-    ]
+def written_channels(generator: GeneratorSpec, options: PictureOptions) -> int:
+    """Return how many channels outputs are to have a place for: 4 only where the model's own alpha is written."""
+    dropped = options.alpha == "drop" or (options.format and not _holds_alpha(f".{options.format}"))
+    return 3 if generator.out_channels == 4 and dropped else generator.out_channels
 
 
 def output_dtype(pixels: Array, suffix: str, options: PictureOptions = DEFAULTS) -> Any:
@@ -157,7 +183,31 @@ def output_dtype(pixels: Array, suffix: str, options: PictureOptions = DEFAULTS)
     return _TYPES[min(wanted, DEPTHS.get(FORMATS[suffix.lower()], 8))]
 
 
-def encode(picture: Picture, outputs: Sequence[Array], suffix: str, options: PictureOptions = DEFAULTS) -> bytes:
+def with_alpha(output: Array, frame: Array, generator: GeneratorSpec, alpha: Alpha | None) -> Array:
+    """Return an output (H, W, C) as it is written: with its own alpha, with that of its input `frame`, or opaque.
+
+    Laid on white, all of these look like the model's output; where the input's alpha is put back, as far as colours
+    of that alpha can. alpha: as in PictureOptions. An output that was cropped takes the alpha of the input's centre.
+    """
+    if alpha == "drop":
+        return to_channels(output, 3) if output.shape[2] == 4 else output
+    if output.shape[2] == 4 or not _has_alpha(frame) or not (alpha == "keep" or generator.keeps_alpha):
+        return output
+    (height, width), (whole_height, whole_width) = output.shape[:2], frame.shape[:2]
+    top, left = (whole_height - height) // 2, (whole_width - width) // 2
+    own = frame[top : top + height, left : left + width, -1:]
+    if own.dtype != output.dtype:
+        own = from_unit(to_unit(own), output.dtype)
+    return np.concatenate([off_white(output, own), own], axis=2)
+
+
+def encode(
+    picture: Picture,
+    outputs: Sequence[Array],
+    suffix: str,
+    generator: GeneratorSpec,
+    options: PictureOptions = DEFAULTS,
+) -> bytes:
     """Return the file with `outputs`, (H, W, C) each, for the frames of `picture`; adds its alpha and profile."""
     kind = FORMATS[suffix.lower()]
     if len(outputs) > 1 and kind not in SEVERAL_FRAMES:
@@ -166,8 +216,13 @@ def encode(picture: Picture, outputs: Sequence[Array], suffix: str, options: Pic
         raise ImageError(f"{picture.path} has pages of different sizes, which {suffix} cannot hold. Add --format tiff.")
     if options.quality == "lossless" and kind in _NEVER_LOSSLESS:
         raise ImageError(f"{picture.path}: {suffix} always loses something. Add --format png, webp or tiff.")
+    alpha = options.alpha
+    if not _holds_alpha(suffix):
+        if alpha == "keep" and any(_has_alpha(array) for array in (*outputs, *picture.frames)):
+            raise ImageError(f"{picture.path}: {suffix} holds no alpha. Leave out --alpha keep, or use .png.")
+        alpha = "drop"
     whole = [
-        _to_range(_with_alpha(output, frame, suffix), options.input_range)
+        _in_range(with_alpha(output, frame, generator, alpha), frame, options.input_range)
         for output, frame in zip(outputs, picture.frames, strict=True)
     ]
     if kind == "PNG" and len(whole) > 1:  # APNG could hold 16 bits, but neither library writes them
@@ -185,27 +240,9 @@ def encode(picture: Picture, outputs: Sequence[Array], suffix: str, options: Pic
         raise ImageError(f"{picture.path} cannot be written as {suffix}: {str(error).rstrip('.')}.") from error
 
 
-def _from_range(array: Array, path: Path, value_range: tuple[float, float]) -> Array:
-    """Map float pixels from their range to [0, 1]; integers stay."""
-    if array.dtype != np.float32:
-        return array
-    low, high = value_range
-    least, most = float(array.min()), float(array.max())
-    slack = 1e-6 * (high - low)  # what arithmetic in other programs may have left
-    if not (low - slack <= least and most <= high + slack):
-        raise ImageError(
-            f"{path} holds values from {least:g} to {most:g}, outside the range {low:g} to {high:g}.\n"
-            "Give the values of black and white with --input-range."
-        )
-    return np.clip((array - np.float32(low)) / np.float32(high - low), 0, 1)
-
-
-def _to_range(array: Array, value_range: tuple[float, float]) -> Array:
-    """Map float pixels back from [0, 1]; integers stay."""
-    if array.dtype != np.float32:
-        return array
-    low, high = np.float32(value_range[0]), np.float32(value_range[1])
-    return array * (high - low) + low
+def _in_range(output: Array, frame: Array, value_range: Range | None) -> Array:
+    """Map floats, and integers of the input's own type, to the range of the input; others fill their type."""
+    return to_range(output, value_range) if output.dtype in (np.float32, frame.dtype) else output
 
 
 def _has_alpha(array: Array) -> bool:
@@ -214,18 +251,6 @@ def _has_alpha(array: Array) -> bool:
 
 def _holds_alpha(suffix: str) -> bool:
     return suits(suffix, channels=4)
-
-
-def _with_alpha(output: Array, frame: Array, suffix: str) -> Array:
-    """Put the alpha of the input, of its centre where the output is smaller, behind the output's colours."""
-    if _has_alpha(output) or not _has_alpha(frame) or not _holds_alpha(suffix):
-        return output
-    (height, width), (whole_height, whole_width) = output.shape[:2], frame.shape[:2]
-    top, left = (whole_height - height) // 2, (whole_width - width) // 2
-    alpha = frame[top : top + height, left : left + width, -1:]
-    if alpha.dtype != output.dtype:
-        alpha = from_unit(to_unit(alpha), output.dtype)
-    return np.concatenate([output, alpha], axis=2)
 
 
 def _is_lossless_webp(content: bytes) -> bool:

@@ -30,7 +30,6 @@ from i2i.runtime.pictures import (
     PictureOptions,
     counted,
     encode,
-    network_pixels,
     output_dtype,
     read,
 )
@@ -87,6 +86,8 @@ class _Done(NamedTuple):
     pixels: int = 0
     side: int = 0
     seconds: tuple[float, ...] = ()
+    left_out: int = 0
+    lost: tuple[str, ...] = ()
     error: BaseException | None = None
 
 
@@ -105,7 +106,8 @@ class _Run:
         progress: Callable[[Task], None],
         result: Result,
     ):
-        self.translator, self.options, self.progress, self.result = translator, options, progress, result
+        self.translator, self.progress, self.result = translator, progress, result
+        self.options = options.for_model(translator.spec)
         self.count, self.tasks = len(tasks), iter(tasks)
         self.room = Room((available_bytes() or 2**33) // 2)
         self.stop, self.lock = threading.Event(), threading.Lock()
@@ -179,17 +181,17 @@ class _Run:
         suffix, clock = task.output.suffix, _Clock(self.stop)
         with contextlib.ExitStack() as memory:
             picture, pixels = self._read(task, memory, clock)
-            inputs = network_pixels(picture, suffix, translator.generator)
             clock.lap()
             outputs = [
-                translator.translate(array, output_dtype(array, suffix, self.options), one_line(task.source))
-                for array in inputs
+                translator.translate(frame, output_dtype(frame, suffix, self.options), one_line(task.source))
+                for frame in picture.frames
             ]
             clock.lap()
-            content = encode(picture, outputs, suffix, self.options)
+            content = encode(picture, outputs, suffix, translator.generator, self.options)
         _write(task.output, content)
         clock.lap()
-        return _Done(task, pixels, min(inputs[0].shape[:2]), tuple(clock.laps))
+        size = min(picture.frames[0].shape[:2])
+        return _Done(task, pixels, size, tuple(clock.laps), picture.left_out, picture.lost)
 
     def _read(self, task: Task, memory: contextlib.ExitStack, clock: "_Clock") -> tuple[Picture, int]:
         """Decode a file, and count its pixels, once there is `memory` for it and for all that follows."""
@@ -220,8 +222,9 @@ class _Run:
             result.written += 1
             for stage, seconds in zip(STAGES, done.seconds, strict=True):
                 result.busy_s[stage] += seconds
+            result.add_unkept(done.task.source, done.left_out, done.lost)
             if done.side > 2 * self.translator.spec.trained_side_px > 0:  # 0 is unknown
-                result.large.append(done.task.source)
+                result.large[done.task.source] = done.side
         elif isinstance(error, MemoryError):
             result.refused.append(Refused(done.task.source, f"{done.task.source}: not enough memory to translate it."))
         elif not _ends_run(error):

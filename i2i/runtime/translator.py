@@ -8,13 +8,14 @@ are its own whatever its neighbours. Previews, evaluation and export use this sa
 
 import copy
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, overload
 
 import numpy as np
 from PIL import Image
 
+from i2i.decoders import opened
 from i2i.errors import ImageError, ModelError, OutOfMemoryError, UsageError
-from i2i.images import Array, from_pil, from_unit, read_image, to_channels, to_pil, to_unit
+from i2i.images import MAX_PIXELS, Array, from_pil, from_unit, to_channels, to_unit
 from i2i.runtime.backends import Backend, TorchBackend, open_backend
 from i2i.runtime.big import in_tiles, tiles_agree
 from i2i.runtime.fit import (
@@ -31,6 +32,9 @@ from i2i.runtime.fit import (
 )
 from i2i.runtime.fit import pad as pad
 from i2i.runtime.fit import padded_side as padded_side
+from i2i.runtime.foreign import UNSAID, Values
+from i2i.runtime.pictures import Alpha, PictureOptions, read, with_alpha
+from i2i.runtime.translated import Translated, pil_image
 from i2i.spec import GeneratorSpec, ModelSpec
 
 _MOST_PADDING = 8
@@ -71,15 +75,17 @@ class Translator:
         backend: str = "auto",
         threads: int | None = None,
         fit: Fit = AUTO,
+        values: Values = UNSAID,
     ) -> Self:
         """Open a run folder, a .safetensors, .onnx or .pth file.
 
         direction: A2B or B2A; needed only when the model holds both.
         device, backend: one of DEVICES and of BACKENDS in i2i.runtime.backends.
         threads: how many one call computes with on a CPU, by default all. fit: how pictures come to sizes that
-        the network takes. Raises ModelError and UsageError.
+        the network takes. values: what black and white are in an .onnx file of another project.
+        Raises ModelError and UsageError.
         """
-        spec, opened, chosen = open_backend(path, lambda spec: spec.pick(direction), device, backend, threads)
+        spec, opened, chosen = open_backend(path, lambda spec: spec.pick(direction), device, backend, threads, values)
         return cls(spec, opened, chosen, fit, path)
 
     def with_backend(self, backend: Backend) -> Self:
@@ -88,30 +94,47 @@ class Translator:
         other.backend = backend
         return other
 
-    def __call__(self, image: "Image.Image | Array | str | Path") -> Any:
-        """Translate one picture of any size.
+    @overload
+    def __call__(self, image: str | Path, alpha: Alpha | None = None) -> Translated: ...
+    @overload
+    def __call__(self, image: Image.Image, alpha: Alpha | None = None) -> Image.Image: ...
+    @overload
+    def __call__(self, image: Array, alpha: Alpha | None = None) -> Array: ...
+    def __call__(self, image: Any, alpha: Alpha | None = None) -> Any:
+        """Translate one picture of any size, as `i2i translate` does; alpha: as its option --alpha.
 
-        A path or PIL image returns a PIL image of 8 bits; an array (H, W) or (H, W, C) in uint8 or uint16 returns
-        an array (H, W, C) of the same type. Raises ImageError and ModelError.
+        A path returns a Translated: `array` holds the pixels in the file's depth, `image` is a PIL image, and `save`
+        writes the very file that the command writes. A PIL image returns a PIL image of 8 bits (of 16, I;16, where
+        both are grey); an array (H, W) or (H, W, C) in uint8 or uint16 returns an array (H, W, C) of the same type.
+        Raises ImageError and ModelError.
         """
         if isinstance(image, np.ndarray):
-            return self.translate(_three_axes(image))
-        array = from_pil(image, "The picture") if isinstance(image, Image.Image) else read_image(Path(image))
-        return to_pil(self.translate(array, np.uint8))
+            array = _three_axes(image)
+            return with_alpha(self.translate(array), array, self.generator, alpha)
+        if isinstance(image, Image.Image):
+            array = from_pil(image, "The picture")
+            deep = array.shape[2] == self.generator.out_channels == 1  # the one kind that PIL has in 16 bits
+            output = self.translate(array, array.dtype if deep else np.uint8)
+            return pil_image(with_alpha(output, array, self.generator, alpha), image.info.get("icc_profile"))
+        options = PictureOptions(alpha=alpha).for_model(self.spec)
+        with opened(Path(image), MAX_PIXELS) as source:
+            picture = read(source, 1, options)
+        return Translated(self, picture, options)
 
     def translate(self, array: Array, dtype: Any = None, name: str = "The picture") -> Array:
-        """(H, W, 1..4) integers to (H, W, out_channels) in `dtype`, by default the same type.
+        """(H, W, 1..4) integers, or float32 in [0, 1], to (H, W, out_channels) in `dtype`, by default the same type.
 
-        Sizes are met as `fit` says; with "crop", less comes out. Errors speak of `name`. Raises ImageError for
-        what is too small to crop, ModelError for what a file exported with --io image or --size does not take,
-        OutOfMemoryError.
+        Alpha that the network does not take is laid on white, as in training, and not put back. Sizes are met as
+        `fit` says; with "crop", less comes out. Errors speak of `name`. Raises ImageError for what is too small to
+        crop, ModelError for what a file exported with --io image or --size does not take, OutOfMemoryError.
         """
         height, width = array.shape[:2]
         dtype = dtype or array.dtype
+        array = to_channels(array, self.generator.in_channels)
         if self.fit.how == "crop":
             array = cropped(array, *cropped_sides(self.spec, self.generator, height, width, name))
         if self.fit.how == "resize":
-            small = resized(to_channels(array, self.generator.in_channels), *known_sides(self.spec, height, width))
+            small = resized(array, *known_sides(self.spec, height, width))
             return resized(self._whole_or_tiles(small, dtype, name), height, width)
         return self._whole_or_tiles(array, dtype, name)
 
@@ -138,10 +161,9 @@ class Translator:
         return self._tiles(array, dtype, name)
 
     def _whole(self, array: Array, dtype: Any, name: str) -> Array:
-        pixels = to_channels(array, self.generator.in_channels)
-        if self.spec.io == "image" and pixels.dtype == np.dtype(dtype) == np.uint8:
-            return self._run_pixels(pixels, name)
-        return from_unit(self.run(to_unit(pixels), name), dtype)
+        if self.spec.io == "image" and array.dtype == np.dtype(dtype) == np.uint8:
+            return self._run_pixels(array, name)
+        return from_unit(self.run(to_unit(array), name), dtype)
 
     def _tiles(self, array: Array, dtype: Any, name: str) -> Array:
         """As `translate`, tile by tile; each time memory runs out, with tiles of half the side."""
@@ -188,8 +210,8 @@ class Translator:
         """(C, H, W) float32 in [-1, 1] to the same size: padded, translated, cropped back. Raises ModelError."""
         if self.spec.io == "image":
             raise ModelError(
-                f"{name} has, or is to have, more than 8 bits; {self.model} was exported for pictures of 8 bits.\n"
-                "Export it again with --io tensor, or use pictures of 8 bits."
+                f"{name} has, or is to have, more than 8 bits; {self.model} was exported for pictures of 8 bits, "
+                "without ranges.\nExport it again with --io tensor, or use pictures of 8 bits."
             )
         height, width = values.shape[1:]
         padded = pad(values, *self._padded_sides(height, width, name))

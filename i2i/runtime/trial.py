@@ -7,7 +7,6 @@ time: sizes that grow on the way, outputs of another shape, values that are no n
 import contextlib
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -16,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from i2i.errors import ModelError
-from i2i.images import Array, Channels
+from i2i.images import Array
 from i2i.mistaken import shown
 from i2i.onnxfile import Interface, Value
-from i2i.spec import MEANINGS, METADATA_KEY, UNDESCRIBED, GeneratorSpec, ModelSpec, spec_from_metadata
+from i2i.spec import METADATA_KEY, ModelSpec, spec_from_metadata
 
 MEMORY_BYTES = 2 << 30
 """What a session and a run on a small picture may take, besides three copies of the weights."""
@@ -27,8 +26,6 @@ SECONDS = 60.0
 """What each of them may take."""
 _GRACE_SECONDS = 2.0
 _FLOAT, _UINT8 = 1, 2  # numbers of element types in onnx.proto
-_LEAST_PX = 32
-_MULTIPLES = tuple(2**power for power in range(10))
 
 
 def described_spec(path: Path, interface: Interface) -> ModelSpec | None:
@@ -71,80 +68,6 @@ def _fits(sides: tuple[int | None, ...] | None, wanted: tuple[int | None, ...]) 
     if sides is None:
         return True
     return len(sides) == len(wanted) and all(None in (a, b) or a == b for a, b in zip(sides, wanted, strict=True))
-
-
-def _check_undescribed(path: Path, interface: Interface) -> None:
-    """Raise ModelError unless a model without a description can be what most are: RGB or grey in, NCHW in [-1, 1]."""
-    inputs, outputs = interface.inputs, interface.outputs
-    if len(inputs) == 1 and len(outputs) == 1:
-        taken, made = inputs[0].shape, outputs[0].shape
-        if made is not None and (len(made) < 4 or made[2:] == (1, 1)):
-            raise ModelError(f"{path} makes {outputs[0]}, no picture: it is a classifier or the like.")
-        if (
-            (inputs[0].element, outputs[0].element) == (_FLOAT, _FLOAT)
-            and taken is not None
-            and len(taken) == 4
-            and taken[1] in (1, 3)
-            and (taken[2] is None) == (taken[3] is None)
-            and _fits(made, (None, None, None, None))
-        ):
-            return
-    has = "; ".join(str(value) for value in inputs) or "nothing"
-    raise ModelError(
-        f"{path} takes {shown(has)} and holds no description by i2i.\n"
-        "Without one, i2i runs models from one picture to another, float32 (N, 1 or 3, H, W) in [-1, 1]."
-    )
-
-
-def assumed_spec(path: Path, interface: Interface, session: Any) -> ModelSpec:
-    """Describe a model that holds no description, by what it takes and by runs on zeros. Raises ModelError."""
-    _check_undescribed(path, interface)
-    shape = interface.inputs[0].shape
-    assert shape is not None
-    height, width = shape[2:]
-    channels: Channels = 1 if shape[1] == 1 else 3
-    fixed = (height, width) if height is not None and width is not None else None
-    multiple = 1
-    if fixed:
-        output = run_on_zeros(path, session, (1, channels, *fixed))
-    else:
-        # The smallest multiple that comes out as it went in; sides not of the next one, or the smaller could pass.
-        end = time.monotonic() + SECONDS  # of all these runs together
-        for multiple in _MULTIPLES:
-            if time.monotonic() > end:
-                raise ModelError(f"{path} takes over {SECONDS:.0f} s for zeros.")
-            side = (-(-_LEAST_PX // multiple) | 1) * multiple
-            with contextlib.suppress(ModelError):
-                output = run_on_zeros(path, session, (1, channels, side, side))
-                if output.shape[2:] == (side, side):
-                    break
-        else:
-            raise ModelError(
-                f"{path} makes no picture as large as its input, of any side from {_LEAST_PX} to {_MULTIPLES[-1]} px."
-            )
-    check_output(path, output, (None, None, *(fixed or output.shape[2:])))
-    if output.shape[1] not in (1, 3):
-        raise ModelError(f"{path} makes {output.shape[1]} channels; without a description, 1 or 3 can be used.")
-    made: Channels = 1 if output.shape[1] == 1 else 3
-    generator = GeneratorSpec(
-        network=UNDESCRIBED,
-        arguments={},
-        in_channels=channels,
-        in_meaning=MEANINGS[channels],
-        out_channels=made,
-        out_meaning=MEANINGS[made],
-        size_multiple=multiple,
-        size_minimum=_LEAST_PX if not fixed else 1,
-    )
-    return ModelSpec(
-        i2i_version=UNDESCRIBED,
-        algorithm=UNDESCRIBED,
-        generators={"A2B": generator},
-        norm_statistics="image",
-        trained_crop_px=0,
-        trained_side_px=0,
-        fixed_size=fixed,
-    )
 
 
 def try_on_zeros(path: Path, session: Any, spec: ModelSpec) -> None:

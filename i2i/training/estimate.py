@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import torch
 
+from i2i import status
 from i2i.algorithms import ALGORITHMS, Algorithm
 from i2i.algorithms.base import Batch
 from i2i.data.loader import batches
@@ -17,6 +18,7 @@ from i2i.settings import Config
 from i2i.training.engine import Stepper, make_fabric
 from i2i.training.memory import memory_explained
 from i2i.training.optim import resolve_schedule
+from i2i.training.progress import show_duration
 
 MEASURED = 5
 """How often a step, or a round of steps that differ, is timed at most, behind one to warm up ..."""
@@ -40,14 +42,15 @@ def estimate(config: Config) -> Iterator[str]:
     """
     config = config.model_copy(update={"data": config.data.model_copy(update={"cache": "none"})})
     kind, data_settings = ALGORITHMS[config.algorithm].data, config.data
-    data = make_set(kind, config) if data_settings.path or data_settings.toy else None
+    with status.doing("Looking through the data"):
+        data = make_set(kind, config) if data_settings.path or data_settings.toy else None
     config = with_facts(config, data) if data else config
     several = config.train.devices * config.train.nodes
     alone = config.train.model_copy(update={"devices": 1, "nodes": 1})  # a dry run starts no other processes
     fabric = make_fabric(config.model_copy(update={"train": alone}))
     before = _memory_bytes(fabric.device)
     torch.manual_seed(config.train.seed)
-    with memory_explained(config, fabric.device):
+    with memory_explained(config, fabric.device), status.doing("Measuring steps of training"):
         stepper = Stepper(fabric, ALGORITHMS[config.algorithm](config))
         source = _made_up(config, kind == "images") if data is None else _real(config, data, fabric.device.type)
         seconds, steps = _time_steps(stepper, source)
@@ -57,10 +60,10 @@ def estimate(config: Config) -> Iterator[str]:
         f"{'made-up noise' if data is None else data.what}, on {fabric.device.type}"
         f"{f', one of {several} alone' if several > 1 else ''}:"
     )
-    line = f"{_duration(1000 * seconds / images)} for 1,000 images"
+    line = f"{show_duration(1000 * seconds / images)} for 1,000 images"
     if data is not None:
         total = resolve_schedule(config.schedule, data.epoch_images).total_images
-        line += f", {_duration(total * seconds / images)} for all {total:,}, without samples and checkpoints"
+        line += f", {show_duration(total * seconds / images)} for all {total:,}, without samples and checkpoints"
     yield line
     after = _memory_bytes(fabric.device)
     if before is not None and after is not None:
@@ -72,7 +75,8 @@ def _time_steps(stepper: Stepper, source: Iterator[Batch]) -> tuple[float, int]:
     cycle = max(phase.every_steps for phase in stepper.algorithm.phases)  # before a step is like it again
     times: list[float] = []
     begin = time.monotonic()
-    for _ in range(1 + MEASURED):
+    for done in range(1 + MEASURED):
+        status.count(done, 1 + MEASURED)
         start = time.monotonic()
         for batch in itertools.islice(source, cycle):
             stepper.step({name: tensor.to(stepper.fabric.device) for name, tensor in batch.items()})
@@ -115,10 +119,3 @@ def _memory_bytes(device: torch.device) -> int | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _duration(seconds: float) -> str:
-    for unit, length in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.1f} s"

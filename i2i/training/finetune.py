@@ -4,7 +4,7 @@ from pathlib import Path
 
 from i2i.algorithms import Algorithm
 from i2i.errors import ModelError, UsageError
-from i2i.modelfile import find_model, load_tensors, read_spec
+from i2i.modelfile import find_model, is_onnx, load_tensors, read_spec
 from i2i.spec import GENERATE
 
 
@@ -14,7 +14,7 @@ def init_from(algorithm: Algorithm, source: str) -> list[str]:
     A tensor is taken where name and shape agree. Raises ModelError when none does.
     """
     file = find_model(Path(source))
-    if file.suffix == ".onnx":
+    if is_onnx(file):
         raise UsageError(f"{file} cannot be trained on. Give the run folder or the .safetensors file it came from.")
     theirs = list(read_spec(file).generators) or [GENERATE]
     if (theirs == [GENERATE]) != (GENERATE in algorithm.generators):

@@ -13,9 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from i2i.errors import UsageError
+from i2i.training.folder import LOCK_NAME
 from i2i.training.log import tell
-
-LOCK_NAME = ".i2i-lock"
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What a run writes and shows while it trains: metrics.jsonl and the progress line.
+"""What a run writes and says while it trains: metrics.jsonl and lines for the user.
 
 None of it is worth a training: what cannot be written, as on a full disk or a terminal that is gone, is left out.
 """
@@ -6,14 +6,10 @@ None of it is worth a training: what cannot be written, as on a full disk or a t
 import contextlib
 import json
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from i2i.files import read_json_lines, write_text
@@ -48,27 +44,23 @@ class Expendable:
 
 
 class Meter:
-    """Means of the loss terms, and the speed, since they were last read."""
+    """Means of the loss terms since they were last read."""
 
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
-        self.restart_clock()
 
-    def add(self, terms: dict[str, Tensor], images: int) -> None:
+    def add(self, terms: dict[str, Tensor]) -> None:
         """Count one step; terms stay on the device, so that no step waits for it."""
         for name, term in terms.items():
             self.sums[name] = self.sums[name] + term if name in self.sums else term
             self.counts[name] = self.counts.get(name, 0) + 1
-        self.images += images
 
-    def read(self) -> tuple[float, dict[str, float]]:
-        """Return (images a second, mean of each term) and start anew."""
+    def read(self) -> dict[str, float]:
+        """Return the mean of each term and start anew."""
         means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
-        speed = self.images / max(time.monotonic() - self.started, 1e-9)
         self.sums, self.counts = {}, {}
-        self.restart_clock()
-        return speed, means
+        return means
 
     def state_dict(self) -> dict[str, Any]:
         """Return the sums so far: a stop may come between two readings."""
@@ -77,10 +69,6 @@ class Meter:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up where `state_dict` left off."""
         self.sums, self.counts = dict(state["sums"]), dict(state["counts"])
-
-    def restart_clock(self) -> None:
-        """Leave what happened since the last reading out of the speed."""
-        self.started, self.images = time.monotonic(), 0
 
 
 class MetricsLog:
@@ -121,55 +109,3 @@ class MetricsLog:
         if self.board:
             with self.expendable("tensorboard"):
                 self.board.add(row)
-
-
-class ProgressLine:
-    """A bar on a terminal, a line now and then in a file: images, images a second, losses, time left."""
-
-    def __init__(self, total: int, done: int, quiet: bool = False):
-        self.console = Console(stderr=True, quiet=quiet)
-        self.bar = Progress(
-            TextColumn("{task.completed:>7.0f}/{task.total:.0f} images"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[speed]}"),
-            TextColumn("{task.fields[losses]}"),
-            TimeRemainingColumn(),
-            console=self.console,
-            disable=quiet or not self.console.is_terminal,
-        )
-        self.task = self.bar.add_task("train", total=total, completed=done, speed="", losses="")
-        self.total = total
-
-    def __enter__(self) -> Self:
-        """Show the bar."""
-        with contextlib.suppress(OSError):
-            self.bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Leave the bar as it stands."""
-        with contextlib.suppress(OSError):
-            self.bar.stop()
-
-    def advance(self, images: int) -> None:
-        """Move to `images` seen."""
-        self.bar.update(self.task, completed=images)
-
-    def report(self, images: int, speed: float, terms: dict[str, float]) -> None:
-        """Show new losses and speed (images a second); accuracies and gradients are for the log alone."""
-        losses = {name: value for name, value in terms.items() if not name.startswith("grad.")}
-        text = "  ".join(f"{name} {value:.3f}" for name, value in losses.items() if not name.endswith("_accuracy"))
-        self.bar.update(self.task, speed=f"{speed:.1f} img/s", losses=text)
-        if not self.console.is_terminal:
-            left = (self.total - images) / speed if speed else 0
-            tell(f"{images}/{self.total} images  {speed:.1f} img/s  {text}  {left / 60:.1f} min left")
-
-    def say(self, text: str) -> None:
-        """Print one line, above the bar where there is one."""
-        if not self.console.is_terminal:
-            tell(text)
-            return
-        with contextlib.suppress(OSError):
-            self.console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -1,42 +1,37 @@
 """A training from its first image to its last: steps, and on the way logs, samples, warnings and checkpoints."""
 
 import contextlib
-import functools
 import time
 from collections import ChainMap
 from collections.abc import Generator, Iterator
-from pathlib import Path
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from i2i.algorithms import ALGORITHMS
 from i2i.algorithms.base import Batch
 from i2i.data.augment_batch import BatchAugment
 from i2i.data.loader import batches
 from i2i.data.sets import AUGMENT, BrokenPictures, Loaded, TrainingSet, derive_seed
-from i2i.errors import ConfigError, DataError, LoaderError, NonFiniteError, Stopped
-from i2i.networks.layers import set_norm_statistics
+from i2i.errors import DataError, LoaderError, NonFiniteError, Stopped
 from i2i.report import write_report
 from i2i.settings import Config, by_direction
 from i2i.spec import GENERATE
 from i2i.training import ranks
 from i2i.training.alarms import Watch
-from i2i.training.checkpoint import State
-from i2i.training.engine import Stepper, make_fabric
-from i2i.training.finetune import init_from
-from i2i.training.lock import only_training
-from i2i.training.log import Expendable, Meter, MetricsLog, ProgressLine, tell
-from i2i.training.memory import is_of_memory, memory_explained
-from i2i.training.run import Run, refuse_foreign, refuse_run
-from i2i.training.samples import sample, score_val
+from i2i.training.checkpoint import State, checkpoint_path
+from i2i.training.cpu import SlowDown
+from i2i.training.engine import Stepper
+from i2i.training.log import Expendable, Meter, MetricsLog
+from i2i.training.progress import ProgressLine
+from i2i.training.run import Run
+from i2i.training.samples import Count, sample, score_val
 from i2i.training.signals import Stop
 
 _ADVICE = (
     "Begin anew with a lower optimizer.lr or with train.precision fp32, or go on so with --resume "
     "--allow-config-change."
 )
+_REPORT_SHARE = 0.02  # of the time that writing the report may take
 _NAMED = 8  # files in a message before "and N more"
 
 # What a rank has for its next step: the worst of all ranks' counts.
@@ -50,6 +45,9 @@ class Training:
         self.run, self.stepper = run, stepper
         self.watch = Watch(run.config, draws_noise=GENERATE in stepper.algorithm.generators)
         self.meter = Meter()
+        on_cpu = stepper.fabric.device.type == "cpu"
+        self.slow_down = SlowDown(torch.get_num_threads() if on_cpu else 1)
+        self.report_s, self.reported = 0.0, 0.0  # how long writing the report took, and when that was
         self.expendable = Expendable()
         self.broken = BrokenPictures(run.data)
         self.images = 0
@@ -154,6 +152,9 @@ class Training:
 
     def _introduce(self) -> None:
         run = self.run
+        if self.images:
+            path = checkpoint_path(run.checkpoints, self.images)
+            self.progress.say(f"Going on after {self.images:,} of {run.schedule.total_images:,} images, from {path}")
         world, device = self.stepper.fabric.world_size, self.stepper.fabric.device.type
         device = f"{world} x {device}" if world > 1 else device
         self.progress.say(f"{run.config.algorithm} on {run.data.what}, {device}, settings in {run.settings_file}")
@@ -176,10 +177,13 @@ class Training:
             first = self.images + fabric.global_rank
             batch = augment_batch(self.augment, batch, self.run.data, self.run.config, first)
         after = min(before + self.run.config.train.step_images * fabric.world_size, schedule.total_images)
-        self.meter.add(_step(self.run, self.stepper, batch, range(before, after), self.saved_images), after - before)
+        began = time.monotonic()
+        self.meter.add(_step(self.run, self.stepper, batch, range(before, after), self.saved_images))
+        slow = self.slow_down.add(after - before, time.monotonic() - began)
         self.images = after
         self.progress.advance(self.images)
-        self._warn(broken)  # with this step's count, since a run that is cut before it is saved names them anew
+        # With this step's count, since a run that is cut before it is saved names broken files anew.
+        self._warn([*broken, *slow])
         last = self.images == schedule.total_images
         if last or _crossed(before, self.images, config.every_images):
             self._log()
@@ -189,12 +193,12 @@ class Training:
             self._save()
 
     def _log(self) -> None:
-        speed, terms = self.meter.read()
+        terms = self.meter.read()
         fp16 = self.run.config.train.precision == "fp16"
         skipped = {"skipped_steps": self.stepper.guard.skipped_steps} if fp16 else {}
         if self.log:
             self.log.write(self.images, self.seconds, "train", terms | skipped)
-        self.progress.report(self.images, speed, terms)
+        self.progress.report(terms)
         self._warn(self.watch.losses(self.stepper.steps, terms))
 
     def _sample(self) -> None:
@@ -215,19 +219,21 @@ class Training:
         if not self.log:
             return
         algorithm, networks = self.stepper.algorithm, self.stepper.model_networks
-        device, compiled = str(self.stepper.fabric.device), self.run.config.train.compile
+        device = str(self.stepper.fabric.device)
         # Previews run as all inference does, uncompiled, and sizes that change would compile anew.
-        with torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext():
+        eager = torch.compiler.set_stance("force_eager") if self.run.config.train.compile else contextlib.nullcontext()
+        with eager:
             try:  # a picture that cannot be read any more is no reason to stop
-                scores = sample(self.run, algorithm, networks, self.images, device, self.expendable)
+                with self.progress.busy("previews") as count:
+                    scores = sample(self.run, algorithm, networks, self.images, device, self.expendable, count)
             except (DataError, LoaderError) as error:
                 scores = {}
                 self._warn([f"no samples were made: {error}"])
             began, val = time.monotonic(), {}
             try:
                 if self.run.val_pairs:
-                    listen = functools.partial(self.stop.agree, _WAITING)
-                    val = score_val(self.run, algorithm, networks, self.images, device, listen)
+                    with self.progress.busy("scoring val") as count:
+                        val = score_val(self.run, algorithm, networks, self.images, device, self._heard(count))
             except (DataError, LoaderError) as error:
                 self._warn([f"val was not scored: {error}"])
         if scores:
@@ -236,7 +242,26 @@ class Training:
         if val:
             self.log.write(self.images, self.seconds, "val", val)
             self._keep_best(val, time.monotonic() - began)
-        self.meter.restart_clock()
+        if time.monotonic() - self.reported > self.report_s / _REPORT_SHARE:
+            self.report()
+
+    def _heard(self, count: Count) -> Count:
+        """Return `count`, which also looks whether any rank was asked to stop."""
+
+        def heard(done: int, total: int) -> None:
+            count(done, total)
+            self.stop.agree(_WAITING)
+
+        return heard
+
+    def report(self) -> None:
+        """Bring report.html up to date; every rank may call it."""
+        if self.speaks:
+            began = time.monotonic()
+            with self.expendable("report.html"):
+                write_report(self.run.folder)
+            self.reported = time.monotonic()
+            self.report_s = self.reported - began
 
     def _keep_best(self, scores: dict[str, float], seconds: float) -> None:
         if self.run.best is None:
@@ -247,11 +272,11 @@ class Training:
     def _save(self) -> None:
         _refuse_non_finite_weights(self.stepper.modules, self.images, self.saved_images)
         state = self.state_dict()
-        if self.speaks:
-            self.run.save(self.stepper.algorithm, self.stepper.model_networks, state)
-        ranks.largest(0)  # what follows a save, as the end of a process, must not overtake it
+        with self.progress.busy("saving"):
+            if self.speaks:
+                self.run.save(self.stepper.algorithm, self.stepper.model_networks, state)
+            ranks.largest(0)  # what follows a save, as the end of a process, must not overtake it
         self.saved_images = self.images
-        self.meter.restart_clock()
 
     def _end(self, loader: Generator[Loaded | None, None, None]) -> None:
         """Save what was trained since the newest checkpoint, and be done with loading on all ranks."""
@@ -265,84 +290,6 @@ class Training:
             self.progress.say(f"Warning: after {self.images} images {text}")
             if self.log:
                 self.log.warn(self.images, self.seconds, text)
-
-
-def train(config: Config, out: str | Path, resume: bool = False, allow_config_change: bool = False) -> Path:
-    """Train as `config` says into the run folder `out`; return the model file.
-
-    resume: go on from the newest whole checkpoint in `out`. allow_config_change: even with settings or data
-    that make another training of it. Raises I2IError: what is wrong with settings, data and folder before
-    anything is written; then NonFiniteError when losses or weights leave the numbers, OutOfMemoryError, and
-    DiskFullError. Raises Stopped, a KeyboardInterrupt, on Ctrl-C and the like, after saving.
-    """
-    with Stop() as stop, ranks.one_voice():
-        config = ranks.with_launched_ranks(config)
-        fabric = make_fabric(config)
-        if ranks.under_torchrun():
-            fabric.launch()  # connects what runs; otherwise rank 0 is alone until it has seen that all is well
-        with contextlib.ExitStack() as held:
-            if fabric.is_global_zero:  # the only one that writes
-                refuse_foreign(Path(out))
-                held.enter_context(only_training(Path(out)))
-                if not resume:
-                    refuse_run(Path(out))
-            run = Run(config, Path(out))
-            _train(run, fabric, stop, resume, allow_config_change)
-    return run.model
-
-
-def _train(run: Run, fabric: Fabric, stop: Stop, resume: bool, allow_config_change: bool) -> None:
-    """Do what `train` says, as one of the ranks."""
-    state = run.find_state(resume, allow_config_change) if fabric.is_global_zero else None
-    fabric.launch()  # starts the other ranks, unless they run; each comes here by itself
-    ranks.refuse_differences(run.data.digest, f"the data, {run.data.what}")
-    state = ranks.from_rank_0(state)
-    if state and run.config.train.norm_statistics == "auto":  # the model keeps it, with other devices or batches too
-        run.norm_statistics = state.get("norm_statistics", run.norm_statistics)
-    torch.manual_seed(run.config.train.seed)
-    algorithm = ALGORITHMS[run.config.algorithm](run.config)
-    for network in algorithm.networks.values():
-        set_norm_statistics(network, run.norm_statistics)
-    source = run.config.train.init_from
-    if source and not state:  # before anything is written, since it may fail
-        algorithm.notes += init_from(algorithm, source)
-    with memory_explained(run.config, fabric.device):
-        training = Training(run, Stepper(fabric, algorithm))
-        if state:
-            _load_state(training, state)
-            del state  # it is as large as the training itself
-    unfinished = training.images < run.schedule.total_images or training.unscored
-    stepper_state = training.stepper.state_dict() if unfinished else {}
-    if training.speaks:
-        if unfinished:
-            run.require_space(algorithm, stepper_state)
-        run.begin()
-    del stepper_state
-    if unfinished:
-        with memory_explained(run.config, fabric.device):
-            training.go(stop)
-    else:
-        stop.hold()
-        tell(f"{run.folder} is already finished, after {training.images} images.")
-    if training.speaks:
-        if not run.holds_model_of(run.best["images"] if run.best else training.images):
-            run.save_model(algorithm, training.stepper.model_networks, training.images)
-        with training.expendable("report.html"):
-            write_report(run.folder)
-
-
-def _load_state(training: Training, state: State) -> None:
-    """Load a checkpoint; raises ConfigError when the settings now make other networks than it holds."""
-    try:
-        training.load_state_dict(state)
-    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
-        if is_of_memory(error):
-            raise
-        raise ConfigError(
-            f"The newest checkpoint in {training.run.checkpoints} does not fit these settings: "
-            f"{' '.join(str(error).split())[:200]}\n"
-            "Networks and optimizers must be as they were; a new run can take over weights with --init-from."
-        ) from error
 
 
 def augment_batch(

@@ -10,6 +10,7 @@ import numpy as np
 from torch import nn
 
 import i2i
+from i2i import status
 from i2i.algorithms import ALGORITHMS, Algorithm, resolve
 from i2i.config import differences, load_config, parse, to_yaml
 from i2i.data.folders import Pair
@@ -17,8 +18,8 @@ from i2i.data.labels import FOLDERS
 from i2i.data.previews import find_previews, find_val_pairs
 from i2i.data.sets import make_set, with_facts
 from i2i.data.watch import watched
-from i2i.errors import ConfigError, DiskFullError, ModelError, RunExistsError, UsageError
-from i2i.files import DISK_FULL, TEMP_PREFIX, free_bytes, show_size, sweep_temporaries, write_text
+from i2i.errors import ConfigError, DiskFullError, ModelError
+from i2i.files import DISK_FULL, free_bytes, show_size, sweep_temporaries, write_text
 from i2i.images import Array
 from i2i.modelfile import MODEL_NAME, read_spec, save_model
 from i2i.networks.layers import NormStatistics
@@ -34,7 +35,6 @@ from i2i.training.checkpoint import (
     save_checkpoint,
     tensor_bytes,
 )
-from i2i.training.lock import LOCK_NAME
 from i2i.training.log import tell
 from i2i.training.optim import resolve_schedule
 from i2i.training.tensorboard import refuse_missing_tensorboard
@@ -63,21 +63,6 @@ FREE_ON_RESUME = (
 
 SAMPLES = 256
 """How many fakes, and reals, the diversity of samples is measured on."""
-
-
-def refuse_foreign(folder: Path) -> None:
-    """Raise UsageError for a folder that holds something else than a run."""
-    if not folder.exists() or (folder / "config.yaml").is_file():
-        return
-    # Empty, or of a run that was killed before it was one.
-    if not folder.is_dir() or any(not path.name.startswith((TEMP_PREFIX, LOCK_NAME)) for path in folder.iterdir()):
-        raise UsageError(f"{folder} is not empty and holds no run. Give another folder with --out.")
-
-
-def refuse_run(folder: Path) -> None:
-    """Raise RunExistsError for a folder that holds a run."""
-    if (folder / "config.yaml").is_file():
-        raise RunExistsError(f"{folder} holds a run. Add --resume to go on with it, or give another folder with --out.")
 
 
 class Run:
@@ -144,7 +129,10 @@ class Run:
             if resume:
                 tell(f"{self.folder} holds no run yet: starting one.")
             return None
-        state, self.damaged = load_newest(self.checkpoints)
+        with status.doing("Reading the newest checkpoint"):
+            state, self.damaged = load_newest(self.checkpoints)
+        if not state:
+            tell(f"{self.folder} holds no checkpoint yet: starting at the first image.")
         if self.damaged and state:
             newest = self.damaged[0]
             tell(
@@ -217,13 +205,23 @@ class Run:
         return ModelSpec(
             i2i_version=i2i.__version__,
             algorithm=self.config.algorithm,
-            **algorithm.parts(),
+            **self._describe(algorithm),
+            input_range=self.config.data.input_range,
             norm_statistics=self.norm_statistics,
             trained_crop_px=0 if self.config.data.toy else self.config.data.crop_px,
             trained_side_px=self.data.side_px,
             images_seen=images,
             metrics=self.scores,
         )
+
+    def _describe(self, algorithm: Algorithm) -> dict[str, Any]:
+        """Return what an algorithm says of its networks, and what became of the inputs' alpha."""
+        described = algorithm.parts()
+        inputs = dict(zip(("A2B", "B2A"), self.data.transparent, strict=False))
+        for direction, one in described.get("generators", {}).items():
+            consumed = inputs[direction] or 4 in (one.in_channels, one.out_channels)
+            described["generators"][direction] = one.model_copy(update={"alpha": "consumed" if consumed else "kept"})
+        return described
 
     def save(self, algorithm: Algorithm, modules: dict[str, nn.Module], state: State) -> None:
         """Write a checkpoint with `state`, and the model as it is, unless the best so far is kept."""

@@ -4,13 +4,15 @@ Pictures take the very path of `i2i translate` and `i2i generate`: one inference
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from torch import nn
 
 from i2i.algorithms import Algorithm
-from i2i.data.folders import read_pair, read_picture
+from i2i.data.folders import Picture, read_pair, read_picture
+from i2i.data.previews import at_training_scale
 from i2i.data.toy import DRAWS, modes_found
 from i2i.data.watch import watched
 from i2i.files import write_bytes
@@ -27,12 +29,16 @@ from i2i.training.log import Expendable
 from i2i.training.run import SAMPLES, Run
 
 Modules = Mapping[str, nn.Module]
+Count = Callable[[int, int], object]
+"""Called with how many pictures are done, and of how many, before each."""
+_TOGETHER = 64  # fakes from noise between two counts
+
 Samples = tuple[dict[str, bytes], dict[str, float]]
 """PNG files by direction, and figures by log name."""
 
 
 def sample(
-    run: Run, algorithm: Algorithm, modules: Modules, images: int, device: str, expendable: Expendable
+    run: Run, algorithm: Algorithm, modules: Modules, images: int, device: str, expendable: Expendable, count: Count
 ) -> dict[str, float]:
     """Write the pictures of this moment to samples/, where that is possible, and return their figures by log name.
 
@@ -40,7 +46,7 @@ def sample(
     """
     make = _generate if GENERATE in algorithm.generators else _translate
     with _at_inference(algorithm, modules):
-        sheets, scores = make(run, algorithm, modules, images, device)
+        sheets, scores = make(run, algorithm, modules, images, device, count)
     for direction, png in sheets.items():
         with expendable("samples"):
             write_bytes(run.folder / "samples" / f"{images:09d}.{direction}.png", png)
@@ -49,21 +55,24 @@ def sample(
 
 
 def score_val(
-    run: Run, algorithm: Algorithm, modules: Modules, images: int, device: str, listen: Callable[[], object]
+    run: Run, algorithm: Algorithm, modules: Modules, images: int, device: str, count: Count
 ) -> dict[str, float]:
     """Return the mean L1 of the val pairs that choose the best weights, by direction; raises as `sample` does.
 
-    listen: called before each pair, and may raise to end it.
+    Pairs are scored at the scale of training, as previews are shown. count may raise to end it.
     """
+    data = run.config.data
     with _at_inference(algorithm, modules):
         translators = _translators(run, algorithm, modules, images, device)
         sums = dict.fromkeys(translators, 0.0)
-        for pair in run.val_pairs:
-            listen()
-            (sides,) = watched(read_pair, [pair], run.config.data.timeout_s)
+        for done, pair in enumerate(run.val_pairs):
+            count(done, len(run.val_pairs))
+            (sides,) = watched(lambda one: read_pair(one, data.input_range), [pair], data.timeout_s)
             for direction, translator in translators.items():
                 x, truth = by_direction(direction, *sides)
-                sums[direction] += l1(translator.translate(to_channels(x, translator.generator.in_channels)), truth)
+                x, _ = at_training_scale(to_channels(x, translator.generator.in_channels), data)
+                truth, _ = at_training_scale(to_channels(truth, _of_truth(translator)), data)
+                sums[direction] += l1(translator.translate(x), truth)
     scores = {f"L1.{direction}": total / len(run.val_pairs) for direction, total in sums.items()}
     run.scores |= {f"val, {name}": score for name, score in scores.items()}
     return scores
@@ -88,27 +97,52 @@ def _translators(run: Run, algorithm: Algorithm, modules: Modules, images: int, 
     }
 
 
-def _translate(run: Run, algorithm: Algorithm, modules: Modules, images: int, device: str) -> Samples:
+def _translate(run: Run, algorithm: Algorithm, modules: Modules, images: int, device: str, count: Count) -> Samples:
     """Rows of input, output, the way back where the model has one, and truth where there is one, by direction."""
     translators = _translators(run, algorithm, modules, images, device)
+    each = len(translators)  # a model of both directions also goes back
+    total, done = each * sum(len(run.previews[direction].inputs) for direction in translators), itertools.count()
+
+    def through(translator: Translator, pictures: list[Array]) -> list[Array]:
+        outputs = []
+        for picture in pictures:
+            count(next(done), total)
+            outputs.append(translator.translate(picture))
+        return outputs
+
     sheets, scores = {}, {}
     for direction, translator in translators.items():
         way_back = translators.get(direction[::-1])
-        previews = run.previews[direction]
-        read = watched(read_picture, previews.inputs, run.config.data.timeout_s)
-        inputs = [to_channels(one, translator.generator.in_channels) for one in read]
-        outputs = [translator.translate(x) for x in inputs]
-        columns: dict[str, list[Array]] = {"input": inputs, "output": outputs}
+        previews, generator = run.previews[direction], translator.generator
+        inputs, scale = _read(run, previews.inputs, generator.in_channels)
+        outputs = through(translator, inputs)
+        columns = {f"input{scale}": inputs, "output": outputs}
         if way_back:
-            columns["back"] = [way_back.translate(output) for output in outputs]
+            columns["back"] = through(way_back, outputs)
             scores[f"cycle_L1.{direction}"] = _mean_l1(columns["back"], inputs)
         if previews.truths:
-            columns["truth"] = watched(read_picture, previews.truths, run.config.data.timeout_s)
-            scores[f"L1.{direction}"] = _mean_l1(outputs, columns["truth"])
-            scores |= {f"{name}.{direction}": value for name, value in _spread(outputs, columns["truth"]).items()}
+            truths = columns["truth"] = _read(run, previews.truths, _of_truth(translator))[0]
+            scores[f"L1.{direction}"] = _mean_l1(outputs, truths)
+            scores |= {f"{name}.{direction}": value for name, value in _spread(outputs, truths).items()}
         rows = list(zip(*columns.values(), strict=True))
         sheets[direction] = sheet_png(rows, list(columns))
     return sheets, scores
+
+
+def _read(run: Run, pictures: Sequence[Picture], channels: int) -> tuple[list[Array], str]:
+    """Read previews with `channels` at the scale of training; return them and the scale in words."""
+    data = run.config.data
+
+    def read(picture: Picture) -> tuple[Array, str]:
+        return at_training_scale(to_channels(read_picture(picture, data.input_range), channels), data)
+
+    read_all = watched(read, pictures, data.timeout_s)
+    return [picture for picture, _ in read_all], max((words for _, words in read_all), default="")
+
+
+def _of_truth(translator: Translator) -> int:
+    """Return the channels in which truths are compared: RGB, with alpha on white unless the model makes alpha."""
+    return max(3, translator.generator.out_channels)
 
 
 def _mean_l1(outputs: list[Array], truths: list[Array]) -> float:
@@ -122,7 +156,7 @@ def _spread(outputs: list[Array], truths: list[Array]) -> dict[str, float]:
     return diversity(*(np.stack([as_rgb8(picture) for picture in side]) for side in (outputs, truths)))
 
 
-def _generate(run: Run, algorithm: Algorithm, modules: Modules, images: int, device: str) -> Samples:
+def _generate(run: Run, algorithm: Algorithm, modules: Modules, images: int, device: str, count: Count) -> Samples:
     """A grid of the first seeds, or the cloud of points, and how much they differ."""
     name = algorithm.generators[GENERATE]
     generator = ImageGenerator(run.spec(algorithm, images), TorchBackend(modules[name], device))
@@ -132,7 +166,11 @@ def _generate(run: Run, algorithm: Algorithm, modules: Modules, images: int, dev
         found, good = modes_found(toy, points)
         scores = {"modes": float(found), "good": good, **diversity(points[:SAMPLES], run.real_samples)}
         return {GENERATE: cloud_png(points, run.real_samples)}, scores
-    fakes = generator.run(generator.draw(range(SAMPLES)))
+    fakes = []
+    for done in range(0, SAMPLES, _TOGETHER):
+        count(done, SAMPLES)
+        fakes.append(generator.run(generator.draw(range(done, done + _TOGETHER))))
     shown = range(run.config.log.sample_count)
     pictures = generator.pictures(generator.draw(shown))
-    return {GENERATE: grid_png(pictures, [str(seed) for seed in shown])}, diversity(fakes, run.real_samples)
+    scores = diversity(np.concatenate(fakes), run.real_samples)
+    return {GENERATE: grid_png(pictures, [str(seed) for seed in shown])}, scores

@@ -25,7 +25,10 @@ class TensorBoard:
         from torch.utils.tensorboard import SummaryWriter
 
         self.folder = folder
-        self.writer = SummaryWriter(str(folder), purge_step=images + 1)
+        try:
+            self.writer = SummaryWriter(str(folder), purge_step=images + 1)
+        except UnicodeEncodeError as error:
+            raise OSError("TensorBoard cannot write to folders whose names are not UTF-8") from error
 
     def add(self, row: dict[str, Any]) -> None:
         """Write one row of metrics.jsonl; raises OSError, also where the folder has gone, which no write would tell."""

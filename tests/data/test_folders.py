@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from i2i.data.augment import resize
 from i2i.data.folders import (
     check_pairs,
     check_pictures,
@@ -13,15 +14,17 @@ from i2i.data.folders import (
     find_pairs,
     find_sides,
     has_split,
+    odd_halves,
     read_pair,
     read_picture,
     refuse_small,
 )
-from i2i.data.previews import find_previews
+from i2i.data.previews import at_training_scale, find_previews
+from i2i.data.sets import make_set
 from i2i.errors import DataError, UsageError
 from i2i.images import write_image
 from i2i.settings import DataSettings
-from tests.conftest import LINEART, MAPS, picture, save
+from tests.conftest import LINEART, MAPS, picture, save, smallest_config, tiny_config
 
 
 def two_folders(a, b, names=("x", "y"), suffixes=(".png", ".jpg"), size=(20, 30)):
@@ -72,6 +75,30 @@ def test_previews_come_from_val_or_else_from_train(tmp_path):
         assert [(picture.path.parent.name, picture.half) for picture in previews.inputs] == [(split, "B")] * 3
         assert [picture.half for picture in previews.truths] == ["A"] * 3
         assert [picture.name for picture in previews.inputs] == [picture.name for picture in previews.truths]
+
+
+@pytest.mark.parametrize(
+    ("sides", "resize_px", "crop_px", "shown", "words"),
+    [
+        ((64, 64), 68, 64, (64, 64), ""),  # the presets' little more than the crop
+        ((256, 300), 286, 256, (256, 300), ""),
+        ((1000, 1500), 286, 256, (286, 429), " at 286 px"),
+        ((32, 32), 64, 64, (64, 64), " at 64 px"),
+        ((600, 1000), None, 256, (512, 512), ", middle 512 px"),
+        ((600, 1000), None, 400, (600, 800), ", middle 800 px"),
+        ((100, 2000), 100, 64, (100, 512), ", middle 512 px"),
+    ],
+)
+def test_previews_show_the_scale_of_training_and_the_middle_of_what_is_large(sides, resize_px, crop_px, shown, words):
+    data = DataSettings(resize_px=resize_px, crop_px=crop_px)
+    whole = picture(*sides)
+    scaled, said = at_training_scale(whole, data)
+    assert (scaled.shape[:2], said) == (shown, words)
+    if " at " not in words:
+        top, left = (sides[0] - shown[0]) // 2, (sides[1] - shown[1]) // 2
+        np.testing.assert_array_equal(scaled, whole[top : top + shown[0], left : left + shown[1]])
+    else:
+        np.testing.assert_array_equal(scaled, resize(whole, resize_px))
 
 
 def test_previews_of_unpaired_data_have_a_truth_where_val_is_matched(tmp_path):
@@ -221,12 +248,30 @@ def test_an_odd_width_and_a_small_picture_are_named(tmp_path):
         refuse_small(pairs, sizes, 21, "the crop", "Lower it.")
 
 
+@pytest.mark.parametrize(
+    ("width", "warned"), [(40, False), (44, False), (36, False), (20, True), (26, True), (60, True), (32, True)]
+)
+@pytest.mark.parametrize("kind", ["paired", "unpaired"])
+def test_single_pictures_are_not_cut_into_pairs_silently(tmp_path, kind, width, warned):
+    for name in ("a", "b", "c"):
+        save(tmp_path / "train" / f"{name}.png", 20, width)
+    save(tmp_path / "train" / "d.png", 20, 44)  # one that differs from the others changes nothing
+    config = tiny_config("data.crop_px=8", data=tmp_path) if kind == "paired" else None
+    config = config or smallest_config("cyclegan", tmp_path, "data.crop_px=8")
+    notes = [note for note in make_set(kind, config).notes if "twice as wide as high" in note]
+    assert [str(tmp_path / "train" / "a.png") in note for note in notes] == [True] * warned
+    if warned:
+        assert "3 of 4 files" in notes[0]
+        assert f"is {width}x20" in notes[0]
+    assert odd_halves(find_pairs([str(LINEART)], "test"), check_pairs(find_pairs([str(LINEART)], "test"))) is None
+
+
 def test_two_folders_with_splits_are_never_taken_whole(tmp_path):
     """Their test pictures must not be trained on because a train split is missing."""
     two_folders(tmp_path / "A" / "test", tmp_path / "B" / "test")
     paths = [str(tmp_path / "A"), str(tmp_path / "B")]
     assert len(find_pairs(paths, "test")) == 2
-    with pytest.raises(DataError, match="A/train holds no pictures"):
+    with pytest.raises(DataError, match="A/train does not exist"):
         find_pairs(paths, "train")
     with pytest.raises(UsageError, match="3 data folders were given"):
         find_pairs([*paths, "C"], "train")

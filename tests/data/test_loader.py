@@ -21,7 +21,7 @@ from i2i.data import loader, toy
 from i2i.data.loader import ImageNumbers, batches
 from i2i.data.sets import BrokenPictures, PairSet, make_set
 from i2i.errors import ConfigError, DataError, LoaderError, UsageError
-from tests.conftest import save, tiny_config
+from tests.conftest import ROOT, save, tiny_config
 
 
 def pictures(config, start, stop, kind="paired"):
@@ -293,6 +293,30 @@ for child in children:
 def test_the_first_processes_too_hear_nothing_of_what_stops_a_training():
     done = subprocess.run([sys.executable, "-c", _DEAF], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+_NO_GUARD = """
+import sys
+from i2i.data.loader import batches
+from i2i.data.sets import make_set
+from tests.conftest import tiny_config
+
+print("the script ran")
+config = tiny_config("data.workers=2", data=sys.argv[1])
+print(len(list(batches(make_set("paired", config), config, 0, 8, "cpu"))), sys.modules["__main__"].__file__)
+"""
+
+
+def test_a_script_needs_no_main_guard(few_pairs, tmp_path):
+    """Processes that start anew import the script of the user, by Python's usual way."""
+    script = tmp_path / "script.py"
+    script.write_text(_NO_GUARD)
+    words = [sys.executable, str(script), str(few_pairs)]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=env)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["the script ran", f"2 {script}"]
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])

@@ -13,6 +13,7 @@ from i2i.algorithms import ALGORITHMS
 from i2i.cli import cli
 from i2i.errors import ExportError, ModelError, UsageError
 from i2i.export_weights import export_weights
+from i2i.interop.directions import named_direction
 from i2i.interop.importing import import_weights
 from i2i.interop.pytorch_cyclegan_pix2pix import convert, revert
 from i2i.modelfile import save_tensors
@@ -265,6 +266,14 @@ OPTIONS = """----------------- Options ---------------
         (["latest_net_G_A", "latest_net_G_B"], None, None, ["A2B", "B2A"]),
         (["latest_net_G_B", "latest_net_G_A"], None, None, ["B2A", "A2B"]),
         (["latest_net_G_A", "latest_net_G_B"], "BtoA", None, ["B2A", "A2B"]),
+        (["netG_B2A"], None, None, ["B2A"]),
+        (["netG_B2A"], None, "A2B", ["A2B"]),
+        (["netG_B2A"], "BtoA", None, ["B2A"]),
+        (["netG_B2A", "netG_A2B"], None, None, ["B2A", "A2B"]),
+        (["G_BA_200", "netG"], None, None, ["B2A", "A2B"]),
+        (["netG", "genA2B"], None, None, ["B2A", "A2B"]),
+        (["genh", "genz"], None, None, ["A2B", "B2A"]),
+        (["genh", "genz"], "BtoA", None, ["B2A", "A2B"]),
     ],
 )
 def test_directions_come_from_the_names_and_the_options_beside(names, trained, asked, ways, tmp_path):
@@ -398,8 +407,8 @@ def test_both_directions_on_the_command_line(tmp_path, command):
         torch.save(states[way], files[way])
     model = tmp_path / "zebras.safetensors"
     said = command("import", *files.values(), "-o", model).out
-    assert "A2B: resnet_6blocks, width 2, instance norm, rgb to rgb" in said
-    assert "B2A: resnet_6blocks, width 3, instance norm, rgb to rgb" in said
+    assert f"A2B from {files['A']} (by its name): resnet_6blocks, width 2, instance norm, rgb to rgb" in said
+    assert f"B2A from {files['B']} (by its name): resnet_6blocks, width 3, instance norm, rgb to rgb" in said
     assert "trained" not in command("info", files["B"]).out  # nothing is known of that
     save(tmp_path / "photo.png", 40, 50)
     for source, more in ((model, ["--direction", "B2A"]), (files["B"], [])):
@@ -412,6 +421,37 @@ def test_both_directions_on_the_command_line(tmp_path, command):
     for way, state in states.items():
         back = torch.load(tmp_path / f"new_net_G_{way}.pth", weights_only=True)
         assert all(torch.equal(back[name], tensor) for name, tensor in state.items())
+
+
+@pytest.mark.parametrize(
+    ("stem", "direction"),
+    [
+        *((stem, "A2B") for stem in ("netG_A2B", "genA2B", "a2b", "photo_AtoB", "A_to_B", "G_AB_199", "10_net_G_A")),
+        *((stem, "B2A") for stem in ("netG_B2A", "net_g_b", "G_B2A_latest", "G_B-200", "zebras_b_to_a", "G_A_BtoA")),
+        *((stem, None) for stem in ("latest_net_G", "RGBA2BGR", "debug_a", "cycle_A2B_B2A", "G_Adam", "png_a")),
+    ],
+)
+def test_names_say_directions(stem, direction):
+    assert named_direction(stem) == direction
+
+
+def test_the_lines_say_which_file_became_which(tmp_path, command):
+    names = ["netG_B2A", "netG_A2B", "genh", "genz"]
+    state = reference("resnet_6blocks", "instance").state_dict()
+    files = [tmp_path / f"{name}.pth" for name in names]
+    for file in files:
+        torch.save(state, file)
+    said = command("import", *files[:2], "-o", tmp_path / "named.safetensors")
+    assert f"A2B from {files[1]} (by its name): resnet_6blocks" in said.out
+    assert f"B2A from {files[0]} (by its name): resnet_6blocks" in said.out
+    assert said.err == ""
+    said = command("import", *files[2:], "-o", tmp_path / "ordered.safetensors")
+    assert f"A2B from {files[2]} (by the order given)" in said.out
+    assert "genz.pth is B2A" in said.err
+    said = command("import", files[0], "--direction", "A2B", "-o", tmp_path / "asked.safetensors")
+    assert "netG_B2A.pth is named as B2A, and --direction says A2B" in said.err
+    with pytest.raises(UsageError, match="both named as A2B"):
+        import_weights([tmp_path / "x" / "netG_A2B.pth", tmp_path / "y" / "G_AB.pth"])
 
 
 def test_files_and_directions_must_agree(tmp_path):

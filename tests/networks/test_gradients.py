@@ -144,7 +144,7 @@ def test_networks_have_one_gradient_in_both_layouts(float64, name, images):
         output = network(x.contiguous(memory_format=layout) if x.dim() == 4 else x)
         output = output if isinstance(output, torch.Tensor) else output.logits
         loss = (output.sigmoid() * torch.linspace(-1, 1, output.numel()).view_as(output)).sum()
-        found.append(torch.autograd.grad(loss, list(network.parameters())))
+        found.append(torch.autograd.grad(loss, list(network.parameters()), materialize_grads=True))
     torch.testing.assert_close(*found, **EXACT)
 
 

@@ -1,5 +1,7 @@
 """Networks against the reference's outputs, the papers' numbers, and their own promises."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -151,6 +153,60 @@ def test_instance_norm_is_the_same_in_both_modes_and_has_the_right_gradient():
         values = torch.randn(1, 3, 4, 5, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
         torch.testing.assert_close(layer.train()(values), layer.eval()(values))
         assert torch.autograd.gradcheck(layer.train(), values)
+
+
+def with_biases(**arguments):
+    """A ResNet at random whose biases and weights are strong, as after training."""
+    torch.manual_seed(0)
+    network = ResNet(blocks=2, width=8, **arguments)
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+            torch.nn.init.normal_(layer.weight, 0, 0.1)
+            if layer.bias is not None:
+                torch.nn.init.normal_(layer.bias, 0, 0.3)
+    return network
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("down", ["strided", "blur"])
+def test_a_flat_picture_stays_flat_through_instance_norm(training, down):
+    """Whatever its colour: norms divide by its contrast, and rounding errors would be all that they see."""
+    network = with_biases(downsample=down, upsample="resize" if down == "blur" else "transpose").train(training)
+    flat = torch.tensor([[0.0, 0.1, -0.3], [-1.0, -1.0, -1.0], [1.0, 1.0, 1.0]])[:, :, None, None].expand(3, 3, 64, 96)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        for images in (flat, *flat.split(1)):
+            output = network(images.contiguous(memory_format=layout))
+            assert (output == output[:1, :, :1, :1]).all()
+    torch.testing.assert_close(output.double(), network.double()(flat[:1].double()), atol=1e-6, rtol=0)
+
+
+def test_flat_crops_leave_instance_norm_no_gradient_to_amplify():
+    network = with_biases()
+    image = torch.full((1, 3, 64, 64), 0.7, requires_grad=True)
+    (network(image) * torch.randn(1, 3, 64, 64)).sum().backward()
+    gradients = {name: one.grad for name, one in network.named_parameters() if one.grad is not None}
+    assert gradients.pop("head.1.bias").abs().max() > 0
+    assert all(not gradient.any() for gradient in (image.grad, *gradients.values()))
+
+
+def test_a_nearly_flat_picture_keeps_its_digits():
+    """One pixel of 64 x 64 is a grey level brighter, on white; the error was a thousand times as large."""
+    network = with_biases().eval()
+    image = torch.full((1, 3, 64, 64), 1 - 2 / 255)
+    image[:, :, 20, 30] = 1
+    with torch.no_grad():
+        found, expected = network(image), copy.deepcopy(network).double()(image.double())
+    assert expected.std() > 0.01
+    assert (found - expected).abs().max() < 1e-5
+
+
+def test_colours_of_flat_pictures_count_by_running_statistics():
+    network = with_biases(norm="batch").eval()
+    dark, bright = network(torch.full((1, 3, 32, 32), -0.5)), network(torch.full((1, 3, 32, 32), 0.5))
+    assert (dark - bright).abs().max() > 0.1
+    set_norm_statistics(network, "image")
+    dark, bright = network(torch.full((1, 3, 32, 32), -0.5)), network(torch.full((1, 3, 32, 32), 0.5))
+    torch.testing.assert_close(dark, bright, atol=0, rtol=0)
 
 
 def test_resize_convolution_leaves_no_checkerboard():

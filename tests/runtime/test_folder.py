@@ -21,10 +21,11 @@ from i2i.cli import main
 from i2i.encoders import encode
 from i2i.errors import DiskFullError, ModelError, UsageError
 from i2i.files import TEMP_PREFIX
-from i2i.images import list_pictures, read_image
+from i2i.images import read_image
+from i2i.listing import list_pictures
 from i2i.runtime import pipeline
 from i2i.runtime.fit import Fit, estimated_bytes
-from i2i.runtime.folder import Shard, plan
+from i2i.runtime.folder import Shard, find_inputs, plan
 from i2i.runtime.outcome import Refused, Result, Setup, lines
 from i2i.runtime.pictures import PictureOptions
 from i2i.runtime.pipeline import Room, setup_for, translate_files
@@ -267,17 +268,106 @@ def test_odd_names_break_no_line(tmp_path, tiny_onnx, monkeypatch, capsys):
         assert "odd\n" not in said, words
 
 
-def test_links_to_folders_are_named_and_one_to_the_output_hides_it(folder, tmp_path, tiny_onnx):
+def test_links_to_folders_are_followed_but_for_one_to_the_output(folder, tmp_path, tiny_onnx):
     (tmp_path / "far").mkdir()
     save(tmp_path / "far" / "x.png", 8, 8)
     (folder / "far").symlink_to(tmp_path / "far")
     save(folder / "out" / "y.png", 8, 8)
     (tmp_path / "out").symlink_to(folder / "out")
+    (folder / "back").symlink_to("out")
     tasks = plan(folder, tmp_path / "out", 3)
-    assert len(tasks) == 12
+    assert len(tasks) == 13
+    assert Path("far/x.png") in [task.output.relative_to(tmp_path / "out") for task in tasks]
+    (note,) = tasks.notes
+    assert f"1 link to a folder in {folder}" in note
+    assert note.endswith(" back.")
+    assert len(plan(folder, None, 3, in_place=True)) == 13  # y.png in, far/x.png out: it would be replaced elsewhere
+    save(folder / ".git" / "z.png", 8, 8)
     done = run_i2i("translate", folder, "-m", tiny_onnx, "-o", tmp_path / "out")
     assert done.returncode == 0
-    assert f"Note: {folder / 'far'}: links to folders are not followed" in done.stderr
+    assert f"Note: Left out 1 hidden file or folder of {folder}: .git/." in done.stderr
+    assert "13 of 13 pictures written" in done.stderr
+    again = run_i2i("translate", folder, "-m", tiny_onnx, "-o", tmp_path / "out", "--skip-existing")
+    assert again.returncode == 0
+    assert "13 exist already" in again.stderr
+    assert "0 of 0" not in again.stderr
+    refused = run_i2i("translate", folder, "-m", tiny_onnx, "-o", tmp_path / "out")
+    assert refused.returncode == 2
+    assert "and 12 more exist already" in refused.stderr
+
+
+def test_several_inputs_go_into_one_folder(tmp_path, monkeypatch):
+    for name in ("a/1.png", "a/2.jpg", "b/sub/1.png", "c/3.jpg"):
+        save(tmp_path / name, 8, 8)
+    monkeypatch.chdir(tmp_path)
+
+    def outputs(words, output="out", **flags):
+        tasks = plan(find_inputs(words), output and Path(output), 3, **flags)
+        return {task.source.as_posix(): task.output.as_posix() for task in tasks}
+
+    shell = outputs(["a/1.png", "a/2.jpg"])
+    assert shell == {"a/1.png": "out/1.png", "a/2.jpg": "out/2.jpg"}
+    assert outputs(["a/*.???"]) == outputs(["a/*", "./a/1.png"]) == shell
+    assert outputs(["*/3.jpg"], "3.png") == {"c/3.jpg": "3.png"}
+    assert outputs(["b", "a", "c/3.jpg"]) == {
+        "c/3.jpg": "out/3.jpg",
+        "b/sub/1.png": "out/b/sub/1.png",
+        "a/1.png": "out/a/1.png",
+        "a/2.jpg": "out/a/2.jpg",
+    }
+    monkeypatch.chdir(tmp_path / "b")
+    assert set(outputs([".", "../c/3.jpg"], "../out").values()) == {"../out/b/sub/1.png", "../out/3.jpg"}
+    monkeypatch.chdir(tmp_path)
+    assert outputs(["a", "c/3.jpg"], None, in_place=True) == {name: name for name in ("c/3.jpg", "a/1.png", "a/2.jpg")}
+    whole = set(outputs(["a", "b", "c/3.jpg"]).values())
+    shares = [set(outputs(["a", "b", "c/3.jpg"], shard=Shard(k, 2)).values()) for k in (1, 2)]
+    assert shares[0] | shares[1] == whole
+    assert not shares[0] & shares[1]
+    save(tmp_path / "out" / "a" / "1.png", 8, 8)
+    tasks = plan(find_inputs(["a", "b"]), Path("out"), 3, skip_existing=True)
+    assert ([str(task.output) for task in tasks], tasks.existing) == (["out/a/2.jpg", "out/b/sub/1.png"], 1)
+    assert tasks[-1] == tasks[1:][0]
+
+
+@pytest.mark.parametrize(
+    ("words", "output", "named"),
+    [
+        (["a/1.png", "b/1.png"], "out", "a/1.png and b/1.png would both become out/1.png"),
+        (["a", "b/a"], "out", "a and b/a would both become out/a"),
+        (["a/2.jpg", "b/2.bmp"], "out", "would both become out/2.png"),
+        (["a/1.png", "b"], "out.png", "there are several inputs"),
+        (["a/1.png", "b"], "out.pgn", "out.pgn has the name of a file"),
+        (["a"], "out.pgn", "out.pgn has the name of a file"),
+        (["a/1.png"], "out.pgn", r"\.pgn is not a format that i2i writes"),
+        (["a/*.gif"], "out", r"a/\*\.gif matches no file"),
+        (["a/1.png", "nowhere"], "out", "nowhere does not exist"),
+        (["a/1.png", "a/2.jpg"], "a", "a/1.png is an input and would be replaced"),
+        (["c/b", "a/1.png"], "c", "c/b/1.png is an input and would be replaced"),
+    ],
+)
+def test_inputs_that_would_meet_and_outputs_that_look_like_typos_are_refused(
+    tmp_path, monkeypatch, words, output, named
+):
+    for name in ("a/1.png", "a/2.jpg", "b/1.png", "b/a/1.png", "b/2.bmp", "c/b/1.png"):
+        save(tmp_path / name, 8, 8)
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UsageError, match=named):
+        plan(find_inputs(words), Path(output), 3, options=PictureOptions(format="png"))
+    assert sorted(tmp_path.rglob("*")) == before
+    (tmp_path / "out.pgn").mkdir()
+    if output == "out.pgn":
+        assert plan(find_inputs(words), Path(output), 3)
+
+
+def test_in_place_replaces_no_picture_of_another_name(tmp_path):
+    jpg, png = (save(tmp_path / name, 8, 8) for name in ("a.jpg", "a.png"))
+    with pytest.raises(UsageError, match=r"a\.png exists already"):
+        plan(jpg, None, 3, options=PictureOptions(format="png"), in_place=True)
+    assert [task.output for task in plan([jpg, png], None, 3, options=PictureOptions(format="png"), in_place=True)] == [
+        tmp_path / "a.jpg.png",
+        tmp_path / "a.png",
+    ]
 
 
 def test_the_rest_of_a_killed_run(folder, tmp_path):

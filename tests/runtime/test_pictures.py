@@ -2,6 +2,7 @@
 
 import functools
 import io
+import shutil
 import struct
 import warnings
 import zlib
@@ -9,6 +10,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import IFDRational
 
@@ -20,9 +22,11 @@ from i2i.runtime.fit import Fit
 from i2i.runtime.folder import plan
 from i2i.runtime.pictures import DEFAULTS, PictureOptions, counted, read
 from i2i.runtime.pipeline import translate_files
-from tests.conftest import picture, run_i2i
+from tests.conftest import DATA, assert_looks_like, picture, run_i2i
 from tests.runtime.test_translator import identity
 from tests.test_images import LOSSLESS
+
+GAMMA = DATA / "gamma_1.png"
 
 
 def through(source, channels=3, **options):
@@ -75,10 +79,10 @@ def test_lossless_pictures_come_out_value_for_value(tmp_path, suffix, channels, 
         assert output.name == source.name
         back = read_image(output)
         assert back.dtype == dtype
-        expected = to_channels(array, back.shape[2]) if back.shape[2] != channels and channels != 2 else array
-        if channels == 2 and back.shape[2] == 4:
-            expected = array[:, :, [0, 0, 0, 1]]
-        np.testing.assert_array_equal(back, expected)
+        if channels in (2, 4):
+            assert_looks_like(back, array)
+        else:
+            np.testing.assert_array_equal(back, to_channels(array, back.shape[2]))
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".npy"])
@@ -106,7 +110,44 @@ def test_floats_return_to_their_range(tmp_path, suffix, channels, low, high):
 
 def test_floats_that_are_no_numbers_are_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.array([[0, np.nan]], np.float32))
-    assert "a.npy holds values from nan to nan, outside the range 0 to 1" in refusal(tmp_path / "a.npy")
+    assert "a.npy holds NaN: 1 of 2 values" in refusal(tmp_path / "a.npy")
+
+
+def test_16_bits_return_to_the_range_that_is_given_or_that_the_model_knows(tmp_path):
+    array = picture(24, 30, 3, np.uint16) // 16  # 12 bits
+    write_image(tmp_path / "a.tif", array)
+    np.testing.assert_array_equal(read_image(through(tmp_path / "a.tif", input_range=(0, 4095))), array)
+    seen = []
+    model = identity()
+    model.spec = model.spec.model_copy(update={"input_range": (0, 4095)})
+    run, model.run = model.run, lambda values, name: seen.append(values) or run(values, name)
+    result = translate_files(model, plan(tmp_path / "a.tif", tmp_path / "out", 3, overwrite=True))
+    assert result.refused == []
+    np.testing.assert_array_equal(read_image(tmp_path / "out" / "a.tif"), array)
+    np.testing.assert_allclose(seen[0].min(), 2 * array.min() / 4095 - 1, atol=1e-4)  # what the network sees
+    np.testing.assert_allclose(seen[0].max(), 2 * array.max() / 4095 - 1, atol=1e-4)
+    done = through(tmp_path / "a.tif", input_range=(0, 4095), bit_depth=8)  # other depths fill their type
+    np.testing.assert_array_equal(read_image(done), np.rint(array * (255 / 4095)))
+    assert "outside the range 0 to 100" in refusal(tmp_path / "a.tif", input_range=(0, 100))
+
+
+def test_what_is_left_out_and_lost_is_said(tmp_path, tiny_onnx):
+    pages = picture(16, 16, 3, np.uint16)
+    geo = [(33550, "d", 3, (10.0, 10.0, 0.0), True), (42113, "s", 0, "-9999", True)]
+    (tmp_path / "in").mkdir()
+    with tifffile.TiffWriter(tmp_path / "in" / "a.tif") as file:
+        file.write(pages, photometric="rgb", extratags=geo, resolution=(300, 300), metadata=None)
+        for kind in (0, 0, 1):  # two pages more, and a reduced copy
+            file.write(pages, photometric="rgb", subfiletype=kind, metadata=None)
+    tifffile.imwrite(tmp_path / "in" / "z.tif", np.zeros((5, 16, 16), np.uint16), imagej=True)
+    write_image(tmp_path / "in" / "plain.png", picture(16, 16))
+    done = run_i2i("translate", tmp_path / "in", "-m", tiny_onnx, "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    notes = [line for line in done.stderr.splitlines() if line.startswith("Note: ")]
+    assert any("6 frames or pages" in note and "--frames all" in note for note in notes), done.stderr
+    assert any("georeference" in note and "nodata value" in note and "resolution" in note for note in notes), notes
+    done = run_i2i("translate", tmp_path / "in" / "plain.png", "-m", tiny_onnx, "-o", tmp_path / "b.png")
+    assert "Note: " not in done.stderr
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".webp", ".avif"])
@@ -223,8 +264,7 @@ def test_pages_of_every_kind_come_out_as_pages(tmp_path):
     output = through(tmp_path / "a.tif", frames="all")
     made = decode(output, PictureOptions(frames="all")).frames
     for page, expected in zip(made, pages, strict=True):
-        np.testing.assert_array_equal(page, to_channels(expected, page.shape[2]))
-        assert page.dtype == expected.dtype
+        assert_looks_like(page, expected)
     assert len(decode(through(tmp_path / "a.tif")).frames) == 1
     floats = [page / np.float32(255) for page in (picture(10, 20), picture(12, 8))]
     (tmp_path / "b.tif").write_bytes(encode(floats, "TIFF"))
@@ -287,7 +327,7 @@ def test_tiffs_of_other_programs(tmp_path, compression, mode):
     image.save(tmp_path / "a.tif", compression=compression)
     expected = np.asarray(deep) if mode == "I;16" else np.asarray(Image.open(tmp_path / "a.tif").convert("RGBA"))
     back = read_image(through(tmp_path / "a.tif"))
-    np.testing.assert_array_equal(back[:, :, 0] if mode == "I;16" else to_channels(back, 4), expected)
+    assert_looks_like(back, expected[:, :, None] if mode == "I;16" else expected)
 
 
 def test_a_bitmap_of_16_bits_a_pixel(tmp_path):
@@ -376,7 +416,7 @@ def test_deep_pngs_with_alpha_or_a_clear_colour(tmp_path):
     }
     for name, (content, expected) in cases.items():
         (tmp_path / f"{name}.png").write_bytes(content)
-        np.testing.assert_array_equal(read_image(through(tmp_path / f"{name}.png")), expected, err_msg=name)
+        assert_looks_like(read_image(through(tmp_path / f"{name}.png")), expected.astype(np.uint16))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "PA"])
@@ -391,10 +431,7 @@ def test_every_mode_has_the_colours_that_pillow_shows(tmp_path, mode, suffix):
     except OSError:
         pytest.skip("no such files")
     expected = np.asarray(Image.open(tmp_path / f"a{suffix}").convert("RGBA"))
-    back = to_channels(read_image(through(tmp_path / f"a{suffix}")), 4)
-    np.testing.assert_array_equal(back[:, :, 3], expected[:, :, 3])
-    seen = expected[:, :, 3] > 0 if suffix == ".gif" else ...
-    np.testing.assert_array_equal(back[seen], expected[seen])
+    assert_looks_like(read_image(through(tmp_path / f"a{suffix}")), expected)
 
 
 def test_cmyk_has_its_colours_and_loses_its_profile(tmp_path):
@@ -481,6 +518,39 @@ def test_texts_of_a_png_are_metadata(tmp_path):
         "Title": "an icon",
         "Beschreibung": "größer ✓",
     }
+
+
+def png_chunks(path):
+    """The chunks before the pixels, by kind."""
+    content, place, found = path.read_bytes(), 8, {}
+    while (kind := content[place + 4 : place + 8]) != b"IDAT":
+        (length,) = struct.unpack(">I", content[place : place + 4])
+        found[kind] = content[place + 8 : place + 8 + length]
+        place += length + 12
+    return found
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_a_png_says_of_its_colours_stays(tmp_path, channels):
+    shutil.copy(GAMMA, tmp_path / "a.png")
+    output = through(tmp_path / "a.png", channels)
+    assert png_chunks(output)[b"gAMA"] == png_chunks(GAMMA)[b"gAMA"]
+    if channels == 3:
+        assert Image.open(output).info["gamma"] == 1.0
+        np.testing.assert_array_equal(read_image(output), read_image(GAMMA))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_all_of_a_png_s_colour_chunks_stay(tmp_path, dtype):
+    said = {b"gAMA": struct.pack(">I", 55555), b"cHRM": struct.pack(">8I", *range(30000, 38000, 1000))}
+    said |= {b"cICP": bytes([9, 16, 0, 1]), b"sRGB": b"\0"}
+    content = encode([colourful(8, 9, dtype)], "PNG")
+    content = content[:33] + b"".join(chunk(*one) for one in said.items()) + content[33:]
+    (tmp_path / "a.png").write_bytes(content)
+    kept = png_chunks(through(tmp_path / "a.png"))
+    assert {name: kept.get(name) for name in said} == said
+    np.testing.assert_array_equal(read_image(tmp_path / "out" / "a.png"), colourful(8, 9, dtype))
+    assert "gamma" not in Image.open(through(tmp_path / "a.png", format="webp")).info
 
 
 def test_exif_in_a_png_text_turns_a_picture_once(tmp_path):
@@ -589,7 +659,7 @@ def test_options_that_contradict_themselves(options, words):
 
 def test_alpha_is_composited_on_white_where_it_cannot_be_kept(tmp_path):
     write_image(tmp_path / "a.png", np.array([[[10, 20, 30, 0], [10, 20, 30, 255]]], np.uint8))
-    assert read_image(through(tmp_path / "a.png"))[0].tolist() == [[10, 20, 30, 0], [10, 20, 30, 255]]
+    assert read_image(through(tmp_path / "a.png"))[0].tolist() == [[255, 255, 255, 0], [10, 20, 30, 255]]
     assert read_image(through(tmp_path / "a.png", format="bmp"))[0].tolist() == [[255, 255, 255], [10, 20, 30]]
     assert read_image(through(tmp_path / "a.png", 4))[0].tolist() == [[10, 20, 30, 0], [10, 20, 30, 255]]
 
@@ -609,7 +679,7 @@ def test_alpha_and_depth_go_with_every_way_to_meet_sizes(tmp_path, fit, dtype):
     expected = array[1:49, 3:147] if fit.how == "crop" else array
     np.testing.assert_array_equal(back[:, :, 3], expected[:, :, 3])
     if fit.how != "resize":
-        np.testing.assert_allclose(back, expected, atol=2e-7)
+        assert_looks_like(back, expected)
 
 
 def npy(header, body=b""):

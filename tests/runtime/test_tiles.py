@@ -167,6 +167,18 @@ def test_tiles_against_the_whole(sensitive, monkeypatch):
     assert levels(*tiled_by(sensitive, array, 256, 320))[0] > 2
 
 
+@pytest.mark.parametrize("tile", ["frozen", "exact"])
+def test_flat_pictures_are_flat_in_tiles(sensitive, monkeypatch, tile):
+    monkeypatch.setattr(big_maps, "_STRIP_VALUES", 1)
+    whole = Translator.open(sensitive, device="cpu")
+    tiled = Translator.open(sensitive, device="cpu", fit=Fit("tile", tile, 128 if tile == "frozen" else None))
+    for colour in (0, 90, 255):
+        array = np.full((200, 300, 3), colour, np.uint8)
+        expected = whole.translate(array)
+        assert (expected == expected[0, 0]).all()
+        np.testing.assert_array_equal(tiled.translate(array), expected)
+
+
 def tiled_by(path, array, *sides):
     return [Translator.open(path, device="cpu", fit=Fit("tile", None, px)).translate(array) for px in sides]
 

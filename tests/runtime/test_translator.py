@@ -12,15 +12,16 @@ from PIL import Image
 
 import i2i
 from i2i.errors import ModelError, UsageError
-from i2i.images import Channels, from_unit, list_pictures, read_image, to_channels, to_unit, write_image
+from i2i.images import Channels, from_unit, read_image, to_unit
+from i2i.listing import list_pictures
 from i2i.runtime import backends
 from i2i.runtime.backends import OnnxBackend
-from i2i.runtime.fit import Fit
+from i2i.runtime.fit import Fit, large_note
 from i2i.runtime.folder import plan
 from i2i.runtime.pipeline import translate_files
 from i2i.runtime.translator import Translator, pad, padded_side
 from i2i.spec import GeneratorSpec, ModelSpec
-from tests.conftest import picture, run_i2i, save
+from tests.conftest import assert_looks_like, picture, run_i2i, save
 from tests.test_images import broken_files
 
 
@@ -156,7 +157,8 @@ def test_calling_a_model(tiny_run, tmp_path):
     path = save(tmp_path / "a.png", 21, 35)
     output = model(array)
     assert (output.shape, output.dtype) == ((21, 35, 3), np.uint8)
-    for other in (model(path), model(str(path)), model(Image.fromarray(array))):
+    assert isinstance(model(path), i2i.Translated)
+    for other in (model(path).image, model(str(path)).image, model(Image.fromarray(array))):
         assert isinstance(other, Image.Image)
         np.testing.assert_array_equal(np.asarray(other), output)
     assert model(picture(21, 35, 1)[:, :, 0]).shape == (21, 35, 3)
@@ -174,26 +176,25 @@ def test_torch_and_onnx_agree_at_every_size(tiny_run, tiny_onnx, size):
     np.testing.assert_allclose(onnx_output, torch_output, atol=1e-5)
 
 
-def test_one_inference_mode(tiny_run, tiny_onnx, few_pairs, tmp_path):
-    """A preview, translate with torch, translate with ONNX and evaluate show the same pixels."""
-    inputs = tmp_path / "inputs"
-    pairs = sorted((few_pairs / "val").glob("*.png"))[:2]
-    for path in pairs:
-        write_image(inputs / path.name, read_image(path)[:, 64:])
+def test_one_inference_mode(tiny_run, tiny_onnx, few_scaled, tmp_path):
+    """A preview, translate with torch, translate with ONNX and evaluate show the same pixels of one picture."""
+    inputs = few_scaled / "valB"
+    pairs = sorted(inputs.iterdir())[:2]
     for name, model in (("torch", tiny_run), ("onnx", tiny_onnx)):
         done = run_i2i("translate", inputs, "-m", model, "-o", tmp_path / name)
         assert done.returncode == 0, done.stderr
-    i2i.evaluate(tiny_onnx, str(few_pairs), split="val", sheet=tmp_path / "evaluated.png")
+    sheet = i2i.evaluate(tiny_onnx, str(few_scaled), split="val", sheet=True).sheet
+    (tmp_path / "evaluated.png").write_bytes(sheet)
     preview = read_image(sorted((tiny_run / "samples").iterdir())[-1])
     evaluated = read_image(tmp_path / "evaluated.png")
-    # Sheets enlarge 64 px twice; the middle column of row k starts at (20 + k * 132, 4 + 132).
+    # Sheets enlarge 18 px six times; the middle column of row k starts at (20 + k * 112, 4 + 112).
     for k, path in enumerate(pairs):
         expected = read_image(tmp_path / "torch" / path.name)
-        top, left = 20 + k * 132, 4 + 132
+        top, left = 20 + k * 112, 4 + 112
         for other in (
             read_image(tmp_path / "onnx" / path.name),
-            preview[top : top + 128 : 2, left : left + 128 : 2],
-            evaluated[top : top + 128 : 2, left : left + 128 : 2],
+            preview[top : top + 108 : 6, left : left + 108 : 6],
+            evaluated[top : top + 108 : 6, left : left + 108 : 6],
         ):
             np.testing.assert_array_equal(other, expected)
 
@@ -225,7 +226,7 @@ def test_a_folder_comes_out_as_it_went_in(tmp_path):
         output = read_image(tmp_path / "out" / name)
         assert output.dtype == dtype
         assert output.shape == (height, width, max(channels, 3))  # alpha is carried
-        np.testing.assert_array_equal(output, to_channels(read_image(tmp_path / "in" / name), output.shape[2]))
+        assert_looks_like(output, read_image(tmp_path / "in" / name))
     assert len(list_pictures(tmp_path / "out")) == len(files)
 
 
@@ -296,10 +297,10 @@ def test_one_file_to_a_file_or_into_a_folder(tmp_path):
 @pytest.mark.parametrize("name", ["res.jp2", "res.HEIC", "res.svg", "res.png", "res.mp4"])
 def test_no_folder_gets_the_name_of_a_picture_unless_it_is_there(tmp_path, name):
     source = save(tmp_path / "in" / "a.png", 8, 8)
-    with pytest.raises(UsageError, match=f"{name} has the name of a picture, .*\n.*make it first"):
+    with pytest.raises(UsageError, match=f"{name} has the name of a file, .*\n.*make it first"):
         plan(tmp_path / "in", tmp_path / name, 3)
     if name != "res.png":
-        with pytest.raises(UsageError, match=r"is no format that i2i writes. They are \.png, .*\n.*make it first"):
+        with pytest.raises(UsageError, match=r"is not a format that i2i writes. They are \.png, .*\n.*make it first"):
             plan(source, tmp_path / name, 3)
     (tmp_path / name).mkdir()
     for whole in (source, tmp_path / "in"):
@@ -325,8 +326,15 @@ def test_large_pictures_are_mentioned_once(tmp_path, tiny_onnx):
     for k in range(2):
         save(tmp_path / "in" / f"{k}.png", 40, 50, seed=k)
     done = run_i2i("translate", tmp_path / "in", "-m", tiny_onnx, "-o", tmp_path / "out")
-    assert done.stderr.count("more than twice as large as the 18 px") == 1
+    assert done.stderr.count("(the largest of 2) is 2.2 times as large as the 18 px") == 1
     assert done.returncode == 0
+
+
+def test_the_advice_on_large_pictures_follows_the_ratio():
+    assert "--fit resize may look better" in large_note(40, 18)
+    assert "--fit resize would blur" in large_note(1536, 72)
+    assert "21 times as large as the 72 px" in large_note(1536, 72)
+    assert "--set data.resize_px=null" in large_note(1536, 72)
 
 
 def test_sixteen_bits_in_sixteen_bits_out(tmp_path):
@@ -354,12 +362,14 @@ def test_what_is_no_model_is_named(tmp_path):
     cases = {
         "nowhere": "does not exist",
         ".": "holds no model.safetensors",
-        "a.txt": "is no model file",
+        "a.txt": "is a web page, not a model",
+        "a.bin": "is not a model file",
         "a.onnx": "is a web page, not a model",
         "a.safetensors": "is a web page, not a model",
     }
     for name in ("a.txt", "a.onnx", "a.safetensors"):
         (tmp_path / name).write_bytes(b"<!doctype html>")
+    (tmp_path / "a.bin").write_bytes(bytes(range(200, 256)))
     for name, words in cases.items():
         with pytest.raises(ModelError, match=words):
             i2i.load(tmp_path / name)

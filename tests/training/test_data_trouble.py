@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 import i2i
-from i2i.data import folders
+from i2i import listing
 from i2i.data.sets import PairSet
 from i2i.errors import DataError, LoaderError, Stopped
 from i2i.files import read_json_lines
@@ -83,7 +83,7 @@ def test_a_file_that_never_answers_ends_it_before_it_begins(data, tmp_path, spli
 
 
 def test_a_folder_that_cannot_be_listed_in_time_ends_it(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(folders, "list_pictures", lambda folder: time.sleep(60))
+    monkeypatch.setattr(listing, "list_folder", lambda *_, **__: time.sleep(60))
     with pytest.raises(LoaderError, match=f"Still waited for: {data}."):
         i2i.train(tiny_config("data.timeout_s=1", data=data), tmp_path / "run")
 

@@ -8,6 +8,7 @@ from i2i.networks import UNet
 from i2i.settings import Config
 from i2i.training import estimate as module
 from i2i.training.estimate import describe, estimate
+from i2i.training.progress import show_duration
 from tests.conftest import smallest_config, tiny_config
 
 
@@ -51,4 +52,4 @@ def test_without_data_it_takes_noise_and_steps_that_differ_count_as_one(monkeypa
     [(0.25, "0.2 s"), (119, "119.0 s"), (7199, "120.0 min"), (7200, "2.0 h"), (10**6, "11.6 days")],
 )
 def test_durations_are_readable(seconds, words):
-    assert module._duration(seconds) == words
+    assert show_duration(seconds) == words

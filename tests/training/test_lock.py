@@ -12,7 +12,8 @@ import i2i
 from i2i.errors import UsageError
 from i2i.files import TEMP_PREFIX
 from i2i.training import lock
-from i2i.training.lock import LOCK_NAME, only_training
+from i2i.training.folder import LOCK_NAME
+from i2i.training.lock import only_training
 from tests.conftest import tiny_config
 
 HOLD = """

@@ -15,7 +15,7 @@ import i2i
 from i2i.data.sets import PairSet
 from i2i.errors import ConfigError, DiskFullError, I2IError, ModelError, OutOfMemoryError, Stopped
 from i2i.files import TEMP_PREFIX, read_json_lines
-from i2i.training import checkpoint, loop, run
+from i2i.training import checkpoint, loop, progress, run, start
 from i2i.training.checkpoint import list_checkpoints
 from tests.conftest import damaged, tiny_config
 
@@ -62,7 +62,7 @@ def at_call(monkeypatch, module, name, number, happen):
     ids=["step", "sampling", "save"],
 )
 def test_a_training_asked_to_stop_saves_and_goes_on_exactly(
-    straight, tmp_path, monkeypatch, few_pairs, signum, module, name, number, images
+    straight, tmp_path, monkeypatch, capsys, few_pairs, signum, module, name, number, images
 ):
     changes = ["log.checkpoint_every_images=16"] if name == "_step" else []
     before = signal.getsignal(signum)
@@ -72,15 +72,23 @@ def test_a_training_asked_to_stop_saves_and_goes_on_exactly(
             i2i.train(config(few_pairs, *changes), tmp_path / "run")
     assert stop.value.exit_code == 128 + signum
     assert signal.getsignal(signum) == before
-    assert list_checkpoints(tmp_path / "run" / "checkpoints")[-1].name == f"{images:09d}.pt"
+    newest = list_checkpoints(tmp_path / "run" / "checkpoints")[-1]
+    assert newest.name == f"{images:09d}.pt"
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert f"after {images} images" in page
+    assert "Previews after 8 images" in page
+    capsys.readouterr()
     i2i.train(config(few_pairs), tmp_path / "run", resume=True)
+    said = capsys.readouterr().err
+    assert f"after {images} of 16 images" in said
+    assert str(newest) in said
     assert what_remains(tmp_path / "run") == what_remains(straight)
 
 
 def test_a_training_asked_to_stop_while_it_waits_leaves_at_once(straight, tmp_path, monkeypatch, few_pairs):
     """Before its first step, and for its third batch: what was trained is saved, the log without a gap."""
     with monkeypatch.context() as patch:
-        at_call(patch, loop, "make_fabric", 1, lambda: signal.raise_signal(signal.SIGTERM))
+        at_call(patch, start, "make_fabric", 1, lambda: signal.raise_signal(signal.SIGTERM))
         with pytest.raises(Stopped, match="before the training began"):
             i2i.train(config(few_pairs), tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -254,7 +262,10 @@ def test_a_signal_at_the_very_end_lets_it_be_written(straight, tmp_path, monkeyp
     module = run if name == "save_model" else loop
     if name == "save_model":
         monkeypatch.setattr(run.Run, "holds_model_of", lambda self, images: False)
-    at_call(monkeypatch, module, name, 5 if name == "save_model" else 1, lambda: signal.raise_signal(signal.SIGTERM))
+    else:
+        monkeypatch.setattr(loop, "_REPORT_SHARE", 1e-9)  # the first preview writes one, and then the end
+    number = 5 if name == "save_model" else 2
+    at_call(monkeypatch, module, name, number, lambda: signal.raise_signal(signal.SIGTERM))
     i2i.train(config(few_pairs), tmp_path / "run")
     assert what_remains(tmp_path / "run") == what_remains(straight)
 
@@ -263,7 +274,7 @@ def test_a_terminal_that_vanished_is_no_error(monkeypatch):
     def gone():
         raise OSError(errno.EIO, "Input/output error")
 
-    line = loop.ProgressLine(1, 0)
+    line = progress.ProgressLine(1, 0)
     monkeypatch.setattr(line.bar, "start", gone)
     monkeypatch.setattr(line.bar, "stop", gone)
     with line:

@@ -1,0 +1,73 @@
+"""What the user should know of the pictures before training: grey files under RGB settings, values far from white."""
+
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from i2i.data.folders import Picture, Seen, read_picture
+from i2i.data.watch import watched
+from i2i.errors import ImageError
+from i2i.images import Array
+from i2i.settings import DataSettings
+
+_LOOKED_AT = 4
+"""Deep pictures of a side that are decoded to learn their range."""
+_DARK = 0.3
+"""Where 16-bit values end under this share of their range, most likely white is not 65,535."""
+
+
+class Side(NamedTuple):
+    """Pictures that one setting of channels speaks of."""
+
+    name: str
+    """All pictures, all pictures of A, ..."""
+    setting: str
+    channels: int
+    pictures: list[Picture]
+
+
+def notes(sides: list[Side], seen: Seen, data: DataSettings) -> list[str]:
+    """Return the notes, a line each; raises ImageError where no deep picture of a side fits into `data.input_range`."""
+    found = seen.notes()
+    for side in sides:
+        found += [*_grey(side, seen.grey), *_range(side, seen.deep, data)]
+    return found
+
+
+def _grey(side: Side, grey: AbstractSet[Path]) -> list[str]:
+    if side.channels < 3 or not all(picture.path in grey for picture in side.pictures):
+        return []
+    return [
+        f"{side.name} are grey files, and {side.setting} is {side.channels}: all colours will be equal. "
+        f"Set {side.setting}=1 for a grey model."
+    ]
+
+
+def _range(side: Side, deep: AbstractSet[Path], data: DataSettings) -> list[str]:
+    """Look at some deep pictures: a range that none fits into would end the training, or teach it black."""
+    candidates = [picture for picture in side.pictures if picture.path in deep]
+    places = np.linspace(0, len(candidates) - 1, min(len(candidates), _LOOKED_AT)).astype(int)
+    chosen = [candidates[place] for place in places]
+
+    def look(picture: Picture) -> Array | ImageError:
+        try:
+            return read_picture(picture, data.input_range)
+        except ImageError as error:
+            return error
+
+    looked = watched(look, chosen, data.timeout_s)
+    errors = [one for one in looked if isinstance(one, ImageError)]
+    if errors and len(errors) == len(looked):
+        raise errors[0]
+    values = [one for one in looked if isinstance(one, np.ndarray) and one.dtype == np.uint16]
+    if data.input_range or not values:
+        return []
+    least, most = min(int(one.min()) for one in values), max(int(one.max()) for one in values)
+    if most >= _DARK * 65535:
+        return []
+    return [
+        f"{side.name}: the 16-bit values go from {least:,} to {most:,} of 65,535 ({len(values)} looked at), which is "
+        f"{most / 65535:.1%} of white. Set data.input_range=[0,{(1 << most.bit_length()) - 1}], or whatever white is."
+    ]

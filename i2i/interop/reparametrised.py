@@ -1,0 +1,86 @@
+"""Spectral and weight norm of torch in a state dict, folded into the plain weights that eval mode computes.
+
+torch stores both in two ways, of torch.nn.utils and of torch.nn.utils.parametrizations:
+
+    spectral norm   weight_orig, weight_u, weight_v      parametrizations.weight.original, .0._u, .0._v
+    weight norm     weight_g, weight_v                   parametrizations.weight.original0, .original1
+"""
+
+from collections.abc import Callable, Collection, Mapping
+
+import torch
+from torch import Tensor
+
+from i2i.errors import ModelError
+
+_SPECTRAL = (
+    ("weight_orig", "weight_u", "weight_v"),
+    ("parametrizations.weight.original", "parametrizations.weight.0._u", "parametrizations.weight.0._v"),
+)
+_WEIGHT = (
+    ("weight_g", "weight_v"),
+    ("parametrizations.weight.original0", "parametrizations.weight.original1"),
+)
+_OTHER = (".parametrizations.", ".weight_orig", ".weight_bar")
+"""What is in names of reparametrised weights that are not folded here."""
+
+
+def fold_norms(state: Mapping[str, Tensor], transposed: Collection[str] = ()) -> dict[str, Tensor]:
+    """Return the same weights without spectral and weight norm.
+
+    transposed: names of weights of transposed convolutions, whose outputs are their second axis. Where they are not
+    known yet, shapes are right, but values may not be. Raises ModelError for reparametrisations other than these two.
+    """
+    folded = dict(state)
+    folds: dict[tuple[str, ...], Callable[..., Tensor]] = {
+        **dict.fromkeys(_SPECTRAL, _spectral),
+        **dict.fromkeys(_WEIGHT, _weight),
+    }
+    for name in state:
+        for parts, fold in folds.items():
+            module = name.removesuffix(parts[0])
+            if module == name or not (module == "" or module.endswith(".")):
+                continue
+            plain, tensors = f"{module}weight", [state.get(f"{module}{part}") for part in parts]
+            present = [tensor for tensor in tensors if tensor is not None]
+            if plain not in state and len(present) == len(parts):
+                folded[plain] = fold(plain, *present, plain in transposed)
+            if plain in folded:  # torch before 1.0 stored what it had computed last beside its parts
+                for part in parts:
+                    folded.pop(f"{module}{part}", None)
+    left = [name for name in folded if any(word in f".{name}" for word in _OTHER)]
+    if left:
+        raise ModelError(
+            f"{left[0]} and others are reparametrised weights that cannot be folded here.\n"
+            "Where they were made, fold them with torch.nn.utils.parametrize.remove_parametrizations or\n"
+            "torch.nn.utils.remove_spectral_norm, and save the state_dict again."
+        )
+    return folded
+
+
+def _spectral(name: str, weight: Tensor, u: Tensor, v: Tensor, transposed: bool) -> Tensor:
+    """Divide by the largest singular value u^T W v as Miyato et al. 2018 estimate it (section 2.1), W as a matrix."""
+    weight, u, v = (_float(name, tensor) for tensor in (weight, u, v))
+    if weight.dim() > 1:
+        axis = 1 if transposed or u.shape != weight.shape[:1] else 0
+        matrix = weight.movedim(axis, 0).flatten(1)
+        if u.shape == matrix.shape[:1] and v.shape == matrix.shape[1:]:
+            return weight / torch.dot(u.to(weight.dtype), torch.mv(matrix, v.to(weight.dtype)))
+    raise ModelError(f"The spectral norm of {name} does not fit its weight: the file is damaged.")
+
+
+def _weight(name: str, magnitude: Tensor, direction: Tensor, transposed: bool) -> Tensor:
+    """Return g v / |v| (Salimans and Kingma 2016, equation 2), the norm over the axes in which g has length 1."""
+    magnitude, direction = _float(name, magnitude), _float(name, direction)
+    lengths = magnitude.shape or (1,) * direction.dim()
+    axes = [axis for axis, length in enumerate(lengths) if length == 1]
+    own = [axis for axis, length in enumerate(lengths) if length != 1]
+    if len(lengths) != direction.dim() or not axes or any(lengths[axis] != direction.shape[axis] for axis in own):
+        raise ModelError(f"The weight norm of {name} does not fit its weight: the file is damaged.")
+    return direction * (magnitude / torch.linalg.vector_norm(direction, dim=axes, keepdim=True))
+
+
+def _float(name: str, tensor: Tensor) -> Tensor:
+    if not tensor.is_floating_point():
+        raise ModelError(f"{name} is made of whole numbers: the file is damaged.")
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

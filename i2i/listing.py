@@ -1,0 +1,152 @@
+"""The pictures in a folder and its subfolders: one listing for every command, which says what it leaves out.
+
+Hidden files and folders, and those that systems keep for themselves, hold no data. Links to folders are followed,
+each folder is listed once. Names are strings: a million of them as paths take a quarter of a minute and a gigabyte.
+"""
+
+# ruff: noqa: PTH118, PTH120, PTH122
+
+import heapq
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from i2i.errors import DataError
+from i2i.images import FORMATS, UNWRITTEN
+from i2i.words import name_some, show_count
+
+SERVICE_FOLDERS = frozenset(
+    {"@eadir", "#recycle", "__macosx", "$recycle.bin", "system volume information", "lost+found"}
+)
+"""What NAS boxes, unpackers and disks keep among a user's folders, in lower case."""
+_EVERY = 500  # pictures between two calls of `seen`
+
+
+class Unreadable(NamedTuple):
+    """A folder that cannot be listed, and why."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path} cannot be listed: {self.reason}."
+
+
+class Listing:
+    """What was found in a folder; names are relative to it, with / between their parts."""
+
+    def __init__(self, top: Path):
+        self.top = top
+        self.names: list[str] = []
+        """Pictures, sorted as strings, so that every file system gives one order."""
+        self.hidden: list[str] = []
+        """Hidden pictures and hidden or service folders, the latter with / at the end."""
+        self.links: list[str] = []
+        """Links to folders that are listed under another name, that hold the link itself, or that must not be read."""
+        self.other: list[str] = []
+        """Pictures and videos in formats that i2i does not read."""
+        self.unreadable: list[Unreadable] = []
+
+    def notes(self) -> Iterator[str]:
+        """Yield a line for each kind of what was left out, but for folders that cannot be listed."""
+        if self.hidden:
+            count = show_count(len(self.hidden), "hidden file or folder", "hidden files and folders")
+            yield name_some(f"Left out {count} of {self.top}:", self.hidden)
+        if self.links:
+            count = show_count(len(self.links), "link to a folder", "links to folders")
+            yield name_some(f"Left out {count} in {self.top} (listed already, or a loop):", self.links)
+        if self.other:
+            count = show_count(len(self.other), "file")
+            yield name_some(f"Left out {count} in {self.top} of formats that i2i does not read:", self.other)
+
+
+def list_folder(
+    top: Path, avoid: Path | None = None, follow: bool = True, seen: Callable[[int], None] | None = None
+) -> Listing:
+    """List the pictures in a folder, whatever its own name, and in its subfolders; raises nothing.
+
+    avoid: a folder that is not listed, and into which no link is followed. follow: go through links to folders.
+    seen: called with the number of pictures so far, for every folder and every few hundred files.
+    """
+    listing, links, seen = Listing(top), list[str](), seen or (lambda count: None)
+    start, barred = os.path.realpath(top), os.path.realpath(avoid) if avoid else None
+    listed, queue = {start, barred}, [("", start)]
+    while queue or links:
+        if queue:
+            prefix, real = queue.pop()
+            folders = [(f"{prefix}{name}/", os.path.join(real, name)) for name in _scan(listing, prefix, links, seen)]
+        else:  # links come last, so that every folder is listed under its own name
+            link = heapq.heappop(links)
+            place = os.path.join(top, link)
+            real, own = os.path.realpath(place), os.path.realpath(os.path.dirname(place))
+            if not follow or real in listed or _holds(real, own) or (barred and _holds(barred, real)):
+                listing.links.append(link)
+                continue
+            folders = [(f"{link}/", real)]
+        queue += [folder for folder in folders if folder[1] not in listed]
+        listed.update(real for _, real in folders)
+    listing.names.sort()
+    for one in (listing.hidden, listing.links, listing.other):
+        one.sort()
+    return listing
+
+
+def list_pictures(
+    folder: Path,
+    notes: list[str] | None = None,
+    skip_unreadable: bool = False,
+    seen: Callable[[int], None] | None = None,
+) -> list[Path]:
+    """Return the pictures in a folder and its subfolders, sorted by name.
+
+    notes: gets a line for each kind of what was left out. skip_unreadable: leave out subfolders that cannot be listed,
+    too. seen: as in `list_folder`. Raises DataError for folders that cannot be listed.
+    """
+    listing = list_folder(folder, seen=seen)
+    if listing.unreadable:
+        places = [f"{one.path}: {one.reason}" for one in listing.unreadable]
+        head = f"{show_count(len(places), 'folder')} of {folder} cannot be listed:"
+        if not skip_unreadable or listing.unreadable[0].path == folder:
+            raise DataError(f"{name_some(head, places, lines=True)}\nMake them readable, or move them away.")
+        if notes is not None:
+            notes.append(name_some(f"Left out {head.removesuffix(' cannot be listed:')}:", places))
+    if notes is not None:
+        notes.extend(listing.notes())
+    return [folder / name for name in listing.names]
+
+
+def _scan(listing: Listing, prefix: str, links: list[str], seen: Callable[[int], None]) -> Iterator[str]:
+    """Sort what is in one folder into a listing and a heap of links; yield its subfolders."""
+    try:
+        with os.scandir(listing.top / prefix) as entries:
+            for entry in entries:
+                name, ending = entry.name, os.path.splitext(entry.name)[1].lower()
+                if _is_folder(entry):
+                    if name.startswith(".") or name.lower() in SERVICE_FOLDERS:
+                        listing.hidden.append(f"{prefix}{name}/")
+                    elif entry.is_symlink():
+                        heapq.heappush(links, prefix + name)
+                    else:
+                        yield name
+                elif ending in FORMATS:
+                    (listing.hidden if name.startswith(".") else listing.names).append(prefix + name)
+                    if len(listing.names) % _EVERY == 0:
+                        seen(len(listing.names))
+                elif ending in UNWRITTEN and not name.startswith("."):
+                    listing.other.append(prefix + name)
+    except OSError as error:
+        listing.unreadable.append(Unreadable(listing.top / prefix, error.strerror or str(error)))
+    seen(len(listing.names))
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # of a link, say, that may not be followed: for whoever opens it to meet
+        return False
+
+
+def _holds(outer: str, inner: str) -> bool:
+    """Whether a folder is another one, or one above it; both are real paths."""
+    return inner == outer or inner.startswith(outer.rstrip(os.sep) + os.sep)

@@ -1,0 +1,278 @@
+"""ONNX models of other projects, which do not say how they write pictures.
+
+Axes, channels, element types and sizes are found from the file and by runs on zeros. What black and white are
+cannot be found: floats are taken as -1 and 1 unless the user says otherwise, and outputs that do not look like it are
+noticed. The rest of i2i sees float32 NCHW in [-1, 1], as from models of its own.
+"""
+
+import contextlib
+import math
+import threading
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from i2i.errors import ModelError, UsageError
+from i2i.images import Array
+from i2i.mistaken import shown
+from i2i.onnxfile import Interface
+from i2i.runtime import trial
+from i2i.spec import MEANINGS, UNDESCRIBED, GeneratorSpec, ModelSpec
+
+Range = tuple[float, float]
+UNIT: Range = (-1.0, 1.0)
+BYTES: Range = (0.0, 255.0)
+_USUAL: tuple[Range, ...] = ((0.0, 1.0), UNIT, BYTES)
+"""Values of black and white in models that are about, the narrowest first."""
+_TYPES: dict[int, Any] = {1: np.float32, 2: np.uint8, 10: np.float16}
+"""By number in onnx.proto."""
+_LEAST_PX = 32
+_MULTIPLES = tuple(2**power for power in range(10))
+_FAR = 0.25
+"""Values so far outside their range, as a part of it, are no overshoot ..."""
+_MANY = 0.01
+"""... where so many of a picture are."""
+
+
+class Values(NamedTuple):
+    """What black and white are in the floats of a model that does not say it, as the user says; None: not said.
+
+    inputs: of outputs too, unless these have their own.
+    """
+
+    inputs: Range | None = None
+    outputs: Range | None = None
+
+    def check(self) -> None:
+        """Raise UsageError for what is no range."""
+        for name, pair in (("--value-range", self.inputs), ("--output-value-range", self.outputs)):
+            if pair and not (math.isfinite(pair[0]) and math.isfinite(pair[1]) and pair[0] < pair[1]):
+                raise UsageError(
+                    f"{name} {pair[0]:g} {pair[1]:g} is not a range. Give black, then a larger value for white."
+                )
+
+
+UNSAID = Values()
+
+
+class Form(NamedTuple):
+    """How a model writes pictures: axes as NHWC or NCHW, the type of its input, and what black and white are."""
+
+    input_last: bool
+    output_last: bool
+    dtype: Any
+    input_range: Range
+    output_range: Range
+
+    def encode(self, batch: Array) -> Array:
+        """(N, C, H, W) float32 in [-1, 1] as the model takes it."""
+        low, high = self.input_range
+        values = batch if self.input_range == UNIT else (batch + 1) * np.float32((high - low) / 2) + np.float32(low)
+        if np.issubdtype(self.dtype, np.integer):
+            values = np.rint(values).clip(low, high)
+        return np.ascontiguousarray(values.transpose(0, 2, 3, 1) if self.input_last else values, self.dtype)
+
+    def decode(self, output: Array) -> Array:
+        """What the model makes as (N, C, H, W) float32, its range as [-1, 1]. Raises ModelError for no picture."""
+        if output.ndim != 4:
+            raise ModelError(f"The model makes {output.shape} of this picture, which is not a picture.")
+        low, high = self.output_range
+        values = (output.transpose(0, 3, 1, 2) if self.output_last else output).astype(np.float32, copy=False)
+        return values if self.output_range == UNIT else (values - np.float32(low)) * np.float32(2 / (high - low)) - 1
+
+    def __str__(self) -> str:
+        """As: float32 NCHW from -1 to 1."""
+        last = {False: "NCHW", True: "NHWC"}
+        words = f"{np.dtype(self.dtype)} {last[self.input_last]} {_words(self.input_range)}"
+        if (self.input_last, self.input_range) == (self.output_last, self.output_range):
+            return words
+        return f"{words}, and taken to make {last[self.output_last]} {_words(self.output_range)}"
+
+
+def assumed(path: Path, interface: Interface, session: Any, asked: Values) -> tuple[ModelSpec, Form]:
+    """Describe a model that holds no description, by what it takes and by runs on zeros.
+
+    Raises ModelError, and UsageError for a range where there are no floats.
+    """
+    layouts, dtype = _layouts(path, interface), _TYPES[interface.inputs[0].element]
+    input_range, output_range = _ranges(path, interface, asked)
+    end = time.monotonic() + trial.SECONDS  # of all these runs together
+    for last, channels in layouts:
+        try:
+            found = _try(path, interface, session, last, channels, end)
+        except ModelError:
+            if (last, channels) == layouts[-1]:
+                raise
+            continue
+        break
+    generator = GeneratorSpec(
+        network=UNDESCRIBED,
+        arguments={},
+        in_channels=channels,  # type: ignore[arg-type]
+        in_meaning=MEANINGS[channels],
+        out_channels=found.made,  # type: ignore[arg-type]
+        out_meaning=MEANINGS[found.made],
+        size_multiple=found.multiple,
+        size_minimum=1 if found.fixed else _LEAST_PX,
+    )
+    spec = ModelSpec(
+        i2i_version=UNDESCRIBED,
+        algorithm=UNDESCRIBED,
+        generators={"A2B": generator},
+        value_range=input_range,
+        norm_statistics="image",
+        trained_crop_px=0,
+        trained_side_px=0,
+        fixed_size=found.fixed,
+    )
+    return spec, Form(last, found.made_last, dtype, input_range, output_range)
+
+
+def _ranges(path: Path, interface: Interface, asked: Values) -> tuple[Range, Range]:
+    """Return what black and white are in inputs and outputs. Raises UsageError for a range that no float has."""
+    takes_bytes, makes_bytes = (_TYPES[value.element] is np.uint8 for value in (*interface.inputs, *interface.outputs))
+    if makes_bytes and (asked.outputs or (asked.inputs and takes_bytes)):
+        raise UsageError(f"{path} makes uint8, which is 0 to 255. Leave out --value-range and --output-value-range.")
+    taken = BYTES if takes_bytes else asked.inputs or UNIT
+    return taken, BYTES if makes_bytes else asked.outputs or asked.inputs or taken
+
+
+class _Found(NamedTuple):
+    """What runs on zeros showed: channels made, whether they stand last, the multiple of sides, and fixed sides."""
+
+    made: int
+    made_last: bool
+    multiple: int
+    fixed: tuple[int, int] | None
+
+
+def _try(path: Path, interface: Interface, session: Any, last: bool, channels: int, end: float) -> _Found:
+    """Run a model on zeros in one layout. Raises ModelError where no picture of the same size comes out."""
+    shape = interface.inputs[0].shape
+    assert shape is not None
+    height, width = shape[1:3] if last else shape[2:]
+    fixed = (height, width) if height is not None and width is not None else None
+
+    def run(height: int, width: int) -> Array:
+        axes = (1, height, width, channels) if last else (1, channels, height, width)
+        return trial.run_on_zeros(path, session, axes, _TYPES[interface.inputs[0].element])
+
+    multiple, output = (1, run(*fixed)) if fixed else _smallest_multiple(path, run, end)
+    return _Found(*_made(path, output, fixed), multiple, fixed)
+
+
+def _layouts(path: Path, interface: Interface) -> list[tuple[bool, int]]:
+    """Return what a model may take, the likeliest first: whether channels stand last, and how many.
+
+    Raises ModelError for what is no model from one picture to another.
+    """
+    inputs, outputs = interface.inputs, interface.outputs
+    if len(inputs) == 1 and len(outputs) == 1:
+        taken, made = inputs[0].shape, outputs[0].shape
+        if made is not None and (len(made) < 4 or made[1:3] == (1, 1) or made[2:] == (1, 1)):
+            raise ModelError(f"{path} makes {outputs[0]}, not a picture: it is a classifier or the like.")
+        known = inputs[0].element in _TYPES and outputs[0].element in _TYPES
+        if known and taken is not None and len(taken) == 4 and (made is None or len(made) == 4):
+            found = []
+            for last, count, height, width in ((False, *taken[1:]), (True, taken[3], *taken[1:3])):
+                counts = [count] if count in MEANINGS else [3, 1] if count is None else []
+                found += [(last, one, count is None) for one in counts if (height is None) == (width is None)]
+            if found:
+                certain = [(last, count) for last, count, guessed in found if not guessed]
+                return certain[:1] or [(last, count) for last, count, _ in found]
+    has = "; ".join(str(value) for value in inputs) or "nothing"
+    raise ModelError(
+        f"{path} takes {shown(has)} and holds no description by i2i.\n"
+        "Without one, i2i runs models from one picture to another: float32, float16 or uint8, NCHW or NHWC,\n"
+        "of 1, 3 or 4 channels."
+    )
+
+
+def _smallest_multiple(path: Path, run: Any, end: float) -> tuple[int, Array]:
+    """Return the smallest multiple of sides that come out as they went in, and what was made of zeros.
+
+    end: of the time for it. Raises ModelError.
+    """
+    for multiple in _MULTIPLES:
+        if time.monotonic() > end:
+            raise ModelError(f"{path} takes over {trial.SECONDS:.0f} s for zeros.")
+        # Not a side of the next multiple, or the smaller one could pass.
+        side = (-(-_LEAST_PX // multiple) | 1) * multiple
+        with contextlib.suppress(ModelError):
+            output = run(side, side)
+            if (side, side) in (output.shape[1:3], output.shape[2:]):
+                return multiple, output
+    raise ModelError(
+        f"{path} makes no picture as large as its input, of any side from {_LEAST_PX} to {_MULTIPLES[-1]} px."
+    )
+
+
+def _made(path: Path, output: Array, fixed: tuple[int, int] | None) -> tuple[int, bool]:
+    """Return the channels of what was made of zeros, and whether they stand last. Raises ModelError."""
+    sides = fixed or (output.shape[2], output.shape[2])  # a square, either way
+    last = output.ndim == 4 and output.shape[1:3] == sides and output.shape[3] in MEANINGS
+    trial.check_output(path, output, (None, *sides, None) if last else (None, None, *sides))
+    made = output.shape[3 if last else 1]
+    if made not in MEANINGS:
+        raise ModelError(f"{path} makes {made} channels; without a description, 1, 3 or 4 can be used.")
+    return made, last
+
+
+class OutputWatch:
+    """Looks at all that a model makes, and keeps one line in `notes` while it does not look like the assumed range."""
+
+    def __init__(self, assumed: Range, notes: list[str]):
+        self.assumed, self.notes = assumed, notes
+        self.low, self.high, self.far, self.said = math.inf, -math.inf, False, ""
+        self._lock = threading.Lock()
+
+    def see(self, output: Array) -> None:
+        """Look at one output, in the model's own values. May be called from several threads."""
+        if not np.issubdtype(output.dtype, np.floating):
+            return  # integers say themselves what black and white are
+        low, high = float(output.min()), float(output.max())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            return  # refused elsewhere
+        slack = _FAR * (self.assumed[1] - self.assumed[0])
+        least, most = self.assumed[0] - slack, self.assumed[1] + slack
+        far = (low < least or high > most) and np.mean((output < least) | (output > most)) > _MANY
+        with self._lock:
+            self.low, self.high, self.far = min(self.low, low), max(self.high, high), bool(self.far or far)
+            self._say(self._note())
+
+    def _say(self, note: str) -> None:
+        if note == self.said:
+            return
+        if self.said:
+            self.notes.remove(self.said)
+        if note:
+            self.notes.append(note)
+        self.said = note
+
+    def _note(self) -> str:
+        seen = f"Its outputs are from {self.low:.3g} to {self.high:.3g}"
+        guess = next((pair for pair in _USUAL if pair != self.assumed and self._fits(pair)), None)
+        if guess and (self.far or guess[1] - guess[0] < self.assumed[1] - self.assumed[0]):
+            pair = f"{guess[0]:g} {guess[1]:g}"
+            return (
+                f"{seen}, not {self.assumed[0]:g} to {self.assumed[1]:g} as assumed. If the pictures are wrong, try "
+                f"--output-value-range {pair}, or --value-range {pair} if the model takes these values too."
+            )
+        if self.far:
+            return (
+                f"{seen}, far outside {self.assumed[0]:g} to {self.assumed[1]:g} as assumed. Say what black and white "
+                "are with --output-value-range LO HI, or --value-range LO HI for inputs and outputs."
+            )
+        return ""
+
+    def _fits(self, pair: Range) -> bool:
+        """Whether all that was seen lies in a range, but for overshoot, and fills half of it."""
+        slack = 0.1 * (pair[1] - pair[0])
+        inside = pair[0] - slack <= self.low and self.high <= pair[1] + slack
+        return inside and self.high - self.low > 0.5 * (pair[1] - pair[0])
+
+
+def _words(values: Range) -> str:
+    return f"from {values[0]:g} to {values[1]:g}"

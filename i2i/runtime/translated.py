@@ -1,0 +1,81 @@
+"""What `model("photo.png")` returns: pixels in full depth, and the file that `i2i translate` writes."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from i2i.encoders import to_pil
+from i2i.errors import ImageError
+from i2i.files import write_bytes
+from i2i.images import FORMATS, Array, from_unit, to_unit
+from i2i.runtime.metadata import fitting_profile
+from i2i.runtime.pictures import Picture, PictureOptions, encode, output_dtype, with_alpha
+
+if TYPE_CHECKING:
+    from i2i.runtime.translator import Translator
+
+
+class Translated:
+    """One translated picture file; `numpy.asarray` takes it, and notebooks show it."""
+
+    def __init__(self, translator: "Translator", picture: Picture, options: PictureOptions):
+        """Translate the first frame of a picture in its own depth."""
+        self._translator, self._picture, self._options = translator, picture, options
+        frame = picture.frames[0]
+        self._output = translator.translate(frame, frame.dtype, str(picture.path))
+        self.array: Array = with_alpha(self._output, frame, translator.generator, options.alpha)
+        """(H, W, C) as `i2i translate` writes it, alpha included: uint8, uint16, or float32 in [0, 1]."""
+
+    @property
+    def image(self) -> Image.Image:
+        """The same as a PIL image of 8 bits, with the colour profile."""
+        array = self.array if self.array.dtype == np.uint8 else from_unit(to_unit(self.array))
+        return pil_image(array, self._picture.extras.icc)
+
+    def save(
+        self,
+        path: str | Path,
+        quality: int | Literal["lossless"] | None = None,
+        bit_depth: Literal[8, 16, 32] | None = None,
+    ) -> None:
+        """Write what `i2i translate INPUT -o PATH` writes, in the format that the suffix names; replaces files.
+
+        quality, bit_depth: as in PictureOptions. Raises ImageError and UsageError.
+        """
+        path = Path(path)
+        kind = path.suffix.lower()
+        if kind not in FORMATS:
+            raise ImageError(f"{path} has no suffix of a format that i2i writes. They are {', '.join(FORMATS)}.")
+        options = replace(self._options, quality=quality, bit_depth=bit_depth)
+        frame, output = self._picture.frames[0], self._output
+        dtype = output_dtype(frame, kind, options)
+        if output.dtype != dtype:  # rounded once, as by the command
+            output = self._translator.translate(frame, dtype, str(self._picture.path))
+        content = encode(self._picture, [output], kind, self._translator.generator, options)
+        try:
+            write_bytes(path, content)
+        except OSError as error:
+            raise ImageError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """Return `array`, for numpy."""
+        return np.array(self.array, dtype=dtype, copy=copy)
+
+    def _repr_png_(self) -> bytes:
+        shown = self.image._repr_png_()
+        return bytes(shown or b"")
+
+    def __repr__(self) -> str:
+        height, width, channels = self.array.shape
+        return f"<Translated {self._picture.path.name}: {width}x{height}, {channels} channels, {self.array.dtype}>"
+
+
+def pil_image(array: Array, icc: bytes | None) -> Image.Image:
+    """Return (H, W, C) uint8, or (H, W, 1) uint16, as a PIL image with a colour profile where that fits."""
+    made = to_pil(array)
+    if profile := fitting_profile(icc, array.shape[2]):
+        made.info["icc_profile"] = profile
+    return made

@@ -1,0 +1,142 @@
+"""What is under way while the user waits, on stderr: a spinner on a terminal, elsewhere a line now and then.
+
+Commands open it with `shown`; what takes long names itself with `doing`, which costs nothing where no command listens.
+"""
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+FIRST_S, EVERY_S = 1.0, 5.0
+"""After so long something is said for the first time, and then again."""
+_LOOK_S = 0.2
+_PATIENCE_S = 1.0
+
+
+class _Step:
+    def __init__(self, text: str):
+        self.text = text
+        self.count = ""
+        self.began = time.monotonic()
+
+    def __str__(self) -> str:
+        return f"{self.text}{self.count} ..."
+
+
+class Ticker:
+    """Calls `tick` in its own thread, FIRST_S after the start and then whenever `pause_s()` seconds have passed."""
+
+    def __init__(self, tick: Callable[[], None], pause_s: Callable[[], float]):
+        self.tick, self.pause_s = tick, pause_s
+        self.last = time.monotonic() + FIRST_S - EVERY_S
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._run, name="i2i status", daemon=True)
+        self.thread.start()
+
+    def hurry(self) -> None:
+        """Have the next call FIRST_S from now at the latest, where the pause is EVERY_S."""
+        self.last = min(self.last, time.monotonic() + FIRST_S - EVERY_S)
+
+    def stop(self) -> None:
+        """End; no call comes after."""
+        self.over.set()
+        self.thread.join(_PATIENCE_S)  # it may hang in a write to a pipe that nobody reads
+
+    def _run(self) -> None:
+        while not self.over.wait(_LOOK_S):
+            if time.monotonic() >= self.last + self.pause_s():
+                self.tick()
+                self.last = time.monotonic()
+
+
+_steps: list[_Step] = []  # the innermost is the last
+_ticker: Ticker | None = None
+_spinner: Any = None  # rich's, on a terminal
+
+
+@contextlib.contextmanager
+def shown() -> Iterator[None]:
+    """Show what is under way in the body, on the first process of a training only; inside another `shown`, nothing."""
+    global _ticker, _spinner
+    if _ticker is not None or not first_process():
+        yield
+        return
+    if on_terminal():
+        from rich.console import Console  # takes a while to load
+        from rich.status import Status
+
+        _spinner = Status("", console=Console(stderr=True))
+    _ticker = Ticker(_tick, lambda: EVERY_S if _spinner is None else _LOOK_S)
+    try:
+        yield
+    finally:
+        _ticker.stop()
+        _turn_spinner(on=False)
+        _ticker = _spinner = None
+
+
+@contextlib.contextmanager
+def doing(text: str, at_once: bool = False) -> Iterator[None]:
+    """Name what the body does, in place of what is named around it; at_once: since it is known to take long."""
+    step = _Step(text)
+    _steps.append(step)
+    if _ticker:
+        _ticker.hurry()
+        if at_once and _spinner is None:
+            _tick()
+            _ticker.last = time.monotonic()
+    _turn_spinner(on=True)
+    try:
+        yield
+    finally:
+        _steps.remove(step)
+        _turn_spinner(on=bool(_steps))
+
+
+def count(done: int, total: int | None = None) -> None:
+    """Say how far the step under way has come, if there is one."""
+    if _steps:
+        _steps[-1].count = f": {done:,}" if total is None else f": {done:,} of {total:,}"
+
+
+def on_terminal() -> bool:
+    """Whether stderr is a terminal on which a line can be drawn anew."""
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def first_process() -> bool:
+    """Whether this is the process that speaks, of those that torchrun or Fabric started."""
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "NODE_RANK"))
+
+
+def _tick() -> None:
+    if not _steps:
+        return
+    step = _steps[-1]
+    with contextlib.suppress(OSError, ValueError):  # nobody listens any more
+        if _spinner is not None:
+            _spinner.update(_for_terminal(step))
+            return
+        seconds = time.monotonic() - step.began
+        print(str(step) + (f" {seconds:.0f} s" if seconds >= EVERY_S else ""), file=sys.stderr, flush=True)
+
+
+def _turn_spinner(on: bool) -> None:
+    if _spinner is None:
+        return
+    with contextlib.suppress(OSError, ValueError):
+        if on:
+            _spinner.update(_for_terminal(_steps[-1]))
+            _spinner.start()
+        else:
+            _spinner.stop()
+
+
+def _for_terminal(step: _Step) -> Any:
+    from rich.text import Text
+
+    return Text(str(step), no_wrap=True, overflow="ellipsis")

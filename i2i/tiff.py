@@ -1,0 +1,255 @@
+"""TIFF: the tags of each page, what i2i reads of them, and pages that Pillow does not read right.
+
+Pillow decodes most 8-bit pages, palettes, CMYK and JPEG. Deeper pages go through tifffile, and so do 8-bit pages
+stored in a way that Pillow reads wrong or not at all, once their tags have been checked: tifffile trusts the sizes
+that a file states.
+"""
+
+import logging
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from i2i.encoders import Array
+from i2i.errors import ImageError
+
+STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""Of TIFF and BigTIFF, in both byte orders."""
+
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _CMYK = 0, 1, 2, 5
+_UNSIGNED, _FLOAT = 1, 3
+_SAMPLE_FORMATS = {2: "signed integers", 5: "complex integers", 6: "complex numbers"}
+_ALPHA = (1, 2, 999)  # 1: colours are multiplied by it; 999: CorelDRAW's
+_REDUCED_OR_MASK = 1 | 4
+_MOST_SAMPLES = 8
+_FOR_PILLOW = {1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32946, 34925, 50000}
+"""Compressions: none, fax, LZW, JPEG, deflate, PackBits, LZMA, zstd."""
+_WITHOUT_PREDICTOR = {1, 32773}
+"""Compressions of which Pillow takes no notice of a predictor: none, PackBits."""
+_TILE_PIXELS = 1 << 24  # a tile may be so large whatever the picture: 4,096 px a side
+
+_GEOREFERENCE = (33550, 33922, 34264, 34735, 34736, 34737)  # scale, tie points, transformation, keys
+_TAGS_LOST = {42112: "GDAL metadata", 42113: "nodata value", 50844: "rational polynomial coefficients"}
+
+# tifffile logs what it puts up with; what matters of it is checked here, and errors come as exceptions.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+
+class Page:
+    """One page, by its tags."""
+
+    def __init__(self, place: int, tags: ImageFileDirectory_v2):
+        self.place = place
+        self.next = int(tags.next)
+        self.tags = tags
+        self.width, self.height = int(tags[256]), int(tags[257])
+        self.samples = int(tags.get(277, 1))
+        bits = tuple(tags.get(258, (1,)))
+        self.bits = bits * self.samples if len(bits) == 1 else bits
+        formats = set(tags.get(339, (_UNSIGNED,)))
+        self.formats = {_UNSIGNED if one == 4 else one for one in formats}  # 4: undefined
+        self.photometric = int(tags.get(262, _BLACK_IS_ZERO))
+        colours = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3}.get(self.photometric, self.samples)
+        extras = tuple(tags.get(338, ()))
+        if not extras and self.photometric == _RGB and self.samples == 4:
+            extras = (2,)  # as other programs take it
+        self.colours = colours
+        self.alpha = next((colours + k for k, kind in enumerate(extras) if kind in _ALPHA), None)
+        self.multiplied = self.alpha is not None and extras[self.alpha - colours] == 1
+
+    @property
+    def grey(self) -> bool:
+        """Whether it has no colours."""
+        return self.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
+
+    @property
+    def orientation(self) -> int:
+        """How the picture lies, as in EXIF."""
+        found = self.tags.get(274, 1)
+        return int(found) if found in range(1, 9) else 1
+
+    @property
+    def for_tifffile(self) -> bool:
+        """Whether Pillow would not read it right; CMYK is always Pillow's, which makes 8 bits of it."""
+        if self.photometric == _CMYK:
+            return False
+        if max(self.bits) > 8 or self.formats != {_UNSIGNED} or self.unnamed_channels() or self.tags.get(32997, 1) != 1:
+            return True
+        compression, predictor = int(self.tags.get(259, 1)), int(self.tags.get(317, 1))
+        apart = int(self.tags.get(284, 1)) == 2 and self.samples > 1
+        odd = compression not in _FOR_PILLOW or (predictor != 1 and compression in _WITHOUT_PREDICTOR)
+        return (self.grey or self.photometric == _RGB) and min(self.bits) == 8 and (apart or odd)
+
+    def unsupported(self) -> str:
+        """Return what i2i does not read about it, empty where it reads all."""
+        bits, planes = set(self.bits), self.tags.get(32997, 1)
+        if self.formats - {_UNSIGNED, _FLOAT}:
+            return f"{max(bits)}-bit {_SAMPLE_FORMATS.get(max(self.formats), 'values of an unknown sample format')}"
+        if len(bits) > 1 or len(self.formats) > 1:
+            return "channels of different types"
+        allowed = (16, 32, 64) if self.formats == {_FLOAT} else range(8, 17)
+        if self.bits[0] not in allowed:
+            return f"{self.bits[0]}-bit {'floats' if self.formats == {_FLOAT} else 'integers'}"
+        if planes != 1 or self.tags.get(32998, 1) != 1:
+            return f"a volume of {planes} planes in one page"
+        return self._unsupported_channels()
+
+    def _unsupported_channels(self) -> str:
+        kind = "float" if self.formats == {_FLOAT} else f"{self.bits[0]}-bit"
+        if not self.grey and self.photometric != _RGB:
+            import tifffile
+
+            known = self.photometric in set(tifffile.PHOTOMETRIC)
+            name = tifffile.PHOTOMETRIC(self.photometric).name if known else str(self.photometric)
+            return f"{kind} values of the photometric kind {name}"
+        if self.photometric == _WHITE_IS_ZERO and self.formats == {_FLOAT}:
+            return "floats where 0 is white"
+        if self.samples < self.colours or self.samples > _MOST_SAMPLES:
+            return f"{self.samples} channels of {'grey' if self.grey else 'RGB'}"
+        return self.unnamed_channels()
+
+    def unnamed_channels(self) -> str:
+        """Say so where a grey page has more channels, which a file does not name: bands, for all one knows."""
+        if self.grey and self.samples > 1 and not (self.samples == 2 and self.alpha == 1):
+            return f"{self.samples} channels without saying what they are (grey, and {self.samples - 1} extra)"
+        return ""
+
+    def lost(self) -> list[str]:
+        """Return the names of what else it says that a translated picture does not."""
+        names = ["georeference"] if any(tag in self.tags for tag in _GEOREFERENCE) else []
+        names += [name for tag, name in _TAGS_LOST.items() if tag in self.tags]
+        dropped = self.samples - self.colours - (self.alpha is not None)
+        return names + (["extra channels"] if dropped > 0 and self.photometric == _RGB else [])
+
+    def planes(self) -> int:
+        """Return how many planes ImageJ keeps behind this page without pages of their own."""
+        words = self.description.split()
+        count = next((word.removeprefix("images=") for word in words if word.startswith("images=")), "")
+        return int(count) if self.description.startswith("ImageJ=") and count.isdecimal() and not self.next else 1
+
+    @property
+    def description(self) -> str:
+        """What programs write about the picture."""
+        found = self.tags.get(270, "")
+        return found if isinstance(found, str) else ""
+
+
+def pages(file: BinaryIO) -> Iterator[Page]:
+    """Yield each page; raises SyntaxError where they never end."""
+    file.seek(0)
+    start = file.read(8)
+    order = start[:2]
+    if b"+" in start[2:4]:  # BigTIFF, which Pillow tells by its third byte in either order
+        start = b"II+\0" + start[4:] + file.read(8)
+    place = ImageFileDirectory_v2(start, order).next
+    seen = set[int]()
+    while place:
+        if place in seen:
+            raise SyntaxError("its pages go round in a circle")
+        seen.add(place)
+        file.seek(place)
+        tags = ImageFileDirectory_v2(start, order)
+        tags.load(file)
+        if not tags:  # Pillow passes over the end of the file
+            raise SyntaxError("it ends before its tags")
+        yield Page(place, tags)
+        place = tags.next
+
+
+def count_full_size(found: Iterator[Page]) -> int:
+    """Return how many pages are pictures of their own, neither reduced copies nor masks of others."""
+    return sum(not int(page.tags.get(254, 0)) & _REDUCED_OR_MASK for page in found)
+
+
+def decode(file: BinaryIO, page: Page, path: Path) -> Array:
+    """Return (H, W, C) of a page as stored, not turned: uint8, uint16 or float32, black is 0.
+
+    Raises ImageError that names what i2i does not read.
+    """
+    import tifffile
+
+    refuse_unsupported(page, path)
+    file.seek(0)
+    # Its special treatment of some microscopes' files reads other pages than ours.
+    with tifffile.TiffFile(file, is_lsm=False, is_scanimage=False, is_ndpi=False) as opened:
+        opened.filehandle.seek(page.place)
+        found = tifffile.TiffPage(opened, index=0)
+        _check_storage(found, opened.filehandle.size, path)
+        planes = found.asarray(squeeze=False, maxworkers=1)
+    if planes.shape[1:4] != (1, page.height, page.width) or planes.shape[0] * planes.shape[4] != page.samples:
+        raise ImageError(f"{path} is damaged: its tags contradict one another.")
+    array = planes[:, 0, :, :, 0].transpose(1, 2, 0) if page.samples == planes.shape[0] else planes[0, 0]
+    return np.ascontiguousarray(_plain(array, page))
+
+
+def refuse_huge_tiles(page: Page, path: Path) -> None:
+    """Raise ImageError for tiles far larger than the picture, which decoders take memory for."""
+    width, height = int(page.tags.get(322, 1)), int(page.tags.get(323, 1))
+    if width * height > max(_TILE_PIXELS, page.width * page.height):
+        raise ImageError(f"{path} is damaged: its tiles are {width}x{height}.")
+
+
+def refuse_unsupported(page: Page, path: Path) -> None:
+    """Raise ImageError where a page, or what follows from its tags, is not for tifffile or i2i."""
+    reason = page.unsupported()
+    if reason:
+        raise ImageError(
+            f"{path} holds {reason}, which i2i does not read. It reads grey and RGB, with alpha or without, "
+            "in integers of 8 to 16 bits and in floats."
+        )
+
+
+def _check_storage(found: Any, size: int, path: Path) -> None:
+    """Raise ImageError for strips or tiles that are not in the file, bombs, or stored in a way tifffile cannot read."""
+    import tifffile
+
+    compression = found.compression
+    if compression != 1 and compression not in tifffile.TIFF.DECOMPRESSORS:
+        known = compression in set(tifffile.COMPRESSION)
+        name = tifffile.COMPRESSION(compression).name if known else str(compression)
+        raise ImageError(f"{path} is compressed by {name}, which i2i does not read. Save it with deflate, or LZW.")
+    if found.predictor != 1 and found.predictor not in tifffile.TIFF.UNPREDICTORS:
+        raise ImageError(f"{path} has the predictor {found.predictor}, which i2i does not read. Save it without.")
+    height, width = found.imagelength, found.imagewidth
+    if found.is_tiled:
+        expected = math.ceil(height / found.tilelength) * math.ceil(width / found.tilewidth)
+    else:
+        expected = math.ceil(height / min(found.rowsperstrip, height))
+    expected *= found.samplesperpixel if found.planarconfig == 2 else 1
+    places, lengths = found.dataoffsets, found.databytecounts
+    if len(places) != expected or len(lengths) != expected:
+        raise ImageError(f"{path} is damaged: it has {len(places)} strips or tiles where its sides ask for {expected}.")
+    if not all(lengths):
+        raise ImageError(f"{path} leaves out empty tiles (a sparse TIFF), which i2i does not read. Save it in full.")
+    if any(place + length > size for place, length in zip(places, lengths, strict=True)):
+        raise ImageError(f"{path} is damaged: it ends before its pixels.")
+
+
+def _plain(array: Array, page: Page) -> Array:
+    """Return colours and alpha: integers over the whole range of their type, black 0, not multiplied by alpha."""
+    chosen = [*range(page.colours), *([page.alpha] if page.alpha is not None else [])]
+    array = array if len(chosen) == array.shape[2] else array[:, :, chosen]
+    if page.formats == {_FLOAT}:
+        array = array.astype(np.float32)
+    elif page.bits[0] not in (8, 16):
+        array = np.rint(array * (65535 / ((1 << page.bits[0]) - 1))).astype(np.uint16)
+    colours = array[:, :, : page.colours]
+    if page.photometric == _WHITE_IS_ZERO:
+        colours = ~colours
+    if page.alpha is None:
+        return colours
+    alpha = array[:, :, -1:]
+    return np.concatenate([_divided(colours, alpha) if page.multiplied else colours, alpha], axis=2)
+
+
+def _divided(colours: Array, alpha: Array) -> Array:
+    """Take out the alpha that colours were multiplied by, as Pillow does of 8 bits; where it is 0 they are 0."""
+    if colours.dtype == np.float32:
+        return np.divide(colours, alpha, out=np.zeros_like(colours), where=alpha > 0)
+    top = int(np.iinfo(colours.dtype).max)
+    done = np.minimum(colours.astype(np.int64) * top // np.maximum(alpha, 1), top)
+    return np.where(alpha == 0, 0, done).astype(colours.dtype)

@@ -1,0 +1,47 @@
+"""What a run folder must not be, and what else can be refused before torch is loaded, which takes seconds."""
+
+from pathlib import Path
+
+from i2i.data.folders import refuse_missing
+from i2i.errors import RunExistsError, UsageError
+from i2i.files import TEMP_PREFIX
+from i2i.modelfile import find_model
+from i2i.settings import Config
+from i2i.status import first_process
+
+LOCK_NAME = ".i2i-lock"
+
+
+def refuse_early(config: Config, out: Path, resume: bool) -> None:
+    """Raise what a training raises for its folders and for weights to begin with that are not there.
+
+    Of several processes the first alone looks, before the others are started.
+    """
+    if not first_process():
+        return
+    refuse_foreign(out)
+    if not resume:
+        refuse_run(out)
+    refuse_missing_inputs(config)
+
+
+def refuse_missing_inputs(config: Config) -> None:
+    """Raise UsageError, DataError and LoaderError of missing data, ModelError of weights that are not there."""
+    refuse_missing(config.data)
+    if config.train.init_from:
+        find_model(Path(config.train.init_from))
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Raise UsageError for a folder that holds something else than a run."""
+    if not folder.exists() or (folder / "config.yaml").is_file():
+        return
+    # Empty, or of a run that was killed before it was one.
+    if not folder.is_dir() or any(not path.name.startswith((TEMP_PREFIX, LOCK_NAME)) for path in folder.iterdir()):
+        raise UsageError(f"{folder} is not empty and holds no run. Give another folder with --out.")
+
+
+def refuse_run(folder: Path) -> None:
+    """Raise RunExistsError for a folder that holds a run."""
+    if (folder / "config.yaml").is_file():
+        raise RunExistsError(f"{folder} holds a run. Add --resume to go on with it, or give another folder with --out.")

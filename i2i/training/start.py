@@ -1,0 +1,109 @@
+"""A training from the command to the model file: what is checked and built before the first step, and the end."""
+
+import contextlib
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+
+from i2i import status
+from i2i.algorithms import ALGORITHMS
+from i2i.errors import ConfigError
+from i2i.networks.layers import set_norm_statistics
+from i2i.settings import Config
+from i2i.training import ranks
+from i2i.training.checkpoint import State
+from i2i.training.engine import Stepper, make_fabric
+from i2i.training.finetune import init_from
+from i2i.training.folder import refuse_foreign, refuse_run
+from i2i.training.lock import only_training
+from i2i.training.log import tell
+from i2i.training.loop import Training
+from i2i.training.memory import is_of_memory, memory_explained
+from i2i.training.run import Run
+from i2i.training.signals import Stop
+
+
+def train(config: Config, out: str | Path, resume: bool = False, allow_config_change: bool = False) -> Path:
+    """Train as `config` says into the run folder `out`; return the model file.
+
+    resume: go on from the newest whole checkpoint in `out`. allow_config_change: even with settings or data
+    that make another training of it. Raises I2IError: what is wrong with settings, data and folder before
+    anything is written; then NonFiniteError when losses or weights leave the numbers, OutOfMemoryError, and
+    DiskFullError. Raises Stopped, a KeyboardInterrupt, on Ctrl-C and the like, after saving.
+    """
+    with Stop() as stop, ranks.one_voice():
+        config = ranks.with_launched_ranks(config)
+        fabric = make_fabric(config)
+        if ranks.under_torchrun():
+            fabric.launch()  # connects what runs; otherwise rank 0 is alone until it has seen that all is well
+        with contextlib.ExitStack() as held:
+            if fabric.is_global_zero:  # the only one that writes
+                refuse_foreign(Path(out))
+                held.enter_context(only_training(Path(out)))
+                if not resume:
+                    refuse_run(Path(out))
+            with status.shown():
+                with status.doing("Looking through the data"):
+                    run = Run(config, Path(out))
+                training = _prepare(run, fabric, resume, allow_config_change)
+            _finish(training, stop)
+    return run.model
+
+
+def _prepare(run: Run, fabric: Fabric, resume: bool, allow_config_change: bool) -> Training:
+    """Make networks and optimizers, or take them up from the newest checkpoint, as one of the ranks."""
+    state = run.find_state(resume, allow_config_change) if fabric.is_global_zero else None
+    fabric.launch()  # starts the other ranks, unless they run; each comes here by itself
+    ranks.refuse_differences(run.data.digest, f"the data, {run.data.what}")
+    state = ranks.from_rank_0(state)
+    if state and run.config.train.norm_statistics == "auto":  # the model keeps it, with other devices or batches too
+        run.norm_statistics = state.get("norm_statistics", run.norm_statistics)
+    torch.manual_seed(run.config.train.seed)
+    with status.doing("Building the networks"):
+        algorithm = ALGORITHMS[run.config.algorithm](run.config)
+        for network in algorithm.networks.values():
+            set_norm_statistics(network, run.norm_statistics)
+        source = run.config.train.init_from
+        if source and not state:  # before anything is written, since it may fail
+            algorithm.notes += init_from(algorithm, source)
+        with memory_explained(run.config, fabric.device):
+            training = Training(run, Stepper(fabric, algorithm))
+            if state:
+                _load_state(training, state)
+    return training
+
+
+def _finish(training: Training, stop: Stop) -> None:
+    """Train to the end and write what is left to write, the report also where the training ends early."""
+    run, algorithm = training.run, training.stepper.algorithm
+    unfinished = training.images < run.schedule.total_images or training.unscored
+    if training.speaks:
+        if unfinished:
+            run.require_space(algorithm, training.stepper.state_dict())
+        run.begin()
+    try:
+        if unfinished:
+            with memory_explained(run.config, training.stepper.fabric.device):
+                training.go(stop)
+        else:
+            stop.hold()
+            tell(f"{run.folder} is already finished, after {training.images} images.")
+        if training.speaks and not run.holds_model_of(run.best["images"] if run.best else training.images):
+            run.save_model(algorithm, training.stepper.model_networks, training.images)
+    finally:
+        training.report()
+
+
+def _load_state(training: Training, state: State) -> None:
+    """Load a checkpoint; raises ConfigError when the settings now make other networks than it holds."""
+    try:
+        training.load_state_dict(state)
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+        if is_of_memory(error):
+            raise
+        raise ConfigError(
+            f"The newest checkpoint in {training.run.checkpoints} does not fit these settings: "
+            f"{' '.join(str(error).split())[:200]}\n"
+            "Networks and optimizers must be as they were; a new run can take over weights with --init-from."
+        ) from error

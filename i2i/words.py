@@ -1,0 +1,27 @@
+"""Numbers and lists of names, as messages show them."""
+
+from collections.abc import Sequence
+
+from i2i.errors import one_line
+
+NAMED = 5
+"""Names in a message before "and N more"."""
+
+
+def show_count(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: 1 picture, 3,000 pictures. plural: where it is not the noun with an s."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def and_more(names: Sequence[object], most: int = NAMED) -> str:
+    """Return the first names with commas between them, each in one line, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return f"{', '.join(map(one_line, names[:most]))}{more}"
+
+
+def name_some(head: str, items: Sequence[str], lines: bool = False) -> str:
+    """Return the head and the first items, behind it or one a line, and how many more there are."""
+    if not lines:
+        return f"{head} {and_more(items)}."
+    shown = [*map(one_line, items[:NAMED]), *([f"and {len(items) - NAMED:,} more"] if len(items) > NAMED else [])]
+    return head + "\n  " + "\n  ".join(shown)

@@ -1,0 +1,82 @@
+"""What is said of the pictures before training."""
+
+import numpy as np
+import pytest
+
+from i2i.data.sets import make_set
+from i2i.errors import ConfigError, ImageError
+from i2i.images import write_image
+from tests.conftest import picture, tiny_config
+
+
+def notes(folder, *overrides):
+    """What training on a folder of pairs says before it starts."""
+    config = tiny_config("data.workers=0", *overrides, data=folder)
+    data = make_set("paired", config)
+    data[0]
+    return data
+
+
+def pairs(folder, a, b, suffix=".png"):
+    """Two pairs."""
+    for name in ("x", "y"):
+        for side, array in (("trainA", a), ("trainB", b)):
+            (folder / side).mkdir(exist_ok=True)
+            if suffix == ".npy":
+                np.save(folder / side / f"{name}.npy", array)
+            else:
+                write_image(folder / side / f"{name}{suffix}", array)
+    return folder
+
+
+def test_twelve_bits_in_sixteen_are_noticed_and_can_be_set(tmp_path):
+    deep = picture(24, 24, 3, np.uint16) // 16
+    pairs(tmp_path, deep, picture(24, 24))
+    data = notes(tmp_path)
+    (note,) = (note for note in data.notes if "16-bit" in note)
+    assert f"{deep.max():,} of 65,535" in note
+    assert "data.input_range=[0,4095]" in note
+    assert data[0][0].max() < -0.85
+    set_range = notes(tmp_path, "data.input_range=[0,4095]")
+    assert not any("16-bit" in note for note in set_range.notes)
+    assert set_range[0][0].max() > 0.8
+    np.testing.assert_array_equal(set_range[0][1], data[0][1])  # bytes stay as they are
+    with pytest.raises(ImageError, match=r"outside the range 0 to 100[^$]*data\.input_range"):
+        notes(tmp_path, "data.input_range=[0,100]")
+    with pytest.raises(ConfigError, match=r"data\.input_range"):
+        notes(tmp_path, "data.input_range=[5,5]")
+
+
+def test_floats_train_as_the_same_bytes_do(tmp_path):
+    array = picture(24, 24)
+    for folder in ("bytes", "floats"):
+        (tmp_path / folder).mkdir()
+    whole = notes(pairs(tmp_path / "bytes", array, array), "data.resize_px=null")
+    floats = (array / np.float32(255)) * 4000 - 1000
+    options = ("data.input_range=[-1000,3000]", "data.resize_px=null")
+    made = notes(pairs(tmp_path / "floats", floats, floats, ".npy"), *options)
+    np.testing.assert_allclose(made[3][0], whole[3][0], atol=1e-6)
+    with pytest.raises(ImageError, match="outside the range 0 to 1"):
+        notes(tmp_path / "floats")
+    resized = notes(tmp_path / "floats", options[0])  # bicubic overshoot stays in the range
+    assert all(side.abs().max() <= 1 for number in range(4) for side in resized[number])
+
+
+def test_grey_files_under_rgb_are_named_with_their_setting(tmp_path):
+    pairs(tmp_path, picture(24, 24), picture(24, 24, 1))
+    (note,) = (note for note in notes(tmp_path).notes if "grey" in note)
+    assert note.startswith("All pictures of B are grey files")
+    assert "data.channels_b=1" in note
+    assert not any("grey" in note for note in notes(tmp_path, "data.channels_b=1").notes)
+
+
+def test_pages_behind_the_first_are_counted(tmp_path):
+    import tifffile
+
+    pairs(tmp_path, picture(24, 24), picture(24, 24))
+    (tmp_path / "trainA" / "x.png").unlink()
+    pages = np.stack([picture(24, 24)] * 3)
+    tifffile.imwrite(tmp_path / "trainA" / "x.tif", pages, photometric="rgb", metadata=None)
+    (note,) = (note for note in notes(tmp_path).notes if "left out" in note)
+    assert note.startswith("2 frames or pages are left out")
+    assert "x.tif" in note
