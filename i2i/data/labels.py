@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from i2i.data.folders import name_some
 from i2i.errors import ConfigError, DataError
 from i2i.images import Array
 from i2i.settings import DataSettings
+from i2i.words import name_some
 
 FOLDERS = "folders"
 LEAST = 2
