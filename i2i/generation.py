@@ -90,7 +90,7 @@ def write_walk(
     """
     check_output(output, overwrite, ".png", *ANIMATIONS)
     _refuse_many(len(stops.latents) * (steps + 1), "Take fewer steps or stops.")
-    pictures = generator.pictures(walk_through(stops.latents, generator.generator.latent_blocks, steps, loop))
+    pictures = generator.pictures(walk_through(stops.latents, generator.generator.blocks, steps, loop))
     if output.suffix.lower() in ANIMATIONS:
         write_bytes(output, animation(pictures, output.suffix.lower(), fps))
         return len(pictures)

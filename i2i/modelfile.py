@@ -15,11 +15,9 @@ from i2i.files import write_bytes
 from i2i.mistaken import ONNX, TORCH, kind_of, refuse_not_finite, shown
 from i2i.safetensorsfile import DIGEST_KEY, digest_of, parts_of, read_metadata, read_safetensors, refuse_changed
 from i2i.spec import (
-    GENERATE,
     METADATA_KEY,
-    GeneratorSpec,
-    LatentGeneratorSpec,
     ModelSpec,
+    Part,
     spec_from_metadata,
     spec_to_metadata,
 )
@@ -107,8 +105,7 @@ def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator":
     from i2i.networks import GENERATORS
     from i2i.networks.layers import BlurPool, set_norm_statistics
 
-    one = spec.latent_generator if direction == GENERATE else spec.generators[direction]
-    assert one is not None
+    one = spec.parts[direction]
     tensors = load_tensors(path, direction)
     try:
         _check_arguments(one)
@@ -120,8 +117,8 @@ def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator":
         differ = [name for name in {**claimed, **held} if claimed.get(name) != held.get(name)]
         if differ:
             raise ValueError(f"{shown(differ[0])} is {held.get(differ[0])}, not {claimed.get(differ[0])}")
-        for name in ("size_multiple", "size_minimum", "latent"):
-            if hasattr(one, name) and getattr(one, name) != getattr(network, name):
+        for name in ("kind", "size_multiple", "size_minimum", "latent"):
+            if getattr(network, name, getattr(one, name)) != getattr(one, name):
                 raise ValueError(f"{name} is {getattr(network, name)}, not {getattr(one, name)}")
         network.to_empty(device="cpu")  # and not built again: drawing weights takes longer than reading them
         for module in network.modules():
@@ -135,12 +132,18 @@ def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator":
     return network
 
 
-def _check_arguments(one: GeneratorSpec | LatentGeneratorSpec) -> None:
+def _check_arguments(one: Part) -> None:
     """Raise ValueError for arguments that no training has, or that differ from what the description says besides."""
+    said = {
+        "in_channels": one.inputs and one.inputs.channels,
+        "out_channels": one.outputs and one.outputs.channels,
+        "latent": one.latent,
+        "size": one.out_px,
+    }
     for name, value in one.arguments.items():
         if not isinstance(value, int | float | str) or (isinstance(value, int) and value > _MOST):
             raise ValueError(f"{shown(name)} is {shown(value)}")
-        if getattr(one, {"size": "out_px"}.get(name, name), value) != value:
+        if said.get(name, value) != value:
             raise ValueError(f"{shown(name)} is described as {value} and otherwise")
 
 

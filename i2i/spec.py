@@ -5,9 +5,9 @@ it needs neither torch nor the code that trained the model.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -34,39 +34,6 @@ SideOrNone = Annotated[int, Field(ge=0, le=1 << 16)]
 MEANINGS: dict[int, Meaning] = {1: "grey", 3: "rgb", 4: "rgba"}
 
 
-class GeneratorSpec(BaseModel):
-    """One direction of a model: which network, and what goes in and comes out."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    network: Word
-    """A name in i2i.networks.GENERATORS."""
-    arguments: dict[str, Any]
-    """What its constructor was given."""
-    in_channels: Channels
-    """Channels of the input picture."""
-    in_meaning: Meaning
-    """What they are."""
-    out_channels: Channels
-    """Channels of the output picture."""
-    out_meaning: Meaning
-    """What they are."""
-    size_multiple: Multiple
-    """Sides that the network takes are multiples of this, in pixels."""
-    size_minimum: Multiple
-    """And at least this."""
-    alpha: Literal["kept", "consumed"] = "kept"
-    """What becomes of the input's alpha. Networks of 1 or 3 channels always see pictures laid on white, in training
-    as in use. kept: trained on opaque pictures, so the output gets the input's alpha back. consumed: trained on
-    transparent pictures, whose answer to transparency is in the output; or the network itself takes or makes alpha.
-    Files from before this field say nothing, which means kept."""
-
-    @property
-    def keeps_alpha(self) -> bool:
-        """Whether outputs get the input's alpha back unless the user says otherwise."""
-        return self.alpha == "kept" and 4 not in (self.in_channels, self.out_channels)
-
-
 class LatentBlock(BaseModel):
     """A run of numbers in a latent: what they are and what they are drawn from."""
 
@@ -91,36 +58,116 @@ class LatentBlock(BaseModel):
         return self
 
 
-class LatentGeneratorSpec(BaseModel):
-    """A generator that makes pictures from noise."""
+class PictureSpec(BaseModel):
+    """What a network takes or makes: pictures, or points in the plane."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    channels: Literal[1, 2, 3, 4]
+    """Channels of a picture, or coordinates of a point."""
+    meaning: Meaning | Literal["points"]
+    """What they are."""
+
+
+class Part(BaseModel):
+    """One thing that a model does, and the network that does it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    kind: Literal["translate", "generate", "encode"]
+    """Pictures from pictures, pictures from latents, or latents from pictures."""
     network: Word
-    """A name in i2i.networks.LATENT_GENERATORS."""
+    """A name in i2i.networks.GENERATORS."""
     arguments: dict[str, Any]
     """What its constructor was given."""
-    latent: Side
-    """Length of the vector that goes in."""
+    inputs: PictureSpec | None = None
+    """The picture that goes in, if one does."""
+    outputs: PictureSpec | None = None
+    """The picture, or the points, that come out, if some do."""
     blocks: tuple[LatentBlock, ...] = ()
-    """What the vector is made of, in this order; empty is standard normal as a whole."""
-    out_channels: Literal[1, 2, 3, 4]
-    """Channels of the output picture, or coordinates of an output point."""
-    out_meaning: Meaning | Literal["points"]
-    """What they are."""
-    out_px: SideOrNone
-    """Side of the square output picture; 0 for points."""
+    """What its latent is made of, in this order."""
+    size_multiple: Multiple = 1
+    """Sides of pictures that the network takes are multiples of this, in pixels ..."""
+    size_minimum: Multiple = 1
+    """... and at least this."""
+    out_px: SideOrNone = 0
+    """Side of the square pictures that come out of a latent; 0 for points, and where it is that of the input."""
+    alpha: Literal["kept", "consumed"] = "kept"
+    """What becomes of the input's alpha. Networks of 1 or 3 channels always see pictures laid on white, in training
+    as in use. kept: trained on opaque pictures, so the output gets the input's alpha back. consumed: trained on
+    transparent pictures, whose answer to transparency is in the output; or the network itself takes or makes alpha."""
 
     @model_validator(mode="after")
-    def _blocks_add_up(self) -> Self:
-        if self.blocks and sum(block.size for block in self.blocks) != self.latent:
-            raise ValueError(f"the latent has {self.latent} numbers, and its blocks others")
+    def _has_what_its_kind_needs(self) -> Self:
+        needs = {"translate": (True, True, False), "generate": (False, True, True), "encode": (True, False, True)}
+        has = (self.inputs is not None, self.outputs is not None, bool(self.blocks))
+        if any(needed and not there for needed, there in zip(needs[self.kind], has, strict=True)):
+            raise ValueError(f"a part that does {self.kind} lacks its inputs, outputs or latent")
         return self
 
     @property
-    def latent_blocks(self) -> tuple[LatentBlock, ...]:
-        """What the vector is made of, said or not."""
-        return self.blocks or (LatentBlock(name="noise", size=self.latent),)
+    def in_channels(self) -> Channels:
+        """Channels of the picture that goes in."""
+        assert self.inputs is not None
+        return cast(Channels, self.inputs.channels)
+
+    @property
+    def in_meaning(self) -> str:
+        """What they are."""
+        assert self.inputs is not None
+        return self.inputs.meaning
+
+    @property
+    def out_channels(self) -> Channels:
+        """Channels of the picture that comes out."""
+        assert self.outputs is not None
+        return cast(Channels, self.outputs.channels)
+
+    @property
+    def out_meaning(self) -> str:
+        """What they are."""
+        assert self.outputs is not None
+        return self.outputs.meaning
+
+    @property
+    def latent(self) -> int:
+        """Length of its latent; 0 where it has none."""
+        return sum(block.size for block in self.blocks)
+
+    @property
+    def keeps_alpha(self) -> bool:
+        """Whether outputs get the input's alpha back unless the user says otherwise."""
+        return self.alpha == "kept" and 4 not in (self.in_channels, self.out_channels)
+
+
+def translating(
+    network: str, arguments: Mapping[str, Any], inputs: int, outputs: int, size_multiple: int, size_minimum: int
+) -> Part:
+    """Describe a network from pictures of `inputs` channels to pictures of `outputs`."""
+    return Part(
+        kind="translate",
+        network=network,
+        arguments=dict(arguments),
+        inputs=PictureSpec(channels=inputs, meaning=MEANINGS[inputs]),  # type: ignore[arg-type]
+        outputs=PictureSpec(channels=outputs, meaning=MEANINGS[outputs]),  # type: ignore[arg-type]
+        size_multiple=size_multiple,
+        size_minimum=size_minimum,
+    )
+
+
+def generating(
+    network: str, arguments: Mapping[str, Any], blocks: Sequence[LatentBlock], channels: int, out_px: int
+) -> Part:
+    """Describe a network from latents to pictures of `channels` and side `out_px`; 0 px are points in the plane."""
+    meaning = MEANINGS[channels] if out_px else "points"
+    return Part(
+        kind="generate",
+        network=network,
+        arguments=dict(arguments),
+        outputs=PictureSpec(channels=channels, meaning=meaning),  # type: ignore[arg-type]
+        blocks=tuple(blocks),
+        out_px=out_px,
+    )
 
 
 class ExportProof(BaseModel):
@@ -150,18 +197,14 @@ class ModelSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    format: Literal[1] = 1
-    """Version of this description."""
+    format: Literal[2] = 2
+    """Version of this description; files of version 1 are read, too."""
     i2i_version: Word
     """Version that wrote the file."""
-    task: Literal["translate", "generate"] = "translate"
-    """What the model does: pictures from pictures, or pictures from noise."""
     algorithm: Word
     """What trained it."""
-    generators: dict[Word, GeneratorSpec] = {}
-    """Of the task translate, by direction: A2B, B2A."""
-    latent_generator: LatentGeneratorSpec | None = None
-    """Of the task generate."""
+    parts: Annotated[dict[Word, Part], Field(min_length=1)]
+    """What it does, by name: A2B and B2A for directions, generate for pictures from noise."""
     value_range: tuple[float, float] = (-1.0, 1.0)
     """Of inputs and outputs; integers map to it by their full range."""
     input_range: tuple[float, float] | None = None
@@ -188,13 +231,15 @@ class ModelSpec(BaseModel):
     proof: ExportProof | None = None
     """Of an exported file."""
 
-    @model_validator(mode="after")
-    def _has_its_generator(self) -> Self:
-        if (self.latent_generator is None) == (self.task == "generate") or bool(self.generators) != (
-            self.task == "translate"
-        ):
-            raise ValueError(f"a model of the task {self.task} has other generators")
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _from_format_1(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("format") != 1:
+            return values
+        try:
+            return _from_format_1(values)
+        except (AttributeError, TypeError) as error:  # of files that somebody wrote by hand
+            raise ValueError("this is no description of version 1") from error
 
     @field_validator("input_range")
     @classmethod
@@ -202,6 +247,21 @@ class ModelSpec(BaseModel):
         if value and not (math.isfinite(value[0]) and math.isfinite(value[1]) and value[0] < value[1]):
             raise ValueError("input_range is no range")
         return value
+
+    @property
+    def generators(self) -> dict[str, Part]:
+        """The parts that translate, by direction."""
+        return {name: part for name, part in self.parts.items() if part.kind == "translate"}
+
+    @property
+    def latent_generator(self) -> Part | None:
+        """The part that makes pictures from latents, if there is one."""
+        return next((part for part in self.parts.values() if part.kind == "generate"), None)
+
+    @property
+    def task(self) -> Literal["translate", "generate"]:
+        """What the model is for: pictures from pictures, or pictures from latents."""
+        return "translate" if self.generators else "generate"
 
     @property
     def unit(self) -> str:
@@ -220,6 +280,27 @@ class ModelSpec(BaseModel):
         if direction not in have:
             raise UsageError(f"This model translates {' and '.join(have)}, not {direction}.")
         return direction
+
+
+def _from_format_1(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a description of version 1, which knew generators by direction or one from noise, as one of version 2."""
+    values = {**values, "format": 2}
+    generators, noise = values.pop("generators", {}), values.pop("latent_generator", None)
+    values.pop("task", None)
+    parts = {name: _part_of_format_1("translate", one) for name, one in generators.items()}
+    if noise:
+        noise = dict(noise)
+        size = noise.pop("latent", 0)
+        parts[GENERATE] = _part_of_format_1("generate", noise) | {"blocks": [{"name": "noise", "size": size}]}
+    return values | {"parts": parts}
+
+
+def _part_of_format_1(kind: str, values: dict[str, Any]) -> dict[str, Any]:
+    part = {"kind": kind, **values}
+    for new, old in (("inputs", "in"), ("outputs", "out")):
+        if f"{old}_channels" in part:
+            part[new] = {"channels": part.pop(f"{old}_channels"), "meaning": part.pop(f"{old}_meaning", None)}
+    return part
 
 
 def spec_to_metadata(spec: ModelSpec) -> dict[str, str]:

@@ -18,7 +18,7 @@ import i2i
 from i2i.data.augment import resize
 from i2i.images import largest, read_image, to_channels, write_image
 from i2i.settings import Config
-from i2i.spec import GENERATE, LatentBlock, LatentGeneratorSpec, ModelSpec
+from i2i.spec import GENERATE, LatentBlock, ModelSpec, generating
 
 ROOT = Path(__file__).parent.parent
 LINEART = ROOT / "datasets" / "lineart"
@@ -148,7 +148,7 @@ def two_way_run(tmp_path_factory, tiny_run) -> Path:
         "A2B": GENERATORS[one.network](**one.arguments),
         "B2A": load_generator(out / "model.safetensors", spec, "B2A"),
     }
-    save_model(out / "model.safetensors", spec.model_copy(update={"generators": {"A2B": one, "B2A": one}}), networks)
+    save_model(out / "model.safetensors", spec.model_copy(update={"parts": {"A2B": one, "B2A": one}}), networks)
     return out
 
 
@@ -192,19 +192,12 @@ def save_from_noise(folder: Path, name: str, arguments: dict[str, Any], network,
     """Write an untrained generator from noise as a model file."""
     from i2i.modelfile import save_model
 
-    generator = LatentGeneratorSpec(
-        network=name,
-        arguments=arguments,
-        latent=arguments["latent"],
-        out_channels=arguments["out_channels"],
-        out_meaning=meaning,
-        out_px=side,
-    )
+    part = generating(name, arguments, noise(arguments["latent"]), arguments["out_channels"], side)
+    assert part.out_meaning == meaning
     spec = ModelSpec(
         i2i_version=i2i.__version__,
-        task="generate",
         algorithm="gan",
-        latent_generator=generator,
+        parts={GENERATE: part},
         norm_statistics="running",
         trained_crop_px=side,
         trained_side_px=side,

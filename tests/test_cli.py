@@ -253,11 +253,11 @@ def test_info_says_nothing_that_is_not_so(tiny_run, noise_model, point_model, tm
     assert "48x32" in fixed
     assert "multiples" not in fixed
     instance = one.model_copy(update={"arguments": {**one.arguments, "norm": "instance"}, "size_minimum": 64})
-    shown = shown_of(spec, tmp_path, capsys, generators={"B2A": instance})
+    shown = shown_of(spec, tmp_path, capsys, parts={"B2A": instance})
     assert "batch norm" not in shown
     assert "multiples of 16 px, 64 px at least" in shown
     free = one.model_copy(update={"size_multiple": 1, "size_minimum": 1, "arguments": {}, "alpha": "consumed"})
-    shown = shown_of(spec, tmp_path, capsys, generators={"B2A": free})
+    shown = shown_of(spec, tmp_path, capsys, parts={"B2A": free})
     assert "any length" in shown
     assert "outputs are opaque" in shown
     assert "batch norm" not in shown
@@ -282,7 +282,7 @@ def test_info_says_what_comes_from_noise(noise_model, noise_onnx, point_model, c
 
 def test_info_shows_nothing_that_a_terminal_obeys(tiny_run, tmp_path, capsys):
     text = i2i.load(tiny_run).spec.model_dump(mode="json")
-    text["generators"]["B2A"]["arguments"]["\x1b[31m\n"] = "\x1b]0;title\x07"
+    text["parts"]["B2A"]["arguments"]["\x1b[31m\n"] = "\x1b]0;title\x07"
     save_file(load_file(tiny_run / "model.safetensors"), tmp_path / "m.safetensors", {"i2i": json.dumps(text)})
     assert call("info", str(tmp_path / "m.safetensors")) == 0
     assert all(line.isprintable() for line in capsys.readouterr().out.splitlines())

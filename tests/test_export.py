@@ -24,7 +24,7 @@ from i2i.networks import GENERATORS
 from i2i.networks.layers import set_norm_statistics
 from i2i.runtime.latents import seed_latents
 from i2i.runtime.translator import pad, padded_side
-from i2i.spec import ExportProof, GeneratorSpec, ModelSpec
+from i2i.spec import ExportProof, ModelSpec, translating
 from tests.conftest import noise, picture, save
 
 
@@ -75,20 +75,11 @@ def test_every_generator_exports_equal(tmp_path, network, arguments, statistics)
 
 
 def model_spec(network, arguments, made, statistics):
-    generator = GeneratorSpec(
-        network=network,
-        arguments=arguments,
-        in_channels=1,
-        in_meaning="grey",
-        out_channels=4,
-        out_meaning="rgba",
-        size_multiple=made.size_multiple,
-        size_minimum=made.size_minimum,
-    )
+    part = translating(network, arguments, 1, 4, made.size_multiple, made.size_minimum)
     return ModelSpec(
         i2i_version=i2i.__version__,
         algorithm="pix2pix",
-        generators={"A2B": generator},
+        parts={"A2B": part},
         norm_statistics=statistics,
         trained_crop_px=32,
         trained_side_px=32,

@@ -158,8 +158,10 @@ def test_every_preset_is_whole(name):
     with torch.device("meta"):  # builds the networks at full size without their memory
         algorithm = ALGORITHMS[config.algorithm](config)
     parts = algorithm.parts()
-    assert set(parts.get("generators", {"generate"})) == set(algorithm.generators)
-    ModelSpec(i2i_version="0", algorithm=name, norm_statistics="image", trained_crop_px=1, trained_side_px=1, **parts)
+    assert set(parts) == set(algorithm.generators)
+    ModelSpec(
+        i2i_version="0", algorithm=name, norm_statistics="image", trained_crop_px=1, trained_side_px=1, parts=parts
+    )
     text = (presets_folder() / f"{name}.yaml").read_text(encoding="utf-8")
     assert f"i2i train {name} --" in text  # says how to use itself
 

@@ -38,7 +38,7 @@ from tests.training.test_finetune import build
 )
 def test_a_description_that_does_not_fit_its_weights_is_named(tiny_run, tmp_path, part, changes, reason):
     spec = i2i.load(tiny_run).spec.model_dump(mode="json")
-    generator = spec["generators"]["B2A"]
+    generator = spec["parts"]["B2A"]
     (generator["arguments"] if part == "arguments" else generator).update(changes)
     save_file(load_file(tiny_run / "model.safetensors"), tmp_path / "m.safetensors", {"i2i": json.dumps(spec)})
     with pytest.raises(ModelError, match=reason) as refused:

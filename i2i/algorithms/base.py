@@ -18,7 +18,7 @@ from i2i.errors import ConfigError
 from i2i.images import Channels
 from i2i.networks import DISCRIMINATORS, GENERATORS, Discriminator, LatentGenerator, TranslatingGenerator
 from i2i.settings import Config, DataKind, Section, by_direction
-from i2i.spec import MEANINGS, GeneratorSpec, LatentBlock, LatentGeneratorSpec
+from i2i.spec import LatentBlock, Part, generating, translating
 
 Batch = Mapping[str, Tensor]
 """What one step sees, by name. Paired and unpaired data have "a" and "b", images have "image": each (N, C, H, W), float
@@ -91,9 +91,9 @@ class Algorithm(ABC):
     def weights(self) -> dict[str, float]:
         """Return what each loss term counts in its phase's sum now; terms are logged without it."""
 
-    def parts(self) -> dict[str, Any]:
-        """Return the part of the ModelSpec that says what the model does and which networks it has."""
-        return {"task": "translate", "generators": generator_specs(self)}
+    def parts(self) -> dict[str, Part]:
+        """Return what the model file will hold, by the names in `generators`."""
+        return translating_parts(self)
 
     def draw_as(self, rank: int) -> None:
         """Draw from now on as process number `rank` of several, apart from the others.
@@ -129,39 +129,24 @@ def discriminator_phases(name: str, trains: Mapping[str, Adversary]) -> tuple[Ph
     return (main, Phase("penalty", tuple(trains), lazy[0], judges=True, optimizer=name)) if lazy else (main,)
 
 
-def generator_specs(algorithm: Algorithm) -> dict[str, GeneratorSpec]:
+def translating_parts(algorithm: Algorithm) -> dict[str, Part]:
     """Describe the generators of an algorithm that translates, by direction."""
-    specs: dict[str, GeneratorSpec] = {}
+    parts: dict[str, Part] = {}
     for direction, name in algorithm.generators.items():
         network = algorithm.networks[name]
         assert isinstance(network, TranslatingGenerator)
-        inputs, outputs = side_channels(algorithm.config, direction)
-        specs[direction] = GeneratorSpec(
-            network=algorithm.config.generator.name,
-            arguments=generator_arguments(algorithm.config, direction),
-            in_channels=inputs,
-            in_meaning=MEANINGS[inputs],
-            out_channels=outputs,
-            out_meaning=MEANINGS[outputs],
-            size_multiple=network.size_multiple,
-            size_minimum=network.size_minimum,
-        )
-    return specs
+        arguments = generator_arguments(algorithm.config, direction)
+        channels = side_channels(algorithm.config, direction)
+        sizes = (network.size_multiple, network.size_minimum)
+        parts[direction] = translating(algorithm.config.generator.name, arguments, *channels, *sizes)
+    return parts
 
 
-def latent_generator_spec(algorithm: Algorithm, blocks: Sequence[LatentBlock]) -> LatentGeneratorSpec:
-    """Describe the generator of an algorithm that makes pictures, or points, from latents of `blocks`."""
-    config = algorithm.config
-    toy, latent = config.data.toy is not None, sum(block.size for block in blocks)
-    return LatentGeneratorSpec(
-        network=config.generator.name,
-        arguments=latent_arguments(config, latent),
-        latent=latent,
-        blocks=tuple(blocks),
-        out_channels=2 if toy else config.data.channels,
-        out_meaning="points" if toy else MEANINGS[config.data.channels],
-        out_px=0 if toy else config.data.crop_px,
-    )
+def generating_part(config: Config, blocks: Sequence[LatentBlock]) -> Part:
+    """Describe a generator that makes pictures, or points, from latents of `blocks`."""
+    arguments = latent_arguments(config, sum(block.size for block in blocks))
+    channels, px = (2, 0) if config.data.toy else (config.data.channels, config.data.crop_px)
+    return generating(config.generator.name, arguments, blocks, channels, px)
 
 
 def side_channels(config: Config, direction: str) -> tuple[Channels, Channels]:

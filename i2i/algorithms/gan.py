@@ -4,8 +4,6 @@ The networks make it DCGAN (`dcgan`) or a toy on points (`mlp`); the objective i
 fake go through the discriminator in two passes, so that batch norm never mixes their statistics.
 """
 
-from typing import Any
-
 from torch import Tensor
 
 from i2i.algorithms.adversary import Adversary, AdversarySettings
@@ -17,12 +15,12 @@ from i2i.algorithms.base import (
     build_discriminator,
     build_latent_generator,
     discriminator_phases,
-    latent_generator_spec,
+    generating_part,
     noise_size,
 )
 from i2i.algorithms.priors import draw
 from i2i.settings import Config, Positive
-from i2i.spec import GENERATE, LatentBlock
+from i2i.spec import GENERATE, LatentBlock, Part
 
 
 class GANSettings(AdversarySettings):
@@ -81,6 +79,6 @@ class GAN(Algorithm):
         """Return 1 for each of the terms of eq. 1, and the penalty's."""
         return {"G_GAN": 1.0, **self.adversary.weights(self.images)}
 
-    def parts(self) -> dict[str, Any]:
+    def parts(self) -> dict[str, Part]:
         """Describe the generator."""
-        return {"task": "generate", "latent_generator": latent_generator_spec(self, self.blocks)}
+        return {GENERATE: generating_part(self.config, self.blocks)}

@@ -8,7 +8,7 @@ import click
 from i2i.words import show_count
 
 if TYPE_CHECKING:
-    from i2i.spec import GeneratorSpec, ModelSpec
+    from i2i.spec import ModelSpec, Part
 
 
 @click.command(
@@ -66,7 +66,7 @@ def info(model: str, as_json: bool) -> None:
         click.echo(f"  export: {agreement(spec)}")
 
 
-def _sides(spec: "ModelSpec", generator: "GeneratorSpec") -> str:
+def _sides(spec: "ModelSpec", generator: "Part") -> str:
     """Say which sides go in, in pixels."""
     if spec.fixed_size:
         height, width = spec.fixed_size
@@ -79,7 +79,7 @@ def _sides(spec: "ModelSpec", generator: "GeneratorSpec") -> str:
     return f"sides are padded to multiples of {multiple} px{smallest} {where}"
 
 
-def _alpha(generator: "GeneratorSpec") -> str:
+def _alpha(generator: "Part") -> str:
     """Say what becomes of alpha."""
     if generator.in_channels == 4 and generator.out_channels == 4:
         return "takes alpha and makes its own"

@@ -33,7 +33,7 @@ from i2i.modelfile import MODEL_NAME, find_model, is_onnx, read_spec
 from i2i.runtime.backends import TorchBackend
 from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.translator import Translator, pad, padded_side
-from i2i.spec import GeneratorSpec, ModelSpec
+from i2i.spec import ModelSpec, Part
 
 PROOF_PICTURES = 3
 UNKNOWN_PX = 128
@@ -196,7 +196,7 @@ def _translator_job(source: Path, direction: str | None, verify: str | Path | No
 
     spec = translator.spec.model_copy(
         update={
-            "generators": {translator.direction: generator},
+            "parts": {translator.direction: generator},
             "io": form.io,
             "precision": form.precision,
             "fixed_size": form.size,
@@ -221,7 +221,7 @@ def _generator_job(source: Path, form: _Form) -> _Job:
     return _Job(generator.spec.model_copy(update={"precision": form.precision}), backend.network, samples)
 
 
-def _check_size(size: tuple[int, int], generator: GeneratorSpec) -> None:
+def _check_size(size: tuple[int, int], generator: Part) -> None:
     """Raise UsageError for a size that the network alone does not take, with the next that it does."""
     multiple, least = generator.size_multiple, generator.size_minimum
     height, width = (padded_side(side, multiple, least) for side in size)
@@ -232,9 +232,7 @@ def _check_size(size: tuple[int, int], generator: GeneratorSpec) -> None:
         )
 
 
-def _batches(
-    pictures: Sequence[tuple[str, Array]], form: _Form, generator: GeneratorSpec, trained_px: int
-) -> Iterator[Batch]:
+def _batches(pictures: Sequence[tuple[str, Array]], form: _Form, generator: Part, trained_px: int) -> Iterator[Batch]:
     """Yield a batch of named (H, W, C) pictures at each of three sizes, or the one, and what is in it first alone.
 
     Each picture shows where most is in it. At the first size flat ones and a nearly flat one come besides: norms

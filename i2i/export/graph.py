@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from i2i.errors import ExportError
-from i2i.spec import GeneratorSpec, ModelSpec, spec_to_metadata
+from i2i.spec import ModelSpec, Part, spec_to_metadata
 
 OPSET = 18
 
@@ -52,7 +52,7 @@ class Tensors(nn.Module):
 class Pixels(nn.Module):
     """A network between pictures of 8 bits: normalises, pads, crops and rounds as the runtime does."""
 
-    def __init__(self, tensors: nn.Module, generator: GeneratorSpec):
+    def __init__(self, tensors: nn.Module, generator: Part):
         super().__init__()
         self.tensors = tensors
         self.multiple, self.least = generator.size_multiple, generator.size_minimum

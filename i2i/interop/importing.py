@@ -24,7 +24,7 @@ from i2i.interop.reparametrised import fold_norms
 from i2i.mistaken import ONNX, TORCH, kind_of, refuse_not_finite
 from i2i.networks.layers import NormStatistics
 from i2i.safetensorsfile import read_metadata, read_safetensors, refuse_changed
-from i2i.spec import MEANINGS, METADATA_KEY, GeneratorSpec, ModelSpec
+from i2i.spec import MEANINGS, METADATA_KEY, ModelSpec, Part, translating
 from i2i.torchfile import read_torch_file
 
 OPTIONS_NAME = "train_opt.txt"
@@ -66,7 +66,7 @@ def import_weights(
     spec = ModelSpec(
         i2i_version=i2i.__version__,
         algorithm=ANTIALIASED_PROJECT if any(one.antialiased for one in ones.values()) else PROJECT,
-        generators={way: ones[way].spec for way in sorted(ones)},
+        parts={way: ones[way].spec for way in sorted(ones)},
         norm_statistics=norm_statistics,
         trained_crop_px=crop,
         trained_side_px=side,
@@ -95,7 +95,7 @@ def read_options(path: Path) -> dict[str, str]:
 
 
 class _One(NamedTuple):
-    spec: GeneratorSpec
+    spec: Part
     tensors: dict[str, Tensor]
     words: str
     antialiased: bool
@@ -117,16 +117,7 @@ def _import_one(file: Path) -> _One:
                 f"{file} takes pictures of {inputs} channels and makes pictures of {outputs}. "
                 "i2i knows those of 1, 3 and 4: grey, RGB, RGB with alpha."
             )
-    spec = GeneratorSpec(
-        network=name,
-        arguments=arguments,
-        in_channels=inputs,
-        in_meaning=MEANINGS[inputs],
-        out_channels=outputs,
-        out_meaning=MEANINGS[outputs],
-        size_multiple=network.size_multiple,
-        size_minimum=network.size_minimum,
-    )
+    spec = translating(name, arguments, inputs, outputs, network.size_multiple, network.size_minimum)
     return _One(spec, tensors, describe(network), is_antialiased(network))
 
 

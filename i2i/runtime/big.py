@@ -8,17 +8,17 @@ from i2i.images import Array, to_unit
 from i2i.runtime.backends import Backend, TorchBackend
 from i2i.runtime.fit import own_statistics, pad, padded_side, reduced, rounded_tile, tile_lines
 from i2i.runtime.tiles import run_tiles
-from i2i.spec import GeneratorSpec, ModelSpec
+from i2i.spec import ModelSpec, Part
 
 
-def tiles_agree(spec: ModelSpec, generator: GeneratorSpec, backend: Backend) -> bool:
+def tiles_agree(spec: ModelSpec, generator: Part, backend: Backend) -> bool:
     """Whether tiles can share their norm statistics, or have none."""
     return isinstance(backend, TorchBackend) or not own_statistics(spec, generator)
 
 
 def in_tiles(
     spec: ModelSpec,
-    generator: GeneratorSpec,
+    generator: Part,
     backend: Backend,
     array: Array,
     dtype: Any,

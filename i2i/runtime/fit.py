@@ -13,7 +13,7 @@ from PIL import Image
 from i2i.errors import ImageError, ModelError, UsageError
 from i2i.images import Array, largest
 from i2i.runtime.tiles import Line, make_line
-from i2i.spec import GeneratorSpec, ModelSpec
+from i2i.spec import ModelSpec, Part
 
 How = Literal["pad", "resize", "crop", "tile"]
 Tiling = Literal["frozen", "exact"]
@@ -68,37 +68,37 @@ def make_fit(how: How | None, tile: Tiling | None, tile_px: int | None) -> Fit:
     return Fit("tile" if tile or tile_px else how, tile, tile_px)
 
 
-def estimated_bytes(generator: GeneratorSpec, pixels: int) -> int:
+def estimated_bytes(generator: Part, pixels: int) -> int:
     """Return roughly what a run on so many pixels takes: at most, of what was measured (docs/benchmarks.md)."""
     return pixels * (72 + 26 * int(generator.arguments.get("width", 64)))
 
 
-def is_too_big(spec: ModelSpec, generator: GeneratorSpec, pixels: int) -> bool:
+def is_too_big(spec: ModelSpec, generator: Part, pixels: int) -> bool:
     """Whether a picture, padded to so many pixels, goes through in tiles. Files of pixels take none, hence more."""
     most = WHOLE_BYTES if pixels <= WHOLE_PIXELS or spec.io == "image" else TILE_BYTES
     return estimated_bytes(generator, pixels) > most
 
 
-def padded_pixels(generator: GeneratorSpec, height: int, width: int) -> int:
+def padded_pixels(generator: Part, height: int, width: int) -> int:
     """Return how many pixels the network sees of such a picture, hundreds a pixel where it is 1 px high."""
     multiple, least = generator.size_multiple, generator.size_minimum
     return padded_side(height, multiple, least) * padded_side(width, multiple, least)
 
 
-def own_statistics(spec: ModelSpec, generator: GeneratorSpec) -> bool:
+def own_statistics(spec: ModelSpec, generator: Part) -> bool:
     """Whether the network normalises by statistics of the picture itself, as far as the spec says."""
     norm = generator.arguments.get("norm", "instance")
     return norm == "instance" or (norm == "batch" and spec.norm_statistics == "image")
 
 
-def tile_side(generator: GeneratorSpec) -> int:
+def tile_side(generator: Part) -> int:
     """Return the side of a tile that is estimated to take TILE_BYTES, and more where less makes no tile."""
     multiple = generator.size_multiple
     known = min(math.isqrt(TILE_BYTES // estimated_bytes(generator, 1)), _LARGEST_TILE_PX) // multiple * multiple
     return rounded_tile(generator, max(known, _overlap(multiple) + multiple))
 
 
-def rounded_tile(generator: GeneratorSpec, tile_px: int) -> int:
+def rounded_tile(generator: Part, tile_px: int) -> int:
     """Return the smallest side of tiles, in pixels, that the network takes and that leaves room to overlap."""
     return padded_side(tile_px, generator.size_multiple, max(2 * generator.size_multiple, generator.size_minimum))
 
@@ -146,7 +146,7 @@ def pad(values: Array, height: int, width: int) -> Array:
     return np.ascontiguousarray(values)
 
 
-def cropped_sides(spec: ModelSpec, generator: GeneratorSpec, height: int, width: int, name: str) -> tuple[int, int]:
+def cropped_sides(spec: ModelSpec, generator: Part, height: int, width: int, name: str) -> tuple[int, int]:
     """Return the largest sides within a picture's that need no padding; raises ImageError where there are none."""
     if spec.fixed_size:
         return min(height, spec.fixed_size[0]), min(width, spec.fixed_size[1])

@@ -19,7 +19,7 @@ from i2i.images import Array
 from i2i.mistaken import shown
 from i2i.onnxfile import Interface
 from i2i.runtime import trial
-from i2i.spec import MEANINGS, UNDESCRIBED, GeneratorSpec, ModelSpec
+from i2i.spec import MEANINGS, UNDESCRIBED, ModelSpec, translating
 
 Range = tuple[float, float]
 UNIT: Range = (-1.0, 1.0)
@@ -107,20 +107,12 @@ def assumed(path: Path, interface: Interface, session: Any, asked: Values) -> tu
                 raise
             continue
         break
-    generator = GeneratorSpec(
-        network=UNDESCRIBED,
-        arguments={},
-        in_channels=channels,  # type: ignore[arg-type]
-        in_meaning=MEANINGS[channels],
-        out_channels=found.made,  # type: ignore[arg-type]
-        out_meaning=MEANINGS[found.made],
-        size_multiple=found.multiple,
-        size_minimum=1 if found.fixed else _LEAST_PX,
-    )
+    least = 1 if found.fixed else _LEAST_PX
+    part = translating(UNDESCRIBED, {}, channels, found.made, found.multiple, least)
     spec = ModelSpec(
         i2i_version=UNDESCRIBED,
         algorithm=UNDESCRIBED,
-        generators={"A2B": generator},
+        parts={"A2B": part},
         value_range=input_range,
         norm_statistics="image",
         trained_crop_px=0,

@@ -60,7 +60,7 @@ class ImageGenerator:
 
     def draw(self, seeds: Sequence[int], labels: Sequence[str] = ()) -> Array:
         """Return the latent of each seed, (N, latent) float32; labels as above. Raises UsageError."""
-        blocks = self.generator.latent_blocks
+        blocks = self.generator.blocks
         return seed_latents(seeds, blocks, find_labels(labels, blocks) if labels else None)
 
     def pictures(self, latents: Array) -> list[Array]:

@@ -40,7 +40,7 @@ from i2i.images import (
     to_unit,
 )
 from i2i.runtime.metadata import fitting_profile, metadata, png_colours
-from i2i.spec import GeneratorSpec, ModelSpec
+from i2i.spec import ModelSpec, Part
 
 Alpha = Literal["keep", "drop"]
 _TYPES: dict[int, Any] = {8: np.uint8, 16: np.uint16, 32: np.float32}
@@ -59,7 +59,7 @@ class PictureOptions:
     """32: float. None: each picture's own, or the most that the format holds."""
     alpha: Alpha | None = None
     """keep: write the model's own alpha or, where it makes none, the input's. drop: write opaque pictures, laid on
-    white. None: keep where the model was trained so (GeneratorSpec.alpha) and the format holds alpha."""
+    white. None: keep where the model was trained so (Part.alpha) and the format holds alpha."""
     keep_metadata: bool = False
     """EXIF, XMP and resolution; an ICC profile is kept always."""
     frames: Literal["first", "all"] = "first"
@@ -171,7 +171,7 @@ def suits(suffix: str, depth: int = 8, channels: int = 3) -> bool:
     return holds(suffix, depth, channels) or (suffix.lower() == ".gif" and depth == 8)
 
 
-def written_channels(generator: GeneratorSpec, options: PictureOptions) -> int:
+def written_channels(generator: Part, options: PictureOptions) -> int:
     """Return how many channels outputs are to have a place for: 4 only where the model's own alpha is written."""
     dropped = options.alpha == "drop" or (options.format and not _holds_alpha(f".{options.format}"))
     return 3 if generator.out_channels == 4 and dropped else generator.out_channels
@@ -183,7 +183,7 @@ def output_dtype(pixels: Array, suffix: str, options: PictureOptions = DEFAULTS)
     return _TYPES[min(wanted, DEPTHS.get(FORMATS[suffix.lower()], 8))]
 
 
-def with_alpha(output: Array, frame: Array, generator: GeneratorSpec, alpha: Alpha | None) -> Array:
+def with_alpha(output: Array, frame: Array, generator: Part, alpha: Alpha | None) -> Array:
     """Return an output (H, W, C) as it is written: with its own alpha, with that of its input `frame`, or opaque.
 
     Laid on white, all of these look like the model's output; where the input's alpha is put back, as far as colours
@@ -205,7 +205,7 @@ def encode(
     picture: Picture,
     outputs: Sequence[Array],
     suffix: str,
-    generator: GeneratorSpec,
+    generator: Part,
     options: PictureOptions = DEFAULTS,
 ) -> bytes:
     """Return the file with `outputs`, (H, W, C) each, for the frames of `picture`; adds its alpha and profile."""

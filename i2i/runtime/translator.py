@@ -35,7 +35,7 @@ from i2i.runtime.fit import padded_side as padded_side
 from i2i.runtime.foreign import UNSAID, Values
 from i2i.runtime.pictures import Alpha, PictureOptions, read, with_alpha
 from i2i.runtime.translated import Translated, pil_image
-from i2i.spec import GeneratorSpec, ModelSpec
+from i2i.spec import ModelSpec, Part
 
 _MOST_PADDING = 8
 """Pictures too large for memory as a whole are refused where padding makes more than so many times their pixels."""
@@ -52,7 +52,7 @@ class Translator:
         self.model = model
         self.backend = backend
         self.direction = direction
-        self.generator: GeneratorSpec = spec.generators[direction]
+        self.generator: Part = spec.generators[direction]
         self.fit = fit
         if fit.tile and not isinstance(backend, TorchBackend):
             raise UsageError(

@@ -24,7 +24,7 @@ from i2i.images import Array
 from i2i.modelfile import MODEL_NAME, read_spec, save_model
 from i2i.networks.layers import NormStatistics
 from i2i.settings import Config
-from i2i.spec import ModelSpec
+from i2i.spec import ModelSpec, Part
 from i2i.training.checkpoint import (
     DAMAGED,
     State,
@@ -205,7 +205,7 @@ class Run:
         return ModelSpec(
             i2i_version=i2i.__version__,
             algorithm=self.config.algorithm,
-            **self._describe(algorithm),
+            parts=self._parts(algorithm),
             input_range=self.config.data.input_range,
             norm_statistics=self.norm_statistics,
             trained_crop_px=0 if self.config.data.toy else self.config.data.crop_px,
@@ -214,14 +214,15 @@ class Run:
             metrics=self.scores,
         )
 
-    def _describe(self, algorithm: Algorithm) -> dict[str, Any]:
+    def _parts(self, algorithm: Algorithm) -> dict[str, Part]:
         """Return what an algorithm says of its networks, and what became of the inputs' alpha."""
-        described = algorithm.parts()
         inputs = dict(zip(("A2B", "B2A"), self.data.transparent, strict=False))
-        for direction, one in described.get("generators", {}).items():
-            consumed = inputs[direction] or 4 in (one.in_channels, one.out_channels)
-            described["generators"][direction] = one.model_copy(update={"alpha": "consumed" if consumed else "kept"})
-        return described
+        parts = algorithm.parts()
+        for name, part in parts.items():
+            if part.kind == "translate":
+                consumed = inputs[name] or 4 in (part.in_channels, part.out_channels)
+                parts[name] = part.model_copy(update={"alpha": "consumed" if consumed else "kept"})
+        return parts
 
     def save(self, algorithm: Algorithm, modules: dict[str, nn.Module], state: State) -> None:
         """Write a checkpoint with `state`, and the model as it is, unless the best so far is kept."""

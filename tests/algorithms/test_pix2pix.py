@@ -71,5 +71,5 @@ def test_direction_swaps_the_sides():
     backward = Pix2Pix(tiny_config("data.direction=B2A", "data.channels_a=1"))
     assert forward.forward(batch)["fake"].shape[1] == 3
     assert backward.forward(batch)["fake"].shape[1] == 1
-    assert list(forward.parts()["generators"]) == ["A2B"]
-    assert backward.parts()["generators"]["B2A"].out_meaning == "grey"
+    assert list(forward.parts()) == ["A2B"]
+    assert backward.parts()["B2A"].out_meaning == "grey"

@@ -21,7 +21,7 @@ from i2i.runtime.folder import plan
 from i2i.runtime.pictures import PictureOptions, read, written_channels
 from i2i.runtime.pipeline import translate_files
 from i2i.runtime.translator import Translator
-from i2i.spec import MEANINGS, GeneratorSpec
+from i2i.spec import Part, translating
 from tests.conftest import DATA, assert_looks_like, picture, tiny_config
 from tests.runtime.test_pictures import srgb
 from tests.runtime.test_translator import Identity, identity
@@ -43,11 +43,8 @@ class Network(Identity):
 
 
 def model(function, inputs=3, outputs=3, alpha="kept"):
-    changes = {"in_channels": inputs, "in_meaning": MEANINGS[inputs]}
-    changes |= {"out_channels": outputs, "out_meaning": MEANINGS[outputs], "alpha": alpha}
-    spec = identity().spec
-    generator = spec.generators["A2B"].model_copy(update=changes)
-    return Translator(spec.model_copy(update={"generators": {"A2B": generator}}), Network(function), "A2B")
+    part = translating("unet", {}, inputs, outputs, 16, 16).model_copy(update={"alpha": alpha})
+    return Translator(identity().spec.model_copy(update={"parts": {"A2B": part}}), Network(function), "A2B")
 
 
 def through(translator, source, name=None, **options):
@@ -259,8 +256,8 @@ def test_alpha_that_is_full_everywhere_is_none(tmp_path):
 
 
 def test_old_files_keep_alpha(tiny_run):
-    one = read_spec(tiny_run / "model.safetensors").generators["B2A"].model_dump(exclude={"alpha"})
-    assert GeneratorSpec(**one).keeps_alpha
+    one = read_spec(tiny_run / "model.safetensors").parts["B2A"].model_dump(exclude={"alpha"})
+    assert Part(**one).keeps_alpha
 
 
 @pytest.mark.parametrize("alpha", [None, "keep", "drop"])

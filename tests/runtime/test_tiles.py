@@ -106,27 +106,18 @@ def test_strips_and_frozen_statistics_are_the_network(monkeypatch, make, norm, u
 def sensitive(tmp_path_factory):
     """A model whose tiles would differ: a ResNet with instance norm, at random."""
     from i2i.modelfile import save_model
-    from i2i.spec import GeneratorSpec, ModelSpec
+    from i2i.spec import ModelSpec, translating
 
     torch.manual_seed(1)
     arguments = {"blocks": 2, "width": 4, "norm": "instance"}
     network = ResNet(**arguments)
     for parameter in network.parameters():
         parameter.data *= 4
-    generator = GeneratorSpec(
-        network="resnet",
-        arguments=arguments,
-        in_channels=3,
-        in_meaning="rgb",
-        out_channels=3,
-        out_meaning="rgb",
-        size_multiple=4,
-        size_minimum=8,
-    )
+    part = translating("resnet", arguments, 3, 3, 4, 8)
     spec = ModelSpec(
         i2i_version="0",
         algorithm="pix2pix",
-        generators={"A2B": generator},
+        parts={"A2B": part},
         norm_statistics="running",
         trained_crop_px=64,
         trained_side_px=64,

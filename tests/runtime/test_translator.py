@@ -20,7 +20,7 @@ from i2i.runtime.fit import Fit, large_note
 from i2i.runtime.folder import plan
 from i2i.runtime.pipeline import translate_files
 from i2i.runtime.translator import Translator, pad, padded_side
-from i2i.spec import GeneratorSpec, ModelSpec
+from i2i.spec import ModelSpec, translating
 from tests.conftest import assert_looks_like, picture, run_i2i, save
 from tests.test_images import broken_files
 
@@ -47,20 +47,11 @@ class Identity:
 
 
 def identity(channels: Channels = 3, multiple=16, least=16) -> Translator:
-    generator = GeneratorSpec(
-        network="unet",
-        arguments={},
-        in_channels=channels,
-        in_meaning="rgb",
-        out_channels=channels,
-        out_meaning="rgb",
-        size_multiple=multiple,
-        size_minimum=least,
-    )
+    part = translating("unet", {}, channels, channels, multiple, least)
     spec = ModelSpec(
         i2i_version="0",
         algorithm="pix2pix",
-        generators={"A2B": generator},
+        parts={"A2B": part},
         norm_statistics="image",
         trained_crop_px=16,
         trained_side_px=16,
@@ -353,7 +344,7 @@ def test_directions_are_those_that_the_model_has(tiny_run):
     with pytest.raises(UsageError, match="translates B2A, not A2B"):
         i2i.load(tiny_run, direction="A2B")
     spec = i2i.load(tiny_run).spec
-    both = spec.model_copy(update={"generators": {"A2B": spec.generators["B2A"], **spec.generators}})
+    both = spec.model_copy(update={"parts": {"A2B": spec.parts["B2A"], **spec.parts}})
     with pytest.raises(UsageError, match=r"A2B and B2A\. Choose one with --direction"):
         both.pick(None)
 
@@ -379,7 +370,7 @@ def test_weights_that_do_not_fit_their_description_are_named(tiny_run, tmp_path)
     from safetensors.torch import load_file, save_file
 
     spec = i2i.load(tiny_run).spec.model_dump(mode="json")
-    spec["generators"]["B2A"]["arguments"]["width"] = 4
+    spec["parts"]["B2A"]["arguments"]["width"] = 4
     save_file(load_file(tiny_run / "model.safetensors"), tmp_path / "m.safetensors", {"i2i": json.dumps(spec)})
     with pytest.raises(ModelError, match="weights and description do not fit"):
         i2i.load(tmp_path / "m.safetensors")

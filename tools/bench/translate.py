@@ -30,7 +30,7 @@ from i2i.runtime.folder import plan
 from i2i.runtime.outcome import Result
 from i2i.runtime.pipeline import translate_files
 from i2i.runtime.translator import Translator
-from i2i.spec import GeneratorSpec, ModelSpec
+from i2i.spec import ModelSpec, translating
 
 SIDE = 256
 MAPS = Path(__file__).parents[2] / "datasets" / "maps"
@@ -58,20 +58,11 @@ def write_model(folder: Path, name: str, verify: Path) -> tuple[Path, Path]:
     torch.manual_seed(0)
     module = GENERATORS[network](**arguments)
     assert isinstance(module, TranslatingGenerator)
-    generator = GeneratorSpec(
-        network=network,
-        arguments=arguments,
-        in_channels=3,
-        in_meaning="rgb",
-        out_channels=3,
-        out_meaning="rgb",
-        size_multiple=module.size_multiple,
-        size_minimum=module.size_minimum,
-    )
+    part = translating(network, arguments, 3, 3, module.size_multiple, module.size_minimum)
     spec = ModelSpec(
         i2i_version=i2i.__version__,
         algorithm="pix2pix",
-        generators={"A2B": generator},
+        parts={"A2B": part},
         norm_statistics="image",
         trained_crop_px=SIDE,
         trained_side_px=SIDE,
