@@ -15,7 +15,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor, nn
 
-from i2i.networks.layers import BatchNorm, Centre, InstanceNorm, centre
+from i2i.networks.layers import BatchNorm, Centre, GroupNorm, InstanceNorm, centre
 
 _HALO = 8
 """Rows of input that a strip takes beside its own; no stage looks further, and every stride divides it."""
@@ -24,15 +24,17 @@ _STRIP_VALUES = 2**23
 
 
 class FixedNorm(nn.Module):
-    """A norm layer whose statistics, (C,) each, are given."""
+    """A norm layer whose statistics, (C,) each, are given; group norm takes them together in groups."""
 
     scale: Tensor
     shift: Tensor
 
     def __init__(self, norm: nn.Module, mean: Tensor, variance: Tensor):
         super().__init__()
-        assert isinstance(norm, InstanceNorm | BatchNorm)
-        weight, bias = (norm.weight, norm.bias) if isinstance(norm, BatchNorm) else (1.0, 0.0)
+        assert isinstance(norm, InstanceNorm | BatchNorm | GroupNorm)
+        weight, bias = (1.0, 0.0) if isinstance(norm, InstanceNorm) else (norm.weight, norm.bias)
+        if isinstance(norm, GroupNorm):
+            mean, variance = _of_groups(norm.num_groups, mean, variance)
         scale = weight * torch.rsqrt(variance + norm.eps)
         self.register_buffer("scale", scale[:, None, None])
         self.register_buffer("shift", (bias - mean * scale)[:, None, None])
@@ -152,10 +154,18 @@ def _statistics(stage: nn.Module, norm: nn.Module, input: Tensor, rows: int) -> 
     return mean.to(input), variance.to(input)
 
 
+def _of_groups(count: int, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and variance (C,) of each channel's group, from those of the channels."""
+    means, variances = mean.view(count, -1), variance.view(count, -1)
+    whole = means.mean(dim=1, keepdim=True)
+    spread = (variances + (means - whole).square()).mean(dim=1, keepdim=True)
+    return whole.expand_as(means).flatten(), spread.expand_as(means).flatten()
+
+
 def _norms(network: nn.Module) -> Iterator[nn.Module]:
     """Yield the layers that use statistics of the picture."""
     for module in network.modules():
-        if isinstance(module, InstanceNorm | BatchNorm | Centre) and module.own_statistics:
+        if isinstance(module, InstanceNorm | BatchNorm | GroupNorm | Centre) and module.own_statistics:
             yield module
 
 

@@ -211,6 +211,12 @@ class InstanceNorm(nn.Module):
         return F.instance_norm(input, eps=self.eps)
 
 
+class GroupNorm(nn.GroupNorm):
+    """Group normalisation (Wu and He 2018), the same in both modes; of one group it is layer normalisation."""
+
+    own_statistics = True
+
+
 class Centre(nn.Module):
     """Subtract each channel's mean from a picture, where the norm behind the first convolution does so anyway.
 
@@ -294,9 +300,9 @@ def make_norm(norm: Norm, channels: int) -> nn.Module:
     if norm == "instance":
         return InstanceNorm(channels)
     if norm == "group":  # of 16 channels, which Wu and He 2018 found as good as 32 groups, also in narrow networks
-        return nn.GroupNorm(math.gcd(channels, max(1, channels // 16)), channels)
+        return GroupNorm(math.gcd(channels, max(1, channels // 16)), channels)
     if norm == "layer":
-        return nn.GroupNorm(1, channels)
+        return GroupNorm(1, channels)
     return nn.Identity()
 
 

@@ -88,7 +88,7 @@ def padded_pixels(generator: Part, height: int, width: int) -> int:
 def own_statistics(spec: ModelSpec, generator: Part) -> bool:
     """Whether the network normalises by statistics of the picture itself, as far as the spec says."""
     norm = generator.arguments.get("norm", "instance")
-    return norm == "instance" or (norm == "batch" and spec.norm_statistics == "image")
+    return norm in ("instance", "group", "layer") or (norm == "batch" and spec.norm_statistics == "image")
 
 
 def tile_side(generator: Part) -> int:

@@ -3,6 +3,7 @@
 import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from i2i.errors import ImageError, ModelError, OutOfMemoryError, UsageError
 from i2i.images import read_image, to_unit
 from i2i.networks import ResNet, UNet, big_maps
-from i2i.networks.layers import set_norm_statistics
+from i2i.networks.layers import Norm, set_norm_statistics
 from i2i.runtime import fit as fits
 from i2i.runtime.backends import TorchBackend
 from i2i.runtime.fit import Fit, resized
@@ -76,7 +77,7 @@ NETWORKS = [
     [
         (make, norm, upsample, down)
         for make, downs in NETWORKS
-        for norm in ("batch", "instance", "none")
+        for norm in get_args(Norm)
         for upsample in ("transpose", "resize")
         for down in downs
     ],
