@@ -78,10 +78,12 @@ def _finish(training: Training, stop: Stop) -> None:
     """Train to the end and write what is left to write, the report also where the training ends early."""
     run, algorithm = training.run, training.stepper.algorithm
     unfinished = training.images < run.schedule.total_images or training.unscored
+    stepper_state = training.stepper.state_dict() if unfinished else {}  # on every rank, since they gather it
     if training.speaks:
         if unfinished:
-            run.require_space(algorithm, training.stepper.state_dict())
+            run.require_space(algorithm, stepper_state)
         run.begin()
+    del stepper_state
     try:
         if unfinished:
             with memory_explained(run.config, training.stepper.fabric.device):
