@@ -6,14 +6,14 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from i2i.images import Channels
+from i2i.section import Positive, Section
 
 Direction = Literal["A2B", "B2A"]
 DataKind = Literal["paired", "unpaired", "images"]
 Norm = Literal["batch", "instance", "group", "layer", "none"]
-Positive = Annotated[int, Field(gt=0)]
 
 
 T = TypeVar("T")
@@ -22,43 +22,6 @@ T = TypeVar("T")
 def by_direction(direction: str, a: T, b: T) -> tuple[T, T]:
     """Return what belongs to sides A and B as (input, target); the way back is the same."""
     return (a, b) if direction == "A2B" else (b, a)
-
-
-class Section(BaseModel):
-    """Base of all settings: frozen, and a stranger to unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
-
-
-class Ramp(Section):
-    """A number that moves in a straight line, as a function of the images seen, and then stays."""
-
-    model_config = ConfigDict(serialize_by_alias=True)
-
-    from_: Annotated[float, Field(ge=0, alias="from")]
-    """What it is at first."""
-    to: Annotated[float, Field(ge=0)]
-    """What it becomes."""
-    over_images: Positive
-    """After how many images it gets there."""
-
-    def at(self, images: int) -> float:
-        """Return what it is after `images`."""
-        return self.from_ + (self.to - self.from_) * min(images / self.over_images, 1.0)
-
-
-Weight = Annotated[float, Field(ge=0)] | Ramp
-"""The weight of a loss term: a number, or {from, to, over_images}."""
-
-
-def weight_at(weight: Weight, images: int) -> float:
-    """Return a weight as it is after `images`."""
-    return weight.at(images) if isinstance(weight, Ramp) else weight
-
-
-def is_ever_on(weight: Weight) -> bool:
-    """Whether a weight is above zero at some time."""
-    return max(weight.from_, weight.to) > 0 if isinstance(weight, Ramp) else weight > 0
 
 
 class DataSettings(Section):
@@ -78,7 +41,7 @@ class DataSettings(Section):
     name,label[,label...] at its top and a column for each label set."""
     text: str | None = None
     """The column of that file that holds a text in place of a class."""
-    classes: dict[str, dict[str, Annotated[int, Field(ge=0)]]] = {}
+    classes: dict[str, dict[str, Annotated[int, Field(ge=0)]]] = Field(default_factory=dict)
     """The classes of each label set and how many pictures each has; filled in from the data."""
     toy: Literal["ring", "grid"] | None = None
     """Points in place of pictures: 8 Gaussians on a ring, or 25 on a grid."""
@@ -395,7 +358,7 @@ class Config(Section):
     """The network that translates, or makes pictures from noise."""
     discriminator: DiscriminatorSettings | None = PatchGANSettings()
     """The network that judges; null for algorithms that have none."""
-    loss: dict[str, Any] = {}
+    loss: dict[str, Any] = Field(default_factory=dict)
     """The algorithm's own settings, checked by it."""
     optimizer: OptimizerSettings = OptimizerSettings()
     """Learning rates."""

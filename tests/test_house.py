@@ -28,6 +28,7 @@ ORDER = [
     ["i2i.decoders"],
     ["i2i.images", "i2i.archives", "i2i.download", "i2i.mistaken"],
     ["i2i.listing", "i2i.torchfile", "i2i.safetensorsfile"],
+    ["i2i.section"],
     ["i2i.settings"],
     ["i2i.config"],
     ["i2i.spec", "i2i.onnxfile"],
@@ -154,6 +155,9 @@ def test_public_names_are_what_is_visible():
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_is_whole(name):
     config = resolve(load_config(name))
+    if config.data.labels:  # whose classes come from the data
+        data = config.data.model_copy(update={"classes": {"label": {"bag": 2, "hat": 3}}})
+        config = config.model_copy(update={"data": data})
     assert parse(Config, read_yaml_text(to_yaml(config)), name) == config
     with torch.device("meta"):  # builds the networks at full size without their memory
         algorithm = ALGORITHMS[config.algorithm](config)
@@ -175,6 +179,7 @@ def read_yaml_text(text):
 def test_presets_are_found_from_the_checkout():
     assert preset_names() == [
         "colorize",
+        "conditional_fashion",
         "cyclegan",
         "dcgan",
         "dcgan_emoji",

@@ -19,7 +19,8 @@ from i2i.algorithms.base import (
     noise_size,
 )
 from i2i.algorithms.priors import draw
-from i2i.settings import Config, Positive
+from i2i.section import Positive
+from i2i.settings import Config
 from i2i.spec import GENERATE, LatentBlock, Part
 
 

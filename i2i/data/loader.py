@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from i2i.data.sets import Loaded, TrainingSet
+from i2i.data.training_set import Loaded, TrainingSet
 from i2i.errors import DataError, LoaderError
 from i2i.settings import Config
 from i2i.words import and_more

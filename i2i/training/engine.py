@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from i2i.algorithms import Algorithm
 from i2i.algorithms.base import Batch, Outputs, Phase
-from i2i.data.sets import RANKS, derive_seed
+from i2i.data.training_set import RANKS, derive_seed
 from i2i.errors import ConfigError, UsageError
 from i2i.networks.layers import synchronise_batch_norm
 from i2i.networks.recompute import recompute, recompute_stages

@@ -18,8 +18,9 @@ import pytest
 import torch
 
 from i2i.data import loader, toy
+from i2i.data.broken import BrokenPictures
 from i2i.data.loader import ImageNumbers, batches
-from i2i.data.sets import BrokenPictures, PairSet, make_set
+from i2i.data.sets import PairSet, make_set
 from i2i.errors import ConfigError, DataError, LoaderError, UsageError
 from tests.conftest import ROOT, save, tiny_config
 
@@ -347,7 +348,8 @@ def test_a_cache_changes_nothing_and_spares_decoding(few_pairs, tmp_path, kind, 
     if cache == "disk":
         data = make_set(kind, config)  # another run
     cached = [
-        torch.cat(side) for side in zip(*(sides for sides, _ in batches(data, config, 0, 24, "cpu")), strict=True)
+        torch.cat(side)
+        for side in zip(*(batch.values() for batch, _ in batches(data, config, 0, 24, "cpu")), strict=True)
     ]
     assert not reads
     assert all(torch.equal(one, two) for one, two in zip(plain, cached, strict=True))

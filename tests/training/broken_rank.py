@@ -4,7 +4,7 @@ import os
 import time
 
 from i2i.cli import main
-from i2i.data.sets import TrainingSet
+from i2i.data.training_set import TrainingSet
 from i2i.errors import DataError
 
 original = TrainingSet.show
