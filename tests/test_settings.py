@@ -4,8 +4,10 @@ import pytest
 
 import i2i
 from i2i.algorithms import ALGORITHMS, resolve
-from i2i.config import to_yaml
+from i2i.algorithms.pix2pix import Pix2Pix
+from i2i.config import parse, to_yaml
 from i2i.errors import ConfigError
+from i2i.settings import Config
 from tests.conftest import tiny_config
 
 RAMP = "loss.l1={from: 100, to: 10, over_images: 200}"
@@ -31,3 +33,18 @@ def test_a_ramp_is_written_as_it_is_read(tmp_path):
 def test_ramps_that_make_no_sense_are_refused(ramp):
     with pytest.raises(ConfigError, match=r"loss\.l1"):
         resolve(tiny_config(f"loss.l1={ramp}"))
+
+
+class Alone(Pix2Pix):
+    has_discriminator = False
+
+
+def test_a_section_that_an_algorithm_does_not_read_is_null_and_refused(monkeypatch):
+    monkeypatch.setitem(ALGORITHMS, "alone", Alone)
+    values = {"algorithm": "alone", "schedule": {"images": 4}}
+    assert resolve(parse(Config, values, "test")).discriminator is None
+    assert resolve(parse(Config, {**values, "discriminator": None}, "test")).discriminator is None
+    with pytest.raises(ConfigError, match="discriminator"):
+        resolve(parse(Config, {**values, "discriminator": {"name": "patchgan"}}, "test"))
+    with pytest.raises(ConfigError, match="discriminator"):
+        resolve(parse(Config, {**values, "algorithm": "pix2pix", "discriminator": None}, "test"))

@@ -349,7 +349,7 @@ def test_a_cache_changes_nothing_and_spares_decoding(few_pairs, tmp_path, kind, 
         data = make_set(kind, config)  # another run
     cached = [
         torch.cat(side)
-        for side in zip(*(batch.values() for batch, _ in batches(data, config, 0, 24, "cpu")), strict=True)
+        for side in zip(*(one.batch.values() for one in batches(data, config, 0, 24, "cpu")), strict=True)
     ]
     assert not reads
     assert all(torch.equal(one, two) for one, two in zip(plain, cached, strict=True))

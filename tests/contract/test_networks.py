@@ -1,0 +1,129 @@
+"""What every entry of the tables of networks promises."""
+
+from typing import get_args
+
+import pytest
+import torch
+
+from i2i.networks import DISCRIMINATORS, GENERATORS, DiscriminatorOutput
+from i2i.networks.layers import Norm
+
+SMALL = {
+    "unet": {"depth": 4, "width": 2},
+    "resnet": {"blocks": 1, "width": 2},
+    "dcgan": {"width": 2, "size": 32},
+    "mlp": {"width": 8},
+    "patchgan": {"width": 2, "layers": 1},
+}
+TRANSLATORS = [name for name, network in GENERATORS.items() if getattr(network, "kind", "") == "translate"]
+MAKERS = [name for name, network in GENERATORS.items() if getattr(network, "kind", "") == "generate"]
+
+
+def make(table, name, **more):
+    torch.manual_seed(0)
+    channels = {"in_channels": 2} if name == "mlp" and table is DISCRIMINATORS else {}
+    return table[name](**channels, **SMALL[name], **more)
+
+
+def judged(name, count=4):
+    """Images that a discriminator takes."""
+    if name == "mlp":
+        return torch.randn(count, 2)
+    channels = 6 if name == "patchgan" else 3
+    return torch.randn(count, channels, 32, 32)
+
+
+def test_every_entry_is_here():
+    assert set(SMALL) == {*GENERATORS, *DISCRIMINATORS}
+    assert {*TRANSLATORS, *MAKERS} == set(GENERATORS)
+
+
+@pytest.mark.parametrize("name", TRANSLATORS)
+def test_sides_that_fit_go_through_and_others_are_explained(name):
+    network = make(GENERATORS, name).eval()
+    for side in range(1, 50):
+        reason = network.fits(side)
+        if reason is None:
+            assert network(torch.zeros(1, 3, side, side)).shape == (1, 3, side, side)
+        else:
+            assert str(network.size_multiple) in reason
+    assert network.fits(network.size_minimum) is None
+    assert network.fits(network.size_minimum + 1) is not None
+
+
+@pytest.mark.parametrize("name", TRANSLATORS)
+def test_features_are_what_the_stages_give(name):
+    network = make(GENERATORS, name).eval()
+    stages = [stage for stage, _ in network.encoder()]
+    image = torch.rand(1, 3, 32, 32) * 2 - 1
+    seen = {}
+
+    def keep(stage):
+        def hook(_, inputs, output):
+            seen.setdefault(stage, output.clone())
+
+        return hook
+
+    for stage, module in network.encoder():
+        module.register_forward_hook(keep(stage))
+    network(image)
+    found = network.features(image, ["input", *stages])
+    assert torch.equal(found[0], image)
+    for stage, features in zip(stages, found[1:], strict=True):
+        torch.testing.assert_close(features, seen[stage], rtol=0, atol=0)
+    assert torch.equal(network.features(image, [stages[-1], "input"])[1], image)
+    with pytest.raises(ValueError, match="nowhere"):
+        network.features(image, ["nowhere"])
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_generators_take_latents_of_any_length(name):
+    network = make(GENERATORS, name, latent=5).eval()
+    assert network.latent == 5
+    assert len(network(torch.randn(3, 5))) == 3
+    assert network.fits(33) is not None
+
+
+@pytest.mark.parametrize("norm", get_args(Norm))
+@pytest.mark.parametrize("name", [name for name in DISCRIMINATORS if name != "mlp"])
+def test_discriminators_take_every_norm(name, norm):
+    output = make(DISCRIMINATORS, name, norm=norm)(judged(name))
+    assert isinstance(output, DiscriminatorOutput)
+    output.logits.mean().backward()
+    assert output.logits.isfinite().all()
+
+
+@pytest.mark.parametrize("norm", get_args(Norm))
+@pytest.mark.parametrize("name", [name for name in GENERATORS if name != "mlp"])
+def test_generators_take_every_norm(name, norm):
+    network = make(GENERATORS, name, norm=norm)
+    output = network(torch.randn(4, 3, 32, 32) if name in TRANSLATORS else torch.randn(4, network.latent))
+    output.mean().backward()
+    assert output.isfinite().all()
+
+
+@pytest.mark.parametrize("name", list(DISCRIMINATORS))
+def test_spectral_norm_bounds_every_weight(name):
+    network, free = make(DISCRIMINATORS, name, spectral_norm=True), make(DISCRIMINATORS, name)
+    for module in (network, free):
+        for parameter in module.parameters():
+            parameter.data *= 30
+    with torch.no_grad():
+        for _ in range(30):  # the power iteration goes on with every forward
+            network(judged(name))
+    assert max(largest_singular_values(network)) == pytest.approx(1, abs=0.02)
+    assert max(largest_singular_values(free)) > 2
+
+
+def largest_singular_values(network):
+    layers = [one for one in network.modules() if isinstance(one, (torch.nn.Conv2d, torch.nn.Linear))]
+    return [float(torch.linalg.matrix_norm(layer.weight.detach().flatten(1), 2)) for layer in layers]
+
+
+@pytest.mark.parametrize("name", list(DISCRIMINATORS))
+def test_discriminators_hear_a_condition(name):
+    """With another condition the same image is judged otherwise; without one there is nothing to be told."""
+    network, image = make(DISCRIMINATORS, name, condition=3).eval(), judged(name)
+    one, other = (network(image, torch.eye(3)[[place] * 4]).logits for place in (0, 1))
+    assert one.shape == make(DISCRIMINATORS, name).eval()(image).logits.shape
+    assert not torch.equal(one, other)
