@@ -228,7 +228,8 @@ def test_training_previews_and_every_use_show_one_picture(icons, tmp_path):
         words = ["translate", source, "-m", icons / "run", "-o", tmp_path / name, "--format", name]
         assert call(*map(str, words)) == 0
         written[name] = read_image(tmp_path / name / f"0.{name}")
-    i2i.evaluate(icons / "run", str(icons), split="val", sheet=tmp_path / "sheet.png")
+    sheet = i2i.evaluate(icons / "run", str(icons), split="val", sheet=True).sheet
+    (tmp_path / "sheet.png").write_bytes(sheet)
     written["evaluate"] = on_sheet(tmp_path / "sheet.png", 0, 1)
     loaded = i2i.load(icons / "run", device="cpu")
     written["api, path"] = np.asarray(loaded(source))
