@@ -135,10 +135,10 @@ def test_grey_and_deep_alpha_is_carried_too(tmp_path, dtype, channels, outputs):
     top = largest(dtype)
     array = picture(20, 30, 4)[:, :, [0, 3] if channels == 2 else slice(None)]
     array = (array * (top / 255)).astype(dtype)
-    source = tmp_path / "a.npy"
-    np.save(source, array)
-    back = np.load(through(model(unchanged, outputs, outputs), source))
-    assert back.shape[2] == outputs + 1
+    source = tmp_path / "a.tif"
+    write_image(source, array)
+    back = read_image(through(model(unchanged, outputs, outputs), source))
+    assert back.shape[2] in (outputs + 1, 4)  # deep grey with alpha is written as RGB with alpha
     expected = np.concatenate([to_channels(array[:, :, :-1], outputs), array[:, :, -1:]], axis=2)
     assert_looks_like(back, expected)
 
