@@ -262,7 +262,7 @@ def test_alpha_that_is_full_everywhere_is_none(tmp_path):
 def test_few_transparent_pictures_among_many_are_found(tmp_path):
     for side in "AB":
         for k in range(40):
-            array = picture(16, 16, 4 if (side, k) == ("A", 17) else 3)
+            array = picture(16, 16, 4 if (side, k) == ("A", 18) else 3)
             write_image(tmp_path / f"train{side}" / f"{k:02}.png", array)
     config = resolve(tiny_config(data=tmp_path))
     assert make_set("paired", config).transparent == (True, False)
