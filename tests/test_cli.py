@@ -252,6 +252,10 @@ def test_info_says_nothing_that_is_not_so(tiny_run, noise_model, point_model, tm
     fixed = shown_of(spec, tmp_path, capsys, fixed_size=(32, 48))
     assert "48x32" in fixed
     assert "multiples" not in fixed
+    any_side = one.model_copy(update={"size_multiple": 1, "size_minimum": 32})
+    any_side = shown_of(spec, tmp_path, capsys, generators={"B2A": any_side})
+    assert "padded to 32 px at least" in any_side
+    assert "multiples" not in any_side
     instance = one.model_copy(update={"arguments": {**one.arguments, "norm": "instance"}, "size_minimum": 64})
     shown = shown_of(spec, tmp_path, capsys, generators={"B2A": instance})
     assert "batch norm" not in shown

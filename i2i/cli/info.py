@@ -74,8 +74,10 @@ def _sides(spec: "ModelSpec", generator: "GeneratorSpec") -> str:
     multiple, least = generator.size_multiple, generator.size_minimum
     if multiple == least == 1:
         return "takes sides of any length"
-    smallest = f", {least} px at least," if least > multiple else ""
     where = "inside the file" if spec.io == "image" else "and cropped back"
+    if multiple == 1:
+        return f"sides are padded to {least} px at least {where}"
+    smallest = f", {least} px at least," if least > multiple else ""
     return f"sides are padded to multiples of {multiple} px{smallest} {where}"
 
 

@@ -149,10 +149,10 @@ def find_images(
 
 
 class Seen:
-    """What else a check finds in headers: files that are grey, deep, or hold more than one picture."""
+    """What else a check finds in headers: files that are grey, deep, may have alpha, or hold several pictures."""
 
     def __init__(self) -> None:
-        self.grey, self.deep = set[Path](), set[Path]()
+        self.grey, self.deep, self.alpha = set[Path](), set[Path](), set[Path]()
         self.left_out: dict[Path, int] = {}
 
     def add(self, path: Path, facts: Facts) -> None:
@@ -161,6 +161,8 @@ class Seen:
             self.grey.add(path)
         if facts.deep:
             self.deep.add(path)
+        if facts.may_have_alpha:
+            self.alpha.add(path)
         if facts.left_out:
             self.left_out[path] = facts.left_out
 
