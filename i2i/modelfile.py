@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from i2i import status
 from i2i.errors import ModelError
 from i2i.files import write_bytes
 from i2i.mistaken import ONNX, TORCH, kind_of, refuse_not_finite, shown
@@ -102,10 +103,11 @@ def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator | 
 
     Raises ModelError.
     """
-    import torch
+    with status.loading_torch():
+        import torch
 
-    from i2i.networks import GENERATORS, LATENT_GENERATORS
-    from i2i.networks.layers import BlurPool, set_norm_statistics
+        from i2i.networks import GENERATORS, LATENT_GENERATORS
+        from i2i.networks.layers import BlurPool, set_norm_statistics
 
     one = spec.latent_generator if direction == GENERATE else spec.generators[direction]
     assert one is not None
@@ -146,6 +148,7 @@ def _check_arguments(one: GeneratorSpec | LatentGeneratorSpec) -> None:
 
 
 def _import(path: Path) -> "Imported":
-    from i2i.interop.importing import import_weights
+    with status.loading_torch():
+        from i2i.interop.importing import import_weights
 
     return import_weights([path])

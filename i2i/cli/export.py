@@ -1,7 +1,6 @@
 """`i2i export`."""
 
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -122,7 +121,7 @@ def export(
             find_model(Path(model))
             if output is not None and direction != "both":
                 check_output(output, overwrite, ".onnx")
-        with status.doing("Loading torch", at_once="torch" not in sys.modules):
+        with status.loading_torch():
             from i2i.export import export_both, export_onnx, export_triton
 
         if output is None:
@@ -174,5 +173,7 @@ def agreement(spec: "ModelSpec") -> str:
 def _export_weights(model: str, output: Path, direction: str | None, overwrite: bool) -> None:
     from i2i.export_weights import export_weights
 
-    for path, words in export_weights(model, output, direction, overwrite).items():
+    with status.shown():
+        written = export_weights(model, output, direction, overwrite)
+    for path, words in written.items():
         click.echo(f"{path}: load it with {words}")

@@ -35,6 +35,7 @@ from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.latents import seed_latents
 from i2i.runtime.translator import Translator, pad, padded_side
 from i2i.spec import GeneratorSpec, ModelSpec
+from i2i.words import show_count
 
 PROOF_PICTURES = 3
 UNKNOWN_PX = 128
@@ -152,7 +153,7 @@ def _write(
             with status.doing(f"Exporting {output.name}"):
                 graph = make_graph(job.network, job.spec)
                 write_graph(graph, temp)
-            with status.doing(f"Comparing {output.name} with torch on {job.samples.pictures} pictures"):
+            with status.doing(f"Comparing {output.name} with torch on {show_count(job.samples.pictures, 'picture')}"):
                 proof = prove(temp, graph, job.network, job.spec, job.samples)
             specs[output] = job.spec.model_copy(update={"proof": proof})
             describe(temp, specs[output], graph.axes)

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from i2i import status
 from i2i.errors import UsageError, one_line
 from i2i.files import sweep_temporaries
 from i2i.images import CHANNEL_NAMES, FORMATS, UNWRITTEN
@@ -243,7 +244,7 @@ def _folder_group(
     if target and _same(target, source):
         shown = one_line(target)
         raise UsageError(f"{shown} is the input folder itself. Give another folder for the output, or add --in-place.")
-    listing = list_folder(source, avoid=target, follow=target is not None)
+    listing = list_folder(source, avoid=target, follow=target is not None, seen=status.count)
     tasks.notes += listing.notes()
     tasks.refused += [Refused(one.path, str(one)) for one in listing.unreadable]
     renamed = rename(listing.names, channels, options, keep=target is None)
