@@ -120,6 +120,15 @@ def count(done: int, total: int = 0) -> None:
         _steps[-1].done, _steps[-1].total = done, total
 
 
+def say(text: str) -> None:
+    """Print a line for the user, where a command listens."""
+    with contextlib.suppress(OSError, ValueError):  # nobody listens any more
+        if _spinner is not None:
+            _spinner.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        elif _ticker is not None:
+            print(text, file=sys.stderr, flush=True)
+
+
 def on_terminal() -> bool:
     """Whether stderr is a terminal on which a line can be drawn anew."""
     return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")

@@ -167,7 +167,9 @@ def agreement(spec: "ModelSpec") -> str:
         return f"equal to torch within {proof.max_difference:.1e}, on average {proof.mean_difference:.1e} ({spec.unit})"
     of = 10_000 if proof.differing >= 1e-4 else 1_000_000
     levels = "one level" if proof.max_difference == 1 else f"up to {proof.max_difference:.0f} levels"
-    return f"equal to torch but for {proof.differing * of:,.0f} of {of:,} values, by {levels}"
+    differing = proof.differing * of
+    count = f"{differing:,.0f}" if differing >= 1 else "at most 1"  # some do
+    return f"equal to torch but for {count} of {of:,} values, by {levels}"
 
 
 def _export_weights(model: str, output: Path, direction: str | None, overwrite: bool) -> None:

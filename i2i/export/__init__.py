@@ -288,11 +288,13 @@ def _proof_pictures(
     source: Path, translator: Translator, verify: str | Path | None
 ) -> tuple[list[tuple[str, Array]], str]:
     """Return a few real inputs of the model, (H, W, C) uint8, by name, and where they come from."""
-    value_range = translator.spec.input_range
+    value_range, notes = translator.spec.input_range, list[str]()
     if verify is not None:
-        files = list_pictures(Path(verify), skip_unreadable=True) if Path(verify).is_dir() else []
+        files = list_pictures(Path(verify), notes, skip_unreadable=True) if Path(verify).is_dir() else []
         if not files:
-            raise UsageError(f"{verify} is no folder with pictures. --verify takes inputs for the model.")
+            wrong = "holds no pictures" if Path(verify).is_dir() else "is not a folder"
+            left_out = "".join(f"\n{note}" for note in notes)
+            raise UsageError(f"{verify} {wrong}. --verify takes a folder of inputs for the model.{left_out}")
         found = [(one_line(file.name), read_image(file, value_range=value_range)) for file in files[:PROOF_PICTURES]]
         pictures_from = one_line(verify)
     else:
@@ -304,7 +306,7 @@ def _proof_pictures(
         try:
             config = load_config(settings)
             kind = ALGORITHMS[config.algorithm].data
-            previews = find_previews(config.data, kind, translator.direction, PROOF_PICTURES)
+            previews = find_previews(config.data, kind, translator.direction, PROOF_PICTURES, notes)
         except (ConfigError, DataError) as error:
             reason = str(error).splitlines()[0]
             raise UsageError(
@@ -312,5 +314,7 @@ def _proof_pictures(
             ) from error
         found = [(one_line(one.path.name), read_picture(one, value_range)) for one in previews.inputs]
         pictures_from = previews.split
+    for note in notes:
+        status.say(f"Note: {note}")
     channels = translator.generator.in_channels
     return [(shown(name), from_unit(to_unit(to_channels(array, channels)))) for name, array in found], pictures_from
