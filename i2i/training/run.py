@@ -134,10 +134,10 @@ class Run:
         if not state:
             tell(f"{self.folder} holds no checkpoint yet: starting at the first image.")
         if self.damaged and state:
-            newest = self.damaged[0]
+            newest, names = self.damaged[0], ", ".join(path.name for path in self.damaged)
             tell(
-                f"Warning: {', '.join(path.name for path in self.damaged)} in {self.checkpoints} cannot be read back; going "
-                f"on after {show_count(state['images'], 'image')}, {int(newest.stem) - state['images']:,} before it."
+                f"Warning: {names} in {self.checkpoints} cannot be read back; going on after "
+                f"{show_count(state['images'], 'image')}, {int(newest.stem) - state['images']:,} before it."
             )
         # A run that was killed before its first checkpoint has its settings only in the file.
         before = state["config"] if state else load_config(self.settings_file).model_dump(mode="json")
