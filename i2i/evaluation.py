@@ -83,7 +83,7 @@ def evaluate(
     there = translator.direction
     answers: dict[str, Answer] = {"model": translator.translate, "input_copied": lambda x: x}
     if has_split(paths, "train"):
-        with status.doing("Fitting the trivial answers to the training pairs"):
+        with status.doing("Fitting the baselines"):
             answers |= fit_baselines(find_pairs(paths, "train"), there, value_range)
     way_back = Translator.open(model, there[::-1], device) if there[::-1] in translator.spec.generators else None
 

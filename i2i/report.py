@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from i2i.files import read_json_lines, write_text
-from i2i.words import show_count
+from i2i.words import show_count, show_duration
 
 WARNING = "warning"  # the split of metrics rows that hold a warning's text
 EVALUATION = "evaluation.json"
@@ -73,7 +73,7 @@ pre { background: #f6f6f6; padding: 1rem; overflow-x: auto }
 def _summary(rows: Sequence[dict[str, Any]], checkpoints: Sequence[Path]) -> str:
     trained = ""
     if rows:
-        trained = f"{show_count(rows[-1]['images'], 'image')} in {rows[-1]['seconds'] / 60:.1f} minutes. "
+        trained = f"{show_count(rows[-1]['images'], 'image')} in {show_duration(rows[-1]['seconds'])}. "
     saved = (
         f"The newest checkpoint is from after {show_count(int(checkpoints[-1].stem), 'image')}." if checkpoints else ""
     )

@@ -123,7 +123,7 @@ REFUSED = {
     "pipe": (lambda: outside("pipe"), "is a link, or no regular file"),
     "too long": (lambda: outside("inside.bin", length=108), "claims more weights"),
     "negative": (lambda: outside("inside.bin", 9, offset=-16, length=36), "claims more weights"),
-    "words": (lambda: outside("inside.bin", 9, offset="x"), "is no number"),
+    "words": (lambda: outside("inside.bin", 9, offset="x"), "is not a number"),
     "constant": (lambda: grows("ConstantOfShape", [2 * 10**9]), r"asks for 2e\+09 as a size in ConstantOfShape"),
     "resize": (lambda: grows("Resize", [1, 1, 4096, 4096], np.float32), "1x1x4096x4096 times the size in Resize"),
     "nan": (lambda: grows("Resize", [1, 1, np.nan, 2], np.float32), "asks for 1x1xnanx2"),

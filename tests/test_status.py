@@ -85,6 +85,11 @@ def test_every_command_says_that_it_loads_torch_before_it_does(line, desk, noise
         (["export", "taken", "-o", "m.png"], "m.png", 2),
         (["train", "lineart", "--data", str(LINEART), "--set", "schedule.images=300"], "5000", 2),
         (["evaluate", "-m", "taken", "--data", "nowhere"], "nowhere", 1),
+        (["generate", "-m", "taken", "-o", "taken"], "taken", 2),
+        (["generate", "-m", "taken", "-n", "3", "--latents", "x.npy", "-o", "x.png"], "--latents", 2),
+        (["generate", "-m", "taken", "--separate", "-o", "x.png"], "x.png", 2),
+        (["interpolate", "-m", "taken", "-o", "x.png"], "--latents", 2),
+        (["arithmetic", "-m", "taken", "1", "2", "3", "-o", "x.gif"], "x.gif", 2),
         (["import", "gone.pth", "-o", "m.safetensors"], "gone.pth", 1),
     ],
 )

@@ -41,12 +41,13 @@ def arithmetic(
     with status.shown():
         with status.doing("Loading libraries"):
             from i2i.files import check_output
-            from i2i.generation import write_arithmetic
+            from i2i.generation import refuse_grid, write_arithmetic
             from i2i.runtime.generator import ImageGenerator
             from i2i.runtime.latents import write_latents
 
         if save_latents:
             check_output(save_latents, overwrite, ".npy")
+        refuse_grid(output, overwrite)
         generator = ImageGenerator.open(model, device)
         with status.doing("Making the pictures"):
             result = write_arithmetic(generator, (a, b, c), output, overwrite)

@@ -30,7 +30,7 @@ class Size(click.ParamType):
             return None
         found = re.fullmatch(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})", value)
         if not found:
-            self.fail(f"'{value}' is no size: dynamic, or height x width up to 9999 px, as in 256x512.", param, ctx)
+            self.fail(f"'{value}' is not a size: dynamic, or height x width up to 9999 px, as in 256x512.", param, ctx)
         return int(found[1]), int(found[2])
 
 

@@ -51,12 +51,17 @@ def generate(
     with status.shown():
         with status.doing("Loading libraries"):
             from i2i.files import check_output
-            from i2i.generation import choose, write_grid, write_pictures
+            from i2i.generation import choose, refuse_both, refuse_grid, refuse_separate, write_grid, write_pictures
             from i2i.runtime.generator import ImageGenerator
             from i2i.runtime.latents import write_latents
 
         if save_latents:
             check_output(save_latents, overwrite, ".npy")
+        refuse_both(seeds, latents)
+        if separate:
+            refuse_separate(output, seeds or (), overwrite)
+        else:
+            refuse_grid(output, overwrite)
         generator = ImageGenerator.open(model, device)
         chosen = choose(generator, seeds, latents)
         with status.doing("Making the pictures"):

@@ -47,9 +47,11 @@ def interpolate(
     """
     with status.shown():
         with status.doing("Loading libraries"):
-            from i2i.generation import choose, write_walk
+            from i2i.generation import choose, refuse_both, refuse_walk, write_walk
             from i2i.runtime.generator import ImageGenerator
 
+        refuse_both(seeds, latents)
+        refuse_walk(output, overwrite)
         generator = ImageGenerator.open(model, device)
         stops = choose(generator, seeds, latents)
         with status.doing("Making the pictures"):

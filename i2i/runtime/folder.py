@@ -188,7 +188,7 @@ def refuse_file_name(folder: Path, what: str) -> None:
     if not folder.exists() and (ending in FORMATS or ending in UNWRITTEN or _ENDING.fullmatch(ending)):
         raise UsageError(
             f"{one_line(folder)} has the name of a file, but {what}. Give a folder for the output;\n"
-            "should it really have that name, make it first."
+            "if you mean it to have that name, create it first."
         )
 
 
@@ -212,7 +212,7 @@ def _one_file(source: Path, output: Path | None, channels: int, options: Picture
     if not is_folder and ending not in FORMATS and (ending in UNWRITTEN or _ENDING.fullmatch(ending)):
         raise UsageError(
             f"{shown}: {output.suffix} is not a format that i2i writes. They are {', '.join(FORMATS)}.\n"
-            "Should it be a folder, make it first."
+            "If you mean a folder, create it first."
         )
     is_file = ending in FORMATS and not is_folder
     if is_file and (options.suffix or options.format):

@@ -338,6 +338,6 @@ def _refuse_non_finite_weights(modules: dict[str, nn.Module], images: int, saved
     broken = [name for name, network in modules.items() if not all(t.isfinite().all() for t in network.parameters())]
     if broken:
         raise NonFiniteError(
-            f"After {show_count(images, 'image')}, a weight of {' and '.join(broken)} is no number any more; "
+            f"After {show_count(images, 'image')}, a weight of {' and '.join(broken)} is not finite; "
             f"{_newest(saved_images)}.\n{_ADVICE}"
         )

@@ -194,9 +194,9 @@ class Run:
         refused = [text for text, free in changes if not (free or allow)]
         if refused:
             raise ConfigError(
-                f"{self.folder} was trained otherwise: {'; '.join(refused)}.\n"
-                "Resume as it was, train into another folder with --out, or add --allow-config-change: the run is then "
-                "not the one that either would have been from its start."
+                f"{self.folder} was trained differently: {'; '.join(refused)}.\n"
+                "Resume as before, give another folder with --out, or add --allow-config-change; the result is then "
+                "neither that of the old settings nor that of the new."
             )
         if changes:
             tell(f"Changed on resuming: {'; '.join(text for text, _ in changes)}.")

@@ -18,7 +18,7 @@ def test_a_seed_has_one_latent_whatever_stands_beside_it():
         expected = np.random.default_rng(seed).standard_normal(SIZE, dtype=np.float32)
         np.testing.assert_array_equal(row, expected)
     np.testing.assert_array_equal(seed_latents([8, 5], SIZE), latents[[3, 0]])
-    with pytest.raises(UsageError, match="-1 is no seed"):
+    with pytest.raises(UsageError, match="-1 is not a seed"):
         seed_latents([3, -1], SIZE)
 
 

@@ -645,10 +645,10 @@ def test_suffixes_and_formats_never_make_two_names_one(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"format": "psd"}, "psd is no format"),
+        ({"format": "psd"}, "psd is not a format"),
         ({"format": "jpg", "bit_depth": 16}, "jpg holds 8 bits at most"),
         ({"format": "avif", "quality": "lossless"}, "avif always loses something"),
-        ({"input_range": (1.0, 0.0)}, "is no range"),
+        ({"input_range": (1.0, 0.0)}, "is not a range"),
         ({"suffix": "../x"}, "would change the folder"),
     ],
 )

@@ -158,7 +158,7 @@ def other(state, place, value):
     [
         ("extra", Runs(), r"damaged: 000000016.pt.\n.*io.open; making it could run code"),
         ("stepper.steps", torch.zeros(1).expand(10**6, 10**6), "reaches beyond its bytes"),
-        ("scores", {"L1": "low"}, "is no checkpoint of a training: its scores.L1"),
+        ("scores", {"L1": "low"}, "is not a checkpoint of a training: its scores.L1"),
         ("best", {"images": 3}, "its best.L1 is not"),
         ("images", -1, "its images is not"),
         ("stepper", [], "does not fit these settings"),
