@@ -149,4 +149,4 @@ def write_arithmetic(
 
 def _refuse_many(count: int, instead: str) -> None:
     if count > MOST:
-        raise UsageError(f"{count} pictures are too many for one file, which holds {MOST}. {instead}")
+        raise UsageError(f"{count:,} pictures are too many for one file, which holds {MOST:,}. {instead}")

@@ -158,7 +158,7 @@ def test_dry_run_prints_settings_that_can_be_run(desk, capsys, monkeypatch):
         ("generate -m runs/faces -o g.jpg", 2, "does not end in .png"),
         ("generate -m runs/faces -n 0 -o g.png", 2, "0 is not in the range"),
         ("generate -m runs/faces -n 100001 -o g.png", 2, "100001 is not in the range"),
-        ("generate -m runs/faces -n 1025 -o g.png", 2, "1025 pictures are too many for one file, which holds 1024"),
+        ("generate -m runs/faces -n 1025 -o g.png", 2, "1,025 pictures are too many for one file, which holds 1,024"),
         ("generate -m runs/faces --seed -1 -o g.png", 2, "-1 is not in the range"),
         ("generate -m runs/faces --separate -o g.png", 2, "Give a folder"),
         ("generate -m runs/faces --separate -o mine.yaml", 2, "Give a folder"),

@@ -109,7 +109,7 @@ def export_triton(
     name = source.parent.name if source.name == MODEL_NAME else source.stem
     if not re.fullmatch(r"[\w. -]+", name):  # it stands in config.pbtxt between quotes, and in the server's addresses
         raise UsageError(
-            f"{shown(name)} names the model in a Triton server, where letters, digits, spaces and _.- may stand.\n"
+            f"{shown(name)} cannot be the name of a model in Triton: use letters, digits, spaces and _.- only.\n"
             "Rename the run folder or model file."
         )
     config, output = Path(repository, name, "config.pbtxt"), Path(repository, name, "1", "model.onnx")
