@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from i2i.algorithms.base import Batch
 from i2i.data.augment_batch import BatchAugment
+from i2i.data.broken import BrokenPictures
 from i2i.data.loader import batches
-from i2i.data.sets import AUGMENT, BrokenPictures, Loaded, derive_seed
+from i2i.data.sets import AUGMENT, Loaded, derive_seed
 from i2i.errors import DataError, LoaderError, NonFiniteError, Stopped
 from i2i.report import write_report
 from i2i.settings import Config, by_direction
