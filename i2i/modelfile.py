@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from i2i import status
-from i2i.errors import ModelError
+from i2i.errors import ModelError, UsageError
 from i2i.files import write_bytes
 from i2i.mistaken import ONNX, TORCH, kind_of, refuse_not_finite, shown
 from i2i.safetensorsfile import DIGEST_KEY, digest_of, parts_of, read_metadata, read_safetensors, refuse_changed
@@ -46,6 +46,14 @@ def find_model(path: Path) -> Path:
         raise ModelError(f"{path} does not exist. Give a run folder, a .safetensors, .onnx or .pth file.")
     kind_of(path)
     return path
+
+
+def find_weights(model: str | Path) -> Path:
+    """Return the model file as `find_model` does; raises UsageError for ONNX models, which cannot be exported again."""
+    source = find_model(Path(model))
+    if is_onnx(source):
+        raise UsageError(f"{source} is an ONNX file already. Give the run folder or the .safetensors file.")
+    return source
 
 
 def is_onnx(path: Path) -> bool:

@@ -83,6 +83,8 @@ def test_every_command_says_that_it_loads_torch_before_it_does(line, desk, noise
         (["train", "lineart", "--data", "nowhere", "--dry-run"], "nowhere", 1),
         (["export", "nowhere", "-o", "m.onnx"], "nowhere", 1),
         (["export", "taken", "-o", "m.png"], "m.png", 2),
+        (["export", "taken", "-o", "m.onnx", "--verify", "nowhere"], "nowhere", 2),
+        (["export", "given.onnx", "-o", "m.onnx"], "given.onnx", 2),
         (["train", "lineart", "--data", str(LINEART), "--set", "schedule.images=300"], "5000", 2),
         (["evaluate", "-m", "taken", "--data", "nowhere"], "nowhere", 1),
         (["generate", "-m", "taken", "-o", "taken"], "taken", 2),
@@ -94,6 +96,7 @@ def test_every_command_says_that_it_loads_torch_before_it_does(line, desk, noise
     ],
 )
 def test_what_is_known_to_be_wrong_is_refused_before_torch_is_loaded(tmp_path, words, named, code):
+    (tmp_path / "given.onnx").write_bytes(b"\x08\x08")
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "model.safetensors").write_bytes(b"")
     done = without_torch(words, tmp_path)

@@ -62,7 +62,11 @@ Examples:
     show_default=True,
     help="An ONNX file, or weights (.pth) that the other project loads.",
 )
-@click.option("--verify", type=click.Path(path_type=Path), help="Pictures to prove it on.  [default: the run's own]")
+@click.option(
+    "--verify",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of pictures to prove it on.  [default: the run's own]",
+)
 @click.option(
     "--io",
     type=click.Choice(["tensor", "image"]),
@@ -116,9 +120,9 @@ def export(
     with status.shown():
         with status.doing("Looking for the model"):  # what is wrong is refused before torch is loaded
             from i2i.files import check_output
-            from i2i.modelfile import find_model
+            from i2i.modelfile import find_weights
 
-            find_model(Path(model))
+            find_weights(model)
             if output is not None and direction != "both":
                 check_output(output, overwrite, ".onnx")
         with status.loading_torch():

@@ -29,7 +29,7 @@ from i2i.files import atomic_write, check_output, write_text
 from i2i.images import Array, from_unit, read_image, to_channels, to_unit
 from i2i.listing import list_pictures
 from i2i.mistaken import shown
-from i2i.modelfile import MODEL_NAME, find_model, is_onnx, read_spec
+from i2i.modelfile import MODEL_NAME, find_model, find_weights, read_spec
 from i2i.runtime.backends import TorchBackend
 from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.latents import seed_latents
@@ -67,7 +67,7 @@ def export_onnx(
     `overwrite` is not given, and for a form that the model cannot have.
     """
     check_output(Path(output), overwrite, ".onnx")
-    return _write(_source(model), {Path(output): direction}, verify, _Form(io, precision, size))[Path(output)]
+    return _write(find_weights(model), {Path(output): direction}, verify, _Form(io, precision, size))[Path(output)]
 
 
 def export_both(
@@ -87,7 +87,7 @@ def export_both(
     outputs = {Path(output).with_suffix(f".{direction}{suffix}"): direction for direction in ("A2B", "B2A")}
     for path in outputs:
         check_output(path, overwrite, ".onnx")
-    return _write(_source(model), outputs, verify, _Form(io, precision, size))
+    return _write(find_weights(model), outputs, verify, _Form(io, precision, size))
 
 
 def export_triton(
@@ -131,13 +131,6 @@ class _Job(NamedTuple):
     spec: ModelSpec
     network: nn.Module
     samples: Samples
-
-
-def _source(model: str | Path) -> Path:
-    source = find_model(Path(model))
-    if is_onnx(source):
-        raise UsageError(f"{source} is an ONNX file already. Give the run folder or the .safetensors file.")
-    return source
 
 
 def _write(
