@@ -274,7 +274,7 @@ def _open_session(path: Path, device: str, threads: int) -> Any:
         # Drivers of devices map memory of their own, as much as they like.
         return limited(path, start, lambda: options.set_load_cancellation_flag(True), wanted == ["cpu"])
     except TimeoutError as error:
-        raise ModelError(f"{path} takes over {error} to open.") from error
+        raise ModelError(f"{path} takes more than {error} to open.") from error
     except Exception as error:  # as above
         raise ModelError(f"{path} is not a model file: {shown(str(error).splitlines()[0], 200)}") from error
 
