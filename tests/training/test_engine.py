@@ -235,7 +235,7 @@ def test_only_a_run_is_resumed_and_only_on_its_data(tiny_run, few_pairs, tmp_pat
     shutil.copytree(tiny_run, tmp_path / "run")
     with pytest.raises(ConfigError, match="does not hold the 8 pairs it was trained on"):
         i2i.train(tiny_config("schedule.images=24", data=LINEART), tmp_path / "run", resume=True)
-    with pytest.raises(ConfigError, match="the schedule ends at 12 images, before 16"):
+    with pytest.raises(ConfigError, match="the schedule ends after 12 images, before 16"):
         i2i.train(tiny_config("schedule.images=12", data=few_pairs), tmp_path / "run", resume=True)
     shutil.rmtree(tmp_path / "run" / "checkpoints")  # killed before its first checkpoint
     with pytest.raises(ConfigError, match=r"optimizer.lr was"):
