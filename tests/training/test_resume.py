@@ -77,6 +77,7 @@ def test_a_training_asked_to_stop_saves_and_goes_on_exactly(
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert f"after {images} images" in page
     assert "Previews after 8 images" in page
+    assert re.search(r"images in [\d.]+ s\.", page)
     capsys.readouterr()
     i2i.train(config(few_pairs), tmp_path / "run", resume=True)
     said = capsys.readouterr().err

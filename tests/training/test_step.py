@@ -73,7 +73,7 @@ def test_the_run_names_loss_step_and_pictures_and_keeps_a_finite_checkpoint(tmp_
         return terms | {"G_L1": terms["G_L1"] * float("inf")} if len(calls) == 6 else terms
 
     monkeypatch.setattr(Pix2Pix, "losses", losses)
-    with pytest.raises(NonFiniteError, match=r"^Step 3, images 9 to 12: G_L1, grad.generator: no number") as error:
+    with pytest.raises(NonFiniteError, match=r"^Step 3, images 9 to 12: G_L1, grad.generator: not finite") as error:
         i2i.train(tiny_config(data=few_pairs), tmp_path)
     assert error.value.exit_code == 6
     assert len(str(error.value).splitlines()) <= 3
