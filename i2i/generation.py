@@ -31,10 +31,35 @@ class Chosen(NamedTuple):
     numbers: Sequence[int]
 
 
-def choose(generator: ImageGenerator, seeds: Sequence[int] | None, file: Path | None) -> Chosen:
-    """Return the latents of seeds or, numbered from 0, the rows of an .npy file; raises UsageError and ModelError."""
+def refuse_both(seeds: Sequence[int] | None, file: Path | None) -> None:
+    """Raise UsageError unless there are either seeds or a file of latents."""
     if (seeds is None) == (file is None):
         raise UsageError("Give either seeds (--seed and -n, or --seeds) or --latents FILE.npy, not both.")
+
+
+def refuse_grid(output: Path, overwrite: bool) -> None:
+    """Raise UsageError unless a grid can be written to `output`."""
+    check_output(output, overwrite, ".png")
+
+
+def refuse_walk(output: Path, overwrite: bool) -> None:
+    """Raise UsageError unless a walk can be written to `output`."""
+    check_output(output, overwrite, ".png", *ANIMATIONS)
+
+
+def refuse_separate(folder: Path, numbers: Sequence[int], overwrite: bool) -> list[Path]:
+    """Return the paths of single pictures; raises UsageError unless they can be written."""
+    refuse_file_name(folder, "--separate writes many")
+    check_folder(folder)
+    paths = [folder / f"{number:06d}.png" for number in numbers]
+    for path in paths:
+        refuse_existing(path, overwrite)
+    return paths
+
+
+def choose(generator: ImageGenerator, seeds: Sequence[int] | None, file: Path | None) -> Chosen:
+    """Return the latents of seeds or, numbered from 0, the rows of an .npy file; raises UsageError and ModelError."""
+    refuse_both(seeds, file)
     if file is not None:
         latents = read_latents(file, generator.latent)
         return Chosen(latents, range(len(latents)))
@@ -44,7 +69,7 @@ def choose(generator: ImageGenerator, seeds: Sequence[int] | None, file: Path | 
 
 def write_grid(generator: ImageGenerator, chosen: Chosen, output: Path, overwrite: bool = False) -> None:
     """Write one PNG with all pictures and their numbers; of a model of points, their cloud. Raises UsageError."""
-    check_output(output, overwrite, ".png")
+    refuse_grid(output, overwrite)
     if generator.makes_points:
         write_bytes(output, cloud_png(generator.points(chosen.latents)))
         return
@@ -54,11 +79,7 @@ def write_grid(generator: ImageGenerator, chosen: Chosen, output: Path, overwrit
 
 def write_pictures(generator: ImageGenerator, chosen: Chosen, folder: Path, overwrite: bool = False) -> None:
     """Write every picture into `folder` as <number, 6 digits>.png. Raises UsageError and ModelError."""
-    refuse_file_name(folder, "--separate writes many")
-    check_folder(folder)
-    paths = [folder / f"{number:06d}.png" for number in chosen.numbers]
-    for path in paths:
-        refuse_existing(path, overwrite)
+    paths = refuse_separate(folder, chosen.numbers, overwrite)
     for path, picture in zip(paths, generator.each_picture(chosen.latents), strict=True):
         write_image(path, picture)
 
@@ -78,7 +99,7 @@ def write_walk(
     them a second. `steps` lead from stop to stop; with `loop`, others lead back to the first.
     Raises UsageError and ModelError.
     """
-    check_output(output, overwrite, ".png", *ANIMATIONS)
+    refuse_walk(output, overwrite)
     _refuse_many(len(stops.latents) * (steps + 1), "Take fewer steps or stops.")
     pictures = generator.pictures(walk_through(stops.latents, steps, loop))
     if output.suffix.lower() in ANIMATIONS:
@@ -107,7 +128,7 @@ def write_arithmetic(
     the picture of its mean latent, and the picture of the result below the means. Returns the result's latent,
     (1, latent) float32. Raises UsageError and ModelError.
     """
-    check_output(output, overwrite, ".png")
+    refuse_grid(output, overwrite)
     columns = max(len(group) for group in groups) + 1
     _refuse_many(4 * columns, "Take fewer exemplars.")
     latents = [seed_latents(group, generator.latent) for group in groups]
@@ -128,4 +149,4 @@ def write_arithmetic(
 
 def _refuse_many(count: int, instead: str) -> None:
     if count > MOST:
-        raise UsageError(f"{count} pictures are too many for one file, which holds {MOST}. {instead}")
+        raise UsageError(f"{count:,} pictures are too many for one file, which holds {MOST:,}. {instead}")

@@ -138,7 +138,7 @@ def to_range(array: Array, value_range: Range | None) -> Array:
 def _non_finite(array: Array, path: Path) -> str:
     count = int(np.count_nonzero(~np.isfinite(array)))
     kinds = [name for name, found in (("NaN", np.isnan(array).any()), ("infinity", np.isinf(array).any())) if found]
-    return f"{path} holds {' and '.join(kinds)}: {count:,} of {array.size:,} values. Replace them by numbers first."
+    return f"{path} holds {' and '.join(kinds)}: {count:,} of {array.size:,} values. Replace them with numbers first."
 
 
 def is_transparent(array: Array) -> bool:

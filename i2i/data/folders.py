@@ -172,7 +172,9 @@ class Seen:
             return []
         total = sum(self.left_out.values())
         what = "1 frame or page is" if total == 1 else f"{total:,} frames or pages are"
-        head = f"{what} left out: only the first of a file is used. Save the others as files to use them. They are in"
+        head = (
+            f"{what} left out: only the first of each file is used. To use the others, save them as files. They are in"
+        )
         return [name_some(head, [str(path) for path in sorted(self.left_out)])]
 
 

@@ -24,6 +24,7 @@ from torch.utils.data import Dataset
 from i2i import status
 from i2i.data import toy
 from i2i.data.augment import Augment, as_float, make_augment
+from i2i.data.broken import MOST_BROKEN
 from i2i.data.cache import Channels, Item, Pictures
 from i2i.data.folders import (
     Pair,
@@ -54,7 +55,6 @@ ORDER, AUGMENT, PARTNER, HISTORY, RANKS, SUBSTITUTE = range(6)
 
 _TRIES = 20  # pictures in a row that cannot be read before there is no use in going on
 _LOOKED_AT = 8  # pictures a side that may have alpha, to see whether they do
-_MOST_BROKEN = 0.25  # share of the pictures, before training and during it
 
 
 def derive_seed(seed: int, stream: int, number: int) -> int:
@@ -236,8 +236,8 @@ class TrainingSet(Dataset[tuple[Tensor, ...]]):
         broken = [str(item) for item, size in zip(items, sizes, strict=True) if size is None]
         total = show_count(len(items), "pair" if self.together else "picture")
         count = f"{len(broken):,} of {total} {'is' if len(broken) == 1 else 'are'} broken"
-        if len(broken) > _MOST_BROKEN * len(items):
-            head = f"{count}, where data.skip_broken does without {_MOST_BROKEN:.0%} at most:"
+        if len(broken) > MOST_BROKEN * len(items):
+            head = f"{count}, where data.skip_broken does without {MOST_BROKEN:.0%} at most:"
             listed = name_some(head, broken, lines=True)
             raise DataError(f"{listed}\nMend or remove them; with data.skip_broken=false the reasons are named.")
         if broken:
@@ -326,41 +326,6 @@ class PointSet(TrainingSet):
     def files(self, number: int) -> tuple[Item, ...]:
         """Return nothing: points are drawn."""
         return ()
-
-
-class BrokenPictures:
-    """What was found broken while training, each named once; too large a share of the data stops the run.
-
-    Resumed, it counts anew, since files may have been mended, and still names none twice.
-    """
-
-    def __init__(self, data: TrainingSet):
-        self.known: set[str] = set()
-        self.named: set[str] = set()
-        self.total = sum(map(len, data.lists))
-
-    def add(self, broken: Mapping[str, str]) -> list[str]:
-        """Return a warning for each that is new; raises DataError when they have become too many."""
-        new = [(name, reason) for name, reason in broken.items() if name not in self.known]
-        warnings = []
-        for name, reason in new:
-            self.known.add(name)
-            if name not in self.named:
-                self.named.add(name)
-                count = f"{len(self.known)} of {self.total} broken"
-                warnings.append(f"{reason.rstrip('.')}; others take its turns ({count}).")
-            if len(self.known) > _MOST_BROKEN * self.total:
-                count = f"{len(self.known):,} of {show_count(self.total, 'picture')}"
-                raise DataError(f"{count} cannot be read, too many to go on. The last one: {reason}")
-        return warnings
-
-    def state_dict(self) -> list[str]:
-        """Return what was named so far."""
-        return sorted(self.named)
-
-    def load_state_dict(self, state: list[str]) -> None:
-        """Take up where `state_dict` left off."""
-        self.named = set(state)
 
 
 # What not every kind of data reads; set where it is not read, it would be silently without effect.
