@@ -79,7 +79,7 @@ def find_config(source: str | Path) -> Path:
     if preset.parent == presets_folder() and preset.is_file():
         return preset
     raise ConfigError(
-        f"{source} is no preset.{did_you_mean(str(source), preset_names())} Presets: {', '.join(preset_names())}."
+        f"Unknown preset {source}.{did_you_mean(str(source), preset_names())} Presets: {', '.join(preset_names())}."
     )
 
 

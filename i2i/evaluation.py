@@ -13,12 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from i2i import status
 from i2i.data.folders import Pair, Seen, check_pairs, find_pairs, has_split, odd_halves, read_pair, refuse_small
 from i2i.errors import DataError
 from i2i.images import Array, Header, Range, largest, to_channels
 from i2i.listing import list_pictures
 from i2i.metrics import METRICS
 from i2i.metrics.pairs import SSIM_WINDOW_PX, grey_levels
+from i2i.modelfile import find_model
 from i2i.runtime.fit import NATIVE_SCALE
 from i2i.runtime.foreign import UNSAID, Values
 from i2i.runtime.translator import Translator
@@ -74,30 +76,34 @@ def evaluate(
     user should know of the data. Raises DataError, also for pictures too small for SSIM, and ModelError.
     """
     paths = [data] if isinstance(data, str) else list(data)
+    find_model(Path(model))
+    pairs, sizes = _scorable_pairs(paths, split, say)  # before torch is loaded
     translator = Translator.open(model, direction, device, values=values)
     value_range = translator.spec.input_range
-    pairs, sizes = _scorable_pairs(paths, split, say)
     there = translator.direction
     answers: dict[str, Answer] = {"model": translator.translate, "input_copied": lambda x: x}
     if has_split(paths, "train"):
-        answers |= fit_baselines(find_pairs(paths, "train"), there, value_range)
+        with status.doing("Fitting the baselines"):
+            answers |= fit_baselines(find_pairs(paths, "train"), there, value_range)
     way_back = Translator.open(model, there[::-1], device) if there[::-1] in translator.spec.generators else None
 
     cycle = 0.0
     sums: dict[str, dict[str, float]] = {name: dict.fromkeys(METRICS, 0.0) for name in answers}
     rows: list[list[Array]] = []
     shown_rows = set(np.linspace(0, len(pairs) - 1, SHEET_ROWS).astype(int).tolist())  # from all over the split
-    for index, pair in enumerate(pairs):
-        x, y = sides(pair, there, value_range)
-        outputs = {name: answer(x) for name, answer in answers.items()}
-        for name, output in outputs.items():
-            for metric, function in METRICS.items():
-                sums[name][metric] += function(output, y)
-        back = [way_back.translate(outputs["model"])] if way_back else []
-        cycle += sum(METRICS["l1"](one, to_channels(x, one.shape[2])) for one in back)
-        if sheet and index in shown_rows:
-            rows.append([x, outputs["model"], *back, y])
-        progress(index + 1, len(pairs))
+    with status.doing("Scoring pairs"):
+        for index, pair in enumerate(pairs):
+            status.count(index, len(pairs))
+            x, y = sides(pair, there, value_range)
+            outputs = {name: answer(x) for name, answer in answers.items()}
+            for name, output in outputs.items():
+                for metric, function in METRICS.items():
+                    sums[name][metric] += function(output, y)
+            back = [way_back.translate(outputs["model"])] if way_back else []
+            cycle += sum(METRICS["l1"](one, to_channels(x, one.shape[2])) for one in back)
+            if sheet and index in shown_rows:
+                rows.append([x, outputs["model"], *back, y])
+            progress(index + 1, len(pairs))
     means = {name: {metric: total / len(pairs) for metric, total in each.items()} for name, each in sums.items()}
     return Evaluation(
         len(pairs),
@@ -159,7 +165,8 @@ def fit_baselines(pairs: Sequence[Pair], direction: str, value_range: Range | No
     one_size = True
     colour_sum, pixels = np.zeros(3), 0
     gram, cross = np.zeros((4, 4)), np.zeros((4, 3))
-    for pair in pairs:
+    for done, pair in enumerate(pairs):
+        status.count(done, len(pairs))
         x, y = (grey_levels(side) for side in sides(pair, direction, value_range))
         if picture_sum is None:
             picture_sum = np.zeros_like(y)

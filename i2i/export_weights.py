@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from i2i import status
 from i2i.errors import ExportError, UsageError
 from i2i.files import atomic_write, check_output
 from i2i.modelfile import find_model, is_onnx, load_generator, read_spec
@@ -16,13 +17,13 @@ def export_weights(
     that their CycleGAN asks for. Returns the options with which that project loads each file.
     Raises ExportError for a network that they do not have, and UsageError; then nothing is written.
     """
-    import torch
-
-    from i2i.interop.pytorch_cyclegan_pix2pix import revert, their_options
-
     source, output = find_model(Path(model)), Path(output)
     if is_onnx(source):
         raise UsageError(f"{source} is an ONNX file. Give the run folder or the model file that it came from.")
+    with status.loading_torch():
+        import torch
+
+        from i2i.interop.pytorch_cyclegan_pix2pix import revert, their_options
     spec = read_spec(source)
     if direction == "both":
         parts = {output.with_stem(f"{output.stem}_{way[0]}"): spec.pick(way) for way in ("A2B", "B2A")}

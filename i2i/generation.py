@@ -31,6 +31,32 @@ class Chosen(NamedTuple):
     numbers: Sequence[int]
 
 
+def refuse_both(seeds: Sequence[int] | None, file: Path | None) -> None:
+    """Raise UsageError unless there are either seeds or a file of latents."""
+    if (seeds is None) == (file is None):
+        raise UsageError("Give either seeds (--seed and -n, or --seeds) or --latents FILE.npy, not both.")
+
+
+def refuse_grid(output: Path, overwrite: bool) -> None:
+    """Raise UsageError unless a grid can be written to `output`."""
+    check_output(output, overwrite, ".png")
+
+
+def refuse_walk(output: Path, overwrite: bool) -> None:
+    """Raise UsageError unless a walk can be written to `output`."""
+    check_output(output, overwrite, ".png", *ANIMATIONS)
+
+
+def refuse_separate(folder: Path, numbers: Sequence[int], overwrite: bool) -> list[Path]:
+    """Return the paths of single pictures; raises UsageError unless they can be written."""
+    refuse_file_name(folder, "--separate writes many")
+    check_folder(folder)
+    paths = [folder / f"{number:06d}.png" for number in numbers]
+    for path in paths:
+        refuse_existing(path, overwrite)
+    return paths
+
+
 def choose(
     generator: ImageGenerator, seeds: Sequence[int] | None, file: Path | None, labels: Sequence[Sequence[str]] = ()
 ) -> Chosen:
@@ -38,8 +64,7 @@ def choose(
 
     labels: names of classes, for all seeds or for each.
     """
-    if (seeds is None) == (file is None):
-        raise UsageError("Give either seeds (--seed and -n, or --seeds) or --latents FILE.npy, not both.")
+    refuse_both(seeds, file)
     if file is not None and labels:
         raise UsageError("--label goes with seeds; the rows of --latents hold their labels. Leave out one of the two.")
     if file is not None:
@@ -54,7 +79,7 @@ def choose(
 
 def write_grid(generator: ImageGenerator, chosen: Chosen, output: Path, overwrite: bool = False) -> None:
     """Write one PNG with all pictures and their numbers; of a model of points, their cloud. Raises UsageError."""
-    check_output(output, overwrite, ".png")
+    refuse_grid(output, overwrite)
     if generator.makes_points:
         write_bytes(output, cloud_png(generator.points(chosen.latents)))
         return
@@ -64,11 +89,7 @@ def write_grid(generator: ImageGenerator, chosen: Chosen, output: Path, overwrit
 
 def write_pictures(generator: ImageGenerator, chosen: Chosen, folder: Path, overwrite: bool = False) -> None:
     """Write every picture into `folder` as <number, 6 digits>.png. Raises UsageError and ModelError."""
-    refuse_file_name(folder, "--separate writes many")
-    check_folder(folder)
-    paths = [folder / f"{number:06d}.png" for number in chosen.numbers]
-    for path in paths:
-        refuse_existing(path, overwrite)
+    paths = refuse_separate(folder, chosen.numbers, overwrite)
     for path, picture in zip(paths, generator.each_picture(chosen.latents), strict=True):
         write_image(path, picture)
 
@@ -88,7 +109,7 @@ def write_walk(
     them a second. `steps` lead from stop to stop; with `loop`, others lead back to the first.
     Raises UsageError and ModelError.
     """
-    check_output(output, overwrite, ".png", *ANIMATIONS)
+    refuse_walk(output, overwrite)
     _refuse_many(len(stops.latents) * (steps + 1), "Take fewer steps or stops.")
     pictures = generator.pictures(walk_through(stops.latents, generator.generator.blocks, steps, loop))
     if output.suffix.lower() in ANIMATIONS:
@@ -117,7 +138,7 @@ def write_arithmetic(
     the picture of its mean latent, and the picture of the result below the means. Returns the result's latent,
     (1, latent) float32. Raises UsageError and ModelError.
     """
-    check_output(output, overwrite, ".png")
+    refuse_grid(output, overwrite)
     columns = max(len(group) for group in groups) + 1
     _refuse_many(4 * columns, "Take fewer exemplars.")
     latents = [generator.draw(group) for group in groups]
@@ -138,4 +159,4 @@ def write_arithmetic(
 
 def _refuse_many(count: int, instead: str) -> None:
     if count > MOST:
-        raise UsageError(f"{count} pictures are too many for one file, which holds {MOST}. {instead}")
+        raise UsageError(f"{count:,} pictures are too many for one file, which holds {MOST:,}. {instead}")

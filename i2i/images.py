@@ -67,6 +67,8 @@ class Facts(NamedTuple):
     """More than 8 bits, or floats."""
     left_out: int
     """Frames and pages behind the first."""
+    may_have_alpha: bool
+    """Whether the header leaves room for alpha."""
 
 
 def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
@@ -81,7 +83,7 @@ def read_facts(path: Path, max_pixels: int = MAX_PIXELS) -> Facts:
         size, left_out = source.header, 0
         with contextlib.suppress(Exception):  # damage behind the first picture does not concern it
             left_out = source.left_out()
-        return Facts(size, source.grey, source.deep, left_out)
+        return Facts(size, source.grey, source.deep, left_out, source.may_have_alpha)
 
 
 def read_image(path: Path, max_pixels: int = MAX_PIXELS, value_range: Range | None = None) -> Array:
@@ -136,13 +138,7 @@ def to_range(array: Array, value_range: Range | None) -> Array:
 def _non_finite(array: Array, path: Path) -> str:
     count = int(np.count_nonzero(~np.isfinite(array)))
     kinds = [name for name, found in (("NaN", np.isnan(array).any()), ("infinity", np.isinf(array).any())) if found]
-    return f"{path} holds {' and '.join(kinds)}: {count:,} of {array.size:,} values. Replace them by numbers first."
-
-
-def may_have_alpha(path: Path, max_pixels: int = MAX_PIXELS) -> bool:
-    """Whether the header of the picture in `path` leaves room for alpha; raises ImageError."""
-    with opened(path, max_pixels) as source:
-        return source.may_have_alpha
+    return f"{path} holds {' and '.join(kinds)}: {count:,} of {array.size:,} values. Replace them with numbers first."
 
 
 def is_transparent(array: Array) -> bool:

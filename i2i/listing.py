@@ -52,13 +52,13 @@ class Listing:
         """Yield a line for each kind of what was left out, but for folders that cannot be listed."""
         if self.hidden:
             count = show_count(len(self.hidden), "hidden file or folder", "hidden files and folders")
-            yield name_some(f"Left out {count} of {self.top}:", self.hidden)
+            yield name_some(f"Left out {count} in {self.top}:", self.hidden)
         if self.links:
             count = show_count(len(self.links), "link to a folder", "links to folders")
-            yield name_some(f"Left out {count} in {self.top} (listed already, or a loop):", self.links)
+            yield name_some(f"Left out {count} in {self.top} (already listed, or a loop):", self.links)
         if self.other:
             count = show_count(len(self.other), "file")
-            yield name_some(f"Left out {count} in {self.top} of formats that i2i does not read:", self.other)
+            yield name_some(f"Left out {count} in {self.top} that i2i cannot read:", self.other)
 
 
 def list_folder(

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from i2i.errors import ModelError
+from i2i import status
+from i2i.errors import ModelError, UsageError
 from i2i.files import write_bytes
 from i2i.mistaken import ONNX, TORCH, kind_of, refuse_not_finite, shown
 from i2i.safetensorsfile import DIGEST_KEY, digest_of, parts_of, read_metadata, read_safetensors, refuse_changed
@@ -43,6 +44,14 @@ def find_model(path: Path) -> Path:
         raise ModelError(f"{path} does not exist. Give a run folder, a .safetensors, .onnx or .pth file.")
     kind_of(path)
     return path
+
+
+def find_weights(model: str | Path) -> Path:
+    """Return the model file as `find_model` does; raises UsageError for ONNX models, which cannot be exported again."""
+    source = find_model(Path(model))
+    if is_onnx(source):
+        raise UsageError(f"{source} is an ONNX file already. Give the run folder or the .safetensors file.")
+    return source
 
 
 def is_onnx(path: Path) -> bool:
@@ -100,10 +109,11 @@ def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator":
 
     Raises ModelError.
     """
-    import torch
+    with status.loading_torch():
+        import torch
 
-    from i2i.networks import GENERATORS
-    from i2i.networks.layers import BlurPool, set_norm_statistics
+        from i2i.networks import GENERATORS
+        from i2i.networks.layers import BlurPool, set_norm_statistics
 
     one = spec.parts[direction]
     tensors = load_tensors(path, direction)
@@ -148,6 +158,7 @@ def _check_arguments(one: Part) -> None:
 
 
 def _import(path: Path) -> "Imported":
-    from i2i.interop.importing import import_weights
+    with status.loading_torch():
+        from i2i.interop.importing import import_weights
 
     return import_weights([path])

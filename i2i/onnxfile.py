@@ -216,7 +216,7 @@ class _Check:
         try:
             offset, length = int(entries.get("offset", 0)), int(entries.get("length", claimed))
         except ValueError as error:
-            raise _DamagedError("the place of its weights is no number") from error
+            raise _DamagedError("the place of its weights is not a number") from error
         if offset < 0 or length != claimed or offset + length > found.st_size:
             raise ModelError(f"{self.path} claims more weights than {shown(location)} holds. Get both files again.")
 
@@ -224,7 +224,7 @@ class _Check:
         info = self.message(view)
         kind = self.message(_only(info, 2, "type"))
         if 1 not in kind:
-            raise self.refuse("takes or makes what is no tensor")
+            raise self.refuse("takes or makes what is not a tensor")
         tensor = self.message(_only(kind, 1, "tensor type"))
         sides = None
         if tensor[2]:

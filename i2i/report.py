@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from i2i.files import read_json_lines, write_text
-from i2i.words import show_count
+from i2i.words import show_count, show_duration
 
 WARNING = "warning"  # the split of metrics rows that hold a warning's text
 EVALUATION = "evaluation.json"
@@ -45,7 +45,7 @@ def write_report(run: Path) -> Path:
     if sheets:
         newest = sheets[-1].name.split(".")[0]
         pictures = [_picture(path, path.stem) for path in sheets if path.name.startswith(newest)]
-        parts.append(f"<h2>Previews after {int(newest)} images</h2>" + "".join(pictures))
+        parts.append(f"<h2>Previews after {show_count(int(newest), 'image')}</h2>" + "".join(pictures))
     if (run / "config.yaml").exists():
         text = html.escape((run / "config.yaml").read_text(encoding="utf-8"))
         parts.append(f"<details><summary>All settings</summary><pre>{text}</pre></details>")
@@ -73,8 +73,10 @@ pre { background: #f6f6f6; padding: 1rem; overflow-x: auto }
 def _summary(rows: Sequence[dict[str, Any]], checkpoints: Sequence[Path]) -> str:
     trained = ""
     if rows:
-        trained = f"{show_count(rows[-1]['images'], 'image')} in {rows[-1]['seconds'] / 60:.1f} minutes. "
-    saved = f"The newest checkpoint is from after {int(checkpoints[-1].stem):,} images." if checkpoints else ""
+        trained = f"{show_count(rows[-1]['images'], 'image')} in {show_duration(rows[-1]['seconds'])}. "
+    saved = (
+        f"The newest checkpoint is from after {show_count(int(checkpoints[-1].stem), 'image')}." if checkpoints else ""
+    )
     return f"<p>{trained}{saved}</p>"
 
 
@@ -98,7 +100,7 @@ def _picture(path: Path, caption: str) -> str:
 
 
 def _warning(row: dict[str, Any]) -> str:
-    return f"<p>After {row['images']:,} images {html.escape(row['text'])}</p>"
+    return f"<p>After {show_count(row['images'], 'image')}, {html.escape(row['text'])}</p>"
 
 
 Points = Sequence[tuple[float, float]]

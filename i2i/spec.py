@@ -245,7 +245,7 @@ class ModelSpec(BaseModel):
     @classmethod
     def _is_range(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
         if value and not (math.isfinite(value[0]) and math.isfinite(value[1]) and value[0] < value[1]):
-            raise ValueError("input_range is no range")
+            raise ValueError("input_range is not a range")
         return value
 
     @property

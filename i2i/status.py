@@ -11,8 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-FIRST_S, EVERY_S = 1.0, 5.0
-"""After so long something is said for the first time, and then again."""
+from i2i.words import show_duration
+
+FIRST_S, EVERY_S = 1.0, 4.0
+"""After so long something is said for the first time, and then again; a busy interpreter makes it a second more."""
+MOST_S = 60.0
+"""Longest pause between two lines of a step that takes hours."""
 _LOOK_S = 0.2
 _PATIENCE_S = 1.0
 
@@ -20,11 +24,19 @@ _PATIENCE_S = 1.0
 class _Step:
     def __init__(self, text: str):
         self.text = text
-        self.count = ""
+        self.done, self.total = 0, 0  # total 0: unknown
         self.began = time.monotonic()
 
     def __str__(self) -> str:
-        return f"{self.text}{self.count} ..."
+        if not self.total:
+            return f"{self.text}: {self.done:,} ..." if self.done else f"{self.text} ..."
+        return f"{self.text}: {self.done:,} of {self.total:,} ...{self._left()}"
+
+    def _left(self) -> str:
+        spent = time.monotonic() - self.began
+        if not self.done or spent < EVERY_S:  # too early to tell
+            return ""
+        return f" {show_duration(spent / self.done * (self.total - self.done), 0)} left"
 
 
 class Ticker:
@@ -70,7 +82,7 @@ def shown() -> Iterator[None]:
         from rich.status import Status
 
         _spinner = Status("", console=Console(stderr=True))
-    _ticker = Ticker(_tick, lambda: EVERY_S if _spinner is None else _LOOK_S)
+    _ticker = Ticker(_tick, _pause_s)
     try:
         yield
     finally:
@@ -97,10 +109,24 @@ def doing(text: str, at_once: bool = False) -> Iterator[None]:
         _turn_spinner(on=bool(_steps))
 
 
-def count(done: int, total: int | None = None) -> None:
-    """Say how far the step under way has come, if there is one."""
+def loading_torch() -> contextlib.AbstractContextManager[None]:
+    """Name the loading of torch, which takes seconds, where it is still to come; what imports it is the body."""
+    return contextlib.nullcontext() if sys.modules.get("torch") else doing("Loading torch", at_once=True)
+
+
+def count(done: int, total: int = 0) -> None:
+    """Say how far the step under way has come, if there is one; total 0 is unknown."""
     if _steps:
-        _steps[-1].count = f": {done:,}" if total is None else f": {done:,} of {total:,}"
+        _steps[-1].done, _steps[-1].total = done, total
+
+
+def say(text: str) -> None:
+    """Print a line for the user, where a command listens."""
+    with contextlib.suppress(OSError, ValueError):  # nobody listens any more
+        if _spinner is not None:
+            _spinner.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        elif _ticker is not None:
+            print(text, file=sys.stderr, flush=True)
 
 
 def on_terminal() -> bool:
@@ -122,7 +148,18 @@ def _tick() -> None:
             _spinner.update(_for_terminal(step))
             return
         seconds = time.monotonic() - step.began
-        print(str(step) + (f" {seconds:.0f} s" if seconds >= EVERY_S else ""), file=sys.stderr, flush=True)
+        spent = (
+            f" {seconds:.0f} s" if seconds >= EVERY_S and not step.total else ""
+        )  # with a total, it says what is left
+        print(f"{step}{spent}", file=sys.stderr, flush=True)
+
+
+def _pause_s() -> float:
+    """On a terminal the line is drawn anew; elsewhere lines of what takes hours come seldom."""
+    if _spinner is not None:
+        return _LOOK_S
+    spent = time.monotonic() - _steps[-1].began if _steps else 0.0
+    return min(max(EVERY_S, spent / 100), max(MOST_S, EVERY_S))
 
 
 def _turn_spinner(on: bool) -> None:

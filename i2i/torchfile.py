@@ -177,7 +177,7 @@ def _check_zip(path: Path, file: IO[bytes], size: int, limits: Limits) -> object
 def _check_legacy(path: Path, file: IO[bytes], size: int, limits: Limits) -> object:
     head = io.BytesIO(file.read(limits.description_bytes))
     if head.getbuffer()[:1] != b"\x80":
-        raise ModelError(f"{path} is no torch file. Give what torch.save wrote of a network's state_dict.")
+        raise ModelError(f"{path} is not a torch file. Give a state_dict that torch.save wrote.")
     walk = _Walk(path, head, limits.steps)
     if walk.run() != _LEGACY_MAGIC:
         raise ModelError(f"{path} is a plain Python pickle, no torch file; reading one could run code.")

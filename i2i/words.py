@@ -13,6 +13,14 @@ def show_count(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
+def show_duration(seconds: float, decimals: int = 1) -> str:
+    """Return seconds in the unit that suits them; decimals: of seconds."""
+    for unit, length in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.{decimals}f} s"
+
+
 def and_more(names: Sequence[object], most: int = NAMED) -> str:
     """Return the first names with commas between them, each in one line, and how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""

@@ -126,7 +126,11 @@ def test_dry_run_prints_settings_that_can_be_run(desk, capsys, monkeypatch):
             2,
             "\n         i2i train lineart --data D --out runs/lineart --resume\n",
         ),
-        ("train cyclegan --data D --set generator.name=dcgan", 2, "generator.blocks is not a setting of dcgan"),
+        (
+            "train cyclegan --data D --set generator.name=dcgan",
+            2,
+            "dcgan, which makes pictures from noise",
+        ),
         ("train dcgan --data D --data D", 2, "pictures without sides come from one"),
         ("train lineart --data D --out new --init-from photo.jpg", 1, "is not a model file"),
         ("translate photo.jpg -m model.onnx", 2, "There is no output"),
@@ -154,7 +158,7 @@ def test_dry_run_prints_settings_that_can_be_run(desk, capsys, monkeypatch):
         ("generate -m runs/faces -o g.jpg", 2, "does not end in .png"),
         ("generate -m runs/faces -n 0 -o g.png", 2, "0 is not in the range"),
         ("generate -m runs/faces -n 100001 -o g.png", 2, "100001 is not in the range"),
-        ("generate -m runs/faces -n 1025 -o g.png", 2, "1025 pictures are too many for one file, which holds 1024"),
+        ("generate -m runs/faces -n 1025 -o g.png", 2, "1,025 pictures are too many for one file, which holds 1,024"),
         ("generate -m runs/faces --seed -1 -o g.png", 2, "-1 is not in the range"),
         ("generate -m runs/faces --separate -o g.png", 2, "Give a folder"),
         ("generate -m runs/faces --separate -o mine.yaml", 2, "Give a folder"),
@@ -164,13 +168,13 @@ def test_dry_run_prints_settings_that_can_be_run(desk, capsys, monkeypatch):
         ("generate -m runs/faces -o g.png --save-latents z.txt", 2, "does not end in .npy"),
         ("generate -m runs/faces -o g.png --latents old.npy", 1, "this model takes (N, 16)"),
         ("generate -m runs/faces -o g.png --latents none.npy", 2, "does not exist"),
-        ("generate -m runs/faces -o g.png --latents mine.yaml", 2, "is no .npy file"),
+        ("generate -m runs/faces -o g.png --latents mine.yaml", 2, "is not an .npy file"),
         ("generate -m runs/faces -o g.png --latents old.npy --seed 1", 2, "Give either seeds"),
         ("generate -m runs/ring -o g --separate", 1, "makes points, not pictures"),
         ("interpolate -m runs/ring --seeds 1,2 -o s.png", 1, "makes points, not pictures"),
-        ("interpolate -m runs/faces --seeds 1,x -o s.png", 2, "'1,x' is no list of seeds"),
-        ("interpolate -m runs/faces --seeds 1,,2 -o s.png", 2, "is no list of seeds"),
-        ("interpolate -m runs/faces --seeds 1,-2 -o s.png", 2, "is no list of seeds"),
+        ("interpolate -m runs/faces --seeds 1,x -o s.png", 2, "'1,x' is not a list of seeds"),
+        ("interpolate -m runs/faces --seeds 1,,2 -o s.png", 2, "is not a list of seeds"),
+        ("interpolate -m runs/faces --seeds 1,-2 -o s.png", 2, "is not a list of seeds"),
         ("interpolate -m runs/faces --seeds 1 -o s.png", 2, "at least two stops; got 1"),
         ("interpolate -m runs/faces -o s.png", 2, "Give either seeds"),
         ("interpolate -m runs/faces --seeds 1,2 -o s.mp4", 2, "does not end in .png or .webp or .gif"),
@@ -178,7 +182,7 @@ def test_dry_run_prints_settings_that_can_be_run(desk, capsys, monkeypatch):
         ("interpolate -m runs/faces --seeds 1,2 --steps 5000 -o s.gif", 2, "too many for one file"),
         ("interpolate -m runs/lineart --seeds 1,2 -o s.png", 2, "Use `i2i translate`"),
         ("arithmetic -m runs/faces 1,2 3 -o s.png", 2, "Missing argument 'C'"),
-        ("arithmetic -m runs/faces 1,2 3 x -o s.png", 2, "'x' is no list of seeds"),
+        ("arithmetic -m runs/faces 1,2 3 x -o s.png", 2, "'x' is not a list of seeds"),
         ("arithmetic -m runs/faces 1 2 3 -o s.webp", 2, "does not end in .png"),
         ("arithmetic -m runs/ring 1 2 3 -o s.png", 1, "makes points, not pictures"),
         ("export runs/faces -o f.onnx --direction A2B", 2, "Leave out --direction and --verify"),
@@ -189,7 +193,7 @@ def test_dry_run_prints_settings_that_can_be_run(desk, capsys, monkeypatch):
         ("export runs/lineart", 2, "Give either -o FILE"),
         ("export runs/lineart -o f.onnx --triton models", 2, "Give either -o FILE"),
         ("export runs/horses --triton models --direction both", 2, "choose A2B or B2A"),
-        ("export runs/lineart -o f.onnx --size 300", 2, "'300' is no size"),
+        ("export runs/lineart -o f.onnx --size 300", 2, "'300' is not a size"),
         ("export runs/lineart -o f.onnx --size 70000x16", 2, "up to 9999 px"),
         (f"export runs/lineart -o f.pth --format {PROJECT} --precision fp16", 2, "only renames weights"),
         ("export runs/lineart -o f.onnx --size 32x40", 2, "Use --size 32x48, or --io image"),
@@ -235,7 +239,7 @@ def test_info_says_what_the_file_says(tiny_run, tiny_onnx):
         assert "laid on white; outputs get their alpha back" in done.stdout
         assert "batch norm by running statistics" in done.stdout
     assert "exported for tensors in fp32" in done.stdout
-    assert "of torch" in done.stdout
+    assert "equal to torch within" in done.stdout
 
 
 def shown_of(spec, tmp_path, capsys, **changes):
@@ -252,6 +256,10 @@ def test_info_says_nothing_that_is_not_so(tiny_run, noise_model, point_model, tm
     fixed = shown_of(spec, tmp_path, capsys, fixed_size=(32, 48))
     assert "48x32" in fixed
     assert "multiples" not in fixed
+    any_side = one.model_copy(update={"size_multiple": 1, "size_minimum": 32})
+    any_side = shown_of(spec, tmp_path, capsys, generators={"B2A": any_side})
+    assert "padded to 32 px at least" in any_side
+    assert "multiples" not in any_side
     instance = one.model_copy(update={"arguments": {**one.arguments, "norm": "instance"}, "size_minimum": 64})
     shown = shown_of(spec, tmp_path, capsys, parts={"B2A": instance})
     assert "batch norm" not in shown
@@ -273,7 +281,7 @@ def test_info_says_what_comes_from_noise(noise_model, noise_onnx, point_model, c
         shown = capsys.readouterr().out
         assert "from noise, 16 numbers, to rgb of 32x32 px, dcgan (" in shown
         assert "running statistics" in shown
-    assert "of torch" in shown
+    assert "equal to torch within" in shown
     assert call("info", str(point_model)) == 0
     shown = capsys.readouterr().out
     assert "from noise, 2 numbers, to points, mlp (" in shown

@@ -75,10 +75,13 @@ def test_an_error_says_where_the_setting_was_written(tmp_path):
     assert batch.startswith("--set: train.batch is 0")
 
 
-@pytest.mark.parametrize("name", ["data.range", "range", "data.shuffle", "generator.dempth"])
-def test_only_what_is_near_is_suggested(name):
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("data.range", "data.input_range"), ("range", ""), ("data.shuffle", ""), ("generator.dempth", "generator.depth")],
+)
+def test_only_what_is_near_is_suggested(name, near):
     suggested = did_you_mean(name, [one for one in setting_names(Config) if one != name])
-    assert suggested == (" Did you mean generator.depth?" if name == "generator.dempth" else "")
+    assert suggested == (f" Did you mean {near}?" if near else "")
 
 
 def test_a_resolved_config_reads_back_equal(tmp_path):

@@ -14,6 +14,7 @@ from torch import nn
 
 import i2i
 from i2i import export as module
+from i2i import status
 from i2i.cli.export import agreement
 from i2i.errors import ExportError, ModelError, UsageError
 from i2i.export import proof
@@ -26,6 +27,19 @@ from i2i.runtime.latents import seed_latents
 from i2i.runtime.translator import pad, padded_side
 from i2i.spec import ExportProof, ModelSpec, translating
 from tests.conftest import noise, picture, save
+
+
+def test_what_the_proof_leaves_out_is_said(tmp_path, few_pairs, tiny_run, capsys):
+    shutil.copytree(few_pairs / "val", tmp_path / "pictures")
+    (tmp_path / "pictures" / ".hidden.png").write_bytes(b"")
+    model = tiny_run / "model.safetensors"
+    with status.shown():
+        module._proof_pictures(model, i2i.load(model), tmp_path / "pictures")
+    assert ".hidden.png" in capsys.readouterr().err
+    (tmp_path / "hidden").mkdir()
+    (tmp_path / "pictures" / ".hidden.png").rename(tmp_path / "hidden" / ".hidden.png")
+    with pytest.raises(UsageError, match=r"holds no pictures.*\n.*\.hidden\.png"):
+        i2i.export_onnx(model, tmp_path / "m.onnx", verify=tmp_path / "hidden")
 
 
 def test_the_file_is_plain_and_describes_itself(tiny_run, tiny_onnx):
@@ -122,7 +136,12 @@ def spoiled(make, spoil):
     ("io", "precision", "said"),
     [
         ("tensor", "fp32", r"by up to .* \(values in -1 to 1\) on 0\.png: .*, and 0\.0001 is allowed"),
-        pytest.param("image", "fp16", r"by up to .* grey levels, on 0\.png: .* is allowed", marks=pytest.mark.slow),
+        pytest.param(
+            "image",
+            "fp16",
+            r"in [\d,]+ of 4,096 values, by up to .* grey levels, on 0\.png: .* is allowed",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_graph_that_differs_fails_names_the_layer_and_leaves_no_file(
@@ -292,6 +311,7 @@ def test_proofs_show_the_part_of_a_picture_where_something_is():
         ("tensor", 3e-6, 1.0, "equal to torch within 3.0e-06, on average 1.0e-07 (values in -1 to 1)"),
         ("image", 1.0, 0.011, "equal to torch but for 110 of 10,000 values, by one level"),
         ("image", 2.0, 3e-6, "equal to torch but for 3 of 1,000,000 values, by up to 2 levels"),
+        ("image", 1.0, 1e-7, "equal to torch but for at most 1 of 1,000,000 values, by one level"),
     ],
 )
 def test_agreement_is_said_in_words(tiny_onnx, io, worst, differing, words):

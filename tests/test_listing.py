@@ -37,7 +37,7 @@ def test_hidden_and_service_folders_are_left_out_and_named(tmp_path):
     assert listing.hidden == [".git/", ".ipynb_checkpoints/", "@eaDir/", "__MACOSX/", "a/._b.jpg", "lost+found/"]
     assert listing.other == ["photo.heic"]
     hidden, other = listing.notes()
-    assert f"6 hidden files and folders of {tmp_path}: .git/, " in hidden
+    assert f"6 hidden files and folders in {tmp_path}: .git/, " in hidden
     assert hidden.endswith(" and 1 more.")
     assert "1 file" in other
     assert "photo.heic" in other

@@ -16,7 +16,7 @@ from i2i.data.sets import make_set
 from i2i.errors import ModelError
 from i2i.files import read_json_lines
 from i2i.images import read_image
-from tests.conftest import save, tiny_config
+from tests.conftest import ORACLES, save, tiny_config
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems have no such names")
 ODD = os.fsdecode(b"caf\xe9")
@@ -48,8 +48,11 @@ def test_a_training_can_be_resumed_and_reports(odd_run):
     assert any("caf\\udce93.png" in note for note in notes)
 
 
-def test_every_command_takes_them(odd_run, tmp_path, capfdbinary):
+def test_every_command_takes_them(odd_run, tmp_path, capfdbinary, noise_model):
     root = odd_run.parent
+    noise, latents = root / f"noise{ODD}.safetensors", root / f"{ODD}.npy"
+    shutil.copy(noise_model, noise)
+    shutil.copy(ORACLES / "unet_128_batch.pth", root / f"{ODD}.pth")
     photos, onnx = root / "data" / "val", root / f"{ODD}.onnx"
     for code, words in (
         (0, ["info", odd_run]),
@@ -58,6 +61,12 @@ def test_every_command_takes_them(odd_run, tmp_path, capfdbinary):
         (0, ["info", onnx]),
         (0, ["translate", photos, "-m", odd_run, "-o", root / f"torch{ODD}"]),
         (0, ["translate", f"{photos}/*{ODD}*", "-m", onnx, "-o", root / f"onnx{ODD}"]),
+        (0, ["generate", "-m", noise, "-n", 2, "-o", root / f"{ODD}.png", "--save-latents", latents]),
+        (0, ["generate", "-m", noise, "--latents", latents, "--separate", "-o", root / f"single{ODD}"]),
+        (0, ["interpolate", "-m", noise, "--latents", latents, "--steps", 1, "-o", root / f"{ODD}.gif"]),
+        (0, ["arithmetic", "-m", noise, 1, 2, 3, "-o", root / f"sum{ODD}.png"]),
+        (0, ["import", root / f"{ODD}.pth", "-o", root / f"{ODD}.safetensors"]),
+        (0, ["info", root / f"{ODD}.safetensors"]),
         (1, ["info", root / f"none{ODD}.safetensors"]),
     ):
         assert run_cleanly(lambda words=words: cli.main([*map(str, words)], standalone_mode=False)) == code, words

@@ -1,5 +1,6 @@
 """What is said while the user waits, and what is refused before that."""
 
+import shutil
 import subprocess
 import sys
 import time
@@ -8,7 +9,7 @@ import pytest
 import yaml
 
 from i2i import status
-from tests.conftest import LINEART, run_i2i
+from tests.conftest import LINEART, ORACLES, run_i2i
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def test_what_takes_long_is_said_again_with_its_count_and_what_is_quick_is_not(q
             status.count(1200, 3000)
             time.sleep(0.4)
     said = capsys.readouterr().err.splitlines()
-    assert [line.split(" ...")[0] for line in said] == ["Listing [D]: 7", "Listing [D]: 1,200 of 3,000"]
+    assert said == ["Listing [D]: 7 ...", "Listing [D]: 1,200 of 3,000 ... 1 s left"]
     time.sleep(0.5)
     assert capsys.readouterr().err == ""  # it has ended
 
@@ -41,6 +42,36 @@ def test_without_a_listener_and_on_other_ranks_nothing_is_said(quick, capsys, mo
     assert capsys.readouterr().err == ""
 
 
+def without_torch(words, folder):
+    """Run the command line where importing torch fails."""
+    script = (
+        f"import sys\nsys.modules['torch'] = None\nfrom i2i.cli import main\nsys.argv = ['i2i', *{words!r}]\nmain()"
+    )
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=folder, check=False)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "evaluate -m runs/mine --data D",
+        "translate photos -m runs/mine -o out",
+        "generate -m noise.safetensors -o grid.png",
+        "interpolate -m noise.safetensors --seeds 1,2 -o walk.png",
+        "arithmetic -m noise.safetensors 1 2 3 -o sum.png",
+        "import net_G.pth -o net.safetensors",
+        "info net_G.pth",
+        "export runs/mine -o new.onnx",
+        "export runs/mine -o new.pth --format pytorch-CycleGAN-and-pix2pix",
+        "train lineart --data D",
+    ],
+)
+def test_every_command_says_that_it_loads_torch_before_it_does(line, desk, noise_model):
+    shutil.copy(noise_model, "noise.safetensors")
+    shutil.copy(ORACLES / "unet_128_batch.pth", "net_G.pth")
+    said = without_torch(line.split(), desk).stderr
+    assert "Loading torch ...\n" in said.partition("Traceback")[0], said
+
+
 @pytest.mark.parametrize(
     ("words", "named", "code"),
     [
@@ -52,16 +83,23 @@ def test_without_a_listener_and_on_other_ranks_nothing_is_said(quick, capsys, mo
         (["train", "lineart", "--data", "nowhere", "--dry-run"], "nowhere", 1),
         (["export", "nowhere", "-o", "m.onnx"], "nowhere", 1),
         (["export", "taken", "-o", "m.png"], "m.png", 2),
+        (["export", "taken", "-o", "m.onnx", "--verify", "nowhere"], "nowhere", 2),
+        (["export", "given.onnx", "-o", "m.onnx"], "given.onnx", 2),
+        (["train", "lineart", "--data", str(LINEART), "--set", "schedule.images=300"], "5000", 2),
+        (["evaluate", "-m", "taken", "--data", "nowhere"], "nowhere", 1),
+        (["generate", "-m", "taken", "-o", "taken"], "taken", 2),
+        (["generate", "-m", "taken", "-n", "3", "--latents", "x.npy", "-o", "x.png"], "--latents", 2),
+        (["generate", "-m", "taken", "--separate", "-o", "x.png"], "x.png", 2),
+        (["interpolate", "-m", "taken", "-o", "x.png"], "--latents", 2),
+        (["arithmetic", "-m", "taken", "1", "2", "3", "-o", "x.gif"], "x.gif", 2),
+        (["import", "gone.pth", "-o", "m.safetensors"], "gone.pth", 1),
     ],
 )
 def test_what_is_known_to_be_wrong_is_refused_before_torch_is_loaded(tmp_path, words, named, code):
+    (tmp_path / "given.onnx").write_bytes(b"\x08\x08")
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "model.safetensors").write_bytes(b"")
-    check = (
-        "import sys\nsys.modules['torch'] = None\n"  # importing it fails
-        f"from i2i.cli import main\nsys.argv = ['i2i', *{words!r}]\nmain()"
-    )
-    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, cwd=tmp_path, check=False)
+    done = without_torch(words, tmp_path)
     assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
     (error,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
     assert named in error

@@ -150,7 +150,7 @@ def script():
 
 def mistaken():
     yield "empty", b"", "is empty"
-    yield "one byte", b"\x08", "is no torch file"
+    yield "one byte", b"\x08", "is not a torch file"
     yield "zeros", bytes(5000), "nothing but zeros"
     yield "page", b"\n<!DOCTYPE html><html>404</html>", "is a web page"
     yield "pointer", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git-lfs pointer"

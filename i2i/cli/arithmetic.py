@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from i2i import status
 from i2i.cli import options
 
 
@@ -37,15 +38,19 @@ def arithmetic(
     out what they do not share. Man with glasses - man + woman, say. The output shows them, the picture of
     each mean latent, and the result, whose latent --save-latents keeps.
     """
-    from i2i.files import check_output
-    from i2i.generation import write_arithmetic
-    from i2i.runtime.generator import ImageGenerator
-    from i2i.runtime.latents import write_latents
+    with status.shown():
+        with status.doing("Loading libraries"):
+            from i2i.files import check_output
+            from i2i.generation import refuse_grid, write_arithmetic
+            from i2i.runtime.generator import ImageGenerator
+            from i2i.runtime.latents import write_latents
 
-    if save_latents:
-        check_output(save_latents, overwrite, ".npy")
-    generator = ImageGenerator.open(model, device)
-    result = write_arithmetic(generator, (a, b, c), output, overwrite)
+        if save_latents:
+            check_output(save_latents, overwrite, ".npy")
+        refuse_grid(output, overwrite)
+        generator = ImageGenerator.open(model, device)
+        with status.doing("Making the pictures"):
+            result = write_arithmetic(generator, (a, b, c), output, overwrite)
     if save_latents:
         write_latents(save_latents, result)
     click.echo(f"Made on {generator.backend.device}, written to {output}.", err=True)

@@ -2,6 +2,8 @@
 
 import click
 
+from i2i import status
+
 
 @click.command(
     epilog="""\b
@@ -11,9 +13,11 @@ Examples:
 )
 def doctor() -> None:
     """Print versions, devices and known traps of this machine, for yourself or for a bug report."""
-    from i2i.runtime.doctor import examine
+    with status.shown():
+        from i2i.runtime.doctor import examine
 
-    facts, traps = examine()
+        with status.doing("Looking at the machine"):
+            facts, traps = examine()
     for name, fact in facts.items():
         click.echo(f"{name + ':':14} {fact}")
     for trap in traps:

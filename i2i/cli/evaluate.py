@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from i2i import status
 from i2i.cli import options
 from i2i.words import show_count
 
@@ -46,20 +47,18 @@ def evaluate(
     overwrite: bool,
 ) -> None:
     """Score a model against the truth: L1 (grey levels), PSNR (dB) and SSIM, beside trivial baselines."""
-    from rich.console import Console
-    from rich.progress import Progress
+    with status.shown():
+        with status.doing("Loading libraries"):
+            from rich.console import Console
 
-    from i2i.evaluation import evaluate as run_evaluation
-    from i2i.files import check_output, write_bytes, write_json
-    from i2i.runtime.foreign import Values
+            from i2i.evaluation import evaluate as run_evaluation
+            from i2i.files import check_output, write_bytes, write_json
+            from i2i.runtime.foreign import Values
 
-    if json_file:
-        check_output(json_file, overwrite)
-    if sheet:
-        check_output(sheet, overwrite, ".png")
-    errors = Console(stderr=True)
-    with Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:
-        whole = bar.add_task("Scoring")
+        if json_file:
+            check_output(json_file, overwrite)
+        if sheet:
+            check_output(sheet, overwrite, ".png")
         result = run_evaluation(
             model,
             data,
@@ -67,7 +66,6 @@ def evaluate(
             direction,
             device,
             sheet is not None,
-            progress=lambda done, total: bar.update(whole, completed=done, total=total),
             values=Values(value_range, output_value_range),
             say=lambda note: click.echo(f"Note: {note}", err=True),
         )

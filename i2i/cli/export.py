@@ -1,7 +1,6 @@
 """`i2i export`."""
 
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -31,7 +30,7 @@ class Size(click.ParamType):
             return None
         found = re.fullmatch(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})", value)
         if not found:
-            self.fail(f"'{value}' is no size: dynamic, or height x width up to 9999 px, as in 256x512.", param, ctx)
+            self.fail(f"'{value}' is not a size: dynamic, or height x width up to 9999 px, as in 256x512.", param, ctx)
         return int(found[1]), int(found[2])
 
 
@@ -63,7 +62,11 @@ Examples:
     show_default=True,
     help="An ONNX file, or weights (.pth) that the other project loads.",
 )
-@click.option("--verify", type=click.Path(path_type=Path), help="Pictures to prove it on.  [default: the run's own]")
+@click.option(
+    "--verify",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of pictures to prove it on.  [default: the run's own]",
+)
 @click.option(
     "--io",
     type=click.Choice(["tensor", "image"]),
@@ -117,12 +120,12 @@ def export(
     with status.shown():
         with status.doing("Looking for the model"):  # what is wrong is refused before torch is loaded
             from i2i.files import check_output
-            from i2i.modelfile import find_model
+            from i2i.modelfile import find_weights
 
-            find_model(Path(model))
+            find_weights(model)
             if output is not None and direction != "both":
                 check_output(output, overwrite, ".onnx")
-        with status.doing("Loading torch", at_once="torch" not in sys.modules):
+        with status.loading_torch():
             from i2i.export import export_both, export_onnx, export_triton
 
         if output is None:
@@ -168,11 +171,15 @@ def agreement(spec: "ModelSpec") -> str:
         return f"equal to torch within {proof.max_difference:.1e}, on average {proof.mean_difference:.1e} ({spec.unit})"
     of = 10_000 if proof.differing >= 1e-4 else 1_000_000
     levels = "one level" if proof.max_difference == 1 else f"up to {proof.max_difference:.0f} levels"
-    return f"equal to torch but for {proof.differing * of:,.0f} of {of:,} values, by {levels}"
+    differing = proof.differing * of
+    count = f"{differing:,.0f}" if differing >= 1 else "at most 1"  # some do
+    return f"equal to torch but for {count} of {of:,} values, by {levels}"
 
 
 def _export_weights(model: str, output: Path, direction: str | None, overwrite: bool) -> None:
     from i2i.export_weights import export_weights
 
-    for path, words in export_weights(model, output, direction, overwrite).items():
+    with status.shown():
+        written = export_weights(model, output, direction, overwrite)
+    for path, words in written.items():
         click.echo(f"{path}: load it with {words}")

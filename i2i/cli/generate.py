@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from i2i import status
 from i2i.cli import options
 from i2i.words import show_count
 
@@ -48,18 +49,26 @@ def generate(
     The same seed gives the same picture everywhere, up to rounding. Pictures of --latents are numbered by
     row, from 0. Of a model that makes points, the output is a picture of all of them.
     """
-    from i2i.files import check_output
-    from i2i.generation import choose, write_grid, write_pictures
-    from i2i.runtime.generator import ImageGenerator
-    from i2i.runtime.latents import write_latents
-
-    if save_latents:
-        check_output(save_latents, overwrite, ".npy")
-    generator = ImageGenerator.open(model, device)
     first = seed or 0
     seeds = None if latents and count is None and seed is None else range(first, first + (count or 64))
-    chosen = choose(generator, seeds, latents, labels)
-    (write_pictures if separate else write_grid)(generator, chosen, output, overwrite)
+    with status.shown():
+        with status.doing("Loading libraries"):
+            from i2i.files import check_output
+            from i2i.generation import choose, refuse_both, refuse_grid, refuse_separate, write_grid, write_pictures
+            from i2i.runtime.generator import ImageGenerator
+            from i2i.runtime.latents import write_latents
+
+        if save_latents:
+            check_output(save_latents, overwrite, ".npy")
+        refuse_both(seeds, latents)
+        if separate:
+            refuse_separate(output, seeds or (), overwrite)
+        else:
+            refuse_grid(output, overwrite)
+        generator = ImageGenerator.open(model, device)
+        chosen = choose(generator, seeds, latents, labels)
+        with status.doing("Making the pictures"):
+            (write_pictures if separate else write_grid)(generator, chosen, output, overwrite)
     if save_latents:
         write_latents(save_latents, chosen.latents)
     made = show_count(len(chosen.latents), "point" if generator.makes_points else "picture")

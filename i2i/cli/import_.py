@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from i2i import status
 from i2i.cli import options
 from i2i.errors import one_line
 
@@ -46,11 +47,16 @@ def import_(
     model with both directions: the names say which is which, or else the order does.
     """
     from i2i.files import check_output
-    from i2i.interop.importing import import_weights
+    from i2i.mistaken import kind_of
     from i2i.modelfile import save_tensors
 
     check_output(output, overwrite, ".safetensors")
-    model = import_weights(weights, direction, norm_statistics)  # type: ignore[arg-type]
+    for file in weights:  # what is wrong is refused before torch is loaded
+        kind_of(file)
+    with status.shown():
+        with status.loading_torch():
+            from i2i.interop.importing import import_weights
+        model = import_weights(weights, direction, norm_statistics)  # type: ignore[arg-type]
     save_tensors(output, model.spec, model.tensors)
     for way, one in model.spec.generators.items():
         words = f"{model.words[way]}, {one.in_meaning} to {one.out_meaning}"

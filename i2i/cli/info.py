@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from i2i import status
 from i2i.words import show_count
 
 if TYPE_CHECKING:
@@ -22,19 +23,21 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print the whole description as JSON.")
 def info(model: str, as_json: bool) -> None:
     """Say what a model file (run folder, .safetensors, .onnx or .pth) is."""
-    from pathlib import Path
-
-    from i2i.cli.export import agreement
-    from i2i.modelfile import find_model, is_onnx, read_spec
-    from i2i.runtime.backends import OnnxBackend, open_backend
-    from i2i.spec import GENERATE
-
-    file = find_model(Path(model))
     backend = None
-    if is_onnx(file):
-        spec, backend, _ = open_backend(file, lambda spec: GENERATE, "cpu")
-    else:
-        spec = read_spec(file)
+    with status.shown():
+        with status.doing("Loading libraries"):
+            from pathlib import Path
+
+            from i2i.cli.export import agreement
+            from i2i.modelfile import find_model, is_onnx, read_spec
+            from i2i.runtime.backends import OnnxBackend, open_backend
+            from i2i.spec import GENERATE
+
+        file = find_model(Path(model))
+        if is_onnx(file):
+            spec, backend, _ = open_backend(file, lambda spec: GENERATE, "cpu")
+        else:
+            spec = read_spec(file)
     if as_json:
         click.echo(spec.model_dump_json(indent=2))
         return
@@ -74,8 +77,10 @@ def _sides(spec: "ModelSpec", generator: "Part") -> str:
     multiple, least = generator.size_multiple, generator.size_minimum
     if multiple == least == 1:
         return "takes sides of any length"
-    smallest = f", {least} px at least," if least > multiple else ""
     where = "inside the file" if spec.io == "image" else "and cropped back"
+    if multiple == 1:
+        return f"sides are padded to {least} px at least {where}"
+    smallest = f", {least} px at least," if least > multiple else ""
     return f"sides are padded to multiples of {multiple} px{smallest} {where}"
 
 

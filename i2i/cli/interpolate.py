@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from i2i import status
 from i2i.cli import options
 from i2i.words import show_count
 
@@ -47,10 +48,15 @@ def interpolate(
     A strip has a row for each leg with its stops at both ends. Animations start over at their end; with
     --loop they do so without a jump.
     """
-    from i2i.generation import choose, write_walk
-    from i2i.runtime.generator import ImageGenerator
+    with status.shown():
+        with status.doing("Loading libraries"):
+            from i2i.generation import choose, refuse_both, refuse_walk, write_walk
+            from i2i.runtime.generator import ImageGenerator
 
-    generator = ImageGenerator.open(model, device)
-    stops = choose(generator, seeds, latents, labels)
-    count = write_walk(generator, stops, output, steps, fps, loop, overwrite)
+        refuse_both(seeds, latents)
+        refuse_walk(output, overwrite)
+        generator = ImageGenerator.open(model, device)
+        stops = choose(generator, seeds, latents, labels)
+        with status.doing("Making the pictures"):
+            count = write_walk(generator, stops, output, steps, fps, loop, overwrite)
     click.echo(f"{show_count(count, 'picture')} made on {generator.backend.device}, written to {output}.", err=True)

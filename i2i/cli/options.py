@@ -37,7 +37,7 @@ class Share(click.ParamType):
             return value
         number, _, count = value.partition("/")
         if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-            self.fail(f"'{value}' is no share: two whole numbers, from 1/N to N/N, as in 3/16.", param, ctx)
+            self.fail(f"'{value}' is not a share: two whole numbers, from 1/N to N/N, as in 3/16.", param, ctx)
         return int(number), int(count)
 
 
@@ -71,7 +71,7 @@ class SeedList(click.ParamType):
         except ValueError:
             seeds = (-1,)
         if min(seeds) < 0:
-            self.fail(f"'{value}' is no list of seeds: whole numbers from 0 with commas, as in 3,17,3.", param, ctx)
+            self.fail(f"'{value}' is not a list of seeds: whole numbers from 0 with commas, as in 3,17,3.", param, ctx)
         return seeds
 
 

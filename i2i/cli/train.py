@@ -82,7 +82,7 @@ def train(
     try:
         with status.shown():
             settings = _checked(config, [*overrides, *flags], None if dry_run else out, resume)
-            with status.doing("Loading torch", at_once="torch" not in sys.modules):
+            with status.loading_torch():
                 from i2i.training import ranks, start
         if dry_run:
             _dry_run(settings)

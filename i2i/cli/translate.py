@@ -1,14 +1,15 @@
 """`i2i translate`."""
 
 import contextlib
+import itertools
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from i2i import status
 from i2i.cli import options
 from i2i.errors import SOME_REFUSED, UsageError, one_line
 from i2i.words import show_count
@@ -84,38 +85,43 @@ def translate(
     others still come out; the exit code is then 3. Of several inputs, each folder gets one of its own name
     in the output folder.
     """
-    from i2i.files import check_output
-    from i2i.runtime.backends import OnnxBackend
-    from i2i.runtime.fit import make_fit
-    from i2i.runtime.folder import Shard, find_inputs, plan
-    from i2i.runtime.foreign import Values
-    from i2i.runtime.outcome import Result, write_report
-    from i2i.runtime.pictures import PictureOptions, written_channels
-    from i2i.runtime.pipeline import MANY, setup_for, translate_files
-    from i2i.runtime.translator import Translator
+    with status.shown():
+        with status.doing("Loading libraries"):
+            from i2i.files import check_output
+            from i2i.runtime.backends import OnnxBackend
+            from i2i.runtime.fit import make_fit
+            from i2i.runtime.folder import Shard, find_inputs, plan
+            from i2i.runtime.foreign import Values
+            from i2i.runtime.outcome import Result, write_report
+            from i2i.runtime.pictures import PictureOptions, written_channels
+            from i2i.runtime.pipeline import MANY, setup_for, translate_files
+            from i2i.runtime.translator import Translator
 
-    if output is None and not in_place:
-        raise UsageError("There is no output. Add -o PICTURE|FOLDER, or --in-place to replace the inputs.")
-    sources = find_inputs(inputs)
-    if report:
-        check_output(report, overwrite or skip_existing, ".json")  # the same command, run again, goes on
-    kinds = PictureOptions(**pictures)
-    threads = setup_for(MANY if any(map(Path.is_dir, sources)) else len(sources), workers).threads
-    values = Values(value_range, output_value_range)
-    translator = Translator.open(model, direction, device, backend, threads, make_fit(fit, tile, tile_px), values)
-    if isinstance(translator.backend, OnnxBackend) and (form := translator.backend.form):
-        meaning = {"rgb": "RGB", "rgba": "RGBA"}.get(translator.generator.in_meaning, "grey")
-        click.echo(f"Note: {one_line(model)} holds no description by i2i; it is given {meaning}, {form}.", err=True)
-    tasks = plan(
-        sources,
-        output,
-        written_channels(translator.generator, kinds),
-        skip_existing,
-        overwrite,
-        kinds,
-        shard and Shard(*shard),
-        in_place,
-    )
+        if output is None and not in_place:
+            raise UsageError("There is no output. Add -o PICTURE|FOLDER, or --in-place to replace the inputs.")
+        sources = find_inputs(inputs)
+        if report:
+            check_output(report, overwrite or skip_existing, ".json")  # the same command, run again, goes on
+        kinds = PictureOptions(**pictures)
+        threads = setup_for(MANY if any(map(Path.is_dir, sources)) else len(sources), workers).threads
+        values = Values(value_range, output_value_range)
+        with status.doing("Opening the model"):
+            fitting = make_fit(fit, tile, tile_px)
+            translator = Translator.open(model, direction, device, backend, threads, fitting, values)
+        if isinstance(translator.backend, OnnxBackend) and (form := translator.backend.form):
+            meaning = {"rgb": "RGB", "rgba": "RGBA"}.get(translator.generator.in_meaning, "grey")
+            click.echo(f"Note: {one_line(model)} holds no description by i2i; it is given {meaning}, {form}.", err=True)
+        with status.doing("Looking for pictures"):
+            tasks = plan(
+                sources,
+                output,
+                written_channels(translator.generator, kinds),
+                skip_existing,
+                overwrite,
+                kinds,
+                shard and Shard(*shard),
+                in_place,
+            )
     used = translator.backend
     if tasks:
         count = show_count(len(tasks), "picture")
@@ -137,9 +143,11 @@ def translate(
 
 @contextlib.contextmanager
 def _progress(total: int) -> Iterator[Callable[["Task"], None]]:
-    """Show a bar on a terminal; yields what moves it by one picture."""
-    if not sys.stderr.isatty():  # rich takes a while to load
-        yield lambda task: None
+    """Show a bar on a terminal, elsewhere a line now and then; yields what moves it by one picture."""
+    if not status.on_terminal():
+        done = itertools.count(1)
+        with status.shown(), status.doing("Translating"):
+            yield lambda task: status.count(next(done), total)
         return
     from rich.console import Console
     from rich.progress import Progress

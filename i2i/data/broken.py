@@ -1,10 +1,16 @@
-"""Pictures that turn out to be broken while training goes on."""
+"""Pictures that are found broken while training: each is named once, and too many of them end the run."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from i2i.data.training_set import MOST_BROKEN, TrainingSet
 from i2i.errors import DataError
 from i2i.words import show_count
+
+if TYPE_CHECKING:
+    from i2i.data.training_set import TrainingSet
+
+MOST_BROKEN = 0.25
+"""Share of the pictures, before training and during it."""
 
 
 class BrokenPictures:
@@ -13,7 +19,7 @@ class BrokenPictures:
     Resumed, it counts anew, since files may have been mended, and still names none twice.
     """
 
-    def __init__(self, data: TrainingSet):
+    def __init__(self, data: "TrainingSet"):
         self.known: set[str] = set()
         self.named: set[str] = set()
         self.total = sum(map(len, data.lists))

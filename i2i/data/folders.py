@@ -149,10 +149,10 @@ def find_images(
 
 
 class Seen:
-    """What else a check finds in headers: files that are grey, deep, or hold more than one picture."""
+    """What else a check finds in headers: files that are grey, deep, may have alpha, or hold several pictures."""
 
     def __init__(self) -> None:
-        self.grey, self.deep = set[Path](), set[Path]()
+        self.grey, self.deep, self.alpha = set[Path](), set[Path](), set[Path]()
         self.left_out: dict[Path, int] = {}
 
     def add(self, path: Path, facts: Facts) -> None:
@@ -161,6 +161,8 @@ class Seen:
             self.grey.add(path)
         if facts.deep:
             self.deep.add(path)
+        if facts.may_have_alpha:
+            self.alpha.add(path)
         if facts.left_out:
             self.left_out[path] = facts.left_out
 
@@ -170,7 +172,9 @@ class Seen:
             return []
         total = sum(self.left_out.values())
         what = "1 frame or page is" if total == 1 else f"{total:,} frames or pages are"
-        head = f"{what} left out: only the first of a file is used. Save the others as files to use them. They are in"
+        head = (
+            f"{what} left out: only the first of each file is used. To use the others, save them as files. They are in"
+        )
         return [name_some(head, [str(path) for path in sorted(self.left_out)])]
 
 

@@ -11,6 +11,7 @@ from i2i.data.watch import watched
 from i2i.errors import ImageError
 from i2i.images import Array
 from i2i.settings import DataSettings
+from i2i.words import show_count
 
 _LOOKED_AT = 4
 """Deep pictures of a side that are decoded to learn their range."""
@@ -67,7 +68,8 @@ def _range(side: Side, deep: AbstractSet[Path], data: DataSettings) -> list[str]
     least, most = min(int(one.min()) for one in values), max(int(one.max()) for one in values)
     if most >= _DARK * 65535:
         return []
+    checked, white = show_count(len(values), "picture"), (1 << most.bit_length()) - 1
     return [
-        f"{side.name}: the 16-bit values go from {least:,} to {most:,} of 65,535 ({len(values)} looked at), which is "
-        f"{most / 65535:.1%} of white. Set data.input_range=[0,{(1 << most.bit_length()) - 1}], or whatever white is."
+        f"{side.name}: the 16-bit values go from {least:,} to {most:,} of 65,535 ({checked} checked), which is "
+        f"{most / 65535:.1%} of white. Set data.input_range=[0,{white}], or whatever value white has."
     ]

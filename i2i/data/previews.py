@@ -1,5 +1,6 @@
 """The few pictures on which a run shows what it has learned, and on which exports are proved."""
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ from i2i.data.augment import resize
 from i2i.data.folders import Pair, Picture, check_pairs, check_pictures, find_pairs, find_sides, has_split, in_time
 from i2i.errors import DataError
 from i2i.images import Array
+from i2i.listing import list_pictures
 from i2i.settings import DataKind, DataSettings, by_direction
 
 SHOWN_PX = 512
@@ -42,27 +44,34 @@ def at_training_scale(picture: Array, data: DataSettings) -> tuple[Array, str]:
     return picture[top : top + most, left : left + most], words
 
 
-def find_previews(data: DataSettings, kind: DataKind, direction: str, count: int) -> Previews:
+def find_previews(
+    data: DataSettings, kind: DataKind, direction: str, count: int, notes: list[str] | None = None
+) -> Previews:
     """Return the first `count` pictures of val, or of train where there is no val, each decoded once; raises DataError.
+
+    notes: gets a line for each kind of what the listing left out.
 
     Unpaired data may be matched in val: when all names have a partner of the same size. The pictures it trains
     on never count as matched.
     """
     split = "val" if in_time(data, lambda paths: has_split(paths, "val")) else "train"
+    left_out = [] if notes is None else notes
+    lister = functools.partial(list_pictures, notes=left_out)
     pairs: list[Pair] = []
     if kind == "paired" or split == "val":
         try:
-            pairs = in_time(data, lambda paths: find_pairs(paths, split))[:count]
+            pairs = in_time(data, lambda paths: find_pairs(paths, split, lister))[:count]
             checked = check_pairs(pairs, data, full=True)
             pairs = [pair for pair, size in zip(pairs, checked, strict=True) if size]
         except DataError:  # names that are not matched, or that meet by chance
             if kind == "paired":
                 raise
             pairs = []
+            left_out.clear()  # what follows lists the same folders
     if pairs:
         inputs, truths = by_direction(direction, *([pair.side(side) for pair in pairs] for side in ("A", "B")))
         return Previews(split, inputs, truths)
-    sides = in_time(data, lambda paths: find_sides(paths, split, data.disjoint and split == "train"))
+    sides = in_time(data, lambda paths: find_sides(paths, split, data.disjoint and split == "train", lister))
     inputs, _ = by_direction(direction, *sides)
     inputs = inputs[:count]
     checked = check_pictures(inputs, data, full=True)

@@ -23,6 +23,7 @@ from torch.utils.data import Dataset
 
 from i2i import status
 from i2i.data.augment import Augment, as_float, make_augment
+from i2i.data.broken import MOST_BROKEN
 from i2i.data.cache import Channels, Item, Pictures
 from i2i.data.folders import (
     Pair,
@@ -37,7 +38,7 @@ from i2i.data.labels import Classes, Labels, decode_text, find_labels
 from i2i.data.notes import Side, notes
 from i2i.data.watch import watched
 from i2i.errors import ConfigError, DataError, ImageError
-from i2i.images import Array, Header, Range, is_transparent, may_have_alpha
+from i2i.images import Array, Header, Range, is_transparent
 from i2i.listing import list_pictures
 from i2i.settings import Config
 from i2i.words import name_some, show_count
@@ -47,8 +48,7 @@ SIDES: tuple[Literal["A", "B"], ...] = ("A", "B")
 ORDER, AUGMENT, PARTNER, HISTORY, RANKS, SUBSTITUTE = range(6)
 
 _TRIES = 20  # pictures in a row that cannot be read before there is no use in going on
-_LOOKED_AT = 8  # pictures a side, to see whether they have alpha
-MOST_BROKEN = 0.25  # share of the pictures, before training and during it
+_LOOKED_AT = 8  # pictures a side that may have alpha, to see whether they do
 
 
 def derive_seed(seed: int, stream: int, number: int) -> int:
@@ -225,11 +225,12 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
         ]
 
     def _transparent(self) -> tuple[bool, ...]:
-        """Whether pictures of A, and of B, or of the one list, have alpha; looks at a few from all over each."""
+        """Whether pictures of A, and of B, or of the one list, have alpha; looks at a few whose headers have room."""
         sides = [(items, side) for items in self.lists for side in ("AB" if self.together else "A")]
+        room = [[one for item in items if (one := _side(item, side)).path in self.seen.alpha] for items, side in sides]
         data = self.config.data
         look = functools.partial(_is_transparent, value_range=data.input_range)
-        chosen = [[_side(items[place], side) for place in _spread(len(items), _LOOKED_AT)] for items, side in sides]
+        chosen = [[pictures[place] for place in _spread(len(pictures), _LOOKED_AT)] for pictures in room]
         return tuple(any(watched(look, side, data.timeout_s)) for side in chosen)
 
     def _laid_on_white(self) -> Iterator[tuple[str, str, int]]:
@@ -289,8 +290,7 @@ def _side(item: Item, side: str) -> Picture:
 def _is_transparent(picture: Picture, value_range: Range | None) -> bool:
     """Whether alpha is seen in a picture, of an A|B file in its half; a broken one, which others tell of, has none."""
     with contextlib.suppress(ImageError):
-        if may_have_alpha(picture.path):
-            return is_transparent(read_picture(picture, value_range))
+        return is_transparent(read_picture(picture, value_range))
     return False
 
 

@@ -29,11 +29,12 @@ from i2i.files import atomic_write, check_output, write_text
 from i2i.images import Array, from_unit, read_image, to_channels, to_unit
 from i2i.listing import list_pictures
 from i2i.mistaken import shown
-from i2i.modelfile import MODEL_NAME, find_model, is_onnx, read_spec
+from i2i.modelfile import MODEL_NAME, find_model, find_weights, read_spec
 from i2i.runtime.backends import TorchBackend
 from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.translator import Translator, pad, padded_side
 from i2i.spec import ModelSpec, Part
+from i2i.words import show_count
 
 PROOF_PICTURES = 3
 UNKNOWN_PX = 128
@@ -65,7 +66,7 @@ def export_onnx(
     `overwrite` is not given, and for a form that the model cannot have.
     """
     check_output(Path(output), overwrite, ".onnx")
-    return _write(_source(model), {Path(output): direction}, verify, _Form(io, precision, size))[Path(output)]
+    return _write(find_weights(model), {Path(output): direction}, verify, _Form(io, precision, size))[Path(output)]
 
 
 def export_both(
@@ -85,7 +86,7 @@ def export_both(
     outputs = {Path(output).with_suffix(f".{direction}{suffix}"): direction for direction in ("A2B", "B2A")}
     for path in outputs:
         check_output(path, overwrite, ".onnx")
-    return _write(_source(model), outputs, verify, _Form(io, precision, size))
+    return _write(find_weights(model), outputs, verify, _Form(io, precision, size))
 
 
 def export_triton(
@@ -107,7 +108,7 @@ def export_triton(
     name = source.parent.name if source.name == MODEL_NAME else source.stem
     if not re.fullmatch(r"[\w. -]+", name):  # it stands in config.pbtxt between quotes, and in the server's addresses
         raise UsageError(
-            f"{shown(name)} names the model in a Triton server, where letters, digits, spaces and _.- may stand.\n"
+            f"{shown(name)} cannot be the name of a model in Triton: use letters, digits, spaces and _.- only.\n"
             "Rename the run folder or model file."
         )
     config, output = Path(repository, name, "config.pbtxt"), Path(repository, name, "1", "model.onnx")
@@ -131,13 +132,6 @@ class _Job(NamedTuple):
     samples: Samples
 
 
-def _source(model: str | Path) -> Path:
-    source = find_model(Path(model))
-    if is_onnx(source):
-        raise UsageError(f"{source} is an ONNX file already. Give the run folder or the .safetensors file.")
-    return source
-
-
 def _write(
     source: Path, outputs: Mapping[Path, str | None], verify: str | Path | None, form: _Form
 ) -> dict[Path, ModelSpec]:
@@ -151,7 +145,7 @@ def _write(
             with status.doing(f"Exporting {output.name}"):
                 graph = make_graph(job.network, job.spec)
                 write_graph(graph, temp)
-            with status.doing(f"Comparing {output.name} with torch on {job.samples.pictures} pictures"):
+            with status.doing(f"Comparing {output.name} with torch on {show_count(job.samples.pictures, 'picture')}"):
                 proof = prove(temp, graph, job.network, job.spec, job.samples)
             specs[output] = job.spec.model_copy(update={"proof": proof})
             describe(temp, specs[output], graph.axes)
@@ -284,11 +278,13 @@ def _proof_pictures(
     source: Path, translator: Translator, verify: str | Path | None
 ) -> tuple[list[tuple[str, Array]], str]:
     """Return a few real inputs of the model, (H, W, C) uint8, by name, and where they come from."""
-    value_range = translator.spec.input_range
+    value_range, notes = translator.spec.input_range, list[str]()
     if verify is not None:
-        files = list_pictures(Path(verify), skip_unreadable=True) if Path(verify).is_dir() else []
+        files = list_pictures(Path(verify), notes, skip_unreadable=True) if Path(verify).is_dir() else []
         if not files:
-            raise UsageError(f"{verify} is no folder with pictures. --verify takes inputs for the model.")
+            wrong = "holds no pictures" if Path(verify).is_dir() else "is not a folder"
+            left_out = "".join(f"\n{note}" for note in notes)
+            raise UsageError(f"{verify} {wrong}. --verify takes a folder of inputs for the model.{left_out}")
         found = [(one_line(file.name), read_image(file, value_range=value_range)) for file in files[:PROOF_PICTURES]]
         pictures_from = one_line(verify)
     else:
@@ -300,7 +296,7 @@ def _proof_pictures(
         try:
             config = load_config(settings)
             kind = ALGORITHMS[config.algorithm].data
-            previews = find_previews(config.data, kind, translator.direction, PROOF_PICTURES)
+            previews = find_previews(config.data, kind, translator.direction, PROOF_PICTURES, notes)
         except (ConfigError, DataError) as error:
             reason = str(error).splitlines()[0]
             raise UsageError(
@@ -308,5 +304,7 @@ def _proof_pictures(
             ) from error
         found = [(one_line(one.path.name), read_picture(one, value_range)) for one in previews.inputs]
         pictures_from = previews.split
+    for note in notes:
+        status.say(f"Note: {note}")
     channels = translator.generator.in_channels
     return [(shown(name), from_unit(to_unit(to_channels(array, channels)))) for name, array in found], pictures_from

@@ -103,7 +103,7 @@ def prove(onnx_file: Path, graph: Graph, network: nn.Module, spec: ModelSpec, sa
             differing, values = differing + int((difference != 0).sum()), values + difference.size
     if not proving:
         raise ExportError(
-            f"On none of the pictures is {spec.precision} itself exact enough to tell a right file from a wrong one: "
+            f"{spec.precision} is not exact enough on any of the pictures to tell a right file from a wrong one: "
             f"torch is up to {of_torch:.1g} off its float64.\nNo file was written. Add --verify FOLDER with others."
         )
     return ExportProof(

@@ -274,7 +274,7 @@ def _open_session(path: Path, device: str, threads: int) -> Any:
         # Drivers of devices map memory of their own, as much as they like.
         return limited(path, start, lambda: options.set_load_cancellation_flag(True), wanted == ["cpu"])
     except TimeoutError as error:
-        raise ModelError(f"{path} takes over {error} to open.") from error
+        raise ModelError(f"{path} takes more than {error} to open.") from error
     except Exception as error:  # as above
         raise ModelError(f"{path} is not a model file: {shown(str(error).splitlines()[0], 200)}") from error
 
@@ -296,9 +296,9 @@ def open_backend(
     file of another project, and refused for files that say it. Raises ModelError and UsageError.
     """
     if device not in DEVICES:
-        raise UsageError(f"{device} is no device. Use one of {', '.join(DEVICES)}.")
+        raise UsageError(f"{device} is not a device. Use one of {', '.join(DEVICES)}.")
     if backend not in BACKENDS:
-        raise UsageError(f"{backend} is no backend. Use one of {', '.join(BACKENDS)}.")
+        raise UsageError(f"{backend} is not a backend. Use one of {', '.join(BACKENDS)}.")
     values.check()
     file = find_model(Path(path))
     if is_onnx(file):
@@ -328,6 +328,6 @@ def _refuse_values(file: Path, values: Values) -> None:
     """Raise UsageError where the user says what a file says itself."""
     if values != UNSAID:
         raise UsageError(
-            f"{file} says itself which values it takes and makes. Leave out --value-range and --output-value-range,\n"
+            f"{file} states which values it takes and makes. Leave out --value-range and --output-value-range,\n"
             "which are for .onnx files of other projects."
         )

@@ -9,6 +9,8 @@ import re
 import sys
 from pathlib import Path
 
+from i2i import status
+
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
@@ -114,7 +116,8 @@ def why_not_started(device: str) -> str:
 
 def why_no_torch_device(device: str) -> str | None:
     """Say why torch cannot take a device; None if it can."""
-    import torch
+    with status.loading_torch():
+        import torch
 
     if device not in TORCH_DEVICES:
         return f"torch translates on {', '.join(TORCH_DEVICES)}; export the model and give the .onnx file"

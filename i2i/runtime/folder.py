@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from i2i import status
 from i2i.errors import UsageError, one_line
 from i2i.files import sweep_temporaries
 from i2i.images import CHANNEL_NAMES, FORMATS, UNWRITTEN
@@ -187,7 +188,7 @@ def refuse_file_name(folder: Path, what: str) -> None:
     if not folder.exists() and (ending in FORMATS or ending in UNWRITTEN or _ENDING.fullmatch(ending)):
         raise UsageError(
             f"{one_line(folder)} has the name of a file, but {what}. Give a folder for the output;\n"
-            "should it really have that name, make it first."
+            "if you mean it to have that name, create it first."
         )
 
 
@@ -211,7 +212,7 @@ def _one_file(source: Path, output: Path | None, channels: int, options: Picture
     if not is_folder and ending not in FORMATS and (ending in UNWRITTEN or _ENDING.fullmatch(ending)):
         raise UsageError(
             f"{shown}: {output.suffix} is not a format that i2i writes. They are {', '.join(FORMATS)}.\n"
-            "Should it be a folder, make it first."
+            "If you mean a folder, create it first."
         )
     is_file = ending in FORMATS and not is_folder
     if is_file and (options.suffix or options.format):
@@ -243,7 +244,7 @@ def _folder_group(
     if target and _same(target, source):
         shown = one_line(target)
         raise UsageError(f"{shown} is the input folder itself. Give another folder for the output, or add --in-place.")
-    listing = list_folder(source, avoid=target, follow=target is not None)
+    listing = list_folder(source, avoid=target, follow=target is not None, seen=status.count)
     tasks.notes += listing.notes()
     tasks.refused += [Refused(one.path, str(one)) for one in listing.unreadable]
     renamed = rename(listing.names, channels, options, keep=target is None)

@@ -189,7 +189,7 @@ def _smallest_multiple(path: Path, run: Any, end: float) -> tuple[int, Array]:
     """
     for multiple in _MULTIPLES:
         if time.monotonic() > end:
-            raise ModelError(f"{path} takes over {trial.SECONDS:.0f} s for zeros.")
+            raise ModelError(f"{path} takes more than {trial.SECONDS:.0f} s for a picture of zeros.")
         # Not a side of the next multiple, or the smaller one could pass.
         side = (-(-_LEAST_PX // multiple) | 1) * multiple
         with contextlib.suppress(ModelError):

@@ -12,6 +12,7 @@ from typing import Self
 import numpy as np
 from PIL import Image
 
+from i2i import status
 from i2i.errors import ModelError, UsageError
 from i2i.images import Array, from_unit, to_pil
 from i2i.runtime.backends import Backend, open_backend
@@ -89,6 +90,7 @@ class ImageGenerator:
     def _batches(self, latents: Array) -> Iterator[Array]:
         checked = check_latents(latents, self.latent, "Latents")
         for start in range(0, len(checked), _BATCH):
+            status.count(start, len(checked))
             yield self.backend.run(checked[start : start + _BATCH])
 
 

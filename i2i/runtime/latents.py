@@ -26,7 +26,7 @@ def seed_latents(seeds: Sequence[int], blocks: Sequence[LatentBlock], labels: Ma
     """
     negative = [seed for seed in seeds if seed < 0]
     if negative:
-        raise UsageError(f"{negative[0]} is no seed. Seeds are whole numbers from 0.")
+        raise UsageError(f"{negative[0]} is not a seed. Seeds are whole numbers from 0.")
     rows = [_row(np.random.default_rng(seed), blocks, labels or {}) for seed in seeds]
     return np.stack(rows) if rows else np.empty((0, sum(block.size for block in blocks)), np.float32)
 
@@ -84,7 +84,7 @@ def read_latents(path: Path, size: int) -> Array:
     except FileNotFoundError:
         raise UsageError(f"{path} does not exist. Give an .npy file of latents.") from None
     except (OSError, ValueError, EOFError) as error:
-        raise UsageError(f"{path} is no .npy file of numbers. --save-latents writes such files.") from error
+        raise UsageError(f"{path} is not an .npy file of numbers. --save-latents writes such files.") from error
     if not isinstance(array, np.ndarray):
         raise UsageError(f"{path} holds several arrays. Give an .npy file with one.")
     return check_latents(array, size, str(path))

@@ -65,7 +65,7 @@ def unkept(result: Result) -> Iterator[str]:
     """Yield a line for each kind of thing that is in the inputs and not in the outputs, and how to get it."""
     if result.left_out:
         total, first = sum(count for _, count in result.left_out), one_line(result.left_out[0][0])
-        files = first if len(result.left_out) == 1 else f"{len(result.left_out)} files, {first} among them"
+        files = first if len(result.left_out) == 1 else f"{len(result.left_out):,} files, {first} among them"
         what = "1 frame or page was" if total == 1 else f"{total:,} frames or pages were"
         yield f"{what} left out: only the first of {files} was translated. Add --frames all for the others."
     if result.lost:

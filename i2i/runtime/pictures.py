@@ -76,10 +76,12 @@ class PictureOptions:
         """Raise UsageError for what contradicts itself."""
         known = ", ".join(ending[1:] for ending in FORMATS)
         if self.format and f".{self.format}" not in FORMATS:
-            raise UsageError(f"{self.format} is no format that i2i writes. They are {known}.")
+            raise UsageError(f"{self.format} is not a format that i2i writes. They are {known}.")
         low, high = self.input_range or (0.0, 1.0)
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise UsageError(f"--input-range {low:g} {high:g} is no range. Give black, then a larger value for white.")
+            raise UsageError(
+                f"--input-range {low:g} {high:g} is not a range. Give black, then a larger value for white."
+            )
         if Path(self.suffix).name != self.suffix:
             raise UsageError(f"--suffix {self.suffix} would change the folder. Give a part of a name.")
         if not self.format:

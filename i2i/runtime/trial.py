@@ -107,7 +107,7 @@ def run_on_zeros(path: Path, session: Any, shape: tuple[int, ...], dtype: Any = 
     try:
         outputs = limited(path, run, lambda: setattr(options, "terminate", True), on_cpu)
     except TimeoutError as error:
-        raise ModelError(f"{path} takes over {error} for zeros of shape {shape}.") from error
+        raise ModelError(f"{path} takes more than {error} for zeros of shape {shape}.") from error
     except Exception as error:  # onnxruntime's exceptions share no base but Exception
         reason = shown(str(error).splitlines()[0], 160)
         raise ModelError(f"{path} does not run on zeros of shape {shape}: {reason}") from error

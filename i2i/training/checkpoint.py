@@ -104,11 +104,13 @@ def load_checkpoint(path: Path) -> State:
         _Head.model_validate(state)
     except ValidationError as error:
         name = shown(".".join(str(part) for part in error.errors()[0]["loc"]))
-        raise ModelError(f"{path} is no checkpoint of a training: its {name} is not what one has.") from error
+        raise ModelError(
+            f"{path} is not a checkpoint of a training: its {name} is not what a checkpoint holds."
+        ) from error
     except Exception as error:  # a damaged zip ends in any of a dozen
         if is_of_memory(error):  # it may be whole
             raise OutOfMemoryError(f"{path} does not fit into memory: {shown(error)}") from error
-        raise ModelError(f"{path} is no checkpoint: {shown(error)}") from error
+        raise ModelError(f"{path} is not a checkpoint: {shown(error)}") from error
     return state
 
 

@@ -19,7 +19,7 @@ from i2i.settings import Config
 from i2i.training.engine import Stepper, make_fabric
 from i2i.training.memory import memory_explained
 from i2i.training.optim import resolve_schedule
-from i2i.training.progress import show_duration
+from i2i.words import show_duration
 
 MEASURED = 5
 """How often a step, or a round of steps that differ, is timed at most, behind one to warm up ..."""
@@ -55,6 +55,7 @@ def estimate(config: Config) -> Iterator[str]:
         stepper = Stepper(fabric, ALGORITHMS[config.algorithm](config))
         source = _made_up(config, kind == "images") if data is None else _real(config, data, fabric.device.type)
         seconds, steps = _time_steps(stepper, source)
+    yield from data.notes if data else ()
     images = config.train.step_images
     yield (
         f"Estimates, from steps on {steps} x {images} images of "

@@ -29,11 +29,11 @@ class Guard:
             self.in_a_row = 0
             return terms
         if not scaled or not all(name.startswith("grad.") for name in broken):
-            raise NonFiniteError(f"{', '.join(broken)}: no number any more")
+            raise NonFiniteError(f"{', '.join(broken)}: not finite")
         self.skipped_steps += 1
         self.in_a_row += 1
         if self.in_a_row >= MOST_SKIPPED:
-            raise NonFiniteError(f"{', '.join(broken)}: no number at any scale of fp16, {MOST_SKIPPED} steps in a row")
+            raise NonFiniteError(f"{', '.join(broken)}: not finite at any scale of fp16, {MOST_SKIPPED} steps in a row")
         return {name: term for name, term in terms.items() if name not in broken}
 
     def state_dict(self) -> dict[str, int]:

@@ -27,6 +27,7 @@ from i2i.training.progress import ProgressLine
 from i2i.training.run import Run
 from i2i.training.samples import Count, sample, score_val
 from i2i.training.signals import Stop
+from i2i.words import show_count
 
 _ADVICE = (
     "Begin anew with a lower optimizer.lr or with train.precision fp32, or go on so with --resume "
@@ -117,7 +118,8 @@ class Training:
             except (DataError, LoaderError) as error:
                 stop.hold()
                 self._end(loader)
-                saved = f"{self.saved_images} of {self.images} images of training are saved; --resume goes on there."
+                trained = show_count(self.images, "image")
+                saved = f"{self.saved_images:,} of {trained} of training are saved; --resume goes on there."
                 raise type(error)(f"{error}\n{saved}" if self.saved_images else str(error)) from error
             finally:
                 loader.close()
@@ -155,7 +157,9 @@ class Training:
         run = self.run
         if self.images:
             path = checkpoint_path(run.checkpoints, self.images)
-            self.progress.say(f"Going on after {self.images:,} of {run.schedule.total_images:,} images, from {path}")
+            self.progress.say(
+                f"Going on after {self.images:,} of {show_count(run.schedule.total_images, 'image')}, from {path}"
+            )
         world, device = self.stepper.fabric.world_size, self.stepper.fabric.device.type
         device = f"{world} x {device}" if world > 1 else device
         self.progress.say(f"{run.config.algorithm} on {run.data.what}, {device}, settings in {run.settings_file}")
@@ -267,7 +271,9 @@ class Training:
     def _keep_best(self, scores: dict[str, float], seconds: float) -> None:
         if self.run.best is None:
             took = f"{seconds:.1f} s of the first {self.seconds:.1f} s"
-            self.progress.say(f"train.keep best: scoring {len(self.run.val_pairs)} val pairs took {took}.")
+            self.progress.say(
+                f"train.keep best: scoring {show_count(len(self.run.val_pairs), 'val pair')} took {took}."
+            )
         self.run.save_if_best(self.stepper.algorithm, self.stepper.model_networks, self.images, scores)
 
     def _save(self) -> None:
@@ -288,7 +294,7 @@ class Training:
 
     def _warn(self, warnings: list[str]) -> None:
         for text in warnings:
-            self.progress.say(f"Warning: after {self.images} images {text}")
+            self.progress.say(f"Warning: after {show_count(self.images, 'image')}, {text}")
             if self.log:
                 self.log.warn(self.images, self.seconds, text)
 
@@ -336,6 +342,6 @@ def _refuse_non_finite_weights(modules: dict[str, nn.Module], images: int, saved
     broken = [name for name, network in modules.items() if not all(t.isfinite().all() for t in network.parameters())]
     if broken:
         raise NonFiniteError(
-            f"After {images} images a weight of {' and '.join(broken)} is no number any more; "
+            f"After {show_count(images, 'image')}, a weight of {' and '.join(broken)} is not finite; "
             f"{_newest(saved_images)}.\n{_ADVICE}"
         )

@@ -34,7 +34,7 @@ def resolve_schedule(settings: ScheduleSettings, epoch_images: int) -> Schedule:
     total = settings.images or (settings.epochs or 0) * epoch_images
     decay = settings.decay_images or (settings.decay_epochs or 0) * epoch_images
     if decay > total:
-        raise ConfigError(f"schedule: {decay} images of decay are more than the {total} of the whole training.")
+        raise ConfigError(f"schedule: a decay of {decay:,} images is longer than the whole training of {total:,}.")
     return Schedule(total, decay, epoch_images)
 
 

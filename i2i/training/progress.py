@@ -13,14 +13,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from i2i.status import EVERY_S, Ticker
+from i2i.status import EVERY_S, MOST_S, Ticker
 from i2i.training.log import tell
+from i2i.words import show_duration
 
 _WINDOW_S = 30.0  # over which the speed is taken
 _MARK_S = 0.5  # between two marks of it
 _BAR = (10, 30)  # narrowest and widest bar, in characters
 _LOG_WIDTH = 160  # of a line in a file
-_MOST_S = 60.0  # between two lines in a file
 
 
 class Pace:
@@ -72,14 +72,6 @@ def progress_words(images: int, total: int, speed: float | None, seconds_left: f
     count = f"{images:>{len(str(total))}}/{total}"
     words = "  ".join([f"{count} images", f"{share:>4}", *pace, *left])
     return words if len(words) <= width else " ".join([count, share, *pace, *left])
-
-
-def show_duration(seconds: float, decimals: int = 1) -> str:
-    """Return seconds in the unit that suits them; decimals: of seconds."""
-    for unit, length in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.{decimals}f} s"
 
 
 def fitting(items: Sequence[str], room: int) -> str:
@@ -174,7 +166,7 @@ class ProgressLine:
 
     def _pause_s(self) -> float:
         """Lines of a long training come seldom, those of what interrupts it do not."""
-        return EVERY_S if self.busy_with else min(max(EVERY_S, (time.monotonic() - self.began) / 100), _MOST_S)
+        return EVERY_S if self.busy_with else min(max(EVERY_S, (time.monotonic() - self.began) / 100), MOST_S)
 
 
 class _Line(ProgressColumn):

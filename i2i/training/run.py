@@ -38,6 +38,7 @@ from i2i.training.checkpoint import (
 from i2i.training.log import tell
 from i2i.training.optim import resolve_schedule
 from i2i.training.tensorboard import refuse_missing_tensorboard
+from i2i.words import show_count
 
 # Settings that a resumed run may change. What matters of data.path is checked by itself.
 FREE_ON_RESUME = (
@@ -75,11 +76,12 @@ class Run:
         self.kind = ALGORITHMS[config.algorithm].data
         self.data = make_set(self.kind, config)
         self.config = config = with_facts(config, self.data)
-        directions = () if self.kind == "images" else ("A2B", "B2A")
+        directions, left_out = () if self.kind == "images" else ("A2B", "B2A"), list[str]()
         self.previews = {
-            direction: find_previews(config.data, self.kind, direction, config.log.sample_count)
+            direction: find_previews(config.data, self.kind, direction, config.log.sample_count, left_out)
             for direction in directions
         }
+        self.data.notes += [note for note in dict.fromkeys(left_out) if note not in self.data.notes]
         self.schedule = resolve_schedule(config.schedule, self.data.epoch_images)
         self.norm_statistics = norm_statistics(config)
         self.damaged: list[Path] = []  # checkpoints that were passed over
@@ -134,10 +136,10 @@ class Run:
         if not state:
             tell(f"{self.folder} holds no checkpoint yet: starting at the first image.")
         if self.damaged and state:
-            newest = self.damaged[0]
+            newest, names = self.damaged[0], ", ".join(path.name for path in self.damaged)
             tell(
-                f"Warning: {', '.join(path.name for path in self.damaged)} in {self.checkpoints} cannot be read back; "
-                f"going on from {state['images']} images, {int(newest.stem) - state['images']} before it."
+                f"Warning: {names} in {self.checkpoints} cannot be read back; going on after "
+                f"{show_count(state['images'], 'image')}, {int(newest.stem) - state['images']:,} before it."
             )
         # A run that was killed before its first checkpoint has its settings only in the file.
         before = state["config"] if state else load_config(self.settings_file).model_dump(mode="json")
@@ -186,16 +188,17 @@ class Run:
         if state and state["data"] != self.data.digest:
             yield f"{', '.join(self.config.data.path)} does not hold the {state['what']} it was trained on", False
         if state and self.schedule.total_images < state["total_images"]:
-            yield f"the schedule ends at {self.schedule.total_images} images, before {state['total_images']}", False
+            end = show_count(self.schedule.total_images, "image")
+            yield f"the schedule ends after {end}, before {state['total_images']:,}", False
 
     def _refuse_changes(self, changes: Iterable[tuple[str, bool]], allow: bool) -> None:
         changes = list(changes)
         refused = [text for text, free in changes if not (free or allow)]
         if refused:
             raise ConfigError(
-                f"{self.folder} was trained otherwise: {'; '.join(refused)}.\n"
-                "Resume as it was, train into another folder with --out, or add --allow-config-change: the run is then "
-                "not the one that either would have been from its start."
+                f"{self.folder} was trained differently: {'; '.join(refused)}.\n"
+                "Resume as before, give another folder with --out, or add --allow-config-change; the result is then "
+                "neither that of the old settings nor that of the new."
             )
         if changes:
             tell(f"Changed on resuming: {'; '.join(text for text, _ in changes)}.")
@@ -274,7 +277,7 @@ class Run:
         saved = [int(path.stem) for path in list_checkpoints(self.checkpoints)]
         return (
             f"The disk of {self.folder} is full ({error.strerror}; {show_size(free_bytes(self.folder))} free): the run "
-            f"could not be saved after {images} images.\n"
+            f"could not be saved after {show_count(images, 'image')}.\n"
             f"{f'Its newest checkpoint, after {saved[-1]}, is whole. ' if saved else ''}Make room, then go on with "
             "--resume."
         )

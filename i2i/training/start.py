@@ -22,6 +22,7 @@ from i2i.training.loop import Training
 from i2i.training.memory import is_of_memory, memory_explained
 from i2i.training.run import Run
 from i2i.training.signals import Stop
+from i2i.words import show_count
 
 
 def train(config: Config, out: str | Path, resume: bool = False, allow_config_change: bool = False) -> Path:
@@ -90,7 +91,7 @@ def _finish(training: Training, stop: Stop) -> None:
                 training.go(stop)
         else:
             stop.hold()
-            tell(f"{run.folder} is already finished, after {training.images} images.")
+            tell(f"{run.folder} is already finished, after {show_count(training.images, 'image')}.")
         if training.speaks and not run.holds_model_of(run.best["images"] if run.best else training.images):
             run.save_model(algorithm, training.stepper.model_networks, training.images)
     finally:

@@ -1,11 +1,15 @@
 """What is said of the pictures before training."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 from i2i.data.sets import make_set
 from i2i.errors import ConfigError, ImageError
 from i2i.images import write_image
+from i2i.training.estimate import estimate
+from i2i.training.run import Run
 from tests.conftest import picture, tiny_config
 
 
@@ -80,3 +84,13 @@ def test_pages_behind_the_first_are_counted(tmp_path):
     (note,) = (note for note in notes(tmp_path).notes if "left out" in note)
     assert note.startswith("2 frames or pages are left out")
     assert "x.tif" in note
+
+
+def test_what_is_left_out_of_val_is_said_once_and_a_dry_run_says_all(tmp_path, few_pairs):
+    shutil.copytree(few_pairs, tmp_path / "D")
+    for split in ("train", "val"):
+        (tmp_path / "D" / split / f".{split}.png").write_bytes(b"")
+    config = tiny_config("data.workers=0", data=tmp_path / "D")
+    said = "\n".join(Run(config, tmp_path / "run").data.notes)
+    assert (said.count(".train.png"), said.count(".val.png")) == (1, 1)
+    assert ".train.png" in "\n".join(estimate(Run(config, tmp_path / "run").config))

@@ -285,7 +285,7 @@ def test_links_to_folders_are_followed_but_for_one_to_the_output(folder, tmp_pat
     save(folder / ".git" / "z.png", 8, 8)
     done = run_i2i("translate", folder, "-m", tiny_onnx, "-o", tmp_path / "out")
     assert done.returncode == 0
-    assert f"Note: Left out 1 hidden file or folder of {folder}: .git/." in done.stderr
+    assert f"Note: Left out 1 hidden file or folder in {folder}: .git/." in done.stderr
     assert "13 of 13 pictures written" in done.stderr
     again = run_i2i("translate", folder, "-m", tiny_onnx, "-o", tmp_path / "out", "--skip-existing")
     assert again.returncode == 0

@@ -100,7 +100,7 @@ def test_each_kind_of_model_says_how_to_use_it(tiny_run, noise_model, noise_onnx
         ImageGenerator.open(tiny_run)
     with pytest.raises(ModelError, match="makes pictures, not points"):
         i2i.load(noise_model).points(seed_latents([1], noise(16)))
-    with pytest.raises(UsageError, match="gpu is no device"):
+    with pytest.raises(UsageError, match="gpu is not a device"):
         ImageGenerator.open(noise_model, "gpu")
 
 
@@ -109,7 +109,7 @@ def test_latents_that_do_not_fit_are_named(noise_model):
     for wrong in (np.zeros((2, 15), np.float32), np.zeros(16, np.float32), np.zeros((2, 16), int), np.zeros((0, 16))):
         with pytest.raises(ModelError, match=r"Latents: shape .* this model takes \(N, 16\)"):
             model.run(wrong)
-    with pytest.raises(UsageError, match="-3 is no seed"):
+    with pytest.raises(UsageError, match="-3 is not a seed"):
         model(-3)
     with pytest.raises(ModelError, match="NaN"):
         model.pictures(np.full((1, 16), np.nan))

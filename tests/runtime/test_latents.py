@@ -20,7 +20,7 @@ def test_a_seed_has_one_latent_whatever_stands_beside_it():
         expected = np.random.default_rng(seed).standard_normal(SIZE, dtype=np.float32)
         np.testing.assert_array_equal(row, expected)
     np.testing.assert_array_equal(seed_latents([8, 5], noise(SIZE)), latents[[3, 0]])
-    with pytest.raises(UsageError, match="-1 is no seed"):
+    with pytest.raises(UsageError, match="-1 is not a seed"):
         seed_latents([3, -1], noise(SIZE))
 
 
@@ -127,7 +127,7 @@ def test_files_that_are_no_latents_are_named(tmp_path):
     for name, content in (("text", b"1,2,3"), ("empty", b""), ("cut", whole[:-8]), ("head", whole[:20])):
         (tmp_path / f"{name}.npy").write_bytes(content)
     for name in ("text", "empty", "cut", "head", "objects"):
-        with pytest.raises(UsageError, match=r"is no \.npy file"):
+        with pytest.raises(UsageError, match=r"is not an \.npy file"):
             read_latents(tmp_path / f"{name}.npy", SIZE)
     np.savez(tmp_path / "several.npz", a=np.zeros(3), b=np.zeros(3))
     with pytest.raises(UsageError, match="holds several arrays"):

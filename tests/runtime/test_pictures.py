@@ -249,7 +249,7 @@ def test_libraries_print_no_lines_of_their_own_beside_ours(tmp_path, tiny_onnx):
         (tmp_path / "in" / f"{compression}.tif").write_bytes(spoilt)
         (tmp_path / "in" / f"cut_{compression}.tif").write_bytes(buffer.getvalue()[:-500])
     done = run_i2i("translate", tmp_path / "in", "-m", tiny_onnx, "-o", tmp_path / "out")
-    lines = done.stderr.splitlines()
+    lines = [line for line in done.stderr.splitlines() if " ..." not in line]  # what says that it takes long
     assert len([line for line in lines if line.startswith("Refused: ")]) == 6
     assert len(lines) == 8, done.stderr
     assert "cut_tiff_lzw.tif is damaged: it ends before its tags." in done.stderr
@@ -645,10 +645,10 @@ def test_suffixes_and_formats_never_make_two_names_one(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"format": "psd"}, "psd is no format"),
+        ({"format": "psd"}, "psd is not a format"),
         ({"format": "jpg", "bit_depth": 16}, "jpg holds 8 bits at most"),
         ({"format": "avif", "quality": "lossless"}, "avif always loses something"),
-        ({"input_range": (1.0, 0.0)}, "is no range"),
+        ({"input_range": (1.0, 0.0)}, "is not a range"),
         ({"suffix": "../x"}, "would change the folder"),
     ],
 )

@@ -288,10 +288,10 @@ def test_one_file_to_a_file_or_into_a_folder(tmp_path):
 @pytest.mark.parametrize("name", ["res.jp2", "res.HEIC", "res.svg", "res.png", "res.mp4"])
 def test_no_folder_gets_the_name_of_a_picture_unless_it_is_there(tmp_path, name):
     source = save(tmp_path / "in" / "a.png", 8, 8)
-    with pytest.raises(UsageError, match=f"{name} has the name of a file, .*\n.*make it first"):
+    with pytest.raises(UsageError, match=f"{name} has the name of a file, .*\n.*create it first"):
         plan(tmp_path / "in", tmp_path / name, 3)
     if name != "res.png":
-        with pytest.raises(UsageError, match=r"is not a format that i2i writes. They are \.png, .*\n.*make it first"):
+        with pytest.raises(UsageError, match=r"is not a format that i2i writes. They are \.png, .*\n.*create it first"):
             plan(source, tmp_path / name, 3)
     (tmp_path / name).mkdir()
     for whole in (source, tmp_path / "in"):
@@ -390,7 +390,7 @@ def test_a_device_that_is_not_there_is_an_error(tiny_run, tiny_onnx):
             OnnxBackend(tiny_onnx, device)
     with pytest.raises(UsageError, match="export the model"):
         i2i.load(tiny_run, device="tensorrt")
-    with pytest.raises(UsageError, match="gpu is no device"):
+    with pytest.raises(UsageError, match="gpu is not a device"):
         i2i.load(tiny_run, device="gpu")
     assert OnnxBackend(tiny_onnx, "auto").device == "cpu"
 

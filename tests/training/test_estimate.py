@@ -8,7 +8,7 @@ from i2i.networks import UNet
 from i2i.settings import Config
 from i2i.training import estimate as module
 from i2i.training.estimate import describe, estimate
-from i2i.training.progress import show_duration
+from i2i.words import show_duration
 from tests.conftest import smallest_config, tiny_config
 
 

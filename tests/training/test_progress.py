@@ -7,6 +7,7 @@ import time
 import pytest
 from rich.console import Console
 
+from i2i.status import EVERY_S
 from i2i.training import progress
 from i2i.training.cpu import SlowDown
 from i2i.training.progress import Pace, ProgressLine, progress_words
@@ -100,7 +101,7 @@ def test_progress_in_words(words, shown):
 def test_without_a_terminal_lines_come_at_intervals_and_at_the_end(monkeypatch, capsys):
     monkeypatch.setattr(progress, "EVERY_S", 0.2)
     monkeypatch.setattr("i2i.status._LOOK_S", 0.02)
-    monkeypatch.setattr("i2i.status.FIRST_S", 4.9)  # an interval of 5 s would begin then
+    monkeypatch.setattr("i2i.status.FIRST_S", EVERY_S - 0.1)  # an interval of that length would begin then
     with ProgressLine(40, 0) as line:
         for images in range(1, 41):
             time.sleep(0.025)

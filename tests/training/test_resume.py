@@ -77,6 +77,7 @@ def test_a_training_asked_to_stop_saves_and_goes_on_exactly(
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert f"after {images} images" in page
     assert "Previews after 8 images" in page
+    assert re.search(r"images in [\d.]+ s\.", page)
     capsys.readouterr()
     i2i.train(config(few_pairs), tmp_path / "run", resume=True)
     said = capsys.readouterr().err
@@ -127,7 +128,7 @@ def test_a_damaged_checkpoint_is_passed_over(straight, tmp_path, capsys, few_pai
     (checkpoints[0].parent / f"{TEMP_PREFIX}0123.pt").write_bytes(b"half")
     i2i.train(config(few_pairs), tmp_path / "run", resume=True)
     assert "000000016.pt" in (said := capsys.readouterr().err)
-    assert "going on from 12 images, 4 before it" in said
+    assert "going on after 12 images, 4 before it" in said
     names = {path.name for path in checkpoints[0].parent.iterdir()}
     assert names == {"000000012.pt", "000000016.pt", "000000016.damaged"}
     (checkpoints[0].parent / "000000016.damaged").unlink()
@@ -158,7 +159,7 @@ def other(state, place, value):
     [
         ("extra", Runs(), r"damaged: 000000016.pt.\n.*io.open; making it could run code"),
         ("stepper.steps", torch.zeros(1).expand(10**6, 10**6), "reaches beyond its bytes"),
-        ("scores", {"L1": "low"}, "is no checkpoint of a training: its scores.L1"),
+        ("scores", {"L1": "low"}, "is not a checkpoint of a training: its scores.L1"),
         ("best", {"images": 3}, "its best.L1 is not"),
         ("images", -1, "its images is not"),
         ("stepper", [], "does not fit these settings"),
@@ -200,7 +201,7 @@ def test_a_changed_run_resumes_only_when_that_is_allowed(straight, tmp_path, few
     for changes, text in [
         (["optimizer.lr=0.1", "loss.l1=3"], r"loss.l1 was 100.0, now 3.0; optimizer.lr was 0.0004, now 0.1"),
         (["schedule.decay_images=4"], "schedule.decay_images was 8, now 4"),
-        (["schedule.images=12"], "the schedule ends at 12 images, before 16"),
+        (["schedule.images=12"], "the schedule ends after 12 images, before 16"),
     ]:
         with pytest.raises(ConfigError, match=text):
             i2i.train(config(few_pairs, *changes), straight, resume=True)
