@@ -51,10 +51,10 @@ def test_a_wrong_setting_is_named(override, words):
 
 
 def test_overrides_are_laid_over_the_preset():
-    config = i2i.load_config("pix2pix", ["optimizer.lr=1e-3", "data.path=photos", "schedule.epochs=3"])
+    config = i2i.load_config("pix2pix", ["optimizer.lr=1e-3", "data.path=photos", "schedule.epochs=103"])
     assert config.optimizer.lr == 1e-3
     assert config.data.path == ("photos",)
-    assert config.schedule.epochs == 3
+    assert config.schedule.epochs == 103
     assert config.data.crop_px == 256
 
 

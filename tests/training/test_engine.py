@@ -302,7 +302,7 @@ def test_schedules_resolve_to_images(few_pairs):
         "schedule.images=null", "schedule.decay_images=null", "schedule.epochs=6", "schedule.decay_epochs=2"
     )
     assert resolve_schedule(settings.schedule, 50) == (300, 100, 50)
-    with pytest.raises(ConfigError, match="more than the 16"):
+    with pytest.raises(ConfigError, match=r"17 .* 16"):
         resolve_schedule(tiny_config("schedule.decay_images=17").schedule, 50)
 
 
