@@ -44,6 +44,7 @@ from i2i.spec import ModelSpec, Part
 
 Alpha = Literal["keep", "drop"]
 _TYPES: dict[int, Any] = {8: np.uint8, 16: np.uint16, 32: np.float32}
+_USUAL_GAMMA = 45455  # 1 / 2.2 in the units of a PNG, which every format is shown with
 _NEVER_LOSSLESS = {"JPEG", "AVIF"}
 
 
@@ -144,6 +145,17 @@ def read(source: Source, count: int, options: PictureOptions) -> Picture:
         lost = source.lost(options.keep_metadata)
         left_out = source.left_out() if options.frames == "first" else 0
     return Picture(source.path, tuple(frames), source.kind, extras, lossless, left_out, tuple(lost))
+
+
+def lost_colours(picture: Picture, suffix: str) -> tuple[str, ...]:
+    """Return what a PNG says of its values that is not the usual, where the output's format has no place for it."""
+    chunks = picture.extras.png_colours
+    if FORMATS[suffix.lower()] == "PNG" or not chunks:
+        return ()
+    place = chunks.find(b"gAMA")
+    gamma = int.from_bytes(chunks[place + 4 : place + 8], "big") if place >= 0 else _USUAL_GAMMA
+    odd = abs(gamma - _USUAL_GAMMA) > _USUAL_GAMMA // 50
+    return (*(["PNG gamma"] if odd else []), *(["PNG colour space"] if b"cICP" in chunks else []))
 
 
 def counted(source: Source, options: PictureOptions) -> tuple[int, int]:

@@ -30,6 +30,7 @@ from i2i.runtime.pictures import (
     PictureOptions,
     counted,
     encode,
+    lost_colours,
     output_dtype,
     read,
 )
@@ -191,7 +192,8 @@ class _Run:
         _write(task.output, content)
         clock.lap()
         size = min(picture.frames[0].shape[:2])
-        return _Done(task, pixels, size, tuple(clock.laps), picture.left_out, picture.lost)
+        lost = (*picture.lost, *lost_colours(picture, suffix))
+        return _Done(task, pixels, size, tuple(clock.laps), picture.left_out, lost)
 
     def _read(self, task: Task, memory: contextlib.ExitStack, clock: "_Clock") -> tuple[Picture, int]:
         """Decode a file, and count its pixels, once there is `memory` for it and for all that follows."""

@@ -20,7 +20,7 @@ from i2i.errors import ImageError, UsageError
 from i2i.images import FORMATS, holds, read_header, read_image, to_channels, write_image
 from i2i.runtime.fit import Fit
 from i2i.runtime.folder import plan
-from i2i.runtime.pictures import DEFAULTS, PictureOptions, counted, read
+from i2i.runtime.pictures import DEFAULTS, PictureOptions, counted, lost_colours, read
 from i2i.runtime.pipeline import translate_files
 from tests.conftest import DATA, assert_looks_like, picture, run_i2i
 from tests.runtime.test_translator import identity
@@ -148,6 +148,12 @@ def test_what_is_left_out_and_lost_is_said(tmp_path, tiny_onnx):
     assert any("georeference" in note and "nodata value" in note and "resolution" in note for note in notes), notes
     done = run_i2i("translate", tmp_path / "in" / "plain.png", "-m", tiny_onnx, "-o", tmp_path / "b.png")
     assert "Note: " not in done.stderr
+
+
+@pytest.mark.parametrize(("suffix", "lost"), [(".png", ()), (".jpg", ("PNG gamma",)), (".tif", ("PNG gamma",))])
+def test_an_unusual_gamma_that_a_format_cannot_hold_is_said(suffix, lost):
+    with opened(DATA / "gamma_1.png", 10_000_000) as source:
+        assert lost_colours(read(source, 1, PictureOptions()), suffix) == lost
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".webp", ".avif"])
