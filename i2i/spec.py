@@ -23,8 +23,10 @@ GENERATE = "generate"
 Meaning = Literal["grey", "rgb", "rgba"]
 Word = Annotated[str, Field(pattern=r"^[\w.+-]{1,80}$")]
 """A name that may be shown: files come from strangers, and terminals obey control characters."""
-ClassName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f,=]{1,80}$")]
-"""The name of a class, as a folder or a table has it; without control characters, and without what --label needs."""
+CLASS_NAME = r"[^\x00-\x1f\x7f-\x9f,=]{1,80}"
+ClassName = Annotated[str, Field(pattern=f"^{CLASS_NAME}$")]
+"""The name of a class or of a label set, as a folder or a table has it; without control characters, and without what
+--label needs."""
 Side = Annotated[int, Field(ge=1, le=1 << 16)]
 """In pixels, and bounded: memory is taken by it before a picture is seen."""
 Multiple = Annotated[int, Field(ge=1, le=1 << 10)]
@@ -39,7 +41,7 @@ class LatentBlock(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    name: Word
+    name: ClassName
     """As noise, or the name of a label set."""
     size: Side
     """How many numbers."""
@@ -55,6 +57,10 @@ class LatentBlock(BaseModel):
         for counted in (self.classes, self.shares):
             if counted and (len(counted) != self.size or self.prior != "one_hot"):
                 raise ValueError(f"the latent block {self.name} has {self.size} numbers and {len(counted)} classes")
+        if len({*self.classes}) < len(self.classes):
+            raise ValueError(f"the latent block {self.name} has two classes of one name")
+        if self.shares and not sum(self.shares):
+            raise ValueError(f"the latent block {self.name} has no class that is ever drawn")
         return self
 
 
@@ -103,6 +109,8 @@ class Part(BaseModel):
         has = (self.inputs is not None, self.outputs is not None, bool(self.blocks))
         if any(needed and not there for needed, there in zip(needs[self.kind], has, strict=True)):
             raise ValueError(f"a part that does {self.kind} lacks its inputs, outputs or latent")
+        if len({block.name for block in self.blocks}) < len(self.blocks):
+            raise ValueError("two latent blocks have one name")
         return self
 
     @property
