@@ -74,6 +74,12 @@ class PictureSpec(BaseModel):
     meaning: Meaning | Literal["points"]
     """What they are."""
 
+    @model_validator(mode="after")
+    def _points_have_two(self) -> Self:
+        if (self.meaning == "points") != (self.channels == 2):
+            raise ValueError(f"{self.meaning} cannot have {self.channels} channels")
+        return self
+
 
 class Part(BaseModel):
     """One thing that a model does, and the network that does it."""
@@ -109,6 +115,9 @@ class Part(BaseModel):
         has = (self.inputs is not None, self.outputs is not None, bool(self.blocks))
         if any(needed and not there for needed, there in zip(needs[self.kind], has, strict=True)):
             raise ValueError(f"a part that does {self.kind} lacks its inputs, outputs or latent")
+        points = [one for one in (self.inputs, self.outputs) if one and one.meaning == "points"]
+        if (self.kind == "generate") != (self.out_px > 0 or bool(points)) or (points and self.out_px):
+            raise ValueError(f"a part that does {self.kind} has other sides, or points")
         if len({block.name for block in self.blocks}) < len(self.blocks):
             raise ValueError("two latent blocks have one name")
         return self
@@ -248,6 +257,13 @@ class ModelSpec(BaseModel):
             return _from_format_1(values)
         except (AttributeError, TypeError) as error:  # of files that somebody wrote by hand
             raise ValueError("this is no description of version 1") from error
+
+    @model_validator(mode="after")
+    def _has_a_task(self) -> Self:
+        named = {name: part.kind for name, part in self.parts.items() if part.kind != "encode"}
+        if not named or any((name == GENERATE) != (kind == "generate") for name, kind in named.items()):
+            raise ValueError(f"a model has directions that translate, or a part {GENERATE} that generates")
+        return self
 
     @field_validator("input_range")
     @classmethod
