@@ -79,6 +79,16 @@ def find_labels(names: Sequence[str], blocks: Sequence[LatentBlock]) -> dict[str
     return found
 
 
+def captions(numbers: Sequence[int], latents: Array, blocks: Sequence[LatentBlock]) -> list[str]:
+    """Return what to write under the picture of each latent (N, latent): its number, and its classes if it has some."""
+    ends = np.cumsum([block.size for block in blocks])
+    labels = [(block.classes, end - block.size, end) for block, end in zip(blocks, ends, strict=True) if block.classes]
+    return [
+        " ".join([str(number), *(classes[row[start:end].argmax()] for classes, start, end in labels)])
+        for number, row in zip(numbers, latents, strict=True)
+    ]
+
+
 def read_latents(path: Path, size: int) -> Array:
     """Read (N, size) float32 from an .npy file of floats; raises UsageError and ModelError."""
     try:
