@@ -164,6 +164,11 @@ def test_a_name_that_is_not_utf_8_is_no_class():
         find_labels(["b\udcff/1.png", "b\udcff/2.png", "c/1.png", "c/2.png"], DataSettings(labels="folders"))
 
 
+def test_classes_without_labels_are_refused(folders):
+    with pytest.raises(ConfigError, match=r"data\.labels"):
+        labelled(folders, "data.classes={label: {bag: 3, hat: 4}}")
+
+
 def test_pictures_outside_of_classes_are_named(folders):
     shutil.move(folders / "train" / "hat" / "0.png", folders / "train" / "alone.png")
     with pytest.raises(DataError, match=r"alone\.png"):
