@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from i2i.errors import ConfigError
+from i2i.section import WEIGHT_KINDS
 from i2i.settings import NETWORK_SETTINGS, Config
 
 # What other projects call our settings; a newcomer's first guesses.
@@ -128,7 +129,8 @@ def parse(model: type[S], values: object, source: str, prefix: str = "", overrid
 
 def setting_names(model: type[BaseModel]) -> Iterator[str]:
     """Yield the dotted name of every setting in `model`, sections themselves included."""
-    for name, field in model.model_fields.items():
+    for own, field in model.model_fields.items():
+        name = field.alias or own  # as `from`, which Python keeps for itself
         yield name
         for member in _members(field.annotation):
             if isinstance(member, type) and issubclass(member, BaseModel):
@@ -214,7 +216,7 @@ def _origin(name: str, source: str, overridden: Sequence[str]) -> str:
 
 def _explain(problem: dict[str, Any], known: Sequence[str], prefix: str) -> tuple[str, str]:
     """Put one of pydantic's problems into our words: the dotted name of the setting, and what follows it."""
-    parts = [str(part) for part in problem["loc"]]
+    parts = [str(part) for part in problem["loc"] if part not in WEIGHT_KINDS]
     kind = ""
     choices = NETWORK_SETTINGS.get(parts[0], {})
     if len(parts) > 2 and parts[1] in choices:  # a union's tag stands in the location like a section

@@ -15,8 +15,8 @@ from i2i.files import check_folder, check_output, refuse_existing, write_bytes
 from i2i.images import Array, write_image
 from i2i.runtime.folder import refuse_file_name
 from i2i.runtime.generator import ImageGenerator
+from i2i.runtime.latents import captions, read_latents
 from i2i.runtime.latents import path as walk_through
-from i2i.runtime.latents import read_latents
 from i2i.sheets import animation, cloud_png, grid_png
 
 MOST = 1024
@@ -84,7 +84,7 @@ def write_grid(generator: ImageGenerator, chosen: Chosen, output: Path, overwrit
         write_bytes(output, cloud_png(generator.points(chosen.latents)))
         return
     _refuse_many(len(chosen.latents), "Add --separate for single files.")
-    write_bytes(output, grid_png(generator.pictures(chosen.latents), [str(number) for number in chosen.numbers]))
+    write_bytes(output, grid_png(generator.pictures(chosen.latents), _captions(generator, chosen)))
 
 
 def write_pictures(generator: ImageGenerator, chosen: Chosen, folder: Path, overwrite: bool = False) -> None:
@@ -115,7 +115,7 @@ def write_walk(
     if output.suffix.lower() in ANIMATIONS:
         write_bytes(output, animation(pictures, output.suffix.lower(), fps))
         return len(pictures)
-    ring, numbers = [*pictures, *pictures[: 1 if loop else 0]], [str(number) for number in stops.numbers]
+    ring, numbers = [*pictures, *pictures[: 1 if loop else 0]], _captions(generator, stops)
     cells: list[Array] = []
     labels: list[str] = []
     for start in range(0, len(ring) - 1, steps):
@@ -155,6 +155,10 @@ def write_arithmetic(
     labels += [*[""] * (columns - 1), "a - b + c"]
     write_bytes(output, grid_png(cells, labels, columns))
     return result
+
+
+def _captions(generator: ImageGenerator, chosen: Chosen) -> list[str]:
+    return captions(chosen.numbers, chosen.latents, generator.generator.blocks)
 
 
 def _refuse_many(count: int, instead: str) -> None:

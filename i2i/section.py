@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 Positive = Annotated[int, Field(gt=0)]
 
@@ -30,7 +30,12 @@ class Ramp(Section):
         return self.from_ + (self.to - self.from_) * min(images / self.over_images, 1.0)
 
 
-Weight = Annotated[float, Field(ge=0)] | Ramp
+WEIGHT_KINDS = ("a number", "a ramp")
+"""What tells the two kinds of a weight apart; pydantic puts it into the place of a mistake, where it is no setting."""
+Weight = Annotated[
+    Annotated[float, Field(ge=0), Tag(WEIGHT_KINDS[0])] | Annotated[Ramp, Tag(WEIGHT_KINDS[1])],
+    Discriminator(lambda value: WEIGHT_KINDS[isinstance(value, dict | Ramp)]),
+]
 """The weight of a loss term: a number, or {from, to, over_images}."""
 
 

@@ -23,8 +23,10 @@ GENERATE = "generate"
 Meaning = Literal["grey", "rgb", "rgba"]
 Word = Annotated[str, Field(pattern=r"^[\w.+-]{1,80}$")]
 """A name that may be shown: files come from strangers, and terminals obey control characters."""
-ClassName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f,=]{1,80}$")]
-"""The name of a class, as a folder or a table has it; without control characters, and without what --label needs."""
+CLASS_NAME = r"[^\x00-\x1f\x7f-\x9f,=]{1,80}"
+ClassName = Annotated[str, Field(pattern=f"^{CLASS_NAME}$")]
+"""The name of a class or of a label set, as a folder or a table has it; without control characters, and without what
+--label needs."""
 Side = Annotated[int, Field(ge=1, le=1 << 16)]
 """In pixels, and bounded: memory is taken by it before a picture is seen."""
 Multiple = Annotated[int, Field(ge=1, le=1 << 10)]
@@ -39,7 +41,7 @@ class LatentBlock(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    name: Word
+    name: ClassName
     """As noise, or the name of a label set."""
     size: Side
     """How many numbers."""
@@ -55,6 +57,10 @@ class LatentBlock(BaseModel):
         for counted in (self.classes, self.shares):
             if counted and (len(counted) != self.size or self.prior != "one_hot"):
                 raise ValueError(f"the latent block {self.name} has {self.size} numbers and {len(counted)} classes")
+        if len({*self.classes}) < len(self.classes):
+            raise ValueError(f"the latent block {self.name} has two classes of one name")
+        if self.shares and not sum(self.shares):
+            raise ValueError(f"the latent block {self.name} has no class that is ever drawn")
         return self
 
 
@@ -67,6 +73,12 @@ class PictureSpec(BaseModel):
     """Channels of a picture, or coordinates of a point."""
     meaning: Meaning | Literal["points"]
     """What they are."""
+
+    @model_validator(mode="after")
+    def _points_have_two(self) -> Self:
+        if (self.meaning == "points") != (self.channels == 2):
+            raise ValueError(f"{self.meaning} cannot have {self.channels} channels")
+        return self
 
 
 class Part(BaseModel):
@@ -103,6 +115,11 @@ class Part(BaseModel):
         has = (self.inputs is not None, self.outputs is not None, bool(self.blocks))
         if any(needed and not there for needed, there in zip(needs[self.kind], has, strict=True)):
             raise ValueError(f"a part that does {self.kind} lacks its inputs, outputs or latent")
+        points = [one for one in (self.inputs, self.outputs) if one and one.meaning == "points"]
+        if (self.kind == "generate") != (self.out_px > 0 or bool(points)) or (points and self.out_px):
+            raise ValueError(f"a part that does {self.kind} has other sides, or points")
+        if len({block.name for block in self.blocks}) < len(self.blocks):
+            raise ValueError("two latent blocks have one name")
         return self
 
     @property
@@ -240,6 +257,13 @@ class ModelSpec(BaseModel):
             return _from_format_1(values)
         except (AttributeError, TypeError) as error:  # of files that somebody wrote by hand
             raise ValueError("this is no description of version 1") from error
+
+    @model_validator(mode="after")
+    def _has_a_task(self) -> Self:
+        named = {name: part.kind for name, part in self.parts.items() if part.kind != "encode"}
+        if not named or any((name == GENERATE) != (kind == "generate") for name, kind in named.items()):
+            raise ValueError(f"a model has directions that translate, or a part {GENERATE} that generates")
+        return self
 
     @field_validator("input_range")
     @classmethod

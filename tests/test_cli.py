@@ -24,6 +24,7 @@ from i2i.errors import Stopped
 from i2i.interop.importing import import_weights
 from i2i.interop.pytorch_cyclegan_pix2pix import PROJECT
 from i2i.modelfile import read_spec, save_tensors
+from i2i.spec import LatentBlock
 from i2i.training import start
 from tests.conftest import LINEART, ORACLES, ROOT, run_i2i, save, smallest_config, tiny_config
 
@@ -257,7 +258,7 @@ def test_info_says_nothing_that_is_not_so(tiny_run, noise_model, point_model, tm
     assert "48x32" in fixed
     assert "multiples" not in fixed
     any_side = one.model_copy(update={"size_multiple": 1, "size_minimum": 32})
-    any_side = shown_of(spec, tmp_path, capsys, generators={"B2A": any_side})
+    any_side = shown_of(spec, tmp_path, capsys, parts={"B2A": any_side})
     assert "padded to 32 px at least" in any_side
     assert "multiples" not in any_side
     instance = one.model_copy(update={"arguments": {**one.arguments, "norm": "instance"}, "size_minimum": 64})
@@ -286,6 +287,19 @@ def test_info_says_what_comes_from_noise(noise_model, noise_onnx, point_model, c
     shown = capsys.readouterr().out
     assert "from noise, 2 numbers, to points, mlp (" in shown
     assert " px" not in shown
+
+
+def test_info_says_which_labels_there_are_and_which_norm(noise_model, tmp_path, capsys):
+    spec = read_spec(noise_model)
+    noise = spec.parts["generate"]
+    blocks = (
+        LatentBlock(name="noise", size=13),
+        LatentBlock(name="kind", size=3, prior="one_hot", classes=("bag", "hat", "ankle boot")),
+    )
+    part = noise.model_copy(update={"blocks": blocks, "arguments": {**noise.arguments, "norm": "layer"}})
+    shown = shown_of(spec, tmp_path, capsys, parts={"generate": part})
+    assert "kind: bag, hat, ankle boot" in shown
+    assert "batch norm" not in shown
 
 
 def test_info_shows_nothing_that_a_terminal_obeys(tiny_run, tmp_path, capsys):

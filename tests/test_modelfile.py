@@ -46,6 +46,36 @@ def test_a_description_that_does_not_fit_its_weights_is_named(tiny_run, tmp_path
     assert len(str(refused.value).splitlines()) <= 2
 
 
+LABEL = {"name": "label", "size": 2, "prior": "one_hot", "classes": ["bag", "hat"]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda parts: parts.update(make=parts.pop("generate")),
+        lambda parts: parts["generate"].update(out_px=0),
+        lambda parts: parts["generate"].update(outputs={"channels": 3, "meaning": "points"}),
+        lambda parts: parts["generate"].update(outputs={"channels": 2, "meaning": "points"}),
+        lambda parts: parts["generate"].update(kind="encode", inputs={"channels": 3, "meaning": "rgb"}),
+        lambda parts: parts["generate"].update(blocks=[{"name": "a", "size": 2}, {"name": "a", "size": 2}]),
+        lambda parts: parts["generate"].update(blocks=[{"name": "a", "size": 2}, {**LABEL, "shares": [0, 0]}]),
+        lambda parts: parts["generate"].update(blocks=[{"name": "a", "size": 2}, {**LABEL, "classes": ["a", "a"]}]),
+        lambda parts: parts["generate"].update(blocks=[{"name": "a", "size": 2}, {**LABEL, "classes": ["a", "\x1b"]}]),
+    ],
+    ids=[
+        *("other name", "no side", "points of three", "points with a side", "nothing made"),
+        *("two blocks", "no shares", "two classes", "control"),
+    ],
+)
+def test_a_hand_written_part_that_makes_no_sense_is_one_error(noise_model, tmp_path, change):
+    spec = read_spec(noise_model).model_dump(mode="json")
+    change(spec["parts"])
+    path = tmp_path / "m.safetensors"
+    save_file(load_file(noise_model), path, {"i2i": json.dumps(spec)})
+    with pytest.raises(ModelError, match="description does not fit"):
+        i2i.ImageGenerator.open(path, "cpu")([0])
+
+
 def test_a_flipped_bit_anywhere_is_noticed(tiny_run, tmp_path):
     """Twice a hundred places in the header, which is the smaller part, and behind it."""
     content = (tiny_run / "model.safetensors").read_bytes()

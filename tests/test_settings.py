@@ -29,10 +29,24 @@ def test_a_ramp_is_written_as_it_is_read(tmp_path):
     assert resolve(i2i.load_config(tmp_path / "config.yaml")) == config
 
 
-@pytest.mark.parametrize("ramp", ["{from: 1, to: 2}", "{from: -1, to: 2, over_images: 5}", "-1"])
-def test_ramps_that_make_no_sense_are_refused(ramp):
-    with pytest.raises(ConfigError, match=r"loss\.l1"):
+@pytest.mark.parametrize(
+    ("ramp", "words"),
+    [
+        ("{from: 1, to: 2}", r"loss\.l1\.over_images is missing"),
+        ("{from: -1, to: 2, over_images: 5}", r"loss\.l1\.from is -1: input should be greater"),
+        (
+            "{form: 1, from: 1, to: 2, over_images: 5}",
+            r"loss\.l1\.form is not a setting\. Did you mean loss\.l1\.from\?",
+        ),
+        ("-1", r"loss\.l1 is -1: input should be greater"),
+        ("much", r"loss\.l1 is 'much': input should be a valid number"),
+    ],
+)
+def test_ramps_that_make_no_sense_are_refused(ramp, words):
+    """In one line, which speaks of nothing but settings."""
+    with pytest.raises(ConfigError, match=words) as refused:
         resolve(tiny_config(f"loss.l1={ramp}"))
+    assert len(str(refused.value).splitlines()) == 1
 
 
 class Alone(Pix2Pix):

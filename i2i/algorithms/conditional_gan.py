@@ -33,7 +33,12 @@ class ConditionalGAN(GAN):
 
     def __init__(self, config: Config):
         if not config.data.classes:
-            raise ConfigError(f"{config.algorithm} takes its classes from the data, and none was given. Add --data.")
+            raise ConfigError(
+                f"{config.algorithm} takes its classes from the data, which has none. Add --data, or a column of "
+                "classes to the table of data.labels."
+            )
+        if "noise" in config.data.classes:
+            raise ConfigError("A label set is called noise, as the other part of the latent. Rename the column.")
         super().__init__(config)
         if self.settings.history:
             raise ConfigError(

@@ -15,7 +15,7 @@ Examples:
   i2i generate -m runs/faces -n 64 --seed 1 -o grid.png
   i2i generate -m faces.onnx -n 8 --separate -o faces
   i2i generate -m runs/ring -n 2000 -o cloud.png
-  i2i generate -m runs/clothes --label bag -o bags.png
+  i2i generate -m runs/clothes --label Bag -o bags.png
 """
 )
 @options.model

@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from i2i import status
-from i2i.words import show_count
+from i2i.words import and_more, show_count
 
 if TYPE_CHECKING:
     from i2i.spec import ModelSpec, Part
+
+
+_LISTED = 100
+"""Classes of a label set, as `--label` takes them."""
 
 
 @click.command(
@@ -57,6 +61,9 @@ def info(model: str, as_json: bool) -> None:
     if noise := spec.latent_generator:
         made = "points" if noise.out_meaning == "points" else f"{noise.out_meaning} of {noise.out_px}x{noise.out_px} px"
         click.echo(f"  from noise, {noise.latent} numbers, to {made}, {noise.network} ({_listed(noise.arguments)})")
+        for block in noise.blocks:
+            if block.classes:
+                click.echo(f"       {block.name}: {and_more(block.classes, _LISTED)}")
     if spec.trained_side_px:  # none of points, nor known of imported weights
         click.echo(
             f"  trained on {spec.trained_crop_px} px squares of pictures "
@@ -100,7 +107,7 @@ def _has_batch_norm(spec: "ModelSpec") -> bool:
     """Whether `norm_statistics` says anything: of undescribed networks it is not known."""
     noise = spec.latent_generator
     if noise:
-        return noise.network == "dcgan"  # which has no other norm
+        return noise.arguments.get("norm", "batch" if noise.network == "dcgan" else "none") == "batch"
     return any(one.arguments.get("norm") == "batch" for one in spec.generators.values())
 
 

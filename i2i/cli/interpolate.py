@@ -14,7 +14,7 @@ from i2i.words import show_count
 Examples:
   i2i interpolate -m runs/faces --seeds 3,17,3 --steps 10 -o strip.png
   i2i interpolate -m faces.onnx --seeds 3,17,25 --steps 30 --loop -o walk.webp
-  i2i interpolate -m runs/clothes --seeds 3,3 --label bag --label coat -o change.png
+  i2i interpolate -m runs/clothes --seeds 3,3 --label Bag --label Coat -o change.png
 """
 )
 @options.model

@@ -6,6 +6,7 @@ a.png,shoe,red                        their suffix, and a column for each label 
 """
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -13,10 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from i2i.errors import ConfigError, DataError
-from i2i.images import Array
+from i2i.errors import ConfigError, DataError, one_line
+from i2i.images import FORMATS, Array
 from i2i.settings import DataSettings
-from i2i.words import name_some
+from i2i.spec import CLASS_NAME
+from i2i.words import and_more, name_some, show_count
 
 FOLDERS = "folders"
 LEAST = 2
@@ -46,6 +48,8 @@ def find_labels(names: Sequence[str], data: DataSettings) -> Labels | None:
         return None
     by_folder = data.labels == FOLDERS
     columns, texts = _from_folders(names) if by_folder else _from_table(Path(data.labels), names, data.text)
+    if absent := data.classes.keys() - columns.keys():
+        raise ConfigError(f"data.classes has {', '.join(sorted(absent))}, but the labels are {', '.join(columns)}.")
     classes = {name: _classes(name, column, data.classes.get(name)) for name, column in columns.items()}
     places = {name: {one: number for number, one in enumerate(known)} for name, known in classes.items()}
     rows = zip(names, zip(*columns.values(), strict=True), strict=True) if columns else ()
@@ -65,11 +69,13 @@ def _from_table(path: Path, names: Sequence[str], text: str | None) -> tuple[dic
     header, rows = _read_table(path)
     if text and text not in header:
         raise ConfigError(f"data.text is {text}, but the columns of {path} are {', '.join(header)}.")
-    given = [rows.get(name, rows.get(str(PurePosixPath(name).with_suffix("")))) for name in names]
+    by_stem = _by_stem(rows)
+    given = [rows.get(name, by_stem.get(_stem(name))) for name in names]
     missing = [name for name, row in zip(names, given, strict=True) if row is None or "" in row]
     if missing:
         head = f"{len(missing)} of {len(names)} pictures have no label in {path}:"
-        raise DataError(name_some(head, missing) + " Add them to the table, or take them out of the data.")
+        known = f" Names there look like {one_line(next(iter(rows)))}." if rows and not any(given) else ""
+        raise DataError(name_some(head, missing) + f"{known} Add them to the table, or take them out of the data.")
     columns = {one: [row[place] for row in given if row] for place, one in enumerate(header)}
     texts = {}
     if text:
@@ -82,30 +88,63 @@ def _read_table(path: Path) -> tuple[list[str], dict[str, list[str]]]:
     """Return the columns behind the first, and each row of them by its first cell; raises ConfigError."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            header, *rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row] or [[]]
+            reader = csv.reader(file, strict=True)
+            lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"data.labels: {path} cannot be read as CSV: {error}.") from error
+        raise ConfigError(
+            f"data.labels: cannot read {path} as a CSV file in UTF-8 with commas: {one_line(str(error))}."
+        ) from error
+    (_, header), *rows = lines or [(1, [])]
     if len(header) < 2 or header[0].lower() != "name" or len({*header}) < len(header):
-        raise ConfigError(f"data.labels: {path} must begin with a line like name,label; it begins with {header[:4]}.")
-    uneven = next((number for number, row in enumerate(rows, 2) if len(row) != len(header)), None)
-    if uneven:
-        raise ConfigError(f"data.labels: row {uneven} of {path} has not {len(header)} cells, as its header has.")
-    # Of 1.png and 1.jpg either name may stand for the picture; a pair has neither suffix.
-    found = {row[0]: row[1:] for row in rows}
-    return header[1:], {**{str(PurePosixPath(name).with_suffix("")): row for name, row in found.items()}, **found}
+        first = one_line(", ".join(header[:4]))
+        raise ConfigError(f"data.labels: {path} must begin with a line like name,label; it begins with '{first}'.")
+    found: dict[str, list[str]] = {}
+    for line, (name, *row) in rows:
+        if len(row) != len(header) - 1:
+            raise ConfigError(
+                f"data.labels: row {line} of {path} has {show_count(len(row) + 1, 'cell')}, but its header has "
+                f"{len(header)}."
+            )
+        if found.setdefault(name.removeprefix("./"), row) != row:
+            raise ConfigError(f"data.labels: {path} has two labels for {one_line(name)}; the second is in row {line}.")
+    return header[1:], found
+
+
+def _stem(name: str) -> str:
+    """Return a name without its suffix, if that is one of pictures: what stands behind a dot may be a number."""
+    stem, dot, suffix = name.rpartition(".")
+    return stem if dot + suffix.lower() in FORMATS else name
+
+
+def _by_stem(rows: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Return the rows by names without suffix, which pairs have, but for those that differ in their labels."""
+    found: dict[str, list[str]] = {}
+    differ = {_stem(name) for name, row in rows.items() if found.setdefault(_stem(name), row) != row}
+    return {stem: row for stem, row in found.items() if stem not in differ}
 
 
 def _classes(name: str, column: Sequence[str], known: Mapping[str, int] | None) -> dict[str, int]:
     """Return the classes of a label set with their counts, in the order of `known` or of their names."""
     counts = Counter(column)
+    unfit = [repr(one) for one in (name, *sorted(counts)) if not _can_be_named(one)]
+    if unfit:
+        head = "Label names have 1 to 80 characters of UTF-8, without commas, equal signs and control characters; not:"
+        raise DataError(name_some(head, unfit))
     unknown = sorted(counts.keys() - known) if known else []
     if unknown:
-        raise DataError(name_some(f"data.classes of {name} has {', '.join(known or ())}, and not", unknown))
+        raise DataError(name_some(f"data.classes of {name} has {and_more([*(known or ())])}, and not", unknown))
     few = [f"{one} ({counts[one]})" for one in known or sorted(counts) if counts[one] < LEAST]
     if few:
         head = f"{len(few)} of {len(known or counts)} classes of {name} have under {LEAST} pictures:"
         raise DataError(name_some(head, few) + " Add pictures, or leave such classes out.")
+    if len(counts) < 2:
+        raise DataError(f"All pictures have one {name}: {', '.join(counts)}. Labels tell two classes or more apart.")
     return {one: counts[one] for one in known or sorted(counts)}
+
+
+def _can_be_named(name: str) -> bool:
+    """Whether a model file can hold the name of a class or label set, and --label can say it."""
+    return bool(re.fullmatch(CLASS_NAME, name)) and not any("\ud800" <= one <= "\udfff" for one in name)
 
 
 def encode_text(text: str) -> Array:

@@ -130,6 +130,8 @@ def make_set(kind: DataKind, config: Config) -> TrainingSet:
             )
     if config.data.text and config.data.labels in (None, FOLDERS):
         raise ConfigError(f"data.text is {config.data.text}, but data.labels names no CSV file that could hold it.")
+    if config.data.classes and not config.data.labels:
+        raise ConfigError("data.classes is set, but data.labels is not. Set it to folders or a CSV file, or neither.")
     if not config.data.toy:
         return SETS[kind](config)
     if kind != "images":

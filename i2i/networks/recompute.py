@@ -6,7 +6,7 @@ running statistics twice, which torch leaves to us. Gradients are the same, bit 
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -41,25 +41,31 @@ def recompute_stages(network: nn.Module) -> None:
 
 
 class _StatisticsKept:
-    """Let what runs inside work on copies of all buffers; changing and restoring them would upset autograd.
+    """Let what runs inside work on copies of all buffers as they were before the first pass.
 
-    It is entered anew for each recomputation, of which a gradient of a gradient takes several.
+    Spectral norm divides by what its buffers hold, and a later forward moves them on; and changing and restoring
+    the buffers themselves would upset autograd. It is entered anew for each recomputation, of which a gradient of
+    a gradient takes several.
     """
 
     def __init__(self, module: nn.Module):
-        self.module = module
+        self.before = [
+            (one, {name: buffer.clone() for name, buffer in one.named_buffers(recurse=False)})
+            for one in module.modules()
+        ]
         self.kept: list[tuple[nn.Module, dict[str, Tensor]]] = []
 
     def __enter__(self) -> None:
         """Put copies in the buffers' places."""
-        self.kept = [(one, dict(one.named_buffers(recurse=False))) for one in self.module.modules()]
-        self._put(lambda buffer: buffer.clone())
+        self.kept = [(one, dict(one.named_buffers(recurse=False))) for one, _ in self.before]
+        _put((one, {name: buffer.clone() for name, buffer in buffers.items()}) for one, buffers in self.before)
 
     def __exit__(self, *exception: object) -> None:
         """Put the buffers back."""
-        self._put(lambda buffer: buffer)
+        _put(self.kept)
 
-    def _put(self, change: Callable[[Tensor], Tensor]) -> None:
-        for one, buffers in self.kept:
-            for name, buffer in buffers.items():
-                setattr(one, name, change(buffer))
+
+def _put(places: Iterable[tuple[nn.Module, dict[str, Tensor]]]) -> None:
+    for module, buffers in places:
+        for name, buffer in buffers.items():
+            setattr(module, name, buffer)

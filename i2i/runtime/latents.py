@@ -14,7 +14,9 @@ from i2i.errors import ModelError, UsageError
 from i2i.files import write_bytes
 from i2i.images import Array
 from i2i.spec import LatentBlock
+from i2i.words import and_more
 
+_LISTED = 20  # classes of a label set in a message
 _OPPOSITE = 1e-4  # radians short of a half turn; rounding to float32 moves a direction by 1e-7
 
 
@@ -68,13 +70,23 @@ def find_labels(names: Sequence[str], blocks: Sequence[LatentBlock]) -> dict[str
             if places:
                 first = next(iter(places))
                 raise UsageError(f"{' and '.join(places)} both have a class {value}. Say which, as {first}={value}.")
-            listed = "; ".join(f"{one}: {', '.join(classes)}" for one, classes in known.items())
+            listed = "; ".join(f"{one}: {and_more(classes, _LISTED)}" for one, classes in known.items())
             raise UsageError(f"Unknown label {name}. This model knows {listed}.")
         ((block, classes),) = places.items()
         if block in found:
             raise UsageError(f"--label names two classes of {block}: {classes[found[block]]} and {value}. Give one.")
         found[block] = classes.index(value)
     return found
+
+
+def captions(numbers: Sequence[int], latents: Array, blocks: Sequence[LatentBlock]) -> list[str]:
+    """Return what to write under the picture of each latent (N, latent): its number, and its classes if it has some."""
+    ends = np.cumsum([block.size for block in blocks])
+    labels = [(block.classes, end - block.size, end) for block, end in zip(blocks, ends, strict=True) if block.classes]
+    return [
+        " ".join([str(number), *(classes[row[start:end].argmax()] for classes, start, end in labels)])
+        for number, row in zip(numbers, latents, strict=True)
+    ]
 
 
 def read_latents(path: Path, size: int) -> Array:

@@ -21,6 +21,7 @@ from i2i.metrics.diagnostics import diversity
 from i2i.metrics.pairs import as_rgb8, l1
 from i2i.runtime.backends import TorchBackend
 from i2i.runtime.generator import ImageGenerator
+from i2i.runtime.latents import captions
 from i2i.runtime.translator import Translator
 from i2i.settings import by_direction
 from i2i.sheets import cloud_png, grid_png, sheet_png
@@ -171,6 +172,7 @@ def _generate(run: Run, algorithm: Algorithm, modules: Modules, images: int, dev
         count(done, SAMPLES)
         fakes.append(generator.run(generator.draw(range(done, done + _TOGETHER))))
     shown = range(run.config.log.sample_count)
-    pictures = generator.pictures(generator.draw(shown))
+    latents = generator.draw(shown)
+    pictures, under = generator.pictures(latents), captions(shown, latents, generator.generator.blocks)
     scores = diversity(np.concatenate(fakes), run.real_samples)
-    return {GENERATE: grid_png(pictures, [str(seed) for seed in shown])}, scores
+    return {GENERATE: grid_png(pictures, under)}, scores

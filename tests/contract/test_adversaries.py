@@ -97,6 +97,19 @@ def test_a_penalty_is_the_same_however_a_step_is_made(few_pairs, monkeypatch, na
         assert other[term] == pytest.approx(plain[term], rel=tolerance, abs=0)
 
 
+@pytest.mark.parametrize("penalty", ["none", "gradient"])
+def test_spectral_norm_is_the_same_with_checkpointing(few_pairs, penalty):
+    """Its buffers move with every forward, and two precede the backward; weights are equal bit for bit."""
+    changes = ["discriminator.norm=none", "discriminator.spectral_norm=true", f"loss.penalty={penalty}"]
+    (terms, networks), (same_terms, same_networks) = (
+        step(smallest_config("pix2pix", few_pairs, *changes, *more))
+        for more in ([], ["train.activation_checkpointing=true"])
+    )
+    assert same_terms == terms
+    for name, weights in networks["discriminator"].items():
+        assert torch.equal(same_networks["discriminator"][name], weights), name
+
+
 def test_a_lazy_penalty_takes_its_turn_in_the_discriminators_own_adam(few_pairs):
     config = smallest_config(
         "pix2pix", few_pairs, "loss.penalty=r1", "loss.penalty_every_steps=3", "discriminator.norm=none"

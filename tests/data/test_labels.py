@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from i2i.algorithms import ALGORITHMS, resolve
-from i2i.data.labels import TEXT_BYTES, decode_text, encode_text
+from i2i.data.labels import TEXT_BYTES, decode_text, encode_text, find_labels
 from i2i.data.sets import make_set, with_facts
 from i2i.errors import ConfigError, DataError
+from i2i.settings import DataSettings
 from tests.conftest import save, smallest_config
 
 CLASSES = {"bag": 3, "hat": 4, "shoe": 2}
@@ -101,13 +102,71 @@ def contains(whole, image):
         (lambda all_: all_, ["data.classes={label: {bag: 3, hat: 4}}"], DataError, "shoe"),
         (lambda all_: [*all_, "x"], [], ConfigError, "row 11"),
         (lambda all_: all_, ["data.text=words"], ConfigError, "words"),
+        (lambda all_: [*all_, "", "bag/0.png,hat"], [], ConfigError, r"bag/0\.png.*row 12"),
+        (lambda all_: [*all_, '"bag/9.png,bag'], [], ConfigError, "CSV"),
+        (lambda all_: [f"/data/{row}" for row in all_], [], DataError, r"bag/0\.png.*look like /data/bag/0\.png"),
+        (lambda all_: [f"{row.split(',')[0]},bag" for row in all_], [], DataError, "one label: bag"),
+        (lambda all_: [f"{row}=1" for row in all_], [], DataError, "bag=1"),
+        (lambda all_: [f'{row.split(",")[0]},"a, b"' for row in all_], [], DataError, "a, b"),
+        (lambda all_: [f"{row * 30}" for row in all_], [], ConfigError, "row 2"),
+        (lambda all_: all_, ["data.classes={colour: {red: 3}}"], ConfigError, "colour"),
     ],
-    ids=["missing", "empty", "too few", "unknown", "uneven", "no text"],
+    ids=[
+        *(
+            "missing",
+            "empty",
+            "too few",
+            "unknown",
+            "uneven",
+            "no text",
+            "twice",
+            "open quote",
+            "absolute",
+            "one class",
+        ),
+        *("equal sign", "comma", "many cells", "other label set"),
+    ],
 )
 def test_labels_that_do_not_fit_are_named(folders, rows, changes, error, words):
     every = [f"{name},{name.split('/')[0]}" for name in names(folders)]
     with pytest.raises(error, match=words):
         labelled(folders, table(folders, *rows(every)), *changes)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "\ufeff" + text.replace("\n", "\r\n"),
+        lambda text: text.replace("bag/0.png,bag", '"bag/0.png","bag"').replace(".png", ".jpg"),
+        lambda text: text.replace(".png", "").replace("shoe/", "./shoe/"),
+        lambda text: f"{text}bag/0.png,bag\n,bag\n.,hat\n",
+    ],
+    ids=["BOM and CRLF", "quotes and another suffix", "no suffix", "the same twice, and no names"],
+)
+def test_tables_as_programs_write_them(folders, change):
+    every = [f"{name},{name.split('/')[0]}" for name in names(folders)]
+    table(folders, *every)
+    text = (folders / "labels.csv").read_text(encoding="utf-8")
+    (folders / "labels.csv").write_bytes(change(text).encode())
+    assert labelled(folders, f"data.labels={folders / 'labels.csv'}").classes == {"label": CLASSES}
+
+
+def test_what_stands_behind_a_dot_is_no_suffix_unless_pictures_have_it(tmp_path):
+    """Pairs have names without suffix; img.3 is not labelled by img.2."""
+    path = tmp_path / "labels.csv"
+    path.write_text("name,label\nimg.0,a\nimg.1,b\nimg.2,b\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"1 of 4 .*img\.3\b"):
+        find_labels([f"img.{number}" for number in range(4)], DataSettings(labels=str(path)))
+
+
+def test_a_name_that_is_not_utf_8_is_no_class():
+    with pytest.raises(DataError, match="UTF-8"):
+        find_labels(["b\udcff/1.png", "b\udcff/2.png", "c/1.png", "c/2.png"], DataSettings(labels="folders"))
+
+
+def test_classes_without_labels_are_refused(folders):
+    with pytest.raises(ConfigError, match=r"data\.labels"):
+        labelled(folders, "data.classes={label: {bag: 3, hat: 4}}")
 
 
 def test_pictures_outside_of_classes_are_named(folders):
@@ -149,3 +208,6 @@ def test_algorithms_say_whether_they_read_labels(folders):
     config = resolve(smallest_config("conditional_gan", folders))
     with pytest.raises(ConfigError, match="--data"):
         ALGORITHMS["conditional_gan"](config)  # before the data has filled its classes in
+    data = config.data.model_copy(update={"classes": {"noise": {"bag": 2, "hat": 3}}})
+    with pytest.raises(ConfigError, match="noise"):  # which would take the noise's place
+        ALGORITHMS["conditional_gan"](config.model_copy(update={"data": data}))

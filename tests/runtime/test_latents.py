@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from i2i.errors import ModelError, UsageError
-from i2i.runtime.latents import find_labels, path, read_latents, seed_latents, slerp, write_latents
+from i2i.runtime.latents import captions, find_labels, path, read_latents, seed_latents, slerp, write_latents
 from i2i.spec import LatentBlock
 from tests.conftest import noise
 
@@ -167,6 +167,12 @@ def test_labels_that_say_nothing_are_refused(names, words):
         find_labels(names, BLOCKS)
     with pytest.raises(UsageError, match="--label"):
         find_labels(names, noise(SIZE))
+
+
+def test_pictures_are_captioned_by_number_and_class():
+    rows = seed_latents([7, 8], BLOCKS, {"kind": 2, "hue": 0})
+    assert captions([7, 8], rows, BLOCKS) == ["7 shoe red", "8 shoe red"]
+    assert captions([7], seed_latents([7], noise(SIZE)), noise(SIZE)) == ["7"]
 
 
 def test_a_walk_changes_labels_in_a_line():
