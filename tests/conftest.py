@@ -15,7 +15,9 @@ import pytest
 import torch
 
 import i2i
+from i2i.algorithms import ALGORITHMS, Algorithm
 from i2i.data.augment import resize
+from i2i.data.sets import make_set, with_facts
 from i2i.images import largest, read_image, to_channels, write_image
 from i2i.settings import Config
 from i2i.spec import GENERATE, LatentBlock, ModelSpec, generating
@@ -91,6 +93,12 @@ def smallest_config(kind: str, data: Path | str, *overrides: str) -> Config:
     if kind == "conditional_gan":
         path += ["data.side=B", f"data.labels={data}/labels.csv"]
     return i2i.load_config(preset, [*path, *changes, *widths, *patches, *_SHORT, *overrides])
+
+
+def make_algorithm(config: Config) -> Algorithm:
+    """The algorithm of a config, with the facts of its data filled in, as a training has it."""
+    config = with_facts(config, make_set(ALGORITHMS[config.algorithm].data, config))
+    return ALGORITHMS[config.algorithm](config)
 
 
 @pytest.fixture(scope="session")
@@ -169,6 +177,29 @@ def noise_model(tmp_path_factory) -> Path:
         for _ in range(8):
             network.train()(torch.randn(32, 16))
     return save_from_noise(tmp_path_factory.mktemp("noise"), "dcgan", arguments, network, "rgb", 32)
+
+
+@pytest.fixture(scope="session")
+def named_model(tmp_path_factory) -> Path:
+    """A .safetensors file that makes 32 px pictures of two classes by name, untrained."""
+    from i2i.modelfile import save_model
+    from i2i.networks import DCGANGenerator
+
+    torch.manual_seed(0)
+    kind = LatentBlock(name="label", size=2, prior="one_hot", classes=("Bag", "Coat"))
+    arguments: dict[str, Any] = {"out_channels": 3, "size": 32, "latent": 6, "width": 4}
+    part = generating("dcgan", arguments, (*noise(4), kind), 3, 32)
+    spec = ModelSpec(
+        i2i_version="0",
+        algorithm="conditional_gan",
+        parts={GENERATE: part},
+        norm_statistics="running",
+        trained_crop_px=32,
+        trained_side_px=32,
+    )
+    path = tmp_path_factory.mktemp("named") / "model.safetensors"
+    save_model(path, spec, {GENERATE: DCGANGenerator(**arguments)})
+    return path
 
 
 @pytest.fixture(scope="session")

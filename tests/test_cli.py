@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 import i2i
+from i2i.algorithms import resolve
 from i2i.cli import cli, main, run_cleanly
 from i2i.config import load_config
 from i2i.errors import Stopped
@@ -42,7 +43,7 @@ def examples():
 
 
 @pytest.fixture
-def desk(desk, tiny_run, two_way_run, noise_model, noise_onnx, point_model):
+def desk(desk, tiny_run, two_way_run, noise_model, named_model, noise_onnx, point_model):
     """And everything else that the examples name, small."""
     shutil.copytree("D", "datasets/lineart")
     shutil.copytree("runs/mine", "runs/lineart")
@@ -52,6 +53,7 @@ def desk(desk, tiny_run, two_way_run, noise_model, noise_onnx, point_model):
     shutil.copytree(noise_model.parent, "runs/faces", ignore=shutil.ignore_patterns("*.onnx"))
     shutil.copy(noise_onnx, "faces.onnx")
     shutil.copytree(point_model.parent, "runs/ring")
+    shutil.copytree(named_model.parent, "runs/clothes")
     shutil.copy(ORACLES / "unet_128_batch.pth", "latest_net_G.pth")
     for way in "AB":
         shutil.copy(ORACLES / "resnet_6_instance.pth", f"latest_net_G_{way}.pth")
@@ -106,7 +108,8 @@ def test_dry_run_prints_settings_that_can_be_run(desk, capsys, monkeypatch):
     assert "# Estimates, from" in said
     (desk / "resolved.yaml").write_text(said, encoding="utf-8")
     config = load_config("resolved.yaml")
-    assert config.loss == {"adversarial": config.loss["adversarial"], "l1": 7.0}
+    assert config.loss["l1"] == 7.0
+    assert resolve(config) == config
     assert (config.train.seed, config.data.path) == (3, (str(LINEART),))
 
 

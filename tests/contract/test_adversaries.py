@@ -12,7 +12,7 @@ from i2i.algorithms.adversary import AdversarialName, PenaltyName
 from i2i.data.sets import make_set
 from i2i.errors import ConfigError
 from i2i.training import engine
-from tests.conftest import SMALLEST, smallest_config
+from tests.conftest import SMALLEST, make_algorithm, smallest_config
 
 PENALTIES = [name for name in get_args(PenaltyName) if name != "none"]
 NO_BATCH_NORM = {kind: [] if kind == "toy" else ["discriminator.norm=instance"] for kind in SMALLEST}
@@ -20,7 +20,8 @@ NO_BATCH_NORM = {kind: [] if kind == "toy" else ["discriminator.norm=instance"] 
 
 def make_stepper(config):
     torch.manual_seed(0)
-    return engine.Stepper(engine.make_fabric(config), ALGORITHMS[config.algorithm](config))
+    algorithm = make_algorithm(config)
+    return engine.Stepper(engine.make_fabric(algorithm.config), algorithm)
 
 
 def step(config, images=4):
@@ -68,7 +69,7 @@ def test_every_penalty_trains_every_algorithm(few_pairs, kind, name):
 def test_a_penalty_with_batch_norm_is_refused_by_name(few_pairs, kind, name):
     config = smallest_config(kind, few_pairs, f"loss.penalty={name}", "discriminator.norm=batch")
     with pytest.raises(ConfigError, match=r"loss.penalty is .*discriminator.norm"):
-        ALGORITHMS[config.algorithm](config)
+        make_algorithm(config)
 
 
 @pytest.mark.parametrize(

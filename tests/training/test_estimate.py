@@ -38,7 +38,7 @@ def test_what_is_known_is_exact():
     network = UNet(3, 3, depth=4, width=2, upsample="resize")
     text = lines_of(tiny_config())
     assert f"generator: {sum(one.numel() for one in network.parameters()):,} parameters\n" in text
-    assert "parameters, one score sees 16 x 16 px\n" in text
+    assert "parameters, one logit sees 16 x 16 px\n" in text
 
 
 def test_without_data_it_takes_noise_and_steps_that_differ_count_as_one(monkeypatch):
