@@ -440,5 +440,5 @@ def test_what_cannot_be_exported_is_named(tiny_run, tiny_onnx, tmp_path):
     assert (tmp_path / "mine.onnx").read_bytes() == b"mine"
     with pytest.raises(UsageError, match=r"multiples of 16, from 16 px\.\nUse --size 32x48, or --io image"):
         i2i.export_onnx(tiny_run, tmp_path / "m.onnx", size=(17, 48))
-    with pytest.raises(UsageError, match="no folder with pictures"):
+    with pytest.raises(UsageError, match="nowhere is not a folder"):
         i2i.export_onnx(tiny_run, tmp_path / "m.onnx", verify=tmp_path / "nowhere")

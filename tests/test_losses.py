@@ -62,7 +62,7 @@ def test_penalties_of_a_linear_discriminator():
     """D(x) = 3 x1 + 4 x2 has the gradient (3, 4), of norm 5, wherever it is taken."""
     slope = torch.tensor([3.0, 4.0], requires_grad=True)
     real, fake = torch.rand(6, 2), torch.rand(6, 2)
-    values = {name: penalty(lambda x: x @ slope, real, fake) for name, penalty in losses.PENALTIES.items()}
+    values = {name: penalty(lambda x: x @ slope[:, None], real, fake) for name, penalty in losses.PENALTIES.items()}
     assert {name: float(value.detach()) for name, value in values.items()} == pytest.approx(
         {"gradient": (5 - 1) ** 2, "r1": 25 / 2, "r2": 25 / 2}
     )

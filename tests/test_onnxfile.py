@@ -278,11 +278,15 @@ def test_a_description_and_a_graph_that_differ_are_named(tiny_onnx, noise_onnx, 
         return str(refused.value)
 
     assert "image is float32 (?, 3, ?, ?), but its description says float32 (?, 1, ?, ?)" in described_as(
-        tiny_onnx, {'"in_channels":3': '"in_channels":1'}
+        tiny_onnx, {'"inputs":{"channels":3': '"inputs":{"channels":1'}
     )
-    assert "output is float32 (?, 3, ?, ?)" in described_as(tiny_onnx, {'"out_channels":3': '"out_channels":4'})
+    assert "output is float32 (?, 3, ?, ?)" in described_as(
+        tiny_onnx, {'"outputs":{"channels":3': '"outputs":{"channels":4'}
+    )
     assert "description says uint8" in described_as(tiny_onnx, {'"io":"tensor"': '"io":"image"'})
-    assert "latent is float32 (?, 16)" in described_as(noise_onnx, {'"latent":16,"out': '"latent":17,"out'})
+    assert "latent is float32 (?, 16)" in described_as(
+        noise_onnx, {'"name":"noise","size":16': '"name":"noise","size":17'}
+    )
     for change in ({'"size_multiple":16': '"size_multiple":1000000'}, {'"pix2pix"': '"\\u001b[2J"'}):
         assert "its description does not fit" in described_as(tiny_onnx, change)
 

@@ -122,9 +122,9 @@ def export(
             from i2i.files import check_output
             from i2i.modelfile import find_weights
 
-            find_weights(model)
             if output is not None and direction != "both":
                 check_output(output, overwrite, ".onnx")
+            find_weights(model)
         with status.loading_torch():
             from i2i.export import export_both, export_onnx, export_triton
 

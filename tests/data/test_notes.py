@@ -40,11 +40,11 @@ def test_twelve_bits_in_sixteen_are_noticed_and_can_be_set(tmp_path):
     (note,) = (note for note in data.notes if "16-bit" in note)
     assert f"{deep.max():,} of 65,535" in note
     assert "data.input_range=[0,4095]" in note
-    assert data[0][0].max() < -0.85
+    assert data[0]["a"].max() < -0.85
     set_range = notes(tmp_path, "data.input_range=[0,4095]")
     assert not any("16-bit" in note for note in set_range.notes)
-    assert set_range[0][0].max() > 0.8
-    np.testing.assert_array_equal(set_range[0][1], data[0][1])  # bytes stay as they are
+    assert set_range[0]["a"].max() > 0.8
+    np.testing.assert_array_equal(set_range[0]["b"], data[0]["b"])  # bytes stay as they are
     with pytest.raises(ImageError, match=r"outside the range 0 to 100[^$]*data\.input_range"):
         notes(tmp_path, "data.input_range=[0,100]")
     with pytest.raises(ConfigError, match=r"data\.input_range"):
@@ -59,11 +59,11 @@ def test_floats_train_as_the_same_bytes_do(tmp_path):
     floats = (array / np.float32(255)) * 4000 - 1000
     options = ("data.input_range=[-1000,3000]", "data.resize_px=null")
     made = notes(pairs(tmp_path / "floats", floats, floats, ".npy"), *options)
-    np.testing.assert_allclose(made[3][0], whole[3][0], atol=1e-6)
+    np.testing.assert_allclose(made[3]["a"], whole[3]["a"], atol=1e-6)
     with pytest.raises(ImageError, match="outside the range 0 to 1"):
         notes(tmp_path / "floats")
     resized = notes(tmp_path / "floats", options[0])  # bicubic overshoot stays in the range
-    assert all(side.abs().max() <= 1 for number in range(4) for side in resized[number])
+    assert all(side.abs().max() <= 1 for number in range(4) for side in resized[number].values())
 
 
 def test_grey_files_under_rgb_are_named_with_their_setting(tmp_path):
