@@ -374,7 +374,7 @@ def test_weights_that_do_not_fit_their_description_are_named(tiny_run, tmp_path)
     save_file(load_file(tiny_run / "model.safetensors"), tmp_path / "m.safetensors", {"i2i": json.dumps(spec)})
     with pytest.raises(ModelError, match="weights and description do not fit"):
         i2i.load(tmp_path / "m.safetensors")
-    spec["format"] = 2
+    spec["format"] = 3
     save_file({}, tmp_path / "m.safetensors", {"i2i": json.dumps(spec)})
     with pytest.raises(ModelError, match="Update i2i"):
         i2i.load(tmp_path / "m.safetensors")
