@@ -203,7 +203,7 @@ class _Processes:
             raise DataError(str(error).strip().rsplit("DataError: ", 1)[-1]) from None
         except MemoryError as error:
             raise LoaderError("A loader process ran out of memory. Lower data.workers.") from error
-        except (RuntimeError, OSError) as error:
+        except (RuntimeError, OSError, EOFError, multiprocessing.ProcessError) as error:  # as a worker dies in a send
             reason = self._dead() or _shared_memory(error)
             if reason is None:
                 raise
