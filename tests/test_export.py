@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -26,7 +27,7 @@ from i2i.networks.layers import set_norm_statistics
 from i2i.runtime.latents import seed_latents
 from i2i.runtime.translator import pad, padded_side
 from i2i.spec import ExportProof, ModelSpec, translating
-from tests.conftest import noise, picture, save
+from tests.conftest import ROOT, noise, picture, save
 
 
 def test_what_the_proof_leaves_out_is_said(tmp_path, few_pairs, tiny_run, capsys):
@@ -86,6 +87,15 @@ def test_every_generator_exports_equal(tmp_path, network, arguments, statistics)
     difference = ours(array).astype(int) - exported(array)
     assert np.abs(difference).max() <= 1
     assert (difference != 0).mean() < 1e-3
+
+
+def test_a_file_says_nothing_of_the_machine_that_wrote_it(tiny_onnx, noise_onnx):
+    """torch notes the folder of every line of source that a node came from."""
+    for file in (tiny_onnx, noise_onnx):
+        content = file.read_bytes()
+        assert str(Path(torch.__file__).parent.parent).encode() not in content
+        assert str(ROOT).encode() not in content
+        assert b"stack_trace" not in content
 
 
 def model_spec(network, arguments, made, statistics):

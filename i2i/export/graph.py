@@ -158,10 +158,14 @@ def write_graph(graph: Graph, path: Path, outputs: tuple[str, ...] = ("output",)
 
 
 def describe(path: Path, spec: ModelSpec, axes: Mapping[int, str]) -> None:
-    """Give the file its metadata and plain axis names, and check it whole."""
+    """Give the file its metadata and plain axis names, leave out whose machine wrote it, and check it whole."""
     import onnx
 
     model: Any = onnx.load(path)
+    # torch notes at every node the lines of source it came from, with the folders of this machine.
+    for part in (model.graph, *model.functions):
+        for noted in (part, *part.node, *part.value_info):
+            del noted.metadata_props[:]
     for axis, name in axes.items():
         model.graph.output[0].type.tensor_type.shape.dim[axis].dim_param = name
     onnx.helper.set_model_props(model, spec_to_metadata(spec))
