@@ -63,7 +63,7 @@ class DownloadError(I2IError):
 
 
 class ModelError(I2IError):
-    """A file that is no model of ours, or a request that the model cannot meet."""
+    """A file that is not one of our models, or a request that the model cannot meet."""
 
 
 class ExportError(I2IError):
@@ -97,7 +97,7 @@ class NonFiniteError(I2IError):
 
 
 def printable(text: str) -> str:
-    """Return `text` with what is no character on a screen escaped: names of files can hold anything but lines."""
+    """Return `text` with unprintable characters escaped: names of files can hold anything but lines."""
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 

@@ -49,7 +49,7 @@ def require_kind(path: Path, wanted: str) -> None:
 
 
 def _refuse_mistaken(path: Path, head: bytes) -> None:
-    """Raise ModelError where the first bytes of a file show that it is no model at all."""
+    """Raise ModelError where the first bytes of a file show that it is not a model."""
     start = head.removeprefix(codecs.BOM_UTF8).lstrip().lower()
     if not head.strip(b"\0"):
         raise ModelError(f"{path} is empty, or nothing but zeros: a download or copy of it failed. Get it again.")

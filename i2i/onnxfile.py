@@ -75,7 +75,7 @@ class Interface(NamedTuple):
 
 
 def check_onnx(path: Path) -> Interface:
-    """Raise ModelError for what is no model, is damaged, or holds what generators of pictures do not need."""
+    """Raise ModelError for what is not a model, is damaged, or holds what generators of pictures do not need."""
     require_kind(path, ONNX)
     try:
         with path.open("rb") as file:
@@ -88,7 +88,7 @@ def check_onnx(path: Path) -> Interface:
 
 
 class _DamagedError(Exception):
-    """What was found is no protobuf, or not of a model."""
+    """What was found is not protobuf, or not of a model."""
 
 
 class _Check:

@@ -31,7 +31,7 @@ class Ramp(Section):
 
 
 WEIGHT_KINDS = ("a number", "a ramp")
-"""What tells the two kinds of a weight apart; pydantic puts it into the place of a mistake, where it is no setting."""
+"""Tells the two kinds of a weight apart; pydantic puts it into the location of an error, though it is not a setting."""
 Weight = Annotated[
     Annotated[float, Field(ge=0), Tag(WEIGHT_KINDS[0])] | Annotated[Ramp, Tag(WEIGHT_KINDS[1])],
     Discriminator(lambda value: WEIGHT_KINDS[isinstance(value, dict | Ramp)]),

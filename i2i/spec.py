@@ -256,7 +256,7 @@ class ModelSpec(BaseModel):
         try:
             return _from_format_1(values)
         except (AttributeError, TypeError) as error:  # of files that somebody wrote by hand
-            raise ValueError("this is no description of version 1") from error
+            raise ValueError("this is not a description of version 1") from error
 
     @model_validator(mode="after")
     def _has_a_task(self) -> Self:

@@ -20,7 +20,7 @@ int main(int count, char** words) {
     source >> kind >> width >> height >> top;
     source.get();
     if (!source || kind != "P6" || top != 255 || width < 1 || height < 1) {
-        std::cerr << words[2] << " is no binary PPM file of 8 bits\n";
+        std::cerr << words[2] << " is not an 8-bit binary PPM file\n";
         return 1;
     }
     std::vector<uint8_t> pixels(width * height * 3);  // red, green, blue of each pixel, row by row

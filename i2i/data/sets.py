@@ -84,7 +84,7 @@ class ImageSet(TrainingSet):
 
 
 class PointSet(TrainingSet):
-    """Points of a toy distribution, drawn without end: image, (2,), which is no picture."""
+    """Points of a toy distribution, drawn without end: image, (2,), not a picture."""
 
     pictures_named = ()
     epoch_images = toy.BLOCK

@@ -44,7 +44,7 @@ from i2i.settings import Config
 from i2i.words import name_some, show_count
 
 SIDES: tuple[Literal["A", "B"], ...] = ("A", "B")
-# The independent streams of random numbers that hang on a run's seed.
+# The independent streams of random numbers that depend on a run's seed.
 ORDER, AUGMENT, PARTNER, HISTORY, RANKS, SUBSTITUTE = range(6)
 
 _TRIES = 20  # pictures in a row that cannot be read before there is no use in going on
@@ -95,7 +95,7 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
         self.notes: list[str] = []  # what the user should know of how the data was taken
         refuse_missing(config.data)
         if config.data.colour_jitter and not self.together:
-            raise ConfigError("data.colour_jitter changes the inputs of pairs, and here are none. Set it to 0.")
+            raise ConfigError("data.colour_jitter changes the inputs of pairs, and there are no pairs. Set it to 0.")
 
     def list_folder(self, folder: Path) -> list[Path]:
         """Return the pictures in a folder, and note what is left out; raises DataError."""

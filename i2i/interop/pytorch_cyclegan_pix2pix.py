@@ -34,7 +34,7 @@ def recognise(state: State) -> tuple[str, dict[str, Any]]:
     """Return the name in GENERATORS and the constructor arguments of the generator that the tensors are.
 
     What the tensors do not show is off: the dropout of a U-Net. Whether all of them fit is `convert`'s to say.
-    Raises ModelError for what is no generator of theirs.
+    Raises ModelError for anything that is not one of their generators.
     """
     if "model.model.1.model.1.weight" in state:
         return "unet", _unet_arguments(state)

@@ -110,7 +110,7 @@ class Discriminator(nn.Module, ABC):
     """Base of the networks that judge."""
 
     receptive_field_px: int | None
-    """Side of the square that one logit sees; None where what is judged is no picture."""
+    """Side of the square that one logit sees; None for a discriminator of points."""
 
     @abstractmethod
     def fits(self, side_px: int) -> str | None:

@@ -1,7 +1,7 @@
 """How a picture comes to sizes that a network takes, and when it is too big to go through whole.
 
 Memory is estimated, not measured, and by figures that are the same on every machine: what becomes of a
-picture must not hang on what else is running.
+picture must not depend on what else is running.
 """
 
 import math
@@ -125,7 +125,7 @@ def _overlap(multiple: int) -> int:
 
 
 def padded_side(side: int, multiple: int, least: int) -> int:
-    """Return the smallest side that the network takes and that is no smaller than `side`, in pixels."""
+    """Return the smallest side that the network takes and that is at least `side`, in pixels."""
     return max(-(-side // multiple) * multiple, least)
 
 

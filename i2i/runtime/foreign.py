@@ -46,7 +46,7 @@ class Values(NamedTuple):
     outputs: Range | None = None
 
     def check(self) -> None:
-        """Raise UsageError for what is no range."""
+        """Raise UsageError for anything but a range."""
         for name, pair in (("--value-range", self.inputs), ("--output-value-range", self.outputs)):
             if pair and not (math.isfinite(pair[0]) and math.isfinite(pair[1]) and pair[0] < pair[1]):
                 raise UsageError(
@@ -158,7 +158,7 @@ def _try(path: Path, interface: Interface, session: Any, last: bool, channels: i
 def _layouts(path: Path, interface: Interface) -> list[tuple[bool, int]]:
     """Return what a model may take, the likeliest first: whether channels stand last, and how many.
 
-    Raises ModelError for what is no model from one picture to another.
+    Raises ModelError for anything but a model from one picture to another.
     """
     inputs, outputs = interface.inputs, interface.outputs
     if len(inputs) == 1 and len(outputs) == 1:

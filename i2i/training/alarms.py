@@ -1,6 +1,6 @@
 """What a newcomer should be told while a GAN trains: that the discriminator has won, or that modes collapsed.
 
-A discriminator that is nearly always right is no illness by itself: healthy conditional GANs and GANs
+A discriminator that is nearly always right is not ill by itself: healthy conditional GANs and GANs
 on few pictures live there. It has won when, over many steps, it is right at next to no loss and
 nothing else that the generator learns from gets better.
 """

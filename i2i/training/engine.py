@@ -120,7 +120,7 @@ class Stepper:
         comes back is the same on all ranks: means over all images.
 
         Also "grad.<network>", the 2-norms of the gradients before any clipping. Raises NonFiniteError when one of
-        them is no number; it has then updated nothing from the phase on in which that came up.
+        them is NaN or infinite; then nothing is updated from the phase on in which that came up.
         """
         due = [phase for phase in self.algorithm.phases if (self.steps + 1) % phase.every_steps == 0]
         self._train_only([name for phase in due for name in phase.trains])
@@ -196,7 +196,7 @@ class Stepper:
         return {name: share * term.detach() for name, term in terms.items()}
 
     def _update(self, phase: Phase, rate_factor: float, logged: dict[str, Tensor]) -> None:
-        """Update the networks of a phase, unless something in this step is no number; log their gradients' norms."""
+        """Update the networks of a phase, unless this step met NaN or infinity; log their gradients' norms."""
         optimizer, clip_norm = self._optimizer(phase), self.algorithm.config.optimizer.clip_norm
         if self._scaler is not None:
             self._scaler.unscale_(optimizer.optimizer)

@@ -46,5 +46,5 @@ class Guard:
 
 
 def any_broken(terms: dict[str, Tensor]) -> Tensor:
-    """Return float32 1 where any of the scalars is no number, else 0, on their device and without waiting for it."""
+    """Return float32 1 where a scalar is NaN or infinite, else 0, on their device and without waiting for it."""
     return (~torch.stack(list(terms.values())).isfinite().all()).float()

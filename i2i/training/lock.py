@@ -57,7 +57,7 @@ def _locked(path: Path) -> int | None:
         except OSError as error:
             os.close(handle)
             return None if isinstance(error, BlockingIOError | PermissionError) else _without_lock(path, error)
-        with contextlib.suppress(OSError):  # taken away between the two calls, it is no lock: another makes a new one
+        with contextlib.suppress(OSError):  # gone between the two calls, it locks nothing: another makes a new one
             if os.path.samestat(os.fstat(handle), path.stat()):
                 break
         os.close(handle)

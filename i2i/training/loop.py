@@ -228,7 +228,7 @@ class Training:
         # Previews run as all inference does, uncompiled, and sizes that change would compile anew.
         eager = torch.compiler.set_stance("force_eager") if self.run.config.train.compile else contextlib.nullcontext()
         with eager:
-            try:  # a picture that cannot be read any more is no reason to stop
+            try:  # a picture that has become unreadable must not stop the run
                 with self.progress.busy("previews") as count:
                     scores = sample(self.run, algorithm, networks, self.images, device, self.expendable, count)
             except (DataError, LoaderError) as error:
