@@ -218,12 +218,12 @@ def _explain(problem: dict[str, Any], known: Sequence[str], prefix: str) -> tupl
     """Put one of pydantic's problems into our words: the dotted name of the setting, and what follows it."""
     parts = [str(part) for part in problem["loc"] if part not in WEIGHT_KINDS]
     kind = ""
-    choices = NETWORK_SETTINGS.get(parts[0], {})
+    choices = NETWORK_SETTINGS.get(parts[0], {}) if parts else {}  # empty: of a section as a whole
     if len(parts) > 2 and parts[1] in choices:  # a union's tag stands in the location like a section
         tag = parts.pop(1)
         kind = f" of {tag}"
         known = [f"{parts[0]}.{field}" for field in choices[tag].model_fields]
-    name = prefix + ".".join(parts)
+    name = (prefix + ".".join(parts)).rstrip(".")
     if problem["type"] in ("union_tag_not_found", "union_tag_invalid"):
         tag = problem.get("ctx", {}).get("tag")
         wrong = f" is {tag!r}." if tag else " is missing."

@@ -5,10 +5,10 @@ GANs on noise, so every loss and every penalty works in all of them.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from i2i.algorithms.image_pool import ImagePool
@@ -45,6 +45,16 @@ class AdversarySettings(Section):
     history: Annotated[int, Field(ge=0)] = 0
     """Past fakes from which the discriminator learns, too (an image pool); 0 shows it only the newest."""
 
+    @model_validator(mode="after")
+    def _no_setting_is_without_effect(self) -> Self:
+        weighted = self.penalty_weight is not None or self.penalty_every_steps > 1
+        if weighted and self.penalty not in PENALTIES:
+            raise ValueError(
+                f"penalty_weight and penalty_every_steps do nothing with penalty {self.penalty}; leave them out, or "
+                f"choose {', '.join(PENALTIES)}"
+            )
+        return self
+
 
 class Adversary:
     """One discriminator and its side of the objective.
@@ -72,6 +82,10 @@ class Adversary:
                 f"loss.penalty is {settings.penalty}, which takes the gradient of each picture by itself, but in "
                 "discriminator.norm batch the pictures see each other.\n"
                 "Set discriminator.norm to instance, layer, group or none."
+            )
+        if settings.penalty == "clip" and has_spectral_norm(network):
+            raise ConfigError(
+                "loss.penalty clip and discriminator.spectral_norm both bound the weights. Leave one of the two out."
             )
         self.field_px = network.receptive_field_px
 

@@ -163,7 +163,7 @@ def generator_arguments(config: Config, direction: str) -> dict[str, Any]:
 
 def noise_size(config: Config) -> int:
     """Return the length of the noise that the generator of the config takes; raises ConfigError where it takes none."""
-    refuse_other_kind(config, "generate")
+    _refuse_other_kind(config, "generate")
     return int(config.generator.latent)  # type: ignore[union-attr]  # all that generate have it
 
 
@@ -177,7 +177,7 @@ def latent_arguments(config: Config, latent: int) -> dict[str, Any]:
 
 def build_generator(config: Config, direction: str) -> TranslatingGenerator:
     """Make the generator of a direction; raises ConfigError when it does not translate or the crop does not fit it."""
-    refuse_other_kind(config, "translate")
+    _refuse_other_kind(config, "translate")
     network = GENERATORS[config.generator.name](**generator_arguments(config, direction))
     assert isinstance(network, TranslatingGenerator)
     if reason := network.fits(config.data.crop_px):
@@ -187,7 +187,7 @@ def build_generator(config: Config, direction: str) -> TranslatingGenerator:
 
 def build_latent_generator(config: Config, latent: int) -> LatentGenerator:
     """Make the generator from latents of so many numbers; raises ConfigError when it does not fit the data."""
-    refuse_other_kind(config, "generate")
+    _refuse_other_kind(config, "generate")
     _refuse_mixing_points(config, "generator", config.generator.name)
     network = _build(config, GENERATORS[config.generator.name], latent_arguments(config, latent))
     assert isinstance(network, LatentGenerator)
@@ -213,7 +213,7 @@ def build_discriminator(config: Config, in_channels: int, condition: int = 0) ->
     return network
 
 
-def refuse_other_kind(config: Config, kind: str) -> None:
+def _refuse_other_kind(config: Config, kind: str) -> None:
     """Raise ConfigError for a generator that does not do what the algorithm does."""
     words = {"translate": "translates pictures", "generate": "makes pictures from noise"}
     fitting = [name for name, network in GENERATORS.items() if getattr(network, "kind", None) == kind]

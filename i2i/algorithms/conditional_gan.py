@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from i2i.algorithms.base import Batch, Outputs
+from i2i.algorithms.base import Batch
 from i2i.algorithms.gan import GAN, GANSettings
-from i2i.algorithms.priors import draw
 from i2i.errors import ConfigError
 from i2i.settings import Config
 from i2i.spec import LatentBlock
@@ -67,22 +66,11 @@ class ConditionalGAN(GAN):
         ]
         return (*super().blocks, *labels)
 
-    def forward(self, batch: Batch) -> Outputs:
-        """G(z | y), with the labels y of the real pictures (eq. 2)."""
-        given = self._one_hot(batch)
-        return {"fake": self.networks["generator"](draw(self.blocks, batch["image"], given))}
-
-    def losses(self, phase: str, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
-        """Eq. 2, split into its terms and its two players."""
-        real, fake = batch["image"], outputs["fake"]
-        told = torch.cat(list(self._one_hot(batch).values()), dim=1) if self.condition else None
-        if phase == "discriminator":
-            return self.adversary.discriminate(real, fake, told)
-        if phase == "penalty":
-            return self.adversary.penalise(real, fake, told)
-        return {"G_GAN": self.adversary.fool(real, fake, told)}
-
-    def _one_hot(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the labels of a batch by label set, (N, classes) each."""
+    def given(self, batch: Batch) -> dict[str, Tensor]:
+        """The labels y of the real pictures (eq. 2), by label set, (N, classes) each."""
         numbers = zip(self.config.data.classes.items(), batch["label"].unbind(dim=1), strict=True)
         return {name: F.one_hot(one, len(counts)).to(batch["image"].dtype) for (name, counts), one in numbers}
+
+    def told(self, batch: Batch) -> Tensor | None:
+        """All labels side by side."""
+        return torch.cat(list(self.given(batch).values()), dim=1) if self.condition else None

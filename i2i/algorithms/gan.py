@@ -63,18 +63,26 @@ class GAN(Algorithm):
         """What a latent is made of."""
         return (LatentBlock(name="noise", size=noise_size(self.config)),)
 
+    def given(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the blocks of the latents that are not drawn but come with the real pictures, by name."""
+        return {}
+
+    def told(self, batch: Batch) -> Tensor | None:
+        """Return what the discriminator is told with each picture, (N, condition)."""
+        return None
+
     def forward(self, batch: Batch) -> Outputs:
-        """G(z), z normal, one for every real picture."""
-        return {"fake": self.networks["generator"](draw(self.blocks, batch["image"]))}
+        """G(z), z as `blocks` says, one for every real picture."""
+        return {"fake": self.networks["generator"](draw(self.blocks, batch["image"], self.given(batch)))}
 
     def losses(self, phase: str, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
         """Eq. 1 of Goodfellow et al., split into its terms and its two players."""
-        real, fake = batch["image"], outputs["fake"]
+        real, fake, told = batch["image"], outputs["fake"], self.told(batch)
         if phase == "discriminator":
-            return self.adversary.discriminate(real, fake)
+            return self.adversary.discriminate(real, fake, told)
         if phase == "penalty":
-            return self.adversary.penalise(real, fake)
-        return {"G_GAN": self.adversary.fool(real, fake)}  # end of section 3
+            return self.adversary.penalise(real, fake, told)
+        return {"G_GAN": self.adversary.fool(real, fake, told)}  # end of section 3
 
     def weights(self) -> dict[str, float]:
         """Return 1 for each of the terms of eq. 1, and the penalty's."""

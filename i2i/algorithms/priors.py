@@ -9,17 +9,13 @@ from torch.nn import functional as F
 from i2i.spec import LatentBlock
 
 
-def draw(blocks: Sequence[LatentBlock], images: Tensor, given: Mapping[str, Tensor] | None = None) -> Tensor:
+def draw(blocks: Sequence[LatentBlock], images: Tensor, given: Mapping[str, Tensor]) -> Tensor:
     """Return a latent for each of `images` (N, ...), (N, latent) of their type and device.
 
     given: blocks that are not drawn, (N, size) each.
     """
-    parts = [given[block.name] if given and block.name in given else _draw(block, images) for block in blocks]
+    parts = [given[block.name] if block.name in given else PRIORS[block.prior](block, images) for block in blocks]
     return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
-
-
-def _draw(block: LatentBlock, images: Tensor) -> Tensor:
-    return PRIORS[block.prior](block, images)
 
 
 def _one_hot(block: LatentBlock, images: Tensor) -> Tensor:

@@ -119,7 +119,8 @@ class Stepper:
         images: how many all ranks have in this step together, in turn; None is as many on each as here. What
         comes back is the same on all ranks: means over all images.
 
-        Also "grad.<network>", the 2-norms of the gradients before any clipping. Raises NonFiniteError when one of
+        Also "grad.<network>", the 2-norms of the gradients before any clipping, and "grad.<network>.<phase>" of a
+        phase that uses another's optimizer. Raises NonFiniteError when one of
         them is NaN or infinite; then nothing is updated from the phase on in which that came up.
         """
         due = [phase for phase in self.algorithm.phases if (self.steps + 1) % phase.every_steps == 0]
@@ -202,7 +203,7 @@ class Stepper:
             self._scaler.unscale_(optimizer.optimizer)
         for name in phase.trains:
             norm = gradient_norm(self._gradients(name))
-            logged[f"grad.{name}"] = norm
+            logged[f"grad.{name}.{phase.name}" if phase.optimizer else f"grad.{name}"] = norm
             if clip_norm is not None:
                 torch.nn.utils.clip_grads_with_norm_(self.modules[name].parameters(), clip_norm, norm)
         if self._scaler is None:  # which would set the same; torch's fused optimizers read it on the device, unasked

@@ -119,12 +119,28 @@ def test_a_lazy_penalty_takes_its_turn_in_the_discriminators_own_adam(few_pairs)
     assert set(stepper.optimizers) == {"discriminator", "generator"}
     batch = make_set("paired", config).load(range(4)).batch
     logged = [set(stepper.step(batch)) for _ in range(6)]
-    assert ["D_penalty" in terms for terms in logged] == [False, False, True] * 2
+    for name in ("D_penalty", "grad.discriminator.penalty"):
+        assert [name in terms for terms in logged] == [False, False, True] * 2
+    assert all("grad.discriminator" in terms for terms in logged)
     steps = {int(state["step"]) for state in stepper.optimizers["discriminator"].state_dict()["state"].values()}
     assert max(steps) == 8  # six of its own, and two of the penalty, which no last bias has a part in
     every = stepper.algorithm.weights()["D_penalty"]
     once = ALGORITHMS["pix2pix"](smallest_config("pix2pix", few_pairs, "loss.penalty=r1", "discriminator.norm=none"))
     assert every == pytest.approx(3 * once.weights()["D_penalty"])
+
+
+@pytest.mark.parametrize("change", ["loss.penalty_weight=1", "loss.penalty_every_steps=4"])
+@pytest.mark.parametrize("penalty", ["none", "clip"])
+def test_a_setting_without_effect_is_refused(few_pairs, penalty, change):
+    config = smallest_config("gan", few_pairs, f"loss.penalty={penalty}", change)
+    with pytest.raises(ConfigError, match="penalty_weight and penalty_every_steps"):
+        make_algorithm(config)
+
+
+def test_weights_are_bounded_once(few_pairs):
+    config = smallest_config("gan", few_pairs, "loss.penalty=clip", "discriminator.spectral_norm=true")
+    with pytest.raises(ConfigError, match=r"clip and discriminator\.spectral_norm"):
+        make_algorithm(config)
 
 
 def test_an_unbounded_wasserstein_critic_is_said(few_pairs):

@@ -24,7 +24,7 @@ def test_both_know_the_same_priors():
 def test_the_runtime_draws_what_training_drew(name):
     torch.manual_seed(0)
     block = BLOCKS[name]
-    drawn = priors.draw((block,), torch.zeros(COUNT, 1)).numpy()
+    drawn = priors.draw((block,), torch.zeros(COUNT, 1), {}).numpy()
     seeded = latents.seed_latents(range(COUNT), (block,))
     assert drawn.shape == seeded.shape == (COUNT, block.size)
     assert drawn.dtype == seeded.dtype == np.float32
