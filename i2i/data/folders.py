@@ -18,6 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
+import numpy as np
+
 from i2i import status
 from i2i.data.watch import watched
 from i2i.errors import DataError, ImageError, UsageError, one_line
@@ -61,6 +63,11 @@ class Picture(NamedTuple):
 
 Item = TypeVar("Item", Pair, Picture)
 R = TypeVar("R")
+
+
+def spread(items: Sequence[R], most: int) -> list[R]:
+    """Return up to `most` of the items, from all over the list."""
+    return [items[place] for place in np.linspace(0, len(items) - 1, min(len(items), most)).round().astype(int)]
 
 
 def in_time(data: DataSettings, find: Callable[[Sequence[str]], R]) -> R:

@@ -1,20 +1,23 @@
 """What the user should know of the pictures before training: grey files under RGB settings, values far from white."""
 
+import contextlib
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from i2i.data.folders import Picture, Seen, read_picture
+from i2i.data.folders import Picture, Seen, read_picture, spread
 from i2i.data.watch import watched
 from i2i.errors import ImageError
 from i2i.images import Array
+from i2i.images import is_transparent as has_transparency
 from i2i.settings import DataSettings
 from i2i.words import show_count
 
-_LOOKED_AT = 4
-"""Deep pictures of a side that are decoded to learn their range."""
+_DEEP, _ALPHA = 4, 8
+"""Pictures of a side that are decoded, of those with more than 8 bits to learn their range, and with room for alpha."""
 _DARK = 0.3
 """Where 16-bit values end under this share of their range, most likely white is not 65,535."""
 
@@ -29,12 +32,31 @@ class Side(NamedTuple):
     pictures: list[Picture]
 
 
-def notes(sides: list[Side], seen: Seen, data: DataSettings) -> list[str]:
-    """Return the notes, a line each; raises ImageError where no deep picture of a side fits into `data.input_range`."""
+def is_transparent(side: Side, seen: Seen, data: DataSettings) -> bool:
+    """Whether pictures of a side have alpha that is not full everywhere; looks at a few whose headers have room."""
+
+    def look(picture: Picture) -> bool:
+        with contextlib.suppress(ImageError):  # of a broken one, which others tell of
+            return has_transparency(read_picture(picture, data.input_range))
+        return False
+
+    chosen = spread([picture for picture in side.pictures if picture.path in seen.alpha], _ALPHA)
+    return any(watched(look, chosen, data.timeout_s))
+
+
+def notes(sides: list[Side], transparent: Sequence[bool], seen: Seen, data: DataSettings) -> list[str]:
+    """Return the notes, a line each; raises ImageError where no deep picture of a side fits into `data.input_range`.
+
+    transparent: what `is_transparent` says of each side.
+    """
     found = seen.notes()
     for side in sides:
         found += [*_grey(side, seen.grey), *_range(side, seen.deep, data)]
-    return found
+    return found + [
+        f"{side.name} that are transparent are laid on white, since {side.setting} is {side.channels}."
+        for side, seen_through in zip(sides, transparent, strict=True)
+        if seen_through and side.channels != 4
+    ]
 
 
 def _grey(side: Side, grey: AbstractSet[Path]) -> list[str]:
@@ -48,9 +70,7 @@ def _grey(side: Side, grey: AbstractSet[Path]) -> list[str]:
 
 def _range(side: Side, deep: AbstractSet[Path], data: DataSettings) -> list[str]:
     """Look at some deep pictures: a range that none fits into would end the training, or teach it black."""
-    candidates = [picture for picture in side.pictures if picture.path in deep]
-    places = np.linspace(0, len(candidates) - 1, min(len(candidates), _LOOKED_AT)).astype(int)
-    chosen = [candidates[place] for place in places]
+    chosen = spread([picture for picture in side.pictures if picture.path in deep], _DEEP)
 
     def look(picture: Picture) -> Array | ImageError:
         try:

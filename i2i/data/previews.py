@@ -3,10 +3,18 @@
 import functools
 from typing import NamedTuple
 
-import numpy as np
-
 from i2i.data.augment import resize
-from i2i.data.folders import Pair, Picture, check_pairs, check_pictures, find_pairs, find_sides, has_split, in_time
+from i2i.data.folders import (
+    Pair,
+    Picture,
+    check_pairs,
+    check_pictures,
+    find_pairs,
+    find_sides,
+    has_split,
+    in_time,
+    spread,
+)
 from i2i.errors import DataError
 from i2i.images import Array
 from i2i.listing import list_pictures
@@ -81,6 +89,5 @@ def find_previews(
 def find_val_pairs(data: DataSettings) -> list[Pair]:
     """Return the pairs of val, or MOST_SCORED of them from all over the split, checked; raises DataError."""
     pairs = in_time(data, lambda paths: find_pairs(paths, "val"))
-    places = np.linspace(0, len(pairs) - 1, min(len(pairs), MOST_SCORED)).round().astype(int)
-    chosen = [pairs[place] for place in places]
+    chosen = spread(pairs, MOST_SCORED)
     return [pair for pair, size in zip(chosen, check_pairs(chosen, data), strict=True) if size]

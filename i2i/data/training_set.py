@@ -6,7 +6,6 @@ and from nothing else. So is what takes the turn of a picture that cannot be rea
 for every such n; all other turns stay as they are.
 """
 
-import contextlib
 import functools
 import hashlib
 import itertools
@@ -27,18 +26,15 @@ from i2i.data.broken import MOST_BROKEN
 from i2i.data.cache import Channels, Item, Pictures
 from i2i.data.folders import (
     Pair,
-    Picture,
     Seen,
     odd_halves,
-    read_picture,
     refuse_missing,
     refuse_small,
 )
 from i2i.data.labels import Classes, Labels, decode_text, find_labels
-from i2i.data.notes import Side, notes
-from i2i.data.watch import watched
-from i2i.errors import ConfigError, DataError, ImageError
-from i2i.images import Array, Header, Range, is_transparent
+from i2i.data.notes import Side, is_transparent, notes
+from i2i.errors import ConfigError, DataError
+from i2i.images import Array, Header
 from i2i.listing import list_pictures
 from i2i.settings import Config
 from i2i.words import name_some, show_count
@@ -48,7 +44,6 @@ SIDES: tuple[Literal["A", "B"], ...] = ("A", "B")
 ORDER, AUGMENT, PARTNER, HISTORY, RANKS, SUBSTITUTE = range(6)
 
 _TRIES = 20  # pictures in a row that cannot be read before there is no use in going on
-_LOOKED_AT = 8  # pictures a side that may have alpha, to see whether they do
 
 
 def derive_seed(seed: int, stream: int, number: int) -> int:
@@ -217,29 +212,9 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
             self.notes.append(warning)
         checked = "decoded" if data.full_check else "checked by their headers (--full-check decodes them)"
         self.notes += [f"All {'others' if broken else 'files'} were {checked}.", *([taken] if taken else [])]
-        self.notes += notes(self._sides({item for item, _, _ in known}), self.seen, data)
-        self.transparent = self._transparent()
-        self.notes += [
-            f"Pictures of {side} are transparent: they are laid on white, since data.{name} is {count}."
-            for side, name, count in self._laid_on_white()
-        ]
-
-    def _transparent(self) -> tuple[bool, ...]:
-        """Whether pictures of A, and of B, or of the one list, have alpha; looks at a few whose headers have room."""
-        sides = [(items, side) for items in self.lists for side in ("AB" if self.together else "A")]
-        room = [[one for item in items if (one := _side(item, side)).path in self.seen.alpha] for items, side in sides]
-        data = self.config.data
-        look = functools.partial(_is_transparent, value_range=data.input_range)
-        chosen = [[pictures[place] for place in _spread(len(pictures), _LOOKED_AT)] for pictures in room]
-        return tuple(any(watched(look, side, data.timeout_s)) for side in chosen)
-
-    def _laid_on_white(self) -> Iterator[tuple[str, str, int]]:
-        """Yield the sides that lose their alpha, with the setting of their channels."""
-        counts = [count for channels in self.channels for count in channels]
-        names = [("A", "channels_a"), ("B", "channels_b")] if len(counts) > 1 else [("the data", "channels")]
-        for (side, name), count, transparent in zip(names, counts, self.transparent, strict=True):
-            if transparent and count != 4:
-                yield side, name, count
+        sides = self._sides({item for item, _, _ in known})
+        self.transparent = tuple(is_transparent(side, self.seen, data) for side in sides)
+        self.notes += notes(sides, self.transparent, self.seen, data)
 
     def _sides(self, usable: AbstractSet[Item]) -> list[Side]:
         """Return the usable pictures of each side, by the setting that gives their channels."""
@@ -273,25 +248,6 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
 @functools.lru_cache(maxsize=2)
 def _order(seed: int, epoch: int, count: int) -> Array:
     return np.random.default_rng(derive_seed(seed, ORDER, epoch)).permutation(count)
-
-
-def _spread(count: int, most: int) -> list[int]:
-    """Return up to `most` places from all over a list."""
-    return np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
-
-
-def _side(item: Item, side: str) -> Picture:
-    """Return a side of a pair, or the picture itself."""
-    if isinstance(item, Picture):
-        return item
-    return item.side("A" if side == "A" else "B")
-
-
-def _is_transparent(picture: Picture, value_range: Range | None) -> bool:
-    """Whether alpha is seen in a picture, of an A|B file in its half; a broken one, which others tell of, has none."""
-    with contextlib.suppress(ImageError):
-        return is_transparent(read_picture(picture, value_range))
-    return False
 
 
 def _to_unit(array: Array) -> Array:
