@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from i2i.networks.base import Discriminator, DiscriminatorOutput, Generator, LatentGenerator, TranslatingGenerator
 from i2i.networks.dcgan import DCGANDiscriminator, DCGANGenerator
-from i2i.networks.layers import Discriminator, DiscriminatorOutput, Generator, LatentGenerator, TranslatingGenerator
 from i2i.networks.mlp import MLPDiscriminator, MLPGenerator
 from i2i.networks.patchgan import PatchGAN
 from i2i.networks.resnet import ResNet

@@ -9,17 +9,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from i2i.networks.layers import (
-    Discriminator,
-    DiscriminatorOutput,
-    LatentGenerator,
-    Norm,
-    Projection,
-    initialise,
-    make_norm,
-    needs_bias,
-    normalise_spectrally,
-)
+from i2i.networks.base import Discriminator, DiscriminatorOutput, LatentGenerator
+from i2i.networks.layers import Norm, Projection, initialise, make_norm, needs_bias, normalise_spectrally
 from i2i.networks.small_maps import ConvTranspose2d
 
 Size = Literal[32, 64, 128]

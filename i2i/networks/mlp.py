@@ -6,7 +6,8 @@ three narrow layers next to blind.
 
 from torch import Tensor, nn
 
-from i2i.networks.layers import Discriminator, DiscriminatorOutput, LatentGenerator, Projection, normalise_spectrally
+from i2i.networks.base import Discriminator, DiscriminatorOutput, LatentGenerator
+from i2i.networks.layers import Projection, normalise_spectrally
 
 
 class MLPGenerator(LatentGenerator):

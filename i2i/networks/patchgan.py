@@ -2,16 +2,8 @@
 
 from torch import Tensor, nn
 
-from i2i.networks.layers import (
-    Discriminator,
-    DiscriminatorOutput,
-    Norm,
-    Projection,
-    initialise,
-    make_norm,
-    needs_bias,
-    normalise_spectrally,
-)
+from i2i.networks.base import Discriminator, DiscriminatorOutput
+from i2i.networks.layers import Norm, Projection, initialise, make_norm, needs_bias, normalise_spectrally
 
 # What one logit sees of the picture, by `layers` (the paper's 1, 16, 70 and 286 among them).
 RECEPTIVE_FIELD_PX = {0: 1, 1: 16, 2: 34, 3: 70, 4: 142, 5: 286}

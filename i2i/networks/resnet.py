@@ -5,11 +5,11 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from i2i.networks.base import TranslatingGenerator
 from i2i.networks.layers import (
     BlurPool,
     Centre,
     Norm,
-    TranslatingGenerator,
     UnbiasedConv2d,
     UnbiasedConvTranspose2d,
     Upsampling,

@@ -5,15 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from i2i.networks.layers import (
-    Norm,
-    TranslatingGenerator,
-    Upsampling,
-    initialise,
-    make_norm,
-    make_upsampling,
-    needs_bias,
-)
+from i2i.networks.base import TranslatingGenerator
+from i2i.networks.layers import Norm, Upsampling, initialise, make_norm, make_upsampling, needs_bias
 from i2i.networks.small_maps import Conv2d, ConvTranspose2d
 
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from i2i.networks.layers import InstanceNorm, LatentGenerator
+from i2i.networks.base import LatentGenerator
+from i2i.networks.layers import InstanceNorm
 from i2i.networks.small_maps import Conv2d, ConvTranspose2d
 
 Networks = dict[str, nn.Module]
