@@ -148,9 +148,8 @@ def _tick() -> None:
             _spinner.update(_for_terminal(step))
             return
         seconds = time.monotonic() - step.began
-        spent = (
-            f" {seconds:.0f} s" if seconds >= EVERY_S and not step.total else ""
-        )  # with a total, it says what is left
+        untold = not step.total  # with a total, the line says what is left
+        spent = f" {seconds:.0f} s" if seconds >= EVERY_S and untold else ""
         print(f"{step}{spent}", file=sys.stderr, flush=True)
 
 

@@ -15,13 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from i2i.errors import ModelError, UsageError
-from i2i.images import Array
+from i2i.images import Array, Range
 from i2i.mistaken import shown
 from i2i.onnxfile import Interface
 from i2i.runtime import trial
 from i2i.spec import MEANINGS, UNDESCRIBED, ModelSpec, translating
 
-Range = tuple[float, float]
 UNIT: Range = (-1.0, 1.0)
 BYTES: Range = (0.0, 255.0)
 _USUAL: tuple[Range, ...] = ((0.0, 1.0), UNIT, BYTES)
