@@ -19,9 +19,9 @@ import numpy as np
 from PIL import Image
 
 from i2i.cli import run_cleanly
-from i2i.encoders import Array, encode
 from i2i.errors import DataError, UsageError
 from i2i.files import atomic_folder
+from i2i.images.encode import Array, encode
 
 SPLITS = {"train": "train", "test": "t10k"}  # our name, and the one in the file names
 PAD_PX = 2  # 28 px have two factors of two; 32 px, five, which is what networks halve

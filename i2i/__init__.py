@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from i2i.config import load_config
+    from i2i.config.settings import Config
     from i2i.errors import I2IError
     from i2i.evaluation import evaluate
     from i2i.export import export_onnx
+    from i2i.models.spec import ModelSpec
     from i2i.runtime import load
     from i2i.runtime.generator import ImageGenerator
     from i2i.runtime.translated import Translated
     from i2i.runtime.translator import Translator
-    from i2i.settings import Config
-    from i2i.spec import ModelSpec
     from i2i.training.start import train
 
-__version__ = "0.1.0"
+from i2i.version import __version__
 
 _HOME = {
-    "Config": "i2i.settings",
+    "Config": "i2i.config.settings",
     "I2IError": "i2i.errors",
     "ImageGenerator": "i2i.runtime.generator",
-    "ModelSpec": "i2i.spec",
+    "ModelSpec": "i2i.models.spec",
     "Translated": "i2i.runtime.translated",
     "Translator": "i2i.runtime.translator",
     "evaluate": "i2i.evaluation",

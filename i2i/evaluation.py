@@ -14,18 +14,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from i2i import status
+from i2i.config.settings import by_direction
 from i2i.data.folders import Pair, Seen, check_pairs, find_pairs, has_split, odd_halves, read_pair, refuse_small
 from i2i.errors import DataError
 from i2i.images import Array, Header, Range, largest, to_channels
-from i2i.listing import list_pictures
+from i2i.images.listing import list_pictures
 from i2i.metrics import METRICS
 from i2i.metrics.pairs import SSIM_WINDOW_PX, grey_levels
-from i2i.modelfile import find_model
+from i2i.models.modelfile import find_model
+from i2i.report.sheets import sheet_png
 from i2i.runtime.fit import NATIVE_SCALE
 from i2i.runtime.foreign import UNSAID, Values
 from i2i.runtime.translator import Translator
-from i2i.settings import by_direction
-from i2i.sheets import sheet_png
 
 Scores = dict[str, float]
 Answer = Callable[[Array], Array]

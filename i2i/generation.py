@@ -13,11 +13,11 @@ import numpy as np
 from i2i.errors import UsageError
 from i2i.files import check_folder, check_output, refuse_existing, write_bytes
 from i2i.images import Array, write_image
+from i2i.report.sheets import animation, cloud_png, grid_png
 from i2i.runtime.folder import refuse_file_name
 from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.latents import captions, read_latents
 from i2i.runtime.latents import path as walk_through
-from i2i.sheets import animation, cloud_png, grid_png
 
 MOST = 1024
 """Pictures in one file."""

@@ -16,11 +16,11 @@ import torch
 
 import i2i
 from i2i.algorithms import ALGORITHMS, Algorithm
+from i2i.config.settings import Config
 from i2i.data.augment import resize
 from i2i.data.sets import make_set, with_facts
 from i2i.images import largest, read_image, to_channels, write_image
-from i2i.settings import Config
-from i2i.spec import GENERATE, LatentBlock, ModelSpec, generating
+from i2i.models.spec import GENERATE, LatentBlock, ModelSpec, generating
 
 ROOT = Path(__file__).parent.parent
 LINEART = ROOT / "datasets" / "lineart"
@@ -144,7 +144,7 @@ def tiny_onnx(tiny_run) -> Path:
 @pytest.fixture(scope="session")
 def two_way_run(tmp_path_factory, tiny_run) -> Path:
     """The same run as if it had learned both directions, each with weights of its own."""
-    from i2i.modelfile import load_generator, read_spec, save_model
+    from i2i.models.modelfile import load_generator, read_spec, save_model
     from i2i.networks import GENERATORS
 
     out = tmp_path_factory.mktemp("runs") / "two_way"
@@ -182,7 +182,7 @@ def noise_model(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def named_model(tmp_path_factory) -> Path:
     """A .safetensors file that makes 32 px pictures of two classes by name, untrained."""
-    from i2i.modelfile import save_model
+    from i2i.models.modelfile import save_model
     from i2i.networks import DCGANGenerator
 
     torch.manual_seed(0)
@@ -221,7 +221,7 @@ def point_model(tmp_path_factory) -> Path:
 
 def save_from_noise(folder: Path, name: str, arguments: dict[str, Any], network, meaning, side: int) -> Path:
     """Write an untrained generator from noise as a model file."""
-    from i2i.modelfile import save_model
+    from i2i.models.modelfile import save_model
 
     part = generating(name, arguments, noise(arguments["latent"]), arguments["out_channels"], side)
     assert part.out_meaning == meaning

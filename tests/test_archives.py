@@ -9,10 +9,10 @@ import tarfile
 import zipfile
 import zlib
 
+import archives
 import pytest
+from archives import Limits, safe_parts, unpack
 
-from i2i import archives
-from i2i.archives import Limits, safe_parts, unpack
 from i2i.errors import ArchiveError, UsageError
 
 PACKERS = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}

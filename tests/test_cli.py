@@ -24,8 +24,8 @@ from i2i.config import load_config
 from i2i.errors import Stopped
 from i2i.interop.importing import import_weights
 from i2i.interop.pytorch_cyclegan_pix2pix import PROJECT
-from i2i.modelfile import read_spec, save_tensors
-from i2i.spec import LatentBlock
+from i2i.models.modelfile import read_spec, save_tensors
+from i2i.models.spec import LatentBlock
 from i2i.training import start
 from tests.conftest import LINEART, ORACLES, ROOT, run_i2i, save, smallest_config, tiny_config
 

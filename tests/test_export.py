@@ -21,12 +21,12 @@ from i2i.errors import ExportError, ModelError, UsageError
 from i2i.export import proof
 from i2i.export.graph import Doubling, Graph, mirrored, write_graph
 from i2i.images import write_image
-from i2i.modelfile import save_model
+from i2i.models.modelfile import save_model
+from i2i.models.spec import ExportProof, ModelSpec, translating
 from i2i.networks import GENERATORS
 from i2i.networks.layers import set_norm_statistics
 from i2i.runtime.latents import seed_latents
 from i2i.runtime.translator import pad, padded_side
-from i2i.spec import ExportProof, ModelSpec, translating
 from tests.conftest import ROOT, noise, picture, save
 
 

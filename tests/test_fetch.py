@@ -8,9 +8,9 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import download as downloads
 import pytest
 
-from i2i import download as downloads
 from i2i.config import load_config
 from i2i.errors import ArchiveError, DownloadError, UsageError
 from tests.conftest import ROOT, load_script
@@ -235,7 +235,7 @@ try:
 except SystemExit as stop:
     print(stop.code, [name for name in ("torch", "cv2", "onnxruntime") if name in sys.modules])"""
     words = [sys.executable, "-c", code]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(script.parent)])}
     done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=environment, check=True)
     *table, last = done.stdout.splitlines()
     assert last == "0 []"

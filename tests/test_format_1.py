@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import i2i
-from i2i.modelfile import read_spec
+from i2i.models.modelfile import read_spec
 from tests.conftest import DATA, run_i2i
 
 FILES = DATA / "format_1"

@@ -6,8 +6,8 @@ from PIL import Image
 
 import i2i
 from i2i.images import read_image
+from i2i.report.sheets import cloud_png, grid_png
 from i2i.runtime.latents import path, seed_latents
-from i2i.sheets import cloud_png, grid_png
 from tests.conftest import noise, run_i2i
 from tests.test_cli import call
 

@@ -12,34 +12,27 @@ import torch
 import i2i
 from i2i.algorithms import ALGORITHMS, resolve
 from i2i.config import load_config, parse, preset_names, presets_folder, read_yaml, to_yaml
+from i2i.config.settings import NETWORK_SETTINGS, Config
+from i2i.models.spec import ModelSpec
 from i2i.networks import DISCRIMINATORS, GENERATORS
-from i2i.settings import NETWORK_SETTINGS, Config
-from i2i.spec import ModelSpec
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "i2i"
 # A module may import from the lines above its own, and from its own part of the house.
 ORDER = [
-    ["i2i", "i2i.errors"],
+    ["i2i", "i2i.version", "i2i.errors"],
     ["i2i.words"],
     ["i2i.status"],
-    ["i2i.files"],
-    ["i2i.encoders"],
-    ["i2i.tiff"],
-    ["i2i.decoders"],
-    ["i2i.images", "i2i.archives", "i2i.download", "i2i.mistaken"],
-    ["i2i.listing", "i2i.torchfile", "i2i.safetensorsfile"],
-    ["i2i.section"],
-    ["i2i.settings"],
+    ["i2i.files", "i2i.machine"],
+    ["i2i.images"],
     ["i2i.config"],
-    ["i2i.spec", "i2i.onnxfile"],
+    ["i2i.models"],
     ["i2i.networks", "i2i.losses", "i2i.data"],
     ["i2i.algorithms", "i2i.metrics", "i2i.interop"],
-    ["i2i.modelfile"],
+    ["i2i.models.modelfile"],
     ["i2i.runtime"],
-    ["i2i.sheets"],
     ["i2i.report"],
-    ["i2i.export", "i2i.export_weights", "i2i.evaluation", "i2i.generation", "i2i.training"],
+    ["i2i.interop.exporting", "i2i.export", "i2i.evaluation", "i2i.generation", "i2i.training"],
     ["i2i.cli"],
     ["i2i.__main__"],
 ]
@@ -59,8 +52,9 @@ def module_name(path):
 
 
 def part_of(module):
-    """The entry of LEVELS that a module belongs to."""
-    return next(name for name in (module, ".".join(module.split(".")[:2])) if name in LEVELS or module.count(".") <= 1)
+    """The entry of LEVELS that a module belongs to: the longest that its name begins with."""
+    parts = module.split(".")
+    return next(name for end in range(len(parts), 0, -1) if (name := ".".join(parts[:end])) in LEVELS)
 
 
 def imports_of(path):

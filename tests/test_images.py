@@ -27,7 +27,7 @@ from i2i.images import (
     turn,
     write_image,
 )
-from i2i.listing import list_pictures
+from i2i.images.listing import list_pictures
 from tests.conftest import picture
 
 LOSSLESS = [".png", ".tif", ".tiff", ".bmp", ".ppm"]

@@ -8,7 +8,7 @@ import pytest
 
 from i2i.data.folders import find_images, find_pairs, find_sides
 from i2i.errors import DataError
-from i2i.listing import list_folder, list_pictures
+from i2i.images.listing import list_folder, list_pictures
 from tests.conftest import save
 
 

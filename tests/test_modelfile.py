@@ -13,7 +13,7 @@ import i2i
 from i2i.cli import cli, run_cleanly
 from i2i.errors import ModelError, UsageError
 from i2i.interop.importing import import_weights
-from i2i.modelfile import load_generator, read_spec
+from i2i.models.modelfile import load_generator, read_spec
 from i2i.training.finetune import init_from
 from tests.conftest import ORACLES, save
 from tests.test_torchfile import Runs, saved

@@ -13,10 +13,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 import i2i
 from i2i.errors import ModelError
-from i2i.onnxfile import check_onnx
-from i2i.runtime import trial
-from i2i.runtime.trial import limited_memory
-from i2i.spec import UNDESCRIBED
+from i2i.models import trial
+from i2i.models.onnxfile import check_onnx
+from i2i.models.spec import UNDESCRIBED
+from i2i.models.trial import limited_memory
 from tests.conftest import peak_kib, picture, run_i2i, save
 
 

@@ -6,8 +6,8 @@ import i2i
 from i2i.algorithms import ALGORITHMS, resolve
 from i2i.algorithms.pix2pix import Pix2Pix
 from i2i.config import parse, to_yaml
+from i2i.config.settings import Config
 from i2i.errors import ConfigError
-from i2i.settings import Config
 from tests.conftest import tiny_config
 
 RAMP = "loss.l1={from: 100, to: 10, over_images: 200}"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from i2i.sheets import animation, cloud_png, grid_png
+from i2i.report.sheets import animation, cloud_png, grid_png
 from tests.conftest import picture
 
 

@@ -15,9 +15,9 @@ import i2i
 from i2i.config import to_yaml
 from i2i.files import read_json_lines
 from i2i.images import read_image
-from i2i.listing import list_pictures
+from i2i.images.listing import list_pictures
 from i2i.networks import GENERATORS, DCGANGenerator
-from i2i.report import WARNING
+from i2i.report.page import WARNING
 from tests.conftest import LINEART, ROOT, run_i2i, smallest_config, tiny_config
 
 pytestmark = pytest.mark.slow

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from i2i.decoders import opened
 from i2i.errors import ImageError
 from i2i.images import read_image
+from i2i.images.decode import opened
 from tests.conftest import picture
 
 MATRIX = [

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from i2i.errors import ModelError
-from i2i.torchfile import read_torch_file
+from i2i.models.torchfile import read_torch_file
 from tests.conftest import ORACLES, peak_kib
 
 

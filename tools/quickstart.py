@@ -17,7 +17,7 @@ from i2i.evaluation import sides
 from i2i.files import write_bytes, write_json
 from i2i.generation import choose, write_grid, write_walk
 from i2i.images import write_image
-from i2i.report import EVALUATION, EVALUATION_SHEET, write_report
+from i2i.report.page import EVALUATION, EVALUATION_SHEET, write_report
 from i2i.runtime.folder import plan
 from i2i.runtime.pipeline import translate_files
 

@@ -8,9 +8,9 @@ from i2i.algorithms.cyclegan import CycleGAN
 from i2i.algorithms.gan import GAN
 from i2i.algorithms.pix2pix import Pix2Pix
 from i2i.config import did_you_mean, parse
+from i2i.config.settings import Config
 from i2i.errors import ConfigError
 from i2i.networks import DISCRIMINATORS
-from i2i.settings import Config
 
 __all__ = ["ALGORITHMS", "Algorithm", "resolve"]
 

@@ -12,11 +12,11 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from i2i.algorithms.image_pool import ImagePool
+from i2i.config.section import Positive, Section, Weight, weight_at
 from i2i.errors import ConfigError
 from i2i.losses import ADVERSARIAL, PENALTIES
 from i2i.networks import Discriminator, DiscriminatorOutput
 from i2i.networks.layers import has_batch_norm, has_spectral_norm
-from i2i.section import Positive, Section, Weight, weight_at
 
 AdversarialName = Literal["minimax", "non_saturating", "least_squares", "hinge", "wasserstein"]
 """A name in i2i.losses.ADVERSARIAL."""

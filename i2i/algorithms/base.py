@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from i2i.algorithms.adversary import Adversary
 from i2i.config import parse
+from i2i.config.section import Section
+from i2i.config.settings import Config, DataKind, by_direction
 from i2i.data.training_set import HISTORY, derive_seed
 from i2i.errors import ConfigError
 from i2i.images import Channels
+from i2i.models.spec import LatentBlock, Part, generating, translating
 from i2i.networks import DISCRIMINATORS, GENERATORS, Discriminator, LatentGenerator, TranslatingGenerator
-from i2i.section import Section
-from i2i.settings import Config, DataKind, by_direction
-from i2i.spec import LatentBlock, Part, generating, translating
 
 Batch = Mapping[str, Tensor]
 """What one step sees, by name. Paired and unpaired data have "a" and "b", images have "image": each (N, C, H, W), float

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from i2i.algorithms.base import Batch
 from i2i.algorithms.gan import GAN, GANSettings
+from i2i.config.settings import Config
 from i2i.errors import ConfigError
-from i2i.settings import Config
-from i2i.spec import LatentBlock
+from i2i.models.spec import LatentBlock
 
 
 class ConditionalGANSettings(GANSettings):

@@ -20,8 +20,8 @@ from i2i.algorithms.base import (
     build_generator,
     discriminator_phases,
 )
-from i2i.section import Weight, is_ever_on, weight_at
-from i2i.settings import Config
+from i2i.config.section import Weight, is_ever_on, weight_at
+from i2i.config.settings import Config
 
 
 class CycleGANSettings(AdversarySettings):

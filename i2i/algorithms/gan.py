@@ -19,9 +19,9 @@ from i2i.algorithms.base import (
     noise_size,
 )
 from i2i.algorithms.priors import draw
-from i2i.section import Positive
-from i2i.settings import Config
-from i2i.spec import GENERATE, LatentBlock, Part
+from i2i.config.section import Positive
+from i2i.config.settings import Config
+from i2i.models.spec import GENERATE, LatentBlock, Part
 
 
 class GANSettings(AdversarySettings):

@@ -18,8 +18,8 @@ from i2i.algorithms.base import (
     build_generator,
     discriminator_phases,
 )
-from i2i.section import Weight, weight_at
-from i2i.settings import Config, by_direction
+from i2i.config.section import Weight, weight_at
+from i2i.config.settings import Config, by_direction
 
 
 class Pix2PixSettings(AdversarySettings):

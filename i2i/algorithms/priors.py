@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from i2i.spec import LatentBlock
+from i2i.models.spec import LatentBlock
 
 
 def draw(blocks: Sequence[LatentBlock], images: Tensor, given: Mapping[str, Tensor]) -> Tensor:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import click
 
-import i2i
 from i2i.cli.arithmetic import arithmetic
 from i2i.cli.doctor import doctor
 from i2i.cli.evaluate import evaluate
@@ -23,10 +22,12 @@ from i2i.cli.interpolate import interpolate
 from i2i.cli.train import train
 from i2i.cli.translate import translate
 from i2i.errors import I2IError, OutOfMemoryError, one_line, printable
+from i2i.machine import is_out_of_memory
+from i2i.version import __version__
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(i2i.__version__, prog_name="i2i")
+@click.version_option(__version__, prog_name="i2i")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
 def cli(context: click.Context, debug: bool) -> None:
@@ -69,9 +70,7 @@ def run_cleanly(call: Callable[[], object], debug: bool = False) -> int:
         else:
             text, code = f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}.", 1
     except (MemoryError, RuntimeError) as error:
-        from i2i.runtime.backends import is_of_memory
-
-        if debug or not is_of_memory(error):
+        if debug or not is_out_of_memory(error):
             raise
         reason = (str(error) or "more was asked for than there is").splitlines()[0].rstrip(".")
         text = f"Out of memory: {reason}.\nAsk for smaller sizes, or close other programs."

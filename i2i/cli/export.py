@@ -12,7 +12,7 @@ from i2i.errors import UsageError
 from i2i.words import show_count
 
 if TYPE_CHECKING:
-    from i2i.spec import ModelSpec
+    from i2i.models.spec import ModelSpec
 
 
 class Size(click.ParamType):
@@ -120,7 +120,7 @@ def export(
     with status.shown():
         with status.doing("Looking for the model"):  # what is wrong is refused before torch is loaded
             from i2i.files import check_output
-            from i2i.modelfile import find_weights
+            from i2i.models.modelfile import find_weights
 
             if output is not None and direction != "both":
                 check_output(output, overwrite, ".onnx")
@@ -177,7 +177,7 @@ def agreement(spec: "ModelSpec") -> str:
 
 
 def _export_weights(model: str, output: Path, direction: str | None, overwrite: bool) -> None:
-    from i2i.export_weights import export_weights
+    from i2i.interop.exporting import export_weights
 
     with status.shown():
         written = export_weights(model, output, direction, overwrite)

@@ -47,8 +47,8 @@ def import_(
     model with both directions: the names say which is which, or else the order does.
     """
     from i2i.files import check_output
-    from i2i.mistaken import kind_of
-    from i2i.modelfile import save_tensors
+    from i2i.models.mistaken import kind_of
+    from i2i.models.modelfile import save_tensors
 
     check_output(output, overwrite, ".safetensors")
     for file in weights:  # what is wrong is refused before torch is loaded

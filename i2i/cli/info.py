@@ -9,7 +9,7 @@ from i2i import status
 from i2i.words import and_more, show_count
 
 if TYPE_CHECKING:
-    from i2i.spec import ModelSpec, Part
+    from i2i.models.spec import ModelSpec, Part
 
 
 _LISTED = 100
@@ -33,9 +33,9 @@ def info(model: str, as_json: bool) -> None:
             from pathlib import Path
 
             from i2i.cli.export import agreement
-            from i2i.modelfile import find_model, is_onnx, read_spec
+            from i2i.models.modelfile import find_model, is_onnx, read_spec
+            from i2i.models.spec import GENERATE
             from i2i.runtime.backends import OnnxBackend, open_backend
-            from i2i.spec import GENERATE
 
         file = find_model(Path(model))
         if is_onnx(file):
@@ -113,6 +113,6 @@ def _has_batch_norm(spec: "ModelSpec") -> bool:
 
 def _listed(arguments: Mapping[str, Any]) -> str:
     """What a network was made with, in words; a stranger's file may hold anything there."""
-    from i2i.mistaken import shown
+    from i2i.models.mistaken import shown
 
     return shown(", ".join(f"{name} {value}" for name, value in arguments.items()), 500)

@@ -14,7 +14,7 @@ from i2i.errors import RunExistsError, Stopped
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from i2i.settings import Config
+    from i2i.config.settings import Config
 
 
 @click.command(

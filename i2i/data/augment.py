@@ -16,8 +16,8 @@ from typing import Protocol
 
 import numpy as np
 
+from i2i.config.settings import DataSettings
 from i2i.images import Array, largest
-from i2i.settings import DataSettings
 
 # Ranges at strength 1; hue is a fraction of the colour circle.
 JITTER = {"brightness": 0.5, "contrast": 0.5, "saturation": 0.5, "hue": 0.1}

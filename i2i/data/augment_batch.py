@@ -6,8 +6,8 @@ The loader resizes and this cuts, mirrors and jitters, so pictures must have one
 import torch
 from torch import Tensor, nn
 
+from i2i.config.settings import DataSettings
 from i2i.data.augment import jitter_ranges
-from i2i.settings import DataSettings
 
 
 class BatchAugment:

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from i2i.config.settings import DataSettings
 from i2i.data.augment import resize
 from i2i.data.folders import Pair, Picture, read_pair, read_picture
 from i2i.errors import ConfigError, DataError
 from i2i.files import atomic_write, free_bytes, show_size, sweep_temporaries, write_bytes
 from i2i.images import Array, Header, to_channels
-from i2i.settings import DataSettings
 
 Item = Pair | Picture
 Channels = tuple[int, ...]

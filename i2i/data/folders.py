@@ -11,7 +11,6 @@ Subfolders count as part of the name. Unpaired pictures come in the same layouts
 and pictures without sides in one folder, D/train where there is one, else D itself.
 """
 
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,11 +20,12 @@ from typing import Literal, NamedTuple, TypeVar
 import numpy as np
 
 from i2i import status
+from i2i.config.settings import DataSettings
 from i2i.data.watch import watched
 from i2i.errors import DataError, ImageError, UsageError, one_line
 from i2i.images import Array, Facts, Header, Range, read_facts, read_image
-from i2i.listing import list_pictures
-from i2i.settings import DataSettings
+from i2i.images.listing import list_pictures
+from i2i.machine import core_count
 from i2i.words import name_some, show_count
 
 SPLITS = ("train", "val", "test")
@@ -229,7 +229,7 @@ def _check(
 
     timeout_s = (settings or DataSettings()).timeout_s
     with status.doing(f"{'Decoding' if decode else 'Reading the headers of'} {noun}s"):
-        results = watched(check, items, timeout_s, threads=min(32, (os.cpu_count() or 1) + 4))
+        results = watched(check, items, timeout_s, threads=min(32, core_count() + 4))
     problems = [result for result in results if isinstance(result, str)]
     skip = settings is not None and settings.skip_broken
     if problems and (not skip or len(problems) == len(items)):

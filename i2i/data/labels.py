@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from i2i.config.settings import DataSettings
 from i2i.errors import ConfigError, DataError, one_line
 from i2i.images import FORMATS, Array
-from i2i.settings import DataSettings
-from i2i.spec import CLASS_NAME
+from i2i.models.spec import CLASS_NAME
 from i2i.words import and_more, name_some, show_count
 
 FOLDERS = "folders"

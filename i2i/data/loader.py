@@ -10,7 +10,6 @@ import itertools
 import multiprocessing
 import multiprocessing.connection
 import multiprocessing.resource_tracker
-import os
 import queue
 import signal
 import sys
@@ -20,15 +19,15 @@ import types
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from i2i.config.settings import Config
 from i2i.data.training_set import Loaded, TrainingSet
 from i2i.errors import DataError, LoaderError
-from i2i.settings import Config
+from i2i.machine import core_count
 from i2i.words import and_more
 
 STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)]
@@ -68,7 +67,7 @@ def worker_count(config: Config, device: str) -> int:
     """
     if config.data.workers != "auto":
         return config.data.workers
-    return 0 if device == "cpu" or config.data.toy else max(1, min(8, _cores() // config.train.devices - 1))
+    return 0 if device == "cpu" or config.data.toy else max(1, min(8, core_count() // config.train.devices - 1))
 
 
 def batches(
@@ -295,12 +294,3 @@ def _without_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
-
-
-def _cores() -> int:
-    """Return how many cores this process may use, here or in this container."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    with contextlib.suppress(OSError, ValueError):  # no limit, which reads "max"
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        cores = min(cores, max(1, int(quota) // int(period)))
-    return cores

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from i2i.config.settings import DataSettings
 from i2i.data.folders import Picture, Seen, read_picture, spread
 from i2i.data.watch import watched
 from i2i.errors import ImageError
 from i2i.images import Array
 from i2i.images import is_transparent as has_transparency
-from i2i.settings import DataSettings
 from i2i.words import show_count
 
 _DEEP, _ALPHA = 4, 8

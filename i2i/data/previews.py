@@ -3,6 +3,7 @@
 import functools
 from typing import NamedTuple
 
+from i2i.config.settings import DataKind, DataSettings, by_direction
 from i2i.data.augment import resize
 from i2i.data.folders import (
     Pair,
@@ -17,8 +18,7 @@ from i2i.data.folders import (
 )
 from i2i.errors import DataError
 from i2i.images import Array
-from i2i.listing import list_pictures
-from i2i.settings import DataKind, DataSettings, by_direction
+from i2i.images.listing import list_pictures
 
 SHOWN_PX = 512
 """Largest side of a preview, unless twice the crop is more: what is larger shows its middle."""

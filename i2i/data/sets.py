@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 
+from i2i.config.settings import Config, DataKind, DataSettings
 from i2i.data import toy
 from i2i.data.cache import Item
 from i2i.data.folders import check_pairs, check_pictures, find_images, find_pairs, find_sides, in_time
@@ -11,7 +12,6 @@ from i2i.data.labels import FOLDERS
 from i2i.data.training_set import ORDER, PARTNER, TrainingSet, derive_seed
 from i2i.errors import ConfigError, DataError
 from i2i.images import Array
-from i2i.settings import Config, DataKind, DataSettings
 from i2i.words import show_count
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from i2i import status
+from i2i.config.settings import Config
 from i2i.data.augment import Augment, as_float, make_augment
 from i2i.data.broken import MOST_BROKEN
 from i2i.data.cache import Channels, Item, Pictures
@@ -35,8 +36,7 @@ from i2i.data.labels import Classes, Labels, decode_text, find_labels
 from i2i.data.notes import Side, is_transparent, notes
 from i2i.errors import ConfigError, DataError
 from i2i.images import Array, Header
-from i2i.listing import list_pictures
-from i2i.settings import Config
+from i2i.images.listing import list_pictures
 from i2i.words import name_some, show_count
 
 SIDES: tuple[Literal["A", "B"], ...] = ("A", "B")

@@ -27,13 +27,13 @@ from i2i.export.proof import Batch, Samples, finite, prove
 from i2i.export.triton import triton_config
 from i2i.files import atomic_write, check_output, write_text
 from i2i.images import Array, from_unit, read_image, to_channels, to_unit
-from i2i.listing import list_pictures
-from i2i.mistaken import shown
-from i2i.modelfile import MODEL_NAME, find_model, find_weights, read_spec
+from i2i.images.listing import list_pictures
+from i2i.models.mistaken import shown
+from i2i.models.modelfile import MODEL_NAME, find_model, find_weights, read_spec
+from i2i.models.spec import ModelSpec, Part
 from i2i.runtime.backends import TorchBackend
 from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.translator import Translator, pad, padded_side
-from i2i.spec import ModelSpec, Part
 from i2i.words import show_count
 
 PROOF_PICTURES = 3

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from i2i.errors import ExportError
-from i2i.spec import ModelSpec, Part, spec_to_metadata
+from i2i.models.spec import ModelSpec, Part, spec_to_metadata
 
 OPSET = 18
 

@@ -21,7 +21,7 @@ from i2i.errors import ExportError
 from i2i.export.graph import Graph, write_graph
 from i2i.files import utf8_name
 from i2i.images import Array
-from i2i.spec import ExportProof, ModelSpec
+from i2i.models.spec import ExportProof, ModelSpec
 
 
 class Bound(NamedTuple):

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-import i2i
 from i2i.errors import ModelError, UsageError
 from i2i.interop.directions import choose_directions
 from i2i.interop.pytorch_cyclegan_pix2pix import (
@@ -21,11 +20,12 @@ from i2i.interop.pytorch_cyclegan_pix2pix import (
     transposed_names,
 )
 from i2i.interop.reparametrised import fold_norms
-from i2i.mistaken import ONNX, TORCH, kind_of, refuse_not_finite
+from i2i.models.mistaken import ONNX, TORCH, kind_of, refuse_not_finite
+from i2i.models.safetensorsfile import read_metadata, read_safetensors, refuse_changed
+from i2i.models.spec import MEANINGS, METADATA_KEY, ModelSpec, Part, translating
+from i2i.models.torchfile import read_torch_file
 from i2i.networks.layers import NormStatistics
-from i2i.safetensorsfile import read_metadata, read_safetensors, refuse_changed
-from i2i.spec import MEANINGS, METADATA_KEY, ModelSpec, Part, translating
-from i2i.torchfile import read_torch_file
+from i2i.version import __version__
 
 OPTIONS_NAME = "train_opt.txt"
 
@@ -64,7 +64,7 @@ def import_weights(
     choices, (crop, side) = choose_directions(files, direction, options), _sizes(options)
     ones = {choice.direction: _import_one(choice.file) for choice in choices}
     spec = ModelSpec(
-        i2i_version=i2i.__version__,
+        i2i_version=__version__,
         algorithm=ANTIALIASED_PROJECT if any(one.antialiased for one in ones.values()) else PROJECT,
         parts={way: ones[way].spec for way in sorted(ones)},
         norm_statistics=norm_statistics,

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from i2i.models.spec import GENERATE, ModelSpec
 from i2i.runtime.backends import open_backend
 from i2i.runtime.foreign import Values
 from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.translator import Translator
-from i2i.spec import GENERATE, ModelSpec
 
 
 def load(

@@ -14,29 +14,29 @@ import numpy as np
 from i2i.errors import ModelError, UsageError
 from i2i.files import utf8_name
 from i2i.images import Array
-from i2i.mistaken import shown
-from i2i.modelfile import find_model, is_onnx, read_spec
-from i2i.onnxfile import check_onnx
-from i2i.runtime.batches import MOST, Batches
-from i2i.runtime.devices import (
+from i2i.machine import (
     PROVIDERS,
     TORCH_DEVICES,
-    cpu_count,
     has_nvidia_gpu,
+    is_out_of_memory,
+    thread_count,
     why_no_provider,
     why_no_torch_device,
     why_not_started,
 )
+from i2i.models.mistaken import shown
+from i2i.models.modelfile import find_model, is_onnx, read_spec
+from i2i.models.onnxfile import check_onnx
+from i2i.models.spec import ModelSpec
+from i2i.models.trial import described_spec, limited, try_on_zeros
+from i2i.runtime.batches import MOST, Batches
 from i2i.runtime.foreign import UNSAID, Form, OutputWatch, Values, assumed
-from i2i.runtime.trial import described_spec, limited, try_on_zeros
-from i2i.spec import ModelSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
 BACKENDS = ("auto", "onnx", "torch")
 DEVICES = ("auto", "cpu", "cuda", "mps", "tensorrt", "coreml", "openvino")
-_OUT_OF_MEMORY = ("out of memory", "allocate memory", "ALLOC_FAILED", "bad_alloc", "bad allocation")
 _LARGE_BATCH_BYTES = 8 * 2**20
 
 
@@ -81,7 +81,7 @@ class TorchBackend:
     @classmethod
     def open(cls, path: Path, spec: ModelSpec, direction: str, device: str = "auto") -> Self:
         """Load one direction of a .safetensors file, or GENERATE, onto a device; raises ModelError."""
-        from i2i.modelfile import load_generator
+        from i2i.models.modelfile import load_generator
 
         chosen = torch_device(device)
         return cls(load_generator(path, spec, direction).to(chosen), chosen)
@@ -150,14 +150,9 @@ def _memory_named() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not is_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         raise MemoryError(str(error).splitlines()[0]) from error
-
-
-def is_of_memory(error: Exception) -> bool:
-    """Whether a device ran out of memory: the libraries have no error in common for it, but words."""
-    return isinstance(error, MemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 class OnnxBackend:
@@ -171,7 +166,7 @@ class OnnxBackend:
         notes: a list that goes on to be filled, as that of the backend this one is made of.
         """
         self.path = path
-        self.threads = threads or cpu_count()
+        self.threads = threads or thread_count()
         self.notes: list[str] = [] if notes is None else notes
         self.interface = check_onnx(path)
         self.described = described_spec(path, self.interface)
@@ -227,7 +222,7 @@ class OnnxBackend:
             outputs: list[Any] = self.session.run(None, inputs, self._options(batch))
         except Exception as error:  # onnxruntime's exceptions share no base but Exception
             reason = str(error).splitlines()[0]
-            raise MemoryError(reason) if is_of_memory(error) else ModelError(f"{self.path}: {reason}") from error
+            raise MemoryError(reason) if is_out_of_memory(error) else ModelError(f"{self.path}: {reason}") from error
         output: Array = np.asarray(outputs[0])
         if self._watch:
             self._watch.see(output)

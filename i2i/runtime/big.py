@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 
 from i2i.images import Array, to_unit
+from i2i.models.spec import ModelSpec, Part
 from i2i.runtime.backends import Backend, TorchBackend
 from i2i.runtime.fit import own_statistics, pad, padded_side, reduced, rounded_tile, tile_lines
 from i2i.runtime.tiles import run_tiles
-from i2i.spec import ModelSpec, Part
 
 
 def tiles_agree(spec: ModelSpec, generator: Part, backend: Backend) -> bool:

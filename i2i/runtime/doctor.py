@@ -7,19 +7,19 @@ import platform
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import i2i
 from i2i.files import show_size
-from i2i.runtime.devices import (
+from i2i.machine import (
     PROVIDERS,
     TORCH_DEVICES,
     available_bytes,
-    cpu_count,
     has_nvidia_gpu,
     is_installed,
     onnxruntime_packages,
+    thread_count,
     why_no_provider,
     why_no_torch_device,
 )
+from i2i.version import __version__
 
 PACKAGES = ("torch", "torchvision", "lightning-fabric", "numpy", "pillow", "opencv-python-headless", "onnx")
 _OTHER_OPENCV = ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
@@ -36,9 +36,9 @@ def examine() -> Examination:
     """Look at this machine; nothing is changed."""
     free = available_bytes()
     facts = {
-        "i2i": f"{i2i.__version__}, Python {platform.python_version()}, {platform.platform()}",
+        "i2i": f"{__version__}, Python {platform.python_version()}, {platform.platform()}",
         "packages": ", ".join(f"{name} {_version(name)}" for name in (*PACKAGES, *onnxruntime_packages())),
-        "processor": f"{cpu_count()} threads of {os.cpu_count()} may be used",
+        "processor": f"{thread_count()} threads of {os.cpu_count()} may be used",
         "memory": f"{show_size(free)} free" if free else "not told by this system",
         "NVIDIA GPU": "yes" if has_nvidia_gpu() else "none, or no driver",
         "ONNX Runtime": _devices(tuple(PROVIDERS), "onnxruntime"),

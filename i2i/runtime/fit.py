@@ -12,8 +12,8 @@ from PIL import Image
 
 from i2i.errors import ImageError, ModelError, UsageError
 from i2i.images import Array, largest
+from i2i.models.spec import ModelSpec, Part
 from i2i.runtime.tiles import Line, make_line
-from i2i.spec import ModelSpec, Part
 
 How = Literal["pad", "resize", "crop", "tile"]
 Tiling = Literal["frozen", "exact"]

@@ -19,7 +19,7 @@ from i2i import status
 from i2i.errors import UsageError, one_line
 from i2i.files import sweep_temporaries
 from i2i.images import CHANNEL_NAMES, FORMATS, UNWRITTEN
-from i2i.listing import list_folder
+from i2i.images.listing import list_folder
 from i2i.runtime.names import folded, rename
 from i2i.runtime.outcome import Refused
 from i2i.runtime.pictures import DEFAULTS, PictureOptions, suits

@@ -16,10 +16,10 @@ import numpy as np
 
 from i2i.errors import ModelError, UsageError
 from i2i.images import Array, Range
-from i2i.mistaken import shown
-from i2i.onnxfile import Interface
-from i2i.runtime import trial
-from i2i.spec import MEANINGS, UNDESCRIBED, ModelSpec, translating
+from i2i.models import trial
+from i2i.models.mistaken import shown
+from i2i.models.onnxfile import Interface
+from i2i.models.spec import MEANINGS, UNDESCRIBED, ModelSpec, translating
 
 UNIT: Range = (-1.0, 1.0)
 BYTES: Range = (0.0, 255.0)

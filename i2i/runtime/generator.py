@@ -15,9 +15,9 @@ from PIL import Image
 from i2i import status
 from i2i.errors import ModelError, UsageError
 from i2i.images import Array, from_unit, to_pil
+from i2i.models.spec import GENERATE, ModelSpec
 from i2i.runtime.backends import Backend, open_backend
 from i2i.runtime.latents import check_latents, find_labels, seed_latents
-from i2i.spec import GENERATE, ModelSpec
 
 _BATCH = 64
 

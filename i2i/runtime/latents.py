@@ -13,7 +13,7 @@ import numpy as np
 from i2i.errors import ModelError, UsageError
 from i2i.files import write_bytes
 from i2i.images import Array
-from i2i.spec import LatentBlock
+from i2i.models.spec import LatentBlock
 from i2i.words import and_more
 
 _LISTED = 20  # classes of a label set in a message

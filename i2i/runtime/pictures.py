@@ -21,9 +21,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from i2i.decoders import Source
-from i2i.encoders import SEVERAL_FRAMES, Extras
-from i2i.encoders import encode as encode_frames
 from i2i.errors import ImageError, UsageError
 from i2i.images import (
     DEPTHS,
@@ -39,8 +36,11 @@ from i2i.images import (
     to_range,
     to_unit,
 )
-from i2i.runtime.metadata import fitting_profile, metadata, png_colours
-from i2i.spec import ModelSpec, Part
+from i2i.images.decode import Source
+from i2i.images.encode import SEVERAL_FRAMES, Extras
+from i2i.images.encode import encode as encode_frames
+from i2i.images.metadata import fitting_profile, metadata, png_colours
+from i2i.models.spec import ModelSpec, Part
 
 Alpha = Literal["keep", "drop"]
 _TYPES: dict[int, Any] = {8: np.uint8, 16: np.uint16, 32: np.float32}

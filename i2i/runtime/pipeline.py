@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeGuard
 
-from i2i.decoders import opened
 from i2i.errors import DiskFullError, I2IError, ImageError, UsageError, one_line
 from i2i.files import DISK_FULL, write_bytes
+from i2i.images.decode import opened
+from i2i.machine import available_bytes, thread_count
 from i2i.runtime.batches import MOST
-from i2i.runtime.devices import available_bytes, cpu_count
 from i2i.runtime.fit import TILE_BYTES, estimated_bytes, is_too_big, padded_pixels
 from i2i.runtime.folder import Task
 from i2i.runtime.outcome import STAGES, Refused, Result, Setup
@@ -50,7 +50,7 @@ _PIXEL_BYTES = 16
 
 def setup_for(pictures: int, workers: int | None = None) -> Setup:
     """Return how to share a CPU out among so many pictures: one thread each, more where there are fewer of them."""
-    cores = cpu_count()
+    cores = thread_count()
     chosen = workers or min(cores, max(pictures, 1))
     return Setup(chosen, max(cores // chosen, 1))
 
@@ -117,14 +117,14 @@ class _Run:
         """Translate all tasks, the first ones in several ways if that will pay."""
         setup = setup_for(self.count, workers)
         if self.translator.backend.device != "cpu":
-            setup = Setup(workers or min(cpu_count() + MOST, max(self.count, 1)), 1)
+            setup = Setup(workers or min(thread_count() + MOST, max(self.count, 1)), 1)
         elif workers is None:
             setup = self._quickest(setup)
         self._some(setup, self.tasks)
 
     def _quickest(self, first: Setup) -> Setup:
         """Translate a few pictures each way, if there are many, and return the quickest way."""
-        cores = cpu_count()
+        cores = thread_count()
         others = [Setup(max(cores // threads, 2), threads) for threads in {math.isqrt(cores), cores} - {1}]
         ways = dict.fromkeys([first, *others])
         if len(ways) == 1 or self.count < _WORTH_TRYING * len(ways) * _TRIAL_PICTURES * first.workers:

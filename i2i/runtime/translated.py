@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from PIL import Image
 
-from i2i.encoders import to_pil
 from i2i.errors import ImageError
 from i2i.files import write_bytes
 from i2i.images import FORMATS, Array, from_unit, to_unit
-from i2i.runtime.metadata import fitting_profile
+from i2i.images.encode import to_pil
+from i2i.images.metadata import fitting_profile
 from i2i.runtime.pictures import Picture, PictureOptions, encode, output_dtype, with_alpha
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ from typing import Any, Self, overload
 import numpy as np
 from PIL import Image
 
-from i2i.decoders import opened
 from i2i.errors import ImageError, ModelError, OutOfMemoryError, UsageError
 from i2i.images import MAX_PIXELS, Array, from_pil, from_unit, to_channels, to_unit
+from i2i.images.decode import opened
+from i2i.models.spec import ModelSpec, Part
 from i2i.runtime.backends import Backend, TorchBackend, open_backend
 from i2i.runtime.big import in_tiles, tiles_agree
 from i2i.runtime.fit import (
@@ -35,7 +36,6 @@ from i2i.runtime.fit import padded_side as padded_side
 from i2i.runtime.foreign import UNSAID, Values
 from i2i.runtime.pictures import Alpha, PictureOptions, read, with_alpha
 from i2i.runtime.translated import Translated, pil_image
-from i2i.spec import ModelSpec, Part
 
 _MOST_PADDING = 8
 """Pictures too large for memory as a whole are refused where padding makes more than so many times their pixels."""

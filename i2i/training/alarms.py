@@ -7,7 +7,7 @@ nothing else that the generator learns from gets better.
 
 from typing import Any
 
-from i2i.settings import AlarmSettings, Config
+from i2i.config.settings import AlarmSettings, Config
 
 
 class Watch:

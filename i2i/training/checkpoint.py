@@ -17,10 +17,10 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeInt, Validat
 
 from i2i.errors import ModelError, OutOfMemoryError
 from i2i.files import atomic_write
-from i2i.mistaken import shown
+from i2i.machine import is_out_of_memory
+from i2i.models.mistaken import shown
+from i2i.models.torchfile import CHECKPOINT, check_torch_file
 from i2i.networks.layers import NormStatistics
-from i2i.torchfile import CHECKPOINT, check_torch_file
-from i2i.training.memory import is_of_memory
 
 MAGIC = b"i2i-sha256:"
 DAMAGED = ".damaged"
@@ -108,7 +108,7 @@ def load_checkpoint(path: Path) -> State:
             f"{path} is not a checkpoint of a training: its {name} is not what a checkpoint holds."
         ) from error
     except Exception as error:  # a damaged zip ends in any of a dozen
-        if is_of_memory(error):  # it may be whole
+        if is_out_of_memory(error):  # it may be whole
             raise OutOfMemoryError(f"{path} does not fit into memory: {shown(error)}") from error
         raise ModelError(f"{path} is not a checkpoint: {shown(error)}") from error
     return state

@@ -1,30 +1,13 @@
-"""What makes a step quick on a CPU: how weights lie in memory, and how memory is got and kept."""
-
-import ctypes
-import sys
+"""What makes a step quick on a CPU: how weights lie in memory."""
 
 import torch
 from torch import Tensor, nn
-
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 _WINDOW_S, _WINDOW_STEPS = 30.0, 5  # over which a speed is taken: both at least
 _SLOW, _QUICK = 1 / 3, 1 / 2  # of the best speed: below the one twice in a row is slow, above the other is over it
 
 LARGE_WEIGHTS = 4_000_000
 """From so many weights on, a convolution is slower on a CPU in channels_last, since they are rearranged every step."""
-
-
-def keep_freed_memory() -> None:
-    """Let this process keep the memory of freed tensors for the next ones; without effect where malloc is not glibc's.
-
-    By default glibc gives every block above some size back to the system and asks for it anew, zeroed page by
-    page: a tenth of a training step and more.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(M_MMAP_MAX, 0)  # M_MMAP_THRESHOLD goes up to 32 MiB only, which gradients of a U-Net reach
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def lay_out(network: nn.Module, layout: torch.memory_format, large_too: bool) -> None:

@@ -16,15 +16,16 @@ from torch import Tensor, nn
 
 from i2i.algorithms import Algorithm
 from i2i.algorithms.base import Batch, Outputs, Phase
+from i2i.config.settings import Config
 from i2i.data.training_set import RANKS, derive_seed
 from i2i.errors import ConfigError, UsageError
+from i2i.machine import keep_freed_memory
 from i2i.networks.layers import synchronise_batch_norm
 from i2i.networks.recompute import recompute, recompute_stages
 from i2i.runtime.backends import torch_device
-from i2i.settings import Config
 from i2i.training import ranks
 from i2i.training.checkpoint import State
-from i2i.training.cpu import gradient_norm, keep_freed_memory, lay_out
+from i2i.training.cpu import gradient_norm, lay_out
 from i2i.training.ema import Ema
 from i2i.training.guard import Guard, any_broken
 from i2i.training.optim import load_optimizer, make_optimizer, set_rate

@@ -11,11 +11,11 @@ import torch
 from i2i import status
 from i2i.algorithms import ALGORITHMS, Algorithm
 from i2i.algorithms.base import Batch
+from i2i.config.settings import Config
 from i2i.data.loader import batches
 from i2i.data.sets import make_set, with_facts
 from i2i.data.training_set import TrainingSet
 from i2i.networks import Discriminator
-from i2i.settings import Config
 from i2i.training.engine import Stepper, make_fabric
 from i2i.training.memory import memory_explained
 from i2i.training.optim import resolve_schedule

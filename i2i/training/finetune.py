@@ -4,8 +4,8 @@ from pathlib import Path
 
 from i2i.algorithms import Algorithm
 from i2i.errors import ModelError, UsageError
-from i2i.modelfile import find_model, is_onnx, load_tensors, read_spec
-from i2i.spec import GENERATE
+from i2i.models.modelfile import find_model, is_onnx, load_tensors, read_spec
+from i2i.models.spec import GENERATE
 
 
 def init_from(algorithm: Algorithm, source: str) -> list[str]:

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from i2i.config.settings import Config
 from i2i.data.folders import refuse_missing
 from i2i.errors import RunExistsError, UsageError
 from i2i.files import TEMP_PREFIX
-from i2i.modelfile import find_model
-from i2i.settings import Config
+from i2i.models.modelfile import find_model
 from i2i.status import first_process
 
 LOCK_NAME = ".i2i-lock"

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from i2i.files import read_json_lines, write_text
-from i2i.report import WARNING
+from i2i.report.page import WARNING
 from i2i.training import ranks
 from i2i.training.tensorboard import TensorBoard
 

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from i2i.algorithms.base import Batch
+from i2i.config.settings import Config, by_direction
 from i2i.data.augment_batch import BatchAugment
 from i2i.data.broken import BrokenPictures
 from i2i.data.loader import batches
 from i2i.data.training_set import AUGMENT, Loaded, TrainingSet, derive_seed
 from i2i.errors import DataError, LoaderError, NonFiniteError, Stopped
-from i2i.report import write_report
-from i2i.settings import Config, by_direction
-from i2i.spec import GENERATE
+from i2i.models.spec import GENERATE
+from i2i.report.page import write_report
 from i2i.training import ranks
 from i2i.training.alarms import Watch
 from i2i.training.checkpoint import State, checkpoint_path

@@ -3,13 +3,13 @@
 import contextlib
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 
+from i2i.config.settings import Config
 from i2i.errors import OutOfMemoryError
 from i2i.files import show_size
-from i2i.settings import Config
+from i2i.machine import available_bytes, is_out_of_memory
 
 _SIZE = r"([\d.]+) ?(bytes|[KMGT]iB)"
 _UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
@@ -24,15 +24,9 @@ def memory_explained(config: Config, device: torch.device) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not is_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         raise OutOfMemoryError(_explain(str(error), config, device)) from error
-
-
-def is_of_memory(error: Exception) -> bool:
-    """Only CUDA has an error of its own for it; those of the CPU and of MPS are known by their words."""
-    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return known or any(words in str(error) for words in ("can't allocate memory", "out of memory", "ALLOC_FAILED"))
 
 
 def _explain(message: str, config: Config, device: torch.device) -> str:
@@ -63,7 +57,5 @@ def _free(message: str, device: torch.device) -> float | None:
     """Return the bytes free on the device: as CUDA's message has it, or as Linux says; None where nobody does."""
     told = _size(f"of which {_SIZE} is free", message)
     if told is None and device.type == "cpu":
-        with contextlib.suppress(OSError):
-            found = re.search(r"MemAvailable: *(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
-            told = float(found[1]) * 1024 if found else None
+        told = available_bytes()
     return told

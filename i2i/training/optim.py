@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from i2i.config.settings import OptimizerSettings, ScheduleSettings
 from i2i.errors import ConfigError
-from i2i.settings import OptimizerSettings, ScheduleSettings
 
 
 class Schedule(NamedTuple):

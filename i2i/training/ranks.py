@@ -16,8 +16,8 @@ from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, distributed, nn
 
 from i2i import errors
+from i2i.config.settings import Config
 from i2i.errors import ConfigError, DataError, DevicesError, I2IError, Stopped
-from i2i.settings import Config
 
 TIMEOUT = timedelta(minutes=10)
 """How long a rank waits for the others, samples and checkpoints of rank 0 included, before it gives up."""

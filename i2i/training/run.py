@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-import i2i
 from i2i import status
 from i2i.algorithms import ALGORITHMS, Algorithm, resolve
 from i2i.config import differences, load_config, parse, to_yaml
+from i2i.config.settings import Config
 from i2i.data.folders import Pair
 from i2i.data.labels import FOLDERS
 from i2i.data.previews import find_previews, find_val_pairs
@@ -21,10 +21,9 @@ from i2i.data.watch import watched
 from i2i.errors import ConfigError, DiskFullError, ModelError
 from i2i.files import DISK_FULL, free_bytes, show_size, sweep_temporaries, write_text
 from i2i.images import Array
-from i2i.modelfile import MODEL_NAME, read_spec, save_model
+from i2i.models.modelfile import MODEL_NAME, read_spec, save_model
+from i2i.models.spec import ModelSpec, Part
 from i2i.networks.layers import NormStatistics
-from i2i.settings import Config
-from i2i.spec import ModelSpec, Part
 from i2i.training.checkpoint import (
     DAMAGED,
     State,
@@ -38,6 +37,7 @@ from i2i.training.checkpoint import (
 from i2i.training.log import tell
 from i2i.training.optim import resolve_schedule
 from i2i.training.tensorboard import refuse_missing_tensorboard
+from i2i.version import __version__
 from i2i.words import show_count
 
 # Settings that a resumed run may change. What matters of data.path is checked by itself.
@@ -206,7 +206,7 @@ class Run:
     def spec(self, algorithm: Algorithm, images: int) -> ModelSpec:
         """Describe the model as it is after `images`."""
         return ModelSpec(
-            i2i_version=i2i.__version__,
+            i2i_version=__version__,
             algorithm=self.config.algorithm,
             parts=self._parts(algorithm),
             input_range=self.config.data.input_range,
@@ -230,7 +230,7 @@ class Run:
     def save(self, algorithm: Algorithm, modules: dict[str, nn.Module], state: State) -> None:
         """Write a checkpoint with `state`, and the model as it is, unless the best so far is kept."""
         head: dict[str, Any] = {
-            "i2i_version": i2i.__version__,
+            "i2i_version": __version__,
             "config": self.config.model_dump(mode="json"),
             "scores": self.scores,
             "best": self.best,

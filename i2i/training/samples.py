@@ -11,6 +11,7 @@ import numpy as np
 from torch import nn
 
 from i2i.algorithms import Algorithm
+from i2i.config.settings import by_direction
 from i2i.data.folders import Picture, read_pair, read_picture
 from i2i.data.previews import at_training_scale
 from i2i.data.toy import DRAWS, modes_found
@@ -19,13 +20,12 @@ from i2i.files import write_bytes
 from i2i.images import Array, to_channels
 from i2i.metrics.diagnostics import diversity
 from i2i.metrics.pairs import as_rgb8, l1
+from i2i.models.spec import GENERATE
+from i2i.report.sheets import cloud_png, grid_png, sheet_png
 from i2i.runtime.backends import TorchBackend
 from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.latents import captions
 from i2i.runtime.translator import Translator
-from i2i.settings import by_direction
-from i2i.sheets import cloud_png, grid_png, sheet_png
-from i2i.spec import GENERATE
 from i2i.training.log import Expendable
 from i2i.training.run import SAMPLES, Run
 

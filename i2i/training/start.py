@@ -8,9 +8,10 @@ from lightning_fabric import Fabric
 
 from i2i import status
 from i2i.algorithms import ALGORITHMS
+from i2i.config.settings import Config
 from i2i.errors import ConfigError
+from i2i.machine import is_out_of_memory
 from i2i.networks.layers import set_norm_statistics
-from i2i.settings import Config
 from i2i.training import ranks
 from i2i.training.checkpoint import State
 from i2i.training.engine import Stepper, make_fabric
@@ -19,7 +20,7 @@ from i2i.training.folder import refuse_foreign, refuse_run
 from i2i.training.lock import only_training
 from i2i.training.log import tell
 from i2i.training.loop import Training
-from i2i.training.memory import is_of_memory, memory_explained
+from i2i.training.memory import memory_explained
 from i2i.training.run import Run
 from i2i.training.signals import Stop
 from i2i.words import show_count
@@ -103,7 +104,7 @@ def _load_state(training: Training, state: State) -> None:
     try:
         training.load_state_dict(state)
     except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
-        if is_of_memory(error):
+        if is_out_of_memory(error):
             raise
         raise ConfigError(
             f"The newest checkpoint in {training.run.checkpoints} does not fit these settings: "

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from i2i.errors import UsageError
-from i2i.report import WARNING
+from i2i.report.page import WARNING
 
 
 def refuse_missing_tensorboard() -> None:

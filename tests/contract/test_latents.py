@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from i2i.algorithms import priors
+from i2i.models.spec import LatentBlock
 from i2i.runtime import latents
-from i2i.spec import LatentBlock
 
 COUNT = 4000
 BLOCKS = {

@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
+from i2i.config.settings import DataSettings
 from i2i.data import augment as module
 from i2i.data.augment import as_float, make_augment, resize
 from i2i.data.augment_batch import BatchAugment
-from i2i.settings import DataSettings
 from tests.conftest import picture
 
 LIBRARIES = ["albumentations", "torchvision", "kornia"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from i2i.config.settings import DataSettings
 from i2i.data.augment import resize
 from i2i.data.folders import (
     check_pairs,
@@ -23,7 +24,6 @@ from i2i.data.previews import at_training_scale, find_previews
 from i2i.data.sets import make_set
 from i2i.errors import DataError, UsageError
 from i2i.images import write_image
-from i2i.settings import DataSettings
 from tests.conftest import LINEART, MAPS, picture, save, smallest_config, tiny_config
 
 

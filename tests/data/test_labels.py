@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from i2i.algorithms import ALGORITHMS, resolve
+from i2i.config.settings import DataSettings
 from i2i.data.labels import TEXT_BYTES, decode_text, encode_text, find_labels
 from i2i.data.sets import make_set, with_facts
 from i2i.errors import ConfigError, DataError
-from i2i.settings import DataSettings
 from tests.conftest import save, smallest_config
 
 CLASSES = {"bag": 3, "hat": 4, "shoe": 2}

@@ -220,7 +220,7 @@ def test_running_out_of_memory_is_no_fault_of_the_picture(few_pairs, monkeypatch
     def decode(image, path):
         raise MemoryError
 
-    monkeypatch.setattr("i2i.decoders._decode", decode)
+    monkeypatch.setattr("i2i.images.decode._decode", decode)
     with pytest.raises(MemoryError, match="not enough memory to decode"):
         list(batches(data, config, 0, 8, "cpu"))
     with pytest.raises(DataError, match="not enough memory to decode"):
@@ -414,9 +414,9 @@ def test_many_workers_are_taken_without_a_warning(few_pairs):
 
 
 def test_workers_are_chosen_from_the_machine(monkeypatch):
-    monkeypatch.setattr(loader, "_cores", lambda: 16)
+    monkeypatch.setattr(loader, "core_count", lambda: 16)
     assert [loader.worker_count(tiny_config(), device) for device in ("cpu", "cuda")] == [0, 8]
     assert loader.worker_count(tiny_config("data.toy=ring"), "cuda") == 0
     assert loader.worker_count(tiny_config("data.workers=3"), "cpu") == 3
-    monkeypatch.setattr(loader, "_cores", lambda: 2)
+    monkeypatch.setattr(loader, "core_count", lambda: 2)
     assert loader.worker_count(tiny_config(), "cuda") == 1

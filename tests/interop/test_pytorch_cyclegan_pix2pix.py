@@ -12,11 +12,11 @@ import i2i
 from i2i.algorithms import ALGORITHMS
 from i2i.cli import cli
 from i2i.errors import ExportError, ModelError, UsageError
-from i2i.export_weights import export_weights
 from i2i.interop.directions import named_direction
+from i2i.interop.exporting import export_weights
 from i2i.interop.importing import import_weights
 from i2i.interop.pytorch_cyclegan_pix2pix import convert, revert
-from i2i.modelfile import save_tensors
+from i2i.models.modelfile import save_tensors
 from i2i.networks import ResNet, UNet
 from i2i.runtime import load
 from i2i.runtime.backends import TorchBackend

@@ -12,7 +12,7 @@ import i2i
 from i2i.errors import ModelError
 from i2i.interop.importing import import_weights
 from i2i.interop.reparametrised import fold_norms
-from i2i.modelfile import read_spec, save_tensors
+from i2i.models.modelfile import read_spec, save_tensors
 from tests.interop.test_pytorch_cyclegan_pix2pix import outputs_of, pictures, reference
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)

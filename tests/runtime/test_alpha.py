@@ -12,16 +12,16 @@ from PIL import Image
 import i2i
 from i2i.algorithms import resolve
 from i2i.data.sets import make_set
-from i2i.decoders import opened
-from i2i.encoders import Extras, encode
 from i2i.errors import ImageError, UsageError
 from i2i.images import FORMATS, largest, off_white, on_white, read_image, to_channels, write_image
-from i2i.modelfile import read_spec
+from i2i.images.decode import opened
+from i2i.images.encode import Extras, encode
+from i2i.models.modelfile import read_spec
+from i2i.models.spec import Part, translating
 from i2i.runtime.folder import plan
 from i2i.runtime.pictures import PictureOptions, read, written_channels
 from i2i.runtime.pipeline import translate_files
 from i2i.runtime.translator import Translator
-from i2i.spec import Part, translating
 from tests.conftest import DATA, assert_looks_like, picture, tiny_config
 from tests.runtime.test_pictures import srgb
 from tests.runtime.test_translator import Identity, identity
@@ -240,7 +240,8 @@ def test_what_training_saw_decides_for_each_direction(icons, tiny_run):
     data = make_set("paired", resolve(tiny_config("data.resize_px=48", data=icons)))
     assert data.transparent == (True, False)  # B is opaque
     told = [note for note in data.notes if "transparent" in note]
-    assert len(told) == 1 and "data.channels_a" in told[0]
+    assert len(told) == 1
+    assert "data.channels_a" in told[0]
     assert read_spec(tiny_run / "model.safetensors").generators["B2A"].alpha == "kept"
 
 

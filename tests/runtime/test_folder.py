@@ -18,11 +18,11 @@ from PIL import Image
 
 import i2i
 from i2i.cli import main
-from i2i.encoders import encode
 from i2i.errors import DiskFullError, ModelError, UsageError
 from i2i.files import TEMP_PREFIX
 from i2i.images import read_image
-from i2i.listing import list_pictures
+from i2i.images.encode import encode
+from i2i.images.listing import list_pictures
 from i2i.runtime import pipeline
 from i2i.runtime.fit import Fit, estimated_bytes
 from i2i.runtime.folder import Shard, find_inputs, plan
@@ -58,7 +58,7 @@ def test_any_number_of_workers_gives_the_same_pictures(folder, tmp_path, tiny_on
 def test_trials_of_setups_do_every_picture_once(tmp_path, monkeypatch):
     for k in range(20):
         save(tmp_path / "in" / f"{k}.png", 8, 8, seed=k % 9)
-    monkeypatch.setattr(pipeline, "cpu_count", lambda: 4)
+    monkeypatch.setattr(pipeline, "thread_count", lambda: 4)
     monkeypatch.setattr(pipeline, "_TRIAL_PICTURES", 1)
     monkeypatch.setattr(pipeline, "_WORTH_TRYING", 1)
     tried, original = [], pipeline._Run._some
@@ -75,7 +75,7 @@ def test_trials_of_setups_do_every_picture_once(tmp_path, monkeypatch):
 
 
 def test_few_pictures_get_more_threads_each(monkeypatch):
-    monkeypatch.setattr(pipeline, "cpu_count", lambda: 8)
+    monkeypatch.setattr(pipeline, "thread_count", lambda: 8)
     assert [setup_for(n) for n in (1, 3, 8, 100)] == [Setup(1, 8), Setup(3, 2), Setup(8, 1), Setup(8, 1)]
     assert setup_for(100, workers=2) == Setup(2, 4)
 

@@ -7,12 +7,12 @@ from PIL import Image
 import i2i
 from i2i.errors import ModelError, UsageError
 from i2i.images import from_unit
-from i2i.modelfile import load_generator, read_spec
+from i2i.models.modelfile import load_generator, read_spec
+from i2i.models.spec import GENERATE
 from i2i.runtime.backends import TorchBackend
 from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.latents import path, seed_latents
 from i2i.runtime.translator import Translator
-from i2i.spec import GENERATE
 from tests.conftest import noise, save_from_noise
 
 

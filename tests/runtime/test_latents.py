@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from i2i.errors import ModelError, UsageError
+from i2i.models.spec import LatentBlock
 from i2i.runtime.latents import captions, find_labels, path, read_latents, seed_latents, slerp, write_latents
-from i2i.spec import LatentBlock
 from tests.conftest import noise
 
 SIZE = 16

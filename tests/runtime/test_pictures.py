@@ -14,10 +14,10 @@ import tifffile
 from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import IFDRational
 
-from i2i.decoders import opened
-from i2i.encoders import Extras, encode
 from i2i.errors import ImageError, UsageError
 from i2i.images import FORMATS, holds, read_header, read_image, to_channels, write_image
+from i2i.images.decode import opened
+from i2i.images.encode import Extras, encode
 from i2i.runtime.fit import Fit
 from i2i.runtime.folder import plan
 from i2i.runtime.pictures import DEFAULTS, PictureOptions, counted, lost_colours, read

@@ -106,8 +106,8 @@ def test_strips_and_frozen_statistics_are_the_network(monkeypatch, make, norm, u
 @pytest.fixture(scope="module")
 def sensitive(tmp_path_factory):
     """A model whose tiles would differ: a ResNet with instance norm, at random."""
-    from i2i.modelfile import save_model
-    from i2i.spec import ModelSpec, translating
+    from i2i.models.modelfile import save_model
+    from i2i.models.spec import ModelSpec, translating
 
     torch.manual_seed(1)
     arguments = {"blocks": 2, "width": 4, "norm": "instance"}

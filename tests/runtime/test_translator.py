@@ -13,14 +13,14 @@ from PIL import Image
 import i2i
 from i2i.errors import ModelError, UsageError
 from i2i.images import Channels, from_unit, read_image, to_unit
-from i2i.listing import list_pictures
+from i2i.images.listing import list_pictures
+from i2i.models.spec import ModelSpec, translating
 from i2i.runtime import backends
 from i2i.runtime.backends import OnnxBackend
 from i2i.runtime.fit import Fit, large_note
 from i2i.runtime.folder import plan
 from i2i.runtime.pipeline import translate_files
 from i2i.runtime.translator import Translator, pad, padded_side
-from i2i.spec import ModelSpec, translating
 from tests.conftest import assert_looks_like, picture, run_i2i, save
 from tests.test_images import broken_files
 

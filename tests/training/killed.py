@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import i2i
+from i2i.config.settings import Config
 from i2i.files import TEMP_PREFIX
-from i2i.settings import Config
 from i2i.training import loop  # noqa: F401 - before the first fork
 from i2i.training.checkpoint import list_checkpoints, verify_checkpoint
 

@@ -9,6 +9,7 @@ import torch
 from lightning_fabric import Fabric
 
 from i2i.algorithms.pix2pix import Pix2Pix
+from i2i.machine import keep_freed_memory
 from i2i.training import cpu, engine
 from tests.conftest import tiny_config
 
@@ -57,7 +58,7 @@ def test_freed_memory_is_kept(mebibytes):
     """A tensor that takes the place of one just freed costs no page faults, where 8 MiB cost 2,048."""
     import resource
 
-    cpu.keep_freed_memory()
+    keep_freed_memory()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(20):
         torch.ones(mebibytes * 2**18)

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from i2i.algorithms import ALGORITHMS, resolve
+from i2i.config.settings import Config
 from i2i.networks import UNet
-from i2i.settings import Config
 from i2i.training import estimate as module
 from i2i.training.estimate import describe, estimate
 from i2i.words import show_duration

@@ -6,7 +6,7 @@ import torch
 import i2i
 from i2i.algorithms import ALGORITHMS
 from i2i.errors import ModelError, UsageError
-from i2i.modelfile import load_tensors
+from i2i.models.modelfile import load_tensors
 from i2i.training.finetune import init_from
 from tests.conftest import smallest_config, tiny_config
 

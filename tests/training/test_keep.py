@@ -10,7 +10,7 @@ from i2i.data import previews
 from i2i.data.folders import read_pair
 from i2i.errors import ConfigError, DataError, Stopped, UsageError
 from i2i.files import read_json_lines
-from i2i.modelfile import read_spec
+from i2i.models.modelfile import read_spec
 from i2i.training import loop, samples
 from i2i.training.checkpoint import list_checkpoints, load_checkpoint
 from i2i.training.log import Expendable, MetricsLog

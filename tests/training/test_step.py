@@ -8,8 +8,8 @@ from lightning_fabric.plugins import MixedPrecision
 import i2i
 from i2i.algorithms import ALGORITHMS
 from i2i.algorithms.pix2pix import Pix2Pix
+from i2i.config.settings import Config
 from i2i.errors import NonFiniteError, UsageError
-from i2i.settings import Config
 from i2i.training import engine
 from i2i.training.checkpoint import list_checkpoints, load_checkpoint
 from i2i.training.guard import MOST_SKIPPED

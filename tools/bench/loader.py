@@ -28,7 +28,7 @@ from i2i.data.folders import Pair
 from i2i.data.sets import PairSet
 from i2i.data.training_set import AUGMENT, derive_seed
 from i2i.images import Array, read_image
-from i2i.training.cpu import keep_freed_memory
+from i2i.machine import keep_freed_memory
 
 ROOT = Path(__file__).parent.parent.parent
 SIDE_PX = 600

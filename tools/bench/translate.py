@@ -22,15 +22,15 @@ from PIL import Image
 
 import i2i
 from i2i.images import Array, from_unit, to_unit
-from i2i.modelfile import load_generator, read_spec, save_model
+from i2i.machine import thread_count
+from i2i.models.modelfile import load_generator, read_spec, save_model
+from i2i.models.spec import ModelSpec, translating
 from i2i.networks import GENERATORS, TranslatingGenerator
 from i2i.runtime.backends import OnnxBackend
-from i2i.runtime.devices import cpu_count
 from i2i.runtime.folder import plan
 from i2i.runtime.outcome import Result
 from i2i.runtime.pipeline import translate_files
 from i2i.runtime.translator import Translator
-from i2i.spec import ModelSpec, translating
 
 SIDE = 256
 MAPS = Path(__file__).parents[2] / "datasets" / "maps"
@@ -124,7 +124,7 @@ def networks_alone(network: torch.nn.Module, model: Path, batch: Array) -> tuple
         with torch.inference_mode():
             network(torch.from_numpy(batch))
 
-    return calls_a_second(eager, 1), calls_a_second(lambda: session.run(batch), cpu_count())
+    return calls_a_second(eager, 1), calls_a_second(lambda: session.run(batch), thread_count())
 
 
 def main() -> None:
@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
     words = parser.parse_args()
-    torch.set_num_threads(cpu_count())
+    torch.set_num_threads(thread_count())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = folder / "in"

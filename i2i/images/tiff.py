@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from i2i.encoders import Array
 from i2i.errors import ImageError
+from i2i.images.encode import Array
 
 STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """Of TIFF and BigTIFF, in both byte orders."""

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-import i2i
 from i2i.errors import ModelError, UsageError
 from i2i.images import Channels
+from i2i.version import __version__
 
 METADATA_KEY = "i2i"
 UNDESCRIBED = "undescribed"
@@ -340,6 +340,6 @@ def spec_from_metadata(metadata: Mapping[str, str] | None, path: Path) -> ModelS
         return ModelSpec.model_validate_json(metadata[METADATA_KEY])
     except ValidationError as error:
         raise ModelError(
-            f"{path}: its description does not fit i2i {i2i.__version__}; the file is damaged or another version's.\n"
+            f"{path}: its description does not fit i2i {__version__}; the file is damaged or another version's.\n"
             "Update i2i, or get the model again."
         ) from error

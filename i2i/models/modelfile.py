@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from i2i import status
 from i2i.errors import ModelError, UsageError
 from i2i.files import write_bytes
-from i2i.mistaken import ONNX, TORCH, kind_of, refuse_not_finite, shown
-from i2i.safetensorsfile import DIGEST_KEY, digest_of, parts_of, read_metadata, read_safetensors, refuse_changed
-from i2i.spec import (
+from i2i.models.mistaken import ONNX, TORCH, kind_of, refuse_not_finite, shown
+from i2i.models.safetensorsfile import DIGEST_KEY, digest_of, parts_of, read_metadata, read_safetensors, refuse_changed
+from i2i.models.spec import (
     METADATA_KEY,
     ModelSpec,
     Part,

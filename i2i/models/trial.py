@@ -1,6 +1,6 @@
 """A stranger's ONNX model on trial: what it takes and makes, and one run on zeros, before any picture.
 
-i2i.onnxfile has passed the graph; what only running it shows is found here, within limits of memory and
+i2i.models.onnxfile has passed the graph; what only running it shows is found here, within limits of memory and
 time: sizes that grow on the way, outputs of another shape, values that are no numbers.
 """
 
@@ -16,9 +16,9 @@ import numpy as np
 
 from i2i.errors import ModelError
 from i2i.images import Array
-from i2i.mistaken import shown
-from i2i.onnxfile import Interface, Value
-from i2i.spec import METADATA_KEY, ModelSpec, spec_from_metadata
+from i2i.models.mistaken import shown
+from i2i.models.onnxfile import Interface, Value
+from i2i.models.spec import METADATA_KEY, ModelSpec, spec_from_metadata
 
 MEMORY_BYTES = 2 << 30
 """What a session and a run on a small picture may take, besides three copies of the weights."""

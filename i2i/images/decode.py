@@ -19,9 +19,9 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError, _imaging
 
-from i2i import tiff
-from i2i.encoders import Array
 from i2i.errors import ImageError, one_line
+from i2i.images import tiff
+from i2i.images.encode import Array
 
 PILLOW_KINDS = ["AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"]
 ORIENTATION = 0x0112

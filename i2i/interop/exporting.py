@@ -5,7 +5,7 @@ from pathlib import Path
 from i2i import status
 from i2i.errors import ExportError, UsageError
 from i2i.files import atomic_write, check_output
-from i2i.modelfile import find_model, is_onnx, load_generator, read_spec
+from i2i.models.modelfile import find_model, is_onnx, load_generator, read_spec
 
 
 def export_weights(

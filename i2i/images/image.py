@@ -11,15 +11,10 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from i2i.decoders import Header as Header
-from i2i.decoders import from_pil as from_pil
-from i2i.decoders import opened
-from i2i.decoders import turn as turn
-from i2i.encoders import Array as Array
-from i2i.encoders import encode
-from i2i.encoders import to_pil as to_pil
 from i2i.errors import ImageError, ModelError
 from i2i.files import write_bytes
+from i2i.images.decode import Header, opened
+from i2i.images.encode import Array, encode
 
 MAX_PIXELS = 100_000_000
 # Suffix to Pillow's format. The content decides how a file is read; the suffix, how it is written.

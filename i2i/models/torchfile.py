@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from i2i.errors import ModelError
 from i2i.files import show_size
-from i2i.mistaken import TORCH, require_kind, shown
+from i2i.models.mistaken import TORCH, require_kind, shown
 
 if TYPE_CHECKING:
     from torch import Tensor

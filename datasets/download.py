@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-import i2i
 from i2i.errors import DownloadError, UsageError
 from i2i.files import show_size, write_json
+from i2i.version import __version__
 
 MAX_BYTES = 20 * 10**9
 TRIES = 4
@@ -108,7 +108,7 @@ def _fetch(url: str, part: Path, max_bytes: int) -> None:
 
 @contextlib.contextmanager
 def _open(url: str, part: Path, have: int, known: _Known) -> Iterator[http.client.HTTPResponse]:
-    request = urllib.request.Request(url, headers={"User-Agent": f"i2i/{i2i.__version__}"})
+    request = urllib.request.Request(url, headers={"User-Agent": f"i2i/{__version__}"})
     if have and known.stamp:
         request.add_header("Range", f"bytes={have}-")
         request.add_header("If-Range", known.stamp)

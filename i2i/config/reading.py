@@ -4,53 +4,18 @@ A file in `configs/` (a preset, found by its name) or the user's own is read, `-
 over it, and the result is checked as a whole: an unknown key is an error that names the nearest one.
 """
 
-import difflib
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from i2i.config.names import did_you_mean, setting_names
+from i2i.config.presets import find_config, preset_names
+from i2i.config.section import WEIGHT_KINDS
+from i2i.config.settings import NETWORK_SETTINGS, Config
 from i2i.errors import ConfigError
-from i2i.section import WEIGHT_KINDS
-from i2i.settings import NETWORK_SETTINGS, Config
-
-# What other projects call our settings; a newcomer's first guesses.
-KNOWN_ELSEWHERE = {
-    "learning_rate": "optimizer.lr",
-    "beta1": "optimizer.betas",
-    "batch_size": "train.batch",
-    "accumulate_grad_batches": "train.accumulate",
-    "gradient_accumulation_steps": "train.accumulate",
-    "gradient_clip_val": "optimizer.clip_norm",
-    "max_grad_norm": "optimizer.clip_norm",
-    "ema": "train.ema_half_life_images",
-    "ema_decay": "train.ema_half_life_images",
-    "n_epochs": "schedule.epochs",
-    "num_epochs": "schedule.epochs",
-    "n_epochs_decay": "schedule.decay_epochs",
-    "load_size": "data.resize_px",
-    "crop_size": "data.crop_px",
-    "image_size": "data.crop_px",
-    "num_workers": "data.workers",
-    "num_threads": "data.workers",
-    "lambda_l1": "loss.l1",
-    "gan_mode": "loss.adversarial",
-    "ngf": "generator.width",
-    "ndf": "discriminator.width",
-    "nz": "generator.latent",
-    "latent_dim": "generator.latent",
-    "lambda_a": "loss.cycle_a",
-    "lambda_b": "loss.cycle_b",
-    "lambda_identity": "loss.identity",
-    "pool_size": "loss.history",
-    "dataroot": "data.path",
-    "size": "data.crop_px",
-    "steps": "schedule.images",
-    "iterations": "schedule.images",
-}
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -67,32 +32,6 @@ def load_config(source: str | Path, overrides: Iterable[str] = ()) -> Config:
     for name, text in sorted(given, key=lambda one: not _names_network(one[0])):  # which drops what stands beside it
         _apply(values, name, text)
     return parse(Config, values, str(path), overridden=[name for name, _ in given])
-
-
-def find_config(source: str | Path) -> Path:
-    """Return the file of a preset name or of a path; raises ConfigError with the nearest preset."""
-    path = Path(source)
-    if path.suffix in (".yaml", ".yml"):
-        if path.is_file():
-            return path
-        raise ConfigError(f"{path} does not exist. Give a YAML file, or a preset: {', '.join(preset_names())}.")
-    preset = presets_folder() / f"{source}.yaml"
-    if preset.parent == presets_folder() and preset.is_file():
-        return preset
-    raise ConfigError(
-        f"Unknown preset {source}.{did_you_mean(str(source), preset_names())} Presets: {', '.join(preset_names())}."
-    )
-
-
-def presets_folder() -> Path:
-    """Return the folder of the presets: inside the installed package, or beside it in a checkout."""
-    installed = Path(__file__).parent / "configs"
-    return installed if installed.is_dir() else Path(__file__).parent.parent / "configs"
-
-
-def preset_names() -> list[str]:
-    """Names that `i2i train` takes, sorted."""
-    return sorted(path.stem for path in presets_folder().glob("*.yaml"))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -125,43 +64,6 @@ def parse(model: type[S], values: object, source: str, prefix: str = "", overrid
         problems = [_explain(dict(problem), known, prefix) for problem in error.errors()[:3]]
         lines = [f"{_origin(name, source, overridden)}: {name}{reason}" for name, reason in problems]
         raise ConfigError("\n".join(lines)) from None
-
-
-def setting_names(model: type[BaseModel]) -> Iterator[str]:
-    """Yield the dotted name of every setting in `model`, sections themselves included."""
-    for own, field in model.model_fields.items():
-        name = field.alias or own  # as `from`, which Python keeps for itself
-        yield name
-        for member in _members(field.annotation):
-            if isinstance(member, type) and issubclass(member, BaseModel):
-                yield from (f"{name}.{inner}" for inner in setting_names(member))
-
-
-def _members(annotation: Any) -> Iterator[Any]:
-    """Yield a type, and all that it is a union of."""
-    yield annotation
-    for member in get_args(annotation):
-        yield from _members(member)
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return " Did you mean X?" for the nearest of `known`, or nothing where none is near.
-
-    A name in the section that was named may differ more than one elsewhere, where chance makes more look alike.
-    """
-    known = list(dict.fromkeys(known))
-    section, _, leaf = name.rpartition(".")
-    elsewhere = KNOWN_ELSEWHERE.get(leaf.lower())
-    if elsewhere in known:
-        return f" Did you mean {elsewhere}?"
-    counts = Counter(one.rpartition(".")[2] for one in known)
-    beside = {one.rpartition(".")[2]: one for one in known if one.rpartition(".")[0] == section}
-    by_leaf = {one.rpartition(".")[2]: one for one in known if counts[one.rpartition(".")[2]] == 1}
-    for names, cutoff in ((by_leaf, 1.0), (beside, 0.62 if section else 0.75), (by_leaf, 0.8)):
-        near = difflib.get_close_matches(leaf, names, 1, cutoff)
-        if near:
-            return f" Did you mean {names[near[0]]}?"
-    return ""
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:

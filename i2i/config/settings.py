@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
+from i2i.config.section import Positive, Section
 from i2i.images import Channels
-from i2i.section import Positive, Section
 
 Direction = Literal["A2B", "B2A"]
 DataKind = Literal["paired", "unpaired", "images"]

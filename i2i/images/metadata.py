@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from i2i.encoders import Extras
+from i2i.images.encode import Extras
 
 _DESCRIPTION = (270, 271, 272, 305, 306, 315, 33432)  # text, camera, software, date, artist, copyright
 _EXIF, _GPS = 34665, 34853

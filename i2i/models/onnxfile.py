@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from i2i.errors import ModelError
-from i2i.mistaken import ONNX, require_kind, shown
+from i2i.models.mistaken import ONNX, require_kind, shown
 
 OPERATORS = frozenset(
     """

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from i2i.errors import DataError
-from i2i.images import FORMATS, UNWRITTEN
+from i2i.images.image import FORMATS, UNWRITTEN
 from i2i.words import name_some, show_count
 
 SERVICE_FOLDERS = frozenset(

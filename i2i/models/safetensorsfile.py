@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from i2i.errors import ModelError
 from i2i.files import utf8_name
-from i2i.mistaken import SAFETENSORS, require_kind, shown
+from i2i.models.mistaken import SAFETENSORS, require_kind, shown
 
 if TYPE_CHECKING:
     from torch import Tensor

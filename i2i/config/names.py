@@ -1,0 +1,80 @@
+"""Names of settings: all there are, and the one that a wrong name may mean."""
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+# What other projects call our settings; a newcomer's first guesses.
+KNOWN_ELSEWHERE = {
+    "learning_rate": "optimizer.lr",
+    "beta1": "optimizer.betas",
+    "batch_size": "train.batch",
+    "accumulate_grad_batches": "train.accumulate",
+    "gradient_accumulation_steps": "train.accumulate",
+    "gradient_clip_val": "optimizer.clip_norm",
+    "max_grad_norm": "optimizer.clip_norm",
+    "ema": "train.ema_half_life_images",
+    "ema_decay": "train.ema_half_life_images",
+    "n_epochs": "schedule.epochs",
+    "num_epochs": "schedule.epochs",
+    "n_epochs_decay": "schedule.decay_epochs",
+    "load_size": "data.resize_px",
+    "crop_size": "data.crop_px",
+    "image_size": "data.crop_px",
+    "num_workers": "data.workers",
+    "num_threads": "data.workers",
+    "lambda_l1": "loss.l1",
+    "gan_mode": "loss.adversarial",
+    "ngf": "generator.width",
+    "ndf": "discriminator.width",
+    "nz": "generator.latent",
+    "latent_dim": "generator.latent",
+    "lambda_a": "loss.cycle_a",
+    "lambda_b": "loss.cycle_b",
+    "lambda_identity": "loss.identity",
+    "pool_size": "loss.history",
+    "dataroot": "data.path",
+    "size": "data.crop_px",
+    "steps": "schedule.images",
+    "iterations": "schedule.images",
+}
+
+
+def setting_names(model: type[BaseModel]) -> Iterator[str]:
+    """Yield the dotted name of every setting in `model`, sections themselves included."""
+    for own, field in model.model_fields.items():
+        name = field.alias or own  # as `from`, which Python keeps for itself
+        yield name
+        for member in _members(field.annotation):
+            if isinstance(member, type) and issubclass(member, BaseModel):
+                yield from (f"{name}.{inner}" for inner in setting_names(member))
+
+
+def _members(annotation: Any) -> Iterator[Any]:
+    """Yield a type, and all that it is a union of."""
+    yield annotation
+    for member in get_args(annotation):
+        yield from _members(member)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean X?" for the nearest of `known`, or nothing where none is near.
+
+    A name in the section that was named may differ more than one elsewhere, where chance makes more look alike.
+    """
+    known = list(dict.fromkeys(known))
+    section, _, leaf = name.rpartition(".")
+    elsewhere = KNOWN_ELSEWHERE.get(leaf.lower())
+    if elsewhere in known:
+        return f" Did you mean {elsewhere}?"
+    counts = Counter(one.rpartition(".")[2] for one in known)
+    beside = {one.rpartition(".")[2]: one for one in known if one.rpartition(".")[0] == section}
+    by_leaf = {one.rpartition(".")[2]: one for one in known if counts[one.rpartition(".")[2]] == 1}
+    for names, cutoff in ((by_leaf, 1.0), (beside, 0.62 if section else 0.75), (by_leaf, 0.8)):
+        near = difflib.get_close_matches(leaf, names, 1, cutoff)
+        if near:
+            return f" Did you mean {names[near[0]]}?"
+    return ""

@@ -1,0 +1,33 @@
+"""The presets: the YAML files in `configs/`, found by their names."""
+
+from pathlib import Path
+
+from i2i.config.names import did_you_mean
+from i2i.errors import ConfigError
+
+
+def find_config(source: str | Path) -> Path:
+    """Return the file of a preset name or of a path; raises ConfigError with the nearest preset."""
+    path = Path(source)
+    if path.suffix in (".yaml", ".yml"):
+        if path.is_file():
+            return path
+        raise ConfigError(f"{path} does not exist. Give a YAML file, or a preset: {', '.join(preset_names())}.")
+    preset = presets_folder() / f"{source}.yaml"
+    if preset.parent == presets_folder() and preset.is_file():
+        return preset
+    raise ConfigError(
+        f"Unknown preset {source}.{did_you_mean(str(source), preset_names())} Presets: {', '.join(preset_names())}."
+    )
+
+
+def presets_folder() -> Path:
+    """Return the folder of the presets: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parent / "configs"
+
+
+def preset_names() -> list[str]:
+    """Names that `i2i train` takes, sorted."""
+    return sorted(path.stem for path in presets_folder().glob("*.yaml"))

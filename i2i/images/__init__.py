@@ -1,0 +1,29 @@
+"""One picture, from a file to an array and back."""
+
+from i2i.images.decode import Header as Header
+from i2i.images.decode import from_pil as from_pil
+from i2i.images.decode import turn as turn
+from i2i.images.encode import Array as Array
+from i2i.images.encode import to_pil as to_pil
+from i2i.images.image import CHANNEL_NAMES as CHANNEL_NAMES
+from i2i.images.image import DEPTHS as DEPTHS
+from i2i.images.image import FORMATS as FORMATS
+from i2i.images.image import MAX_PIXELS as MAX_PIXELS
+from i2i.images.image import UNWRITTEN as UNWRITTEN
+from i2i.images.image import Channels as Channels
+from i2i.images.image import Facts as Facts
+from i2i.images.image import Range as Range
+from i2i.images.image import from_range as from_range
+from i2i.images.image import from_unit as from_unit
+from i2i.images.image import holds as holds
+from i2i.images.image import is_transparent as is_transparent
+from i2i.images.image import largest as largest
+from i2i.images.image import off_white as off_white
+from i2i.images.image import on_white as on_white
+from i2i.images.image import read_facts as read_facts
+from i2i.images.image import read_header as read_header
+from i2i.images.image import read_image as read_image
+from i2i.images.image import to_channels as to_channels
+from i2i.images.image import to_range as to_range
+from i2i.images.image import to_unit as to_unit
+from i2i.images.image import write_image as write_image

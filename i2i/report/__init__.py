@@ -1,0 +1,1 @@
+"""What a person looks at: a page a run, and many pictures as one."""
