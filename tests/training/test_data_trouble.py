@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import load_file
 
 import i2i
-from i2i import listing
 from i2i.data.sets import PairSet
 from i2i.errors import DataError, LoaderError, Stopped
 from i2i.files import read_json_lines
+from i2i.images import listing
 from i2i.training import loop, samples
 from i2i.training.checkpoint import list_checkpoints
 from tests.conftest import LINEART, tiny_config
