@@ -1,7 +1,7 @@
-"""One file over HTTP, whole or not at all, going on where an earlier try was cut.
+"""Download one file over HTTP, whole or not at all, and resume an interrupted download.
 
-The bytes so far stand in FILE.part, and beside it, in FILE.part.json, what the server said of the file they
-belong to. They are gone on with only when the server confirms that the file is still the same one.
+FILE.part holds the bytes so far, and FILE.part.json what the server reported about the file. A download resumes only if
+the server confirms that the file is unchanged.
 """
 
 import contextlib
@@ -27,19 +27,19 @@ from i2i.version import __version__
 
 MAX_BYTES = 20 * 10**9
 TRIES = 4
-PAUSE_S = 1.0  # before the second try, and as much more before each further one
-TIMEOUT_S = 30.0  # without a byte
+PAUSE_S = 1.0  # before the second try; n times as long after try n
+TIMEOUT_S = 30.0  # without a byte received
 
 _CHUNK = 1 << 18
 _LINE_EVERY_S = 10.0
 
 
 class _Cut(Exception):
-    """The connection broke, or the server was busy: another try may help."""
+    """The connection broke or the server was busy; another try may help."""
 
 
 class _Known(NamedTuple):
-    """What the server said of a file: `stamp` is its ETag or date, `length` its bytes, where it said so."""
+    """What the server reported: `stamp` is the ETag or date of the file, `length` its bytes; None if it did not."""
 
     url: str
     stamp: str | None
@@ -50,15 +50,15 @@ def check_url(url: str) -> None:
     """Raise UsageError unless `url` is an http or https address."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"{url} is not fetched: only http:// and https:// addresses are.")
+        raise UsageError(f"Cannot fetch {url}: only http:// and https:// addresses are allowed.")
 
 
 def download(url: str, path: Path, max_bytes: int = MAX_BYTES) -> None:
-    """Fetch `url` into the new file `path`; a broken connection is tried again, from where it broke.
+    """Download `url` into the new file `path`; after a broken connection, try again from where it broke.
 
-    Raises DownloadError when the server has no such file, when the file is larger than `max_bytes`, or when
-    the connection broke `TRIES` times: what came so far is then kept for the next call. An address or a
-    redirect that is not http or https is an error, and asked nothing.
+    Raises DownloadError if the server has no such file, if the file is larger than `max_bytes`, if the server redirects
+    to something other than http or https, or if the connection broke `TRIES` times. The bytes so far are then kept for
+    the next call. Raises UsageError for an address that is not http or https, before any request.
     """
     check_url(url)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,9 +70,9 @@ def download(url: str, path: Path, max_bytes: int = MAX_BYTES) -> None:
         except _Cut as error:
             have = part.stat().st_size if part.exists() else 0
             if number == TRIES:
-                kept = f"{show_size(have)} are kept in {part}; the same command goes on from there."
+                kept = f"{part} keeps {show_size(have)}; the same command goes on from there."
                 raise DownloadError(
-                    f"{url}: {error}, the last of {TRIES} tries.\n{kept if have else 'Try again later.'}"
+                    f"{url}: {error}, in the last of {TRIES} tries.\n{kept if have else 'Try again later.'}"
                 ) from error
             print(f"{path.name}: {error}; trying again from {show_size(have)}.", file=sys.stderr)
             time.sleep(PAUSE_S * number)
@@ -81,7 +81,7 @@ def download(url: str, path: Path, max_bytes: int = MAX_BYTES) -> None:
 
 
 def _fetch(url: str, part: Path, max_bytes: int) -> None:
-    """Bring `part` to the file's full length; raises _Cut when it did not get there."""
+    """Download the rest of `part`; raises _Cut if it stays incomplete."""
     have, known = _kept(url, part)
     if have and have == known.length:
         return
@@ -89,9 +89,9 @@ def _fetch(url: str, part: Path, max_bytes: int) -> None:
         if response.status == http.client.PARTIAL_CONTENT:
             if not _continues(response.headers, have, known):
                 _discard(part)
-                raise _Cut("the server went on with another file")
+                raise _Cut("the server resumed with another file")
             length, mode = known.length, "ab"
-        else:  # the server knows no ranges, or the file has changed
+        else:  # the server has no ranges, or the file has changed
             have, length, mode = 0, _length(response.headers), "wb"
         if length is not None and length > max_bytes:
             raise DownloadError(_too_large(url, show_size(length), max_bytes))
@@ -124,8 +124,8 @@ def _open(url: str, part: Path, have: int, known: _Known) -> Iterator[http.clien
         raise DownloadError(f"{url}: the server answered {error.code} {error.reason}. Check the address.") from error
     except (http.client.HTTPException, OSError) as error:
         raise _Cut(f"no connection ({getattr(error, 'reason', error)})") from error
-    except ValueError as error:  # InvalidURL and its like
-        raise UsageError(f"{url} is not an address that can be fetched: {error}.") from error
+    except ValueError as error:  # InvalidURL, for example
+        raise UsageError(f"{url} is not a valid address: {error}.") from error
     with response:
         yield response
 
@@ -133,7 +133,7 @@ def _open(url: str, part: Path, have: int, known: _Known) -> Iterator[http.clien
 def _copy(
     response: http.client.HTTPResponse, file: IO[bytes], have: int, length: int | None, max_bytes: int, part: Path
 ) -> int:
-    """Write what comes behind the first `have` bytes, at most a piece beyond `max_bytes`; return the sum."""
+    """Append the response to `file`, at most a chunk beyond `max_bytes`; return the size of `file`."""
     with _Line(part.stem, have, length) as line:
         while have <= max_bytes:
             try:
@@ -149,19 +149,21 @@ def _copy(
 
 
 class _WebOnly(urllib.request.HTTPRedirectHandler):
-    """Redirects, but not into local files or to other protocols."""
+    """Follow redirects, except to local files and other protocols."""
 
     def http_error_302(self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any) -> Any:
         target = urllib.parse.urljoin(req.full_url, headers.get("Location", headers.get("URI", "")))
         if urlsplit(target).scheme not in ("http", "https"):
-            raise DownloadError(f"{req.full_url}: the server redirects to {target!a}, which is not followed.")
+            raise DownloadError(
+                f"{req.full_url}: the server redirects to {target!a}, which is not followed: only http and https are."
+            )
         return super().http_error_302(req, fp, code, msg, headers)
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 class _Line(contextlib.AbstractContextManager["_Line"]):
-    """A bar on a terminal, a line now and then elsewhere."""
+    """Progress: a bar on a terminal, a line every few seconds elsewhere."""
 
     def __init__(self, name: str, have: int, length: int | None):
         self.name, self.length = name, length
@@ -180,7 +182,7 @@ class _Line(contextlib.AbstractContextManager["_Line"]):
         self.bar.stop()
 
     def show(self, have: int) -> None:
-        """Say how many bytes there are."""
+        """Show how many bytes there are."""
         self.bar.update(self.task, completed=have)
         if self.quiet and time.monotonic() >= self.next_line_s:
             whole = f" of {show_size(self.length)}" if self.length else ""
@@ -189,7 +191,7 @@ class _Line(contextlib.AbstractContextManager["_Line"]):
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """Return an opener without urllib's usual handlers of file:, ftp: and data: addresses."""
+    """Return an opener without urllib's default handlers for file:, ftp: and data: addresses."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
@@ -204,7 +206,7 @@ def _opener() -> urllib.request.OpenerDirector:
 
 
 def _kept(url: str, part: Path) -> tuple[int, _Known]:
-    """Return the bytes of an earlier try and what is known of their file; 0 where they cannot be gone on with."""
+    """Return the number of bytes to resume from, 0 if there are none, and what is known of the file."""
     nothing = 0, _Known(url, None, None)
     try:
         known = _Known(**json.loads(_note(part).read_text(encoding="utf-8")))
@@ -224,13 +226,13 @@ def _discard(part: Path) -> None:
 
 
 def _continues(headers: Message, have: int, known: _Known) -> bool:
-    """Whether a partial answer starts where the kept bytes end, in a file of the same length."""
+    """Whether a partial response starts where the kept bytes end, in a file of the same length."""
     match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", "").strip())
     return bool(match and int(match[1]) == have and match[2] in ("*", str(known.length)))
 
 
 def _stamp(headers: Message) -> str | None:
-    """Return what If-Range can be asked with; a weak ETag cannot."""
+    """Return a value for If-Range, which takes no weak ETag."""
     tag = headers.get("ETag")
     return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")
 
@@ -241,4 +243,4 @@ def _length(headers: Message) -> int | None:
 
 
 def _too_large(url: str, size: str, max_bytes: int) -> str:
-    return f"{url} is {size}, but the limit is {show_size(max_bytes)}. Raise it with --max-gb if that is meant."
+    return f"{url} is {size}, but the limit is {show_size(max_bytes)}. Raise the limit with --max-gb."

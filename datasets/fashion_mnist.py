@@ -1,10 +1,10 @@
-"""Turn Fashion-MNIST's IDX files into folders of PNG files for training on single pictures.
+"""Convert the IDX files of Fashion-MNIST into folders of PNG files for training on single pictures.
 
     python datasets/fashion_mnist.py /usr/share/datasets/fashion-mnist data/fashion
 
-SOURCE is searched for train-images-idx3-ubyte, train-labels-idx1-ubyte and the two of t10k, plain or .gz.
-OUT gets train/00000_9.png (number, label) and test/..., grey, 8 bits, 32 px; and train.csv and test.csv, which
-name the class of each, for data.labels.
+SOURCE holds train-images-idx3-ubyte, train-labels-idx1-ubyte and the two t10k files at any depth, plain or .gz. OUT
+gets train/00000_9.png (number, label) and test/..., grey, 8 bits, 32 px. train.csv and test.csv name the class of each
+picture, for data.labels.
 """
 
 import argparse
@@ -23,10 +23,10 @@ from i2i.errors import DataError, UsageError
 from i2i.files import atomic_folder
 from i2i.images.encode import Array, encode
 
-SPLITS = {"train": "train", "test": "t10k"}  # our name, and the one in the file names
-PAD_PX = 2  # 28 px have two factors of two; 32 px, five, which is what networks halve
+SPLITS = {"train": "train", "test": "t10k"}  # our name, and that in the file names
+PAD_PX = 2  # 28 px can be halved twice, 32 px five times, as networks do
 CLASSES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
-MAX_BYTES = 1 << 30  # of one file unpacked; MNIST and its relatives stay below
+MAX_BYTES = 1 << 30  # of one unpacked file; MNIST and its relatives are smaller
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -34,13 +34,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="fashion_mnist", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="folder that holds the IDX files somewhere")
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="folder with the IDX files at any depth")
     parser.add_argument("out", type=Path, metavar="OUT", help="new folder")
     parser.add_argument("--size", type=int, default=28 + 2 * PAD_PX, help="side in px (default: 32)")
     parser.add_argument("--limit", type=int, help="keep only the first N of each split")
     options = parser.parse_args(arguments)
     if not 8 <= options.size <= 1024:
-        raise UsageError(f"--size {options.size} is not between 8 and 1024 px.")
+        raise UsageError(f"--size {options.size} is out of range. Give 8 to 1024 px.")
     if options.limit is not None and options.limit < 1:
         raise UsageError(f"--limit {options.limit} keeps nothing. Give 1 or more, or leave it out.")
     for split, count in convert(options.source, options.out, options.size, options.limit).items():
@@ -48,10 +48,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def convert(source: Path, out: Path, size_px: int = 32, limit: int | None = None) -> dict[str, int]:
-    """Write both splits into the new folder `out` and return how many pictures each has.
+    """Write both splits into the new folder `out`; return the number of pictures of each.
 
-    Raises DataError when a file is missing, cut or no IDX file, UsageError when `out` exists; `out` is
-    there only when all of it is.
+    size_px: side of a picture. limit: keep the first `limit` of each split. Raises DataError if a file is missing, cut
+    or no IDX file, UsageError if `out` exists. After an error, there is no `out`.
     """
     counts = {}
     with atomic_folder(out) as temp:
@@ -74,7 +74,7 @@ def convert(source: Path, out: Path, size_px: int = 32, limit: int | None = None
 
 
 def find(source: Path, name: str) -> Path:
-    """Return the one file of that name, plain or .gz, anywhere in `source`; raises DataError."""
+    """Return the only file `name`, plain or .gz, at any depth in `source`; raises DataError."""
     if not source.is_dir():
         unpack = " Unpack it first: dpkg-deb -x FILE FOLDER." if source.suffix == ".deb" else ""
         raise DataError(f"{source} is not a folder.{unpack}")
@@ -83,14 +83,14 @@ def find(source: Path, name: str) -> Path:
     if not found:
         raise DataError(f"{source} holds neither {wanted[0]} nor {wanted[1]}, at any depth.")
     if len(found) > 1:
-        raise DataError(f"{source} holds {found[0]} and {found[1]}. Give the folder of one.")
+        raise DataError(f"{source} holds both {found[0]} and {found[1]}. Give the folder of one.")
     return found[0]
 
 
 def read_idx(path: Path, axes: int) -> Array:
-    """Return the uint8 array of an IDX file: a magic number, the length of each axis (32 bits, big end first), data.
+    """Return the uint8 array of an IDX file: magic number, length of each axis (32 bits, big-endian), data.
 
-    Raises DataError when it is not of `axes` axes, or longer or shorter than it says.
+    Raises DataError unless the file has `axes` axes and the length that its header says.
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
@@ -100,7 +100,7 @@ def read_idx(path: Path, axes: int) -> Array:
             shape = tuple(int(length) for length in np.frombuffer(header, ">u4"))
             promised = math.prod(shape)
             if not 0 < promised <= MAX_BYTES:
-                raise DataError(f"{path} says that it holds {shape} bytes; 1 to {MAX_BYTES:,} are read.")
+                raise DataError(f"{path} claims to hold {shape} bytes; 1 to {MAX_BYTES:,} are read.")
             data = file.read(promised + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
         raise DataError(f"{path} is damaged: {error}. Fetch it again.") from error
@@ -111,7 +111,7 @@ def read_idx(path: Path, axes: int) -> Array:
 
 
 def fit(image: Array, size_px: int) -> Array:
-    """Bring (H, W) to a square: black around it on every side, resized only where that is not the size."""
+    """Pad a uint8 image (H, W) with black, and resize it if it is not (size_px, size_px) then."""
     padded = np.pad(image, PAD_PX)
     if padded.shape == (size_px, size_px):
         return padded

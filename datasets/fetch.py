@@ -1,4 +1,4 @@
-"""Download a public set of pictures, or take an archive that is there already, and unpack it into a folder.
+"""Download a public data set, or take an archive on disk, and unpack it into a folder.
 
     python datasets/fetch.py --list
     python datasets/fetch.py horse2zebra
@@ -6,8 +6,8 @@
     python datasets/fetch.py https://example.org/pictures.zip --out data/mine
     python datasets/fetch.py ~/Downloads/pictures.tar.gz --out data/mine
 
-Nothing is unpacked before its SHA-256 is known to be right: from the list below, or from --sha256. Without
-either, the download is kept, and its digest printed with the command that goes on.
+Nothing is unpacked before its SHA-256 matches the known digest or --sha256. Without either, the download is kept, and
+its digest is printed with the command that continues.
 """
 
 import argparse
@@ -33,12 +33,12 @@ CYCLEGAN = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/"
 
 
 class DataSet(NamedTuple):
-    """One public set: where it is, what trains on it, and what else there is to say."""
+    """One public data set: its content, its address, and the preset that trains on it."""
 
     content: str
     url: str
-    megabytes: int  # of the download, as far as published
-    preset: str  # empty where there is nothing to train on
+    megabytes: int  # of the download; 0 if there is none
+    preset: str  # empty if there is nothing to train on
     direction: str = "A2B"
     sha256: str | None = None
     note: str = ""
@@ -52,9 +52,9 @@ def _unpaired(content: str, name: str, megabytes: int, sha256: str) -> DataSet:
     return DataSet(content, f"{CYCLEGAN}{name}.zip", megabytes, "cyclegan", sha256=sha256)
 
 
-# Digests: tensorflow/datasets on GitHub, tensorflow_datasets/url_checksums/cycle_gan.txt. They were taken of the
-# files at their former address; those at the new one are of the same sizes, to the megabyte. For the pix2pix sets
-# none was found. Directions: B2A where the papers' inputs are the right halves (phillipi/pix2pix, README).
+# Digests are from tensorflow/datasets on GitHub, tensorflow_datasets/url_checksums/cycle_gan.txt. They belong to the
+# files at their former address; the files at the new one have the same sizes, to the megabyte. The pix2pix sets have no
+# published digests. The direction is B2A if the papers' inputs are the right halves (phillipi/pix2pix, README).
 SETS = {
     "facades": _paired("photo | labels", "facades", 30, "B2A"),
     "maps": _paired("aerial photo | map", "maps", 251),
@@ -67,10 +67,10 @@ SETS = {
         0,
         "pix2pix",
         "B2A",
-        note="""cityscapes is not fetched: its licence asks each user to register and download it at
-https://www.cityscapes-dataset.com. Get leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip, put the photos
-into D/trainA and D/valA, the *_gtFine_color.png into D/trainB and D/valB, and drop _leftImg8bit and _gtFine_color
-from the names, so that partners are called the same. Then:
+        note="""cityscapes cannot be fetched: its licence asks each user to register at
+https://www.cityscapes-dataset.com. Download leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip. Put the photos
+into D/trainA and D/valA, and the *_gtFine_color.png into D/trainB and D/valB. Remove _leftImg8bit and _gtFine_color
+from the names, so that both files of a pair have one name. Then:
   i2i train pix2pix --data D --out runs/cityscapes --set data.direction=B2A""",
     ),
     "horse2zebra": _unpaired(
@@ -121,30 +121,30 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Fetch, compare, unpack, and say what to run next."""
+    """Download, compare, unpack, and print the next command."""
     options = _parser().parse_args(arguments)
     if options.list:
         print(listing())
         return
     if not options.source:
-        raise UsageError("Name a set, an http(s) address or an archive; --list shows the sets.")
+        raise UsageError("Name a data set, an http(s) address or an archive. --list shows the data sets.")
     sha256 = (options.sha256 or "").strip().lower()
     if sha256 and not _SHA256.fullmatch(sha256):
-        raise UsageError(f"--sha256 {options.sha256} is not a SHA-256: it has 64 digits from 0 to 9 and a to f.")
+        raise UsageError(f"--sha256 {options.sha256} is not a SHA-256, which has 64 digits from 0 to 9 and a to f.")
     known = SETS.get(options.source)
     if known and not known.url:
         raise DownloadError(known.note)
     out = options.out or Path("data") / _default_name(options.source)
     if out.exists():
-        raise UsageError(f"{out} exists already, and is never changed. Give another --out, or move it away.")
+        raise UsageError(f"{out} exists already and is left as it is. Give another --out, or move it away.")
     archive = _archive(options.source, known, out, int(options.max_gb * 10**9))
     _compare(archive, sha256 or (known.sha256 if known else None), options.source, out)
     files = unpack(archive, out)
-    print(f"{files} files in {out}. {archive} is not needed any more.\n{advice(out, known)}")
+    print(f"{files} files in {out}. You can delete {archive}.\n{advice(out, known)}")
 
 
 def listing() -> str:
-    """Return the sets as a table: name, what is in them, size of the download, preset."""
+    """Return the data sets as a table: name, content, size of the download, preset."""
     rows = [("name", "A, B", "download", "trains with")]
     for name, one in SETS.items():
         size = f"{one.megabytes} MB" if one.url else "by hand"
@@ -154,11 +154,11 @@ def listing() -> str:
 
 
 def advice(out: Path, known: DataSet | None) -> str:
-    """Return the command to run next on an unpacked folder, or what is missing to train on it."""
+    """Return the next command for an unpacked folder, or what it lacks for training."""
     if known and not known.preset:
         return known.note
     if not has_split([str(out)], "train"):
-        return f"There is no train or trainA and trainB in {out}. See README.md, Your own pictures, for the layouts."
+        return f"{out} holds no train folder, nor trainA and trainB. README.md shows the layouts that i2i reads."
     preset = known.preset if known else _guess(out)
     words = ["i2i", "train", preset, "--data", str(out), "--out", f"runs/{out.name}"]
     if known and known.preset == "pix2pix" and known.direction != "A2B":
@@ -167,7 +167,7 @@ def advice(out: Path, known: DataSet | None) -> str:
 
 
 def _guess(out: Path) -> str:
-    """Return the preset for a folder from elsewhere: pix2pix if its pictures pair up by name."""
+    """Return the preset for an unknown folder: pix2pix if its pictures pair up by name, else cyclegan."""
     try:
         find_pairs([str(out)], "train")
     except DataError:
@@ -180,41 +180,41 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fetch", description=first, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("source", nargs="?", metavar="NAME|URL|FILE", help="set, http(s) address or archive")
-    parser.add_argument("--sha256", help="digest that the archive must have")
+    parser.add_argument("source", nargs="?", metavar="NAME|URL|FILE", help="data set, http(s) address or archive")
+    parser.add_argument("--sha256", help="expected digest of the archive")
     parser.add_argument("--out", type=Path, help="new folder for the pictures (default: data/NAME)")
     parser.add_argument("--max-gb", type=gigabytes, default=MAX_BYTES / 10**9, help="largest download (default: 20)")
-    parser.add_argument("--list", action="store_true", help="show the sets")
+    parser.add_argument("--list", action="store_true", help="show the data sets")
     return parser
 
 
 def gigabytes(text: str) -> float:
-    """Read a number of gigabytes above 0; argparse names this function in its error."""
+    """Read a positive number of gigabytes; argparse names this function in its error."""
     number = float(text)
-    if not 0 < number < 10**6:  # so written, nan is refused, too
+    if not 0 < number < 10**6:  # also refuses nan
         raise ValueError
     return number
 
 
 def _default_name(source: str) -> str:
-    """Return the name of a set, or that of an archive's file up to the suffix."""
+    """Return the name of a data set, or that of an archive without its suffix."""
     if source in SETS:
         return source
     last = PurePosixPath(unquote(urlsplit(source).path)).name if "://" in source else Path(source).name
     name = _SUFFIX.sub("", last)
     if not re.fullmatch(r"\w[\w .-]*", name):
-        raise UsageError(f"{source} gives the folder no name. Name it with --out.")
+        raise UsageError(f"{source} gives no usable folder name. Name the folder with --out.")
     return name
 
 
 def _archive(source: str, known: DataSet | None, out: Path, max_bytes: int) -> Path:
-    """Return the archive on disk: the file given, or the download beside `out`, fetched if it is not there."""
+    """Return the archive on disk: the given file, or the download beside `out`, fetched if it is missing."""
     if not known and "://" not in source:
         if not Path(source).exists():
             near = difflib.get_close_matches(source, SETS, 1)
             raise UsageError(
-                f"{source} is neither a known set nor an address nor a file."
-                + (f" Did you mean {near[0]}?" if near else " --list shows the sets.")
+                f"{source} is neither a known data set nor an address nor a file."
+                + (f" Did you mean {near[0]}?" if near else " --list shows the data sets.")
             )
         return Path(source)
     url = known.url if known else source
@@ -228,19 +228,19 @@ def _archive(source: str, known: DataSet | None, out: Path, max_bytes: int) -> P
 
 
 def _compare(archive: Path, expected: str | None, source: str, out: Path) -> None:
-    """Raise unless the archive has the digest expected; where there is none, the error tells how to go on."""
-    kind_of(archive)  # an error page should not come as far as a digest
+    """Raise DownloadError if the digest is wrong; UsageError, with the command that continues, if none is known."""
+    kind_of(archive)  # refuse an error page before its digest is printed
     with archive.open("rb") as file:
         seen = hashlib.file_digest(file, "sha256").hexdigest()
     again = shlex.join(["python", sys.argv[0], source, "--out", str(out), "--sha256", seen])
     if expected is None:
         raise UsageError(
-            f"{archive} ({show_size(archive.stat().st_size)}) is here, but no digest is known to compare it with.\n"
-            f"Its SHA-256 is {seen}.\nIf you trust it, unpack it; nothing is downloaded again:\n  {again}"
+            f"{archive} ({show_size(archive.stat().st_size)}) was kept, but no digest is known to compare it with.\n"
+            f"Its SHA-256 is {seen}.\nIf you trust it, unpack it without another download:\n  {again}"
         )
     if seen != expected:
         raise DownloadError(
-            f"{archive} is not the file expected, and was not unpacked.\n  expected SHA-256 {expected}\n"
+            f"{archive} is not the expected file, and was not unpacked.\n  expected SHA-256 {expected}\n"
             f"  it has           {seen}\nTo start over, delete it and run the same command again."
         )
 

@@ -1,4 +1,4 @@
-"""Write docs/cli.md from the commands' own help; with --check, only say whether it is up to date."""
+"""Write docs/cli.md from the help of the commands; with --check, only compare it."""
 
 import sys
 from pathlib import Path
@@ -20,11 +20,11 @@ def reference() -> str:
 
 
 def main() -> None:
-    """Write or compare."""
+    """Write the page, or compare it and exit with 1 if it is out of date."""
     if "--check" not in sys.argv:
         TARGET.write_text(reference(), encoding="utf-8")
     elif not TARGET.exists() or TARGET.read_text(encoding="utf-8") != reference():
-        sys.exit("docs/cli.md is not what the commands say. Run tools/check --fix.")
+        sys.exit("docs/cli.md is out of date. Run tools/check --fix.")
 
 
 if __name__ == "__main__":

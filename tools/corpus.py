@@ -1,11 +1,10 @@
-"""Every file of a folder, whatever it is, through `i2i translate`: each must give a picture or one line.
+"""Run `i2i translate` on every file of a folder, of any kind: each must give a picture or one message.
 
     python tools/corpus.py FOLDER MODEL [options of i2i translate]
 
-A good folder is Tests/images of Pillow's source distribution:
-`pip download --no-binary pillow --no-deps pillow`, and unpack. Files with other endings are given that of
-a PNG, since the content decides how a file is read. Exit code 1 where a file gave neither picture nor line,
-where there was a traceback or a crash, or where memory went over 1 GB.
+A good folder is Tests/images of Pillow's source distribution: `pip download --no-binary pillow --no-deps pillow`, and
+unpack. Files with other endings are linked as .png, since the content decides how a file is read. The exit code is 1
+if a file gave neither a picture nor a message, if there was a traceback or a crash, or if memory exceeded 1 GB.
 """
 
 import json
@@ -25,7 +24,7 @@ MOST_S = 600
 
 
 def link(folder: Path, target: Path) -> int:
-    """Link every file under a folder into another, with the ending of a picture; return how many."""
+    """Link every file under `folder` into `target`, with the ending of a picture; return their number."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     for number, path in enumerate(files):
         name = path.name if path.suffix.lower() in FORMATS else f"{path.name}.png"
@@ -34,7 +33,7 @@ def link(folder: Path, target: Path) -> int:
 
 
 def main() -> int:
-    """Run, report, judge."""
+    """Run, print a report, and return the exit code."""
     folder, model, *options = sys.argv[1:]
     with tempfile.TemporaryDirectory() as made:
         source, output, report = Path(made, "in"), Path(made, "out"), Path(made, "report.json")
@@ -51,8 +50,8 @@ def main() -> int:
         failures = json.loads(report.read_text(encoding="utf-8"))["failures"] if report.exists() else []
     for failure in failures:
         print(failure["reason"].replace(str(source) + os.sep, ""))
-    said = Counter(line for line in done.stderr.splitlines() if not line.startswith("Refused: "))
-    print(f"\nWhat else it said: {json.dumps(said, indent=1)}")
+    messages = Counter(line for line in done.stderr.splitlines() if not line.startswith("Refused: "))
+    print(f"\nOther messages: {json.dumps(messages, indent=1)}")
     print(f"{count} files, {written} pictures, {len(failures)} refused, exit code {done.returncode}, ", end="")
     print(f"{seconds:.0f} s, at most {peak / 1e6:.0f} MB.")
     wrong = written + len(failures) != count or "Traceback" in done.stderr or done.returncode not in (0, 3)

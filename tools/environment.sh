@@ -1,7 +1,7 @@
-# Sourced by quickstart, test and check: goes to the checkout's root and makes its .venv once.
-# $I2I_PYTHON names a Python that has i2i installed already; then nothing is made or installed.
+# Sourced by quickstart, test and check: change to the root of the checkout and create its .venv once.
+# If $I2I_PYTHON names a Python that has i2i installed, create and install nothing.
 
-export I2I_CALLER=$PWD  # where the user stands; paths they give are meant from there
+export I2I_CALLER=$PWD  # the user's folder, to which their paths are relative
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 fail() {
@@ -20,7 +20,7 @@ find_python() {
     return 1
 }
 
-# ensure_environment EXTRA: "" for what users need, "dev" for the tools of development too.
+# ensure_environment EXTRA: "" installs what users need, "dev" adds the development tools.
 ensure_environment() {
     PYTHON=${I2I_PYTHON:-$PWD/.venv/bin/python}
     [ -n "${I2I_PYTHON:-}" ] && return
@@ -30,17 +30,17 @@ ensure_environment() {
     if [ "$have" = "dev $wanted" ] || { [ -z "$extra" ] && [ "$have" = "user $wanted" ]; }; then
         return
     fi
-    echo "Installing i2i into $PWD/.venv (about 6 GB and 4 minutes the first time)..."
+    echo "Installing i2i into $PWD/.venv (about 6 GB and a few minutes the first time)..."
     local target=.
     [ -n "$extra" ] && target=".[$extra]"
     if command -v uv >/dev/null; then
-        [ -x .venv/bin/python ] || uv venv --quiet --python '>=3.11' .venv || fail "uv could not make .venv with Python 3.11 or newer."
-        uv pip install --quiet --python .venv/bin/python -e "$target" || fail "the installation failed; the lines above say why."
+        [ -x .venv/bin/python ] || uv venv --quiet --python '>=3.11' .venv || fail "uv could not create .venv with Python 3.11 or newer."
+        uv pip install --quiet --python .venv/bin/python -e "$target" || fail "the installation failed; see the lines above."
     else
         local python
-        python=$(find_python) || fail "Python 3.11 or newer is missing; install it, or uv, and run this again."
-        [ -x .venv/bin/pip ] || "$python" -m venv .venv || fail "$python cannot make environments; on Debian and Ubuntu: apt install python3-venv."
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check -e "$target" || fail "the installation failed; the lines above say why."
+        python=$(find_python) || fail "Python 3.11 or newer is missing. Install it, or uv, and run this again."
+        [ -x .venv/bin/pip ] || "$python" -m venv .venv || fail "$python cannot create environments. On Debian and Ubuntu: apt install python3-venv."
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check -e "$target" || fail "the installation failed; see the lines above."
     fi
     echo "${extra:-user} $wanted" >"$stamp"
 }

@@ -1,4 +1,4 @@
-"""The whole road on the shipped pictures; `tools/quickstart` calls this once i2i is installed."""
+"""Train, export, use and report on the shipped pictures; `tools/quickstart` calls this once i2i is installed."""
 
 import argparse
 import os
@@ -22,8 +22,8 @@ from i2i.runtime.folder import plan
 from i2i.runtime.pipeline import translate_files
 
 
-class Road(NamedTuple):
-    """What one word trains, on what, and in which direction it is then used."""
+class Demo(NamedTuple):
+    """One demonstration: the preset, its data, and the direction in which the model is then used."""
 
     preset: str
     data: str
@@ -32,39 +32,39 @@ class Road(NamedTuple):
     folder: str
 
 
-ROADS = {
-    "pix2pix": Road("lineart", "datasets/lineart", "flat colour to line art", "B2A", "quickstart"),
-    "cyclegan": Road("maps_unpaired", "datasets/maps", "photos to relief, unpaired", "A2B", "quickstart_cyclegan"),
-    "dcgan": Road("dcgan_emoji", "datasets/lineart", "emoji from noise", None, "quickstart_dcgan"),
+DEMOS = {
+    "pix2pix": Demo("lineart", "datasets/lineart", "flat colour to line art", "B2A", "quickstart"),
+    "cyclegan": Demo("maps_unpaired", "datasets/maps", "photos to relief, unpaired", "A2B", "quickstart_cyclegan"),
+    "dcgan": Demo("dcgan_emoji", "datasets/lineart", "emoji from noise", None, "quickstart_dcgan"),
 }
 
 
 def main() -> None:
     """Train, export, use, report."""
     parser = argparse.ArgumentParser(prog="quickstart", description=__doc__)
-    parser.add_argument("word", nargs="?", choices=list(ROADS), default="pix2pix", help="what to train")
-    parser.add_argument("--images", type=int, help="training images, less than the preset's for a quick look")
-    parser.add_argument("--out", type=Path, help="run folder (default: runs/quickstart... in the checkout)")
+    parser.add_argument("word", nargs="?", choices=list(DEMOS), default="pix2pix", help="what to train")
+    parser.add_argument("--images", type=int, help="training images, fewer than the preset's for a quick look")
+    parser.add_argument("--out", type=Path, help="run folder (default: runs/quickstart* in the checkout)")
     arguments = parser.parse_args()
-    road = ROADS[arguments.word]
-    caller = Path(os.environ.get("I2I_CALLER", "."))  # tools/quickstart leaves the folder it was called from
-    run = caller / arguments.out if arguments.out else Path("runs", road.folder).resolve()
+    demo = DEMOS[arguments.word]
+    caller = Path(os.environ.get("I2I_CALLER", "."))  # the folder that tools/quickstart was called from
+    run = caller / arguments.out if arguments.out else Path("runs", demo.folder).resolve()
     started = time.monotonic()
     fewer = [f"schedule.images={arguments.images}", "schedule.decay_images=0"] if arguments.images else []
 
-    print(f"1/4  Training {arguments.word}, {road.what}, on {road.data}")
-    train(load_config(road.preset, [f"data.path={road.data}", *fewer]), run, resume=True)
+    print(f"1/4  Training {arguments.word}, {demo.what}, on {demo.data}")
+    train(load_config(demo.preset, [f"data.path={demo.data}", *fewer]), run, resume=True)
 
     print("2/4  Exporting to ONNX, and comparing with torch")
-    proof = export_onnx(run, run / "model.onnx", road.direction, overwrite=True).proof
+    proof = export_onnx(run, run / "model.onnx", demo.direction, overwrite=True).proof
     assert proof is not None
     print(f"     equal within {proof.max_difference:.1e} (values in -1 to 1)")
 
-    made = translate_and_score(run, road) if road.direction else generate(run)
+    made = translate_and_score(run, demo) if demo.direction else generate(run)
     i2i = Path(sys.executable).with_name("i2i")
     use = (
         f"{i2i} translate PICTURE.png -m {run / 'model.onnx'} -o translated.png"
-        if road.direction
+        if demo.direction
         else f"{i2i} generate -m {run / 'model.onnx'} -n 64 --seed 1 -o grid.png"
     )
     print(f"""
@@ -80,18 +80,18 @@ Next:
   {i2i} --help""")
 
 
-def translate_and_score(run: Path, road: Road) -> Path:
-    """Translate the test pictures with the exported model and score them; return the folder they are in."""
-    print("3/4  Translating the test pictures through ONNX Runtime")
+def translate_and_score(run: Path, demo: Demo) -> Path:
+    """Translate the test pictures with the exported model and score them; return the folder of the outputs."""
+    print("3/4  Translating the test pictures with ONNX Runtime")
     model = Translator.open(run / "model.onnx")
-    for pair in find_pairs([road.data], "test"):
+    for pair in find_pairs([demo.data], "test"):
         source, _ = sides(pair, model.direction)
         write_image(run / "test" / "input" / f"{pair.name}.png", source)
     tasks = plan(run / "test" / "input", run / "test" / "output", model.generator.out_channels, overwrite=True)
     translate_files(model, tasks)
 
     print("4/4  Scoring them against the truth")
-    scores = evaluate(run, road.data, direction=road.direction, sheet=True)
+    scores = evaluate(run, demo.data, direction=demo.direction, sheet=True)
     Console().print(score_table(scores))
     write_json(run / EVALUATION, scores.to_json())
     assert scores.sheet is not None
@@ -100,11 +100,11 @@ def translate_and_score(run: Path, road: Road) -> Path:
 
 
 def generate(run: Path) -> Path:
-    """Make a grid and a walk with the exported model; return the folder they are in."""
+    """Make a grid and an interpolation with the exported model; return the folder of the outputs."""
     model = ImageGenerator.open(run / "model.onnx")
-    print("3/4  Making a grid of 64 through ONNX Runtime")
+    print("3/4  Making a grid of 64 with ONNX Runtime")
     write_grid(model, choose(model, range(1, 65), None), run / "generated" / "grid.png", overwrite=True)
-    print("4/4  Walking from one to the next")
+    print("4/4  Interpolating from one to the next")
     write_walk(model, choose(model, range(1, 5), None), run / "generated" / "walk.webp", loop=True, overwrite=True)
     return run / "generated"
 

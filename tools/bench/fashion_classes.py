@@ -1,12 +1,12 @@
-"""Whether a GAN on Fashion-MNIST makes all ten classes: a small classifier counts them in its samples.
+"""Does a GAN on Fashion-MNIST make all ten classes? A small classifier counts them in its samples.
 
-The classifier is trained on the real training pictures (their labels stand in the names that
-datasets/fashion_mnist.py gives) and scored on the real test pictures first.
+The classifier is trained on the real training pictures, and scored on the real test pictures first. Labels are in
+the file names that datasets/fashion_mnist.py gives.
 
     python tools/bench/fashion_classes.py data/fashion runs/fashion [runs/another ...]
 
-Prints, for each model, the share of each class among 2,000 samples (seeds 0 to 1,999) and the total
-variation to the shares in the training set, half the sum of the absolute differences.
+Prints, for each model, the share of each class among 2,000 samples (seeds 0 to 1,999), and the total variation: half
+the sum of the absolute differences from the shares in the training set.
 """
 
 import sys
@@ -24,14 +24,14 @@ SAMPLES, EPOCHS, BATCH = 2000, 2, 128
 
 
 def read(folder: Path) -> tuple[Tensor, Tensor]:
-    """Return pictures (N, 1, 32, 32) in [-1, 1] and labels (N,)."""
+    """Return images (N, 1, 32, 32) in [-1, 1] and labels (N,)."""
     files = sorted(folder.glob("*.png"))
     pictures = np.stack([to_unit(read_image(file)) for file in files])
     return torch.from_numpy(pictures), torch.tensor([int(file.stem.rsplit("_")[-1]) for file in files])
 
 
 def train_classifier(pictures: Tensor, labels: Tensor) -> nn.Module:
-    """Return a small convolutional network, trained."""
+    """Return a small convolutional network, trained on images (N, 1, 32, 32) in [-1, 1]."""
     torch.manual_seed(0)
     network = nn.Sequential(
         *(nn.Conv2d(1, 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU()),
@@ -47,13 +47,13 @@ def train_classifier(pictures: Tensor, labels: Tensor) -> nn.Module:
 
 
 def classify(network: nn.Module, pictures: Tensor) -> Tensor:
-    """Return the class of each picture."""
+    """Return the class of each image, (N,)."""
     with torch.inference_mode():
         return torch.cat([network(part).argmax(1) for part in pictures.split(1000)])
 
 
 def main(data: Path, models: list[Path]) -> None:
-    """Train, score on the real test pictures, and count."""
+    """Train the classifier, score it on the real test pictures, and count the classes of each model."""
     pictures, labels = read(data / "train")
     network = train_classifier(pictures, labels)
     test, truth = read(data / "test")

@@ -1,8 +1,8 @@
-"""A data set for CycleGAN whose true map is known, out of the colour halves of datasets/lineart.
+"""Make a data set for CycleGAN with a known true map, from the colour halves of datasets/lineart.
 
-A is a picture; B is another one with its channels rotated (red to green, green to blue, blue to red)
-and its contrast lowered to 60%. Training and test follow the splits of datasets/lineart; read with
-`data.disjoint: true`, no picture of A stands in B. Whoever translates well undoes a change nobody showed.
+B is A with its channels rotated (red to green, green to blue, blue to red) and its contrast lowered to 60%. The splits
+are those of datasets/lineart. With `data.disjoint: true`, training sees no picture of A in B, so a model that
+translates well has found the change without a pair.
 
     python tools/bench/known_map.py OUT
     i2i train cyclegan --data OUT ...
@@ -20,7 +20,7 @@ CONTRAST = 0.6
 
 
 def change(picture: Array) -> Array:
-    """(H, W, 3) uint8 to its counterpart in B."""
+    """Return the counterpart in B of an image, (H, W, 3) uint8."""
     rotated = picture[:, :, [2, 0, 1]].astype(np.float64)
     return np.rint((rotated - 127.5) * CONTRAST + 127.5).astype(np.uint8)
 

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""What loading a pair costs, and how far its pixels are from the published order.
+"""Measure what loading a pair costs, and how far its pixels are from the published order.
 
     python tools/bench/loader.py
     python tools/bench/loader.py --data datasets/maps/train --resize 143 --crop 128
 
-The published order (pytorch-CycleGAN-and-pix2pix, by its description): open the A|B file with Pillow, convert to
-RGB, cut it in two, and each half by itself: bicubic to 286 x 286, one crop of 256, one flip, to a float tensor,
-normalised to [-1, 1]. Without --data, A|B JPEGs of 1200 x 600 are made from the tiles of datasets/maps.
+The published order, as pytorch-CycleGAN-and-pix2pix describes it: open the A|B file with Pillow, convert it to RGB and
+cut it in two. Then, for each half: bicubic to 286 x 286, one crop of 256, one flip, a float tensor in [-1, 1]. Without
+--data, A|B JPEGs of 1200 x 600 are made from the tiles of datasets/maps.
 
-One process, one thread. The candidates take turns, file by file; times are medians of processor time.
+One process, one thread. The candidates take turns, file by file. Times are medians of processor time.
 """
 
 import argparse
@@ -35,7 +35,7 @@ SIDE_PX = 600
 
 
 def published(path: Path, resize_px: int, crop_px: int, draw: random.Random) -> list[torch.Tensor]:
-    """One pair in the published order."""
+    """Load one pair in the published order, as two tensors (3, crop_px, crop_px) in [-1, 1]."""
     from torchvision import transforms
 
     to_tensor = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,) * 3, (0.5,) * 3)])
@@ -54,7 +54,7 @@ def published(path: Path, resize_px: int, crop_px: int, draw: random.Random) -> 
 
 
 def make_pairs(folder: Path, count: int) -> None:
-    """Write A|B JPEGs of 600 px a side, mosaics of the map tiles."""
+    """Write `count` A|B JPEGs of 600 px a side, mosaics of the map tiles."""
     tiles = [read_image(path) for path in sorted((ROOT / "datasets" / "maps" / "train").glob("*.jpg"))]
     side = tiles[0].shape[0]
     across = -(-SIDE_PX // side)
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    keep_freed_memory()  # as every training does; it serves all candidates
+    keep_freed_memory()  # as every training does; it helps all candidates
     with tempfile.TemporaryDirectory() as temp:
         folder = Path(temp) / "train"
         folder.mkdir()
@@ -91,7 +91,7 @@ def main() -> None:
 
 
 def measure(root: Path, resize_px: int, crop_px: int, rounds: int) -> None:
-    """Print times of the candidates and the distance of ours from the published order."""
+    """Print the times of the candidates, and the distance of ours from the published order."""
     files = sorted((root / "train").iterdir())
     settings = [f"data.path={root}", "data.direction=A2B", f"data.resize_px={resize_px}", f"data.crop_px={crop_px}"]
     settings.append(f"data.cache_path={root / 'cache'}")
@@ -103,7 +103,7 @@ def measure(root: Path, resize_px: int, crop_px: int, rounds: int) -> None:
         "published order": lambda n: published(files[n % len(files)], resize_px, crop_px, random.Random(n))
     }
     candidates |= {f"i2i, data.cache {cache}": data.__getitem__ for cache, data in sets.items()}
-    for load in candidates.values():  # imports, and caches
+    for load in candidates.values():  # import what they need, and fill the caches
         for number in range(len(files)):
             load(number)
     times: dict[str, list[float]] = {name: [] for name in candidates}
@@ -124,7 +124,7 @@ def measure(root: Path, resize_px: int, crop_px: int, rounds: int) -> None:
 
 
 def distance(data: PairSet, number: int, resize_px: int, crop_px: int) -> Array:
-    """Absolute differences in grey levels of what both make of the pair with image number `number`, one draw."""
+    """Return the absolute differences, in grey levels, of both on the pair of image `number`, with one draw."""
     (pair,) = data.files(number)
     assert isinstance(pair, Pair)
     theirs = published(pair.a, resize_px, crop_px, random.Random(derive_seed(data.seed, AUGMENT, number)))

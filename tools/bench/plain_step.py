@@ -1,6 +1,6 @@
-"""Training steps as the published code does them: eager, NCHW, default Adam, torch's own layers, no tricks.
+"""Train steps as in the published code: eager, NCHW, default Adam, torch's own layers, no optimisations.
 
-Each function takes the networks of one of our algorithms and returns a step on a batch that returns its
+Each function takes the networks of one of our algorithms and returns a step. The step takes a batch and returns its
 losses under our names, so that `train_step.py` can compare losses and speed.
 """
 
@@ -21,7 +21,7 @@ Step = Callable[[Batch], dict[str, Tensor]]
 
 
 def plain_layers(network: nn.Module) -> None:
-    """Put torch's own layers in the place of ours."""
+    """Replace our layers with torch's own, in place."""
     for parent in list(network.modules()):
         for name, child in parent.named_children():
             if isinstance(child, InstanceNorm):
@@ -33,12 +33,12 @@ def plain_layers(network: nn.Module) -> None:
 
 
 def adam(*networks: nn.Module) -> torch.optim.Adam:
-    """Adam as all three papers set it."""
+    """Return Adam with the settings of all three papers."""
     return torch.optim.Adam(itertools.chain(*(one.parameters() for one in networks)), lr=2e-4, betas=(0.5, 0.999))
 
 
 def freeze(frozen: bool, *networks: nn.Module) -> None:
-    """Turn the gradients of networks off or on."""
+    """Turn the gradients of networks off (`frozen`) or on."""
     for network in networks:
         for parameter in network.parameters():
             parameter.requires_grad = not frozen
@@ -50,7 +50,7 @@ def cross_entropy(logits: Tensor, real: bool) -> Tensor:
 
 
 def pix2pix(networks: Networks) -> Step:
-    """G once; D on (A, fake) and then on (A, real); G with D frozen."""
+    """Run G once; train D on (A, fake) and then on (A, real); train G with D frozen."""
     generator, judge = networks["generator"], networks["discriminator"]
     adam_g, adam_d = adam(generator), adam(judge)
 
@@ -75,9 +75,9 @@ def pix2pix(networks: Networks) -> Step:
 
 
 def cyclegan(networks: Networks) -> Step:
-    """Both G with both D frozen, identity terms included; then D_A and D_B, each on real and then on fake.
+    """Train both G with both D frozen, with identity terms; then D_A and D_B, each on real and then on fake.
 
-    The history is still being filled in the few steps of a measurement, so it returns what it is given.
+    In the few steps of a measurement, the image pool is still filling and returns what it gets, so it is left out.
     """
     a2b, b2a, judge_a, judge_b = (networks[name] for name in ("G_A2B", "G_B2A", "D_A", "D_B"))
     adam_g, adam_d = adam(a2b, b2a), adam(judge_a, judge_b)
@@ -117,7 +117,7 @@ def cyclegan(networks: Networks) -> Step:
 
 
 def dcgan(networks: Networks) -> Step:
-    """D on real, D on fake, two backwards; then G, where D's gradients are computed and thrown away."""
+    """Train D on real and on fake, two backward passes; then G, which computes D's gradients and drops them."""
     generator, judge = networks["generator"], networks["discriminator"]
     assert isinstance(generator, LatentGenerator)
     adam_g, adam_d = adam(generator), adam(judge)

@@ -1,7 +1,7 @@
-"""Healthy and made-ill GANs on the ring of 8 Gaussians: which alarms ring?
+"""Which alarms does a run raise? Healthy and ill GANs on the ring of 8 Gaussians.
 
-Each of five seeds runs healthy (the preset `ring`), with twenty times the discriminator's learning
-rate, and with a generator that ignores its noise. Prints what was found and warned of.
+Each seed, 0 to 4 by default, trains three times: healthy (the preset `ring`), with twenty times the discriminator's
+learning rate, and with a generator that ignores its noise. Prints the modes, the diversity and the warnings of each.
 
     python tools/bench/ring_alarms.py OUT [SEED ...]
 """
@@ -22,7 +22,7 @@ class BlindGenerator(MLPGenerator):
     """A generator that ignores z."""
 
     def forward(self, latent: Tensor) -> Tensor:
-        """(N, latent) to N times the same point, (N, out_channels)."""
+        """Map (N, latent) to N times the same point, (N, out_channels)."""
         return super().forward(torch.zeros_like(latent))
 
 
@@ -34,7 +34,7 @@ ILLNESSES: dict[str, tuple[type[MLPGenerator], list[str]]] = {
 
 
 def main(out: Path, seeds: list[int]) -> None:
-    """Run all, print a line each."""
+    """Train every case into `out`, and print a line for each."""
     for seed in seeds:
         for name, (generator, changes) in ILLNESSES.items():
             GENERATORS["mlp"] = generator

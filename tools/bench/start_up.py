@@ -1,11 +1,11 @@
-"""Processor time of `i2i train` up to its first step, beside that of importing torch and lightning_fabric alone.
+"""Compare the processor time of `i2i train` up to its first step with that of importing its libraries alone.
 
     python tools/bench/start_up.py [PRESET [DATA]]
     python tools/bench/start_up.py MODEL.onnx PICTURE
 
-The second line measures `i2i translate` of one picture beside a bare ONNX Runtime session of the same
-file. Both sides are processes of their own and take turns; printed are the medians and the median of the ratios, or of
-the differences.
+The libraries are torch and lightning_fabric. The second command compares `i2i translate` of one picture with a bare
+ONNX Runtime session of the same file. The two sides are separate processes and take turns. Prints the medians, and the
+median of the ratios or of the differences.
 """
 
 import resource
@@ -49,7 +49,7 @@ def seconds(code: str, *words: str) -> float:
 
 
 def translate(model: str, picture: str) -> None:
-    """Measure a session and a command in turns and print one line."""
+    """Measure a session and the command in turns, and print one line."""
     with tempfile.TemporaryDirectory() as folder:
         words = [picture, "-m", model, "-o", str(Path(folder) / "a.png"), "--overwrite"]
         pairs = [(seconds(SESSION, model), seconds(TRANSLATE, *words)) for _ in range(ROUNDS)]
@@ -59,7 +59,7 @@ def translate(model: str, picture: str) -> None:
 
 
 def main(preset: str = "lineart", data: str = "datasets/lineart") -> None:
-    """Measure both in turns and print one line."""
+    """Measure imports and the command in turns, and print one line."""
     with tempfile.TemporaryDirectory() as folder:
         pairs = [
             (seconds(IMPORTS), seconds(TRAIN, preset, "--data", data, "--out", str(Path(folder) / str(number))))

@@ -1,11 +1,11 @@
-"""What tiles cost: seams between them, and the difference to the picture that went through whole.
+"""Measure what tiles cost: the seams between them, and the difference from the picture translated whole.
 
-A square picture is made by mirroring the photos of datasets/maps and goes through each model whole, then in
-tiles: own (each with its own norm statistics, as in an .onnx file), frozen, and exact.
+Each model translates a square mosaic of the photos of datasets/maps whole, then in tiles: own (each tile with its own
+norm statistics, as in an .onnx file), frozen, and exact.
 
-- seam: how much neighbouring pixels differ where one tile fades into the next, over how much they differ
-  elsewhere, over the same of the picture that went through whole. 1 is no seam.
-- difference: to the picture that went through whole, in grey levels (0..255).
+- seam: how much neighbouring pixels differ where tiles fade into each other, divided by how much they differ
+  elsewhere, divided by the same ratio of the picture translated whole. 1 means no seam.
+- difference: from the picture translated whole, in grey levels (0..255).
 
     python tools/bench/tiles.py runs/a runs/b [--px 2048] [--tile-px 512 1024] [--out FOLDER]
 """
@@ -26,7 +26,7 @@ PHOTOS = Path(__file__).parents[2] / "datasets" / "maps"
 
 
 def mosaic(height: int, width: int) -> Array:
-    """(height, width, 3) uint8 of the photos of datasets/maps, one beside the other, each second one mirrored."""
+    """Return (height, width, 3) uint8: the photos of datasets/maps side by side, every second one mirrored."""
     photos = [read_image(path) for path in sorted(PHOTOS.glob("*/*.jpg"))]
     photos = [photo[:, : photo.shape[1] // 2] for photo in photos]  # A, the left half, is the photo
     side = photos[0].shape[0]
@@ -41,7 +41,7 @@ def mosaic(height: int, width: int) -> Array:
 
 
 class Own:
-    """A backend whose tiles keep their own norm statistics, as those of an .onnx file do."""
+    """A backend whose tiles keep their own norm statistics, as in an .onnx file."""
 
     def __init__(self, translator: Translator):
         self.name, self.device, self.threads = translator.backend.name, translator.backend.device, 1
@@ -49,18 +49,18 @@ class Own:
         self.run = translator.backend.run
 
     def with_threads(self, threads: int) -> Self:
-        """As in Backend."""
+        """Return itself: it always has one thread."""
         return self
 
 
 def seam(picture: Array, fades: Array) -> float:
-    """How rough a picture is along its columns where `fades` is true, over elsewhere."""
+    """Return the roughness of (H, W, C) in the columns where `fades`, (W,) bool, is true, over that elsewhere."""
     rough = np.abs(np.diff(picture.astype(np.float32), axis=1)).mean(axis=(0, 2))
     return float(rough[fades[1:]].mean() / rough[~fades[1:]].mean())
 
 
 def measure(model: str, picture: Array, tiles: list[int], out: Path | None) -> None:
-    """Print a row of the table for every way through `model`."""
+    """Print a row of the table for every way to translate with `model`."""
     translator = Translator.open(model, device="cpu", fit=Fit("pad"))
     generator = translator.generator
     begin = time.perf_counter()
@@ -97,7 +97,7 @@ def measure(model: str, picture: Array, tiles: list[int], out: Path | None) -> N
 
 
 def main() -> None:
-    """Print a table."""
+    """Print the table for all models."""
     parser = argparse.ArgumentParser()
     parser.add_argument("models", nargs="+")
     parser.add_argument("--px", type=int, default=2048)

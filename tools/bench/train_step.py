@@ -1,18 +1,17 @@
-"""Our training step against a plain one, in one run and in alternation, on random pictures in memory.
+"""Compare our train step with a plain one, in turns in one run, on random images in memory.
 
     python tools/bench/train_step.py                                   # a few minutes on two CPU cores
     python tools/bench/train_step.py --device cuda --modes fp32 tf32 bf16 channels_last compile
 
-Ours is the engine's Stepper; `plain_step.py` holds the plain steps. Each side has a process of its own,
-since what `i2i train` sets for its process is part of our step, and the peak of memory is a process's.
-The two take turns, and the driver loads no torch, because a child inherits its parent's peak. First, both
-train three steps in float64, with fewer channels and without dropout, and must agree within 1e-9; in
-float32 only first steps could be compared, since training amplifies rounding.
+Ours is the engine's Stepper; `plain_step.py` holds the plain steps. Each side has its own process: what `i2i train`
+sets for its process is part of our step, and peak memory is measured per process. The driver loads no torch, because a
+child inherits its parent's peak. First, both sides train three steps in float64, with fewer channels and without
+dropout, and must agree within 1e-9. In float32, only first steps could be compared, since training amplifies rounding.
 
-Printed are medians, with quartiles in brackets. `faster` is plain time over our time, turn by turn, of the
-clock and of the processor; `of matmul` is the share of the rate that a large matrix product reaches here in
-the same precision; `host` is the share of our step after which the host is free: near 1 on a GPU, the host
-is what binds. `--side` is for the processes that this one starts.
+The table shows medians, with quartiles in brackets. `faster` is plain time over our time, turn by turn, of the clock
+and of the processor. `of matmul` is the share of the rate that a large matrix product reaches in the same precision.
+`host` is the share of our step after which the host is free: near 1 on a GPU, the host is the bottleneck. `--side` is
+for the processes that this one starts.
 """
 
 import argparse
@@ -35,7 +34,7 @@ Answer = dict[str, float]
 
 
 class Case(NamedTuple):
-    """What is trained: a preset with changes, and the pictures in one batch."""
+    """What to train: a preset with changes, and the images in one batch."""
 
     preset: str
     changes: tuple[str, ...]
@@ -62,17 +61,17 @@ CHECK_STEPS, TOLERANCE = 3, 1e-9
 NARROW = ("generator.width=8", "discriminator.width=8")
 """The same networks with fewer channels, for the comparison of losses: float64 is slow."""
 TURN_SECONDS = 1.0
-"""How long one turn of a side lasts, at least one step."""
+"""How long a turn of one side lasts, in seconds; at least one step."""
 
 
 def main() -> None:
-    """Compare every case and print a table; or be one of the processes."""
-    parser = argparse.ArgumentParser(description="Our training step against a plain one.")
+    """Compare every case and print a table, or serve as one of the sides."""
+    parser = argparse.ArgumentParser(description="Compare our train step with a plain one.")
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES), metavar="CASE")
     parser.add_argument("--modes", nargs="+", default=["default"], choices=list(MODES), metavar="MODE")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--rounds", type=int, default=9, help="Turns of each side.")
-    parser.add_argument("--skip-check", action="store_true", help="Do not compare losses first.")
+    parser.add_argument("--skip-check", action="store_true", help="Skip the comparison of losses.")
     parser.add_argument("--side", choices=["plain", "ours", "check"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     case = CASES[options.cases[0]]
@@ -89,7 +88,7 @@ def main() -> None:
 
 def compare(options: argparse.Namespace) -> None:
     """Print one row for each case and mode."""
-    heads = ["training step", "mode", "plain, ms", "ours, ms", "faster: clock", "faster: processor"]
+    heads = ["train step", "mode", "plain, ms", "ours, ms", "faster: clock", "faster: processor"]
     heads += ["peak memory, plain to ours", "img/s", "of matmul", "host"]
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)
     for name in options.cases:
@@ -104,12 +103,12 @@ def compare(options: argparse.Namespace) -> None:
 
 
 def row(name: str, mode: str, device: str, rounds: int) -> str:
-    """Let the two sides take turns; return a line of the table."""
+    """Let the two sides take turns, and return a row of the table."""
     turns: dict[str, list[Answer]] = {"plain": [], "ours": []}
     with contextlib.ExitStack() as stack:
         sides = {side: stack.enter_context(start(side, name, mode, device)) for side in turns}
         for process in sides.values():
-            answer(process)  # set up and warm
+            answer(process)  # both are set up and warm
         for number in range(rounds):
             for side in sorted(sides, reverse=number % 2 == 1):
                 turns[side].append(ask(sides[side], "turn"))
@@ -136,21 +135,21 @@ def spread(values: list[float], digits: int) -> str:
 
 
 def start(side: str, name: str, mode: str, device: str) -> "subprocess.Popen[str]":
-    """Start one side; leaving its context closes its input and waits for its end."""
+    """Start one side; leaving its context closes its input and waits for it to end."""
     words = [sys.executable, __file__, "--side", side, "--cases", name, "--modes", mode, "--device", device]
-    environment = {**({"OMP_WAIT_POLICY": "PASSIVE"} if side == "ours" else {}), **os.environ}  # as `i2i train` has it
+    environment = {**({"OMP_WAIT_POLICY": "PASSIVE"} if side == "ours" else {}), **os.environ}  # as `i2i train` sets it
     return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
 
 def ask(process: "subprocess.Popen[str]", question: str) -> Answer:
-    """Send one line, and wait for the answer."""
+    """Send one line and wait for the answer."""
     assert process.stdin is not None
     print(question, file=process.stdin, flush=True)
     return answer(process)
 
 
 def answer(process: "subprocess.Popen[str]") -> Answer:
-    """Return the next answer of a side; ends everything when it has died."""
+    """Return the next answer of a side, or exit if it has ended."""
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
@@ -163,7 +162,7 @@ def answer(process: "subprocess.Popen[str]") -> Answer:
 
 
 def serve(side: str, case: Case, mode: str, device: str) -> None:
-    """Be one side: answer "turn" with times a step, and "end" with memory and rates, in JSON lines."""
+    """Serve as one side: answer "turn" with seconds per step, and "end" with memory and rates, as lines of JSON."""
     import torch
 
     torch.manual_seed(0)
@@ -194,13 +193,13 @@ def serve(side: str, case: Case, mode: str, device: str) -> None:
 
 
 def resident_bytes() -> int:
-    """Return the peak of this process's memory."""
+    """Return the peak memory of this process, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
 def count_flops(step: Any, batch: "dict[str, Tensor]") -> float:
-    """Return the floating point operations of the matrix products and convolutions of one step."""
+    """Return the floating-point operations of matrix products and convolutions in one step."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
@@ -209,7 +208,7 @@ def count_flops(step: Any, batch: "dict[str, Tensor]") -> float:
 
 
 def matmul_flops(device: str, mode: str) -> float:
-    """Return the operations a second of a large matrix product, the best of five."""
+    """Return the operations per second of a large matrix product, the best of five."""
     import torch
 
     side = 8192 if device == "cuda" else 2048
@@ -224,7 +223,7 @@ def matmul_flops(device: str, mode: str) -> float:
 
 
 def make_algorithm(case: Case, changes: tuple[str, ...]) -> "tuple[Algorithm, dict[str, Tensor]]":
-    """Build our algorithm with its networks, and a batch of random pictures."""
+    """Build our algorithm with its networks, and a batch of random images."""
     import torch
 
     from i2i import load_config
@@ -238,7 +237,7 @@ def make_algorithm(case: Case, changes: tuple[str, ...]) -> "tuple[Algorithm, di
 
 
 def make_ours(case: Case, changes: tuple[str, ...], device: str) -> Any:
-    """Return the Stepper's step, in a process set up as `i2i train` does it, and a batch."""
+    """Return the Stepper's step, as in `i2i train`, and a batch."""
     from i2i.training.engine import Stepper, make_fabric
 
     algorithm, batch = make_algorithm(case, (f"train.device={device}", *changes))

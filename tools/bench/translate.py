@@ -1,10 +1,10 @@
-"""Folders through `i2i translate` beside the plain loop, and the network alone in both libraries.
+"""Compare `i2i translate` on a folder with a plain loop, and the network alone in both libraries.
 
     python tools/bench/translate.py [--networks unet16 unet64 resnet9] [--pictures 60] [--rounds 3]
 
-The plain loop takes one picture at a time: Pillow, torch eager with its own number of threads, PNG at Pillow's
-default level. Pictures are 256 px JPEGs cut from datasets/maps; networks have random weights, whose speed is
-that of trained ones. Both sides take turns in this process and read the files anew; medians are printed.
+The plain loop takes one picture at a time: Pillow, torch eager with its default threads, PNG at Pillow's default level.
+The pictures are 256 px JPEGs cut from datasets/maps. The networks have random weights, which run as fast as trained
+ones. Both sides take turns in this process, and read the files each time. Prints medians.
 """
 
 import argparse
@@ -42,7 +42,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def write_pictures(folder: Path, count: int) -> None:
-    """Cut so many 256 px JPEGs from the shipped maps."""
+    """Cut `count` JPEGs of 256 px from the shipped maps."""
     sources = sorted(MAPS.rglob("*.jpg"))
     for number in range(count):
         image = Image.open(sources[number % len(sources)])
@@ -52,7 +52,7 @@ def write_pictures(folder: Path, count: int) -> None:
 
 
 def write_model(folder: Path, name: str, verify: Path) -> tuple[Path, Path]:
-    """Write one network with random weights as a .safetensors and as an .onnx file."""
+    """Write one network with random weights as .safetensors and as .onnx; return both paths."""
     network, sizes = NETWORKS[name]
     arguments: dict[str, Any] = {"in_channels": 3, "out_channels": 3, **sizes}
     torch.manual_seed(0)
@@ -74,7 +74,7 @@ def write_model(folder: Path, name: str, verify: Path) -> tuple[Path, Path]:
 
 
 def plain_loop(network: torch.nn.Module, source: Path, output: Path) -> float:
-    """Translate a folder one picture at a time; return the pictures a second."""
+    """Translate a folder one picture at a time; return pictures per second."""
     output.mkdir()
     paths = sorted(source.iterdir())
     start = time.perf_counter()
@@ -87,7 +87,7 @@ def plain_loop(network: torch.nn.Module, source: Path, output: Path) -> float:
 
 
 def ours(model: Path, source: Path, output: Path) -> tuple[float, Result]:
-    """Translate the same folder as `i2i translate --format png` does; return the pictures a second, and shares."""
+    """Translate the folder as `i2i translate --format png` does; return pictures per second and the result."""
     from i2i.runtime.pictures import PictureOptions
 
     options = PictureOptions(format="png")
@@ -99,7 +99,7 @@ def ours(model: Path, source: Path, output: Path) -> tuple[float, Result]:
 
 
 def calls_a_second(call: Callable[[], object], threads: int, seconds: float = 3) -> float:
-    """Return how often several threads together call in a second."""
+    """Return the calls per second of several threads together."""
     call()
     counts, start = [0] * threads, time.perf_counter()
 
@@ -117,7 +117,7 @@ def calls_a_second(call: Callable[[], object], threads: int, seconds: float = 3)
 
 
 def networks_alone(network: torch.nn.Module, model: Path, batch: Array) -> tuple[float, float]:
-    """Return pictures a second of torch eager with all threads, and of our calls of one thread each."""
+    """Return pictures per second of torch eager with all threads, and of our calls with one thread each."""
     session = OnnxBackend(model, "cpu", threads=1)
 
     def eager() -> None:
@@ -128,7 +128,7 @@ def networks_alone(network: torch.nn.Module, model: Path, batch: Array) -> tuple
 
 
 def main() -> None:
-    """Measure and print one line a network."""
+    """Measure each network, and print a line for it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--pictures", type=int, default=60)
