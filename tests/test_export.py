@@ -25,8 +25,8 @@ from i2i.models.modelfile import save_model
 from i2i.models.spec import ExportProof, ModelSpec, translating
 from i2i.networks import GENERATORS
 from i2i.networks.layers import set_norm_statistics
+from i2i.runtime.fit import pad, padded_side
 from i2i.runtime.latents import seed_latents
-from i2i.runtime.translator import pad, padded_side
 from tests.conftest import ROOT, noise, picture, save
 
 

@@ -32,8 +32,9 @@ from i2i.models.mistaken import shown
 from i2i.models.modelfile import MODEL_NAME, find_model, find_weights, read_spec
 from i2i.models.spec import ModelSpec, Part
 from i2i.runtime.backends import TorchBackend
+from i2i.runtime.fit import pad, padded_side
 from i2i.runtime.generator import ImageGenerator
-from i2i.runtime.translator import Translator, pad, padded_side
+from i2i.runtime.translator import Translator
 from i2i.words import show_count
 
 PROOF_PICTURES = 3
@@ -186,7 +187,7 @@ def _translator_job(source: Path, direction: str | None, verify: str | Path | No
     def answer(batch: Array) -> Array:
         if form.io == "tensor":
             return finite(np.concatenate([backend.run(one[None]) for one in batch]))
-        return np.stack([from_unit(finite(translator.run(to_unit(pixels)))) for pixels in batch])
+        return np.stack([from_unit(finite(translator.translate_values(to_unit(pixels)))) for pixels in batch])
 
     spec = translator.spec.model_copy(
         update={
