@@ -48,7 +48,7 @@ Examples:
 """
 )
 @click.argument("model", metavar="RUN|MODEL.safetensors")
-@click.option("-o", "--output", type=options.Output(), help="The file to write.")
+@click.option("-o", "--output", type=options.OutputPath(), help="The file to write.")
 @click.option(
     "--direction",
     type=click.Choice(["A2B", "B2A", "both"]),
@@ -87,7 +87,7 @@ Examples:
 )
 @click.option(
     "--triton",
-    type=options.Output(),
+    type=options.OutputPath(),
     help="Instead of -o: the folder of models that a Triton server serves.",
 )
 def export(model: str, kind: str, **choices: Any) -> None:

@@ -33,7 +33,7 @@ Examples:
 )
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @options.model
-@click.option("-o", "--output", type=options.Output(), help="Picture or folder to write.")
+@click.option("-o", "--output", type=options.OutputPath(), help="Picture or folder to write.")
 @options.direction
 @options.device
 @options.backend
@@ -63,7 +63,7 @@ Examples:
     show_default=True,
     help="How many pictures to work on at a time.",
 )
-@click.option("--report", type=options.Output(), help="List the refused pictures in this .json file.")
+@click.option("--report", type=options.OutputPath(), help="List the refused pictures in this .json file.")
 @options.pictures
 def translate(
     inputs: tuple[str, ...],
