@@ -1,8 +1,8 @@
-"""A model against the truth, beside what would be reached without one.
+"""A model scored against the truth, beside what can be reached without a model.
 
-A figure means little alone: pix2pix with an L1 of 40 is poor on maps and good on line art. So every
-score stands beside three trivial answers: the input itself, the mean of the training targets, and the
-best affine change of colour that the training pairs admit.
+A figure alone means little: pix2pix with an L1 of 40 is poor on maps and good on line art. So every score stands
+beside three trivial answers: the input itself, the mean of the training targets, and the best affine change of colour
+that the training pairs allow.
 """
 
 import functools
@@ -29,19 +29,19 @@ from i2i.runtime.translator import Translator
 
 Scores = dict[str, float]
 Answer = Callable[[Array], Array]
-"""A picture, (H, W, C), to what is scored against the truth."""
+"""Maps a picture (H, W, C) to what is scored against the truth."""
 BASELINES = ("input_copied", "target_mean", "affine_colour")
 SHEET_ROWS = 12
 OTHER_SCALE = 1.5
-"""Pictures this many times as large or small as those of training are worth a note."""
+"""Pictures this many times as large or small as those of training get a note."""
 
 
 class Evaluation(NamedTuple):
-    """Mean scores over a split: of the model, and of each baseline (None where there is no train split).
+    """Mean scores over a split: of the model, and of each baseline (None if there is no train split).
 
-    cycle_l1: mean L1 (0 to 255) between the inputs and what comes back from their translation, of a model
-    that holds both directions. sheet: a PNG file with rows of input | output | truth, where one was asked for.
-    notes: what the user should know of the scores.
+    cycle_l1: for a model that holds both directions, mean L1 (0 to 255) between the inputs and their translations
+    translated back. sheet: a PNG file with rows of input | output | truth, if one was asked for.
+    notes: what the user should know about the scores.
     """
 
     pairs: int
@@ -53,7 +53,7 @@ class Evaluation(NamedTuple):
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
-        """Return {"model": {...}, "baselines": {...}}, and "cycle_l1" where there is one."""
+        """Return {"model": {...}, "baselines": {...}}, and "cycle_l1" if there is one."""
         cycle = {} if self.cycle_l1 is None else {"cycle_l1": self.cycle_l1}
         return {"model": self.model, "baselines": self.baselines, **cycle}
 
@@ -72,8 +72,8 @@ def evaluate(
     """Score a model (run folder, .safetensors, .onnx or .pth) on the pairs of a split, at their own size.
 
     data: one folder, or A's and B's. sheet: whether to make a sheet of some pairs. progress: called with
-    (done, total). values: what black and white are in an .onnx file of another project. say: called with what the
-    user should know of the data. Raises DataError, also for pictures too small for SSIM, and ModelError.
+    (done, total). values: black and white in an .onnx file of another project. say: called with what the user should
+    know about the data. Raises DataError, also for pictures too small for SSIM, and ModelError.
     """
     paths = [data] if isinstance(data, str) else list(data)
     find_model(Path(model))
@@ -87,33 +87,52 @@ def evaluate(
             answers |= fit_baselines(find_pairs(paths, "train"), there, value_range)
     way_back = Translator.open(model, there[::-1], device) if there[::-1] in translator.spec.generators else None
 
-    cycle = 0.0
-    sums: dict[str, dict[str, float]] = {name: dict.fromkeys(METRICS, 0.0) for name in answers}
+    scorer = _Scorer(answers, way_back)
     rows: list[list[Array]] = []
     shown_rows = set(np.linspace(0, len(pairs) - 1, SHEET_ROWS).astype(int).tolist())  # from all over the split
     with status.doing("Scoring pairs"):
         for index, pair in enumerate(pairs):
             status.count(index, len(pairs))
-            x, y = sides(pair, there, value_range)
-            outputs = {name: answer(x) for name, answer in answers.items()}
-            for name, output in outputs.items():
-                for metric, function in METRICS.items():
-                    sums[name][metric] += function(output, y)
-            back = [way_back.translate(outputs["model"])] if way_back else []
-            cycle += sum(METRICS["l1"](one, to_channels(x, one.shape[2])) for one in back)
+            row = scorer.score(*sides(pair, there, value_range))
             if sheet and index in shown_rows:
-                rows.append([x, outputs["model"], *back, y])
+                rows.append(row)
             progress(index + 1, len(pairs))
-    means = {name: {metric: total / len(pairs) for metric, total in each.items()} for name, each in sums.items()}
+    means = scorer.means()
     return Evaluation(
         len(pairs),
         split if has_split(paths, split) else "the two folders",
         means["model"],
         {name: means.get(name) for name in BASELINES},
-        cycle / len(pairs) if way_back else None,
+        scorer.cycle_l1 / len(pairs) if way_back else None,
         sheet_png(rows, ["input", "output", *(["back"] if way_back else []), "truth"]) if sheet else None,
         (*translator.backend.notes, *_scale_note(sizes, translator.spec.trained_side_px)),
     )
+
+
+class _Scorer:
+    """Sums of scores: of the model and each baseline, and of the way back if there is one."""
+
+    def __init__(self, answers: dict[str, Answer], way_back: Translator | None):
+        self.answers, self.way_back = answers, way_back
+        self.sums = {name: dict.fromkeys(METRICS, 0.0) for name in answers}
+        self.cycle_l1, self.count = 0.0, 0
+
+    def score(self, x: Array, y: Array) -> list[Array]:
+        """Score the answers to an input against its target; return input, output, the way back if any, and target."""
+        outputs = {name: answer(x) for name, answer in self.answers.items()}
+        for name, output in outputs.items():
+            for metric, function in METRICS.items():
+                self.sums[name][metric] += function(output, y)
+        back = [self.way_back.translate(outputs["model"])] if self.way_back else []
+        self.cycle_l1 += sum(METRICS["l1"](one, to_channels(x, one.shape[2])) for one in back)
+        self.count += 1
+        return [x, outputs["model"], *back, y]
+
+    def means(self) -> dict[str, Scores]:
+        """Return the mean of each score so far."""
+        return {
+            name: {metric: total / self.count for metric, total in each.items()} for name, each in self.sums.items()
+        }
 
 
 def _scorable_pairs(paths: Sequence[str], split: str, say: Callable[[str], None]) -> tuple[list[Pair], list[Header]]:
@@ -139,7 +158,7 @@ def _scorable_pairs(paths: Sequence[str], split: str, say: Callable[[str], None]
 
 
 def _scale_note(sizes: Sequence[Header], trained_px: int) -> tuple[str, ...]:
-    """Return a line where the pictures are of another scale than those of training; trained_px 0 is unknown."""
+    """Return a line if the pictures have another scale than those of training; trained_px 0 is unknown."""
     side_px = statistics.median(min(size) for size in sizes)
     if not trained_px or 1 / OTHER_SCALE <= side_px / trained_px <= OTHER_SCALE:
         return ()
@@ -155,11 +174,10 @@ def sides(pair: Pair, direction: str, value_range: Range | None = None) -> tuple
 
 
 def fit_baselines(pairs: Sequence[Pair], direction: str, value_range: Range | None = None) -> dict[str, Answer]:
-    """Return target_mean and affine_colour as functions of an input, (H, W, C) to (H, W, 3) in the same type.
+    """Return target_mean and affine_colour, which map an input (H, W, C) to (H, W, 3) in the same type.
 
-    target_mean is the mean picture where all training targets have one size, and answers inputs of that
-    size; else, and for other inputs, it is their mean colour. affine_colour is the least-squares 3x4
-    matrix from a pixel's input colour to its target colour.
+    If all training targets have one size, target_mean is their mean picture for inputs of that size; otherwise it is
+    their mean colour. affine_colour is the least-squares 3x4 matrix from a pixel's input colour to its target colour.
     """
     picture_sum: Array | None = None
     one_size = True

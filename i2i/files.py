@@ -1,7 +1,7 @@
-"""Files written whole or not at all.
+"""Files that are replaced atomically.
 
-Everything i2i leaves behind goes through `atomic_write`: a reader, and a user whose machine lost
-power, sees the old file or the new one and never half of either.
+Everything i2i writes goes through `atomic_write`: a reader, or a user after a power cut, finds the old file or the new
+one and never half of either.
 """
 
 import contextlib
@@ -22,17 +22,17 @@ from i2i.words import show_count
 
 TEMP_PREFIX = ".i2i-part-"
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What the system says when a disk, a quota or the largest file allowed is full."""
+"""Error numbers for a full disk, an exhausted quota and a file over the size limit."""
 
 
 @contextlib.contextmanager
 def atomic_write(path: Path, sync: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on leaving, flush it to disk and rename it over `path`.
 
-    The temporary file keeps the suffix of `path`, since encoders choose the format by it. When the
-    body raises, it is removed and `path` stays as it was. Creates missing parent folders. A file that is
-    replaced keeps its permissions; a link is replaced itself, and what it leads to stays.
-    sync: false leaves the flushing to the system, for what can be made again should power be cut.
+    The temporary file has the suffix of `path`, because encoders choose the format by it. If the body raises, it is
+    removed and `path` stays as it was. Creates missing parent folders. A file that is replaced keeps its permissions;
+    a link is itself replaced, and its target stays.
+    sync: false leaves flushing to the system, for files that can be made again after a power cut.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temp = path.parent / f"{TEMP_PREFIX}{uuid.uuid4().hex[:12]}{path.suffix}"
@@ -44,7 +44,7 @@ def atomic_write(path: Path, sync: bool = True) -> Iterator[Path]:
             with temp.open("rb+") as file:
                 os.fsync(file.fileno())
         if mode is not None:
-            with contextlib.suppress(OSError):  # a disk that holds none
+            with contextlib.suppress(OSError):  # a file system without permissions
                 temp.chmod(mode)
         temp.replace(path)
         if sync:
@@ -58,8 +58,8 @@ def atomic_write(path: Path, sync: bool = True) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a fresh folder beside `path`; on leaving, flush it to disk and rename it to `path`.
 
-    When the body raises, all of it is removed. Raises UsageError where there is a `path` already: folders
-    are never merged or replaced. Creates missing parent folders.
+    If the body raises, the folder is removed. Raises UsageError if `path` exists: folders are never merged or replaced.
+    Creates missing parent folders.
     """
     _refuse_folder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,8 +68,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     try:
         yield temp
         if hasattr(os, "sync"):
-            os.sync()  # once: an fsync for each of 100,000 pictures takes minutes
-        _refuse_folder(path)  # an empty folder that came meanwhile would be replaced silently
+            os.sync()  # once: an fsync for each of 100,000 pictures would take minutes
+        _refuse_folder(path)  # an empty folder made in the meantime would be replaced silently
         temp.rename(path)
         _sync_folder(path.parent)
     except BaseException:
@@ -78,7 +78,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Raise UsageError when `path` exists and the user has not said that it may be replaced."""
+    """Raise UsageError if `path` exists and the user has not allowed replacing it."""
     if path.exists() and not overwrite:
         raise UsageError(f"{path} exists already. Add --overwrite to replace it.")
 
@@ -86,8 +86,8 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
 def check_output(path: Path, overwrite: bool, *suffixes: str) -> None:
     """Raise UsageError unless a file `path` can be written, is new or may be replaced, and has one of `suffixes`.
 
-    Call it before long work, whose result must not be lost for want of a place. suffixes: each with its dot and in
-    lower case; none allows any.
+    Call it before long work, whose result must not be lost because it cannot be written. suffixes: each with its dot
+    and in lower case; none allows any.
     """
     if suffixes and path.suffix.lower() not in suffixes:
         raise UsageError(f"{path} does not end in {' or '.join(suffixes)}.")
@@ -103,7 +103,7 @@ def check_folder(folder: Path) -> None:
     try:
         if not existing.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        temp = existing / f"{TEMP_PREFIX}{uuid.uuid4().hex[:12]}"  # permissions alone say nothing of a read-only disk
+        temp = existing / f"{TEMP_PREFIX}{uuid.uuid4().hex[:12]}"  # permissions do not reveal a read-only disk
         temp.touch(exist_ok=False)
         temp.unlink(missing_ok=True)
     except OSError as error:
@@ -112,10 +112,10 @@ def check_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def utf8_name(path: Path) -> Iterator[str]:
-    """Yield a name under which libraries that take UTF-8 alone can open `path`: its own, or that of a link to it."""
+    """Yield a name under which libraries that accept only UTF-8 can open `path`: its own, or that of a link to it."""
     try:
         str(path).encode()
-    except UnicodeEncodeError:  # bytes that are not UTF-8, which Python holds as surrogates; POSIX alone has them
+    except UnicodeEncodeError:  # bytes that are not UTF-8, which Python keeps as surrogates; on POSIX only
         with tempfile.TemporaryDirectory() as folder:
             link = Path(folder, "file")
             link.symlink_to(path.absolute())
@@ -125,7 +125,7 @@ def utf8_name(path: Path) -> Iterator[str]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8, atomically; what of a file's name is not UTF-8 is escaped."""
+    """Write `text` as UTF-8, atomically; parts of file names that are not UTF-8 are escaped."""
     with atomic_write(path) as temp:
         temp.write_text(text, encoding="utf-8", errors="backslashreplace")
 
@@ -142,15 +142,15 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the objects of a file with one JSON object a line, none where there is no file.
+    """Return the objects of a file with one JSON object on each line, or none if there is no file.
 
-    A line that a crash cut, or that a disk spoiled, is left out.
+    A line that a crash cut short, or that the disk damaged, is left out.
     """
     rows = []
     for line in path.read_bytes().splitlines() if path.exists() else []:
         try:
             row = json.loads(line)
-        except ValueError:  # no JSON, or no UTF-8
+        except ValueError:  # not JSON, or not UTF-8
             continue
         if isinstance(row, dict):
             rows.append(row)
@@ -158,9 +158,9 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def sweep_temporaries(folder: Path, older_than_s: float = 0) -> int:
-    """Remove what a killed process left half written anywhere under `folder`; return how many.
+    """Remove half-written files that killed processes left anywhere under `folder`; return how many.
 
-    older_than_s: leave those that were touched since, which processes at work may be writing.
+    older_than_s: keep files modified more recently, which running processes may be writing.
     """
     left = [path for path in folder.rglob(f"{TEMP_PREFIX}*") if path.is_file()]
     if older_than_s:
@@ -178,13 +178,13 @@ def _age_s(path: Path) -> float:
 
 
 def free_bytes(path: Path) -> int:
-    """Return how much fits on the disk that `path` is on, or would be."""
+    """Return how many bytes are free on the disk that `path` is on, or would be."""
     existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     return shutil.disk_usage(existing).free
 
 
 def show_size(count: float) -> str:
-    """Return a number of bytes as people say it: 512 bytes, 29.4 MB, 2.1 GB (decimal units)."""
+    """Return a number of bytes in a suitable decimal unit: 512 bytes, 29.4 MB, 2.1 GB."""
     for unit in ("bytes", "KB", "MB"):
         if count < 1000:
             return show_count(round(count), "byte") if unit == "bytes" else f"{count:.1f} {unit}"
@@ -193,7 +193,7 @@ def show_size(count: float) -> str:
 
 
 def _permissions(path: Path) -> int | None:
-    """Return the permission bits of a regular file, None where there is none."""
+    """Return the permission bits of a regular file, or None if there is none."""
     try:
         mode = path.lstat().st_mode
     except OSError:
@@ -202,12 +202,12 @@ def _permissions(path: Path) -> int | None:
 
 
 def _refuse_folder(path: Path) -> None:
-    if os.path.lexists(path):  # a link that leads nowhere counts
-        raise UsageError(f"{path} exists already, and a folder is never merged or replaced. Name another, or move it.")
+    if os.path.lexists(path):  # even a broken link counts
+        raise UsageError(f"{path} exists already, and folders are never merged or replaced. Name another, or move it.")
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut; a no-op where folders cannot be opened (Windows)."""
+    """Make a rename survive a power cut; does nothing if folders cannot be opened (Windows)."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -1,7 +1,7 @@
 """Pictures from noise as files: grids, single pictures, walks between latents, arithmetic with them.
 
-Every picture is told by a number that its file or the line under it shows: the seed of its latent, or the
-row of the .npy file that the latent came from.
+Every picture has a number, in its file name or in the line under it: the seed of its latent, or the row of the .npy
+file that the latent comes from.
 """
 
 from collections.abc import Sequence
@@ -14,10 +14,9 @@ from i2i.errors import UsageError
 from i2i.files import check_folder, check_output, refuse_existing, write_bytes
 from i2i.images import Array, write_image
 from i2i.report.sheets import animation, cloud_png, grid_png
-from i2i.runtime.folder import refuse_file_name
 from i2i.runtime.generator import ImageGenerator
-from i2i.runtime.latents import captions, read_latents
-from i2i.runtime.latents import path as walk_through
+from i2i.runtime.latents import captions, read_latents, walk
+from i2i.runtime.refusals import refuse_file_name
 
 MOST = 1024
 """Pictures in one file."""
@@ -25,14 +24,14 @@ ANIMATIONS = (".webp", ".gif")
 
 
 class Chosen(NamedTuple):
-    """Latents (N, latent) float32, and the number that tells each."""
+    """Latents (N, latent) float32, and the number of each."""
 
     latents: Array
     numbers: Sequence[int]
 
 
 def refuse_both(seeds: Sequence[int] | None, file: Path | None) -> None:
-    """Raise UsageError unless there are either seeds or a file of latents."""
+    """Raise UsageError unless there are seeds or a file of latents, but not both."""
     if (seeds is None) == (file is None):
         raise UsageError("Give either seeds (--seed and -n, or --seeds) or --latents FILE.npy, not both.")
 
@@ -78,7 +77,7 @@ def choose(
 
 
 def write_grid(generator: ImageGenerator, chosen: Chosen, output: Path, overwrite: bool = False) -> None:
-    """Write one PNG with all pictures and their numbers; of a model of points, their cloud. Raises UsageError."""
+    """Write one PNG with all pictures and their numbers or, for a model of points, their cloud. Raises UsageError."""
     refuse_grid(output, overwrite)
     if generator.makes_points:
         write_bytes(output, cloud_png(generator.points(chosen.latents)))
@@ -103,15 +102,15 @@ def write_walk(
     loop: bool = False,
     overwrite: bool = False,
 ) -> int:
-    """Write the pictures on the way through the stops; return how many there are on it.
+    """Write the pictures of a walk through the stops; return how many there are.
 
-    As .png they form a row for each leg, with the stops at both ends; as .webp or .gif they move, `fps` of
-    them a second. `steps` lead from stop to stop; with `loop`, others lead back to the first.
+    A .png has a row for each leg, with the stops at both ends; a .webp or .gif is an animation at `fps` pictures a
+    second. `steps` lead from stop to stop; with `loop`, as many lead back to the first.
     Raises UsageError and ModelError.
     """
     refuse_walk(output, overwrite)
     _refuse_many(len(stops.latents) * (steps + 1), "Take fewer steps or stops.")
-    pictures = generator.pictures(walk_through(stops.latents, generator.generator.blocks, steps, loop))
+    pictures = generator.pictures(walk(stops.latents, generator.generator.blocks, steps, loop))
     if output.suffix.lower() in ANIMATIONS:
         write_bytes(output, animation(pictures, output.suffix.lower(), fps))
         return len(pictures)
@@ -134,22 +133,22 @@ def write_arithmetic(
 ) -> Array:
     """Add and subtract means of latents: a - b + c (Radford, Metz, Chintala 2016, section 6.3.2).
 
-    groups: the seeds of the exemplars of a, b and c. Writes one PNG with a row for each group, its exemplars and
-    the picture of its mean latent, and the picture of the result below the means. Returns the result's latent,
+    groups: the seeds of the examples of a, b and c. Writes one PNG with a row for each group, its examples and the
+    picture of its mean latent, and with the picture of the result below the means. Returns the result's latent,
     (1, latent) float32. Raises UsageError and ModelError.
     """
     refuse_grid(output, overwrite)
     columns = max(len(group) for group in groups) + 1
-    _refuse_many(4 * columns, "Take fewer exemplars.")
+    _refuse_many(4 * columns, "Take fewer examples.")
     latents = [generator.draw(group) for group in groups]
     a, b, c = (rows.mean(axis=0, keepdims=True) for rows in latents)
     result: Array = a - b + c
     cells: list[Array | None] = []
     labels: list[str] = []
     for name, group, rows, mean in zip("abc", groups, latents, (a, b, c), strict=True):
-        *exemplars, last = generator.pictures(np.concatenate([rows, mean]))
+        *examples, last = generator.pictures(np.concatenate([rows, mean]))
         empty = columns - 1 - len(group)
-        cells += [*exemplars, *[None] * empty, last]
+        cells += [*examples, *[None] * empty, last]
         labels += [*(f"{name}: {seed}" for seed in group), *[""] * empty, f"mean of {name}"]
     cells += [*[None] * (columns - 1), generator.pictures(result)[0]]
     labels += [*[""] * (columns - 1), "a - b + c"]

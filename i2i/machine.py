@@ -1,4 +1,4 @@
-"""This machine: cores, memory and devices, and whether memory ran out. Asked without loading torch or CUDA."""
+"""This machine: cores, memory and devices, and whether memory ran out, found without loading torch or CUDA."""
 
 import ctypes
 import importlib.metadata
@@ -25,7 +25,7 @@ TORCH_DEVICES = ("cuda", "mps", "cpu")
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 _OUT_OF_MEMORY = ("out of memory", "allocate memory", "ALLOC_FAILED", "bad_alloc", "bad allocation")
 _NO_LIMIT = 1 << 60
-"""Control groups of the first version say a number above it where there is no limit."""
+"""Control groups of version 1 state a number above this if there is no limit."""
 _NVIDIA = ("cuda", "tensorrt")
 _PACKAGES = {
     "cuda": "onnxruntime-gpu",
@@ -36,23 +36,23 @@ _PACKAGES = {
 
 
 def core_count() -> int:
-    """Return how many cores this process may use: what its affinity and a container's quota leave."""
+    """Return how many cores this process may use under its affinity and a container's quota."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     shares = [math.ceil(share) for group in _own_groups("cpu") if (share := _quota(group))]
     return max(1, min([cores, *shares]))
 
 
 def thread_count() -> int:
-    """Return how many threads may compute: `core_count`, or fewer where OMP_NUM_THREADS says so."""
+    """Return how many threads may compute: `core_count`, or fewer if OMP_NUM_THREADS says so."""
     told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     return max(1, min(core_count(), int(told))) if told.isdecimal() else core_count()
 
 
 def available_bytes() -> int | None:
-    """Return how much memory is free for this process, in bytes; None where the system does not tell.
+    """Return how much memory is free for this process, in bytes; None if the system does not tell.
 
-    The least of what Linux calls available and of what the process's control groups have left: each one's limit
-    without what is in use, where pages of files that can be dropped at once do not count as used.
+    It is the least of what Linux calls available and what each of the process's control groups has left: its limit
+    minus what is in use, not counting file pages that can be dropped at once.
     """
     found = [_left(group) for group in _own_groups("memory")]
     meminfo = re.search(r"MemAvailable: *(\d+) kB", _text(Path("/proc/meminfo")))
@@ -62,15 +62,15 @@ def available_bytes() -> int | None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory of the machine or of a device ran out. The libraries share no error for it, only words."""
+    """Whether the machine or a device ran out of memory. Libraries have no common error for it, only common words."""
     return isinstance(error, MemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep the memory of freed tensors for the next ones; without effect where malloc is not glibc's.
+    """Let this process keep the memory of freed tensors for the next ones; it has no effect unless malloc is glibc's.
 
-    By default glibc gives every block above some size back to the system and asks for it anew, zeroed page by
-    page: a tenth of a training step and more.
+    By default glibc returns every block above some size to the system and requests it again, zeroed page by page,
+    which takes a tenth of a training step or more.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
@@ -79,7 +79,7 @@ def keep_freed_memory() -> None:
 
 
 def has_nvidia_gpu() -> bool:
-    """Whether the NVIDIA driver counts at least one device; asks the driver, without CUDA or torch."""
+    """Whether the NVIDIA driver reports at least one device; asks the driver, without CUDA or torch."""
     try:
         driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
@@ -89,7 +89,7 @@ def has_nvidia_gpu() -> bool:
 
 
 def onnxruntime_packages() -> list[str]:
-    """Return the installed packages that bring the module onnxruntime; more than one overwrite each other's files."""
+    """Return the installed packages that contain the module onnxruntime; several overwrite each other's files."""
     names = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
     return [name for name in names if is_installed(name)]
 
@@ -104,7 +104,7 @@ def is_installed(package: str) -> bool:
 
 
 def why_no_provider(device: str) -> str | None:
-    """Say why ONNX Runtime cannot take a device, as far as can be seen before trying; None if it can."""
+    """Say why ONNX Runtime cannot use a device, as far as is known before trying; None if it can."""
     import onnxruntime
 
     if device not in PROVIDERS:
@@ -123,10 +123,10 @@ def why_no_provider(device: str) -> str | None:
 
 
 def why_not_started(device: str) -> str:
-    """Say why ONNX Runtime could not start a device that it knows: the library that is missing.
+    """Say why ONNX Runtime could not start a device that it knows: which library is missing.
 
-    To be called after it failed: a provider's library that is opened before ONNX Runtime opens it
-    would find no host to talk to.
+    Call it only after the failure: a provider's library that is opened before ONNX Runtime opens it would not find its
+    host.
     """
     found = importlib.util.find_spec("onnxruntime")
     if device in (*_NVIDIA, "openvino") and found is not None and found.origin is not None and sys.platform == "linux":
@@ -138,7 +138,7 @@ def why_not_started(device: str) -> str:
 
 
 def why_no_torch_device(device: str) -> str | None:
-    """Say why torch cannot take a device; None if it can."""
+    """Say why torch cannot use a device; None if it can."""
     with status.loading_torch():
         import torch
 
@@ -156,19 +156,19 @@ def why_no_torch_device(device: str) -> str | None:
 
 
 def _own_groups(controller: str) -> Iterator[Path]:
-    """Yield the folders that speak of this process's control groups, from its own up to the root; Linux only."""
+    """Yield the folders of this process's control groups, from its own up to the root; Linux only."""
     for line in _text(Path("/proc/self/cgroup")).splitlines():
         _, controllers, name = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
         root = Path("/sys/fs/cgroup", controller) if controllers else Path("/sys/fs/cgroup")
         group = root / name.lstrip("/")
-        # Inside a container the name may be the host's, where nothing is: its parents are looked at all the same.
+        # In a container the name may be the host's and lead nowhere; its parents are still worth a look.
         yield from (one for one in (group, *group.parents) if one.is_relative_to(root) and one.is_dir())
 
 
 def _quota(group: Path) -> float:
-    """Return the cores that a control group may use, 0 where it has no limit."""
+    """Return the cores that a control group may use, 0 if it has no limit."""
     words = _text(group / "cpu.max").split()
     if not words:
         words = [_text(group / "cpu.cfs_quota_us").strip(), _text(group / "cpu.cfs_period_us").strip()]
@@ -176,7 +176,7 @@ def _quota(group: Path) -> float:
 
 
 def _left(group: Path) -> int | None:
-    """Return the bytes that a control group may still take, None where it has no limit."""
+    """Return the bytes that a control group may still use, None if it has no limit."""
     for limit_name, used_name in (
         ("memory.max", "memory.current"),
         ("memory.limit_in_bytes", "memory.usage_in_bytes"),
@@ -190,7 +190,7 @@ def _left(group: Path) -> int | None:
 
 
 def _text(path: Path) -> str:
-    """Return what a file of the system says, nothing where it is not there or not for us."""
+    """Return the text of a system file, or nothing if it is missing or unreadable."""
     try:
         return path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError):

@@ -1,6 +1,6 @@
-"""What is under way while the user waits, on stderr: a spinner on a terminal, elsewhere a line now and then.
+"""Progress on stderr while the user waits: a spinner on a terminal, elsewhere a line now and then.
 
-Commands open it with `shown`; what takes long names itself with `doing`, which costs nothing where no command listens.
+Commands switch it on with `shown`; long steps name themselves with `doing`, which costs nothing outside `shown`.
 """
 
 import contextlib
@@ -14,9 +14,9 @@ from typing import Any
 from i2i.words import show_duration
 
 FIRST_S, EVERY_S = 1.0, 4.0
-"""After so long something is said for the first time, and then again; a busy interpreter makes it a second more."""
+"""When the first line comes, and how often others follow; a busy interpreter may add a second."""
 MOST_S = 60.0
-"""Longest pause between two lines of a step that takes hours."""
+"""Longest pause between two lines, for a step that takes hours."""
 _LOOK_S = 0.2
 _PATIENCE_S = 1.0
 
@@ -40,7 +40,7 @@ class _Step:
 
 
 class Ticker:
-    """Calls `tick` in its own thread, FIRST_S after the start and then whenever `pause_s()` seconds have passed."""
+    """Calls `tick` in a thread of its own, FIRST_S after the start and then every `pause_s()` seconds."""
 
     def __init__(self, tick: Callable[[], None], pause_s: Callable[[], float]):
         self.tick, self.pause_s = tick, pause_s
@@ -50,13 +50,13 @@ class Ticker:
         self.thread.start()
 
     def hurry(self) -> None:
-        """Have the next call FIRST_S from now at the latest, where the pause is EVERY_S."""
+        """Make the next call come FIRST_S from now at the latest, if the pause is EVERY_S."""
         self.last = min(self.last, time.monotonic() + FIRST_S - EVERY_S)
 
     def stop(self) -> None:
-        """End; no call comes after."""
+        """Stop; no further call follows."""
         self.over.set()
-        self.thread.join(_PATIENCE_S)  # it may hang in a write to a pipe that nobody reads
+        self.thread.join(_PATIENCE_S)  # it may be blocked writing to a pipe that nobody reads
 
     def _run(self) -> None:
         while not self.over.wait(_LOOK_S):
@@ -72,7 +72,7 @@ _spinner: Any = None  # rich's, on a terminal
 
 @contextlib.contextmanager
 def shown() -> Iterator[None]:
-    """Show what is under way in the body, on the first process of a training only; inside another `shown`, nothing."""
+    """Show progress during the body, in the first process of a training only; does nothing inside another `shown`."""
     global _ticker, _spinner
     if _ticker is not None or not first_process():
         yield
@@ -93,7 +93,7 @@ def shown() -> Iterator[None]:
 
 @contextlib.contextmanager
 def doing(text: str, at_once: bool = False) -> Iterator[None]:
-    """Name what the body does, in place of what is named around it; at_once: since it is known to take long."""
+    """Name what the body does, instead of the step around it; at_once: show it immediately, for a long step."""
     step = _Step(text)
     _steps.append(step)
     if _ticker:
@@ -110,19 +110,19 @@ def doing(text: str, at_once: bool = False) -> Iterator[None]:
 
 
 def loading_torch() -> contextlib.AbstractContextManager[None]:
-    """Name the loading of torch, which takes seconds, where it is still to come; what imports it is the body."""
+    """Name the loading of torch, which takes seconds, unless it is loaded already; import it in the body."""
     return contextlib.nullcontext() if sys.modules.get("torch") else doing("Loading torch", at_once=True)
 
 
 def count(done: int, total: int = 0) -> None:
-    """Say how far the step under way has come, if there is one; total 0 is unknown."""
+    """Set the progress of the current step, if there is one; total 0 is unknown."""
     if _steps:
         _steps[-1].done, _steps[-1].total = done, total
 
 
 def say(text: str) -> None:
-    """Print a line for the user, where a command listens."""
-    with contextlib.suppress(OSError, ValueError):  # nobody listens any more
+    """Print a line for the user inside `shown`."""
+    with contextlib.suppress(OSError, ValueError):  # stderr is closed
         if _spinner is not None:
             _spinner.console.print(text, highlight=False, markup=False, soft_wrap=True)
         elif _ticker is not None:
@@ -130,12 +130,12 @@ def say(text: str) -> None:
 
 
 def on_terminal() -> bool:
-    """Whether stderr is a terminal on which a line can be drawn anew."""
+    """Whether stderr is a terminal that can redraw a line."""
     return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 def first_process() -> bool:
-    """Whether this is the process that speaks, of those that torchrun or Fabric started."""
+    """Whether this is the process that prints, among those that torchrun or Fabric started."""
     return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "NODE_RANK"))
 
 
@@ -143,7 +143,7 @@ def _tick() -> None:
     if not _steps:
         return
     step = _steps[-1]
-    with contextlib.suppress(OSError, ValueError):  # nobody listens any more
+    with contextlib.suppress(OSError, ValueError):  # stderr is closed
         if _spinner is not None:
             _spinner.update(_for_terminal(step))
             return
@@ -154,7 +154,7 @@ def _tick() -> None:
 
 
 def _pause_s() -> float:
-    """On a terminal the line is drawn anew; elsewhere lines of what takes hours come seldom."""
+    """Return the pause between two lines: short on a terminal, which redraws; longer and longer elsewhere."""
     if _spinner is not None:
         return _LOOK_S
     spent = time.monotonic() - _steps[-1].began if _steps else 0.0

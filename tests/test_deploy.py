@@ -13,7 +13,7 @@ import pytest
 
 import i2i
 from i2i.errors import UsageError
-from i2i.export import export_triton
+from i2i.export import ExportOptions, export_model
 from i2i.export.triton import MAX_BATCH, triton_config
 from i2i.images import read_image, write_image
 from tests.conftest import ROOT, load_script, picture, save
@@ -143,7 +143,8 @@ def test_triton_config_keeps_to_the_published_schema(pixels_onnx):
 
 
 def test_a_repository_for_triton(tiny_run, tmp_path):
-    path, spec = export_triton(tiny_run, tmp_path / "models", io="image", size=(16, 32))
+    options = ExportOptions(triton=tmp_path / "models", io="image", size=(16, 32))
+    ((path, spec),) = export_model(tiny_run, options).items()
     files = [file for file in sorted(tmp_path.rglob("*")) if file.is_file()]
     assert files == [tmp_path / "models" / "tiny" / "1" / "model.onnx", tmp_path / "models" / "tiny" / "config.pbtxt"]
     assert path == files[0]
@@ -152,7 +153,7 @@ def test_a_repository_for_triton(tiny_run, tmp_path):
     assert config == triton_config(path, "tiny")
     assert "dims: [ 16, 32, 3 ]" in config
     with pytest.raises(UsageError, match=r"config\.pbtxt exists already"):
-        export_triton(tiny_run, tmp_path / "models")
+        export_model(tiny_run, ExportOptions(triton=tmp_path / "models"))
 
 
 @pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb", "a:b"])
@@ -160,5 +161,5 @@ def test_a_name_that_no_server_takes_is_refused(tiny_run, tmp_path, name):
     (tmp_path / name).mkdir()
     shutil.copy(tiny_run / "model.safetensors", tmp_path / name)
     with pytest.raises(UsageError, match=r"letters, digits, spaces and _\.-"):
-        export_triton(tmp_path / name, tmp_path / "models", verify=tmp_path)
+        export_model(tmp_path / name, ExportOptions(triton=tmp_path / "models", verify=tmp_path))
     assert not (tmp_path / "models").exists()

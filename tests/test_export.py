@@ -14,19 +14,19 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import i2i
-from i2i import export as module
 from i2i import status
 from i2i.cli.export import agreement
 from i2i.errors import ExportError, ModelError, UsageError
-from i2i.export import proof
+from i2i.export import ExportOptions, export_model, proof, writing
 from i2i.export.graph import Doubling, Graph, mirrored, write_graph
+from i2i.export.pictures import busiest, proof_pictures
 from i2i.images import write_image
 from i2i.models.modelfile import save_model
 from i2i.models.spec import ExportProof, ModelSpec, translating
 from i2i.networks import GENERATORS
 from i2i.networks.layers import set_norm_statistics
+from i2i.runtime.fit import pad, padded_side
 from i2i.runtime.latents import seed_latents
-from i2i.runtime.translator import pad, padded_side
 from tests.conftest import ROOT, noise, picture, save
 
 
@@ -35,7 +35,7 @@ def test_what_the_proof_leaves_out_is_said(tmp_path, few_pairs, tiny_run, capsys
     (tmp_path / "pictures" / ".hidden.png").write_bytes(b"")
     model = tiny_run / "model.safetensors"
     with status.shown():
-        module._proof_pictures(model, i2i.load(model), tmp_path / "pictures")
+        proof_pictures(model, i2i.load(model), tmp_path / "pictures")
     assert ".hidden.png" in capsys.readouterr().err
     (tmp_path / "hidden").mkdir()
     (tmp_path / "pictures" / ".hidden.png").rename(tmp_path / "hidden" / ".hidden.png")
@@ -162,7 +162,7 @@ def test_a_graph_that_differs_fails_names_the_layer_and_leaves_no_file(
     def spoil(network):
         network.up[1][2].norm_statistics = "image"
 
-    monkeypatch.setattr(module, "make_graph", spoiled(module.make_graph, spoil))
+    monkeypatch.setattr(writing, "make_graph", spoiled(writing.make_graph, spoil))
     words = rf"differs from torch {said}\.\nThe difference starts in the layer up\.1\.2 .* No file.*\n.*--verify FOLDER"
     with pytest.raises(ExportError, match=words):
         i2i.export_onnx(
@@ -179,7 +179,7 @@ def test_differences_of_no_layer_end_in_a_way_out(tiny_run, tmp_path, monkeypatc
 
 
 def test_a_layer_left_in_training_mode_fails_by_name(strong, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "make_graph", spoiled(module.make_graph, lambda network: network.up[1][2].train()))
+    monkeypatch.setattr(writing, "make_graph", spoiled(writing.make_graph, lambda network: network.up[1][2].train()))
     with pytest.raises(ExportError, match=r"up\.1\.2.*No file was written"):
         i2i.export_onnx(strong / "image.safetensors", tmp_path / "m.onnx", verify=strong / "pictures")
     assert list(tmp_path.iterdir()) == []
@@ -267,7 +267,7 @@ def test_a_model_is_not_refused_for_rounding_but_for_a_wrong_weight(strong, tmp_
     def spoil(graph):
         graph.stem[1].weight.data *= factor
 
-    monkeypatch.setattr(module, "make_graph", spoiled(module.make_graph, spoil))
+    monkeypatch.setattr(writing, "make_graph", spoiled(writing.make_graph, spoil))
     monkeypatch.setattr(proof, "first_difference", lambda *_: "Somewhere.")
     expected = contextlib.nullcontext() if factor == 1 else pytest.raises(ExportError, match=r"on \d\.png.*is allowed")
     with expected:
@@ -310,8 +310,8 @@ def test_flat_pictures_are_flat_and_the_same_in_every_form(instance_normed, tmp_
 def test_proofs_show_the_part_of_a_picture_where_something_is():
     scan = np.zeros((90, 200, 3), np.uint8)
     scan[50:70, 150:180] = picture(20, 30)
-    assert (module.busiest(scan, 32, 48) != 0).sum() == (scan != 0).sum()
-    np.testing.assert_array_equal(module.busiest(scan[:, :40], 64, 64), scan[:64, :40])
+    assert (busiest(scan, 32, 48) != 0).sum() == (scan != 0).sum()
+    np.testing.assert_array_equal(busiest(scan[:, :40], 64, 64), scan[:64, :40])
 
 
 @pytest.mark.parametrize(
@@ -384,7 +384,7 @@ def test_what_makes_no_sense_of_noise_is_named(noise_model, tmp_path):
 
 
 def test_both_directions_become_two_files(two_way_run, tmp_path):
-    specs = module.export_both(two_way_run, tmp_path / "m.onnx")
+    specs = export_model(two_way_run, ExportOptions(tmp_path / "m.onnx", direction="both"))
     assert sorted(tmp_path.iterdir()) == list(specs) == [tmp_path / "m.A2B.onnx", tmp_path / "m.B2A.onnx"]
     array = picture(20, 30)
     for path, direction in zip(specs, ("A2B", "B2A"), strict=True):
@@ -393,27 +393,27 @@ def test_both_directions_become_two_files(two_way_run, tmp_path):
         difference = exported(array).astype(int) - i2i.load(two_way_run, direction)(array)
         assert np.abs(difference).max() <= 1
     with pytest.raises(UsageError, match=r"m\.A2B\.onnx exists already"):
-        module.export_both(two_way_run, tmp_path / "m.onnx")
+        export_model(two_way_run, ExportOptions(tmp_path / "m.onnx", direction="both"))
 
 
 def test_both_directions_or_neither(two_way_run, tiny_run, tmp_path, monkeypatch):
-    def second_fails(onnx_file, graph, network, spec, samples):
-        if "B2A" in spec.generators:
+    def second_fails(onnx_file, graph, reference):
+        if "B2A" in reference.spec.generators:
             raise ExportError("No.")
 
     for name, instead in (("write_graph", lambda *_: None), ("describe", lambda *_: None), ("prove", second_fails)):
-        monkeypatch.setattr(module, name, instead)
+        monkeypatch.setattr(writing, name, instead)
     with pytest.raises(ExportError):
-        module.export_both(two_way_run, tmp_path / "m.onnx")
+        export_model(two_way_run, ExportOptions(tmp_path / "m.onnx", direction="both"))
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "m.B2A.onnx").write_bytes(b"mine")
     with pytest.raises(UsageError, match=r"m\.B2A\.onnx exists already"):
-        module.export_both(two_way_run, tmp_path / "m.onnx")
+        export_model(two_way_run, ExportOptions(tmp_path / "m.onnx", direction="both"))
     with pytest.raises(ExportError):
-        module.export_both(two_way_run, tmp_path / "m.onnx", overwrite=True)
+        export_model(two_way_run, ExportOptions(tmp_path / "m.onnx", direction="both", overwrite=True))
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"mine"]
     with pytest.raises(UsageError, match="translates B2A, not A2B"):
-        module.export_both(tiny_run, tmp_path / "new.onnx")
+        export_model(tiny_run, ExportOptions(tmp_path / "new.onnx", direction="both"))
 
 
 def test_weights_that_are_nan_are_not_exported(tiny_run, tmp_path):

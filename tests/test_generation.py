@@ -7,7 +7,7 @@ from PIL import Image
 import i2i
 from i2i.images import read_image
 from i2i.report.sheets import cloud_png, grid_png
-from i2i.runtime.latents import path, seed_latents
+from i2i.runtime.latents import seed_latents, walk
 from tests.conftest import noise, run_i2i
 from tests.test_cli import call
 
@@ -72,7 +72,7 @@ def test_a_strip_has_a_row_for_each_leg(here, noise_onnx):
     assert call("interpolate", "-m", str(noise_onnx), "--seeds", "3,17,25", "--steps", "4", "-o", "strip.png") == 0
     strip = read_image(here / "strip.png")
     assert strip.shape == (4 + 2 * DOWN, 4 + 5 * CELL, 3)
-    pictures = i2i.load(noise_onnx).pictures(path(seed_latents([3, 17, 25], noise(16)), noise(16), 4))
+    pictures = i2i.load(noise_onnx).pictures(walk(seed_latents([3, 17, 25], noise(16)), noise(16), 4))
     for k, one in enumerate(pictures[:5]):
         np.testing.assert_array_equal(cell(strip, 0, k), one)
         np.testing.assert_array_equal(cell(strip, 1, k), pictures[4 + k])

@@ -18,7 +18,7 @@ from i2i.files import write_bytes, write_json
 from i2i.generation import choose, write_grid, write_walk
 from i2i.images import write_image
 from i2i.report.page import EVALUATION, EVALUATION_SHEET, write_report
-from i2i.runtime.folder import plan
+from i2i.runtime.folder import list_tasks
 from i2i.runtime.pipeline import translate_files
 
 
@@ -87,7 +87,7 @@ def translate_and_score(run: Path, demo: Demo) -> Path:
     for pair in find_pairs([demo.data], "test"):
         source, _ = sides(pair, model.direction)
         write_image(run / "test" / "input" / f"{pair.name}.png", source)
-    tasks = plan(run / "test" / "input", run / "test" / "output", model.generator.out_channels, overwrite=True)
+    tasks = list_tasks(run / "test" / "input", run / "test" / "output", model.generator.out_channels, overwrite=True)
     translate_files(model, tasks)
 
     print("4/4  Scoring them against the truth")

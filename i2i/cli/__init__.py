@@ -1,4 +1,4 @@
-"""The command line: one file a command, each a thin shell over one library call.
+"""The command line: one file for each command, each a thin shell over one library call.
 
 Commands import what they need inside their bodies, so that `i2i --help` loads no torch and
 `i2i translate` with an .onnx file never does.
@@ -41,15 +41,15 @@ for command in (train, translate, generate, interpolate, arithmetic, evaluate, e
 
 def main() -> None:
     """Run the command line; errors that a user can cause end in one message and their exit code."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names that are not UTF-8 are escaped, as stderr does
+    if isinstance(sys.stdout, io.TextIOWrapper):  # escape names that are not UTF-8, as stderr does
         sys.stdout.reconfigure(errors="backslashreplace")
     debug = "--debug" in sys.argv
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]  # taken anywhere in the line
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]  # allowed anywhere in the line
     sys.exit(run_cleanly(lambda: cli.main(arguments, standalone_mode=False), debug))
 
 
 def run_cleanly(call: Callable[[], object], debug: bool = False) -> int:
-    """Call and return the exit code; what a user can cause is printed as one message, without a traceback."""
+    """Call and return the exit code; errors that a user can cause print one message and no traceback."""
     try:
         code = call()
         return code if isinstance(code, int) else 0
@@ -72,7 +72,7 @@ def run_cleanly(call: Callable[[], object], debug: bool = False) -> int:
     except (MemoryError, RuntimeError) as error:
         if debug or not is_out_of_memory(error):
             raise
-        reason = (str(error) or "more was asked for than there is").splitlines()[0].rstrip(".")
+        reason = (str(error) or "the request exceeds what is available").splitlines()[0].rstrip(".")
         text = f"Out of memory: {reason}.\nAsk for smaller sizes, or close other programs."
         code = OutOfMemoryError.exit_code
     print(f"Error: {printable(_given_in_one_line(text))}".replace("\n", "\n       "), file=sys.stderr)
@@ -80,7 +80,7 @@ def run_cleanly(call: Callable[[], object], debug: bool = False) -> int:
 
 
 def _given_in_one_line(text: str) -> str:
-    """Return a message in which the names that were given hold no line breaks; its own stay."""
+    """Return a message with line breaks escaped in the names that the user gave; its own stay."""
     for word in sys.argv[1:]:
         for name in (word, str(Path(word)), str(Path(word).absolute())):
             text = text.replace(name, one_line(name)) if "\n" in name else text

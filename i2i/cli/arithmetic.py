@@ -18,7 +18,7 @@ Examples:
 @click.argument("a", type=options.SeedList())
 @click.argument("b", type=options.SeedList())
 @click.argument("c", type=options.SeedList())
-@click.option("-o", "--output", required=True, type=options.Output(), help="The .png file to write.")
+@click.option("-o", "--output", required=True, type=options.OutputPath(), help="The .png file to write.")
 @options.save_latents
 @options.device
 @options.overwrite
@@ -34,9 +34,9 @@ def arithmetic(
 ) -> None:
     """Subtract one quality of pictures and add another: A - B + C.
 
-    A, B and C are seeds of pictures that share something, read off a grid; three or more of each average
-    out what they do not share. Man with glasses - man + woman, say. The output shows them, the picture of
-    each mean latent, and the result, whose latent --save-latents keeps.
+    A, B and C are seeds of pictures that have something in common, read off a grid; three or more of each average out
+    what they do not share. For example: man with glasses - man + woman. The output shows them, the picture of each
+    mean latent, and the result, whose latent --save-latents keeps.
     """
     with status.shown():
         with status.doing("Loading libraries"):

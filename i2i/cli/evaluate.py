@@ -25,14 +25,20 @@ Examples:
 @options.model
 @click.option("--data", multiple=True, required=True, help="Data folder; give it twice for A's and B's folders.")
 @click.option(
-    "--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True, help="Which pairs."
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    default="test",
+    show_default=True,
+    help="Which pairs to score.",
 )
 @options.direction
 @options.device
 @options.value_range
 @options.output_value_range
-@click.option("--json", "json_file", type=options.Output(), help="Write the scores here too.")
-@click.option("--sheet", type=options.Output(), help="Write input | output | truth of some pictures here.")
+@click.option("--json", "json_file", type=options.OutputPath(), help="Also write the scores to this file.")
+@click.option(
+    "--sheet", type=options.OutputPath(), help="Write a .png file with input | output | truth of some pictures."
+)
 @options.overwrite
 def evaluate(
     model: str,
@@ -69,7 +75,7 @@ def evaluate(
             values=Values(value_range, output_value_range),
             say=lambda note: click.echo(f"Note: {note}", err=True),
         )
-    Console().print(score_table(result))  # before anything that can fail
+    Console().print(score_table(result))  # before anything that may fail
     if result.cycle_l1 is not None:
         click.echo(f"There and back again: L1 {result.cycle_l1:.1f} to the inputs.")
     for note in result.notes:

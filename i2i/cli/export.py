@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,7 @@ from i2i.errors import UsageError
 from i2i.words import show_count
 
 if TYPE_CHECKING:
+    from i2i.export import ExportOptions
     from i2i.models.spec import ModelSpec
 
 
@@ -47,11 +48,11 @@ Examples:
 """
 )
 @click.argument("model", metavar="RUN|MODEL.safetensors")
-@click.option("-o", "--output", type=options.Output(), help="The file to write.")
+@click.option("-o", "--output", type=options.OutputPath(), help="The file to write.")
 @click.option(
     "--direction",
     type=click.Choice(["A2B", "B2A", "both"]),
-    help="For models that hold both; both writes NAME.A2B.onnx and NAME.B2A.onnx.",
+    help="Needed only if the model holds both; both writes NAME.A2B.onnx and NAME.B2A.onnx.",
 )
 @options.overwrite
 @click.option(
@@ -72,7 +73,7 @@ Examples:
     type=click.Choice(["tensor", "image"]),
     default="tensor",
     show_default=True,
-    help="What goes in and comes out: float NCHW in -1 to 1; or 8-bit NHWC of any size, with the rest inside.",
+    help="What goes in and comes out: float NCHW in -1 to 1; or 8-bit NHWC of any size, with all processing inside.",
 )
 @click.option(
     "--precision",
@@ -86,67 +87,38 @@ Examples:
 )
 @click.option(
     "--triton",
-    type=options.Output(),
-    help="In place of -o: the folder of models that a Triton server serves.",
+    type=options.OutputPath(),
+    help="Instead of -o: the folder of models that a Triton server serves.",
 )
-def export(
-    model: str,
-    output: Path | None,
-    direction: str | None,
-    overwrite: bool,
-    kind: str,
-    verify: Path | None,
-    io: Literal["tensor", "image"],
-    precision: Literal["fp32", "fp16"],
-    size: tuple[int, int] | None,
-    triton: Path | None,
-) -> None:
+def export(model: str, kind: str, **choices: Any) -> None:
     """Write a model as one ONNX file, and prove that it equals torch.
 
     ONNX Runtime and torch are compared first, on real pictures at three sizes, singly and as a batch, and on flat
-    ones; or, where a model makes pictures from noise, on five seeds. Above 1e-4, or one grey level in 1 of 10,000
-    values of an 8-bit file, or two grey levels in fp16 (more where torch rounds as much itself: docs/deploy.md),
-    nothing is written, and the picture and the layer where the difference starts are named.
+    ones; or, if the model makes pictures from noise, on five seeds. Above 1e-4, or one grey level in 1 of 10,000
+    values of an 8-bit file, or two grey levels in fp16 (more if torch itself rounds as much: docs/deploy.md),
+    nothing is written, and the error names the picture and the layer where the difference starts.
     """
-    if (output is None) == (triton is None):
-        raise UsageError("Give either -o FILE or, for a Triton server, --triton FOLDER.")
-    if triton is not None and (kind != "onnx" or direction == "both"):
-        raise UsageError("--triton writes one direction as ONNX. Leave out --format, and choose A2B or B2A.")
-    if output is not None and kind != "onnx":
-        if verify is not None or io != "tensor" or precision != "fp32" or size is not None:
-            raise UsageError(f"--format {kind} only renames weights. Leave out --verify, --io, --precision and --size.")
-        _export_weights(model, output, direction, overwrite)
+    from i2i.export import ExportOptions, export_model
+
+    if kind != "onnx":
+        _export_weights(model, kind, ExportOptions(**choices))
         return
     with status.shown():
-        with status.doing("Looking for the model"):  # what is wrong is refused before torch is loaded
-            from i2i.files import check_output
-            from i2i.models.modelfile import find_weights
-
-            if output is not None and direction != "both":
-                check_output(output, overwrite, ".onnx")
-            find_weights(model)
-        with status.loading_torch():
-            from i2i.export import export_both, export_onnx, export_triton
-
-        if output is None:
-            assert triton is not None
-            specs = dict([export_triton(model, triton, direction, verify, overwrite, io, precision, size)])
-        elif direction == "both":
-            specs = export_both(model, output, verify, overwrite, io, precision, size)
-        else:
-            specs = {output: export_onnx(model, output, direction, verify, overwrite, io, precision, size)}
+        specs = export_model(model, ExportOptions(**choices))
     for path, spec in specs.items():
-        click.echo(f"{path}: {_said(spec)}")
+        click.echo(f"{path}: {_proof_sentence(spec)}")
         if spec.io == "image" and spec.input_range:
             low, high = spec.input_range
             click.echo(
-                f"Note: it was trained on values from {low:g} to {high:g} (data.input_range), and --io image takes 8 "
-                "bits: map them\nto 0..255 before, and the outputs back, or export with --io tensor for i2i translate.",
+                f"Note: the model was trained on values from {low:g} to {high:g} (data.input_range), and --io image "
+                "takes 8 bits.\nMap them to 0..255 before and the outputs back after, or export with --io tensor for "
+                "i2i translate.",
                 err=True,
             )
 
 
-def _said(spec: "ModelSpec") -> str:
+def _proof_sentence(spec: "ModelSpec") -> str:
+    """Say what an exported file was compared on, and how well it agreed."""
     proof = spec.proof
     assert proof is not None
     pictures = show_count(proof.pictures, "picture")
@@ -162,7 +134,7 @@ def _said(spec: "ModelSpec") -> str:
 
 
 def agreement(spec: "ModelSpec") -> str:
-    """Say in words how an exported file compared with torch."""
+    """Say how well an exported file agrees with torch."""
     proof = spec.proof
     assert proof is not None
     if proof.max_difference == 0:
@@ -172,14 +144,19 @@ def agreement(spec: "ModelSpec") -> str:
     of = 10_000 if proof.differing >= 1e-4 else 1_000_000
     levels = "one level" if proof.max_difference == 1 else f"up to {proof.max_difference:.0f} levels"
     differing = proof.differing * of
-    count = f"{differing:,.0f}" if differing >= 1 else "at most 1"  # some do
+    count = f"{differing:,.0f}" if differing >= 1 else "at most 1"
     return f"equal to torch but for {count} of {of:,} values, by {levels}"
 
 
-def _export_weights(model: str, output: Path, direction: str | None, overwrite: bool) -> None:
+def _export_weights(model: str, kind: str, options: "ExportOptions") -> None:
+    """Write weights that another project loads; raises UsageError for options of ONNX files."""
+    if options.output is None:
+        raise UsageError("--triton writes one direction as ONNX. Leave out --format, and choose A2B or B2A.")
+    if options.verify is not None or options.io != "tensor" or options.precision != "fp32" or options.size is not None:
+        raise UsageError(f"--format {kind} only renames weights. Leave out --verify, --io, --precision and --size.")
     from i2i.interop.exporting import export_weights
 
     with status.shown():
-        written = export_weights(model, output, direction, overwrite)
+        written = export_weights(model, Path(options.output), options.direction, options.overwrite)
     for path, words in written.items():
         click.echo(f"{path}: load it with {words}")

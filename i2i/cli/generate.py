@@ -19,15 +19,15 @@ Examples:
 """
 )
 @options.model
-@click.option("-n", "count", type=click.IntRange(1, 100_000), help="How many.  [default: 64]")
+@click.option("-n", "count", type=click.IntRange(1, 100_000), help="How many to make.  [default: 64]")
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
-    help="Seed of the first; each next one has the next number.  [default: 0]",
+    help="Seed of the first picture; the others have the numbers after it.  [default: 0]",
 )
 @options.label
 @options.latents
-@click.option("-o", "--output", required=True, type=options.Output(), help="The .png file or folder to write.")
+@click.option("-o", "--output", required=True, type=options.OutputPath(), help="The .png file or folder to write.")
 @click.option("--separate", is_flag=True, help="Write single files into the folder -o, named by seed: 000001.png.")
 @options.save_latents
 @options.device
@@ -46,8 +46,8 @@ def generate(
 ) -> None:
     """Make pictures from noise, as one grid with the seed under each.
 
-    The same seed gives the same picture everywhere, up to rounding. Pictures of --latents are numbered by
-    row, from 0. Of a model that makes points, the output is a picture of all of them.
+    The same seed gives the same picture everywhere, up to rounding. Pictures of --latents are numbered by row, from 0.
+    If the model makes points, the output is a picture of all of them.
     """
     first = seed or 0
     seeds = None if latents and count is None and seed is None else range(first, first + (count or 64))

@@ -24,34 +24,34 @@ Examples:
 """,
 )
 @click.argument("weights", metavar="WEIGHTS...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=options.Output(), help="The .safetensors file to write.")
+@click.option("-o", "--output", required=True, type=options.OutputPath(), help="The .safetensors file to write.")
 @click.option(
     "--direction",
     type=click.Choice(["A2B", "B2A"]),
-    help="What one file translates.  [default: as the name and train_opt.txt say, else A2B]",
+    help="Direction of a single file.  [default: as its name and train_opt.txt say, otherwise A2B]",
 )
 @click.option(
     "--norm-statistics",
     type=click.Choice(["image", "running"]),
     default="image",
     show_default=True,
-    help="What batch norm uses: image as that project's test.py, running as its --eval.",
+    help="What batch norm uses: image, as that project's test.py does; running, as its --eval.",
 )
 @options.overwrite
 def import_(
     weights: tuple[Path, ...], output: Path, direction: str | None, norm_statistics: str, overwrite: bool
 ) -> None:
-    """Make a model file of weights of pytorch-CycleGAN-and-pix2pix or contrastive-unpaired-translation.
+    """Convert weights of pytorch-CycleGAN-and-pix2pix or contrastive-unpaired-translation to a model file.
 
     The network is recognised from the tensors, in a torch or .safetensors file. Two files, G_A and G_B, become one
-    model with both directions: the names say which is which, or else the order does.
+    model with both directions: their names decide which is which, otherwise their order.
     """
     from i2i.files import check_output
     from i2i.models.mistaken import kind_of
     from i2i.models.modelfile import save_tensors
 
     check_output(output, overwrite, ".safetensors")
-    for file in weights:  # what is wrong is refused before torch is loaded
+    for file in weights:  # refused before torch is loaded
         kind_of(file)
     with status.shown():
         with status.loading_torch():
@@ -66,4 +66,6 @@ def import_(
     if any(one.arguments["norm"] == "batch" for one in model.spec.generators.values()):
         click.echo(f"Batch norm uses {_STATISTICS[norm_statistics]}.")
     side = model.spec.trained_side_px
-    click.echo(f"Trained on pictures of {side} px." if side else "Trained at an unknown size: no train_opt.txt says.")
+    click.echo(
+        f"Trained on pictures of {side} px." if side else "Trained at an unknown size: there is no train_opt.txt."
+    )

@@ -1,6 +1,6 @@
 """`i2i info`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,7 +26,7 @@ Examples:
 @click.argument("model", metavar="MODEL")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole description as JSON.")
 def info(model: str, as_json: bool) -> None:
-    """Say what a model file (run folder, .safetensors, .onnx or .pth) is."""
+    """Describe a model: a run folder, .safetensors, .onnx or .pth file."""
     backend = None
     with status.shown():
         with status.doing("Loading libraries"):
@@ -46,25 +46,14 @@ def info(model: str, as_json: bool) -> None:
         click.echo(spec.model_dump_json(indent=2))
         return
     if isinstance(backend, OnnxBackend) and backend.form:
-        click.echo(f"{file}: no description by i2i; this is what it does with zeros")
-        click.echo(f"  is given {backend.form}; where it takes other values, use --value-range")
+        click.echo(f"{file}: no description by i2i; this is what runs on zeros show")
+        click.echo(f"  is given {backend.form}; if it takes other values, use --value-range")
     else:
         trained = f", trained on {show_count(spec.images_seen, 'image')}" if spec.images_seen else ""
         click.echo(f"{file}: {spec.algorithm}{trained}, by i2i {spec.i2i_version}")
-    for direction, generator in spec.generators.items():
-        click.echo(
-            f"  {direction}: {generator.in_meaning} to {generator.out_meaning}, "
-            f"{generator.network} ({_listed(generator.arguments)})"
-        )
-        click.echo(f"       {_sides(spec, generator)}")
-        click.echo(f"       {_alpha(generator)}")
-    if noise := spec.latent_generator:
-        made = "points" if noise.out_meaning == "points" else f"{noise.out_meaning} of {noise.out_px}x{noise.out_px} px"
-        click.echo(f"  from noise, {noise.latent} numbers, to {made}, {noise.network} ({_listed(noise.arguments)})")
-        for block in noise.blocks:
-            if block.classes:
-                click.echo(f"       {block.name}: {and_more(block.classes, _LISTED)}")
-    if spec.trained_side_px:  # none of points, nor known of imported weights
+    for line in _part_lines(spec):
+        click.echo(line)
+    if spec.trained_side_px:  # 0 for points, and for imported weights
         click.echo(
             f"  trained on {spec.trained_crop_px} px squares of pictures "
             f"whose shorter side is {spec.trained_side_px} px"
@@ -76,8 +65,25 @@ def info(model: str, as_json: bool) -> None:
         click.echo(f"  export: {agreement(spec)}")
 
 
+def _part_lines(spec: "ModelSpec") -> Iterator[str]:
+    """Yield what each part of a model takes and makes."""
+    for direction, generator in spec.generators.items():
+        yield (
+            f"  {direction}: {generator.in_meaning} to {generator.out_meaning}, "
+            f"{generator.network} ({_listed(generator.arguments)})"
+        )
+        yield f"       {_sides(spec, generator)}"
+        yield f"       {_alpha(generator)}"
+    if noise := spec.latent_generator:
+        made = "points" if noise.out_meaning == "points" else f"{noise.out_meaning} of {noise.out_px}x{noise.out_px} px"
+        yield f"  from noise, {noise.latent} numbers, to {made}, {noise.network} ({_listed(noise.arguments)})"
+        for block in noise.blocks:
+            if block.classes:
+                yield f"       {block.name}: {and_more(block.classes, _LISTED)}"
+
+
 def _sides(spec: "ModelSpec", generator: "Part") -> str:
-    """Say which sides go in, in pixels."""
+    """Say which sides the model takes, in pixels."""
     if spec.fixed_size:
         height, width = spec.fixed_size
         return f"takes {width}x{height} px (width x height); smaller pictures are padded to that and cropped back"
@@ -92,7 +98,7 @@ def _sides(spec: "ModelSpec", generator: "Part") -> str:
 
 
 def _alpha(generator: "Part") -> str:
-    """Say what becomes of alpha."""
+    """Say what happens to alpha."""
     if generator.in_channels == 4 and generator.out_channels == 4:
         return "takes alpha and makes its own"
     if generator.in_channels == 4:
@@ -104,7 +110,7 @@ def _alpha(generator: "Part") -> str:
 
 
 def _has_batch_norm(spec: "ModelSpec") -> bool:
-    """Whether `norm_statistics` says anything: of undescribed networks it is not known."""
+    """Whether `norm_statistics` means anything; for undescribed networks it is unknown."""
     noise = spec.latent_generator
     if noise:
         return noise.arguments.get("norm", "batch" if noise.network == "dcgan" else "none") == "batch"
@@ -112,7 +118,7 @@ def _has_batch_norm(spec: "ModelSpec") -> bool:
 
 
 def _listed(arguments: Mapping[str, Any]) -> str:
-    """What a network was made with, in words; a stranger's file may hold anything there."""
+    """Return the arguments of a network as text; an untrusted file may contain anything there."""
     from i2i.models.mistaken import shown
 
     return shown(", ".join(f"{name} {value}" for name, value in arguments.items()), 500)

@@ -18,17 +18,19 @@ Examples:
 """
 )
 @options.model
-@click.option("--seeds", type=options.SeedList(), help="The stops, by the numbers in a grid: 3,17,3.")
+@click.option("--seeds", type=options.SeedList(), help="The stops, by their numbers in a grid: 3,17,3.")
 @options.label
 @options.latents
 @click.option(
     "--steps", type=click.IntRange(1), default=10, show_default=True, help="Steps from each stop to the next."
 )
-@click.option("-o", "--output", required=True, type=options.Output(), help="Strip (.png) or animation (.webp, .gif).")
 @click.option(
-    "--fps", type=click.IntRange(1, 50), default=12, show_default=True, help="Pictures a second of an animation."
+    "-o", "--output", required=True, type=options.OutputPath(), help="Strip (.png) or animation (.webp, .gif)."
 )
-@click.option("--loop", is_flag=True, help="Go on from the last stop to the first.")
+@click.option(
+    "--fps", type=click.IntRange(1, 50), default=12, show_default=True, help="Pictures a second in an animation."
+)
+@click.option("--loop", is_flag=True, help="Continue from the last stop to the first.")
 @options.device
 @options.overwrite
 def interpolate(
@@ -45,8 +47,8 @@ def interpolate(
 ) -> None:
     """Walk from picture to picture through the latents between them.
 
-    A strip has a row for each leg with its stops at both ends. Animations start over at their end; with
-    --loop they do so without a jump.
+    A strip has a row for each leg, with its stops at both ends. Animations repeat; with --loop they do so without a
+    jump.
     """
     with status.shown():
         with status.doing("Loading libraries"):

@@ -11,14 +11,14 @@ DEVICES = [*TRAINING_DEVICES, "tensorrt", "coreml", "openvino"]
 BACKENDS = ["auto", "onnx", "torch"]
 
 
-class Output(click.Path):
+class OutputPath(click.Path):
     """A file or folder to write."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path; fail for standard output, and for no name at all."""
+        """Return the path; fail for standard output and for an empty name."""
         if str(value) in ("", "-"):
             self.fail(f"'{value}' names no file. i2i does not write to standard output; for a file named -, give ./-.")
         return super().convert(value, param, ctx)
@@ -32,7 +32,7 @@ class Share(click.ParamType):
     def convert(
         self, value: str | tuple[int, int], param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, int]:
-        """Return both numbers; fail with what a share is."""
+        """Return both numbers; fail for anything else."""
         if not isinstance(value, str):
             return value
         number, _, count = value.partition("/")
@@ -56,14 +56,14 @@ class Workers(click.ParamType):
 
 
 class SeedList(click.ParamType):
-    """Seeds with commas between them, as in 3,17,3."""
+    """Seeds, separated by commas, as in 3,17,3."""
 
     name = "seeds"
 
     def convert(
         self, value: str | tuple[int, ...], param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, ...]:
-        """Return the seeds; fail with what a list of seeds is."""
+        """Return the seeds; fail for anything else."""
         if not isinstance(value, str):
             return value
         try:
@@ -71,24 +71,30 @@ class SeedList(click.ParamType):
         except ValueError:
             seeds = (-1,)
         if min(seeds) < 0:
-            self.fail(f"'{value}' is not a list of seeds: whole numbers from 0 with commas, as in 3,17,3.", param, ctx)
+            self.fail(
+                f"'{value}' is not a list of seeds: whole numbers from 0, separated by commas, as in 3,17,3.",
+                param,
+                ctx,
+            )
         return seeds
 
 
-class Labels(click.ParamType):
-    """Names of classes with commas between them, as in shoe,blue."""
+class LabelNames(click.ParamType):
+    """Names of classes, separated by commas, as in shoe,blue."""
 
     name = "labels"
 
     def convert(
         self, value: str | tuple[str, ...], param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, ...]:
-        """Return the names; fail where one is empty."""
+        """Return the names; fail if one is empty."""
         if not isinstance(value, str):
             return value
         names = tuple(name.strip() for name in value.split(","))
         if not all(names):
-            self.fail(f"'{value}' has an empty name. Give names of classes with commas, as in shoe,blue.", param, ctx)
+            self.fail(
+                f"'{value}' has an empty name. Give names of classes separated by commas, as in shoe,blue.", param, ctx
+            )
         return names
 
 
@@ -100,7 +106,7 @@ class Quality(click.ParamType):
     def convert(
         self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
     ) -> int | Literal["lossless"]:
-        """Return the number, or the word; fail with what is allowed."""
+        """Return the number, or the word; fail for anything else."""
         if value == "lossless":
             return "lossless"
         if not str(value).isdecimal() or not 1 <= int(value) <= 100:
@@ -123,14 +129,14 @@ backend = click.option(
     type=click.Choice(BACKENDS),
     default="auto",
     show_default=True,
-    help="What computes; auto: what the model file is for.",
+    help="Library that computes; auto: the one that the model file is for.",
 )
 label = click.option(
     "--label",
     "labels",
-    type=Labels(),
+    type=LabelNames(),
     multiple=True,
-    help="Classes by name, one of each label set: shoe,blue; or kind=shoe where two sets have a shoe. Given again, "
+    help="Classes by name, one of each label set: shoe,blue; or kind=shoe if two sets have a shoe. Repeat it to give "
     "one for each seed.",
 )
 value_range = click.option(
@@ -143,63 +149,64 @@ output_value_range = click.option(
     "--output-value-range",
     type=(float, float),
     metavar="LO HI",
-    help="The same in its outputs.  [default: as --value-range]",
+    help="The same for its outputs.  [default: as --value-range]",
 )
 latents = click.option(
-    "--latents", type=click.Path(path_type=Path), help="Take latents from this .npy file, one a row, in place of seeds."
+    "--latents", type=click.Path(path_type=Path), help="Take latents from this .npy file, one a row, instead of seeds."
 )
-save_latents = click.option("--save-latents", type=Output(), help="Write the latents to this .npy file.")
+save_latents = click.option("--save-latents", type=OutputPath(), help="Write the latents to this .npy file.")
+
+
+_PICTURES = [
+    click.option(
+        "--format",
+        type=click.Choice(["png", "jpg", "webp", "tiff", "bmp", "gif", "avif", "ppm", "npy"]),
+        help="Format of the outputs.  [default: each picture's own]",
+    ),
+    click.option(
+        "--quality",
+        type=Quality(),
+        metavar="1..100|lossless",
+        help="For JPEG and WebP (default 95) and AVIF (90); lossless: for WebP.",
+    ),
+    click.option(
+        "--bit-depth",
+        type=click.Choice([8, 16, 32]),
+        help="Bits a channel; 32: float.  [default: each picture's own]",
+    ),
+    click.option(
+        "--alpha",
+        type=click.Choice(["keep", "drop"]),
+        help="Write the model's or the input's alpha, or lay on white.  [default: as the model was trained]",
+    ),
+    click.option("--suffix", default="", help="Goes between names and endings: _x makes a_x.png of a.png."),
+    click.option("--keep-metadata", is_flag=True, help="Keep EXIF, XMP, resolution and PNG texts too."),
+    click.option(
+        "--frames",
+        type=click.Choice(["first", "all"]),
+        default="first",
+        show_default=True,
+        help="Which frames of animations, and pages of files with several.",
+    ),
+    click.option(
+        "--input-range",
+        type=(float, float),
+        metavar="LO HI",
+        help="Values of black and white in 16-bit and float pictures.  [default: those of training, otherwise "
+        "all of 16 bits, and 0 1 for floats]",
+    ),
+    click.option(
+        "--max-pixels",
+        type=click.IntRange(min=1),
+        default=100_000_000,
+        show_default=True,
+        help="Refuse larger pictures before they are decoded.",
+    ),
+]
 
 
 def pictures(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the fields of runtime.pictures.PictureOptions as options."""
-    for option in reversed(
-        [
-            click.option(
-                "--format",
-                type=click.Choice(["png", "jpg", "webp", "tiff", "bmp", "gif", "avif", "ppm", "npy"]),
-                help="Format of the outputs.  [default: each picture's own]",
-            ),
-            click.option(
-                "--quality",
-                type=Quality(),
-                metavar="1..100|lossless",
-                help="Of JPEG and WebP (default 95) and AVIF (90); lossless: of WebP.",
-            ),
-            click.option(
-                "--bit-depth",
-                type=click.Choice([8, 16, 32]),
-                help="Bits a channel; 32: float.  [default: each picture's own]",
-            ),
-            click.option(
-                "--alpha",
-                type=click.Choice(["keep", "drop"]),
-                help="Write the model's or the input's alpha, or lay on white.  [default: as the model was trained]",
-            ),
-            click.option("--suffix", default="", help="Put between names and endings: _x makes a_x.png of a.png."),
-            click.option("--keep-metadata", is_flag=True, help="Keep EXIF, XMP, resolution and PNG texts too."),
-            click.option(
-                "--frames",
-                type=click.Choice(["first", "all"]),
-                default="first",
-                show_default=True,
-                help="Of animations and files with several pages.",
-            ),
-            click.option(
-                "--input-range",
-                type=(float, float),
-                metavar="LO HI",
-                help="Values of black and white in 16-bit and float pictures.  [default: those of the training, else "
-                "all of 16 bits, and 0 1 of floats]",
-            ),
-            click.option(
-                "--max-pixels",
-                type=click.IntRange(min=1),
-                default=100_000_000,
-                show_default=True,
-                help="Refuse larger pictures, before they are decoded.",
-            ),
-        ]
-    ):
+    for option in reversed(_PICTURES):
         command = option(command)
     return command

@@ -30,24 +30,24 @@ Examples:
 )
 @click.argument("config", metavar="PRESET|FILE.yaml")
 @click.option("--data", multiple=True, help="Data folder; give it twice for A's and B's folders.")
-@click.option("--out", type=options.Output(), help="Run folder to write.  [default: runs/PRESET]")
+@click.option("--out", type=options.OutputPath(), help="Run folder to write.  [default: runs/PRESET]")
 @click.option("--device", type=click.Choice(options.TRAINING_DEVICES), help="Where to compute.")
-@click.option("--devices", type=click.IntRange(min=1), help="How many of them on each machine.")
+@click.option("--devices", type=click.IntRange(min=1), help="How many devices on each machine.")
 @click.option("--nodes", type=click.IntRange(min=1), help="How many machines; start the command on each.")
-@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="Arithmetic of the networks.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="Precision of the networks.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of weights, order, crops and dropout.")
-@click.option("--init-from", metavar="MODEL", help="Begin with the weights of a run, .safetensors or .pth file.")
-@click.option("--full-check", is_flag=True, help="Decode every picture before training, not its header alone.")
-@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in --out, if there is one.")
-@click.option("--allow-config-change", is_flag=True, help="Resume even with other settings or data.")
+@click.option("--init-from", metavar="MODEL", help="Start from the weights of a run, .safetensors or .pth file.")
+@click.option("--full-check", is_flag=True, help="Decode every picture before training, not only its header.")
+@click.option("--resume", is_flag=True, help="Continue from the newest checkpoint in --out, if there is one.")
+@click.option("--allow-config-change", is_flag=True, help="Resume even if settings or data differ.")
 @click.option(
     "--set",
     "overrides",
     multiple=True,
     metavar="SECTION.NAME=VALUE",
-    help="Change one setting; a network's name brings its own defaults.",
+    help="Change one setting; the name of a network brings its own defaults.",
 )
-@click.option("--dry-run", is_flag=True, help="Print settings and estimates, and stop.")
+@click.option("--dry-run", is_flag=True, help="Print settings and estimates, then stop.")
 def train(
     config: str,
     data: tuple[str, ...],
@@ -64,15 +64,14 @@ def train(
     overrides: tuple[str, ...],
     dry_run: bool,
 ) -> None:
-    """Train a model as a preset or a YAML file says, on your folder of pictures.
+    """Train a model with the settings of a preset or a YAML file, on your folder of pictures.
 
-    The run folder gets config.yaml, checkpoints/, model.safetensors, metrics.jsonl, samples/ and
-    report.html.
+    The run folder gets config.yaml, checkpoints/, model.safetensors, metrics.jsonl, samples/ and report.html.
     """
     import json
     import os
 
-    # Read when torch is loaded. Threads that wait by spinning fall to a fraction of their speed beside other jobs.
+    # Read when torch is loaded. Threads that spin while they wait slow down to a fraction beside other jobs.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     named = {"data.path": data or None, "train.device": device, "train.precision": precision, "train.seed": seed}
     named |= {"train.init_from": init_from, "train.devices": devices, "train.nodes": nodes}
@@ -98,7 +97,7 @@ def train(
 
 
 def _checked(config: str, overrides: "Sequence[str]", out: Path | None, resume: bool) -> "Config":
-    """Read the settings and refuse what is wrong before torch is loaded; out: of a training, None for a dry run."""
+    """Read the settings and refuse what is wrong before torch is loaded; out: the run folder, None for a dry run."""
     with status.doing("Reading the settings"):
         from i2i.config import load_config
         from i2i.training.folder import refuse_early, refuse_missing_inputs
@@ -113,7 +112,7 @@ def _checked(config: str, overrides: "Sequence[str]", out: Path | None, resume: 
 
 
 def _dry_run(settings: "Config") -> None:
-    """Print the settings, and what a training with them would cost as YAML comments."""
+    """Print the settings and, as YAML comments, what a training with them would cost."""
     import torch
 
     from i2i.algorithms import ALGORITHMS, resolve
@@ -121,7 +120,7 @@ def _dry_run(settings: "Config") -> None:
     from i2i.training.estimate import describe, estimate
 
     settings = resolve(settings)
-    with torch.device("meta"):  # builds the networks, to see that they fit, without their memory
+    with torch.device("meta"):  # builds the networks, to see that they fit, without taking memory
         algorithm = ALGORITHMS[settings.algorithm](settings)
     click.echo(to_yaml(settings), nl=False)
     _comment(describe(algorithm))
@@ -132,10 +131,10 @@ def _dry_run(settings: "Config") -> None:
 
 def _comment(lines: "Iterable[str]") -> None:
     for line in lines:
-        click.echo(f"# {line}")  # so that all of it is YAML still
+        click.echo(f"# {line}")  # so that the whole output is still YAML
 
 
 def _resume_command() -> str:
-    """Return the command line that was given, with --resume."""
+    """Return the command line that was given, with --resume added."""
     words = [word for word in sys.argv[1:] if word not in ("--resume", "--debug")]
     return f"  {shlex.join(['i2i', *words])} --resume"

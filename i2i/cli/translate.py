@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,9 @@ from i2i.words import show_count
 
 if TYPE_CHECKING:
     from i2i.runtime.fit import How, Tiling
-    from i2i.runtime.folder import Task
     from i2i.runtime.outcome import Result
+    from i2i.runtime.pictures import PictureOptions
+    from i2i.runtime.tasks import Task, Tasks
     from i2i.runtime.translator import Translator
 
 
@@ -32,7 +33,7 @@ Examples:
 )
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @options.model
-@click.option("-o", "--output", type=options.Output(), help="Picture or folder to write.")
+@click.option("-o", "--output", type=options.OutputPath(), help="Picture or folder to write.")
 @options.direction
 @options.device
 @options.backend
@@ -41,27 +42,84 @@ Examples:
 @click.option(
     "--fit",
     type=click.Choice(["pad", "resize", "crop", "tile"]),
-    help="How a picture comes to sizes that the model takes. [default: pad, and tile what is too big for memory]",
+    help="How a picture comes to a size that the model takes.  [default: pad, and tile what is too big for memory]",
 )
 @click.option(
     "--tile",
     type=click.Choice(["frozen", "exact"]),
     help="Norm statistics of tiles: from a small copy, or exactly the picture's own, which takes longer.",
 )
-@click.option("--tile-px", type=click.IntRange(min=16), help="Side of the tiles. [default: what memory allows]")
-@click.option("--skip-existing", is_flag=True, help="Leave outputs that exist, do the rest.")
+@click.option("--tile-px", type=click.IntRange(min=16), help="Side of the tiles.  [default: what memory allows]")
+@click.option("--skip-existing", is_flag=True, help="Leave outputs that exist and do the rest.")
 @options.overwrite
-@click.option("--in-place", is_flag=True, help="Replace the inputs themselves, in place of -o.")
-@click.option("--shard", type=options.Share(), help="Do the K-th of N shares of a folder, so that N machines do all.")
+@click.option("--in-place", is_flag=True, help="Replace the inputs themselves, instead of -o.")
 @click.option(
-    "--workers", type=options.Workers(), default="auto", show_default=True, help="Pictures in work at a time."
+    "--shard", type=options.Share(), help="Do the K-th of N shares of a folder, so that N machines do it all."
 )
-@click.option("--report", type=options.Output(), help="Write the refused pictures to this .json file.")
+@click.option(
+    "--workers",
+    type=options.Workers(),
+    default="auto",
+    show_default=True,
+    help="How many pictures to work on at a time.",
+)
+@click.option("--report", type=options.OutputPath(), help="List the refused pictures in this .json file.")
 @options.pictures
 def translate(
     inputs: tuple[str, ...],
     model: str,
     output: Path | None,
+    skip_existing: bool,
+    overwrite: bool,
+    in_place: bool,
+    shard: tuple[int, int] | None,
+    workers: int | None,
+    report: Path | None,
+    **choices: Any,
+) -> int:
+    """Translate pictures, or every picture in folders and their subfolders.
+
+    Pictures of any size come out at the same size and in the same format, under the same name and in the same
+    subfolder, with their alpha and colour profile. A picture that cannot be read is named and the others still come
+    out; the exit code is then 3. Of several inputs, each folder gets one of its own name in the output folder.
+    """
+    if output is None and not in_place:
+        raise UsageError("There is no output. Add -o PICTURE|FOLDER, or --in-place to replace the inputs.")
+    with status.shown():
+        with status.doing("Loading libraries"):
+            from i2i.files import check_output
+            from i2i.runtime.folder import find_inputs, list_tasks
+            from i2i.runtime.pictures import PictureOptions, written_channels
+            from i2i.runtime.tasks import Shard
+
+        sources = find_inputs(inputs)
+        if report:
+            check_output(report, overwrite or skip_existing, ".json")  # the same command, run again, continues
+        opening = {name: choices.pop(name) for name in _OPENING}
+        pictures = PictureOptions(**choices)
+        translator = _open(model, sources, workers, **opening)
+        with status.doing("Looking for pictures"):
+            tasks = list_tasks(
+                sources,
+                output,
+                written_channels(translator.generator, pictures),
+                skip_existing,
+                overwrite,
+                pictures,
+                shard and Shard(*shard),
+                in_place,
+            )
+    return _translate(translator, tasks, pictures, workers, output, report)
+
+
+_OPENING = ("direction", "device", "backend", "value_range", "output_value_range", "fit", "tile", "tile_px")
+"""Options that `_open` takes; the others are fields of PictureOptions."""
+
+
+def _open(
+    model: str,
+    sources: Sequence[Path],
+    workers: int | None,
     direction: str | None,
     device: str,
     backend: str,
@@ -70,58 +128,37 @@ def translate(
     fit: "How | None",
     tile: "Tiling | None",
     tile_px: int | None,
-    skip_existing: bool,
-    overwrite: bool,
-    in_place: bool,
-    shard: tuple[int, int] | None,
+) -> "Translator":
+    """Open the model, and say what is assumed about a file without a description."""
+    from i2i.runtime.backends import OnnxBackend
+    from i2i.runtime.fit import make_fit
+    from i2i.runtime.foreign import Values
+    from i2i.runtime.pipeline import MANY, setup_for
+    from i2i.runtime.translator import Translator
+
+    threads = setup_for(MANY if any(map(Path.is_dir, sources)) else len(sources), workers).threads
+    values = Values(value_range, output_value_range)
+    with status.doing("Opening the model"):
+        fitting = make_fit(fit, tile, tile_px)
+        translator = Translator.open(model, direction, device, backend, threads, fitting, values)
+    if isinstance(translator.backend, OnnxBackend) and (form := translator.backend.form):
+        meaning = {"rgb": "RGB", "rgba": "RGBA"}.get(translator.generator.in_meaning, "grey")
+        click.echo(f"Note: {one_line(model)} holds no description by i2i; it is given {meaning}, {form}.", err=True)
+    return translator
+
+
+def _translate(
+    translator: "Translator",
+    tasks: "Tasks",
+    pictures: "PictureOptions",
     workers: int | None,
+    output: Path | None,
     report: Path | None,
-    **pictures: Any,
 ) -> int:
-    """Translate pictures, or every picture in folders and their subfolders.
+    """Do the tasks, say what became of them and return the exit code."""
+    from i2i.runtime.outcome import Result, write_report
+    from i2i.runtime.pipeline import translate_files
 
-    Pictures of any size come out at the same size and in the same format, under the same name and in the
-    same subfolder, with their alpha and colour profile. A picture that cannot be read is named and the
-    others still come out; the exit code is then 3. Of several inputs, each folder gets one of its own name
-    in the output folder.
-    """
-    with status.shown():
-        with status.doing("Loading libraries"):
-            from i2i.files import check_output
-            from i2i.runtime.backends import OnnxBackend
-            from i2i.runtime.fit import make_fit
-            from i2i.runtime.folder import Shard, find_inputs, plan
-            from i2i.runtime.foreign import Values
-            from i2i.runtime.outcome import Result, write_report
-            from i2i.runtime.pictures import PictureOptions, written_channels
-            from i2i.runtime.pipeline import MANY, setup_for, translate_files
-            from i2i.runtime.translator import Translator
-
-        if output is None and not in_place:
-            raise UsageError("There is no output. Add -o PICTURE|FOLDER, or --in-place to replace the inputs.")
-        sources = find_inputs(inputs)
-        if report:
-            check_output(report, overwrite or skip_existing, ".json")  # the same command, run again, goes on
-        kinds = PictureOptions(**pictures)
-        threads = setup_for(MANY if any(map(Path.is_dir, sources)) else len(sources), workers).threads
-        values = Values(value_range, output_value_range)
-        with status.doing("Opening the model"):
-            fitting = make_fit(fit, tile, tile_px)
-            translator = Translator.open(model, direction, device, backend, threads, fitting, values)
-        if isinstance(translator.backend, OnnxBackend) and (form := translator.backend.form):
-            meaning = {"rgb": "RGB", "rgba": "RGBA"}.get(translator.generator.in_meaning, "grey")
-            click.echo(f"Note: {one_line(model)} holds no description by i2i; it is given {meaning}, {form}.", err=True)
-        with status.doing("Looking for pictures"):
-            tasks = plan(
-                sources,
-                output,
-                written_channels(translator.generator, kinds),
-                skip_existing,
-                overwrite,
-                kinds,
-                shard and Shard(*shard),
-                in_place,
-            )
     used = translator.backend
     if tasks:
         count = show_count(len(tasks), "picture")
@@ -131,7 +168,7 @@ def translate(
     result = Result(refused=tasks.refused)
     try:
         with _progress(len(tasks)) as advance:
-            translate_files(translator, tasks, advance, kinds, workers, result)
+            translate_files(translator, tasks, advance, pictures, workers, result)
     finally:  # also after Ctrl-C, or when the disk is full
         _summary(translator, result, _count(result.written, len(tasks), tasks.existing, output))
         if report:
@@ -143,7 +180,7 @@ def translate(
 
 @contextlib.contextmanager
 def _progress(total: int) -> Iterator[Callable[["Task"], None]]:
-    """Show a bar on a terminal, elsewhere a line now and then; yields what moves it by one picture."""
+    """Show a progress bar on a terminal, or a line now and then elsewhere; yields what advances it by one picture."""
     if not status.on_terminal():
         done = itertools.count(1)
         with status.shown(), status.doing("Translating"):
@@ -158,7 +195,7 @@ def _progress(total: int) -> Iterator[Callable[["Task"], None]]:
 
 
 def _count(written: int, total: int, existing: int, output: Path | None) -> str:
-    """Return how many pictures a run wrote, and how many it left since they were there."""
+    """Return how many pictures a run wrote, and how many it left because they existed."""
     there = f"{existing:,} exist{'s' if existing == 1 else ''} already" if existing else ""
     if not total:
         return f"Nothing to do{f': {there}' if there else ''}."
@@ -167,13 +204,13 @@ def _count(written: int, total: int, existing: int, output: Path | None) -> str:
 
 
 def _summary(translator: "Translator", result: "Result", count: str) -> None:
-    """Say what a run did."""
+    """Print notes, refusals and counts."""
     from i2i.runtime.fit import large_note
     from i2i.runtime.outcome import lines, unkept
 
     for note in (*translator.backend.notes, *translator.notes, *unkept(result)):
         click.echo(f"Note: {note}", err=True)
-    if result.large and translator.fit.how != "resize":
+    if result.large and translator.planner.fit.how != "resize":
         path, side_px = max(result.large.items(), key=lambda one: one[1])
         others = f" (the largest of {len(result.large)})" if len(result.large) > 1 else ""
         note = large_note(side_px, translator.spec.trained_side_px)

@@ -1,7 +1,6 @@
-"""The graph that an export writes: the network and what stands around it, in one ONNX file.
+"""The graph that an export writes: the network and what surrounds it, in one ONNX file.
 
-Every axis that is free has a plain name, and everything is in that one file. What this module
-prepares is also what a proof that fails is traced in.
+Every free axis has a plain name, and everything is in that one file. A proof that fails is traced in the same graph.
 """
 
 import copy
@@ -26,7 +25,7 @@ class Graph(NamedTuple):
 
     module: the network in its wrapper, in eval mode. network: the network itself, inside it.
     example: an input; no free axis may be 1 in it or become 1 on the way, or it would be fixed at 1.
-    axes: the free ones, of input and output alike.
+    axes: names of the free axes, for input and output alike.
     """
 
     module: nn.Module
@@ -37,20 +36,20 @@ class Graph(NamedTuple):
 
 
 class Tensors(nn.Module):
-    """A network in any precision between float32 tensors; it casts what it is given itself."""
+    """A network in any precision, with float32 tensors in and out; the network casts its inputs itself."""
 
     def __init__(self, network: nn.Module):
         super().__init__()
         self.network = network
 
     def forward(self, image: Tensor) -> Tensor:
-        """(N, C, H, W) in [-1, 1], sides as the network asks, or (N, latent), to what the network gives, in float32."""
+        """Return the network's output, in float32, for (N, C, H, W) in [-1, 1] or (N, latent)."""
         output: Tensor = self.network(image).float()
         return output
 
 
 class Pixels(nn.Module):
-    """A network between pictures of 8 bits: normalises, pads, crops and rounds as the runtime does."""
+    """A network with 8-bit images in and out: normalises, pads, crops and rounds as the runtime does."""
 
     def __init__(self, tensors: nn.Module, generator: Part):
         super().__init__()
@@ -58,7 +57,7 @@ class Pixels(nn.Module):
         self.multiple, self.least = generator.size_multiple, generator.size_minimum
 
     def forward(self, image: Tensor) -> Tensor:
-        """(N, H, W, C) uint8, any sides from 1, to the same."""
+        """Translate (N, H, W, C) uint8, with any sides from 1, to the same size."""
         height, width = image.shape[1:3]
         rows, columns = (mirrored(side, self.multiple, self.least) for side in (height, width))
         padded = image.index_select(1, rows).index_select(2, columns).permute(0, 3, 1, 2)
@@ -70,14 +69,14 @@ class Doubling(nn.Module):
     """A transposed convolution 4x4 with stride 2 and padding 1, as a convolution 2x2 and a pixel shuffle.
 
     The same function (Shi et al. 2016, "Is the deconvolution layer the same as a convolutional layer?"). ONNX
-    Runtime is quicker with it on a CPU, where it has its fast kernels for convolutions only.
+    Runtime is faster with it on a CPU, where only its kernels for convolutions are fast.
     """
 
     KIND = ((4, 4), (2, 2), (1, 1), (0, 0), (1, 1), 1)
 
     def __init__(self, layer: nn.ConvTranspose2d):
         super().__init__()
-        # Pixels s and s + 1 make the rows 2s + 1 and 2s + 2, for s from -1: the first and the last are too many.
+        # Pixels s and s + 1 make rows 2s + 1 and 2s + 2, for s from -1: the first and last rows are cut off.
         taps = torch.tensor([[2, 0], [3, 1]])
         weight = layer.weight.detach()[:, :, taps[:, None, :, None], taps[None, :, None, :]]
         self.weight = nn.Parameter(weight.permute(1, 2, 3, 0, 4, 5).reshape(-1, layer.in_channels, 2, 2))
@@ -95,10 +94,10 @@ class Doubling(nn.Module):
 
 
 def mirrored(side: int | torch.SymInt, multiple: int, least: int) -> Tensor:
-    """Say which pixel stands where on a side once it is padded: i2i.runtime.translator's pad, as an index.
+    """Return which pixel is where on a padded side: i2i.runtime.fit.pad as an index.
 
-    Works on the free axes of an export, which is why it compares nothing: from the place `turn` on the
-    places count down again, and what lies beyond the side is its last pixel.
+    It works on the free axes of an export, so it compares nothing: from `turn` on the places count down again, and
+    places beyond the side are its last pixel.
     """
     target = torch.sym_max((side + multiple - 1) // multiple * multiple, least)
     turn: Any = torch.sym_max(side, target // 2 + 1) - 1
@@ -107,10 +106,10 @@ def mirrored(side: int | torch.SymInt, multiple: int, least: int) -> Tensor:
 
 
 def make_graph(network: nn.Module, spec: ModelSpec) -> Graph:
-    """Put a copy of `network` into the wrapper that the spec of the file to write asks for, in eval mode.
+    """Put a copy of `network` into the wrapper that the spec of the file asks for, in eval mode.
 
-    For fp16 the network itself is cast, and nothing is converted in the finished graph: converters of ONNX files
-    do not keep the pixels' way in and out.
+    For fp16 the network itself is cast. The finished graph is not converted: converters of ONNX files do not preserve
+    the conversion of pixels on the way in and out.
     """
     ready = copy.deepcopy(network)
     for name, layer in list(ready.named_modules()):
@@ -131,7 +130,7 @@ def make_graph(network: nn.Module, spec: ModelSpec) -> Graph:
 
 
 def write_graph(graph: Graph, path: Path, outputs: tuple[str, ...] = ("output",)) -> None:
-    """Export what `graph` holds with its free axes; raises ExportError where torch cannot."""
+    """Export `graph` with its free axes; raises ExportError if torch cannot."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -158,11 +157,11 @@ def write_graph(graph: Graph, path: Path, outputs: tuple[str, ...] = ("output",)
 
 
 def describe(path: Path, spec: ModelSpec, axes: Mapping[int, str]) -> None:
-    """Give the file its metadata and plain axis names, leave out whose machine wrote it, and check it whole."""
+    """Add metadata and plain axis names to the file, remove traces of this machine, and check all of it."""
     import onnx
 
     model: Any = onnx.load(path)
-    # torch notes at every node the lines of source it came from, with the folders of this machine.
+    # torch notes at every node the source lines it came from, with the folders of this machine.
     for part in (model.graph, *model.functions):
         for noted in (part, *part.node, *part.value_info):
             del noted.metadata_props[:]

@@ -1,8 +1,8 @@
-"""That an exported file does what its model does: both answer the same inputs, and are compared.
+"""Proof that an exported file does what its model does: both answer the same inputs, and the answers are compared.
 
-The model answers one input at a time, as everywhere else; the file answers whole batches too, so that
-a graph that mixes pictures shows. Where they differ by more than is usual, float64 decides: on some pictures
-no float32 is exact, and there a file may be as far off as torch itself, times SLACK.
+The model answers one input at a time, as everywhere else; the file also answers whole batches, which reveals a graph
+that mixes pictures. If they differ by more than usual, float64 decides: on some pictures no float32 is exact, and
+there a file may be as far off as torch itself, times SLACK.
 """
 
 import contextlib
@@ -27,10 +27,10 @@ from i2i.models.spec import ExportProof, ModelSpec
 class Bound(NamedTuple):
     """How far a file may be from its model.
 
-    worst: of any value, from torch in float32, in units of what comes out; share: how many may differ at all, as a
-    part of a picture's. Where a picture is above these, its exact answer decides: rounding, in [-1, 1], is how far
-    from that the file may be at least.
-    of_layer: what counts as a difference in a layer within, relative to its largest value.
+    worst: largest difference of any value from torch in float32, in units of the output. share: largest fraction of an
+    output's values that may differ at all. An output above these is compared with the exact answer: rounding is how far
+    from that, in [-1, 1], the file may always be.
+    of_layer: what counts as a difference in an inner layer, relative to its largest value.
     """
 
     worst: float
@@ -45,56 +45,60 @@ BOUNDS = {
     ("fp16", "tensor"): Bound(2 * 2 / 255, 1.0, 2 * 2 / 255, 2 * 2 / 255),
     ("fp16", "image"): Bound(2, 1.0, 2 * 2 / 255, 2 * 2 / 255),
 }
-"""By precision and io. A grey level is 2 / 255 of values in [-1, 1]."""
+"""By precision and io. A grey level is 2 / 255 in [-1, 1]."""
 SLACK = 32
-"""How many times torch's own rounding error on a picture a file may have there: ONNX Runtime, which
-takes the means of norm layers in float32, had up to 14 times as much."""
+"""A file may have this many times torch's own rounding error on a picture. ONNX Runtime, which takes the means of norm
+layers in float32, had up to 14 times as much."""
 MOST = 0.1
 """A picture that may differ by more than this, in [-1, 1], proves nothing."""
 
 
-class Batch(NamedTuple):
-    """Inputs of one size, what each is called, and whether they were given, not made up."""
+class ProofBatch(NamedTuple):
+    """Inputs of one size, the name of each, and whether they were given, not made up."""
 
     inputs: Array
     names: Sequence[str]
     given: bool = True
 
 
-class Samples(NamedTuple):
-    """What a file is proved on.
+class Reference(NamedTuple):
+    """The model that a file must equal.
 
-    batches: inputs of the file. answer: what the model makes of a batch, one input after another. to_network: what
-    goes into the network itself for a batch of inputs. pictures, source: how many were given, and from where.
+    spec: of the file to write. network: what it is written from. batches: inputs of the file. answer: returns the
+    model's outputs for a batch, computed one by one. to_network: returns what goes into the network itself for a batch
+    of inputs. pictures, source: how many pictures were given, and where they come from.
     """
 
-    batches: Sequence[Batch]
+    spec: ModelSpec
+    network: nn.Module
+    batches: Sequence[ProofBatch]
     answer: Callable[[Array], Array]
     to_network: Callable[[Array], Array]
     pictures: int
     source: str
 
 
-def prove(onnx_file: Path, graph: Graph, network: nn.Module, spec: ModelSpec, samples: Samples) -> ExportProof:
-    """Compare the file that `graph` was written to with what it came from, of which `network` is the network.
+def prove(onnx_file: Path, graph: Graph, reference: Reference) -> ExportProof:
+    """Compare the file that `graph` was written to with the model it came from.
 
     Raises ExportError above the bound, naming the picture and the layer where the difference starts.
     """
+    spec, network = reference.spec, reference.network
     bound, session = BOUNDS[spec.precision, spec.io], _session(onnx_file)
     exact = _Exact(network, spec)
     worst, total, differing, values, of_torch, proving = 0.0, 0.0, 0, 0, None, False
-    for batch in samples.batches:
+    for batch in reference.batches:
         outputs = session.run(["output"], {graph.input: batch.inputs})[0]
-        answers = samples.answer(batch.inputs)
+        answers = reference.answer(batch.inputs)
         for place, (output, answer) in enumerate(zip(outputs, answers, strict=True)):
             difference = np.abs(output - answer.astype(np.float32))
             allowed = bound.rounding
             if not _within(difference, bound):
-                error, rounding = exact.compare(samples.to_network(batch.inputs[place : place + 1]), output)
+                error, rounding = exact.compare(reference.to_network(batch.inputs[place : place + 1]), output)
                 allowed = max(bound.rounding, SLACK * rounding)
                 if not error <= allowed:
                     layer = first_difference(
-                        graph, network, batch.inputs, samples.to_network(batch.inputs), bound.of_layer
+                        graph, network, batch.inputs, reference.to_network(batch.inputs), bound.of_layer
                     )
                     raise ExportError(_refusal(spec, batch.names[place], difference, error, allowed, layer))
                 of_torch = max(of_torch or 0.0, rounding)
@@ -103,7 +107,7 @@ def prove(onnx_file: Path, graph: Graph, network: nn.Module, spec: ModelSpec, sa
             differing, values = differing + int((difference != 0).sum()), values + difference.size
     if not proving:
         raise ExportError(
-            f"{spec.precision} is not exact enough on any of the pictures to tell a right file from a wrong one: "
+            f"{spec.precision} is not exact enough on any of the pictures to tell a correct file from a wrong one: "
             f"torch is up to {of_torch:.1g} off its float64.\nNo file was written. Add --verify FOLDER with others."
         )
     return ExportProof(
@@ -111,20 +115,20 @@ def prove(onnx_file: Path, graph: Graph, network: nn.Module, spec: ModelSpec, sa
         mean_difference=total / values,
         differing=differing / values,
         torch_rounding=of_torch,
-        pictures=samples.pictures,
-        source=samples.source,
+        pictures=reference.pictures,
+        source=reference.source,
     )
 
 
 def _within(difference: Array, bound: Bound) -> bool:
-    """Whether a picture is near enough to torch's answer to need no exact one; NaN is not."""
+    """Whether an output is so near torch's answer that no exact one is needed; NaN is not."""
     return bool(difference.max() <= bound.worst) and int((difference != 0).sum()) <= max(
         bound.share * difference.size, 1
     )
 
 
 class _Exact:
-    """The network in float64, made when a picture first needs it."""
+    """The network in float64, made when an output first needs it."""
 
     def __init__(self, network: nn.Module, spec: ModelSpec):
         self.network, self.spec = network, spec
@@ -135,10 +139,10 @@ class _Exact:
         return copy.deepcopy(self.network).double(), same
 
     def compare(self, inner: Array, output: Array) -> tuple[float, float]:
-        """Return how far the file's `output` is from the exact one, and torch in the file's precision; in [-1, 1].
+        """Return how far the file's `output` and torch in the file's precision are from the exact output, in [-1, 1].
 
-        inner: (1, ...), the network's input. Of a pixel only that counts which rounding to a whole level does not
-        explain.
+        inner: (1, ...), the network's input. Of an 8-bit value, only the part that rounding to a whole level does not
+        explain counts.
         """
         with torch.inference_mode():
             exact, rounded = (network(torch.from_numpy(inner))[0].double().numpy() for network in self._networks)
@@ -151,7 +155,7 @@ class _Exact:
 
 
 def _refusal(spec: ModelSpec, name: str, difference: Array, error: float, allowed: float, layer: str) -> str:
-    """Say which picture a file fails on, by how much, where that starts, and what can be done."""
+    """Say which picture a file fails on, by how much, where the difference starts, and what to do."""
     if spec.io == "image":
         count = f"{int((difference != 0).sum()):,} of {difference.size:,} values"
         how = f"in {count}, by up to {difference.max():.0f} grey levels, on {name}"
@@ -166,10 +170,10 @@ def _refusal(spec: ModelSpec, name: str, difference: Array, error: float, allowe
 
 
 def finite(values: Array) -> Array:
-    """Return what a model gave, if all of it is numbers: NaN equals nothing. Raises ExportError."""
+    """Return the outputs of a model if they are finite: NaN equals nothing. Raises ExportError."""
     if not np.isfinite(values).all():
         raise ExportError(
-            "The model gives NaN or infinity for pictures that the export is proved on: its weights are damaged.\n"
+            "The model returns NaN or infinity for pictures that the export is proved on: its weights are damaged.\n"
             "No file was written. Train it again, or get the file again."
         )
     return values
@@ -178,7 +182,7 @@ def finite(values: Array) -> Array:
 def first_difference(graph: Graph, network: nn.Module, batch: Array, inner: Array, bound: float) -> str:
     """Say in which layer the graph begins to differ from `network`, given an input of each.
 
-    The graph is exported again with what every layer gives as a further output.
+    The graph is exported again with the output of every layer as a further output.
     """
     with torch.inference_mode(), _watched(network) as seen:
         network(torch.from_numpy(inner))
@@ -197,11 +201,11 @@ def first_difference(graph: Graph, network: nn.Module, batch: Array, inner: Arra
 
 
 _INPUT = "input"
-_NOWHERE = "It starts in no one layer: small differences add up."
+_NOWHERE = "It starts in no single layer: small differences add up."
 
 
 class _Watched(nn.Module):
-    """A module that also gives what is seen of the network in it."""
+    """A module that also returns what goes on in the network inside it."""
 
     def __init__(self, module: nn.Module, network: nn.Module):
         super().__init__()
@@ -209,7 +213,7 @@ class _Watched(nn.Module):
         self.network = network
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """What the module gives, then the rest."""
+        """Return the module's output, then the input and every layer's output of the network."""
         with _watched(self.network) as seen:
             output = self.module(image)
         return output, *seen.values()
@@ -217,7 +221,7 @@ class _Watched(nn.Module):
 
 @contextlib.contextmanager
 def _watched(network: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Yield what becomes, with each pass, what goes into `network` and what each of its layers gives, in float32."""
+    """Yield a dict that each pass fills with the input of `network` and the output of each layer, in float32."""
     seen: dict[str, Tensor] = {}
 
     def keep(name: str, tensor: Tensor) -> None:
@@ -238,7 +242,7 @@ def _watched(network: nn.Module) -> Iterator[dict[str, Tensor]]:
 
 
 def _session(path: Path) -> Any:
-    """Open the file in ONNX Runtime on the CPU, alone: it may not quietly go elsewhere."""
+    """Open the file in ONNX Runtime on the CPU alone, so that it cannot silently run elsewhere."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

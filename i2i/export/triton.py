@@ -10,7 +10,7 @@ from typing import Any
 from i2i.files import utf8_name
 
 MAX_BATCH = 8
-"""Requests that Triton may join to one batch; memory grows with it."""
+"""Requests that Triton may join into one batch; memory grows with it."""
 _TYPES = {"tensor(uint8)": "TYPE_UINT8", "tensor(float)": "TYPE_FP32"}
 
 
@@ -26,12 +26,12 @@ platform: "onnxruntime_onnx"
 max_batch_size: {MAX_BATCH}
 input [ {_port(taken)} ]
 output [ {_port(given)} ]
-# Requests that wait at the same moment and have the same size go through together.
+# Requests of one size that wait at the same time go through together.
 dynamic_batching {{ max_queue_delay_microseconds: 1000 }}
 """
 
 
 def _port(value: Any) -> str:
-    """Describe an input or output; its first axis is the batch, which Triton keeps to itself."""
+    """Describe an input or output, without its first axis: Triton adds the batch itself."""
     dims = ", ".join(str(dim) if isinstance(dim, int) else "-1" for dim in value.shape[1:])
     return f'{{ name: "{value.name}" data_type: {_TYPES[value.type]} dims: [ {dims} ] }}'

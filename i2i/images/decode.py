@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError, _imaging
 
-from i2i.errors import ImageError, one_line
+from i2i.errors import I2IError, ImageError, one_line
 from i2i.images import tiff
 from i2i.images.encode import Array
 
@@ -234,6 +234,8 @@ def opened(path: Path, max_pixels: int) -> Iterator[Source]:
             yield source
     except ImageError as error:
         raise ImageError(str(error).replace(str(path), name)) from error.__cause__
+    except I2IError:  # the body's own, about something else
+        raise
     except FileNotFoundError:
         raise ImageError(f"{name} does not exist.") from None
     except PermissionError:

@@ -1,4 +1,4 @@
-"""Metrics, and the table that `i2i evaluate` goes through."""
+"""Metrics, and the table of those that `i2i evaluate` computes."""
 
 from i2i.metrics.pairs import l1, psnr, ssim
 

@@ -1,7 +1,7 @@
-"""How far an output is from its truth: each function takes two (H, W, C) pictures of one size, 8 or 16 bits each.
+"""How far an output is from its truth: each function takes two images (H, W, C) of one size, in 8 or 16 bits each.
 
-Each picture is compared in its own bit depth, by the full range of its type. Grey and alpha pictures are compared
-as RGB, alpha on white.
+Each image is compared in its own bit depth, by the full range of its type. Grey images and those with alpha are
+compared as RGB, alpha on white.
 """
 
 import math
@@ -12,35 +12,35 @@ from i2i.errors import DataError
 from i2i.images import Array, from_unit, largest, to_channels, to_unit
 
 PSNR_CEILING = 100.0
-"""PSNR of two equal pictures, in place of infinity."""
+"""PSNR of two equal images, instead of infinity."""
 SSIM_WINDOW_PX = 11
-"""Side of SSIM's window, and the least side of pictures that have an SSIM."""
+"""Side of SSIM's window, and so the smallest side of images that have an SSIM."""
 
 
 def as_rgb8(array: Array) -> Array:
-    """Bring (H, W, 1..4) in 8 or 16 bits to (H, W, 3) uint8, as sheets show it."""
+    """Convert (H, W, 1 to 4) in 8 or 16 bits to (H, W, 3) uint8, as sheets show it."""
     rgb = to_channels(array, 3)
     return rgb if rgb.dtype == np.uint8 else from_unit(to_unit(rgb))
 
 
 def grey_levels(array: Array) -> Array:
-    """Bring (H, W, 1..4) of any depth to (H, W, 3) float64 in [0, 255], unrounded."""
+    """Convert (H, W, 1 to 4) of any depth to (H, W, 3) float64 in [0, 255], unrounded."""
     return to_channels(array, 3) / (largest(array.dtype) / 255)
 
 
 def l1(output: Array, truth: Array) -> float:
-    """Mean absolute difference, in grey levels (0 to 255)."""
+    """Return the mean absolute difference, in grey levels (0 to 255)."""
     return float(np.abs(grey_levels(output) - grey_levels(truth)).mean())
 
 
 def psnr(output: Array, truth: Array) -> float:
-    """Peak signal-to-noise ratio in dB, at most PSNR_CEILING."""
+    """Return the peak signal-to-noise ratio in dB, at most PSNR_CEILING."""
     mean_square = float(np.square((grey_levels(output) - grey_levels(truth)) / 255).mean())
     return min(PSNR_CEILING, -10 * math.log10(mean_square)) if mean_square else PSNR_CEILING
 
 
 def ssim(output: Array, truth: Array) -> float:
-    """Structural similarity, at most 1, which equal pictures have exactly: the mean over RGB of equation 13.
+    """Return the structural similarity, the mean of equation 13 over RGB: at most 1, and exactly 1 for equal images.
 
     Wang, Bovik, Sheikh and Simoncelli 2004: Gaussian window of 11 px and sigma 1.5, population covariance,
     K1 = 0.01, K2 = 0.03, averaged where the window lies inside the picture. Raises DataError for sides under 11 px.

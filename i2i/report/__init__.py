@@ -1,1 +1,1 @@
-"""What a person looks at: a page a run, and many pictures as one."""
+"""What a person looks at: a page for each run, and many pictures in one."""

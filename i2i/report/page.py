@@ -1,4 +1,4 @@
-"""What a person looks at: one HTML page a run that needs no other file."""
+"""One HTML page for each run, in a single file."""
 
 import base64
 import html
@@ -12,17 +12,17 @@ import numpy as np
 from i2i.files import read_json_lines, write_text
 from i2i.words import show_count, show_duration
 
-WARNING = "warning"  # the split of metrics rows that hold a warning's text
+WARNING = "warning"  # the split of metrics rows that hold the text of a warning
 EVALUATION = "evaluation.json"
 _CHECKPOINTS = "[0-9]" * 9 + ".pt"
-_MOST_POINTS = 600  # of a curve, which is half as many pixels wide
+_MOST_POINTS = 600  # of a curve, twice its width in pixels
 EVALUATION_SHEET = "evaluation.png"
 
 
 def write_report(run: Path) -> Path:
-    """Write `report.html` of a run folder: curves, the newest sheets, scores where there are any, settings.
+    """Write `report.html` of a run folder: curves, the newest sheets, scores if there are any, settings.
 
-    Pictures and curves stand inside the file. Returns its path.
+    Pictures and curves are inside the file. Returns its path.
     """
     rows = read_json_lines(run / "metrics.jsonl")
     parts = [
@@ -30,7 +30,7 @@ def write_report(run: Path) -> Path:
         _summary(rows, sorted((run / "checkpoints").glob(_CHECKPOINTS))),
     ]
     scores, sheet, model = run / EVALUATION, run / EVALUATION_SHEET, run / "model.safetensors"
-    current = scores.exists() and scores.stat().st_mtime >= model.stat().st_mtime  # not those of an earlier model
+    current = scores.exists() and scores.stat().st_mtime >= model.stat().st_mtime  # not of an earlier model
     if current:
         parts.append("<h2>Scores</h2>" + _score_table(json.loads(scores.read_text(encoding="utf-8"))))
     if current and sheet.exists():
@@ -75,7 +75,9 @@ def _summary(rows: Sequence[dict[str, Any]], checkpoints: Sequence[Path]) -> str
     if rows:
         trained = f"{show_count(rows[-1]['images'], 'image')} in {show_duration(rows[-1]['seconds'])}. "
     saved = (
-        f"The newest checkpoint is from after {show_count(int(checkpoints[-1].stem), 'image')}." if checkpoints else ""
+        f"The newest checkpoint was saved after {show_count(int(checkpoints[-1].stem), 'image')}."
+        if checkpoints
+        else ""
     )
     return f"<p>{trained}{saved}</p>"
 
@@ -118,13 +120,13 @@ def _curves(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _thinned(points: Points) -> Points:
-    """Return points from all over a long curve, its ends among them: a page is written often while a run trains."""
+    """Return points spread over a long curve, with its ends: the page is written often during training."""
     places = np.linspace(0, len(points) - 1, min(len(points), _MOST_POINTS)).round().astype(int)
     return [points[place] for place in places]
 
 
 def _chart(name: str, split: str) -> str:
-    """Return the title of the chart that a value belongs on: alone, but for kinds that say more side by side."""
+    """Return the title of the chart that a value belongs on: its own, or one of values that are best compared."""
     if name.endswith("_accuracy"):
         return "accuracy of the discriminator"
     if name.startswith("grad."):
@@ -138,9 +140,9 @@ _COLOURS = ("#2266cc", "#cc5522", "#228855", "#8844aa", "#888888")
 
 
 def curve_svg(title: str, lines: Mapping[str, Points], width: int = 290, height: int = 170) -> str:
-    """Return curves by name, (x, y) with rising x, as one SVG; axes are marked with their ends.
+    """Return curves by name, (x, y) with ascending x, as one SVG; labels mark the ends of the axes.
 
-    Several lines are named beside their colours.
+    Several curves have a legend.
     """
     left, right, top, bottom = 44, 8, 22, 20
     xs, ys = np.concatenate([np.array(points, dtype=float) for points in lines.values()]).T

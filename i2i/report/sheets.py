@@ -1,4 +1,4 @@
-"""Many pictures as one: sheets with titles, grids with numbers, clouds of points, animations.
+"""Many pictures in one: sheets with titles, grids with numbers, clouds of points, animations.
 
 Everything here returns the bytes of a file.
 """
@@ -18,16 +18,16 @@ _CELL_PX = (96, 256)  # smallest and largest side of a picture on a sheet
 _GAP_PX = 4
 _LABEL_PX = 16  # height of the line under a picture of a grid
 _CLOUD_PX = 480
-_CLOUD_REACH = 1.5  # from the middle to each side, in the points' own units, where no point lies further out
-_FINER = 2  # clouds are drawn so many times as large, and reduced, for smooth dots
+_CLOUD_REACH = 1.5  # from the middle to each side, in the points' own units, unless a point lies further out
+_FINER = 2  # clouds are drawn this many times as large, then reduced, for smooth dots
 _MADE, _REAL, _PALE = "#2266cc", "#c9ccd2", "#e4e4e4"
 
 
 def sheet_png(rows: Sequence[Sequence[Array]], titles: Sequence[str]) -> bytes:
-    """Return rows of pictures, (H, W, C) integers each, as one PNG with a title over every column.
+    """Return rows of pictures, (H, W, C) integers each, as one PNG with a title above every column.
 
-    Cells have one size, and pictures keep their shape in them. Small pictures are enlarged without smoothing, by
-    whole numbers; large ones are reduced.
+    All cells have one size, and pictures keep their proportions. Small pictures are enlarged by whole factors without
+    smoothing; large ones are reduced.
     """
     cell, zoom = _cell([picture for row in rows for picture in row])
     step, head = cell + _GAP_PX, 20
@@ -44,8 +44,8 @@ def sheet_png(rows: Sequence[Sequence[Array]], titles: Sequence[str]) -> bytes:
 def grid_png(pictures: Sequence[Array | None], labels: Sequence[str], columns: int | None = None) -> bytes:
     """Return pictures, (H, W, C) integers each, row by row as one PNG, each with its label under it.
 
-    None leaves a cell empty. columns: how many pictures a row has; by default about as many as there are rows.
-    Pictures are enlarged and reduced as on a sheet; cells are as wide as the longest label asks.
+    None leaves a cell empty. columns: pictures in a row; by default about as many as there are rows.
+    Pictures are enlarged and reduced as on a sheet; cells are at least as wide as the longest label.
     """
     columns = columns or math.ceil(math.sqrt(len(pictures)))
     cell, zoom = _cell([picture for picture in pictures if picture is not None])
@@ -64,10 +64,10 @@ def grid_png(pictures: Sequence[Array | None], labels: Sequence[str], columns: i
 
 
 def cloud_png(points: Array, truth: Array | None = None) -> bytes:
-    """Return finite points (N, 2) as a scatter picture, over the real ones (M, 2), pale, where they are given.
+    """Return finite points (N, 2) as a scatter plot, over the real ones (M, 2), pale, if they are given.
 
-    The square reaches from -1.5 to 1.5 on both axes, or as far as the outermost point asks, by halves; its
-    ends are printed, so that pictures with other ends are seen to be so. y grows upwards.
+    The square spans -1.5 to 1.5 on both axes, or more in halves if a point lies further out; its ends are printed, so
+    that plots of other spans can be told apart. y points upwards.
     """
     every = points if truth is None else np.concatenate([points, truth])
     reach = max(_CLOUD_REACH, math.ceil(2 * float(np.abs(every).max())) / 2)
@@ -77,7 +77,7 @@ def cloud_png(points: Array, truth: Array | None = None) -> bytes:
     draw.line((side / 2, 0, side / 2, side), fill=_PALE, width=_FINER)
     draw.line((0, side / 2, side, side / 2), fill=_PALE, width=_FINER)
     draw.rectangle((0, 0, side - 1, side - 1), outline=_PALE, width=_FINER)
-    for group, colour, radius in ((truth, _REAL, 3), (points, _MADE, 1.5)):  # so the real ones show around the made
+    for group, colour, radius in ((truth, _REAL, 3), (points, _MADE, 1.5)):  # the real ones show around the generated
         if group is not None:
             for x, y in (group * (1, -1) / reach + 1) * (side / 2):
                 draw.circle((x, y), radius * _FINER, fill=colour)
@@ -92,10 +92,10 @@ def cloud_png(points: Array, truth: Array | None = None) -> bytes:
 
 
 def animation(frames: Sequence[Array], suffix: str, fps: int) -> bytes:
-    """Return pictures, (H, W, C) uint8 each and of one size, as an endless animation, `fps` of them a second.
+    """Return pictures, (H, W, C) uint8 each and of one size, as an endless animation at `fps` pictures a second.
 
-    suffix: .webp, which keeps every value, or .gif, which has 256 colours a frame, no alpha and times
-    in hundredths of a second.
+    suffix: .webp, which keeps every value, or .gif, which has 256 colours a frame, no alpha and times in hundredths of
+    a second.
     """
     kind = FORMATS[suffix]
     first, *others = (to_pil(frame if kind == "WEBP" else as_rgb8(frame)) for frame in frames)
@@ -106,7 +106,7 @@ def animation(frames: Sequence[Array], suffix: str, fps: int) -> bytes:
 
 
 def _cell(pictures: Sequence[Array]) -> tuple[int, int]:
-    """Return the side of the cells that the pictures go into, in pixels, and how far small ones are enlarged."""
+    """Return the side of the cells, in pixels, and the factor by which small pictures are enlarged."""
     side = max(max(picture.shape[:2]) for picture in pictures)
     zoom = -(-_CELL_PX[0] // side) if side < _CELL_PX[0] else 1
     return min(side * zoom, _CELL_PX[1]), zoom

@@ -1,4 +1,4 @@
-"""Using trained models; nothing here knows how they were trained."""
+"""Trained models in use; nothing here knows how they were trained."""
 
 from pathlib import Path
 
@@ -16,21 +16,22 @@ def load(
     value_range: tuple[float, float] | None = None,
     output_value_range: tuple[float, float] | None = None,
 ) -> Translator | ImageGenerator:
-    """Open a run folder, a .safetensors, .onnx or .pth file as what it is.
+    """Open a run folder, a .safetensors, .onnx or .pth file.
 
-    A model that translates becomes a function from picture to picture, one that generates a function from
-    seeds to pictures. Where the type must be known beforehand, use Translator.open or ImageGenerator.open.
+    A model that translates becomes a function from picture to picture, one that generates a function from seeds to
+    pictures. To get one or the other for certain, use Translator.open or ImageGenerator.open.
+
     direction: A2B or B2A, needed only when the model holds both. device: one of DEVICES in i2i.runtime.backends.
     value_range: black and white in the floats of an .onnx file of another project, by default -1 and 1;
-    output_value_range: in its outputs, by default the same. Raises ModelError and UsageError.
+    output_value_range: the same for its outputs, by default equal. Raises ModelError and UsageError.
 
         model = i2i.load("model.onnx")
         model("photo.jpg").save("drawing.png")  # what `i2i translate` writes; .array and .image hold the pixels
     """
 
-    def part(spec: ModelSpec) -> str:
+    def pick(spec: ModelSpec) -> str:
         return GENERATE if spec.task == "generate" and direction is None else spec.pick(direction)
 
     values = Values(value_range, output_value_range)
-    spec, backend, opened = open_backend(path, part, device, values=values)
+    spec, backend, opened = open_backend(path, pick, device, values=values)
     return ImageGenerator(spec, backend) if opened == GENERATE else Translator(spec, backend, opened, model=path)

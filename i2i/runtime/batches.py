@@ -1,6 +1,6 @@
-"""Calls from several threads as one batch: while the device works on one, what comes meanwhile makes the next.
+"""Calls from several threads as one batch: calls that arrive while the device works make up the next batch.
 
-No call waits for others to come, so a single caller loses nothing.
+No call waits for others to arrive, so a single caller loses nothing.
 """
 
 import threading
@@ -12,7 +12,7 @@ import numpy as np
 from i2i.images import Array
 
 MOST = 16
-"""Pictures in a batch; GPUs gain little beyond."""
+"""Images in a batch; GPUs gain little from more."""
 
 
 @dataclass(eq=False)
@@ -24,20 +24,20 @@ class _Call:
 
 
 class Batches:
-    """`run` for calls from several threads, one batch of equal sizes at a time.
+    """Joins calls from several threads into calls of `compute`, one batch of equal sizes at a time.
 
-    run: (N, ...) to (N, ...), each of the N apart from the others. Where it raises MemoryError, the batch is
-    halved and stays so, which `notes` then gets to know.
+    compute: (N, ...) to (N, ...), each of the N independent of the others. When it raises MemoryError, batches are
+    halved from then on, and `notes` gets a line.
     """
 
-    def __init__(self, run: Callable[[Array], Array], notes: list[str], most: int = MOST):
+    def __init__(self, compute: Callable[[Array], Array], notes: list[str], most: int = MOST):
         self.most, self.notes = most, notes
-        self._run = run
+        self._compute = compute
         self._waiting: list[_Call] = []
         self._lock, self._device = threading.Lock(), threading.Lock()
 
     def __call__(self, batch: Array) -> Array:
-        """(N, ...) to (N, ...); raises what `run` raises, MemoryError only when one alone is too much."""
+        """Return `compute` of a batch; raises what it raises, MemoryError only if one item alone is too much."""
         call = _Call(batch)
         with self._lock:
             self._waiting.append(call)
@@ -50,7 +50,7 @@ class Batches:
         return call.output
 
     def _next(self) -> list[_Call]:
-        """Take the calls that go together with the one that has waited longest."""
+        """Take the call that has waited longest, and those that go with it."""
         with self._lock:
             together = [first := self._waiting[0]]
             samples = len(first.batch)
@@ -69,20 +69,20 @@ class Batches:
             for call in calls:
                 call.output = output[start : start + len(call.batch)]
                 start += len(call.batch)
-        except Exception as error:  # is raised where each call was made
+        except Exception as error:  # raised again in the thread of each call
             for call in calls:
                 call.error = error
         for call in calls:
             call.done = True
 
     def _fitting(self, batch: Array) -> Array:
-        """Run a batch in as many parts as memory asks for."""
+        """Compute a batch in as many parts as memory requires."""
         outputs: list[Array] = []
         start = 0
         while start < len(batch):
             part = batch[start : start + self.most]
             try:
-                outputs.append(self._run(part))
+                outputs.append(self._compute(part))
                 start += len(part)
             except MemoryError:
                 if len(part) == 1:

@@ -1,4 +1,4 @@
-"""What is installed, what can compute, and the traps that are known: what `i2i doctor` prints."""
+"""What `i2i doctor` prints: versions, devices, and the known traps that this machine is in."""
 
 import importlib.metadata
 import importlib.util
@@ -26,20 +26,20 @@ _OTHER_OPENCV = ("opencv-python", "opencv-contrib-python", "opencv-contrib-pytho
 
 
 class Examination(NamedTuple):
-    """What was found: facts by name, and traps that this machine is in."""
+    """Facts by name, and known traps that apply to this machine."""
 
     facts: dict[str, str]
     traps: list[str]
 
 
 def examine() -> Examination:
-    """Look at this machine; nothing is changed."""
+    """Examine this machine; nothing is changed."""
     free = available_bytes()
     facts = {
         "i2i": f"{__version__}, Python {platform.python_version()}, {platform.platform()}",
         "packages": ", ".join(f"{name} {_version(name)}" for name in (*PACKAGES, *onnxruntime_packages())),
         "processor": f"{thread_count()} threads of {os.cpu_count()} may be used",
-        "memory": f"{show_size(free)} free" if free else "not told by this system",
+        "memory": f"{show_size(free)} free" if free else "unknown on this system",
         "NVIDIA GPU": "yes" if has_nvidia_gpu() else "none, or no driver",
         "ONNX Runtime": _devices(tuple(PROVIDERS), "onnxruntime"),
         "torch": _devices(TORCH_DEVICES, "torch"),
@@ -48,7 +48,7 @@ def examine() -> Examination:
 
 
 def _devices(devices: tuple[str, ...], module: str) -> str:
-    """Name the devices that a library can take; of what is there but not used, a trap tells."""
+    """Name the devices that a library can use; a trap names those that are there but unused."""
     if importlib.util.find_spec(module) is None:
         return "not installed"
     why = why_no_torch_device if module == "torch" else why_no_provider
@@ -59,8 +59,8 @@ def _traps() -> Iterator[str]:
     packages = onnxruntime_packages()
     if len(packages) > 1:
         yield (
-            f"{' and '.join(packages)} are both installed; the last one has overwritten files of the others, and a GPU "
-            f"may go unused. Uninstall them all, then install one."
+            f"{' and '.join(packages)} are both installed; the last one has overwritten files of the others, and a "
+            "GPU may go unused. Uninstall them all, then install one."
         )
     opencvs = [name for name in ("opencv-python-headless", *_OTHER_OPENCV) if is_installed(name)]
     if len(opencvs) > 1:
@@ -71,7 +71,7 @@ def _traps() -> Iterator[str]:
                 yield f"There is an NVIDIA GPU, but {library} will not use it: {reason}."
     told = os.environ.get("OMP_NUM_THREADS")
     if told and told.isdecimal() and int(told) < (os.cpu_count() or 1):
-        yield f"OMP_NUM_THREADS={told} leaves other processors unused, which may be meant."
+        yield f"OMP_NUM_THREADS={told} leaves other processors unused. That may be intended."
     if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
         yield "CUDA_VISIBLE_DEVICES is empty, which hides every GPU."
 

@@ -1,8 +1,7 @@
 """Pictures, or points, from noise.
 
-The model file says how long its latents are and what comes out. Latents go through in batches of bounded
-size; what becomes of one does not depend on its neighbours. Previews, commands and export use this same
-path.
+The model file states the length of its latents and what comes out. Latents go through in batches of bounded size; the
+output of one does not depend on its neighbours. Previews, commands and export use this same path.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +22,7 @@ _BATCH = 64
 
 
 class ImageGenerator:
-    """A model that makes pictures from noise: call it with seeds."""
+    """A model that generates pictures from noise: call it with seeds."""
 
     def __init__(self, spec: ModelSpec, backend: Backend):
         assert spec.latent_generator is not None
@@ -37,7 +36,7 @@ class ImageGenerator:
 
         device: one of DEVICES in i2i.runtime.backends. Raises ModelError, and UsageError for a model that translates.
         """
-        spec, backend, _ = open_backend(path, _from_noise, device)
+        spec, backend, _ = open_backend(path, _pick_generator, device)
         return cls(spec, backend)
 
     @property
@@ -47,44 +46,47 @@ class ImageGenerator:
 
     @property
     def makes_points(self) -> bool:
-        """Whether points come out, and no pictures."""
+        """Whether the model generates points, not pictures."""
         return self.generator.out_meaning == "points"
 
     def __call__(self, seeds: int | Sequence[int], labels: Sequence[str] = ()) -> list[Image.Image]:
         """Return the picture of each seed, whole numbers from 0. Raises UsageError and ModelError.
 
-        labels: names of classes, at most one of each label set that the model was trained with; what is not named
-        is drawn by the seed.
+        labels: names of classes, at most one of each label set that the model was trained with; the seed draws the
+        others.
         """
         chosen = [seeds] if isinstance(seeds, (int, np.integer)) else seeds
         return [to_pil(picture) for picture in self.pictures(self.draw(chosen, labels))]
 
     def draw(self, seeds: Sequence[int], labels: Sequence[str] = ()) -> Array:
-        """Return the latent of each seed, (N, latent) float32; labels as above. Raises UsageError."""
+        """Return the latent of each seed, (N, latent) float32; labels: as above. Raises UsageError."""
         blocks = self.generator.blocks
         return seed_latents(seeds, blocks, find_labels(labels, blocks) if labels else None)
 
     def pictures(self, latents: Array) -> list[Array]:
-        """(N, latent) floats to N pictures (H, W, C) uint8; raises ModelError for a model of points."""
+        """Return N pictures (H, W, C) uint8 for latents (N, latent); raises ModelError for a model of points."""
         return list(self.each_picture(latents))
 
     def each_picture(self, latents: Array) -> Iterator[Array]:
-        """Make the same pictures, one batch at a time, as they are asked for."""
+        """Yield the same pictures, computed batch by batch on demand."""
         if self.makes_points:
             raise ModelError("This model makes points, not pictures. `i2i generate` draws them all as one cloud.")
         return (from_unit(values) for batch in self._batches(latents) for values in batch)
 
     def points(self, latents: Array) -> Array:
-        """(N, latent) floats to points (N, 2) float32; raises ModelError for a model of pictures."""
+        """Return points (N, 2) float32 for latents (N, latent); raises ModelError for a model of pictures."""
         if not self.makes_points:
             raise ModelError("This model makes pictures, not points.")
-        points = self.run(latents)
+        points = self.generate(latents)
         if not np.isfinite(points).all():
             raise ModelError("Some points of this model are NaN or infinite: its weights are damaged.")
         return points
 
-    def run(self, latents: Array) -> Array:
-        """(N, latent) floats, N from 1, to (N, C, H, W) float32 in [-1, 1], or to points (N, 2). Raises ModelError."""
+    def generate(self, latents: Array) -> Array:
+        """Return (N, C, H, W) float32 in [-1, 1], or points (N, 2), for latents (N, latent), N from 1.
+
+        Raises ModelError.
+        """
         return np.concatenate(list(self._batches(latents)))
 
     def _batches(self, latents: Array) -> Iterator[Array]:
@@ -94,7 +96,7 @@ class ImageGenerator:
             yield self.backend.run(checked[start : start + _BATCH])
 
 
-def _from_noise(spec: ModelSpec) -> str:
+def _pick_generator(spec: ModelSpec) -> str:
     if spec.latent_generator is None:
         directions = " and ".join(spec.generators)
         raise UsageError(f"This model translates {directions} and makes no pictures from noise. Use `i2i translate`.")

@@ -1,6 +1,6 @@
-"""Latents: the vectors that pictures are made from, and walks between them.
+"""Latents: the vectors that pictures are generated from, and walks between them.
 
-The same seed gives the same vector everywhere, since numpy draws it and no backend does.
+The same seed gives the same vector everywhere, because numpy draws it, never a backend.
 """
 
 import io
@@ -21,10 +21,10 @@ _OPPOSITE = 1e-4  # radians short of a half turn; rounding to float32 moves a di
 
 
 def seed_latents(seeds: Sequence[int], blocks: Sequence[LatentBlock], labels: Mapping[str, int] | None = None) -> Array:
-    """Return (N, latent) float32, one row a seed, whatever the other seeds; raises UsageError for a negative one.
+    """Return (N, latent) float32, one row a seed, independent of the others; raises UsageError for a negative one.
 
-    labels: the number of the class for one_hot blocks that are not to be drawn. Normal blocks draw first, so noise
-    stays the same whatever stands beside it.
+    labels: class numbers of one_hot blocks that are not drawn. Normal blocks are drawn first, so noise stays the same
+    whatever blocks stand beside it.
     """
     negative = [seed for seed in seeds if seed < 0]
     if negative:
@@ -55,9 +55,9 @@ PRIORS: dict[str, Callable[[np.random.Generator, LatentBlock], Array]] = {
 
 
 def find_labels(names: Sequence[str], blocks: Sequence[LatentBlock]) -> dict[str, int]:
-    """Return the class number for each block that `names` speak of, as "shoe", or "kind=shoe" where two have a shoe.
+    """Return the class number for each block that `names` mention: "shoe", or "kind=shoe" if two blocks have a shoe.
 
-    Raises UsageError for names that are unknown, ambiguous, or two of one block.
+    Raises UsageError for names that are unknown or ambiguous, and for two of one block.
     """
     known = {block.name: block.classes for block in blocks if block.classes}
     if not known:
@@ -69,7 +69,9 @@ def find_labels(names: Sequence[str], blocks: Sequence[LatentBlock]) -> dict[str
         if len(places) != 1:
             if places:
                 first = next(iter(places))
-                raise UsageError(f"{' and '.join(places)} both have a class {value}. Say which, as {first}={value}.")
+                raise UsageError(
+                    f"{' and '.join(places)} both have a class {value}. Say which: {first}={value}, for example."
+                )
             listed = "; ".join(f"{one}: {and_more(classes, _LISTED)}" for one, classes in known.items())
             raise UsageError(f"Unknown label {name}. This model knows {listed}.")
         ((block, classes),) = places.items()
@@ -80,7 +82,7 @@ def find_labels(names: Sequence[str], blocks: Sequence[LatentBlock]) -> dict[str
 
 
 def captions(numbers: Sequence[int], latents: Array, blocks: Sequence[LatentBlock]) -> list[str]:
-    """Return what to write under the picture of each latent (N, latent): its number, and its classes if it has some."""
+    """Return the caption of each latent (N, latent): its number, and its classes if it has any."""
     ends = np.cumsum([block.size for block in blocks])
     labels = [(block.classes, end - block.size, end) for block, end in zip(blocks, ends, strict=True) if block.classes]
     return [
@@ -96,7 +98,7 @@ def read_latents(path: Path, size: int) -> Array:
     except FileNotFoundError:
         raise UsageError(f"{path} does not exist. Give an .npy file of latents.") from None
     except (OSError, ValueError, EOFError) as error:
-        raise UsageError(f"{path} is not an .npy file of numbers. --save-latents writes such files.") from error
+        raise UsageError(f"{path} is not an .npy file of numbers. Use one that --save-latents wrote.") from error
     if not isinstance(array, np.ndarray):
         raise UsageError(f"{path} holds several arrays. Give an .npy file with one.")
     return check_latents(array, size, str(path))
@@ -110,10 +112,10 @@ def write_latents(path: Path, latents: Array) -> None:
 
 
 def check_latents(latents: Array, size: int, name: str) -> Array:
-    """Return finite floats (N, size), N from 1, as new float32; else raise a ModelError that speaks of `name`."""
+    """Return a float32 copy of finite floats (N, size), N from 1; otherwise raise ModelError, which names `name`."""
     if latents.ndim != 2 or not len(latents) or latents.shape[1] != size or latents.dtype.kind != "f":
         raise ModelError(f"{name}: shape {latents.shape} in {latents.dtype}; this model takes (N, {size}) in float32.")
-    with np.errstate(over="ignore"):  # of a float64 that float32 cannot hold; it becomes infinite
+    with np.errstate(over="ignore"):  # a float64 that float32 cannot hold becomes infinite
         checked = np.array(latents, np.float32, order="C")
     if not np.isfinite(checked).all():
         raise ModelError(f"{name}: some numbers are NaN, infinite or over float32's range.")
@@ -121,12 +123,12 @@ def check_latents(latents: Array, size: int, name: str) -> Array:
 
 
 def slerp(a: Array, b: Array, t: float) -> Array:
-    """Return the latent a part `t`, 0 to 1, of the way from `a` to `b`, (size,) each, as float32.
+    """Return the latent at a fraction `t`, 0 to 1, of the way from `a` to `b`, (size,) each, as float32.
 
-    The direction moves along the great circle (Shoemake 1985) and the norm in a line: normal
-    vectors of many dimensions lie near a sphere, and a straight line between two would leave it for where
-    training never looked (White 2016). Raises UsageError for opposite directions, which
-    many great circles join. A latent of zeros has no direction and takes the other's.
+    The direction moves along the great circle (Shoemake 1985) and the norm along a line: normal vectors of many
+    dimensions lie near a sphere, and a straight line between two would leave it for regions that training never saw
+    (White 2016). Raises UsageError for opposite directions, which many great circles join. A latent of zeros has no
+    direction and takes the other's.
     """
     start, end = np.asarray(a, np.float64), np.asarray(b, np.float64)
     norms = float(np.linalg.norm(start)), float(np.linalg.norm(end))
@@ -135,27 +137,29 @@ def slerp(a: Array, b: Array, t: float) -> Array:
     u, v = start / norms[0], end / norms[1]
     angle = 2 * np.arctan2(np.linalg.norm(u - v), np.linalg.norm(u + v))  # exact near 0 and pi, where arccos is not
     if np.pi - angle < _OPPOSITE:
-        raise UsageError("Two stops lie in opposite directions, and no one shortest way joins them. Put one between.")
+        raise UsageError(
+            "Two stops lie in opposite directions, so no single shortest way joins them. Put a stop between them."
+        )
     # sin(s x) / sin(x) as s sinc(s x) / sinc(x), which also holds at the angle 0; numpy's sinc has pi in it.
     near, far = (s * np.sinc(s * angle / np.pi) / np.sinc(angle / np.pi) for s in (1 - t, t))
     direction = near * u + far * v
     return (direction * ((1 - t) * norms[0] + t * norms[1])).astype(np.float32)
 
 
-def path(latents: Array, blocks: Sequence[LatentBlock], steps: int, loop: bool = False) -> Array:
+def walk(latents: Array, blocks: Sequence[LatentBlock], steps: int, loop: bool = False) -> Array:
     """Walk through stops (K, size), K from 2, with `steps` steps from each to the next.
 
-    Normal blocks go along the great circle (`slerp`), others in a line. Returns ((K - 1) * steps + 1, size) float32
-    with row k * steps the k-th stop. With `loop` the walk goes on to the first stop and ends a step before it:
-    (K * steps, size). Raises UsageError.
+    Normal blocks move along the great circle (`slerp`), others along a line. Returns ((K - 1) * steps + 1, size)
+    float32 whose row k * steps is the k-th stop. With `loop` the walk continues to the first stop and ends a step
+    before it: (K * steps, size). Raises UsageError.
     """
     if len(latents) < 2:
         raise UsageError(f"A walk needs at least two stops; got {len(latents)}.")
     if steps < 1:
         raise UsageError(f"A walk needs at least one step from stop to stop; got {steps}.")
     stops = [*latents, latents[0]] if loop else list(latents)
-    walk = [_between(a, b, k / steps, blocks) for a, b in pairwise(stops) for k in range(steps)]
-    return np.stack(walk if loop else [*walk, stops[-1].astype(np.float32)])
+    rows = [_between(a, b, k / steps, blocks) for a, b in pairwise(stops) for k in range(steps)]
+    return np.stack(rows if loop else [*rows, stops[-1].astype(np.float32)])
 
 
 def _between(a: Array, b: Array, t: float, blocks: Sequence[LatentBlock]) -> Array:

@@ -1,4 +1,4 @@
-"""Names of outputs: what an input's becomes, and which of them some disk takes for one."""
+"""Names of outputs, and which names some disk takes for the same."""
 
 # ruff: noqa: PTH122
 
@@ -10,16 +10,16 @@ from i2i.runtime.pictures import PictureOptions, output_suffix
 
 
 def folded(name: str) -> str:
-    """Return what is equal for names that one disk or another, of Windows or macOS, takes for the same."""
+    """Return a key that is equal for names that some disk, of Windows or macOS, takes for the same."""
     if name.isascii():
         return name.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
 def rename(names: list[str], channels: int, options: PictureOptions, keep: bool = False) -> dict[str, str]:
-    """Return the new names of what gets one: a suffix that can hold the output, and no two the same on any disk.
+    """Return the new names of inputs that need one: each suffix can hold the output, and no two collide on any disk.
 
-    keep: leave names that differ only by what `folded` takes away; they are on one disk already.
+    keep: leave names that differ only in what `folded` removes; they are on one disk already.
     """
     endings: dict[str, str] = {}
     wanted: dict[str, str] = {}

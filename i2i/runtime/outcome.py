@@ -1,4 +1,4 @@
-"""What a folder run has to say: in a few lines for people, in a file for programs."""
+"""What a folder run reports: a few lines for people, a file for programs."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ class Setup(NamedTuple):
     workers: int
     """Pictures in work at a time."""
     threads: int
-    """Threads that compute one network call on a CPU."""
+    """CPU threads of one network call."""
 
 
 class Refused(NamedTuple):
@@ -28,33 +28,33 @@ class Refused(NamedTuple):
     reason: str
 
     def __str__(self) -> str:
-        """Name and reason in one line, whatever the name holds."""
+        """Return name and reason in one line, whatever the name contains."""
         name = str(self.source)
         return printable(" ".join(self.reason.replace(name, repr(name)[1:-1]).splitlines()))
 
 
 @dataclass
 class Result:
-    """What a folder run did, complete at its end and true when it is stopped."""
+    """What a folder run did; correct at any moment, even when the run is stopped."""
 
     written: int = 0
     refused: list[Refused] = field(default_factory=list)
     large: dict[Path, int] = field(default_factory=dict)
-    """Pictures over twice as large as those that the model was trained on, and their shorter sides in pixels."""
+    """Pictures more than twice as large as those of training, and their shorter sides in pixels."""
     left_out: list[tuple[Path, int]] = field(default_factory=list)
-    """Pictures with frames or pages behind the one that was translated, and how many."""
+    """Pictures with frames or pages after the one that was translated, and how many."""
     lost: dict[str, list[Path]] = field(default_factory=dict)
-    """What files say and their translations do not, by name: georeference, nodata value, resolution."""
+    """Metadata that translations do not keep, by name: georeference, nodata value, resolution."""
     setup: Setup | None = None
-    """What the last pictures were translated with."""
+    """How the machine was shared out for the last pictures."""
     wall_s: float = 0.0
     busy_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
-    """Time of all workers in each stage."""
+    """Time that all workers spent in each stage."""
     unfinished: bool = False
-    """Whether threads were still at work when the run was left."""
+    """Whether threads were still working when the run ended."""
 
     def add_unkept(self, source: Path, left_out: int, lost: Iterable[str]) -> None:
-        """Note what of a picture is not in its translation."""
+        """Record what a picture's translation does not keep."""
         if left_out:
             self.left_out.append((source, left_out))
         for name in lost:
@@ -62,7 +62,7 @@ class Result:
 
 
 def unkept(result: Result) -> Iterator[str]:
-    """Yield a line for each kind of thing that is in the inputs and not in the outputs, and how to get it."""
+    """Yield a line for each kind of thing that the outputs do not keep, and how to keep it."""
     if result.left_out:
         total, first = sum(count for _, count in result.left_out), one_line(result.left_out[0][0])
         files = first if len(result.left_out) == 1 else f"{len(result.left_out):,} files, {first} among them"
@@ -79,7 +79,7 @@ def _files(paths: list[Path]) -> str:
 
 
 def lines(result: Result) -> Iterator[str]:
-    """Yield what was refused and why, and how long what took."""
+    """Yield what was refused and why, and where the time went."""
     for refused in result.refused:
         yield f"Refused: {refused}"
     busy_s = sum(result.busy_s.values())
@@ -90,6 +90,6 @@ def lines(result: Result) -> Iterator[str]:
 
 
 def write_report(path: Path, result: Result, pictures: int) -> None:
-    """Write what was refused as JSON; names that are no UTF-8 hold what Python's surrogateescape makes of them."""
+    """Write what was refused as JSON; bytes of names that are not UTF-8 appear as Python's surrogate escapes."""
     failures = [{"picture": str(refused.source), "reason": refused.reason} for refused in result.refused]
     write_json(path, {"pictures": pictures, "written": result.written, "failures": failures})

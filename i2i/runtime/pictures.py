@@ -1,4 +1,4 @@
-"""A picture on its way through a model: from its file, to what the network takes, and back to a file's bytes.
+"""A picture file before and after a model: decoded to arrays, and encoded to the bytes of a file.
 
 For each file a folder run calls, in this order and from any thread,
 
@@ -8,8 +8,8 @@ For each file a folder run calls, in this order and from any thread,
     outputs = [translator.translate(frame, output_dtype(frame, suffix, options), str(path)) for frame in picture.frames]
     content = encode(picture, outputs, suffix, generator, options)
 
-where `suffix` is that of the output's name, which says in what format it is written. Nothing here keeps
-any state. All of them raise ImageError.
+where `suffix` is that of the output's name, which decides its format. Nothing here keeps any state. All of them
+raise ImageError.
 """
 
 import contextlib
@@ -44,47 +44,47 @@ from i2i.models.spec import ModelSpec, Part
 
 Alpha = Literal["keep", "drop"]
 _TYPES: dict[int, Any] = {8: np.uint8, 16: np.uint16, 32: np.float32}
-_USUAL_GAMMA = 45455  # 1 / 2.2 in the units of a PNG, which every format is shown with
+_USUAL_GAMMA = 45455  # 1 / 2.2 in the units of a PNG: what viewers assume for every format
 _NEVER_LOSSLESS = {"JPEG", "AVIF"}
 
 
 @dataclass(frozen=True)
 class PictureOptions:
-    """How pictures are read and written; by default as they are."""
+    """How pictures are read and written; by default in their own format and depth."""
 
     format: str | None = None
     """A suffix without its dot; None: each picture's own."""
     quality: int | Literal["lossless"] | None = None
-    """1 to 100 of JPEG, WebP and AVIF; None: encoders.QUALITY, and lossless where a WebP was."""
+    """1 to 100 for JPEG, WebP and AVIF; None: encode.QUALITY, and lossless for a WebP that was."""
     bit_depth: Literal[8, 16, 32] | None = None
-    """32: float. None: each picture's own, or the most that the format holds."""
+    """32: float. None: each picture's own, or the most that the format can hold."""
     alpha: Alpha | None = None
-    """keep: write the model's own alpha or, where it makes none, the input's. drop: write opaque pictures, laid on
-    white. None: keep where the model was trained so (Part.alpha) and the format holds alpha."""
+    """keep: write the model's own alpha or, if it makes none, the input's. drop: write opaque pictures, laid on
+    white. None: keep if the model was trained so (Part.alpha) and the format can hold alpha."""
     keep_metadata: bool = False
-    """EXIF, XMP and resolution; an ICC profile is kept always."""
+    """Keep EXIF, XMP and resolution; an ICC profile is always kept."""
     frames: Literal["first", "all"] = "first"
-    """Of animations, and pages."""
+    """Which frames of animations, and which pages."""
     input_range: Range | None = None
-    """What is black and white in 16-bit and float pictures, read or written; None: what the model was trained with,
-    else the full range of integers, and 0 to 1 of floats."""
+    """Black and white in 16-bit and float pictures, read or written; None: those of training, otherwise the full range
+    of integers, and 0 to 1 for floats."""
     max_pixels: int = MAX_PIXELS
-    """More, in all frames together, are refused before they are decoded."""
+    """Pictures with more pixels, in all frames together, are refused before they are decoded."""
     suffix: str = ""
-    """Put between an output's name and its ending."""
+    """Goes between an output's name and its ending."""
 
     def __post_init__(self) -> None:
-        """Raise UsageError for what contradicts itself."""
+        """Raise UsageError for options that are invalid or contradict one another."""
         known = ", ".join(ending[1:] for ending in FORMATS)
         if self.format and f".{self.format}" not in FORMATS:
-            raise UsageError(f"{self.format} is not a format that i2i writes. They are {known}.")
+            raise UsageError(f"{self.format} is not a format that i2i writes. It writes {known}.")
         low, high = self.input_range or (0.0, 1.0)
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise UsageError(
                 f"--input-range {low:g} {high:g} is not a range. Give black, then a larger value for white."
             )
         if Path(self.suffix).name != self.suffix:
-            raise UsageError(f"--suffix {self.suffix} would change the folder. Give a part of a name.")
+            raise UsageError(f"--suffix {self.suffix} would change the folder. Give a part of a file name.")
         if not self.format:
             return
         kind = FORMATS[f".{self.format}"]
@@ -95,10 +95,10 @@ class PictureOptions:
         if self.alpha == "keep" and not _holds_alpha(f".{self.format}"):
             raise UsageError(f"{self.format} holds no alpha. Leave out --alpha keep, or use png, webp, avif or tiff.")
         if self.quality == "lossless" and kind in _NEVER_LOSSLESS:
-            raise UsageError(f"{self.format} always loses something. With --quality lossless, use png, webp or tiff.")
+            raise UsageError(f"{self.format} is never lossless. With --quality lossless, use png, webp or tiff.")
 
     def for_model(self, spec: ModelSpec) -> "PictureOptions":
-        """Return the same with the range that the model was trained with, unless one is set."""
+        """Return these options with the range that the model was trained with, unless one is set."""
         return self if self.input_range else replace(self, input_range=spec.input_range)
 
 
@@ -106,8 +106,8 @@ DEFAULTS = PictureOptions()
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One decoded file."""
+class DecodedPicture:
+    """One picture file, decoded."""
 
     path: Path
     frames: tuple[Array, ...]
@@ -116,15 +116,15 @@ class Picture:
     """Its format, a value of FORMATS."""
     extras: Extras
     lossless: bool
-    """Whether it is a WebP that lost nothing."""
+    """Whether it is a lossless WebP."""
     left_out: int = 0
     """Frames and pages behind those that were read."""
     lost: tuple[str, ...] = ()
-    """Names of what else the file says and its translation does not: georeference, say."""
+    """Names of metadata that the translation does not keep, such as georeference."""
 
 
-def read(source: Source, count: int, options: PictureOptions) -> Picture:
-    """Read so many frames of a file, which `counted` has said; raises ImageError, also for floats outside the range."""
+def read(source: Source, count: int, options: PictureOptions) -> DecodedPicture:
+    """Read the first `count` frames of a file; raises ImageError, also for floats outside the range."""
     frames, durations = [], []
     for frame in range(count):
         frames.append(from_range(source.decode(frame), source.path, options.input_range))
@@ -144,11 +144,11 @@ def read(source: Source, count: int, options: PictureOptions) -> Picture:
     with contextlib.suppress(Exception):  # damage behind what was read costs no picture
         lost = source.lost(options.keep_metadata)
         left_out = source.left_out() if options.frames == "first" else 0
-    return Picture(source.path, tuple(frames), source.kind, extras, lossless, left_out, tuple(lost))
+    return DecodedPicture(source.path, tuple(frames), source.kind, extras, lossless, left_out, tuple(lost))
 
 
-def lost_colours(picture: Picture, suffix: str) -> tuple[str, ...]:
-    """Return what a PNG says of its values that is not the usual, where the output's format has no place for it."""
+def lost_colours(picture: DecodedPicture, suffix: str) -> tuple[str, ...]:
+    """Return what is unusual about a PNG's values and the output's format cannot hold."""
     chunks = picture.extras.png_colours
     if FORMATS[suffix.lower()] == "PNG" or not chunks:
         return ()
@@ -159,7 +159,7 @@ def lost_colours(picture: Picture, suffix: str) -> tuple[str, ...]:
 
 
 def counted(source: Source, options: PictureOptions) -> tuple[int, int]:
-    """Return how many frames are to be read, and their pixels; raises ImageError where those are too many."""
+    """Return how many frames to read, and their pixels; raises ImageError if those are too many."""
     count = source.count() if options.frames == "all" else 1
     pixels = source.pixels(count)
     if count > 1 and pixels > options.max_pixels:
@@ -171,7 +171,7 @@ def counted(source: Source, options: PictureOptions) -> tuple[int, int]:
 
 
 def output_suffix(suffix: str, channels: int, options: PictureOptions = DEFAULTS) -> str:
-    """Return the suffix of the output for a file with `suffix`: its own, the one asked for, or one that can hold it."""
+    """Return the output's suffix for a file with `suffix`: the one asked for, its own, or one that can hold it."""
     if options.format and FORMATS.get(suffix.lower()) != FORMATS[f".{options.format}"]:
         suffix = f".{options.format}"
     if suffix.lower() == ".pgm" and channels == 3:
@@ -181,18 +181,18 @@ def output_suffix(suffix: str, channels: int, options: PictureOptions = DEFAULTS
 
 
 def suits(suffix: str, depth: int = 8, channels: int = 3) -> bool:
-    """Whether a translated picture may be written under a suffix: whole, or as a GIF in 256 colours."""
+    """Whether a format can hold a translated picture; a GIF may, in 256 colours."""
     return holds(suffix, depth, channels) or (suffix.lower() == ".gif" and depth == 8)
 
 
 def written_channels(generator: Part, options: PictureOptions) -> int:
-    """Return how many channels outputs are to have a place for: 4 only where the model's own alpha is written."""
+    """Return how many channels the format of outputs must hold: 4 only if the model's own alpha is written."""
     dropped = options.alpha == "drop" or (options.format and not _holds_alpha(f".{options.format}"))
     return 3 if generator.out_channels == 4 and dropped else generator.out_channels
 
 
 def output_dtype(pixels: Array, suffix: str, options: PictureOptions = DEFAULTS) -> Any:
-    """Return uint8, uint16 or float32: what was asked for, or the type of `pixels`, as far as the format holds it."""
+    """Return uint8, uint16 or float32: the depth asked for, or that of `pixels`, or the most that the format holds."""
     wanted = options.bit_depth or pixels.dtype.itemsize * 8
     return _TYPES[min(wanted, DEPTHS.get(FORMATS[suffix.lower()], 8))]
 
@@ -200,8 +200,8 @@ def output_dtype(pixels: Array, suffix: str, options: PictureOptions = DEFAULTS)
 def with_alpha(output: Array, frame: Array, generator: Part, alpha: Alpha | None) -> Array:
     """Return an output (H, W, C) as it is written: with its own alpha, with that of its input `frame`, or opaque.
 
-    Laid on white, all of these look like the model's output; where the input's alpha is put back, as far as colours
-    of that alpha can. alpha: as in PictureOptions. An output that was cropped takes the alpha of the input's centre.
+    Laid on white, each looks like the model's output, as far as colours of the input's alpha can if that is put back.
+    alpha: as in PictureOptions. A cropped output takes the alpha of the input's centre.
     """
     if alpha == "drop":
         return to_channels(output, 3) if output.shape[2] == 4 else output
@@ -216,20 +216,20 @@ def with_alpha(output: Array, frame: Array, generator: Part, alpha: Alpha | None
 
 
 def encode(
-    picture: Picture,
+    picture: DecodedPicture,
     outputs: Sequence[Array],
     suffix: str,
     generator: Part,
     options: PictureOptions = DEFAULTS,
 ) -> bytes:
-    """Return the file with `outputs`, (H, W, C) each, for the frames of `picture`; adds its alpha and profile."""
+    """Return a file with `outputs`, (H, W, C) each, in place of the frames of `picture`; adds its alpha and profile."""
     kind = FORMATS[suffix.lower()]
     if len(outputs) > 1 and kind not in SEVERAL_FRAMES:
-        raise ImageError(f"{picture.path} holds {len(outputs)} pictures, {suffix} one. Add --format png, or tiff.")
+        raise ImageError(f"{picture.path} holds {len(outputs)} pictures, {suffix} one. Add --format png or tiff.")
     if kind != "TIFF" and len({output.shape[:2] for output in outputs}) > 1:
         raise ImageError(f"{picture.path} has pages of different sizes, which {suffix} cannot hold. Add --format tiff.")
     if options.quality == "lossless" and kind in _NEVER_LOSSLESS:
-        raise ImageError(f"{picture.path}: {suffix} always loses something. Add --format png, webp or tiff.")
+        raise ImageError(f"{picture.path}: {suffix} is never lossless. Add --format png, webp or tiff.")
     alpha = options.alpha
     if not _holds_alpha(suffix):
         if alpha == "keep" and any(_has_alpha(array) for array in (*outputs, *picture.frames)):
@@ -250,12 +250,12 @@ def encode(
         return encode_frames(whole, kind, quality, lossless, extras)
     except MemoryError:
         raise
-    except Exception as error:  # encoders raise whatever they like, on sides over their limit, say
+    except Exception as error:  # encoders raise whatever they like, for sides over their limit for instance
         raise ImageError(f"{picture.path} cannot be written as {suffix}: {str(error).rstrip('.')}.") from error
 
 
 def _in_range(output: Array, frame: Array, value_range: Range | None) -> Array:
-    """Map floats, and integers of the input's own type, to the range of the input; others fill their type."""
+    """Map floats, and integers of the input's own type, to the range of the input; others use all of their type."""
     return to_range(output, value_range) if output.dtype in (np.float32, frame.dtype) else output
 
 
@@ -268,11 +268,11 @@ def _holds_alpha(suffix: str) -> bool:
 
 
 def _is_lossless_webp(content: bytes) -> bool:
-    """Whether the first picture in a WebP is of its lossless kind (RFC 9649, section 2)."""
+    """Whether the first picture in a WebP is lossless (RFC 9649, section 2)."""
     place = 12
     while place + 8 <= len(content):
         kind, size = content[place : place + 4], int.from_bytes(content[place + 4 : place + 8], "little")
         if kind in (b"VP8 ", b"VP8L"):
             return kind == b"VP8L"
-        place += 8 + (16 if kind == b"ANMF" else size + size % 2)  # a frame's own chunks stand behind 16 bytes
+        place += 8 + (16 if kind == b"ANMF" else size + size % 2)  # a frame's own chunks begin after 16 bytes
     return False

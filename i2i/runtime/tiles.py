@@ -1,29 +1,65 @@
-"""A picture as overlapping tiles, and the tiles as one picture again; arithmetic only.
+"""A picture through a network in overlapping tiles, put together again.
 
-Along each side, tiles begin at multiples of what the network asks for, and one fades into the next in the
-middle of their overlap: their outer margins, where a network sees the edge of the tile instead of the
-picture, count for nothing. Weights are the same for all rows (and columns) of a tile, and over any pixel
-they sum to one. Pixels stay integers but for the tiles that are open, so that a picture of 60 megapixels
-takes no gigabytes.
+Along each side, tiles begin at multiples that the network asks for, and one fades into the next in the middle of
+their overlap. Their outer margins, where a network sees the edge of the tile instead of the picture, get no weight.
+Weights are the same for all rows (and columns) of a tile and sum to one over any pixel. Only open tiles are floats:
+all other pixels stay in the type of the output, so that a picture of 60 megapixels does not take gigabytes.
 """
 
 import itertools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from i2i.images import Array, from_unit
+from i2i.images import Array, from_unit, to_unit
+from i2i.models.spec import ModelSpec, Part
+from i2i.runtime.backends import Backend, TorchBackend
+from i2i.runtime.fit import pad, reduced
+from i2i.runtime.plan import Plan, Sides, overlap_side, padded_sides
 
+_BLEND_PX = 64
 _WRITTEN_ROWS = 64
-"""Rows that become integers at a time."""
+"""Rows that are converted to the output's type at a time."""
+
+
+def in_tiles(plan: Plan, spec: ModelSpec, generator: Part, backend: Backend, array: Array, dtype: Any) -> Array:
+    """Translate (H, W, in_channels) integers, or float32 in [0, 1], to (H, W, out_channels) in `dtype`.
+
+    All tiles share the norm statistics of a reduced copy of the picture if the backend takes them.
+    Raises MemoryError.
+    """
+    seamless = tiles_agree(spec, generator, backend)
+    if isinstance(backend, TorchBackend):
+        copy = to_unit(reduced(array, plan.statistics_px**2, generator.size_multiple, generator.size_minimum))
+        backend = backend.frozen(pad(copy, *padded_sides(generator, *copy.shape[1:]))[None])
+
+    def translate_tile(rows: slice, columns: slice) -> Array:
+        pixels = array[rows, columns].transpose(2, 0, 1)
+        pixels = pad(pixels, rows.stop - rows.start, columns.stop - columns.start).transpose(1, 2, 0)
+        return backend.run(to_unit(pixels)[None])[0]
+
+    output = np.empty((*plan.sides, generator.out_channels), dtype)
+    blend_tiles(translate_tile, tile_lines(plan.padded, plan.tile, generator.size_multiple, seamless), output)
+    return output
+
+
+def tiles_agree(spec: ModelSpec, generator: Part, backend: Backend) -> bool:
+    """Whether tiles differ only by what each sees at its edges: they share norm statistics, or have none."""
+    return isinstance(backend, TorchBackend) or not uses_own_statistics(spec, generator)
+
+
+def uses_own_statistics(spec: ModelSpec, generator: Part) -> bool:
+    """Whether the network normalises by statistics of the picture itself, as far as the spec says."""
+    norm = generator.arguments.get("norm", "instance")
+    return norm in ("instance", "group", "layer") or (norm == "batch" and spec.norm_statistics == "image")
 
 
 class Line(NamedTuple):
     """Tiles along one side.
 
     tile: their length in pixels. origins: where each begins, ascending, the first at 0. weights: (tiles, tile)
-    float32, what each pixel of each tile counts.
+    float32, the weight of each pixel of each tile.
     """
 
     tile: int
@@ -31,11 +67,28 @@ class Line(NamedTuple):
     weights: Array
 
 
-def make_line(side: int, tile: int, multiple: int, overlap: int, blend: int) -> Line:
-    """Cover `side` px, a multiple of `multiple`, by as few tiles as overlap by at least `overlap`; all in pixels.
+def tile_lines(sides: Sides, tiles: Sides, multiple: int, seamless: bool) -> tuple[Line, Line]:
+    """Cover a picture by tiles; all (height, width) in pixels and multiples of `multiple`.
 
-    tile and overlap: multiples of `multiple` too. blend: length of the fade, at most `overlap`. A side that is no
-    longer than a tile is one tile.
+    seamless: whether tiles differ only by what each sees at its edges; otherwise they overlap by half and fade over
+    all of it.
+    """
+    lines = []
+    for side, tile in zip(sides, tiles, strict=True):
+        # A file of fixed size may be no longer than one multiple; then tiles cannot keep to multiples.
+        step = multiple if tile >= 2 * multiple else max(tile // 4, 1)
+        half = tile // (2 * step) * step
+        overlap = min(overlap_side(multiple), half) if seamless else half
+        covered = max(-(-(side - tile) // step) * step + tile, tile)
+        lines.append(make_line(covered, tile, step, overlap, min(_BLEND_PX, overlap // 2) if seamless else overlap))
+    return lines[0], lines[1]
+
+
+def make_line(side: int, tile: int, multiple: int, overlap: int, blend: int) -> Line:
+    """Cover `side` px, a multiple of `multiple`, with the fewest tiles that overlap by at least `overlap`, in pixels.
+
+    tile and overlap: multiples of `multiple` too. blend: length of the fade, at most `overlap`. A side no longer than
+    a tile is one tile.
     """
     assert side % multiple == tile % multiple == overlap % multiple == 0
     assert overlap < tile
@@ -49,20 +102,20 @@ def make_line(side: int, tile: int, multiple: int, overlap: int, blend: int) -> 
     rises = [_fade((pixels[k + 1] - middle) / blend) for k, middle in enumerate(middles)]
     falls = [_fade((pixels[k] - middle) / blend) for k, middle in enumerate(middles)]
     ones, zeros = np.ones(tile), np.zeros(tile)
-    # Each tile counts what has faded in with it, less what has faded in with the next: the sum telescopes to one.
+    # A tile's weight is what has faded in with it, less what has faded in with the next: the sum telescopes to one.
     return Line(tile, origins, (np.array([ones, *rises]) - np.array([*falls, zeros])).astype(np.float32))
 
 
 def _fade(place: Array) -> Array:
-    """From 0 at -1/2 to 1 at 1/2, without a kink (3x^2 - 2x^3)."""
+    """Rise from 0 at -1/2 to 1 at 1/2, without a kink (3x^2 - 2x^3)."""
     x = np.clip(place + 0.5, 0.0, 1.0)
     return x * x * (3.0 - 2.0 * x)
 
 
-def run_tiles(run: Callable[[slice, slice], Array], lines: tuple[Line, Line], output: Array) -> None:
-    """Fill `output`, (H, W, C) integers, with what `run` makes of every tile.
+def blend_tiles(translate: Callable[[slice, slice], Array], lines: tuple[Line, Line], output: Array) -> None:
+    """Fill `output` (H, W, C) with what `translate` makes of every tile.
 
-    run: takes rows and columns, which may reach beyond the picture on the right and at the bottom, and gives
+    translate: takes rows and columns, which may reach beyond the picture on the right and at the bottom, and returns
     (C, h, w) float32 in [-1, 1].
     """
     rows, columns = lines
@@ -73,7 +126,7 @@ def run_tiles(run: Callable[[slice, slice], Array], lines: tuple[Line, Line], ou
     ):
         for left, column_weights in zip(columns.origins, columns.weights, strict=True):
             across = slice(left, left + columns.tile)
-            made = run(slice(top, top + rows.tile), across)
+            made = translate(slice(top, top + rows.tile), across)
             open_rows[:, :, across] += made * row_weights[:, None] * column_weights
         for row in range(top, min(following, height), _WRITTEN_ROWS):
             stop = min(row + _WRITTEN_ROWS, following, height)

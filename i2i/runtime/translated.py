@@ -12,7 +12,7 @@ from i2i.files import write_bytes
 from i2i.images import FORMATS, Array, from_unit, to_unit
 from i2i.images.encode import to_pil
 from i2i.images.metadata import fitting_profile
-from i2i.runtime.pictures import Picture, PictureOptions, encode, output_dtype, with_alpha
+from i2i.runtime.pictures import DecodedPicture, PictureOptions, encode, output_dtype, with_alpha
 
 if TYPE_CHECKING:
     from i2i.runtime.translator import Translator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Translated:
     """One translated picture file; `numpy.asarray` takes it, and notebooks show it."""
 
-    def __init__(self, translator: "Translator", picture: Picture, options: PictureOptions):
+    def __init__(self, translator: "Translator", picture: DecodedPicture, options: PictureOptions):
         """Translate the first frame of a picture in its own depth."""
         self._translator, self._picture, self._options = translator, picture, options
         frame = picture.frames[0]
@@ -31,7 +31,7 @@ class Translated:
 
     @property
     def image(self) -> Image.Image:
-        """The same as a PIL image of 8 bits, with the colour profile."""
+        """The same pixels as a PIL image of 8 bits, with the colour profile."""
         array = self.array if self.array.dtype == np.uint8 else from_unit(to_unit(self.array))
         return pil_image(array, self._picture.extras.icc)
 
@@ -41,14 +41,14 @@ class Translated:
         quality: int | Literal["lossless"] | None = None,
         bit_depth: Literal[8, 16, 32] | None = None,
     ) -> None:
-        """Write what `i2i translate INPUT -o PATH` writes, in the format that the suffix names; replaces files.
+        """Write what `i2i translate INPUT -o PATH` writes, in the format of the suffix; replaces a file that exists.
 
         quality, bit_depth: as in PictureOptions. Raises ImageError and UsageError.
         """
         path = Path(path)
         kind = path.suffix.lower()
         if kind not in FORMATS:
-            raise ImageError(f"{path} has no suffix of a format that i2i writes. They are {', '.join(FORMATS)}.")
+            raise ImageError(f"{path} has no suffix of a format that i2i writes. It writes {', '.join(FORMATS)}.")
         options = replace(self._options, quality=quality, bit_depth=bit_depth)
         frame, output = self._picture.frames[0], self._output
         dtype = output_dtype(frame, kind, options)
@@ -74,7 +74,7 @@ class Translated:
 
 
 def pil_image(array: Array, icc: bytes | None) -> Image.Image:
-    """Return (H, W, C) uint8, or (H, W, 1) uint16, as a PIL image with a colour profile where that fits."""
+    """Return (H, W, C) uint8, or (H, W, 1) uint16, as a PIL image, with the colour profile if it fits."""
     made = to_pil(array)
     if profile := fitting_profile(icc, array.shape[2]):
         made.info["icc_profile"] = profile

@@ -1,9 +1,10 @@
 """Pictures through a model: any size in, the same size out.
 
-The model file says what it needs. Sides are padded on the right and at the bottom to what the network
-takes and cropped back, and what is too big for memory goes through in tiles; nothing is resized or cropped
-unasked. Every picture goes through alone, so that its statistics
-are its own whatever its neighbours. Previews, evaluation and export use this same path.
+A Plan comes first and settles how a picture goes through; then its pixels become the network's values once, go
+through, and become pixels again. Sides are padded on the right and at the bottom to what the network takes and
+cropped back; what is too big for memory goes through in tiles. Nothing is resized or cropped unasked. Every picture
+goes through alone, so its statistics are its own whatever its neighbours are. Previews, evaluation and export use
+this same path.
 """
 
 import copy
@@ -13,32 +14,17 @@ from typing import Any, Self, overload
 import numpy as np
 from PIL import Image
 
-from i2i.errors import ImageError, ModelError, OutOfMemoryError, UsageError
+from i2i.errors import ModelError, UsageError
 from i2i.images import MAX_PIXELS, Array, from_pil, from_unit, to_channels, to_unit
 from i2i.images.decode import opened
 from i2i.models.spec import ModelSpec, Part
 from i2i.runtime.backends import Backend, TorchBackend, open_backend
-from i2i.runtime.big import in_tiles, tiles_agree
-from i2i.runtime.fit import (
-    AUTO,
-    Fit,
-    cropped,
-    cropped_sides,
-    is_too_big,
-    known_sides,
-    padded_pixels,
-    resized,
-    rounded_tile,
-    tile_side,
-)
-from i2i.runtime.fit import pad as pad
-from i2i.runtime.fit import padded_side as padded_side
+from i2i.runtime.fit import AUTO, Fit, cropped, pad, resized
 from i2i.runtime.foreign import UNSAID, Values
 from i2i.runtime.pictures import Alpha, PictureOptions, read, with_alpha
+from i2i.runtime.plan import Plan, Planner, Sides
+from i2i.runtime.tiles import in_tiles, tiles_agree
 from i2i.runtime.translated import Translated, pil_image
-
-_MOST_PADDING = 8
-"""Pictures too large for memory as a whole are refused where padding makes more than so many times their pixels."""
 
 
 class Translator:
@@ -47,24 +33,19 @@ class Translator:
     def __init__(
         self, spec: ModelSpec, backend: Backend, direction: str, fit: Fit = AUTO, model: str | Path = "this model"
     ):
-        """Take what `open` makes of a file; model: how errors call it."""
-        self.spec = spec
-        self.model = model
-        self.backend = backend
-        self.direction = direction
-        self.generator: Part = spec.generators[direction]
-        self.fit = fit
+        """Use `open` to make one from a file; model: what errors call the model."""
         if fit.tile and not isinstance(backend, TorchBackend):
             raise UsageError(
                 f"--tile {fit.tile} needs a .safetensors file or a run folder: in an .onnx file norm statistics\n"
                 "cannot be set from outside. Leave it out, and tiles overlap by half."
             )
-        if fit.how == "resize":
-            known_sides(spec, 1, 1)  # raises now what it would for every picture
-        self._statistics_px = tile_side(self.generator)
-        self._tile_px = rounded_tile(self.generator, fit.tile_px or self._statistics_px)
+        self.spec = spec
+        self.backend = backend
+        self.direction = direction
+        self.generator: Part = spec.generators[direction]
+        self.planner = Planner(spec, self.generator, fit, model)
         self.notes: dict[str, None] = {}
-        """What the user should know of the pictures so far, each line once, in order."""
+        """What the user should know about the pictures so far, each line once, in order."""
 
     @classmethod
     def open(
@@ -81,15 +62,15 @@ class Translator:
 
         direction: A2B or B2A; needed only when the model holds both.
         device, backend: one of DEVICES and of BACKENDS in i2i.runtime.backends.
-        threads: how many one call computes with on a CPU, by default all. fit: how pictures come to sizes that
-        the network takes. values: what black and white are in an .onnx file of another project.
+        threads: CPU threads for each picture, by default all. fit: how pictures come to sizes that the network takes.
+        values: black and white in an .onnx file of another project.
         Raises ModelError and UsageError.
         """
         spec, opened, chosen = open_backend(path, lambda spec: spec.pick(direction), device, backend, threads, values)
         return cls(spec, opened, chosen, fit, path)
 
     def with_backend(self, backend: Backend) -> Self:
-        """Return the same with something else that runs it."""
+        """Return the same translator with another backend."""
         other = copy.copy(self)
         other.backend = backend
         return other
@@ -122,123 +103,73 @@ class Translator:
         return Translated(self, picture, options)
 
     def translate(self, array: Array, dtype: Any = None, name: str = "The picture") -> Array:
-        """(H, W, 1..4) integers, or float32 in [0, 1], to (H, W, out_channels) in `dtype`, by default the same type.
+        """Translate (H, W, 1 to 4) integers, or float32 in [0, 1], to (H, W, out_channels).
 
-        Alpha that the network does not take is laid on white, as in training, and not put back. Sizes are met as
-        `fit` says; with "crop", less comes out. Errors speak of `name`. Raises ImageError for what is too small to
-        crop, ModelError for what a file exported with --io image or --size does not take, OutOfMemoryError.
+        dtype: of the output, by default the same. name: what errors call the picture. Alpha that the network does not
+        take is laid on white, as in training, and not put back. With Fit "crop" the output is smaller.
+        Raises ImageError for a picture too small to crop, ModelError for one that a file exported with --io image or
+        --size does not take, and OutOfMemoryError.
         """
         height, width = array.shape[:2]
-        dtype = dtype or array.dtype
+        plan = self.planner.plan(height, width, name)
+        dtype = np.dtype(dtype or array.dtype)
         array = to_channels(array, self.generator.in_channels)
-        if self.fit.how == "crop":
-            array = cropped(array, *cropped_sides(self.spec, self.generator, height, width, name))
-        if self.fit.how == "resize":
-            small = resized(array, *known_sides(self.spec, height, width))
-            return resized(self._whole_or_tiles(small, dtype, name), height, width)
-        return self._whole_or_tiles(array, dtype, name)
-
-    def _whole_or_tiles(self, array: Array, dtype: Any, name: str) -> Array:
-        how, pixels = self.fit.how, padded_pixels(self.generator, *array.shape[:2])
-        too_big = is_too_big(self.spec, self.generator, pixels)
-        if too_big and pixels > _MOST_PADDING * array.shape[0] * array.shape[1]:
-            raise ImageError(
-                f"{name} is {array.shape[1]}x{array.shape[0]}; padded to {self.generator.size_multiple} px, which this "
-                "model needs, it is too large. Cut it into shorter pieces."
-            )
-        if how == "tile" or (how != "pad" and too_big):
-            return self._tiles(array, dtype, name)
-        try:
-            return self._whole(array, dtype, name)
-        except MemoryError as error:
-            if how == "pad":
-                raise OutOfMemoryError(
-                    f"{name} is {array.shape[1]}x{array.shape[0]}: too large for the memory of {self.backend.device}.\n"
-                    "Leave out --fit pad, and it goes through in tiles."
-                ) from error
-        self._tile_px = min(self._tile_px, rounded_tile(self.generator, max(array.shape[:2]) // 2))
-        self._note(f"Out of memory on {self.backend.device}: large pictures go through in tiles.")
-        return self._tiles(array, dtype, name)
-
-    def _whole(self, array: Array, dtype: Any, name: str) -> Array:
-        if self.spec.io == "image" and array.dtype == np.dtype(dtype) == np.uint8:
-            return self._run_pixels(array, name)
-        return from_unit(self.run(to_unit(array), name), dtype)
-
-    def _tiles(self, array: Array, dtype: Any, name: str) -> Array:
-        """As `translate`, tile by tile; each time memory runs out, with tiles of half the side."""
-        if self.fit.tile == "exact":
-            assert isinstance(self.backend, TorchBackend)
-            exact = Translator(self.spec, self.backend.in_strips(), self.direction, Fit("pad"))
+        array = resized(array, *plan.sides) if plan.resizes else cropped(array, *plan.sides)
+        while True:
             try:
-                return exact._whole(array, dtype, name)
-            except MemoryError as error:
-                raise OutOfMemoryError(
-                    f"{name} is {array.shape[1]}x{array.shape[0]}: too large for the memory of {self.backend.device}, "
-                    "even in strips.\nLeave out --tile exact, and it goes through in tiles."
-                ) from error
+                output = self._carry_out(plan, array, dtype)
+            except MemoryError:
+                plan, note = self.planner.after_out_of_memory(plan, self.backend.device)
+                self._note(note)
+            else:
+                return resized(output, *plan.source) if plan.resizes else output
+
+    def translate_values(self, values: Array, name: str = "The picture") -> Array:
+        """Translate (C, H, W) float32 in [-1, 1] whole, to the same size. Raises ModelError."""
+        self._check_takes_values(name)
+        height, width = values.shape[1:]
+        return _padded_through(self.backend, values, self.planner.padded(height, width, name))
+
+    def _carry_out(self, plan: Plan, array: Array, dtype: np.dtype[Any]) -> Array:
+        """Translate a picture that has the sides and channels planned; raises MemoryError."""
+        if plan.way == "tiles":
+            if not tiles_agree(self.spec, self.generator, self.backend):
+                self._note(
+                    "Tiles of an .onnx file differ in brightness, since each has its own norm statistics;\n"
+                    "a .safetensors file shares one picture's among them."
+                )
+            return in_tiles(plan, self.spec, self.generator, self.backend, array, dtype)
+        if self.spec.io == "image" and array.dtype == dtype == np.uint8:
+            return self._pixels_through(array, plan.padded)
+        self._check_takes_values(plan.name)
+        backend = self.backend
+        if plan.way == "strips":
+            assert isinstance(backend, TorchBackend)
+            backend = backend.in_strips()
+        return from_unit(_padded_through(backend, to_unit(array), plan.padded), dtype)
+
+    def _pixels_through(self, pixels: Array, padded: Sides) -> Array:
+        """Translate (H, W, C) uint8 to the same size with a file that normalises, pads and crops inside."""
+        height, width = pixels.shape[:2]
+        if padded != (height, width):  # a file of fixed size
+            pixels = pad(pixels.transpose(2, 0, 1), *padded).transpose(1, 2, 0)
+        return self.backend.run(np.ascontiguousarray(pixels)[None])[0, :height, :width]
+
+    def _check_takes_values(self, name: str) -> None:
         if self.spec.io == "image":
             raise ModelError(
-                f"{name} needs tiles, but {self.model} was exported for whole pictures, with padding inside.\n"
-                "Export it again with --io tensor, or use smaller pictures or --fit resize."
+                f"{name} has, or is to have, more than 8 bits; {self.planner.model} was exported for pictures of "
+                "8 bits, without ranges.\nExport it again with --io tensor, or use pictures of 8 bits."
             )
-        if not tiles_agree(self.spec, self.generator, self.backend):
-            self._note(
-                "Tiles of an .onnx file differ in brightness, since each has its own norm statistics;\n"
-                "a .safetensors file shares one picture's among them."
-            )
-        while True:
-            tile_px, statistics_px = self._tile_px, self._statistics_px
-            try:
-                return in_tiles(self.spec, self.generator, self.backend, array, dtype, tile_px, statistics_px)
-            except MemoryError as error:
-                smaller = rounded_tile(self.generator, tile_px // 2)
-                if smaller == tile_px or self.spec.fixed_size:
-                    raise OutOfMemoryError(
-                        f"{name}: not even tiles of {tile_px} px fit into the memory of {self.backend.device}.\n"
-                        "Close other programs, or use another device."
-                    ) from error
-                # Halves of what was tried here: another thread may have run out of memory at the same time.
-                self._tile_px = min(self._tile_px, smaller)
-                self._statistics_px = min(self._statistics_px, statistics_px // 2)
-                self._note(f"Out of memory on {self.backend.device}: tiles are {smaller} px now, not {tile_px}.")
 
     def _note(self, text: str) -> None:
         self.notes[text] = None
 
-    def run(self, values: Array, name: str = "The picture") -> Array:
-        """(C, H, W) float32 in [-1, 1] to the same size: padded, translated, cropped back. Raises ModelError."""
-        if self.spec.io == "image":
-            raise ModelError(
-                f"{name} has, or is to have, more than 8 bits; {self.model} was exported for pictures of 8 bits, "
-                "without ranges.\nExport it again with --io tensor, or use pictures of 8 bits."
-            )
-        height, width = values.shape[1:]
-        padded = pad(values, *self._padded_sides(height, width, name))
-        return self.backend.run(padded[None])[0, :, :height, :width]
 
-    def _run_pixels(self, pixels: Array, name: str) -> Array:
-        """(H, W, C) uint8 to the same size, through a file that normalises, pads and crops inside."""
-        height, width = pixels.shape[:2]
-        if self.spec.fixed_size:
-            padded = pad(pixels.transpose(2, 0, 1), *self._padded_sides(height, width, name))
-            pixels = padded.transpose(1, 2, 0)
-        return self.backend.run(np.ascontiguousarray(pixels)[None])[0, :height, :width]
-
-    def _padded_sides(self, height: int, width: int, name: str) -> tuple[int, int]:
-        """Return the height and width that the network takes for such a picture; raises ModelError."""
-        multiple, least = self.generator.size_multiple, self.generator.size_minimum
-        if self.spec.fixed_size is None:
-            return padded_side(height, multiple, least), padded_side(width, multiple, least)
-        high, wide = self.spec.fixed_size
-        if height > high or width > wide:
-            sides = f"{high}" if high == wide else f"{wide}x{high}"
-            tile = " or --fit tile" if self.spec.io == "tensor" else ""
-            raise ModelError(
-                f"{name} is {width}x{height}, but {self.model} was exported with fixed sides of {sides}.\n"
-                f"Export it again with --size dynamic, or use --fit resize{tile}."
-            )
-        return high, wide
+def _padded_through(backend: Backend, values: Array, padded: Sides) -> Array:
+    """Run (C, H, W) float32 in [-1, 1], padded to the sides that the backend takes; return the same size."""
+    height, width = values.shape[1:]
+    return backend.run(pad(values, *padded)[None])[0, :, :height, :width]
 
 
 def _three_axes(array: Array) -> Array:

@@ -170,7 +170,7 @@ def _generate(run: Run, algorithm: Algorithm, modules: Modules, images: int, dev
     fakes = []
     for done in range(0, SAMPLES, _TOGETHER):
         count(done, SAMPLES)
-        fakes.append(generator.run(generator.draw(range(done, done + _TOGETHER))))
+        fakes.append(generator.generate(generator.draw(range(done, done + _TOGETHER))))
     shown = range(run.config.log.sample_count)
     latents = generator.draw(shown)
     pictures, under = generator.pictures(latents), captions(shown, latents, generator.generator.blocks)

@@ -18,7 +18,7 @@ from i2i.images.decode import opened
 from i2i.images.encode import Extras, encode
 from i2i.models.modelfile import read_spec
 from i2i.models.spec import Part, translating
-from i2i.runtime.folder import plan
+from i2i.runtime.folder import list_tasks
 from i2i.runtime.pictures import PictureOptions, read, written_channels
 from i2i.runtime.pipeline import translate_files
 from i2i.runtime.translator import Translator
@@ -52,7 +52,7 @@ def through(translator, source, name=None, **options):
     made = PictureOptions(**options)
     channels = written_channels(translator.generator, made)
     folder = source.parent / "out"
-    tasks = plan(source, folder / name if name else folder, channels, overwrite=True, options=made)
+    tasks = list_tasks(source, folder / name if name else folder, channels, overwrite=True, options=made)
     result = translate_files(translator, tasks, options=made)
     if result.refused:
         raise ImageError(result.refused[0].reason)

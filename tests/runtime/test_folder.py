@@ -23,13 +23,17 @@ from i2i.files import TEMP_PREFIX
 from i2i.images import read_image
 from i2i.images.encode import encode
 from i2i.images.listing import list_pictures
-from i2i.runtime import pipeline
-from i2i.runtime.fit import Fit, estimated_bytes
-from i2i.runtime.folder import Shard, find_inputs, plan
+from i2i.runtime import pipeline, worker
+from i2i.runtime import plan as plans
+from i2i.runtime.fit import Fit
+from i2i.runtime.folder import find_inputs, list_tasks
 from i2i.runtime.outcome import Refused, Result, Setup, lines
 from i2i.runtime.pictures import PictureOptions
-from i2i.runtime.pipeline import Room, setup_for, translate_files
+from i2i.runtime.pipeline import setup_for, translate_files
+from i2i.runtime.plan import Planner
+from i2i.runtime.tasks import Shard
 from i2i.runtime.translator import Translator
+from i2i.runtime.worker import PIXEL_BYTES, Room
 from tests.conftest import picture, run_i2i, save
 from tests.runtime.test_translator import identity
 
@@ -47,7 +51,7 @@ def test_any_number_of_workers_gives_the_same_pictures(folder, tmp_path, tiny_on
     for model in (tiny_onnx, tiny_run):
         for workers in (1, 3):
             out = tmp_path / f"{model.suffix}{workers}"
-            result = translate_files(i2i.load(model), plan(folder, out, 3), workers=workers)
+            result = translate_files(i2i.load(model), list_tasks(folder, out, 3), workers=workers)
             assert (result.written, result.refused) == (12, [])
             for path in list_pictures(folder):
                 output = read_image(out / path.relative_to(folder)).astype(int)
@@ -61,15 +65,15 @@ def test_trials_of_setups_do_every_picture_once(tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline, "thread_count", lambda: 4)
     monkeypatch.setattr(pipeline, "_TRIAL_PICTURES", 1)
     monkeypatch.setattr(pipeline, "_WORTH_TRYING", 1)
-    tried, original = [], pipeline._Run._some
+    tried, original = [], pipeline._FolderRun._translate
 
     def some(run, setup, tasks):
         tried.append(setup)
         return original(run, setup, tasks)
 
-    monkeypatch.setattr(pipeline._Run, "_some", some)
+    monkeypatch.setattr(pipeline._FolderRun, "_translate", some)
     done = []
-    result = translate_files(identity(), plan(tmp_path / "in", tmp_path / "out", 3), done.append)
+    result = translate_files(identity(), list_tasks(tmp_path / "in", tmp_path / "out", 3), done.append)
     assert set(tried) == {Setup(4, 1), Setup(2, 2), Setup(2, 4)}
     assert result.written == len(done) == len({task.output for task in done}) == 20
 
@@ -108,23 +112,22 @@ def test_room_is_taken_for_all_frames_and_for_what_does_not_go_in_tiles(tmp_path
     (tmp_path / "in" / "a.tif").write_bytes(content)
     wanted, original, model = [], Room.taken, identity(multiple=1, least=1)
     monkeypatch.setattr(Room, "taken", lambda room, size: wanted.append(size) or original(room, size))
-    monkeypatch.setattr(pipeline, "is_too_big", lambda *_: True)
-    monkeypatch.setattr(pipeline, "TILE_BYTES", 1)
+    monkeypatch.setattr(plans, "is_too_big", lambda *_: True)
+    monkeypatch.setattr(plans, "TILE_BYTES", 1)
     for frames in ("first", "all"):
         options = PictureOptions(frames=frames)
-        translate_files(model, plan(tmp_path / "in", tmp_path / frames, 3), options=options)
-    assert wanted == [pipeline._PIXEL_BYTES * pixels + 1 for pixels in (256, 256 + 4096)]
-    whole, taken = estimated_bytes(model.generator, 256), []
+        translate_files(model, list_tasks(tmp_path / "in", tmp_path / frames, 3), options=options)
+    assert wanted == [PIXEL_BYTES * pixels + 1 for pixels in (256, 256 + 4096)]
+    whole, taken = plans.estimated_bytes(model.generator, 256), []
     for fit in (Fit("pad"), Fit("tile", "exact"), Fit("tile", None, 8), Fit("tile", None, 800)):
-        model.fit = fit
-        taken.append(pipeline._Run(model, [], options, print, Result())._network_bytes(16, 16))
+        taken.append(Planner(model.spec, model.generator, fit).plan(16, 16).memory_bytes)
     assert taken == [whole, whole, whole // 4, whole]
 
 
 def test_shards_are_the_folder_and_share_no_output(tmp_path, folder):
     save(folder / "0.bmp", 8, 8)
-    whole = {task.output for task in plan(folder, tmp_path / "out", 4)}
-    shares = [{task.output for task in plan(folder, tmp_path / "out", 4, shard=Shard(k, 3))} for k in (1, 2, 3)]
+    whole = {task.output for task in list_tasks(folder, tmp_path / "out", 4)}
+    shares = [{task.output for task in list_tasks(folder, tmp_path / "out", 4, shard=Shard(k, 3))} for k in (1, 2, 3)]
     assert sum(len(share) for share in shares) == len(whole) == 13
     assert set().union(*shares) == whole
     assert all(shares)
@@ -137,7 +140,7 @@ def test_names_that_some_disks_take_for_one_do_not_meet(tmp_path):
         save(tmp_path / "in" / name, 8, 8)
 
     def outputs(**options):
-        tasks = plan(tmp_path / "in", tmp_path / "out", 3, options=PictureOptions(**options))
+        tasks = list_tasks(tmp_path / "in", tmp_path / "out", 3, options=PictureOptions(**options))
         return [task.output.relative_to(tmp_path / "out").as_posix() for task in tasks]
 
     def on_disk(names):
@@ -153,10 +156,10 @@ def test_names_that_some_disks_take_for_one_do_not_meet(tmp_path):
     for options in ({}, {"format": "png"}, {"suffix": "_x"}):
         assert len(on_disk(outputs(**options))) == 10
     assert {"A.jpg", "a.jpg.jpg", "Sub/B.jpg", "Sub/b.jpg.jpg"} < set(outputs())
-    assert [task.output for task in plan(tmp_path / "in", tmp_path / "in", 3, in_place=True)] == list_pictures(
+    assert [task.output for task in list_tasks(tmp_path / "in", tmp_path / "in", 3, in_place=True)] == list_pictures(
         tmp_path / "in"
     )
-    result = translate_files(identity(), plan(tmp_path / "in", tmp_path / "out", 3))
+    result = translate_files(identity(), list_tasks(tmp_path / "in", tmp_path / "out", 3))
     assert (result.written, result.refused) == (10, [])
     assert len(list_pictures(tmp_path / "out")) == 10
 
@@ -165,7 +168,7 @@ def test_a_share_is_the_same_however_a_disk_writes_the_name(tmp_path):
     for number, name in enumerate(["\u00e9.png", "E\u0301.png", "e\u0301.PNG"]):
         save(tmp_path / str(number) / name, 8, 8)
     shares = [
-        [len(plan(tmp_path / str(number), tmp_path / "out", 3, shard=Shard(k, 4))) for k in (1, 2, 3, 4)]
+        [len(list_tasks(tmp_path / str(number), tmp_path / "out", 3, shard=Shard(k, 4))) for k in (1, 2, 3, 4)]
         for number in range(3)
     ]
     assert shares[0] == shares[1] == shares[2]
@@ -174,26 +177,26 @@ def test_a_share_is_the_same_however_a_disk_writes_the_name(tmp_path):
 
 def test_in_place_is_only_by_its_flag(folder):
     with pytest.raises(UsageError, match="--in-place"):
-        plan(folder, folder, 3, overwrite=True)
+        list_tasks(folder, folder, 3, overwrite=True)
     with pytest.raises(UsageError, match="is the output"):
-        plan(folder, folder / "out", 3, in_place=True)
+        list_tasks(folder, folder / "out", 3, in_place=True)
     with pytest.raises(UsageError, match="so --skip-existing would do nothing"):
-        plan(folder, folder, 3, skip_existing=True, in_place=True)
+        list_tasks(folder, folder, 3, skip_existing=True, in_place=True)
     with pytest.raises(UsageError, match=r"0\.png would become 0_x"):
-        plan(folder, folder, 3, options=PictureOptions(suffix="_x"), shard=Shard(1, 3), in_place=True)
+        list_tasks(folder, folder, 3, options=PictureOptions(suffix="_x"), shard=Shard(1, 3), in_place=True)
     before = {path: path.stat().st_mtime_ns for path in list_pictures(folder)}
-    translate_files(identity(), plan(folder, folder, 3, in_place=True))
+    translate_files(identity(), list_tasks(folder, folder, 3, in_place=True))
     assert list_pictures(folder) == list(before)
     assert all(path.stat().st_mtime_ns > written for path, written in before.items())
 
 
 def test_an_output_that_is_the_parent_of_the_input_replaces_no_input(tmp_path):
     save(tmp_path / "raw" / "a.png", 8, 8)
-    assert len(plan(tmp_path / "raw", tmp_path, 3)) == 1
+    assert len(list_tasks(tmp_path / "raw", tmp_path, 3)) == 1
     save(tmp_path / "raw" / "raw" / "a.png", 8, 8)
     for flags in ({}, {"overwrite": True}, {"skip_existing": True}):
         with pytest.raises(UsageError, match=r"raw.a\.png is an input and would be replaced"):
-            plan(tmp_path / "raw", tmp_path, 3, **flags)
+            list_tasks(tmp_path / "raw", tmp_path, 3, **flags)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights")
@@ -202,7 +205,7 @@ def test_a_link_among_outputs_leads_to_no_input(tmp_path):
     save(tmp_path / "in" / "b.png", 8, 8)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "sub").symlink_to(tmp_path / "in" / "sub")
-    result = translate_files(identity(), plan(tmp_path / "in", tmp_path / "out", 3, overwrite=True))
+    result = translate_files(identity(), list_tasks(tmp_path / "in", tmp_path / "out", 3, overwrite=True))
     assert (result.written, len(result.refused)) == (1, 1)
     assert "sub/a.png would be replaced" in str(result.refused[0])
     assert (tmp_path / "in" / "sub" / "a.png").read_bytes() == before
@@ -275,13 +278,15 @@ def test_links_to_folders_are_followed_but_for_one_to_the_output(folder, tmp_pat
     save(folder / "out" / "y.png", 8, 8)
     (tmp_path / "out").symlink_to(folder / "out")
     (folder / "back").symlink_to("out")
-    tasks = plan(folder, tmp_path / "out", 3)
+    tasks = list_tasks(folder, tmp_path / "out", 3)
     assert len(tasks) == 13
     assert Path("far/x.png") in [task.output.relative_to(tmp_path / "out") for task in tasks]
     (note,) = tasks.notes
     assert f"1 link to a folder in {folder}" in note
     assert note.endswith(" back.")
-    assert len(plan(folder, None, 3, in_place=True)) == 13  # y.png in, far/x.png out: it would be replaced elsewhere
+    assert (
+        len(list_tasks(folder, None, 3, in_place=True)) == 13
+    )  # y.png in, far/x.png out: it would be replaced elsewhere
     save(folder / ".git" / "z.png", 8, 8)
     done = run_i2i("translate", folder, "-m", tiny_onnx, "-o", tmp_path / "out")
     assert done.returncode == 0
@@ -302,7 +307,7 @@ def test_several_inputs_go_into_one_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def outputs(words, output="out", **flags):
-        tasks = plan(find_inputs(words), output and Path(output), 3, **flags)
+        tasks = list_tasks(find_inputs(words), output and Path(output), 3, **flags)
         return {task.source.as_posix(): task.output.as_posix() for task in tasks}
 
     shell = outputs(["a/1.png", "a/2.jpg"])
@@ -324,7 +329,7 @@ def test_several_inputs_go_into_one_folder(tmp_path, monkeypatch):
     assert shares[0] | shares[1] == whole
     assert not shares[0] & shares[1]
     save(tmp_path / "out" / "a" / "1.png", 8, 8)
-    tasks = plan(find_inputs(["a", "b"]), Path("out"), 3, skip_existing=True)
+    tasks = list_tasks(find_inputs(["a", "b"]), Path("out"), 3, skip_existing=True)
     assert ([str(task.output) for task in tasks], tasks.existing) == (["out/a/2.jpg", "out/b/sub/1.png"], 1)
     assert tasks[-1] == tasks[1:][0]
 
@@ -353,18 +358,20 @@ def test_inputs_that_would_meet_and_outputs_that_look_like_typos_are_refused(
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(UsageError, match=named):
-        plan(find_inputs(words), Path(output), 3, options=PictureOptions(format="png"))
+        list_tasks(find_inputs(words), Path(output), 3, options=PictureOptions(format="png"))
     assert sorted(tmp_path.rglob("*")) == before
     (tmp_path / "out.pgn").mkdir()
     if output == "out.pgn":
-        assert plan(find_inputs(words), Path(output), 3)
+        assert list_tasks(find_inputs(words), Path(output), 3)
 
 
 def test_in_place_replaces_no_picture_of_another_name(tmp_path):
     jpg, png = (save(tmp_path / name, 8, 8) for name in ("a.jpg", "a.png"))
     with pytest.raises(UsageError, match=r"a\.png exists already"):
-        plan(jpg, None, 3, options=PictureOptions(format="png"), in_place=True)
-    assert [task.output for task in plan([jpg, png], None, 3, options=PictureOptions(format="png"), in_place=True)] == [
+        list_tasks(jpg, None, 3, options=PictureOptions(format="png"), in_place=True)
+    assert [
+        task.output for task in list_tasks([jpg, png], None, 3, options=PictureOptions(format="png"), in_place=True)
+    ] == [
         tmp_path / "a.jpg.png",
         tmp_path / "a.png",
     ]
@@ -372,21 +379,21 @@ def test_in_place_replaces_no_picture_of_another_name(tmp_path):
 
 def test_the_rest_of_a_killed_run(folder, tmp_path):
     out = tmp_path / "out"
-    translate_files(identity(), plan(folder, out, 3))
+    translate_files(identity(), list_tasks(folder, out, 3))
     (out / "0.png").unlink()
     (out / "2.png").write_bytes(b"")  # what a power cut may leave
     old, new = out / f"{TEMP_PREFIX}old.png", out / "sub" / f"{TEMP_PREFIX}new.png"
     for temp in (old, new):
         temp.write_bytes(b"half")
     os.utime(old, (time.time() - 7200,) * 2)
-    tasks = plan(folder, out, 3, skip_existing=True)
+    tasks = list_tasks(folder, out, 3, skip_existing=True)
     assert [task.source.name for task in tasks] == ["0.png", "2.png"]
     assert not old.exists()
     assert new.exists()  # another process may be writing it
 
 
 def test_a_disk_that_fills_up_ends_the_run_and_keeps_what_is_whole(folder, tmp_path, monkeypatch):
-    written, turns, original = [], itertools.count(), pipeline.write_bytes
+    written, turns, original = [], itertools.count(), worker.write_bytes
 
     def write(path, content, sync):
         if next(turns) >= 5:
@@ -394,10 +401,10 @@ def test_a_disk_that_fills_up_ends_the_run_and_keeps_what_is_whole(folder, tmp_p
         original(path, content, sync)
         written.append(path)
 
-    monkeypatch.setattr(pipeline, "write_bytes", write)
+    monkeypatch.setattr(worker, "write_bytes", write)
     result = Result()
     with pytest.raises(DiskFullError, match="No space left on device"):
-        translate_files(identity(), plan(folder, tmp_path / "out", 3), workers=2, result=result)
+        translate_files(identity(), list_tasks(folder, tmp_path / "out", 3), workers=2, result=result)
     assert result.written == 5
     assert sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file()) == sorted(written)
 
@@ -459,11 +466,11 @@ def test_folders_that_cannot_be_listed_are_refused(folder, tmp_path, monkeypatch
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    tasks = plan(folder, tmp_path / "out", 3)
+    tasks = list_tasks(folder, tmp_path / "out", 3)
     assert len(tasks) == 6
     assert [str(refused) for refused in tasks.refused] == [f"{folder}/sub cannot be listed: Permission denied."]
     with pytest.raises(UsageError, match=r"sub cannot be listed: Permission denied\. No other folder in"):
-        plan(folder / "sub", tmp_path / "out", 3)
+        list_tasks(folder / "sub", tmp_path / "out", 3)
 
 
 def test_what_is_said_of_a_run():
@@ -476,7 +483,7 @@ def test_what_is_said_of_a_run():
 
 def test_a_line_of_pixels_that_pads_to_gigabytes_is_refused(tmp_path, tiny_onnx):
     Image.new("L", (10_000_000, 1)).save(tmp_path / "line.png")
-    result = translate_files(i2i.load(tiny_onnx), plan(tmp_path / "line.png", tmp_path / "out", 3))
+    result = translate_files(i2i.load(tiny_onnx), list_tasks(tmp_path / "line.png", tmp_path / "out", 3))
     assert "is 10000000x1; padded to" in str(result.refused[0])
 
 
@@ -488,7 +495,7 @@ def test_memory_that_runs_out_is_one_refusal(tmp_path, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(translator.backend, "run", run)
-    result = translate_files(translator, plan(tmp_path / "a.png", tmp_path / "b.png", 3))
+    result = translate_files(translator, list_tasks(tmp_path / "a.png", tmp_path / "b.png", 3))
     assert "memory" in str(result.refused[0])
 
 
@@ -496,7 +503,7 @@ def test_what_a_model_cannot_do_names_the_picture(tmp_path, monkeypatch):
     save(tmp_path / "in" / "odd\nname.png", 16, 16)
     translator = identity()
     monkeypatch.setattr(translator.backend, "run", lambda batch: batch * np.float32(np.nan))
-    (refused,) = translate_files(translator, plan(tmp_path / "in", tmp_path / "out", 3)).refused
+    (refused,) = translate_files(translator, list_tasks(tmp_path / "in", tmp_path / "out", 3)).refused
     assert str(refused).startswith(f"{tmp_path}/in/odd\\nname.png: The model makes NaN")
     unknown = identity().spec.model_copy(update={"trained_side_px": 0})
     with pytest.raises(ModelError, match="does not say at which scale"):

@@ -11,7 +11,7 @@ from i2i.models.modelfile import load_generator, read_spec
 from i2i.models.spec import GENERATE
 from i2i.runtime.backends import TorchBackend
 from i2i.runtime.generator import ImageGenerator
-from i2i.runtime.latents import path, seed_latents
+from i2i.runtime.latents import seed_latents, walk
 from i2i.runtime.translator import Translator
 from tests.conftest import noise, save_from_noise
 
@@ -38,7 +38,7 @@ def test_a_run_folder_opens_too(noise_model):
 def test_torch_and_onnx_make_the_same_pictures(noise_model, noise_onnx):
     latents = seed_latents(range(20), noise(16))
     ours, exported = (ImageGenerator.open(path, "cpu") for path in (noise_model, noise_onnx))
-    np.testing.assert_allclose(exported.run(latents), ours.run(latents), atol=1e-5)
+    np.testing.assert_allclose(exported.generate(latents), ours.generate(latents), atol=1e-5)
     for one, other in zip(ours.pictures(latents), exported.pictures(latents), strict=True):
         assert one.shape == (32, 32, 3)
         assert np.abs(one.astype(int) - other).max() <= 1
@@ -48,11 +48,11 @@ def test_torch_and_onnx_make_the_same_pictures(noise_model, noise_onnx):
 def test_neighbours_do_not_change_a_picture(noise_model, noise_onnx, kind):
     model = i2i.load(noise_model if kind == "torch" else noise_onnx, device="cpu")
     latents = seed_latents(range(70), noise(16))  # more than one batch
-    together = model.run(latents)
+    together = model.generate(latents)
     assert (together.shape, together.dtype) == ((70, 3, 32, 32), np.float32)
     assert np.abs(together).max() <= 1
     for k in (0, 63, 64, 69):
-        np.testing.assert_allclose(model.run(latents[k : k + 1])[0], together[k], atol=1e-5)
+        np.testing.assert_allclose(model.generate(latents[k : k + 1])[0], together[k], atol=1e-5)
 
 
 def test_training_uses_it_on_its_own_network(noise_model):
@@ -60,7 +60,7 @@ def test_training_uses_it_on_its_own_network(noise_model):
     network = load_generator(noise_model, spec, GENERATE)
     model = ImageGenerator(spec, TorchBackend(network, "cpu"))
     latents = seed_latents([1, 2], noise(16))
-    np.testing.assert_array_equal(model.run(latents), ImageGenerator.open(noise_model, "cpu").run(latents))
+    np.testing.assert_array_equal(model.generate(latents), ImageGenerator.open(noise_model, "cpu").generate(latents))
 
 
 @pytest.mark.parametrize(("channels", "meaning", "mode"), [(1, "grey", "L"), (4, "rgba", "RGBA")])
@@ -77,7 +77,7 @@ def test_a_walk_is_smooth(noise_model):
     model = ImageGenerator.open(noise_model, "cpu")
     steps = []
     for seed in range(50):
-        pictures = model.run(path(seed_latents([2 * seed, 2 * seed + 1], noise(16)), noise(16), 16))
+        pictures = model.generate(walk(seed_latents([2 * seed, 2 * seed + 1], noise(16)), noise(16), 16))
         steps += np.abs(np.diff(pictures, axis=0)).mean(axis=(1, 2, 3)).tolist()
     assert min(steps) > 1e-3  # the pictures do change
     assert max(steps) <= 4 * np.median(steps)
@@ -100,7 +100,7 @@ def test_each_kind_of_model_says_how_to_use_it(tiny_run, noise_model, noise_onnx
         ImageGenerator.open(tiny_run)
     with pytest.raises(ModelError, match="makes pictures, not points"):
         i2i.load(noise_model).points(seed_latents([1], noise(16)))
-    with pytest.raises(UsageError, match="gpu is not a device"):
+    with pytest.raises(UsageError, match="Unknown device gpu"):
         ImageGenerator.open(noise_model, "gpu")
 
 
@@ -108,7 +108,7 @@ def test_latents_that_do_not_fit_are_named(noise_model):
     model = i2i.load(noise_model)
     for wrong in (np.zeros((2, 15), np.float32), np.zeros(16, np.float32), np.zeros((2, 16), int), np.zeros((0, 16))):
         with pytest.raises(ModelError, match=r"Latents: shape .* this model takes \(N, 16\)"):
-            model.run(wrong)
+            model.generate(wrong)
     with pytest.raises(UsageError, match="-3 is not a seed"):
         model(-3)
     with pytest.raises(ModelError, match="NaN"):
@@ -118,4 +118,4 @@ def test_latents_that_do_not_fit_are_named(noise_model):
 def test_pictures_are_rounded_like_all_others(noise_model):
     model = i2i.load(noise_model)
     latents = seed_latents([9], noise(16))
-    np.testing.assert_array_equal(model.pictures(latents)[0], from_unit(model.run(latents)[0]))
+    np.testing.assert_array_equal(model.pictures(latents)[0], from_unit(model.generate(latents)[0]))

@@ -19,7 +19,7 @@ from i2i.images import FORMATS, holds, read_header, read_image, to_channels, wri
 from i2i.images.decode import opened
 from i2i.images.encode import Extras, encode
 from i2i.runtime.fit import Fit
-from i2i.runtime.folder import plan
+from i2i.runtime.folder import list_tasks
 from i2i.runtime.pictures import DEFAULTS, PictureOptions, counted, lost_colours, read
 from i2i.runtime.pipeline import translate_files
 from tests.conftest import DATA, assert_looks_like, picture, run_i2i
@@ -32,7 +32,7 @@ GAMMA = DATA / "gamma_1.png"
 def through(source, channels=3, **options):
     """Translate one file without changing it, and return where it is."""
     made = PictureOptions(**options)
-    tasks = plan(source, source.parent / "out", channels, overwrite=True, options=made)
+    tasks = list_tasks(source, source.parent / "out", channels, overwrite=True, options=made)
     result = translate_files(identity(channels), tasks, options=made)
     assert result.refused == []
     return tasks[0].output
@@ -47,7 +47,7 @@ def decode(path, options=DEFAULTS):
 def refusal(source, channels=3, **options):
     """Return why a file was refused."""
     made = PictureOptions(**options)
-    tasks = plan(source, source.parent / "out", channels, overwrite=True, options=made)
+    tasks = list_tasks(source, source.parent / "out", channels, overwrite=True, options=made)
     return translate_files(identity(channels), tasks, options=made).refused[0].reason
 
 
@@ -120,8 +120,8 @@ def test_16_bits_return_to_the_range_that_is_given_or_that_the_model_knows(tmp_p
     seen = []
     model = identity()
     model.spec = model.spec.model_copy(update={"input_range": (0, 4095)})
-    run, model.run = model.run, lambda values, name: seen.append(values) or run(values, name)
-    result = translate_files(model, plan(tmp_path / "a.tif", tmp_path / "out", 3, overwrite=True))
+    run, model.backend.run = model.backend.run, lambda batch: seen.append(batch) or run(batch)
+    result = translate_files(model, list_tasks(tmp_path / "a.tif", tmp_path / "out", 3, overwrite=True))
     assert result.refused == []
     np.testing.assert_array_equal(read_image(tmp_path / "out" / "a.tif"), array)
     np.testing.assert_allclose(seen[0].min(), 2 * array.min() / 4095 - 1, atol=1e-4)  # what the network sees
@@ -307,14 +307,17 @@ def test_in_place_drops_no_frames_unasked(tmp_path, suffix):
     folder.mkdir()
     source.write_bytes(before := encode([colourful(8, 8), picture(8, 8)], FORMATS[suffix]))
     for given, output in ((folder, tmp_path / "in" / ".." / "in"), (source, source)):
-        result = translate_files(identity(), plan(given, output, 3, in_place=True))
+        result = translate_files(identity(), list_tasks(given, output, 3, in_place=True))
         (refused,) = result.refused
         assert str(refused).endswith(
             f"a{suffix} holds 2 pictures, and --in-place would keep one. Add --frames all, or use -o."
         )
         assert source.read_bytes() == before
     made = PictureOptions(frames="all")
-    assert translate_files(identity(), plan(folder, folder, 3, options=made, in_place=True), options=made).written == 1
+    assert (
+        translate_files(identity(), list_tasks(folder, folder, 3, options=made, in_place=True), options=made).written
+        == 1
+    )
     assert Image.open(source).n_frames == 2
 
 
@@ -629,7 +632,7 @@ def test_suffixes_and_formats_never_make_two_names_one(tmp_path):
         Image.fromarray(picture(8, 8, 1)[:, :, 0]).save(tmp_path / name)
 
     def names(channels=3, **options):
-        tasks = plan(tmp_path, tmp_path / "out", channels, options=PictureOptions(**options))
+        tasks = list_tasks(tmp_path, tmp_path / "out", channels, options=PictureOptions(**options))
         made = {task.source.name: task.output.name for task in tasks}
         assert len(set(made.values())) == len(made) == 6
         return made
@@ -644,8 +647,8 @@ def test_suffixes_and_formats_never_make_two_names_one(tmp_path):
     assert names(channels=1)["c.pgm"] == "c.pgm"
     with pytest.raises(UsageError, match="jpg cannot hold RGB with alpha"):
         names(channels=4, format="jpg")
-    with pytest.raises(UsageError, match="names the output whole"):
-        plan(tmp_path / "a.png", tmp_path / "b.png", 3, options=PictureOptions(suffix="_x"))
+    with pytest.raises(UsageError, match="already names the output file"):
+        list_tasks(tmp_path / "a.png", tmp_path / "b.png", 3, options=PictureOptions(suffix="_x"))
 
 
 @pytest.mark.parametrize(
@@ -653,7 +656,7 @@ def test_suffixes_and_formats_never_make_two_names_one(tmp_path):
     [
         ({"format": "psd"}, "psd is not a format"),
         ({"format": "jpg", "bit_depth": 16}, "jpg holds 8 bits at most"),
-        ({"format": "avif", "quality": "lossless"}, "avif always loses something"),
+        ({"format": "avif", "quality": "lossless"}, "avif is never lossless"),
         ({"input_range": (1.0, 0.0)}, "is not a range"),
         ({"suffix": "../x"}, "would change the folder"),
     ],
@@ -678,8 +681,8 @@ def test_alpha_and_depth_go_with_every_way_to_meet_sizes(tmp_path, fit, dtype):
         array = array / np.float32(255)
     write_image(tmp_path / "a.tif", array)
     model = identity()
-    model.fit = fit
-    translate_files(model, plan(tmp_path / "a.tif", tmp_path / "out", 3))
+    model.planner.fit = fit
+    translate_files(model, list_tasks(tmp_path / "a.tif", tmp_path / "out", 3))
     back = decode(tmp_path / "out" / "a.tif").frames[0]
     assert back.dtype == dtype
     expected = array[1:49, 3:147] if fit.how == "crop" else array

@@ -15,11 +15,11 @@ from i2i.errors import ImageError, ModelError, OutOfMemoryError, UsageError
 from i2i.images import read_image, to_unit
 from i2i.networks import ResNet, UNet, big_maps
 from i2i.networks.layers import Norm, set_norm_statistics
-from i2i.runtime import fit as fits
+from i2i.runtime import plan as plans
 from i2i.runtime.backends import TorchBackend
-from i2i.runtime.fit import Fit, resized
+from i2i.runtime.fit import Fit, cropped, make_fit, padded_side, resized
 from i2i.runtime.tiles import make_line
-from i2i.runtime.translator import Translator, padded_side
+from i2i.runtime.translator import Translator
 from tests.conftest import picture, run_i2i, save
 from tests.runtime.test_translator import identity
 
@@ -153,7 +153,7 @@ def test_tiles_against_the_whole(sensitive, monkeypatch):
     assert levels(made["frozen", 256], whole)[1] <= 1
     assert levels(made["frozen", 320], made["frozen", 256])[1] <= 1
     # With the statistics of a smaller copy tiles still agree among themselves; left alone, they do not.
-    monkeypatch.setattr(fits, "TILE_BYTES", fits.estimated_bytes(model.generator, 160**2))
+    monkeypatch.setattr(plans, "TILE_BYTES", plans.estimated_bytes(model.generator, 160**2))
     assert levels(*tiled_by(sensitive, array, 256, 320))[1] <= 1
     monkeypatch.setattr(TorchBackend, "frozen", lambda backend, picture: backend)
     assert levels(*tiled_by(sensitive, array, 256, 320))[0] > 2
@@ -179,16 +179,16 @@ def test_big_pictures_go_through_in_tiles_by_themselves(tiny_run, tmp_path, monk
     array = picture(200, 330)
     model = Translator.open(tiny_run, device="cpu")
     whole = model.translate(array)
-    monkeypatch.setattr("i2i.runtime.fit.WHOLE_BYTES", fits.estimated_bytes(model.generator, 200 * 330) - 1)
+    monkeypatch.setattr("i2i.runtime.plan.WHOLE_BYTES", plans.estimated_bytes(model.generator, 200 * 330) - 1)
     sizes = []
     run = model.backend.run
     monkeypatch.setattr(model.backend, "run", lambda batch: sizes.append(batch.shape) or run(batch))
-    monkeypatch.setattr(model, "_tile_px", 64)
+    monkeypatch.setattr(model.planner, "tile_px", 64)
     tiled = model.translate(array)
     assert len(sizes) > 10
     assert {size[2:] for size in sizes} == {(64, 64)}
     assert levels(tiled, whole)[0] < 3
-    model.fit = Fit("pad")
+    model.planner.fit = Fit("pad")
     np.testing.assert_array_equal(model.translate(array), whole)
 
 
@@ -217,11 +217,11 @@ def test_two_pictures_that_run_out_of_memory_together_halve_the_tiles_once():
             return super().run(batch)
 
     translator = Translator(identity(3, 16, 16).spec, Meeting(300 * 300), "A2B", Fit("tile", None, 400))
-    statistics_px, array = translator._statistics_px, picture(500, 700)
+    statistics_px, array = translator.planner.statistics_px, picture(500, 700)
     with ThreadPoolExecutor(2) as pool:
         for output in pool.map(translator.translate, [array, array]):
             np.testing.assert_array_equal(output, array)
-    assert (translator._tile_px, translator._statistics_px) == (208, statistics_px // 2)
+    assert (translator.planner.tile_px, translator.planner.statistics_px) == (208, statistics_px // 2)
     assert set(translator.backend.seen) == {(208, 208)}
 
 
@@ -294,7 +294,7 @@ def test_a_file_of_fixed_size_takes_larger_pictures_in_tiles():
         output = translator.translate(array)
         assert output.shape == (*shape, 3)
         assert set(translator.backend.seen) == {(64, 96)}
-        assert how == "resize" or np.array_equal(output, fits.cropped(array, *shape))
+        assert how == "resize" or np.array_equal(output, cropped(array, *shape))
 
 
 def test_words_of_the_command_line(sensitive, tiny_onnx, tmp_path):
@@ -303,10 +303,10 @@ def test_words_of_the_command_line(sensitive, tiny_onnx, tmp_path):
     assert done.returncode == 0, done.stderr
     assert read_image(tmp_path / "b.png").shape == (90, 120, 3)
     with pytest.raises(UsageError, match="go with --fit tile, not with --fit pad"):
-        fits.make_fit("pad", "exact", None)
+        make_fit("pad", "exact", None)
     with pytest.raises(UsageError, match="Leave out --tile-px"):
-        fits.make_fit(None, "exact", 64)
+        make_fit(None, "exact", 64)
     with pytest.raises(UsageError, match=r"needs a \.safetensors file"):
         Translator.open(tiny_onnx, fit=Fit("tile", "exact"))
-    assert fits.make_fit(None, None, 64) == Fit("tile", None, 64)
+    assert make_fit(None, None, 64) == Fit("tile", None, 64)
     assert padded_side(5, 4, 8) == 8

@@ -15,12 +15,12 @@ from i2i.errors import ModelError, UsageError
 from i2i.images import Channels, from_unit, read_image, to_unit
 from i2i.images.listing import list_pictures
 from i2i.models.spec import ModelSpec, translating
-from i2i.runtime import backends
+from i2i.runtime import onnx_backend
 from i2i.runtime.backends import OnnxBackend
-from i2i.runtime.fit import Fit, large_note
-from i2i.runtime.folder import plan
+from i2i.runtime.fit import Fit, large_note, pad, padded_side
+from i2i.runtime.folder import list_tasks
 from i2i.runtime.pipeline import translate_files
-from i2i.runtime.translator import Translator, pad, padded_side
+from i2i.runtime.translator import Translator
 from tests.conftest import assert_looks_like, picture, run_i2i, save
 from tests.test_images import broken_files
 
@@ -162,7 +162,9 @@ def test_calling_a_model(tiny_run, tmp_path):
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (16, 16), (17, 31), (64, 48)])
 def test_torch_and_onnx_agree_at_every_size(tiny_run, tiny_onnx, size):
     array = picture(*size)
-    torch_output, onnx_output = (i2i.load(path, device="cpu").run(to_unit(array)) for path in (tiny_run, tiny_onnx))
+    torch_output, onnx_output = (
+        i2i.load(path, device="cpu").translate_values(to_unit(array)) for path in (tiny_run, tiny_onnx)
+    )
     assert torch_output.shape == (3, *size)
     np.testing.assert_allclose(onnx_output, torch_output, atol=1e-5)
 
@@ -195,7 +197,7 @@ def test_neighbours_do_not_change_a_picture(tmp_path, tiny_run):
     for k in range(3):
         save(tmp_path / "in" / f"{k}.png", 32, 32, seed=k)
     model = i2i.load(tiny_run)
-    translate_files(model, plan(tmp_path / "in", tmp_path / "out", 3))
+    translate_files(model, list_tasks(tmp_path / "in", tmp_path / "out", 3))
     for k in range(3):
         np.testing.assert_array_equal(read_image(tmp_path / "out" / f"{k}.png"), model(picture(32, 32, seed=k)))
 
@@ -209,7 +211,7 @@ def test_a_folder_comes_out_as_it_went_in(tmp_path):
     }
     for name, shape in files.items():
         save(tmp_path / "in" / name, *shape)
-    tasks = plan(tmp_path / "in", tmp_path / "out", 3)
+    tasks = list_tasks(tmp_path / "in", tmp_path / "out", 3)
     result = translate_files(identity(), tasks)
     assert result.refused == []
     assert {task.source.name for task in tasks if task.source in result.large} == set()
@@ -228,7 +230,7 @@ def test_names_that_would_meet_are_settled(tmp_path):
     Image.fromarray(picture(8, 8)).save(tmp_path / "in" / "d.gif")
 
     def outputs(channels):
-        tasks = plan(tmp_path / "in", tmp_path / "out", channels)
+        tasks = list_tasks(tmp_path / "in", tmp_path / "out", channels)
         return {task.source.name: task.output.name for task in tasks}
 
     assert outputs(3) == {
@@ -254,49 +256,51 @@ def test_what_exists_is_not_touched_unasked(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a.png").write_bytes(b"mine")
     with pytest.raises(UsageError, match="exists already"):
-        plan(tmp_path / "in", tmp_path / "out", 3)
-    translate_files(identity(), plan(tmp_path / "in", tmp_path / "out", 3, skip_existing=True))
+        list_tasks(tmp_path / "in", tmp_path / "out", 3)
+    translate_files(identity(), list_tasks(tmp_path / "in", tmp_path / "out", 3, skip_existing=True))
     assert (tmp_path / "out" / "a.png").read_bytes() == b"mine"
     assert (tmp_path / "out" / "b.png").exists()
-    translate_files(identity(), plan(tmp_path / "in", tmp_path / "out", 3, overwrite=True))
+    translate_files(identity(), list_tasks(tmp_path / "in", tmp_path / "out", 3, overwrite=True))
     assert (tmp_path / "out" / "a.png").read_bytes() != b"mine"
     with pytest.raises(UsageError, match="is the input folder itself"):
-        plan(tmp_path / "in", tmp_path / "in", 3, overwrite=True)
+        list_tasks(tmp_path / "in", tmp_path / "in", 3, overwrite=True)
     with pytest.raises(UsageError, match="is the input itself"):
-        plan(tmp_path / "in" / "a.png", tmp_path / "in" / "a.png", 3, overwrite=True)
+        list_tasks(tmp_path / "in" / "a.png", tmp_path / "in" / "a.png", 3, overwrite=True)
 
 
 def test_an_output_folder_inside_the_input_is_not_translated_again(tmp_path):
     save(tmp_path / "a.png", 8, 8)
     for _ in range(2):
-        tasks = plan(tmp_path, tmp_path / "out", 3, overwrite=True)
+        tasks = list_tasks(tmp_path, tmp_path / "out", 3, overwrite=True)
         assert [task.source.name for task in tasks] == ["a.png"]
         translate_files(identity(), tasks)
 
 
 def test_one_file_to_a_file_or_into_a_folder(tmp_path):
     source = save(tmp_path / "a.png", 8, 8)
-    assert plan(source, tmp_path / "b.jpg", 3)[0].output == tmp_path / "b.jpg"
-    assert plan(source, tmp_path / "out", 3)[0].output == tmp_path / "out" / "a.png"
+    assert list_tasks(source, tmp_path / "b.jpg", 3)[0].output == tmp_path / "b.jpg"
+    assert list_tasks(source, tmp_path / "out", 3)[0].output == tmp_path / "out" / "a.png"
     (tmp_path / "odd.png").mkdir()
-    assert plan(source, tmp_path / "odd.png", 3)[0].output == tmp_path / "odd.png" / "a.png"
+    assert list_tasks(source, tmp_path / "odd.png", 3)[0].output == tmp_path / "odd.png" / "a.png"
     with pytest.raises(UsageError, match="holds no pictures"):
-        plan(tmp_path / "odd.png", tmp_path / "out", 3)
-    assert plan(source, tmp_path / ".hidden.png", 3)[0].output == tmp_path / ".hidden.png"
+        list_tasks(tmp_path / "odd.png", tmp_path / "out", 3)
+    assert list_tasks(source, tmp_path / ".hidden.png", 3)[0].output == tmp_path / ".hidden.png"
 
 
 @pytest.mark.parametrize("name", ["res.jp2", "res.HEIC", "res.svg", "res.png", "res.mp4"])
 def test_no_folder_gets_the_name_of_a_picture_unless_it_is_there(tmp_path, name):
     source = save(tmp_path / "in" / "a.png", 8, 8)
     with pytest.raises(UsageError, match=f"{name} has the name of a file, .*\n.*create it first"):
-        plan(tmp_path / "in", tmp_path / name, 3)
+        list_tasks(tmp_path / "in", tmp_path / name, 3)
     if name != "res.png":
-        with pytest.raises(UsageError, match=r"is not a format that i2i writes. They are \.png, .*\n.*create it first"):
-            plan(source, tmp_path / name, 3)
+        with pytest.raises(
+            UsageError, match=r"is not a format that i2i writes. It writes \.png, .*\n.*create it first"
+        ):
+            list_tasks(source, tmp_path / name, 3)
     (tmp_path / name).mkdir()
     for whole in (source, tmp_path / "in"):
-        assert plan(whole, tmp_path / name, 3)[0].output == tmp_path / name / "a.png"
-    assert plan(source, tmp_path / "v1.2", 3)[0].output == tmp_path / "v1.2" / "a.png"
+        assert list_tasks(whole, tmp_path / name, 3)[0].output == tmp_path / name / "a.png"
+    assert list_tasks(source, tmp_path / "v1.2", 3)[0].output == tmp_path / "v1.2" / "a.png"
 
 
 def test_broken_files_are_named_and_the_others_come_out(tmp_path, tiny_onnx):
@@ -332,7 +336,7 @@ def test_sixteen_bits_in_sixteen_bits_out(tmp_path):
     save(tmp_path / "in" / "a.png", 20, 20, 3, np.uint16)
     deep = (tmp_path / "in" / "a.png").read_bytes()
     (tmp_path / "in" / "misnamed.jpg").write_bytes(deep)  # JPEG holds 8 bits: rounded, not refused
-    translate_files(identity(), plan(tmp_path / "in", tmp_path / "out", 3))
+    translate_files(identity(), list_tasks(tmp_path / "in", tmp_path / "out", 3))
     array = picture(20, 20, 3, np.uint16)
     np.testing.assert_array_equal(read_image(tmp_path / "out" / "a.png"), array)
     jpeg = read_image(tmp_path / "out" / "misnamed.jpg")
@@ -390,7 +394,7 @@ def test_a_device_that_is_not_there_is_an_error(tiny_run, tiny_onnx):
             OnnxBackend(tiny_onnx, device)
     with pytest.raises(UsageError, match="export the model"):
         i2i.load(tiny_run, device="tensorrt")
-    with pytest.raises(UsageError, match="gpu is not a device"):
+    with pytest.raises(UsageError, match="Unknown device gpu"):
         i2i.load(tiny_run, device="gpu")
     assert OnnxBackend(tiny_onnx, "auto").device == "cpu"
 
@@ -406,7 +410,7 @@ def test_a_backend_that_the_file_is_not_for_is_an_error(tiny_run, tiny_onnx):
 
 def test_a_device_that_fails_to_start_is_no_silent_cpu_run(tiny_onnx, monkeypatch):
     """ONNX Runtime itself takes the CPU instead, here as where a CUDA library is missing."""
-    monkeypatch.setattr(backends, "why_no_provider", lambda device: None)
+    monkeypatch.setattr(onnx_backend, "why_no_provider", lambda device: None)
     with pytest.raises(UsageError, match=r"cuda was asked for, but (a library cannot be loaded|ONNX Runtime could)"):
         OnnxBackend(tiny_onnx, "cuda")
 
@@ -431,9 +435,9 @@ def test_an_output_that_cannot_be_made_is_one_error(tmp_path):
     save(tmp_path / "in" / "a.png", 8, 8)
     (tmp_path / "file").write_bytes(b"mine")
     with pytest.raises(UsageError, match=r"is a file, but .* is a folder"):
-        plan(tmp_path / "in", tmp_path / "file", 3, overwrite=True)
+        list_tasks(tmp_path / "in", tmp_path / "file", 3, overwrite=True)
     with pytest.raises(UsageError, match="cannot be made"):
-        translate_files(identity(), plan(tmp_path / "in", tmp_path / "file" / "out", 3))
+        translate_files(identity(), list_tasks(tmp_path / "in", tmp_path / "file" / "out", 3))
     assert (tmp_path / "file").read_bytes() == b"mine"
 
 

@@ -12,7 +12,7 @@ import i2i
 from i2i.algorithms import ALGORITHMS
 from i2i.data.sets import make_set
 from i2i.errors import ConfigError, DataError, ModelError, NonFiniteError, UsageError
-from i2i.export import export_both
+from i2i.export import ExportOptions, export_model
 from i2i.files import read_json_lines
 from i2i.training import engine, loop
 from i2i.training.checkpoint import list_checkpoints, load_checkpoint
@@ -109,7 +109,7 @@ def test_every_algorithm_leaves_a_model_that_is_used_and_exported(tmp_path, few_
     page = (run / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == len(sheets)
     if kind == "cyclegan":
-        proofs = export_both(run, tmp_path / "m.onnx").values()
+        proofs = export_model(run, ExportOptions(tmp_path / "m.onnx", direction="both")).values()
     else:
         proofs = [i2i.export_onnx(run, tmp_path / "m.onnx")]
     assert all(one.proof.max_difference < 1e-4 for one in proofs)

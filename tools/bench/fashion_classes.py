@@ -61,7 +61,7 @@ def main(data: Path, models: list[Path]) -> None:
     real = torch.bincount(labels, minlength=10) / len(labels)
     for model in models:
         generator = ImageGenerator.open(model, "cpu")
-        fakes = torch.from_numpy(generator.run(generator.draw(range(SAMPLES))))
+        fakes = torch.from_numpy(generator.generate(generator.draw(range(SAMPLES))))
         shares = torch.bincount(classify(network, fakes), minlength=10) / SAMPLES
         distance = float((shares - real).abs().sum()) / 2
         shown = " ".join(f"{share:.3f}" for share in shares.tolist())

@@ -18,9 +18,10 @@ from typing import Self
 import numpy as np
 
 from i2i.images import Array, read_image, write_image
-from i2i.runtime.big import in_tiles
-from i2i.runtime.fit import Fit, tile_lines
-from i2i.runtime.translator import Translator, padded_side
+from i2i.runtime.fit import Fit
+from i2i.runtime.plan import Planner
+from i2i.runtime.tiles import in_tiles, tile_lines
+from i2i.runtime.translator import Translator
 
 PHOTOS = Path(__file__).parents[2] / "datasets" / "maps"
 
@@ -72,15 +73,16 @@ def measure(model: str, picture: Array, tiles: list[int], out: Path | None) -> N
             made = Translator.open(model, device="cpu", fit=Fit("tile", "exact")).translate(picture)
         else:
             backend = Own(translator) if how == "own" else translator.backend
-            made = in_tiles(translator.spec, generator, backend, picture, np.uint8, tile_px, tiles[-1])
+            planner = Planner(translator.spec, generator, Fit("tile", tile_px=tile_px))
+            planner.statistics_px = tiles[-1]
+            plan = planner.plan(picture.shape[0], picture.shape[1])
+            made = in_tiles(plan, translator.spec, generator, backend, picture, np.uint8)
         seconds = time.perf_counter() - begin
         difference = made.astype(np.float32) - whole
         ratio = ""
         if how != "exact":
-            side = padded_side(picture.shape[1], generator.size_multiple, generator.size_minimum)
-            tile = padded_side(tile_px, generator.size_multiple, generator.size_minimum)
-            line = tile_lines((side, side), (tile, tile), generator.size_multiple, how != "own")[1]
-            fades = np.zeros(side, bool)
+            line = tile_lines(plan.padded, plan.tile, generator.size_multiple, how != "own")[1]
+            fades = np.zeros(plan.padded[1], bool)
             for origin, weights in zip(line.origins, line.weights, strict=True):
                 fades[origin : origin + line.tile] |= (weights > 0) & (weights < 1)
             fades = fades[: picture.shape[1]]

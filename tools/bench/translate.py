@@ -27,7 +27,7 @@ from i2i.models.modelfile import load_generator, read_spec, save_model
 from i2i.models.spec import ModelSpec, translating
 from i2i.networks import GENERATORS, TranslatingGenerator
 from i2i.runtime.backends import OnnxBackend
-from i2i.runtime.folder import plan
+from i2i.runtime.folder import list_tasks
 from i2i.runtime.outcome import Result
 from i2i.runtime.pipeline import translate_files
 from i2i.runtime.translator import Translator
@@ -93,7 +93,7 @@ def ours(model: Path, source: Path, output: Path) -> tuple[float, Result]:
     options = PictureOptions(format="png")
     translator = Translator.open(model, device="cpu", threads=1)
     start = time.perf_counter()
-    result = translate_files(translator, plan(source, output, 3, options=options), options=options)
+    result = translate_files(translator, list_tasks(source, output, 3, options=options), options=options)
     assert not result.refused
     return result.written / (time.perf_counter() - start), result
 

@@ -1,0 +1,40 @@
+"""The choices of an export."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from i2i.errors import UsageError
+
+Io = Literal["tensor", "image"]
+Precision = Literal["fp32", "fp16"]
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What to export, in which form, and where to."""
+
+    output: str | Path | None = None
+    """The .onnx file to write."""
+    triton: str | Path | None = None
+    """In place of `output`: the folder of models that a Triton server serves."""
+    direction: str | None = None
+    """A2B or B2A, needed only when the model holds both; "both" writes a file for each."""
+    verify: str | Path | None = None
+    """Folder of pictures to prove the file on; None: the previews of the run that the model lies in."""
+    overwrite: bool = False
+    """Whether outputs that exist may be replaced."""
+    io: Io = "tensor"
+    """What goes in and comes out: float32 NCHW in [-1, 1]; or uint8 NHWC of any size, with normalisation, padding and
+    cropping in the graph."""
+    precision: Precision = "fp32"
+    """What the network computes in."""
+    size: tuple[int, int] | None = None
+    """Height and width in pixels of a file for one size; None: any size."""
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for options that contradict one another."""
+        if (self.output is None) == (self.triton is None):
+            raise UsageError("Give either -o FILE or, for a Triton server, --triton FOLDER.")
+        if self.triton is not None and self.direction == "both":
+            raise UsageError("--triton writes one direction as ONNX. Leave out --format, and choose A2B or B2A.")

@@ -1,0 +1,119 @@
+"""The pictures that an export is proved on."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from i2i import status
+from i2i.algorithms import ALGORITHMS
+from i2i.config import load_config
+from i2i.data.folders import read_picture
+from i2i.data.previews import find_previews
+from i2i.errors import ConfigError, DataError, UsageError, one_line
+from i2i.export.options import ExportOptions
+from i2i.export.proof import ProofBatch
+from i2i.images import Array, from_unit, read_image, to_channels, to_unit
+from i2i.images.listing import list_pictures
+from i2i.models.mistaken import shown
+from i2i.models.spec import Part
+from i2i.runtime.fit import pad, padded_side
+from i2i.runtime.translator import Translator
+
+PROOF_PICTURES = 3
+UNKNOWN_PX = 128
+"""Side to prove at if the model does not state the size it was trained at."""
+MOST_PX = 512
+"""Largest side to prove at: what an untrusted file says about its training must not decide how much memory is taken."""
+
+
+def proof_batches(
+    pictures: Sequence[tuple[str, Array]], options: ExportOptions, generator: Part, trained_px: int
+) -> Iterator[ProofBatch]:
+    """Yield a batch of named (H, W, C) pictures at each of three sizes, or at the one given, and its first one alone.
+
+    Each picture is cut where it has most detail. At the first size, flat pictures and a nearly flat one come too: norms
+    divide by their contrast, which is nothing.
+    """
+    if len(pictures) == 1:  # only a batch of different pictures shows whether they mix
+        ((name, picture),) = pictures
+        pictures = [(name, picture), (f"{name}, darkened", picture // 2)]
+    multiple = generator.size_multiple
+    base = padded_side(min(trained_px or UNKNOWN_PX, MOST_PX), multiple, generator.size_minimum)
+    sizes = [(base, base), (base + multiple, base), (base, base + 2 * multiple)]
+    if options.io == "image":  # needs padding: a little, and more than there is
+        sizes[1:] = [(base + 1, base - 1), (max(base // 3, 1), base + multiple // 2)]
+    if options.size:
+        sizes = [options.size]
+
+    def batch(chosen: Sequence[tuple[str, Array]], given: bool) -> ProofBatch:
+        padded = [pad(picture.transpose(2, 0, 1), height, width).transpose(1, 2, 0) for _, picture in chosen]
+        inputs = np.stack(padded if options.io == "image" else [to_unit(picture) for picture in padded])
+        return ProofBatch(inputs, [name for name, _ in chosen], given)
+
+    for height, width in sizes:
+        several = batch([(name, busiest(picture, height, width)) for name, picture in pictures], given=True)
+        yield several
+        yield ProofBatch(several.inputs[:1], several.names[:1])
+    height, width = sizes[0]
+    yield batch(_plain_pictures(height, width, generator.in_channels), given=False)
+
+
+def _plain_pictures(height: int, width: int, channels: int) -> list[tuple[str, Array]]:
+    """Return flat pictures and a nearly flat one, (H, W, C) uint8, each with its name."""
+    flat = np.full((height, width, channels), 128, np.uint8)
+    ramp = (np.arange(width) * 3 // width).astype(np.uint8)[:, None]
+    return [("a black picture", 0 * flat), ("a grey picture", flat), ("a gradient of two grey levels", flat + ramp)]
+
+
+def busiest(picture: Array, height: int, width: int) -> Array:
+    """Cut (H, W, C) to at most that size, where neighbouring pixels differ most; a flat one at its upper left."""
+    height, width = min(height, picture.shape[0]), min(width, picture.shape[1])
+    values = picture.sum(axis=2, dtype=np.int64)
+    steps = np.abs(np.diff(values, axis=0, prepend=values[:1])) + np.abs(np.diff(values, axis=1, prepend=values[:, :1]))
+    sums = np.pad(steps.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    windows = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
+    top, left = np.unravel_index(windows.argmax(), windows.shape)
+    return picture[top : top + height, left : left + width]
+
+
+def proof_pictures(
+    source: Path, translator: Translator, verify: str | Path | None
+) -> tuple[list[tuple[str, Array]], str]:
+    """Return a few real inputs of the model, (H, W, C) uint8, by name, and where they come from. Raises UsageError."""
+    notes = list[str]()
+    found, pictures_from = (
+        _of_run(source, translator, notes) if verify is None else _of_folder(Path(verify), translator, notes)
+    )
+    for note in notes:
+        status.say(f"Note: {note}")
+    channels = translator.generator.in_channels
+    return [(shown(name), from_unit(to_unit(to_channels(array, channels)))) for name, array in found], pictures_from
+
+
+def _of_folder(folder: Path, translator: Translator, notes: list[str]) -> tuple[list[tuple[str, Array]], str]:
+    files = list_pictures(folder, notes, skip_unreadable=True) if folder.is_dir() else []
+    if not files:
+        wrong = "holds no pictures" if folder.is_dir() else "is not a folder"
+        left_out = "".join(f"\n{note}" for note in notes)
+        raise UsageError(f"{folder} {wrong}. --verify takes a folder of inputs for the model.{left_out}")
+    value_range = translator.spec.input_range
+    found = [(one_line(file.name), read_image(file, value_range=value_range)) for file in files[:PROOF_PICTURES]]
+    return found, one_line(folder)
+
+
+def _of_run(source: Path, translator: Translator, notes: list[str]) -> tuple[list[tuple[str, Array]], str]:
+    settings = source.parent / "config.yaml"
+    if not settings.exists():
+        raise UsageError(f"{source} lies in no run folder. Add --verify FOLDER with pictures to prove the export on.")
+    try:
+        config = load_config(settings)
+        kind = ALGORITHMS[config.algorithm].data
+        previews = find_previews(config.data, kind, translator.direction, PROOF_PICTURES, notes)
+    except (ConfigError, DataError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(
+            f"The pictures of the run cannot be read: {reason}\nAdd --verify FOLDER with others."
+        ) from error
+    value_range = translator.spec.input_range
+    return [(one_line(one.path.name), read_picture(one, value_range)) for one in previews.inputs], previews.split

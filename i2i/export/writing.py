@@ -1,0 +1,119 @@
+"""Writes exported files, each proved before it takes its place."""
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from i2i import status
+from i2i.errors import UsageError
+from i2i.export.graph import describe, make_graph, write_graph
+from i2i.export.options import ExportOptions
+from i2i.export.pictures import proof_batches, proof_pictures
+from i2i.export.proof import ProofBatch, Reference, finite, prove
+from i2i.files import atomic_write
+from i2i.images import Array, from_unit, to_unit
+from i2i.models.modelfile import read_spec
+from i2i.models.spec import ModelSpec, Part
+from i2i.runtime.backends import TorchBackend
+from i2i.runtime.fit import pad
+from i2i.runtime.generator import ImageGenerator
+from i2i.runtime.plan import padded_sides
+from i2i.runtime.translator import Translator
+from i2i.words import show_count
+
+PROOF_SEEDS = 5
+
+
+def write_files(source: Path, outputs: Mapping[Path, str | None], options: ExportOptions) -> dict[Path, ModelSpec]:
+    """Write the file of each direction or, if one of them fails, none; return the specs, with the proofs in them.
+
+    source: a .safetensors file. outputs: a direction for each file. Raises as i2i.export.export_model does.
+    """
+    with status.doing("Opening the model and the pictures to prove it on"):
+        references = {output: _reference(source, direction, options) for output, direction in outputs.items()}
+    specs = {}
+    with contextlib.ExitStack() as files:
+        for output, reference in references.items():
+            temp = files.enter_context(atomic_write(output))
+            with status.doing(f"Exporting {output.name}"):
+                graph = make_graph(reference.network, reference.spec)
+                write_graph(graph, temp)
+            with status.doing(f"Comparing {output.name} with torch on {show_count(reference.pictures, 'picture')}"):
+                proof = prove(temp, graph, reference)
+            specs[output] = reference.spec.model_copy(update={"proof": proof})
+            describe(temp, specs[output], graph.axes)
+    return specs
+
+
+def _reference(source: Path, direction: str | None, options: ExportOptions) -> Reference:
+    if read_spec(source).task == "translate":
+        return _of_translator(source, direction, options)
+    if direction is not None or options.verify is not None:
+        raise UsageError(
+            "This model makes pictures from noise: it has no direction, and noise proves its export.\n"
+            "Leave out --direction and --verify."
+        )
+    if options.io == "image" or options.size:
+        raise UsageError(
+            "This model makes pictures of one size from noise, and takes none. Leave out --io image and --size."
+        )
+    return _of_generator(source, options)
+
+
+def _of_translator(source: Path, direction: str | None, options: ExportOptions) -> Reference:
+    translator = Translator.open(source, direction, "cpu")
+    generator, backend = translator.generator, translator.backend
+    assert isinstance(backend, TorchBackend)
+    if options.io == "tensor" and options.size:
+        _check_size(options.size, generator)
+    named, pictures_from = proof_pictures(source, translator, options.verify)
+
+    def to_network(batch: Array) -> Array:
+        if options.io == "tensor":
+            return batch
+        height, width = padded_sides(generator, batch.shape[1], batch.shape[2])
+        return np.stack([pad(to_unit(pixels), height, width) for pixels in batch])
+
+    def answer(batch: Array) -> Array:
+        if options.io == "tensor":
+            return finite(np.concatenate([backend.run(one[None]) for one in batch]))
+        return np.stack([from_unit(finite(translator.translate_values(to_unit(pixels)))) for pixels in batch])
+
+    changes = {
+        "parts": {translator.direction: generator},
+        "io": options.io,
+        "precision": options.precision,
+        "fixed_size": options.size,
+    }
+    batches = list(proof_batches(named, options, generator, translator.spec.trained_crop_px))
+    spec = translator.spec.model_copy(update=changes)
+    return Reference(spec, backend.network, batches, answer, to_network, len(named), pictures_from)
+
+
+def _of_generator(source: Path, options: ExportOptions) -> Reference:
+    generator = ImageGenerator.open(source, "cpu")
+    backend = generator.backend
+    assert isinstance(backend, TorchBackend)
+    latents = generator.draw(range(PROOF_SEEDS))
+    return Reference(
+        generator.spec.model_copy(update={"precision": options.precision}),
+        backend.network,
+        [ProofBatch(latents[:count], [f"seed {seed}" for seed in range(count)]) for count in (1, 2, PROOF_SEEDS)],
+        lambda batch: finite(backend.run(batch)),
+        lambda batch: batch,
+        PROOF_SEEDS,
+        f"seeds 0 to {PROOF_SEEDS - 1}",
+    )
+
+
+def _check_size(size: tuple[int, int], generator: Part) -> None:
+    """Raise UsageError for a size that the network alone does not take, with the next that it does."""
+    height, width = padded_sides(generator, *size)
+    if (height, width) != size:
+        multiple, least = generator.size_multiple, generator.size_minimum
+        raise UsageError(
+            f"--size {size[0]}x{size[1]}: this network takes sides that are multiples of {multiple}, from {least} px.\n"
+            f"Use --size {height}x{width}, or --io image, which pads inside the graph."
+        )

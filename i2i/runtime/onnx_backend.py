@@ -1,0 +1,149 @@
+"""Exported networks in ONNX Runtime.
+
+ONNX Runtime silently falls back to the CPU, so the provider of a session is compared with the one asked for.
+"""
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from i2i.errors import ModelError, UsageError
+from i2i.files import utf8_name
+from i2i.images import Array
+from i2i.machine import (
+    PROVIDERS,
+    has_nvidia_gpu,
+    is_out_of_memory,
+    thread_count,
+    why_no_provider,
+    why_not_started,
+)
+from i2i.models.mistaken import shown
+from i2i.models.onnxfile import check_onnx
+from i2i.models.spec import ModelSpec
+from i2i.models.trial import described_spec, limited
+from i2i.runtime.batches import MOST, Batches
+from i2i.runtime.foreign import OutputWatch, TensorFormat, Values, assumed
+
+_LARGE_BATCH_BYTES = 8 * 2**20
+
+
+class OnnxBackend:
+    """A network as an .onnx file."""
+
+    name = "onnxruntime"
+
+    def __init__(self, path: Path, device: str = "auto", threads: int | None = None, notes: list[str] | None = None):
+        """Open a file; threads: CPU threads for each call of `run`, by default all.
+
+        notes: a list to share with the backend this one is made from.
+        """
+        self.path = path
+        self.threads = threads or thread_count()
+        self.notes: list[str] = [] if notes is None else notes
+        self.interface = check_onnx(path)
+        self.described = described_spec(path, self.interface)
+        self.form: TensorFormat | None = None
+        """How a model of another project writes images, once `assume` has found out; None if the file describes it."""
+        self._watch: OutputWatch | None = None
+        self.session = _open_session(path, device, self.threads)
+        names = {provider: name for name, provider in PROVIDERS.items()}
+        self.device = names.get(self.session.get_providers()[0], "cpu")
+        if device not in ("auto", self.device):
+            raise UsageError(
+                f"Device {device} was asked for, but {why_not_started(device)}. Use auto or cpu, or see `i2i doctor`."
+            )
+        if device == "auto" and self.device == "cpu" and has_nvidia_gpu():
+            reason = why_no_provider("cuda") or why_not_started("cuda")
+            self.notes.append(f"There is an NVIDIA GPU, but {reason}. This runs on the CPU.")
+        axis = self.session.get_inputs()[0].shape[0]
+        self._fixed_batch = axis if isinstance(axis, int) else None
+        together = self.device != "cpu" or (self._fixed_batch or 1) > 1
+        self._batches = Batches(self._in_fixed_batches, self.notes, self._fixed_batch or MOST) if together else None
+
+    def with_threads(self, threads: int) -> Self:
+        """As in Backend."""
+        if self.device != "cpu" or threads == self.threads:
+            return self
+        other = type(self)(self.path, self.device, threads, self.notes)
+        other.form, other._watch = self.form, self._watch
+        return other
+
+    def assume(self, values: Values) -> ModelSpec:
+        """Find out what a file without a description takes, and return its spec; raises ModelError and UsageError."""
+        spec, self.form = assumed(self.path, self.interface, self.session, values)
+        self._watch = OutputWatch(self.form.output_range, self.notes)
+        return spec
+
+    def run(self, batch: Array) -> Array:
+        """As in Backend."""
+        return self._batches(batch) if self._batches else self._in_fixed_batches(batch)
+
+    def _in_fixed_batches(self, batch: Array) -> Array:
+        """Compute a batch of any length, for a file with a fixed batch size in several calls, the last one filled."""
+        size = self._fixed_batch or len(batch)
+        if len(batch) == size:
+            return self._compute(batch)
+        parts = [batch[start : start + size] for start in range(0, len(batch), size)]
+        full = [np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)]) for part in parts]
+        return np.concatenate([self._compute(part) for part in full])[: len(batch)]
+
+    def _compute(self, batch: Array) -> Array:
+        if self.form:
+            batch = self.form.encode(batch)
+        try:
+            inputs = {self.session.get_inputs()[0].name: batch}
+            outputs: list[Any] = self.session.run(None, inputs, self._options(batch))
+        except Exception as error:  # onnxruntime's exceptions share no base but Exception
+            reason = str(error).splitlines()[0]
+            raise MemoryError(reason) if is_out_of_memory(error) else ModelError(f"{self.path}: {reason}") from error
+        output: Array = np.asarray(outputs[0])
+        if self._watch:
+            self._watch.see(output)
+        return self.form.decode(output) if self.form else output
+
+    def _options(self, batch: Array) -> Any:
+        """Return run options; after a large batch, a CPU session frees the memory it would keep for the next one."""
+        import onnxruntime
+
+        options = onnxruntime.RunOptions()
+        if self.device == "cpu" and batch.nbytes > _LARGE_BATCH_BYTES:
+            options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        return options
+
+
+def _open_session(path: Path, device: str, threads: int) -> Any:
+    """Open an ONNX Runtime session on one of DEVICES; raises UsageError and ModelError.
+
+    The session may have fallen back to the CPU: the caller must compare.
+    """
+    import onnxruntime
+
+    chosen = device
+    if device == "auto":
+        chosen = "cuda" if has_nvidia_gpu() and why_no_provider("cuda") is None else "cpu"
+    reason = why_no_provider(chosen)
+    if reason:
+        raise UsageError(f"Device {device} was asked for, but {reason}. Use auto or cpu, or see `i2i doctor`.")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # warnings concern its own graph rewriting
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # the format checked, whatever the suffix
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # idle threads would keep cores busy
+    wanted = {"tensorrt": ["tensorrt", "cuda", "cpu"], "cpu": ["cpu"]}.get(chosen, [chosen, "cpu"])
+    if "cuda" in wanted:
+        onnxruntime.preload_dlls()
+
+    def start() -> Any:
+        with utf8_name(path) as name:
+            return onnxruntime.InferenceSession(name, options, providers=[PROVIDERS[one] for one in wanted])
+
+    try:
+        # Device drivers map as much memory as they like, so only the CPU gets a limit.
+        return limited(path, start, lambda: options.set_load_cancellation_flag(True), wanted == ["cpu"])
+    except TimeoutError as error:
+        raise ModelError(f"{path} takes more than {error} to open.") from error
+    except Exception as error:  # as above
+        raise ModelError(f"{path} is not a model file: {shown(str(error).splitlines()[0], 200)}") from error

@@ -1,0 +1,155 @@
+"""What a worker does with one picture file: decode, translate, encode, write."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from i2i.errors import DiskFullError, ImageError, one_line
+from i2i.files import DISK_FULL, write_bytes
+from i2i.images.decode import opened
+from i2i.runtime.outcome import STAGES
+from i2i.runtime.pictures import (
+    DecodedPicture,
+    PictureOptions,
+    counted,
+    encode,
+    lost_colours,
+    output_dtype,
+    read,
+)
+from i2i.runtime.tasks import Task
+from i2i.runtime.translator import Translator
+
+PIXEL_BYTES = 16
+"""What a pixel takes outside the network: decoded, translated, encoded."""
+
+
+class Done(NamedTuple):
+    """What became of one picture."""
+
+    task: Task
+    pixels: int = 0
+    side: int = 0
+    """Its shorter side."""
+    seconds: tuple[float, ...] = ()
+    """Time in each of STAGES."""
+    left_out: int = 0
+    """Frames and pages behind those that were translated."""
+    lost: tuple[str, ...] = ()
+    """Names of what else the file says and its translation does not."""
+    error: BaseException | None = None
+
+
+class StopWork(Exception):
+    """The run is to end; the picture in work is dropped."""
+
+
+class Room:
+    """Memory that the pictures in work share; one that wants more than there is has it alone."""
+
+    def __init__(self, total: int):
+        self.free = self.total = total
+        self._turn, self._changed = threading.Lock(), threading.Condition()
+
+    @contextlib.contextmanager
+    def taken(self, wanted: int) -> Iterator[None]:
+        """Wait for so many bytes, first come, first served: small pictures must not hold up a large one for ever."""
+        wanted = min(wanted, self.total)
+        with self._turn, self._changed:
+            self._changed.wait_for(lambda: self.free >= wanted)
+            self.free -= wanted
+        try:
+            yield
+        finally:
+            with self._changed:
+                self.free += wanted
+                self._changed.notify_all()
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Translates picture files one at a time; several share `room` and `stop`."""
+
+    translator: Translator
+    options: PictureOptions
+    room: Room
+    stop: threading.Event
+
+    def do(self, task: Task) -> Done:
+        """Translate one picture and write it. Raises I2IError, MemoryError and, once `stop` is set, StopWork."""
+        _refuse_input(task)
+        suffix, clock = task.output.suffix, _Clock(self.stop)
+        with contextlib.ExitStack() as memory:
+            picture, pixels = self._decode(task, memory, clock.start)
+            clock.lap()
+            outputs = [
+                self.translator.translate(frame, output_dtype(frame, suffix, self.options), one_line(task.source))
+                for frame in picture.frames
+            ]
+            clock.lap()
+            content = encode(picture, outputs, suffix, self.translator.generator, self.options)
+        _write(task.output, content)
+        clock.lap()
+        side = min(picture.frames[0].shape[:2])
+        lost = (*picture.lost, *lost_colours(picture, suffix))
+        return Done(task, pixels, side, tuple(clock.laps), picture.left_out, lost)
+
+    def _decode(
+        self, task: Task, memory: contextlib.ExitStack, begin: Callable[[], None]
+    ) -> tuple[DecodedPicture, int]:
+        """Decode a file, and count its pixels, once there is `memory` for it and for all that follows."""
+        with opened(task.source, self.options.max_pixels) as source:
+            if task.output == task.source and self.options.frames == "first" and source.count() > 1:
+                raise ImageError(
+                    f"{task.source} holds {source.count()} pictures, and --in-place would keep one. "
+                    "Add --frames all, or use -o."
+                )
+            count, pixels = counted(source, self.options)
+            plan = self.translator.planner.plan(*source.header, one_line(task.source))
+            memory.enter_context(self.room.taken(PIXEL_BYTES * pixels + plan.memory_bytes))
+            begin()
+            return read(source, count, self.options), pixels
+
+
+class _Clock:
+    """Times the stages of one picture; between them, the run may be stopped."""
+
+    def __init__(self, stop: threading.Event):
+        self.stop, self.laps = stop, list[float]()
+
+    def start(self) -> None:
+        """Begin the first stage."""
+        self.last = time.perf_counter()
+
+    def lap(self) -> None:
+        """End a stage; raises StopWork."""
+        now = time.perf_counter()
+        self.laps.append(now - self.last)
+        self.last = now
+        if self.stop.is_set() and len(self.laps) < len(STAGES):
+            raise StopWork
+
+
+def _refuse_input(task: Task) -> None:
+    """Raise ImageError if a link among the output's folders leads to the input, which only --in-place replaces."""
+    source, output = task
+    if output != source and output.name == source.name and output.parent.resolve() == source.parent.resolve():
+        raise ImageError(f"{source} would be replaced: {output.parent} leads to its folder. Give another output.")
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file atomically; raises ImageError, and DiskFullError, which concerns all pictures that follow."""
+    try:
+        # Not flushed one by one: even if the process is killed, the files that exist are whole.
+        write_bytes(path, content, sync=False)
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise DiskFullError(
+                f"{one_line(path)} cannot be written: {error.strerror}. The pictures before it are whole.\n"
+                "Make room and continue with --skip-existing."
+            ) from error
+        raise ImageError(f"{path} cannot be written: {error.strerror or error}.") from error
