@@ -36,7 +36,7 @@ from i2i.errors import ConfigError
             "train: compile and activation_checkpointing exclude",
         ),
         ("schedule.images=100", "give one of epochs and images"),
-        ("algorithm=pixpix", "algorithm pixpix is not known. Did you mean pix2pix?"),
+        ("algorithm=pixpix", "Unknown algorithm pixpix. Did you mean pix2pix?"),
         ("train.seed", "--set train.seed is not of the form section.name=value"),
         ("train.seed.deep=1", "train.seed: input should be a valid integer"),
         ("train.seed=[", "not valid YAML"),

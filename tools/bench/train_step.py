@@ -3,7 +3,7 @@
     python tools/bench/train_step.py                                   # a few minutes on two CPU cores
     python tools/bench/train_step.py --device cuda --modes fp32 tf32 bf16 channels_last compile
 
-Ours is the engine's Stepper; `plain_step.py` holds the plain steps. Each side has a process of its own,
+Ours is the Engine's train step; `plain_step.py` holds the plain steps. Each side has a process of its own,
 since what `i2i train` sets for its process is part of our step, and the peak of memory is a process's.
 The two take turns, and the driver loads no torch, because a child inherits its parent's peak. First, both
 train three steps in float64, with fewer channels and without dropout, and must agree within 1e-9; in
@@ -238,18 +238,19 @@ def make_algorithm(case: Case, changes: tuple[str, ...]) -> "tuple[Algorithm, di
 
 
 def make_ours(case: Case, changes: tuple[str, ...], device: str) -> Any:
-    """Return the Stepper's step, in a process set up as `i2i train` does it, and a batch."""
-    from i2i.training.engine import Stepper, make_fabric
+    """Return the Engine's train step, in a process set up as `i2i train` does it, and a batch."""
+    from i2i.training.engine import Engine
+    from i2i.training.fabric import make_fabric
 
     algorithm, batch = make_algorithm(case, (f"train.device={device}", *changes))
-    return Stepper(make_fabric(algorithm.config), algorithm).step, batch
+    return Engine(make_fabric(algorithm.config), algorithm).train_step, batch
 
 
 def make_plain(case: Case, changes: tuple[str, ...], device: str) -> Any:
     """Return the plain step and a batch."""
     from plain_step import STEPS, plain_layers
 
-    from i2i.training.engine import set_tf32
+    from i2i.training.fabric import set_tf32
 
     set_tf32(False)
     algorithm, batch = make_algorithm(case, ())
@@ -264,7 +265,7 @@ def check(case: Case) -> float:
     from lightning_fabric import Fabric
     from plain_step import STEPS, plain_layers
 
-    from i2i.training.engine import Stepper
+    from i2i.training.engine import Engine
 
     torch.set_default_dtype(torch.float64)
     losses: list[list[dict[str, float]]] = []
@@ -274,7 +275,7 @@ def check(case: Case) -> float:
         for dropout in (m for n in algorithm.networks.values() for m in n.modules() if isinstance(m, torch.nn.Dropout)):
             dropout.p = 0.0
         if side == "ours":
-            step: Any = Stepper(Fabric(accelerator="cpu", precision="64-true"), algorithm).step
+            step: Any = Engine(Fabric(accelerator="cpu", precision="64-true"), algorithm).train_step
         else:
             for network in algorithm.networks.values():
                 plain_layers(network)
