@@ -7,7 +7,8 @@ import pytest
 import i2i
 from i2i.algorithms import resolve
 from i2i.config import did_you_mean, differences, find_config, setting_names, to_yaml
-from i2i.config.settings import Config, ResNetSettings
+from i2i.config.networks import ResNetSettings
+from i2i.config.settings import Config
 from i2i.errors import ConfigError
 
 

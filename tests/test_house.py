@@ -12,7 +12,8 @@ import torch
 import i2i
 from i2i.algorithms import ALGORITHMS, resolve
 from i2i.config import load_config, parse, preset_names, presets_folder, read_yaml, to_yaml
-from i2i.config.settings import NETWORK_SETTINGS, Config
+from i2i.config.networks import NETWORK_SETTINGS
+from i2i.config.settings import Config
 from i2i.models.spec import ModelSpec
 from i2i.networks import DISCRIMINATORS, GENERATORS
 from tests.conftest import ROOT

@@ -19,7 +19,7 @@ from torch import nn
 from i2i import status
 from i2i.algorithms import ALGORITHMS
 from i2i.config import load_config
-from i2i.data.folders import read_picture
+from i2i.data.items import read_picture
 from i2i.data.previews import find_previews
 from i2i.errors import ConfigError, DataError, UsageError, one_line
 from i2i.export.graph import describe, make_graph, write_graph

@@ -12,7 +12,7 @@ from torch import nn
 from i2i.algorithms import ALGORITHMS, Algorithm, resolve
 from i2i.config import to_yaml
 from i2i.config.settings import Config
-from i2i.data.folders import Pair
+from i2i.data.items import Pair
 from i2i.data.labels import FOLDERS
 from i2i.data.previews import find_previews, find_val_pairs
 from i2i.data.sets import make_set, with_facts

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from i2i.config.settings import by_direction
-from i2i.data.folders import Picture, read_pair, read_picture
+from i2i.data.items import Picture, read_pair, read_picture
 from i2i.data.previews import at_training_scale
 from i2i.data.toy import DRAWS, modes_found
 from i2i.data.watch import watched

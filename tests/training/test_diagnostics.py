@@ -10,7 +10,7 @@ ALIKE = {"diversity": 0.1, "near_duplicates": 0.1, "real_near_duplicates": 0.1}
 
 
 def watch(draws_noise=True):
-    return Diagnostics(smallest_config("gan", "."), draws_noise)
+    return Diagnostics(smallest_config("gan", ".", "alarms.steps=2000", "alarms.alike_steps=1000"), draws_noise)
 
 
 def rows(one, terms, start, stop, every=100):

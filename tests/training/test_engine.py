@@ -55,7 +55,7 @@ def test_a_run_folder_holds_what_the_design_says(tiny_run, few_pairs):
         ("cyclegan", ["data.augment=kornia", "data.channels_a=1"]),
         ("gan", ["loss.n_critic=3"]),
         ("conditional_gan", ["loss.penalty=r1", "loss.penalty_every_steps=2", "discriminator.norm=group"]),
-        ("toy", ["loss.adversarial=wasserstein", "loss.penalty=clip", "loss.history=3"]),
+        ("ring", ["loss.adversarial=wasserstein", "loss.penalty=clip", "loss.history=3"]),
         ("pix2pix", ["loss.l1={from: 100, to: 10, over_images: 12}"]),
     ],
     ids=[

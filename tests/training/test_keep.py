@@ -7,7 +7,7 @@ import pytest
 
 import i2i
 from i2i.data import previews
-from i2i.data.folders import read_pair
+from i2i.data.items import read_pair
 from i2i.errors import ConfigError, DataError, Stopped, UsageError
 from i2i.files import read_json_lines
 from i2i.models.modelfile import read_spec
