@@ -14,7 +14,7 @@ from i2i.data.training_set import AUGMENT, TrainingSet, derive_seed
 
 
 class BatchAugment:
-    """Augments each pair, or each image, with a draw of its own that depends on nothing but the seed of the call."""
+    """Augments each pair, or each image, with its own draw, which depends only on the seed of the call."""
 
     def __init__(self, settings: DataSettings):
         from kornia import augmentation as K

@@ -25,20 +25,20 @@ def refuse_too_many_broken(lists: Sequence[Sequence[Item]], sizes: Sequence[Head
     items, rest = [item for one in lists for item in one], iter(sizes)
     for side, one in zip("AB", lists, strict=False):
         if not any(list(itertools.islice(rest, len(one)))):
-            raise DataError(f"No picture of {side} can be used; the first of {len(one)} is {one[0]}. Mend them.")
+            raise DataError(f"No picture of {side} can be used; the first of {len(one)} is {one[0]}. Repair them.")
     broken = [str(item) for item, size in zip(items, sizes, strict=True) if size is None]
     count = f"{len(broken):,} of {show_count(len(items), noun)} {'is' if len(broken) == 1 else 'are'} broken"
     if len(broken) > MOST_BROKEN * len(items):
         head = f"{count}, but data.skip_broken skips {MOST_BROKEN:.0%} at most:"
         listed = name_some(head, broken, lines=True)
-        raise DataError(f"{listed}\nMend or remove them; with data.skip_broken=false the reasons are named.")
+        raise DataError(f"{listed}\nRepair or remove them; with data.skip_broken=false the reasons are named.")
     return [name_some(f"{count} and skipped:", broken)] if broken else []
 
 
 class BrokenPictures:
     """Pictures found broken during training, each named once; too large a share of the data ends the run.
 
-    A resumed run counts anew, since files may have been repaired, but names none twice.
+    A resumed run counts again from zero, since files may have been repaired, but names none twice.
     """
 
     def __init__(self, data: "TrainingSet"):

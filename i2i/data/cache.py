@@ -60,7 +60,7 @@ class Pictures:
             folder = cache_folder(self.settings)
             _prepare(folder)
             known = [each for each in known if not self._on_disk(each[0], each[2])]
-            copied, free, where = 1, free_bytes(folder), f"{folder}, beside what is there"
+            copied, free, where = 1, free_bytes(folder), f"{folder}, in addition to what it holds"
         need = sum(self._pixels(size) * sum(channels) for _, size, channels in known) * copied
         told = f"{show_size(need)} in {where}"
         if free is not None and need > _SHARE * free:

@@ -98,7 +98,7 @@ def _check(
         text = name_some(f"{len(problems):,} of {show_count(len(items), noun)} cannot be used:", problems, lines=True)
         may_skip = settings is not None and not skip
         way_on = "; to train without them, add --set data.skip_broken=true" if may_skip else ""
-        raise DataError(f"{text}\nMend or remove them{way_on}.")
+        raise DataError(f"{text}\nRepair or remove them{way_on}.")
     return [result if isinstance(result, Header) else None for result in results]
 
 

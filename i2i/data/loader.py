@@ -238,7 +238,7 @@ def _cause(code: int) -> str:
         return "it was killed, as the system does when memory runs out. Lower data.workers, or data.cache ram."
     if name == "SIGBUS":
         return _SHM_ADVICE
-    return f"{name or f'exit code {code}, with its own message above'}. Set data.workers=0 to do without processes."
+    return f"{name or f'exit code {code}, with its own message above'}. Set data.workers=0 to load without processes."
 
 
 def _shared_memory(error: Exception) -> str | None:

@@ -97,7 +97,7 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
         """Return the batch of these image numbers; raises DataError when too many in a row cannot be read."""
         broken: dict[str, str] = {}
         shown = [self.show(number, broken) for number in numbers]
-        # Stacked by numpy: torch would start threads of its own beside those of the training.
+        # Stacked by numpy: torch would start more threads beside those of the training.
         return Loaded({name: torch.from_numpy(np.stack([one[name] for one in shown])) for name in shown[0]}, broken)
 
     def show(self, number: int, broken: dict[str, str]) -> dict[str, Array]:

@@ -2,8 +2,8 @@
 
 A checkpoint is what torch.save writes (tensors, dicts, numbers, strings, nothing that could run code)
 followed by a trailer with its SHA-256, since torch does not notice flipped bits. The digest is computed
-while writing and reading, so the file is never held in memory beside the training itself. The trailer is no
-signature: a checkpoint is checked like any untrusted file before torch reads it.
+while writing and reading, so the file is never held in memory beside the training itself. The trailer is not
+a signature: a checkpoint is checked like any untrusted file before torch reads it.
 """
 
 import errno

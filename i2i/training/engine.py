@@ -164,7 +164,7 @@ class Engine:
             self.ema.load_state_dict(state["ema"])
         elif self.ema:  # switched on only now
             self.ema.restart_from(self.networks)
-        if state["precision"]:  # the scale of fp16; after another precision it starts anew
+        if state["precision"]:  # the scale of fp16; after another precision it starts again
             self.fabric.strategy.precision.load_state_dict(state["precision"])
         if self.fabric.global_rank < len(state["ranks"]):
             own = state["ranks"][self.fabric.global_rank]

@@ -70,7 +70,7 @@ def estimate(config: Config) -> Iterator[str]:
     yield line
     after = _memory_bytes(fabric.device)
     if before is not None and after is not None:
-        yield f"{(after - before) / 2**30:.2f} GiB of memory at most, beside what Python and its libraries take"
+        yield f"{(after - before) / 2**30:.2f} GiB of memory at most, in addition to Python and its libraries"
 
 
 def _time_steps(engine: Engine, source: Iterator[Batch]) -> tuple[float, int]:

@@ -133,14 +133,14 @@ def _final_error(error: BaseException) -> BaseException:
         first = store.compare_set("i2i/error", "", own).decode()
         first_error = _from_text(first)
         if rank() == 0:
-            store.set("i2i/told", "")
+            store.set("i2i/reported", "")
             return error if first == own else first_error
         if first == own and not has_message:
             return error
         if first == own:
             if distributed.get_backend() == "gloo":
                 distributed.destroy_process_group()  # closes the connections; NCCL would wait for pending work
-            store.wait(["i2i/told"], _ANSWER)
+            store.wait(["i2i/reported"], _ANSWER)
     except RuntimeError:  # rank 0, which keeps the store, is gone or busy
         return error
     # When a child ends with another code than 0, Fabric kills all ranks, rank 0 before it can report the error.

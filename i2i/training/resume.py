@@ -13,7 +13,7 @@ from i2i.training.log import tell
 from i2i.training.run import Run
 from i2i.words import show_count
 
-# Settings that a resumed run may change. data.path may change too: what it holds is compared by itself.
+# Settings that a resumed run may change. data.path may change too: its content is compared instead.
 FREE_ON_RESUME = (
     "train.device",
     "train.devices",

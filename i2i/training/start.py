@@ -58,7 +58,7 @@ def train(config: Config, out: str | Path, resume: bool = False, allow_config_ch
 def _prepare(run: Run, fabric: Fabric, resume: bool, allow_config_change: bool) -> Training:
     """Build the training on this rank, in the state of the newest checkpoint if there is one."""
     state = find_state(run, resume, allow_config_change) if fabric.is_global_zero else None
-    fabric.launch()  # starts the other ranks, unless they run; each comes to this line by itself
+    fabric.launch()  # starts the other ranks, unless they run; each reaches this line itself
     ranks.refuse_differences(run.data.digest, f"the data, {run.data.what}")
     state = ranks.broadcast(state)
     if state and run.config.train.norm_statistics == "auto":  # it stays, even with other devices or batches

@@ -52,7 +52,7 @@ class Validation:
 
         listen: called between two val pairs, since scoring all of them may take minutes.
         """
-        # Previews run as all inference does, uncompiled; images of many sizes would be compiled anew each.
+        # Previews run as all inference does, uncompiled; they have many sizes, and each would be compiled.
         compiled = self.run.config.train.compile
         with torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext():
             scores = self._try_samples(images)

@@ -209,7 +209,7 @@ def test_a_side_without_one_good_picture_is_refused(tmp_path):
     for k in range(9):
         save(tmp_path / f"train{'B' if k else 'A'}" / f"{k}.png", 20, 20)
     (tmp_path / "trainA" / "0.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"No picture of A can be used; the first of 1 is .*0.png. Mend them."):
+    with pytest.raises(DataError, match=r"No picture of A can be used; the first of 1 is .*0.png. Repair them."):
         make_set("unpaired", tiny_config("data.skip_broken=true", data=tmp_path))
 
 
