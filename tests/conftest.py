@@ -114,28 +114,27 @@ def smallest_config(kind: str, data: Path | str, *overrides: str) -> Config:
 
 @functools.cache
 def _shrink(preset: str) -> tuple[str, ...]:
-    """Return the overrides that make the networks and images of a preset tiny."""
+    """Return the overrides that make the networks and images of a preset tiny, as far as its algorithm takes them."""
     whole = i2i.load_config(preset)
-    sections = {"generator": whole.generator, "discriminator": whole.discriminator}
-    changes = [
-        f"{name}.{one}={small}"
-        for name, section in sections.items()
-        for one, small in _SMALL.items()
-        if getattr(section, one, small) > small
-    ]
-    changes += ["loss.history=3"] if resolve(whole).loss.get("history") else []
-    if whole.data.toy:
-        return tuple(changes)
-    for px in (16, 32, 64):
-        sized = [*changes, f"data.crop_px={px}", f"data.resize_px={px * 9 // 8}"]
-        config = i2i.load_config(preset, sized)
-        if config.data.labels:  # whose classes come from the data
-            data = config.data.model_copy(update={"classes": {"label": {"a": 2, "b": 2}}})
-            config = config.model_copy(update={"data": data})
-        with contextlib.suppress(ConfigError), torch.device("meta"):  # which refuses what does not fit
-            ALGORITHMS[config.algorithm](config)
-            return tuple(sized)
-    raise AssertionError(f"The networks of {preset} do not fit small images. Add a small value of a setting to _SMALL.")
+    changes: tuple[str, ...] = ("loss.history=3",) if resolve(whole).loss.get("history") else ()
+    for name, section in (("generator", whole.generator), ("discriminator", whole.discriminator)):
+        for one, small in _SMALL.items():
+            if getattr(section, one, small) > small and _builds(preset, *changes, f"{name}.{one}={small}"):
+                changes = (*changes, f"{name}.{one}={small}")
+    sizes = [] if whole.data.toy else [(f"data.crop_px={px}", f"data.resize_px={px * 9 // 8}") for px in (16, 32)]
+    return (*changes, *next((size for size in sizes if _builds(preset, *changes, *size)), ()))
+
+
+def _builds(preset: str, *changes: str) -> bool:
+    """Whether the algorithm of a preset takes these changes."""
+    config = i2i.load_config(preset, changes)
+    if config.data.labels:  # whose classes come from the data
+        data = config.data.model_copy(update={"classes": {"label": {"a": 2, "b": 2}}})
+        config = config.model_copy(update={"data": data})
+    with contextlib.suppress(ConfigError), torch.device("meta"):
+        ALGORITHMS[config.algorithm](config)
+        return True
+    return False
 
 
 def _find_data(preset: str, data: Path | str) -> list[str]:
