@@ -15,7 +15,9 @@ import numpy as np
 
 from i2i import status
 from i2i.config.settings import by_direction
-from i2i.data.folders import Pair, Seen, check_pairs, find_pairs, has_split, odd_halves, read_pair, refuse_small
+from i2i.data.checking import Seen, check_pairs, odd_halves, refuse_small
+from i2i.data.folders import find_pairs, has_split
+from i2i.data.items import Pair, read_pair
 from i2i.errors import DataError
 from i2i.images import Array, Header, Range, largest, to_channels
 from i2i.images.listing import list_pictures

@@ -1,8 +1,8 @@
 """Losses and penalties as plain functions of tensors; every one returns a scalar.
 
-An adversarial loss is a pair on logits of any shape: d(real, fake) for the discriminator, a tuple of its
-real and its fake term so that both can be logged, and g(real, fake) for the generator. A penalty is a
-function of the discriminator, the reals and the fakes.
+An adversarial loss is a pair of functions of logits of any shape: d(real, fake) returns the discriminator's
+real and fake terms, separately so that both can be logged; g(real, fake) returns the generator's term. A
+penalty is a function of the discriminator, the reals and the fakes.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 class AdversarialLoss(NamedTuple):
     """d: (real logits, fake logits) to (real term, fake term). g: the same to the generator's term.
 
-    boundary: the logit at which the discriminator is undecided; None where logits have no such zero.
+    boundary: the logit at which the discriminator is undecided; None if there is no such logit.
     """
 
     d: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -38,7 +38,7 @@ def non_saturating_g(real: Tensor | None, fake: Tensor) -> Tensor:
 
 
 def minimax_g(real: Tensor | None, fake: Tensor) -> Tensor:
-    """log(1 - D(fake)), whose gradient vanishes where D is sure (Goodfellow et al. 2014, eq. 1)."""
+    """log(1 - D(fake)), whose gradient vanishes where D is confident (Goodfellow et al. 2014, eq. 1)."""
     return -F.binary_cross_entropy_with_logits(fake, torch.zeros_like(fake))
 
 
@@ -80,7 +80,7 @@ Logits = Callable[[Tensor], Tensor]
 
 
 def _squared_gradient_norms(logits: Logits, at: Tensor) -> Tensor:
-    """Return |grad D|^2 of each image, (N,), where D is the mean of an image's logits: what the losses average."""
+    """Return |grad D|^2 of each image, (N,), where D is the mean of the image's logits."""
     at = at.detach().clone()
     at.requires_grad = True
     (gradient,) = torch.autograd.grad(logits(at).flatten(1).mean(dim=1).sum(), at, create_graph=True)
@@ -90,7 +90,7 @@ def _squared_gradient_norms(logits: Logits, at: Tensor) -> Tensor:
 def gradient_penalty(logits: Logits, real: Tensor, fake: Tensor) -> Tensor:
     """(|grad D| - 1)^2 at random points between reals and fakes (Gulrajani et al. 2017, eq. 3)."""
     t = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device, dtype=real.dtype)
-    # The small term keeps the gradient of the root finite at 0, where a dead discriminator starts.
+    # The small term keeps the gradient of the root finite where a dead discriminator has norm 0.
     norms = (_squared_gradient_norms(logits, torch.lerp(real, fake, t)) + 1e-12).sqrt()
     return (norms - 1).square().mean()
 

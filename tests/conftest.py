@@ -1,5 +1,7 @@
 """What the tests share: the shipped pictures, small data folders, and one trained run."""
 
+import contextlib
+import functools
 import importlib.util
 import os
 import shutil
@@ -15,10 +17,12 @@ import pytest
 import torch
 
 import i2i
-from i2i.algorithms import ALGORITHMS, Algorithm
+from i2i.algorithms import ALGORITHMS, Algorithm, resolve
+from i2i.config import preset_names
 from i2i.config.settings import Config
 from i2i.data.augment import resize
 from i2i.data.sets import make_set, with_facts
+from i2i.errors import ConfigError
 from i2i.images import largest, read_image, to_channels, write_image
 from i2i.models.spec import GENERATE, LatentBlock, ModelSpec, generating
 
@@ -73,26 +77,75 @@ def tiny_config(*overrides: str, data: Path | str = LINEART) -> Config:
     )
 
 
+def _smallest_presets() -> dict[str, str]:
+    """Return the smallest preset for each algorithm and pair of networks.
+
+    By the algorithm's name; where an algorithm has presets of several pairs of networks, the others by their own.
+    """
+    presets = {name: i2i.load_config(name) for name in preset_names()}
+
+    def size(name: str) -> tuple[bool, int, int]:
+        data, generator = presets[name].data, presets[name].generator
+        return data.toy is not None, data.crop_px, getattr(generator, "width", 0)
+
+    found: dict[tuple[str, ...], str] = {}
+    for name in sorted(presets, key=size):
+        networks = (presets[name].generator, presets[name].discriminator)
+        found.setdefault((presets[name].algorithm, *(one.name if one else "" for one in networks)), name)
+    kinds: dict[str, str] = {}
+    for (algorithm, *_), name in found.items():
+        kinds[name if algorithm in kinds else algorithm] = name
+    return kinds
+
+
+SMALLEST = _smallest_presets()
+"""The presets that the contract tests run on. A new algorithm is tested as soon as it has a preset in configs/."""
+_SMALL = {"width": 2, "depth": 4, "blocks": 1, "layers": 1, "latent": 4}  # settings of networks, where they exist
 _LOGS = ["log.every_images=4", "log.samples_every_images=8", "log.checkpoint_every_images=8", "log.sample_count=2"]
-_SHORT = ["schedule.images=16", "schedule.decay_images=8", "train.batch=4", "train.device=cpu", *_LOGS]
-SMALLEST = {  # preset, and what makes it small, for every algorithm and kind of data
-    "pix2pix": ("lineart", ["data.resize_px=18", "data.crop_px=16", "generator.depth=4"]),
-    "cyclegan": ("maps_unpaired", ["data.resize_px=18", "data.crop_px=16", "generator.blocks=1", "loss.history=3"]),
-    "gan": ("dcgan_emoji", ["data.resize_px=36", "data.crop_px=32", "generator.latent=4"]),
-    "conditional_gan": ("conditional_fashion", ["data.channels=3", "data.resize_px=36", "generator.latent=4"]),
-    "toy": ("ring", ["generator.layers=1", "discriminator.layers=1"]),
-}
+_STEPS = ["schedule.epochs=null", "schedule.decay_epochs=null", "schedule.images=16", "schedule.decay_images=8"]
+_SHORT = [*_STEPS, "train.batch=4", "train.device=cpu", *_LOGS]
 
 
 def smallest_config(kind: str, data: Path | str, *overrides: str) -> Config:
-    """Smallest run of each algorithm; `toy` is the GAN on points."""
-    preset, changes = SMALLEST[kind]
-    widths = ["generator.width=2", "discriminator.width=2"]
-    patches = ["discriminator.layers=1"] if kind in ("pix2pix", "cyclegan") else []
-    path = [] if kind == "toy" else [f"data.path={data}"]
-    if kind == "conditional_gan":
-        path += ["data.side=B", f"data.labels={data}/labels.csv"]
-    return i2i.load_config(preset, [*path, *changes, *widths, *patches, *_SHORT, *overrides])
+    """Return a preset, named itself or by its kind in SMALLEST, with tiny networks and images and a few steps."""
+    preset = SMALLEST.get(kind, kind)
+    return i2i.load_config(preset, [*_shrink(preset), *_find_data(preset, data), *_SHORT, *overrides])
+
+
+@functools.cache
+def _shrink(preset: str) -> tuple[str, ...]:
+    """Return the overrides that make the networks and images of a preset tiny, as far as its algorithm takes them."""
+    whole = i2i.load_config(preset)
+    changes: tuple[str, ...] = ("loss.history=3",) if resolve(whole).loss.get("history") else ()
+    for name, section in (("generator", whole.generator), ("discriminator", whole.discriminator)):
+        for one, small in _SMALL.items():
+            if getattr(section, one, small) > small and _builds(preset, *changes, f"{name}.{one}={small}"):
+                changes = (*changes, f"{name}.{one}={small}")
+    sizes = [] if whole.data.toy else [(f"data.crop_px={px}", f"data.resize_px={px * 9 // 8}") for px in (16, 32)]
+    return (*changes, *next((size for size in sizes if _builds(preset, *changes, *size)), ()))
+
+
+def _builds(preset: str, *changes: str) -> bool:
+    """Whether the algorithm of a preset takes these changes."""
+    config = i2i.load_config(preset, changes)
+    if config.data.labels:  # whose classes come from the data
+        data = config.data.model_copy(update={"classes": {"label": {"a": 2, "b": 2}}})
+        config = config.model_copy(update={"data": data})
+    with contextlib.suppress(ConfigError), torch.device("meta"):
+        ALGORITHMS[config.algorithm](config)
+        return True
+    return False
+
+
+def _find_data(preset: str, data: Path | str) -> list[str]:
+    """Return the overrides that let a preset learn from `few_pairs` or data like it."""
+    whole = i2i.load_config(preset)
+    if whole.data.toy:
+        return []
+    algorithm = ALGORITHMS[whole.algorithm]
+    images = ["data.side=B", "data.channels=3"] if algorithm.data == "images" else []
+    labels = [f"data.labels={data}/labels.csv"] if algorithm.reads_labels else []
+    return [f"data.path={data}", *images, *labels]
 
 
 def make_algorithm(config: Config) -> Algorithm:

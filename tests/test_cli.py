@@ -87,14 +87,11 @@ def test_the_examples_in_the_help_run(line, desk, few_pairs, capsys):
     assert call(*words) == 0, capsys.readouterr().err
 
 
-KINDS = {"cyclegan": "cyclegan", "dcgan": "gan", "ring": "toy"}
-
-
 def shrink(words, data):
     """Bring a train command to the size of the tests; other commands stay."""
     if words[0] != "train":
         return words
-    tiny = smallest_config(KINDS.get(words[1], "pix2pix"), data).model_dump(mode="json")
+    tiny = smallest_config(words[1], data).model_dump(mode="json")
     for name in ("path", "direction", "side", "disjoint"):
         del tiny["data"][name]
     settings = {f"{section}.{name}": value for section in SECTIONS for name, value in tiny[section].items()}

@@ -7,7 +7,8 @@ import pytest
 import i2i
 from i2i.algorithms import resolve
 from i2i.config import did_you_mean, differences, find_config, setting_names, to_yaml
-from i2i.config.settings import Config, ResNetSettings
+from i2i.config.networks import ResNetSettings
+from i2i.config.settings import Config
 from i2i.errors import ConfigError
 
 
@@ -36,7 +37,7 @@ from i2i.errors import ConfigError
             "train: compile and activation_checkpointing exclude",
         ),
         ("schedule.images=100", "give one of epochs and images"),
-        ("algorithm=pixpix", "algorithm pixpix is not known. Did you mean pix2pix?"),
+        ("algorithm=pixpix", "Unknown algorithm pixpix. Did you mean pix2pix?"),
         ("train.seed", "--set train.seed is not of the form section.name=value"),
         ("train.seed.deep=1", "train.seed: input should be a valid integer"),
         ("train.seed=[", "not valid YAML"),

@@ -26,7 +26,7 @@ def resolve(config: Config) -> Config:
     """Return `config` with the algorithm's own settings checked and filled in; raises ConfigError."""
     if config.algorithm not in ALGORITHMS:
         nearest = did_you_mean(config.algorithm, ALGORITHMS)
-        raise ConfigError(f"algorithm {config.algorithm} is not known.{nearest} Known: {', '.join(ALGORITHMS)}.")
+        raise ConfigError(f"Unknown algorithm {config.algorithm}.{nearest} Known: {', '.join(ALGORITHMS)}.")
     algorithm = ALGORITHMS[config.algorithm]
     settings = parse(algorithm.Settings, config.loss, config.algorithm, "loss.")
     update: dict[str, Any] = {"loss": settings.model_dump(mode="json")}
@@ -40,7 +40,7 @@ def resolve(config: Config) -> Config:
         raise ConfigError(f"data.labels is {config.data.labels}, but {config.algorithm} reads no labels. Leave it out.")
     if algorithm.reads_labels and not config.data.labels:
         raise ConfigError(
-            f"{config.algorithm} learns from labelled pictures. Set data.labels to folders, where each subfolder is a "
-            "class, or to a CSV file with the columns name and label."
+            f"{config.algorithm} needs labelled pictures. Set data.labels to folders, where each subfolder is a class, "
+            "or to a CSV file with the columns name and label."
         )
     return config.model_copy(update=update)

@@ -1,7 +1,7 @@
-"""A discriminator at work: what it is shown, what it is paid for, and what holds it back.
+"""The adversarial part of an objective: a discriminator with its loss, its penalty and its image pool.
 
-An algorithm has one adversary for each discriminator. The same settings serve pix2pix, CycleGAN and the
-GANs on noise, so every loss and every penalty works in all of them.
+An algorithm has one adversary for each discriminator. pix2pix, CycleGAN and the GANs share its settings, so
+that every loss and every penalty works in all of them.
 """
 
 from collections.abc import Mapping
@@ -21,45 +21,45 @@ from i2i.networks.layers import has_batch_norm, has_spectral_norm
 AdversarialName = Literal["minimax", "non_saturating", "least_squares", "hinge", "wasserstein"]
 """A name in i2i.losses.ADVERSARIAL."""
 PenaltyName = Literal["none", "gradient", "r1", "r2", "clip"]
-"""A name in i2i.losses.PENALTIES; "clip" bounds the weights themselves."""
+"""A name in i2i.losses.PENALTIES; "clip" bounds the weights instead."""
 _R1_PER_SQUARE_PX = 2e-4
-"""The weight of R1 and R2 grows with the area that a logit sees: the rule of StyleGAN2-ADA (Karras et al. 2020), for
-a batch of one."""
+"""The weight of R1 and R2 is proportional to the receptive field of a logit: the rule of StyleGAN2-ADA (Karras et al.
+2020), for a batch of one."""
 
 
 class AdversarySettings(Section):
-    """The game between generators and discriminators: a part of `loss` in every algorithm that has one."""
+    """The settings under `loss` that all algorithms with a discriminator share."""
 
     adversarial: AdversarialName = "non_saturating"
     """Adversarial loss."""
     penalty: PenaltyName = "none"
-    """What holds the discriminator back: its gradient between reals and fakes (WGAN-GP), at reals (r1) or at fakes
-    (r2), or clipped weights (WGAN)."""
+    """Regularisation of the discriminator: a penalty on its gradient between reals and fakes (WGAN-GP), at reals (r1)
+    or at fakes (r2), or clipped weights (WGAN)."""
     penalty_weight: Weight | None = None
-    """Weight of the penalty; null is 10 for gradient, and 0.0002 for each square pixel that a logit sees for r1 and
-    r2."""
+    """Weight of the penalty; null is 10 for gradient, and for r1 and r2 0.0002 for each square pixel of the receptive
+    field of a logit."""
     penalty_every_steps: Positive = 1
-    """Take the penalty in a step of its own, every so many steps, with so many times the weight (lazy)."""
+    """Apply the penalty only every so many steps, in its own update and with so many times the weight (lazy)."""
     clip: Annotated[float, Field(gt=0)] = 0.01
     """Largest absolute weight of the discriminator, with penalty clip."""
     history: Annotated[int, Field(ge=0)] = 0
-    """Past fakes from which the discriminator learns, too (an image pool); 0 shows it only the newest."""
+    """Size of the image pool: past fakes that the discriminator also learns from; 0 is none."""
 
     @model_validator(mode="after")
-    def _no_setting_is_without_effect(self) -> Self:
+    def _refuse_unused_settings(self) -> Self:
         weighted = self.penalty_weight is not None or self.penalty_every_steps > 1
         if weighted and self.penalty not in PENALTIES:
             raise ValueError(
-                f"penalty_weight and penalty_every_steps do nothing with penalty {self.penalty}; leave them out, or "
-                f"choose {', '.join(PENALTIES)}"
+                f"penalty_weight and penalty_every_steps have no effect with penalty {self.penalty}; leave them out, "
+                f"or choose {', '.join(PENALTIES)}"
             )
         return self
 
 
 class Adversary:
-    """One discriminator and its side of the objective.
+    """One discriminator and its part of the objective.
 
-    networks: the algorithm's, in which `name` is the discriminator. prefix: what its terms begin with in the log.
+    networks: the algorithm's, in which `name` is the discriminator. prefix: of its terms in the log.
     share: the weight of its real and fake terms, 0.5 where a paper halves D's objective.
     """
 
@@ -79,29 +79,29 @@ class Adversary:
         assert isinstance(network, Discriminator)
         if settings.penalty in PENALTIES and has_batch_norm(network):
             raise ConfigError(
-                f"loss.penalty is {settings.penalty}, which takes the gradient of each picture by itself, but in "
-                "discriminator.norm batch the pictures see each other.\n"
+                f"loss.penalty is {settings.penalty}, which needs the gradient of each image by itself, but "
+                "discriminator.norm batch mixes the images of a batch.\n"
                 "Set discriminator.norm to instance, layer, group or none."
             )
         if settings.penalty == "clip" and has_spectral_norm(network):
             raise ConfigError(
-                "loss.penalty clip and discriminator.spectral_norm both bound the weights. Leave one of the two out."
+                "loss.penalty clip and discriminator.spectral_norm both bound the weights. Leave one of them out."
             )
         self.field_px = network.receptive_field_px
 
     @property
     def notes(self) -> list[str]:
-        """What the user should know of the settings."""
+        """Notes for the user on the settings."""
         unbounded = self.settings.penalty == "none" and not has_spectral_norm(self.networks[self.name])
         if self.settings.adversarial == "wasserstein" and unbounded:
             return [
-                "loss.adversarial wasserstein wants a critic of bounded slope, and nothing bounds it: set loss.penalty "
+                "loss.adversarial wasserstein needs a Lipschitz critic, and nothing makes it one: set loss.penalty "
                 "to gradient or clip, or discriminator.spectral_norm to true."
             ]
         return []
 
     def weights(self, images: int) -> dict[str, float]:
-        """Return the weight of each of its terms after `images`."""
+        """Return the weights of its terms after `images`."""
         weights = {f"{self.prefix}_real": self.share, f"{self.prefix}_fake": self.share}
         if self.settings.penalty in PENALTIES:
             every = self.settings.penalty_every_steps
@@ -116,18 +116,18 @@ class Adversary:
             return 10.0  # Gulrajani et al. 2017, section 4
         return _R1_PER_SQUARE_PX * self.field_px**2 if self.field_px else 1.0
 
-    def judge(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
-        """Return what the discriminator says of images (N, C, H, W), told `condition` (N, K) with them if it is one."""
+    def logits(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return the discriminator's logits of images (N, C, H, W), with a condition (N, K) if it takes one."""
         inputs = (image,) if condition is None else (image, condition)
         output: DiscriminatorOutput = self.networks[self.name](*inputs)
-        return output
+        return output.logits
 
     def discriminate(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
-        """Return the discriminator's terms, and how often it is right; fakes are detached here."""
+        """Return the discriminator's terms and its accuracies; fakes are detached here."""
         if self.settings.penalty == "clip":
             self._clip()
         shown = self.pool.exchange(fake.detach())
-        on_real, on_fake = self.judge(real, condition).logits, self.judge(shown, condition).logits
+        on_real, on_fake = self.logits(real, condition), self.logits(shown, condition)
         real_term, fake_term = self.loss.d(on_real, on_fake)
         terms = {f"{self.prefix}_real": real_term, f"{self.prefix}_fake": fake_term}
         if self.settings.penalty in PENALTIES and not self.is_lazy:
@@ -138,30 +138,30 @@ class Adversary:
         return terms
 
     def penalise(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
-        """Return the penalty alone: what a lazy one takes in its own phase."""
+        """Return the penalty alone, for the phase of a lazy one."""
         penalty = PENALTIES[self.settings.penalty]
-        value = penalty(lambda image: self.judge(image, condition).logits, real, fake.detach())
+        value = penalty(lambda image: self.logits(image, condition), real, fake.detach())
         return {f"{self.prefix}_penalty": value}
 
     def fool(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return the generator's term."""
-        return self.loss.g(None, self.judge(fake, condition).logits)
+        return self.loss.g(None, self.logits(fake, condition))
 
     @torch.no_grad()
     def _clip(self) -> None:
-        """Bound the weights (Arjovsky et al. 2017, algorithm 1, line 7), before each of D's steps as its authors do."""
+        """Bound the weights (Arjovsky et al. 2017, algorithm 1, line 7), before each step of D as in their code."""
         for parameter in self.networks[self.name].parameters():
             parameter.clamp_(-self.settings.clip, self.settings.clip)
 
-    def draw_as(self, seed: int) -> None:
-        """Begin a pool of past fakes that draws by `seed`."""
+    def reseed(self, seed: int) -> None:
+        """Start with an empty image pool whose draws depend on `seed`."""
         self.pool = ImagePool(self.settings.history, seed)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the pool, where there is one."""
+        """Return the image pool, if there is one."""
         return self.pool.state_dict() if self.pool.size else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the pool to where the network is."""
+        """Restore the image pool, on the network's device."""
         if self.pool.size:
             self.pool.load_state_dict(state, next(self.networks[self.name].parameters()).device)

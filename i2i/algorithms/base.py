@@ -1,13 +1,13 @@
 """The contract between an algorithm and the engine.
 
-An algorithm owns named networks and says what it learns from (`data`), what trains when (`phases`),
-what the generators make of a batch (`forward`, once a step), what the losses are (`losses`) and what
-they count (`weights`). The engine alone calls backward, step and requires_grad.
+An algorithm owns named networks. It declares the kind of its data (`data`) and what trains when (`phases`);
+it runs the generators on a batch (`forward`, once a step) and returns the loss terms (`losses`) and their
+weights (`weights`). Only the engine calls backward, step and requires_grad.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
 
@@ -22,24 +22,24 @@ from i2i.models.spec import LatentBlock, Part, generating, translating
 from i2i.networks import DISCRIMINATORS, GENERATORS, Discriminator, LatentGenerator, TranslatingGenerator
 
 Batch = Mapping[str, Tensor]
-"""What one step sees, by name. Paired and unpaired data have "a" and "b", images have "image": each (N, C, H, W), float
-in [-1, 1], or, of toy data, (N, 2). Labelled pictures have "label", (N, label sets) class numbers, in the order of
-`data.classes`, and "text", (N, TEXT_BYTES) as i2i.data.labels encodes it; of unpaired data, "label_a" and so on."""
+"""The input of one step, by name. Paired and unpaired data have "a" and "b", images have "image": each (N, C, H, W),
+float in [-1, 1], or (N, 2) for toy data. Labelled data has "label", (N, label sets) class numbers in the order of
+`data.classes`, and "text", (N, TEXT_BYTES) as i2i.data.labels encodes it; unpaired data has "label_a" and so on."""
 Outputs = Mapping[str, Tensor]
-"""What `forward` made, by names of the algorithm's own."""
+"""What `forward` returns, by names that the algorithm chooses."""
 
 
 class Phase(NamedTuple):
-    """One turn of an optimizer: its name, the networks it updates, and every how many steps it is due.
+    """One update: its name, the networks it trains, and every how many steps it is due.
 
-    judges: whether these are discriminators, which may have a learning rate of their own. optimizer: the phase
-    whose optimizer, moments included, this one uses; by default its own.
+    role: of these networks; discriminators may have their own learning rate. optimizer: the phase whose
+    optimizer, moments included, this one shares; by default it has its own.
     """
 
     name: str
     trains: tuple[str, ...]
     every_steps: int = 1
-    judges: bool = False
+    role: Literal["generator", "discriminator"] = "generator"
     optimizer: str = ""
 
 
@@ -49,72 +49,72 @@ class Algorithm(ABC):
     Settings: ClassVar[type[Section]]
     """The settings under `loss` in a config."""
     data: ClassVar[DataKind]
-    """What it learns from: paired or unpaired pictures of two sides, or images."""
+    """The kind of its training data: paired or unpaired images of two sides, or single images."""
     reads_labels: ClassVar[bool] = False
-    """Whether it learns from labelled pictures."""
+    """Whether its training data must have labels."""
     has_discriminator: ClassVar[bool] = True
     """Whether it reads the section `discriminator`."""
     networks: dict[str, nn.Module]
     phases: tuple[Phase, ...]
     generators: dict[str, str]
-    """The network of each direction the model will have, or of "generate" where it makes pictures from noise."""
+    """The network for each direction of the model, or for "generate" if it makes images from noise."""
     adversaries: dict[str, Adversary]
-    """By a short name: one for each discriminator."""
+    """One for each discriminator, by a short name."""
     settings: Any
     """`config.loss`, parsed as Settings."""
 
     def __init__(self, config: Config):
         self.config = config
         self.settings = parse(self.Settings, config.loss, config.algorithm, "loss.")
-        self.notes: list[str] = []  # what the user should know of how the settings were taken
+        self.notes: list[str] = []  # for the user, on how the settings were understood
         self.images, self.total_images = 0, 0
         self.adversaries = {}
 
     def begin(self, images: int, total_images: int) -> None:
-        """Take note, before a step, of how many images training has seen and will see in all.
+        """Receive, before each step, how many images the training has seen and will see in total.
 
-        Whatever moves in the course of a training is a function of these, so that resuming stays exact.
+        Whatever changes during a training is a function of these, so that resuming stays exact.
         """
         self.images, self.total_images = images, total_images
 
     @abstractmethod
     def forward(self, batch: Batch) -> Outputs:
-        """Run the generators once; the engine has turned on the gradients of what trains in this step."""
+        """Run the generators once; the engine has enabled the gradients of the networks that train in this step."""
 
     @abstractmethod
     def losses(self, phase: str, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
-        """Return the phase's terms, scalars by their log names; it descends their sum under `weights`.
+        """Return the phase's terms, scalars by log name; the phase minimises their sum weighted by `weights`.
 
-        Names begin with D or G. What has no weight, as an accuracy, is only logged.
+        Names begin with D or G. A term without a weight, as an accuracy, is only logged.
         """
 
     @abstractmethod
     def weights(self) -> dict[str, float]:
-        """Return what each loss term counts in its phase's sum now; terms are logged without it."""
+        """Return the current weight of each loss term; terms are logged without it."""
 
     def parts(self) -> dict[str, Part]:
-        """Return what the model file will hold, by the names in `generators`."""
+        """Return the parts of the model file, by the names in `generators`."""
         return translating_parts(self)
 
-    def draw_as(self, rank: int) -> None:
-        """Draw from now on as process number `rank` of several, apart from the others.
+    def reseed(self, rank: int) -> None:
+        """Seed the random draws of this rank apart from those of the others.
 
-        What draws from torch alone is seen to by the engine.
+        Draws from torch's global generator are seeded by the engine.
         """
         for index, adversary in enumerate(self.adversaries.values()):
             number = len(self.adversaries) * rank + index
-            adversary.draw_as(derive_seed(self.config.train.seed, HISTORY, number))
+            adversary.reseed(derive_seed(self.config.train.seed, HISTORY, number))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the next step depends on besides networks and optimizers, as tensors and numbers.
 
-        With several processes, each has its own.
+        Each rank has its own.
         """
         states = {name: adversary.state_dict() for name, adversary in self.adversaries.items()}
         return {name: state for name, state in states.items() if state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up where `state_dict` left off."""
+        """Restore what `state_dict` returned."""
         for name, adversary in self.adversaries.items():
             if name in state:
                 adversary.load_state_dict(state[name])
@@ -125,13 +125,13 @@ def discriminator_phases(name: str, trains: Mapping[str, Adversary]) -> tuple[Ph
 
     trains: the adversary of each discriminator, by the network's name.
     """
-    main = Phase(name, tuple(trains), judges=True)
+    main = Phase(name, tuple(trains), role="discriminator")
     lazy = [adversary.settings.penalty_every_steps for adversary in trains.values() if adversary.is_lazy]
-    return (main, Phase("penalty", tuple(trains), lazy[0], judges=True, optimizer=name)) if lazy else (main,)
+    return (main, Phase("penalty", tuple(trains), lazy[0], "discriminator", optimizer=name)) if lazy else (main,)
 
 
 def translating_parts(algorithm: Algorithm) -> dict[str, Part]:
-    """Describe the generators of an algorithm that translates, by direction."""
+    """Return the parts of an algorithm that translates, by direction."""
     parts: dict[str, Part] = {}
     for direction, name in algorithm.generators.items():
         network = algorithm.networks[name]
@@ -144,7 +144,7 @@ def translating_parts(algorithm: Algorithm) -> dict[str, Part]:
 
 
 def generating_part(config: Config, blocks: Sequence[LatentBlock]) -> Part:
-    """Describe a generator that makes pictures, or points, from latents of `blocks`."""
+    """Return the part of a generator of images, or points, from latents of `blocks`."""
     arguments = latent_arguments(config, sum(block.size for block in blocks))
     channels, px = (2, 0) if config.data.toy else (config.data.channels, config.data.crop_px)
     return generating(config.generator.name, arguments, blocks, channels, px)
@@ -156,19 +156,19 @@ def side_channels(config: Config, direction: str) -> tuple[Channels, Channels]:
 
 
 def generator_arguments(config: Config, direction: str) -> dict[str, Any]:
-    """Return the constructor arguments of the generator of a direction."""
+    """Return the constructor arguments of a direction's generator."""
     inputs, outputs = side_channels(config, direction)
     return {"in_channels": inputs, "out_channels": outputs, **config.generator.model_dump(exclude={"name"})}
 
 
 def noise_size(config: Config) -> int:
-    """Return the length of the noise that the generator of the config takes; raises ConfigError where it takes none."""
+    """Return the length of the generator's noise vector; raises ConfigError for a generator without one."""
     _refuse_other_kind(config, "generate")
-    return int(config.generator.latent)  # type: ignore[union-attr]  # all that generate have it
+    return int(config.generator.latent)  # type: ignore[union-attr]  # every latent generator has it
 
 
 def latent_arguments(config: Config, latent: int) -> dict[str, Any]:
-    """Return the constructor arguments of a generator from latents of so many numbers."""
+    """Return the constructor arguments of a generator from latents of length `latent`."""
     arguments = {**config.generator.model_dump(exclude={"name"}), "latent": latent}
     if config.data.toy:
         return {"out_channels": 2, **arguments}
@@ -176,7 +176,7 @@ def latent_arguments(config: Config, latent: int) -> dict[str, Any]:
 
 
 def build_generator(config: Config, direction: str) -> TranslatingGenerator:
-    """Make the generator of a direction; raises ConfigError when it does not translate or the crop does not fit it."""
+    """Build a direction's generator; raises ConfigError when it does not translate or does not fit the crop."""
     _refuse_other_kind(config, "translate")
     network = GENERATORS[config.generator.name](**generator_arguments(config, direction))
     assert isinstance(network, TranslatingGenerator)
@@ -186,7 +186,7 @@ def build_generator(config: Config, direction: str) -> TranslatingGenerator:
 
 
 def build_latent_generator(config: Config, latent: int) -> LatentGenerator:
-    """Make the generator from latents of so many numbers; raises ConfigError when it does not fit the data."""
+    """Build the generator from latents of length `latent`; raises ConfigError when it does not fit the data."""
     _refuse_other_kind(config, "generate")
     _refuse_mixing_points(config, "generator", config.generator.name)
     network = _build(config, GENERATORS[config.generator.name], latent_arguments(config, latent))
@@ -195,9 +195,9 @@ def build_latent_generator(config: Config, latent: int) -> LatentGenerator:
 
 
 def build_discriminator(config: Config, in_channels: int, condition: int = 0) -> Discriminator:
-    """Make the discriminator that the config names; raises ConfigError when it does not fit crop or data.
+    """Build the discriminator that the config names; raises ConfigError when it does not fit the crop or data.
 
-    condition: length of the vector that it is told with each picture, if any.
+    condition: length of the condition vector that comes with each image; 0: none.
     """
     settings, crop = config.discriminator, config.data.crop_px
     assert settings is not None
@@ -214,7 +214,7 @@ def build_discriminator(config: Config, in_channels: int, condition: int = 0) ->
 
 
 def _refuse_other_kind(config: Config, kind: str) -> None:
-    """Raise ConfigError for a generator that does not do what the algorithm does."""
+    """Raise ConfigError for a generator of another kind than the algorithm needs."""
     words = {"translate": "translates pictures", "generate": "makes pictures from noise"}
     fitting = [name for name, network in GENERATORS.items() if getattr(network, "kind", None) == kind]
     if config.generator.name not in fitting:
@@ -234,6 +234,6 @@ def _refuse_mixing_points(config: Config, role: str, name: str) -> None:
 def _build(config: Config, network: Any, arguments: dict[str, Any]) -> nn.Module:
     try:
         built: nn.Module = network(**arguments)
-    except ValueError as error:  # a size that it is not made for
+    except ValueError as error:  # a size that it does not support
         raise ConfigError(f"data.crop_px is {config.data.crop_px}, but {error}.") from error
     return built

@@ -1,7 +1,7 @@
 """CycleGAN: Zhu, Park, Isola, Efros, "Unpaired Image-to-Image Translation using Cycle-Consistent Networks", 2017.
 
-Beside the paper: a and b are pictures of the two domains (its x and y), G_A2B and G_B2A the generators
-(its G and F), D_A and D_B the discriminators (its D_X and D_Y).
+In the paper's terms: a and b are images of the two domains (x and y), G_A2B and G_B2A the generators
+(G and F), D_A and D_B the discriminators (D_X and D_Y).
 """
 
 from typing import Annotated
@@ -30,17 +30,17 @@ class CycleGANSettings(AdversarySettings):
     adversarial: AdversarialName = "least_squares"
     """Adversarial loss; least squares as in section 4."""
     history: Annotated[int, Field(ge=0)] = 50
-    """Past fakes from which the discriminators learn, too (section 4); 0 shows them only the newest."""
+    """Size of the image pool: past fakes that the discriminators also learn from (section 4); 0 is none."""
     cycle_a: Weight = 10.0
-    """Weight of the way from A to B and back, the paper's lambda."""
+    """Weight of the cycle from A to B and back, the paper's lambda."""
     cycle_b: Weight = 10.0
-    """Weight of the way from B to A and back."""
+    """Weight of the cycle from B to A and back."""
     identity: Weight = 0.5
-    """Weight of the identity term, as a part of the cycle weight; keeps colours (section 5.2)."""
+    """Weight of the identity term, relative to the cycle weight; it preserves colours (section 5.2)."""
 
 
 class CycleGAN(Algorithm):
-    """Two generators against two discriminators, held together by the way back."""
+    """Two generators against two discriminators, tied together by cycle consistency."""
 
     Settings = CycleGANSettings
     data = "unpaired"
@@ -51,7 +51,7 @@ class CycleGAN(Algorithm):
         self.identity = is_ever_on(self.settings.identity)
         if self.identity and a != b:
             self.identity = False
-            self.notes.append(f"loss.identity is off: A and B would need as many channels, and have {a} and {b}.")
+            self.notes.append(f"loss.identity is off: it needs equal channels in A and B, which have {a} and {b}.")
         self.generators = {"A2B": "G_A2B", "B2A": "G_B2A"}
         self.networks = {
             "G_A2B": build_generator(config, "A2B"),
@@ -68,10 +68,10 @@ class CycleGAN(Algorithm):
             *discriminator_phases("discriminators", {f"D_{side}": one for side, one in self.adversaries.items()}),
         )
         self.notes += self.adversaries["A"].notes
-        self.draw_as(0)
+        self.reseed(0)
 
     def forward(self, batch: Batch) -> Outputs:
-        """Both translations, both ways back, and what each generator makes of its own target domain."""
+        """Both translations, both cycles, and what each generator makes of its own target domain."""
         a, b = batch["a"], batch["b"]
         a2b, b2a = self.networks["G_A2B"], self.networks["G_B2A"]
         fake_b, fake_a = a2b(a), b2a(b)
@@ -81,16 +81,16 @@ class CycleGAN(Algorithm):
         return outputs
 
     def losses(self, phase: str, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
-        """Eq. 3, split into its terms and its two players."""
+        """Eq. 3, split into terms for the two players."""
         a, b = batch["a"], batch["b"]
-        judge_a, judge_b = self.adversaries["A"], self.adversaries["B"]
+        adversary_a, adversary_b = self.adversaries["A"], self.adversaries["B"]
         if phase == "discriminators":
-            return judge_a.discriminate(a, outputs["fake_a"]) | judge_b.discriminate(b, outputs["fake_b"])
+            return adversary_a.discriminate(a, outputs["fake_a"]) | adversary_b.discriminate(b, outputs["fake_b"])
         if phase == "penalty":
-            return judge_a.penalise(a, outputs["fake_a"]) | judge_b.penalise(b, outputs["fake_b"])
+            return adversary_a.penalise(a, outputs["fake_a"]) | adversary_b.penalise(b, outputs["fake_b"])
         terms = {
-            "G_A2B_GAN": judge_b.fool(b, outputs["fake_b"]),  # eq. 1, section 4
-            "G_B2A_GAN": judge_a.fool(a, outputs["fake_a"]),
+            "G_A2B_GAN": adversary_b.fool(b, outputs["fake_b"]),  # eq. 1, section 4
+            "G_B2A_GAN": adversary_a.fool(a, outputs["fake_a"]),
             "G_cycle_A": losses.l1(outputs["back_a"], a),  # eq. 2
             "G_cycle_B": losses.l1(outputs["back_b"], b),
         }

@@ -1,7 +1,7 @@
-"""Pictures from noise: Goodfellow et al. 2014, in the shape that Radford, Metz, Chintala 2016 (DCGAN) gave it.
+"""GAN: Goodfellow et al. 2014; with the networks `dcgan`, DCGAN: Radford, Metz, Chintala 2016.
 
-The networks make it DCGAN (`dcgan`) or a toy on points (`mlp`); the objective is the same. Real and
-fake go through the discriminator in two passes, so that batch norm never mixes their statistics.
+With the networks `mlp` it learns a toy distribution of points; the objective is the same. Reals and fakes
+go through the discriminator in two passes, so that batch norm never mixes their statistics.
 """
 
 from torch import Tensor
@@ -25,14 +25,14 @@ from i2i.models.spec import GENERATE, LatentBlock, Part
 
 
 class GANSettings(AdversarySettings):
-    """The objective of a GAN without conditions."""
+    """The objective of a GAN."""
 
     n_critic: Positive = 1
     """Steps of the discriminator for one of the generator."""
 
 
 class GAN(Algorithm):
-    """A generator of noise against a discriminator."""
+    """A generator from noise against a discriminator."""
 
     Settings = GANSettings
     data = "images"
@@ -43,7 +43,7 @@ class GAN(Algorithm):
         channels = 2 if config.data.toy else config.data.channels
         self.networks = {
             "generator": build_latent_generator(config, sum(block.size for block in self.blocks)),
-            "discriminator": build_discriminator(config, channels, self.condition),
+            "discriminator": build_discriminator(config, channels, self.condition_size),
         }
         self.adversary = Adversary(self.networks, "discriminator", self.settings)
         self.adversaries = {"D": self.adversary}
@@ -54,40 +54,40 @@ class GAN(Algorithm):
         self.notes += self.adversary.notes
 
     @property
-    def condition(self) -> int:
-        """Length of the vector that the discriminator is told with each picture."""
+    def condition_size(self) -> int:
+        """Length of the condition vector that the discriminator takes with each image; 0: none."""
         return 0
 
     @property
     def blocks(self) -> tuple[LatentBlock, ...]:
-        """What a latent is made of."""
+        """The blocks of a latent."""
         return (LatentBlock(name="noise", size=noise_size(self.config)),)
 
-    def given(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the blocks of the latents that are not drawn but come with the real pictures, by name."""
+    def known_blocks(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the latent blocks that come with the reals instead of being drawn, by name, (N, size) each."""
         return {}
 
-    def told(self, batch: Batch) -> Tensor | None:
-        """Return what the discriminator is told with each picture, (N, condition)."""
+    def condition(self, batch: Batch) -> Tensor | None:
+        """Return the discriminator's condition for each image, (N, condition_size), if it takes one."""
         return None
 
     def forward(self, batch: Batch) -> Outputs:
-        """G(z), z as `blocks` says, one for every real picture."""
-        return {"fake": self.networks["generator"](draw(self.blocks, batch["image"], self.given(batch)))}
+        """G(z), one for every real image; z is made of `blocks`."""
+        return {"fake": self.networks["generator"](draw(self.blocks, batch["image"], self.known_blocks(batch)))}
 
     def losses(self, phase: str, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
-        """Eq. 1 of Goodfellow et al., split into its terms and its two players."""
-        real, fake, told = batch["image"], outputs["fake"], self.told(batch)
+        """Eq. 1 of Goodfellow et al., split into terms for the two players."""
+        real, fake, condition = batch["image"], outputs["fake"], self.condition(batch)
         if phase == "discriminator":
-            return self.adversary.discriminate(real, fake, told)
+            return self.adversary.discriminate(real, fake, condition)
         if phase == "penalty":
-            return self.adversary.penalise(real, fake, told)
-        return {"G_GAN": self.adversary.fool(real, fake, told)}  # end of section 3
+            return self.adversary.penalise(real, fake, condition)
+        return {"G_GAN": self.adversary.fool(real, fake, condition)}  # end of section 3
 
     def weights(self) -> dict[str, float]:
-        """Return 1 for each of the terms of eq. 1, and the penalty's."""
+        """Weight 1 for each term of eq. 1, and the penalty's weight."""
         return {"G_GAN": 1.0, **self.adversary.weights(self.images)}
 
     def parts(self) -> dict[str, Part]:
-        """Describe the generator."""
+        """Return the generator's part."""
         return {GENERATE: generating_part(self.config, self.blocks)}

@@ -1,4 +1,4 @@
-"""The pool of past fakes from which a discriminator learns, too (Shrivastava et al. 2017, section 2.3)."""
+"""The image pool: past fakes that a discriminator also learns from (Shrivastava et al. 2017, section 2.3)."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 class ImagePool:
-    """Up to `size` past fakes. A fake that comes in goes out itself, or, half of the time, in exchange for one.
+    """Up to `size` past fakes; half of the time, a new fake is exchanged for a past one.
 
-    Draws come from a generator of its own, so that the state, pictures included, can be saved and
-    restored bit for bit.
+    Draws come from the pool's own generator, so that its state, images included, can be saved and restored
+    bit for bit.
     """
 
     def __init__(self, size: int, seed: int):
@@ -19,10 +19,10 @@ class ImagePool:
         self.random = torch.Generator().manual_seed(seed)
 
     def exchange(self, fakes: Tensor) -> Tensor:
-        """(N, C, H, W) detached fakes to what the discriminator sees in their place, the same shape.
+        """(N, C, H, W) detached fakes to what the discriminator sees instead, of the same shape.
 
-        While the pool fills, every fake is kept and returned; then, with p = 0.5, an old one is returned
-        and the new one takes its place. Size 0 returns the fakes.
+        While the pool fills, every fake is stored and returned. Then, with p = 0.5, a past one is returned
+        and the new one takes its place. A pool of size 0 returns the fakes.
         """
         if not self.size:
             return fakes
@@ -39,10 +39,10 @@ class ImagePool:
         return old
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the pictures and the state of the draws."""
+        """Return the images and the state of the draws."""
         return {"images": [image.cpu() for image in self.images], "random": self.random.get_state()}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        """Take up where `state_dict` left off, with the pictures on `device`."""
+        """Restore what `state_dict` returned, with the images on `device`."""
         self.images = [image.to(device) for image in state["images"]]
         self.random.set_state(state["random"])

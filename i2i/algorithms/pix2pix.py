@@ -1,7 +1,7 @@
 """pix2pix: Isola, Zhu, Zhou, Efros, "Image-to-Image Translation with Conditional Adversarial Networks", 2017.
 
-Beside the paper: x is the input picture, y the target, G(x) the output. The discriminator is
-conditional, it sees (x, y) or (x, G(x)); the generator's noise z is dropout.
+In the paper's terms: x is the input image, y the target, G(x) the output. The discriminator is
+conditional: it sees (x, y) or (x, G(x)). The generator's noise z is dropout.
 """
 
 import torch
@@ -30,7 +30,7 @@ class Pix2PixSettings(AdversarySettings):
 
 
 class Pix2Pix(Algorithm):
-    """Generator against a conditional discriminator, tied to the target by L1."""
+    """A generator against a conditional discriminator, tied to the target by L1."""
 
     Settings = Pix2PixSettings
     data = "paired"
@@ -57,7 +57,7 @@ class Pix2Pix(Algorithm):
         return {"fake": self.networks["generator"](x)}
 
     def losses(self, phase: str, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
-        """Eq. 4, split into its terms and its two players."""
+        """Eq. 4, split into terms for the two players."""
         x, y = self._sides(batch)
         fake = outputs["fake"]
         real_pair, fake_pair = torch.cat([x, y], dim=1), torch.cat([x, fake], dim=1)

@@ -1,4 +1,4 @@
-"""What training draws latents from: on the device, the same priors as i2i.runtime.latents."""
+"""Random latents for training, drawn on the device from the same priors as in i2i.runtime.latents."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -10,9 +10,9 @@ from i2i.models.spec import LatentBlock
 
 
 def draw(blocks: Sequence[LatentBlock], images: Tensor, given: Mapping[str, Tensor]) -> Tensor:
-    """Return a latent for each of `images` (N, ...), (N, latent) of their type and device.
+    """Return a latent for each of `images` (N, ...): (N, latent), of their type and device.
 
-    given: blocks that are not drawn, (N, size) each.
+    given: blocks that are known instead of drawn, by name, (N, size) each.
     """
     parts = [given[block.name] if block.name in given else PRIORS[block.prior](block, images) for block in blocks]
     return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]

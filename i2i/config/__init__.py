@@ -1,4 +1,4 @@
-"""The settings of a run: what they are, and reading them."""
+"""The settings of a run, and reading them."""
 
 from i2i.config.names import did_you_mean as did_you_mean
 from i2i.config.names import setting_names as setting_names

@@ -1,4 +1,4 @@
-"""Names of settings: all there are, and the one that a wrong name may mean."""
+"""The names of settings, and which of them a wrong name may mean."""
 
 import difflib
 from collections import Counter
@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-# What other projects call our settings; a newcomer's first guesses.
+# Names of our settings in other projects, which newcomers try first.
 KNOWN_ELSEWHERE = {
     "learning_rate": "optimizer.lr",
     "beta1": "optimizer.betas",
@@ -44,9 +44,9 @@ KNOWN_ELSEWHERE = {
 
 
 def setting_names(model: type[BaseModel]) -> Iterator[str]:
-    """Yield the dotted name of every setting in `model`, sections themselves included."""
+    """Yield the dotted name of every setting in `model`, including sections."""
     for own, field in model.model_fields.items():
-        name = field.alias or own  # as `from`, which Python keeps for itself
+        name = field.alias or own  # as `from`, a keyword of Python
         yield name
         for member in _members(field.annotation):
             if isinstance(member, type) and issubclass(member, BaseModel):
@@ -54,7 +54,7 @@ def setting_names(model: type[BaseModel]) -> Iterator[str]:
 
 
 def _members(annotation: Any) -> Iterator[Any]:
-    """Yield a type, and all that it is a union of."""
+    """Yield a type and, for a union, its members."""
     yield annotation
     for member in get_args(annotation):
         yield from _members(member)
@@ -63,7 +63,7 @@ def _members(annotation: Any) -> Iterator[Any]:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean X?" for the nearest of `known`, or nothing where none is near.
 
-    A name in the section that was named may differ more than one elsewhere, where chance makes more look alike.
+    A name in the section of `name` may differ more than one elsewhere, where more names are alike by chance.
     """
     known = list(dict.fromkeys(known))
     section, _, leaf = name.rpartition(".")

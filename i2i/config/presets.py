@@ -1,4 +1,4 @@
-"""The presets: the YAML files in `configs/`, found by their names."""
+"""The presets: the YAML files in `configs/`, by name."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from i2i.errors import ConfigError
 
 
 def find_config(source: str | Path) -> Path:
-    """Return the file of a preset name or of a path; raises ConfigError with the nearest preset."""
+    """Return the YAML file of a preset name or path; raises ConfigError, which names the nearest preset."""
     path = Path(source)
     if path.suffix in (".yaml", ".yml"):
         if path.is_file():
@@ -29,5 +29,5 @@ def presets_folder() -> Path:
 
 
 def preset_names() -> list[str]:
-    """Names that `i2i train` takes, sorted."""
+    """Return the names of all presets, sorted."""
     return sorted(path.stem for path in presets_folder().glob("*.yaml"))

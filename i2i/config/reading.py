@@ -1,7 +1,7 @@
-"""Reading the settings of a run from YAML, and saying clearly what is wrong with them.
+"""Reading the settings of a run from YAML, with clear errors.
 
-A file in `configs/` (a preset, found by its name) or the user's own is read, `--set a.b=c` is laid
-over it, and the result is checked as a whole: an unknown key is an error that names the nearest one.
+A preset in `configs/` or the user's own file is read, overrides (`--set a.b=c`) are applied, and the result
+is validated as a whole: an unknown key is an error that names the nearest one.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,24 +12,25 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from i2i.config.names import did_you_mean, setting_names
+from i2i.config.networks import NETWORK_SETTINGS
 from i2i.config.presets import find_config, preset_names
 from i2i.config.section import WEIGHT_KINDS
-from i2i.config.settings import NETWORK_SETTINGS, Config
+from i2i.config.settings import Config
 from i2i.errors import ConfigError
 
 S = TypeVar("S", bound=BaseModel)
 
 
 def load_config(source: str | Path, overrides: Iterable[str] = ()) -> Config:
-    """Read a preset by name or a YAML file by path, lay `a.b=c` overrides over it, and check it.
+    """Read a preset by name or a YAML file by path, apply `a.b=c` overrides, and validate it.
 
-    An override that names another network, as `generator.name=resnet`, drops the settings of the file's own.
-    Raises ConfigError naming the setting, and where it was set: in the file or by an override.
+    An override that names another network, as `generator.name=resnet`, drops the settings of the file's network.
+    Raises ConfigError, which names the setting and where it was set: in the file or by an override.
     """
     path = find_config(source)
     values = read_yaml(path)
     given = [_split(override) for override in overrides]
-    for name, text in sorted(given, key=lambda one: not _names_network(one[0])):  # which drops what stands beside it
+    for name, text in sorted(given, key=lambda one: not _names_network(one[0])):  # it drops the section's others
         _apply(values, name, text)
     return parse(Config, values, str(path), overridden=[name for name, _ in given])
 
@@ -48,14 +49,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def to_yaml(config: Config) -> str:
-    """Return all settings of `config` as YAML that `load_config` reads back to an equal one."""
+    """Return all settings of `config` as YAML, from which `load_config` reads an equal config."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def parse(model: type[S], values: object, source: str, prefix: str = "", overridden: Sequence[str] = ()) -> S:
-    """Check `values` against `model`; raises ConfigError that speaks of dotted names under `prefix`.
+    """Validate `values` against `model`; raises ConfigError with dotted names under `prefix`.
 
-    overridden: names of settings that did not come from `source` but from --set.
+    overridden: names of settings that came from --set instead of `source`.
     """
     try:
         return model.model_validate(values)
@@ -90,16 +91,16 @@ def _names_network(name: str) -> bool:
 
 
 def _apply(values: dict[str, Any], name: str, text: str) -> None:
-    """Lay one override over nested settings; `text` is read as YAML."""
+    """Apply one override to nested settings; `text` is read as YAML."""
     try:
         value = yaml.safe_load(text)
-    except yaml.reader.ReaderError:  # characters that YAML does not have, as in names that are not UTF-8
+    except yaml.reader.ReaderError:  # characters that YAML does not allow, as in names that are not UTF-8
         value = text
     except yaml.YAMLError:
         raise ConfigError(f"--set {name}={text}: the value is not valid YAML.") from None
     *sections, leaf = name.split(".")
     for section in sections:
-        if values.get(section) is None:  # not there, or an empty section of a YAML file
+        if values.get(section) is None:  # missing, or an empty section of a YAML file
             values[section] = {}
         values = values[section]
         if not isinstance(values, dict):
@@ -117,11 +118,11 @@ def _origin(name: str, source: str, overridden: Sequence[str]) -> str:
 
 
 def _explain(problem: dict[str, Any], known: Sequence[str], prefix: str) -> tuple[str, str]:
-    """Put one of pydantic's problems into our words: the dotted name of the setting, and what follows it."""
+    """Return one of pydantic's problems in our words: the dotted name of the setting, and what follows it."""
     parts = [str(part) for part in problem["loc"] if part not in WEIGHT_KINDS]
     kind = ""
-    choices = NETWORK_SETTINGS.get(parts[0], {}) if parts else {}  # empty: of a section as a whole
-    if len(parts) > 2 and parts[1] in choices:  # a union's tag stands in the location like a section
+    choices = NETWORK_SETTINGS.get(parts[0], {}) if parts else {}  # empty for a problem of a section as a whole
+    if len(parts) > 2 and parts[1] in choices:  # a union's tag is in the location, like a section
         tag = parts.pop(1)
         kind = f" of {tag}"
         known = [f"{parts[0]}.{field}" for field in choices[tag].model_fields]

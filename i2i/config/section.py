@@ -1,4 +1,4 @@
-"""What all settings share: the base of every section, and weights that move in the course of a training."""
+"""The base of every section of settings, and weights that change during a training."""
 
 from typing import Annotated
 
@@ -8,30 +8,30 @@ Positive = Annotated[int, Field(gt=0)]
 
 
 class Section(BaseModel):
-    """Base of all settings: frozen, and a stranger to unknown keys."""
+    """Base of all settings: frozen, and without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Ramp(Section):
-    """A number that moves in a straight line, as a function of the images seen, and then stays."""
+    """A number that changes linearly with the images seen, and then stays."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
     from_: Annotated[float, Field(ge=0, alias="from")]
-    """What it is at first."""
+    """The value at the start."""
     to: Annotated[float, Field(ge=0)]
-    """What it becomes."""
+    """The value at the end."""
     over_images: Positive
-    """After how many images it gets there."""
+    """How many images it takes."""
 
     def at(self, images: int) -> float:
-        """Return what it is after `images`."""
+        """Return the value after `images`."""
         return self.from_ + (self.to - self.from_) * min(images / self.over_images, 1.0)
 
 
 WEIGHT_KINDS = ("a number", "a ramp")
-"""Tells the two kinds of a weight apart; pydantic puts it into the location of an error, though it is not a setting."""
+"""Tags of the two kinds of weights; pydantic puts them into the location of an error, though they are no settings."""
 Weight = Annotated[
     Annotated[float, Field(ge=0), Tag(WEIGHT_KINDS[0])] | Annotated[Ramp, Tag(WEIGHT_KINDS[1])],
     Discriminator(lambda value: WEIGHT_KINDS[isinstance(value, dict | Ramp)]),
@@ -40,10 +40,10 @@ Weight = Annotated[
 
 
 def weight_at(weight: Weight, images: int) -> float:
-    """Return a weight as it is after `images`."""
+    """Return the value of a weight after `images`."""
     return weight.at(images) if isinstance(weight, Ramp) else weight
 
 
 def is_ever_on(weight: Weight) -> bool:
-    """Whether a weight is above zero at some time."""
+    """Whether a weight is ever above zero."""
     return max(weight.from_, weight.to) > 0 if isinstance(weight, Ramp) else weight > 0

@@ -1,6 +1,6 @@
 """The settings of a run: typed, frozen and documented. i2i.config reads them.
 
-`loss` belongs to the algorithm: its settings stand beside the losses, in the algorithm's own file.
+The settings under `loss` are in the file of each algorithm.
 """
 
 from collections.abc import Sequence
@@ -8,43 +8,43 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
+from i2i.config.networks import DiscriminatorSettings, GeneratorSettings, PatchGANSettings, UNetSettings
 from i2i.config.section import Positive, Section
 from i2i.images import Channels
 
 Direction = Literal["A2B", "B2A"]
 DataKind = Literal["paired", "unpaired", "images"]
-Norm = Literal["batch", "instance", "group", "layer", "none"]
 
 
 T = TypeVar("T")
 
 
 def by_direction(direction: str, a: T, b: T) -> tuple[T, T]:
-    """Return what belongs to sides A and B as (input, target); the way back is the same."""
+    """Return what belongs to sides A and B as (input, target), or (input, target) as A's and B's."""
     return (a, b) if direction == "A2B" else (b, a)
 
 
 class DataSettings(Section):
-    """Where the pictures are and what happens to them before the networks see them."""
+    """Where the pictures are, and how they are prepared for the networks."""
 
     path: tuple[str, ...] = ()
     """One folder, or two: A's and B's. `--data` sets it."""
     direction: Direction = "A2B"
-    """Which side is translated into which, of pairs; unpaired training learns both ways."""
+    """Which side of pairs is translated into the other; unpaired training learns both directions."""
     disjoint: bool = False
-    """Unpaired training on pairs: A's of the first half of the names and B's of the second, so that no picture
+    """Unpaired training on pairs: A from the first half of the names and B from the second, so that no picture
     meets its partner."""
     side: Literal["A", "B"] | None = None
-    """Which side to learn from, where pictures are generated and the data has two."""
+    """Which side to learn from, if the data has two and the model generates pictures."""
     labels: str | None = None
-    """What class each picture is of: `folders`, one subfolder a class, or a CSV file with a line
-    name,label[,label...] at its top and a column for each label set."""
+    """Where the class of each picture comes from: `folders`, one subfolder for each class, or a CSV file with the
+    header name,label[,label...] and a column for each label set."""
     text: str | None = None
-    """The column of that file that holds a text in place of a class."""
+    """The column of that file that holds text instead of a class."""
     classes: dict[str, dict[str, Annotated[int, Field(ge=0)]]] = Field(default_factory=dict)
     """The classes of each label set and how many pictures each has; filled in from the data."""
     toy: Literal["ring", "grid"] | None = None
-    """Points in place of pictures: 8 Gaussians on a ring, or 25 on a grid."""
+    """Points instead of pictures: 8 Gaussians on a ring, or 25 on a grid."""
     channels: Channels = 3
     """Channels of pictures without sides: 1 grey, 3 RGB, 4 RGB with alpha."""
     channels_a: Channels = 3
@@ -52,31 +52,31 @@ class DataSettings(Section):
     channels_b: Channels = 3
     """Channels of side B."""
     input_range: tuple[float, float] | None = None
-    """Values of black and white in 16-bit and float files, as [0, 4095] of 12 bits; 8-bit files always use all of
-    theirs. null: the full range of 16 bits, and 0 to 1 of floats. The model remembers it."""
+    """Values of black and white in 16-bit and float files, as [0, 4095] for 12 bits; 8-bit files always use their full
+    range. null: the full range of 16 bits, and 0 to 1 for floats. The model file keeps it."""
     resize_px: Positive | None = None
     """Shorter side after resizing, before the crop; null leaves pictures at their own size."""
     crop_px: Positive = 256
-    """Side of the random square that one training picture shows."""
+    """Side of the random square crop of a picture in training."""
     flip: bool = True
-    """Mirror left and right, half of the time."""
+    """Flip left and right, half of the time."""
     colour_jitter: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Strength of brightness, contrast, saturation and hue changes on the input side only; 0 is off."""
+    """Strength of brightness, contrast, saturation and hue changes of the input only; 0 is off."""
     augment: Literal["auto", "albumentations", "torchvision", "kornia"] = "auto"
-    """What augments; auto is as albumentations, or torchvision for colour jitter where that is not installed.
-    kornia takes batches on the device."""
+    """The library that augments; auto is albumentations, or torchvision where that is not installed. kornia augments
+    whole batches on the device."""
     workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
-    """Loader processes, or threads with cache ram; 0 is one thread. auto decides by device and cores."""
+    """Loader processes, or threads with cache ram; 0 is one thread. auto depends on device and cores."""
     cache: Literal["none", "ram", "disk"] = "none"
     """Where decoded and resized pictures are kept, so that only the first epoch decodes."""
     cache_path: str | None = None
     """Folder of cache disk; null is i2i/pictures in the user's cache folder. Runs may share it."""
     timeout_s: Annotated[float, Field(gt=0)] = 120.0
-    """Seconds without a batch after which a run saves itself and stops."""
+    """Seconds without a batch after which a run saves and stops."""
     full_check: bool = False
-    """Decode every picture before training, not its header alone. `--full-check` sets it."""
+    """Decode every picture before training, not only its header. `--full-check` sets it."""
     skip_broken: bool = False
-    """Begin although files are broken, and skip them as those that break during training."""
+    """Start although files are broken, and skip them, as files that break during training."""
 
     @field_validator("path", mode="before")
     @classmethod
@@ -100,156 +100,28 @@ class DataSettings(Section):
         return self
 
 
-class UNetSettings(Section):
-    """The generator of pix2pix; see i2i.networks.UNet."""
-
-    name: Literal["unet"] = "unet"
-    """Which generator."""
-    depth: Annotated[int, Field(ge=4, le=9)] = 8
-    """Levels down; sides are padded to multiples of 2**depth."""
-    width: Positive = 64
-    """Channels of the first level."""
-    norm: Norm = "batch"
-    """Normalisation."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    """Probability in the three innermost decoder levels."""
-    upsample: Literal["transpose", "resize"] = "transpose"
-    """Transposed convolution as in the paper, or resize-convolution against checkerboards."""
-
-
-class ResNetSettings(Section):
-    """The generator of CycleGAN; see i2i.networks.ResNet."""
-
-    name: Literal["resnet"] = "resnet"
-    """Which generator."""
-    blocks: Positive = 9
-    """Residual blocks: 6 for 128 px, 9 from 256 px on in the paper."""
-    width: Positive = 64
-    """Channels of the first layer."""
-    norm: Norm = "instance"
-    """Normalisation."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Probability inside the residual blocks."""
-    upsample: Literal["transpose", "resize"] = "transpose"
-    """Transposed convolution as in the paper, or resize-convolution against checkerboards."""
-    downsample: Literal["strided", "blur"] = "strided"
-    """Strided convolution as in the paper, or low-pass filtered before halving."""
-
-
-class DCGANGeneratorSettings(Section):
-    """The generator of DCGAN; see i2i.networks.DCGANGenerator. It makes pictures of data.crop_px."""
-
-    name: Literal["dcgan"] = "dcgan"
-    """Which generator."""
-    latent: Positive = 100
-    """Length of the noise vector."""
-    width: Positive = 64
-    """Channels of the last hidden level; 128 in the paper."""
-    norm: Norm = "batch"
-    """Normalisation."""
-
-
-class MLPGeneratorSettings(Section):
-    """A perceptron that makes points; see i2i.networks.MLPGenerator."""
-
-    name: Literal["mlp"] = "mlp"
-    """Which generator."""
-    latent: Positive = 2
-    """Length of the noise vector."""
-    width: Positive = 128
-    """Units of a hidden layer."""
-    layers: Positive = 3
-    """Hidden layers."""
-
-
-GeneratorSettings = Annotated[
-    UNetSettings | ResNetSettings | DCGANGeneratorSettings | MLPGeneratorSettings, Field(discriminator="name")
-]
-
-
-class PatchGANSettings(Section):
-    """The discriminator of pix2pix and CycleGAN; see i2i.networks.PatchGAN."""
-
-    name: Literal["patchgan"] = "patchgan"
-    """Which discriminator."""
-    layers: Annotated[int, Field(ge=0, le=5)] = 3
-    """Halvings; one logit sees 1, 16, 34, 70, 142 or 286 px."""
-    width: Positive = 64
-    """Channels of the first layer."""
-    norm: Norm = "batch"
-    """Normalisation."""
-    spectral_norm: bool = False
-    """Divide every weight by its largest singular value, which bounds the slope of the whole (Miyato et al. 2018)."""
-
-
-class DCGANDiscriminatorSettings(Section):
-    """The discriminator of DCGAN; see i2i.networks.DCGANDiscriminator. It judges pictures of data.crop_px."""
-
-    name: Literal["dcgan"] = "dcgan"
-    """Which discriminator."""
-    width: Positive = 64
-    """Channels of the first level."""
-    norm: Norm = "batch"
-    """Normalisation."""
-    spectral_norm: bool = False
-    """Divide every weight by its largest singular value, which bounds the slope of the whole (Miyato et al. 2018)."""
-
-
-class MLPDiscriminatorSettings(Section):
-    """A perceptron that judges points; see i2i.networks.MLPDiscriminator."""
-
-    name: Literal["mlp"] = "mlp"
-    """Which discriminator."""
-    width: Positive = 128
-    """Units of a hidden layer."""
-    layers: Positive = 3
-    """Hidden layers."""
-    spectral_norm: bool = False
-    """Divide every weight by its largest singular value, which bounds the slope of the whole (Miyato et al. 2018)."""
-
-
-DiscriminatorSettings = Annotated[
-    PatchGANSettings | DCGANDiscriminatorSettings | MLPDiscriminatorSettings, Field(discriminator="name")
-]
-
-
-NETWORK_SETTINGS: dict[str, dict[str, type[Section]]] = {
-    "generator": {
-        "unet": UNetSettings,
-        "resnet": ResNetSettings,
-        "dcgan": DCGANGeneratorSettings,
-        "mlp": MLPGeneratorSettings,
-    },
-    "discriminator": {
-        "patchgan": PatchGANSettings,
-        "dcgan": DCGANDiscriminatorSettings,
-        "mlp": MLPDiscriminatorSettings,
-    },
-}
-
-
 class OptimizerSettings(Section):
-    """Adam (Kingma and Ba 2015), one for each training phase."""
+    """Adam (Kingma and Ba 2015), one for each phase of an algorithm."""
 
     lr: Annotated[float, Field(gt=0)] = 2e-4
     """Learning rate."""
     lr_discriminator: Annotated[float, Field(gt=0)] | None = None
     """Learning rate of the discriminators; null is the same."""
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.5, 0.999)
-    """Decay of the running means of the gradient and of its square."""
+    """Decay rates of the running means of the gradient and of its square."""
     clip_norm: Annotated[float, Field(gt=0)] | None = None
-    """Largest 2-norm of each network's gradient; longer ones are cut to it. null is without bound."""
+    """Clip each network's gradient to this 2-norm; null does not clip."""
 
 
 class ScheduleSettings(Section):
-    """How long to train. One of epochs and images; an epoch is the longer side of the data once."""
+    """How long to train. Give epochs or images; an epoch shows every picture of the longer side once."""
 
     epochs: Positive | None = None
     """Length in epochs."""
     images: Positive | None = None
     """Length in images seen."""
     decay_epochs: Annotated[int, Field(ge=0)] | None = None
-    """The last epochs, over which the rate falls to zero in a line, step by step once an epoch."""
+    """The last epochs, over which the learning rate decays linearly to zero; it changes once an epoch."""
     decay_images: Annotated[int, Field(ge=0)] | None = None
     """The same in images seen."""
 
@@ -266,41 +138,42 @@ class ScheduleSettings(Section):
 
 
 class TrainSettings(Section):
-    """How a step is made, and on what."""
+    """How a train step is made, and on which devices."""
 
     batch: Positive = 1
-    """Pictures in one step on each device; in one part of it where accumulate is more than 1."""
+    """Images in one step on each device; in one micro-batch, if accumulate is more than 1."""
     accumulate: Positive = 1
-    """Parts of a step, of `batch` pictures each: the gradient of all at the memory of one, at a third more time."""
+    """Micro-batches of `batch` images in a step: the gradient of all in the memory of one, at a third more time."""
     devices: Positive = 1
-    """Devices on each machine, of `device`'s kind; on the CPU, processes. `--devices` sets it."""
+    """Devices on each machine; on the CPU, processes. `--devices` sets it."""
     nodes: Positive = 1
     """Machines. `--nodes` sets it."""
     sync_batch_norm: bool = True
-    """Whether batch norm shares its statistics between devices, as if they were one with a larger batch."""
+    """Share the statistics of batch norm between devices, as if they were one with a larger batch."""
     init_from: str | None = None
-    """A run folder or .safetensors file whose generators to begin with. `--init-from` sets it."""
+    """A run folder or .safetensors file whose generators to start from. `--init-from` sets it."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of weights, order, crops and dropout."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to compute; auto takes the best there is."""
+    """Where to compute; auto takes the best available."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Arithmetic of the networks; weights stay fp32."""
     tf32: bool = True
-    """fp32 products with 10 bits of mantissa, on NVIDIA GPUs from Ampere on; elsewhere without effect."""
+    """Compute fp32 products with a mantissa of 10 bits, on NVIDIA GPUs from Ampere on; no effect elsewhere."""
     activation_checkpointing: bool = False
-    """Keep a few activations for the way back and compute the others again: for large pictures, a third slower."""
+    """Keep only a few activations for backward and recompute the others: for large images, at a third more time."""
     compile: bool = False
-    """torch.compile for the networks. On a CPU it costs a minute or two at first, for steps 1.05 times as fast."""
+    """torch.compile for the networks. On a CPU it takes a minute or two at first, for steps 1.05 times as fast."""
     ema_half_life_images: Annotated[float, Field(gt=0)] | None = None
-    """Make the model file of the generators' mean weights: those of so many images ago count half. null is off."""
+    """Write an exponential moving average of the generators' weights to the model file, of this half-life in images.
+    null is off."""
     keep: Literal["latest", "best"] = "latest"
     """Which weights the model file holds: the latest, or those with the lowest L1 on the pairs of val."""
     channels_last: bool | Literal["auto"] = "auto"
-    """Memory layout with channels innermost; auto takes it on a CPU, but for layers of millions of weights."""
+    """Memory format with channels innermost; auto uses it on a CPU, except for layers of millions of weights."""
     norm_statistics: Literal["auto", "image", "running"] = "auto"
-    """What batch norm uses at inference: the picture's own statistics or training's running ones.
-    auto takes image where training normalised pictures singly: batch 1 on one device, or without sync_batch_norm."""
+    """The statistics of batch norm at inference: the image's own, or the running statistics of training.
+    auto is image if training normalised each image by itself: batch 1 on one device, or without sync_batch_norm."""
 
     @model_validator(mode="after")
     def _one_transformation(self) -> Self:
@@ -310,12 +183,12 @@ class TrainSettings(Section):
 
     @property
     def step_images(self) -> int:
-        """Pictures in one step, in all of its parts."""
+        """Images in one step on each device, in all of its micro-batches."""
         return self.batch * self.accumulate
 
 
 class LogSettings(Section):
-    """What a run writes while it trains, each by images seen."""
+    """What a run writes while it trains, and after how many images."""
 
     every_images: Positive = 100
     """Losses to metrics.jsonl."""
@@ -328,39 +201,39 @@ class LogSettings(Section):
     keep_checkpoints: Annotated[int, Field(ge=2)] = 2
     """How many of the newest checkpoints stay."""
     tensorboard: bool = False
-    """The rows of metrics.jsonl to tensorboard/ as well; needs TensorBoard, as i2i[tensorboard] installs it."""
+    """Write the rows of metrics.jsonl to tensorboard/ as well; i2i[tensorboard] installs TensorBoard."""
 
 
 class AlarmSettings(Section):
-    """When a run warns of an illness; docs/benchmarks.md shows healthy and ill runs beside these values."""
+    """When a run warns of a problem; docs/benchmarks.md compares healthy and failing runs with these values."""
 
     steps: Positive = 2000
-    """Training steps over which a discriminator must have won."""
+    """Train steps for which a discriminator must have won."""
     alike_steps: Positive = 1000
-    """Training steps over which samples must be alike; those of a healthy young run are, for some hundred."""
+    """Train steps for which samples must be alike; in a healthy run they are for the first few hundred."""
     d_accuracy: Annotated[float, Field(ge=0, le=1)] = 0.99
     """A discriminator has won when it is right about more than this share of real and fake, ..."""
     d_loss: Annotated[float, Field(ge=0)] = 0.02
     """... its real and fake terms are under this on average, ..."""
     g_fall: Annotated[float, Field(ge=0, le=1)] = 0.05
-    """... and no other term of the generator, as L1 or cycle, falls by this share of itself."""
+    """... and no other term of the generator, as L1 or cycle, falls by this share."""
     diversity: Annotated[float, Field(ge=0)] = 0.5
     """Samples are alike when their mean distance is under this share of the data's, ..."""
     near_duplicates: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """... or when so much more of them than of the data have a near duplicate."""
+    """... or when the share of near duplicates exceeds that of the data by this much."""
 
 
 class Config(Section):
     """All settings of a run."""
 
     algorithm: str
-    """Which one: a name in i2i.algorithms.ALGORITHMS."""
+    """A name in i2i.algorithms.ALGORITHMS."""
     data: DataSettings = DataSettings()
     """Pictures and augmentation."""
     generator: GeneratorSettings = UNetSettings()
-    """The network that translates, or makes pictures from noise."""
+    """The network that translates pictures, or makes them from noise."""
     discriminator: DiscriminatorSettings | None = PatchGANSettings()
-    """The network that judges; null for algorithms that have none."""
+    """The network that tells real from fake; null for algorithms without one."""
     loss: dict[str, Any] = Field(default_factory=dict)
     """The algorithm's own settings, checked by it."""
     optimizer: OptimizerSettings = OptimizerSettings()
@@ -370,6 +243,6 @@ class Config(Section):
     train: TrainSettings = TrainSettings()
     """Batch, device, precision, seed."""
     log: LogSettings = LogSettings()
-    """What is written when."""
+    """What is written, and when."""
     alarms: AlarmSettings = AlarmSettings()
-    """What is warned of when."""
+    """When to warn."""

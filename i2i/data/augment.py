@@ -1,10 +1,10 @@
-"""Augmentation of a pair, one draw for both sides, as in the pix2pix paper (section 6.2), or of one picture.
+"""Augmentation of a pair, one draw for both sides, as in the pix2pix paper (section 6.2), or of one image.
 
-Resize so that the shorter side is `resize_px` (nothing random, so it can be cached), cut a random square
-of `crop_px`, mirror half of the time; colour jitter, off in the presets, on the input of a pair only.
-Albumentations jitters, torchvision where that is not installed; kornia (augment_batch) does all but the
-resizing, on whole batches. Each depends on nothing but the seed it is called with, and touches no global
-generator: the loader's thread draws while the training's does.
+Resize the shorter side to `resize_px` (not random, so it can be cached), crop a random square of `crop_px`,
+flip half of the time; colour jitter, off in the presets, changes only the input of a pair. Albumentations
+jitters, or torchvision where that is not installed. kornia (augment_batch) does all but the resizing, on whole
+batches. All depend on nothing but the seed of the call, and use no global generator: the loader's thread
+draws at the same time as the training's.
 """
 
 import importlib.util
@@ -24,19 +24,19 @@ JITTER = {"brightness": 0.5, "contrast": 0.5, "saturation": 0.5, "hue": 0.1}
 
 
 class Augment(Protocol):
-    """(input, target) or (picture,) to the same augmented, (H, W, C) each.
+    """(input, target) or (image,) to the same augmented, (H, W, C) each.
 
     Integers stay integers; a jittered input is float32 in [0, 1].
     """
 
-    def __call__(self, pictures: tuple[Array, ...], seed: int) -> tuple[Array, ...]:
-        """Return all pictures under one draw."""
+    def __call__(self, images: tuple[Array, ...], seed: int) -> tuple[Array, ...]:
+        """Return all images, augmented with one draw."""
 
 
 def resize(array: Array, shorter_px: int | None) -> Array:
-    """Return (H, W, C), integers or float32 in [0, 1], with the shorter side at `shorter_px`; None leaves them.
+    """Resize (H, W, C), integers or float32 in [0, 1], to a shorter side of `shorter_px`; None keeps the size.
 
-    Bicubic with antialiasing: within two levels of Pillow's.
+    Bicubic with antialiasing: within two levels of Pillow's result.
     """
     height, width = array.shape[:2]
     scale = (shorter_px or min(height, width)) / min(height, width)
@@ -46,9 +46,9 @@ def resize(array: Array, shorter_px: int | None) -> Array:
     import torch
     from torch.nn.functional import interpolate
 
-    # torch knows uint8 and floats, and has a fast kernel for uint8.
+    # torch resizes uint8, with a fast kernel, and floats.
     known = array if array.dtype == np.uint8 else array.astype(np.float32)
-    # The batch's axis comes first, or torch does not see that channels are innermost, and returns them outermost.
+    # With the batch axis first, torch sees that channels are innermost, and keeps them there.
     image = torch.from_numpy(np.require(known, requirements=["C", "W"])[None]).permute(0, 3, 1, 2)
     done = interpolate(image, sides, mode="bicubic", antialias=True)[0].permute(1, 2, 0).numpy()
     if array.dtype == np.uint8:
@@ -58,16 +58,16 @@ def resize(array: Array, shorter_px: int | None) -> Array:
 
 
 def make_augment(settings: DataSettings) -> Augment:
-    """Return all that is random in the augmentation of the settings; nothing with kornia, whose turn comes later."""
+    """Return the random part of the augmentation that the settings ask for; with kornia, which comes later, nothing."""
     if settings.augment == "kornia":
-        return lambda pictures, seed: pictures
+        return lambda images, seed: images
     crop, flip = settings.crop_px, settings.flip
     jitter = _make_jitter(settings) if settings.colour_jitter else None
 
-    def augment(pictures: tuple[Array, ...], seed: int) -> tuple[Array, ...]:
+    def augment(images: tuple[Array, ...], seed: int) -> tuple[Array, ...]:
         draw = random.Random(seed)
-        top, left = (int((side - crop + 1) * draw.random()) for side in pictures[0].shape[:2])
-        sides = [side[top : top + crop, left : left + crop] for side in pictures]
+        top, left = (int((side - crop + 1) * draw.random()) for side in images[0].shape[:2])
+        sides = [side[top : top + crop, left : left + crop] for side in images]
         if flip and draw.random() < 0.5:
             sides = [side[:, ::-1] for side in sides]
         if jitter is not None:
@@ -97,7 +97,7 @@ def as_float(array: Array) -> Array:
 
 
 Jitter = Callable[[Array, int, random.Random], Array]
-"""(H, W, 1 or 3) float32 in [0, 1], a seed and its stream of draws, to the same shape in other colours."""
+"""(H, W, 1 or 3) float32 in [0, 1], a seed and a generator with that seed, to the same shape in other colours."""
 
 
 def _make_jitter(settings: DataSettings) -> Jitter:
@@ -107,11 +107,11 @@ def _make_jitter(settings: DataSettings) -> Jitter:
 
 
 def _albumentations(ranges: dict[str, float]) -> Jitter:
-    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it asks the network for its newest version at import otherwise
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else it looks for updates on the network at import
     import albumentations as A
 
     transform = A.ColorJitter(**{name: _around(name, value) for name, value in ranges.items()}, p=1.0)
-    lock = threading.Lock()  # its generators are its own, and the threads of a loader share it
+    lock = threading.Lock()  # the threads of a loader share its random generators
 
     def jitter(array: Array, seed: int, draw: random.Random) -> Array:
         with lock:
@@ -126,7 +126,7 @@ def _torchvision(ranges: dict[str, float]) -> Jitter:
     import torch
     from torchvision.transforms.v2 import functional as F
 
-    # Its ColorJitter draws from the global generator, which is the training's.
+    # Its ColorJitter draws from the global generator, which belongs to the training.
     changes = {
         "brightness": F.adjust_brightness,
         "contrast": F.adjust_contrast,

@@ -1,17 +1,20 @@
 """Augmentation of whole batches on the device, by kornia (`data.augment: kornia`).
 
-The loader resizes and this cuts, mirrors and jitters, so pictures must have one size after resizing.
+The loader resizes; this crops, flips and jitters. Pictures must therefore have one size after resizing.
 """
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from i2i.config.settings import DataSettings
+from i2i.config.settings import Config, DataSettings, by_direction
 from i2i.data.augment import jitter_ranges
+from i2i.data.training_set import AUGMENT, TrainingSet, derive_seed
 
 
 class BatchAugment:
-    """One draw for each pair, or each picture; depends on nothing but the seed it is called with."""
+    """Augments each pair, or each image, with its own draw, which depends only on the seed of the call."""
 
     def __init__(self, settings: DataSettings):
         from kornia import augmentation as K
@@ -24,14 +27,28 @@ class BatchAugment:
         self.jitter = K.ColorJitter(**jitter_ranges(settings.colour_jitter), p=1.0) if settings.colour_jitter else None
 
     def __call__(self, sides: tuple[Tensor, ...], seed: int) -> tuple[Tensor, ...]:
-        """(input, target) or (pictures,), (N, C, H, W) in [-1, 1] each, to the same cut to the crop."""
+        """(input, target) or (images,), (N, C, H, W) in [-1, 1] each, to the same of the crop's size."""
         with torch.random.fork_rng(devices=[]):  # kornia draws on the CPU, whatever the device
             torch.default_generator.manual_seed(seed)  # not torch.manual_seed, which reseeds the GPUs too
             done = self.steps(*sides, data_keys=["input"] * len(sides))
             x, *rest = done if isinstance(done, list | tuple) else [done]
             if self.jitter is not None:
                 count = x.shape[1]
-                # kornia knows no grey; three equal channels stay equal
+                # kornia has no grey images; three equal channels stay equal
                 colours = (x[:, :3].expand(-1, 3, -1, -1) + 1) / 2
                 x = torch.cat([self.jitter(colours).clamp(0, 1)[:, :count] * 2 - 1, x[:, 3:]], dim=1)
         return (x, *rest)
+
+
+def augment_batch(
+    augment: BatchAugment, batch: Mapping[str, Tensor], data: TrainingSet, config: Config, first_image: int
+) -> dict[str, Tensor]:
+    """Augment the images of a batch on its device; draws depend on the number of its first image."""
+    names = data.pictures_named
+    if data.together:
+        names, seed = by_direction(config.data.direction, *names), derive_seed(config.train.seed, AUGMENT, first_image)
+        done = augment(tuple(batch[name] for name in names), seed)
+    else:
+        seeds = (derive_seed(config.train.seed, AUGMENT, 2 * first_image + side) for side in range(len(names)))
+        done = tuple(augment((batch[name],), seed)[0] for name, seed in zip(names, seeds, strict=True))
+    return {**batch, **dict(zip(names, done, strict=True))}

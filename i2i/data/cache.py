@@ -1,6 +1,6 @@
-"""Pictures as augmentation takes them: decoded, with their channels, resized; kept where `data.cache` says.
+"""Images as augmentation takes them, decoded, with their channels and resized; cached where `data.cache` says.
 
-Nothing random happens before the cache, so training sees the same values with it and without it.
+Nothing random happens before the cache, so a training sees the same values with and without it.
 """
 
 import contextlib
@@ -14,28 +14,28 @@ import numpy as np
 
 from i2i.config.settings import DataSettings
 from i2i.data.augment import resize
-from i2i.data.folders import Pair, Picture, read_pair, read_picture
+from i2i.data.items import Item, Pair, Picture, read_pair, read_picture
 from i2i.errors import ConfigError, DataError
 from i2i.files import atomic_write, free_bytes, show_size, sweep_temporaries, write_bytes
 from i2i.images import Array, Header, to_channels
+from i2i.machine import available_bytes
 
-Item = Pair | Picture
 Channels = tuple[int, ...]
 
-_VERSION = 3  # of what the files of a cache hold; raise it when decoding, channels or resizing change
-_STALE_S = 3600.0  # after which nobody is still writing a temporary file
-_SHARE = 0.8  # of what is free that a cache may take; the rest is for the networks
+_VERSION = 3  # of the cached files; raise it when decoding, channels or resizing change
+_STALE_S = 3600.0  # after which nobody still writes a temporary file
+_SHARE = 0.8  # of the free space that a cache may take; the rest is for the networks
 
 
 class Pictures:
-    """Reads pairs and pictures, from the cache where they are in it. Threads may share it."""
+    """Reads pairs and pictures, from the cache if they are in it. Threads may share it."""
 
     def __init__(self, settings: DataSettings):
         self.settings = settings
         self.memory: dict[tuple[Item, Channels], tuple[Array, ...]] = {}
 
     def read(self, item: Item, channels: Channels) -> tuple[Array, ...]:
-        """Return both pictures of a pair, or the one, (H, W, C) with `channels`; raises DataError."""
+        """Return both images of a pair, or one of a picture, (H, W, C) with `channels`; raises DataError."""
         if self.settings.cache == "disk":
             return self._read_disk(item, channels)
         known = self.memory.get((item, channels))
@@ -46,28 +46,28 @@ class Pictures:
         return known
 
     def reserve(self, known: Sequence[tuple[Item, Header, Channels]], copies: int) -> str:
-        """Say what the cache of these takes; raises ConfigError when there is less, or a disk that cannot be written.
+        """Return a note on the size of the cache; raises ConfigError when there is less room, or none to write to.
 
-        copies: trainings on this machine, each with memory of its own. Counted as 8-bit pictures; those of 16 bits take
-        twice as much; those on disk already take nothing. Empty without a cache.
+        copies: processes of this training on this machine, each with a cache in its memory. Counted for 8 bits;
+        16-bit pictures take twice as much, and those on disk already nothing. Empty without a cache.
         """
         cache = self.settings.cache
         if cache == "none":
             return ""
         if cache == "ram":
-            copied, free, where = copies, free_memory(), "memory"
+            copied, free, where = copies, available_bytes(), "memory"
         else:
             folder = cache_folder(self.settings)
             _prepare(folder)
             known = [each for each in known if not self._on_disk(each[0], each[2])]
-            copied, free, where = 1, free_bytes(folder), f"{folder}, beside what is there"
+            copied, free, where = 1, free_bytes(folder), f"{folder}, in addition to what it holds"
         need = sum(self._pixels(size) * sum(channels) for _, size, channels in known) * copied
         told = f"{show_size(need)} in {where}"
         if free is not None and need > _SHARE * free:
             other = "disk" if cache == "ram" else "none"
             raise ConfigError(
-                f"data.cache {cache} needs {told}, where {show_size(free)} are free and {_SHARE:.0%} of that may be "
-                f"taken. Set data.cache to {other}, or lower data.resize_px."
+                f"data.cache {cache} needs {told}, where {show_size(free)} are free; it may take {_SHARE:.0%} of "
+                f"that. Set data.cache to {other}, or lower data.resize_px."
             )
         return f"The cache takes up to {told}{f' ({show_size(free)} free)' if free is not None else ''}."
 
@@ -78,9 +78,9 @@ class Pictures:
     def _load(self, item: Item, channels: Channels) -> tuple[Array, ...]:
         sides = self._decode(item)
         arrays = (to_channels(side, count) for side, count in zip(sides, channels, strict=True))
-        # contiguous: a view would keep the whole file's picture in memory
+        # contiguous: a view would keep the whole decoded file in memory
         done = tuple(np.ascontiguousarray(resize(array, self.settings.resize_px)) for array in arrays)
-        if min(done[0].shape[:2]) < self.settings.crop_px:  # replaced since its header was read
+        if min(done[0].shape[:2]) < self.settings.crop_px:  # the file was replaced since its header was read
             raise DataError(f"{item} became smaller than the crop of {self.settings.crop_px} px.")
         return done
 
@@ -90,10 +90,10 @@ class Pictures:
 
     def _read_disk(self, item: Item, channels: Channels) -> tuple[Array, ...]:
         files = self._files(item, channels)
-        with contextlib.suppress(OSError, ValueError, EOFError):  # not there yet, or damaged: then anew
+        with contextlib.suppress(OSError, ValueError, EOFError):  # missing or damaged: read it again
             return tuple(_read_checked(file) for file in files)
         arrays = self._load(item, channels)
-        with contextlib.suppress(OSError):  # a full disk costs time only
+        with contextlib.suppress(OSError):  # a full disk only costs time
             for file, array in zip(files, arrays, strict=True):
                 with atomic_write(file, sync=False) as temp, temp.open("wb") as opened:
                     np.save(opened, array)
@@ -103,11 +103,11 @@ class Pictures:
     def _on_disk(self, item: Item, channels: Channels) -> bool:
         try:
             return all(file.exists() for file in self._files(item, channels))
-        except DataError:  # for the training to meet
+        except DataError:  # reported when it is read
             return False
 
     def _files(self, item: Item, channels: Channels) -> list[Path]:
-        """Return one file a picture, named by all that its values depend on; raises DataError for a missing source."""
+        """Return a file for each image, named by all it depends on; raises DataError for a missing source."""
         sources = [item.path] if isinstance(item, Picture) else [path for path in (item.a, item.b) if path]
         try:
             identity = [(str(path.absolute()), (s := path.stat()).st_size, s.st_mtime_ns) for path in sources]
@@ -120,31 +120,14 @@ class Pictures:
 
 
 def cache_folder(settings: DataSettings) -> Path:
-    """Return where `data.cache: disk` keeps its files; runs share them."""
+    """Return the folder of `data.cache: disk`, which runs share."""
     if settings.cache_path:
         return Path(settings.cache_path).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "i2i" / "pictures"
 
 
-def free_memory() -> int | None:
-    """Return how many bytes can be taken without swapping, here or in this container; None where nobody says."""
-    try:
-        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
-        free = int(lines["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return None
-    group = Path("/sys/fs/cgroup")
-    with contextlib.suppress(OSError, KeyError, ValueError):  # no limit, which reads "max"
-        limit = int((group / "memory.max").read_text(encoding="ascii"))
-        used = int((group / "memory.current").read_text(encoding="ascii"))
-        parts = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
-        cached = int(parts["active_file"]) + int(parts["inactive_file"])  # of files, given up on demand
-        free = min(free, limit - used + cached)
-    return free
-
-
 def _prepare(folder: Path) -> None:
-    """Make a cache's folder and sweep it; raises ConfigError where it cannot be written."""
+    """Make the folder of a cache and remove old temporary files; raises ConfigError where it cannot be written."""
     try:
         probe = folder / f"probe-{os.getpid()}"
         write_bytes(probe, b"i2i")
@@ -154,7 +137,7 @@ def _prepare(folder: Path) -> None:
             f"data.cache disk cannot write to {folder}: {error.strerror or error}. Set data.cache_path to a folder "
             "that it may write to, or data.cache to ram or none."
         ) from error
-    with contextlib.suppress(OSError):  # those of others in a shared folder may stay
+    with contextlib.suppress(OSError):  # those of other users in a shared folder may stay
         sweep_temporaries(folder, _STALE_S)
 
 
@@ -163,7 +146,7 @@ def _checksum(array: Array) -> bytes:
 
 
 def _read_checked(file: Path) -> Array:
-    """Return the array of a file that ends in its checksum; raises ValueError where they differ."""
+    """Return the array of a file that ends with its checksum; raises ValueError where they differ."""
     with file.open("rb") as opened:
         array: Array = np.load(opened)
         if opened.read() != _checksum(array):

@@ -1,4 +1,4 @@
-"""The labels of pictures: which class each belongs to, from its folder or from a table.
+"""The labels of pictures: the class of each, from its folder or from a table.
 
 shoe/a.png, shoe/b.png, hat/c.png     a subfolder is a class
 name,kind,colour                      a CSV file with a header: names as in the data folder, with or without
@@ -22,27 +22,32 @@ from i2i.words import and_more, name_some, show_count
 
 FOLDERS = "folders"
 LEAST = 2
-"""Pictures of a class; from one alone nothing can be learned that others share."""
+"""Pictures of a class at least; a single one shows nothing that a class has in common."""
 TEXT_BYTES = 256
-"""A text is cut to so many bytes of UTF-8."""
+"""A text is cut to this many bytes of UTF-8."""
 
 Classes = dict[str, dict[str, int]]
-"""By label set, its classes in their order and how many pictures each has."""
+"""By label set, its classes in order and how many pictures each has."""
 
 
 class Labels(NamedTuple):
-    """classes: of each label set. numbers: by a picture's name, its class in each set. texts: by name, encoded."""
+    """classes: of each label set. numbers: by picture name, its class number in each set. texts: by name, encoded."""
 
     classes: Classes
     numbers: dict[str, Array]
     texts: dict[str, Array]
 
+    def of(self, name: str, suffix: str) -> dict[str, Array]:
+        """Return "label", (label sets,), and "text", (TEXT_BYTES,), of a picture, where it has them; with a suffix."""
+        label = {f"label{suffix}": self.numbers[name]} if self.classes else {}
+        return label | ({f"text{suffix}": self.texts[name]} if self.texts else {})
+
 
 def find_labels(names: Sequence[str], data: DataSettings) -> Labels | None:
-    """Return the labels of the pictures of these names, None where `data.labels` is off.
+    """Return the labels of the pictures of these names, None without `data.labels`.
 
-    names: as in the data folder, `shoe/a.png` or, of pairs, `shoe/a`. Raises DataError for pictures without a label,
-    classes that `data.classes` does not have, and classes of too few pictures; ConfigError for what cannot be read.
+    names: as in the data folder, `shoe/a.png` or, for pairs, `shoe/a`. Raises DataError for pictures without a label,
+    classes that are not in `data.classes`, and classes with too few pictures; ConfigError for an unreadable table.
     """
     if data.labels is None:
         return None
@@ -57,10 +62,18 @@ def find_labels(names: Sequence[str], data: DataSettings) -> Labels | None:
     return Labels(classes, numbers, texts)
 
 
+def common_classes(labels: Sequence[Labels]) -> Classes:
+    """Return the classes of each label set, of A and B alike; raises DataError where these differ."""
+    one, *others = [each.classes for each in labels] or [{}]
+    if any([*other] != [*one] or any([*other[name]] != [*one[name]] for name in one) for other in others):
+        raise DataError("A and B have different classes. Give data.classes, which then holds for both.")
+    return one
+
+
 def _from_folders(names: Sequence[str]) -> tuple[dict[str, list[str]], dict[str, Array]]:
     outside = [name for name in names if "/" not in name]
     if outside:
-        head = f"data.labels is {FOLDERS}, but {len(outside)} of {len(names)} pictures lie in no subfolder:"
+        head = f"data.labels is {FOLDERS}, but {len(outside)} of {len(names)} pictures are in no subfolder:"
         raise DataError(name_some(head, outside) + " Put each into the folder of its class, or give a table of labels.")
     return {"label": [PurePosixPath(name).parts[0] for name in names]}, {}
 
@@ -75,7 +88,7 @@ def _from_table(path: Path, names: Sequence[str], text: str | None) -> tuple[dic
     if missing:
         head = f"{len(missing)} of {len(names)} pictures have no label in {path}:"
         known = f" Names there look like {one_line(next(iter(rows)))}." if rows and not any(given) else ""
-        raise DataError(name_some(head, missing) + f"{known} Add them to the table, or take them out of the data.")
+        raise DataError(name_some(head, missing) + f"{known} Add them to the table, or remove them from the data.")
     columns = {one: [row[place] for row in given if row] for place, one in enumerate(header)}
     texts = {}
     if text:
@@ -85,7 +98,7 @@ def _from_table(path: Path, names: Sequence[str], text: str | None) -> tuple[dic
 
 
 def _read_table(path: Path) -> tuple[list[str], dict[str, list[str]]]:
-    """Return the columns behind the first, and each row of them by its first cell; raises ConfigError."""
+    """Return the columns after the first, and each row of them by its first cell; raises ConfigError."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
@@ -111,20 +124,20 @@ def _read_table(path: Path) -> tuple[list[str], dict[str, list[str]]]:
 
 
 def _stem(name: str) -> str:
-    """Return a name without its suffix, if that is one of pictures: what stands behind a dot may be a number."""
+    """Return a name without its suffix, if that is one of pictures: what follows a dot may be a number."""
     stem, dot, suffix = name.rpartition(".")
     return stem if dot + suffix.lower() in FORMATS else name
 
 
 def _by_stem(rows: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """Return the rows by names without suffix, which pairs have, but for those that differ in their labels."""
+    """Return the rows by names without suffix, as pairs have, except for names whose rows differ."""
     found: dict[str, list[str]] = {}
     differ = {_stem(name) for name, row in rows.items() if found.setdefault(_stem(name), row) != row}
     return {stem: row for stem, row in found.items() if stem not in differ}
 
 
 def _classes(name: str, column: Sequence[str], known: Mapping[str, int] | None) -> dict[str, int]:
-    """Return the classes of a label set with their counts, in the order of `known` or of their names."""
+    """Return the classes of a label set with their counts, in the order of `known` or by name."""
     counts = Counter(column)
     unfit = [repr(one) for one in (name, *sorted(counts)) if not _can_be_named(one)]
     if unfit:
@@ -132,23 +145,23 @@ def _classes(name: str, column: Sequence[str], known: Mapping[str, int] | None) 
         raise DataError(name_some(head, unfit))
     unknown = sorted(counts.keys() - known) if known else []
     if unknown:
-        raise DataError(name_some(f"data.classes of {name} has {and_more([*(known or ())])}, and not", unknown))
+        raise DataError(name_some(f"data.classes of {name} has {and_more([*(known or ())])}, but not", unknown))
     few = [f"{one} ({counts[one]})" for one in known or sorted(counts) if counts[one] < LEAST]
     if few:
         head = f"{len(few)} of {len(known or counts)} classes of {name} have under {LEAST} pictures:"
-        raise DataError(name_some(head, few) + " Add pictures, or leave such classes out.")
+        raise DataError(name_some(head, few) + " Add pictures, or leave these classes out.")
     if len(counts) < 2:
-        raise DataError(f"All pictures have one {name}: {', '.join(counts)}. Labels tell two classes or more apart.")
+        raise DataError(f"All pictures have the same {name}: {', '.join(counts)}. Labels need two classes or more.")
     return {one: counts[one] for one in known or sorted(counts)}
 
 
 def _can_be_named(name: str) -> bool:
-    """Whether a model file can hold the name of a class or label set, and --label can say it."""
+    """Whether a model file can hold the name of a class or label set, and --label can name it."""
     return bool(re.fullmatch(CLASS_NAME, name)) and not any("\ud800" <= one <= "\udfff" for one in name)
 
 
 def encode_text(text: str) -> Array:
-    """Return a text as (TEXT_BYTES,) uint8: UTF-8, cut between two characters, and zeros behind."""
+    """Return a text as (TEXT_BYTES,) uint8: UTF-8, cut between two characters and padded with zeros."""
     content = text.encode()[:TEXT_BYTES].decode(errors="ignore").encode()
     return np.frombuffer(content.ljust(TEXT_BYTES, b"\0"), np.uint8)
 

@@ -1,8 +1,8 @@
-"""Batches of training data, made ahead of the training by a thread or by processes.
+"""Batches of training data, loaded ahead of the training by threads or processes.
 
 A TrainingSet is a function of the image number, so workers hold no state, their number changes nothing,
-and a run resumes by starting at another image number. Whoever makes the batches, the training waits for
-them with a limit: a read that hangs, or a process that died, ends in a LoaderError and never in silence.
+and a run resumes by starting at another image number. The training waits for batches with a limit: a read
+that hangs, or a process that died, ends in a LoaderError and never in silence.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ from i2i.machine import core_count
 from i2i.words import and_more
 
 STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)]
-"""The signals that ask a training to stop."""
+"""Signals that ask a training to stop."""
 
 Load = Callable[[Sequence[int]], Loaded]
 _NAMED = 4  # files named in a message before "and N more"
@@ -43,15 +43,15 @@ _SHM_ADVICE = "/dev/shm, through which processes hand over batches, is full. Enl
 class ImageNumbers(Sampler[list[int]]):
     """The image numbers of each batch, from `start` up to `stop`; the last batch may be short.
 
-    batch: of one rank; together `ranks` of them see each number once, in turn. A rank for which the last
-    step has none left gets the step's first again, since it must take part; its share of that step is 0.
+    batch: of one rank; the numbers are dealt in turn to `ranks` of them. A rank for which the last step has
+    none left gets the step's first again, since it must take part; its share of that step is 0.
     """
 
     def __init__(self, start: int, stop: int, batch: int, rank: int = 0, ranks: int = 1):
         self.start, self.stop, self.batch, self.rank, self.ranks = start, stop, batch * ranks, rank, ranks
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Yield one list a batch."""
+        """Yield a list for each batch."""
         for first in range(self.start, self.stop, self.batch):
             yield list(range(first, min(first + self.batch, self.stop)))[self.rank :: self.ranks] or [first]
 
@@ -63,7 +63,7 @@ class ImageNumbers(Sampler[list[int]]):
 def worker_count(config: Config, device: str) -> int:
     """Resolve `data.workers`: auto is 0 on the CPU, whose cores the networks need, and for points.
 
-    Else it is up to 8 for each device, of the cores that the trainings themselves leave.
+    Otherwise it is up to 8 for each device, of the cores that the training leaves free.
     """
     if config.data.workers != "auto":
         return config.data.workers
@@ -75,10 +75,9 @@ def batches(
 ) -> Generator[Loaded | None, None, None]:
     """Yield batches for image numbers `start` to `stop`, as `data.load` makes them.
 
-    rank, ranks: which share of each step to yield, and of how many; see ImageNumbers. Of several it also yields None
-    now and then while none has come, for the rank to look up. Raises LoaderError when no batch comes for
-    `data.timeout_s` or a loader process dies, and DataError when too much cannot be read. Nothing that it started is
-    left when it ends, in whatever way.
+    rank, ranks: see ImageNumbers. With several ranks it also yields None now and then while a batch is due, so that
+    the rank can hear from the others. Raises LoaderError when no batch comes for `data.timeout_s` or a loader process
+    dies, and DataError when too much cannot be read. However it ends, nothing that it started is left.
     """
     numbers = ImageNumbers(start, stop, config.train.step_images, rank, ranks)
     workers = worker_count(config, device)
@@ -97,9 +96,9 @@ def batches(
 def _ahead(
     data: TrainingSet, numbers: Iterable[list[int]], load: Load, threads: int, timeout_s: float, look_up_s: float
 ) -> Iterator[Loaded | None]:
-    """Yield `load` of each batch, in order: made by daemon threads, one batch each, and one more ahead.
+    """Yield `load` of each batch, in order: loaded by daemon threads, one batch each, and one more ahead.
 
-    Also None, after each `look_up_s` without one.
+    It also yields None after each `look_up_s` without a batch.
     """
     tasks: queue.SimpleQueue[tuple[Future[Loaded], list[int]] | None] = queue.SimpleQueue()
 
@@ -108,7 +107,7 @@ def _ahead(
             if future.set_running_or_notify_cancel():
                 try:
                     future.set_result(load(batch))
-                except BaseException as error:  # for the training's thread to raise
+                except BaseException as error:  # raised in the training's thread
                     future.set_exception(error)
 
     # Daemons: a thread that hangs in a read must not keep the process alive.
@@ -151,7 +150,7 @@ def _hung(data: TrainingSet, batch: list[int], timeout_s: float) -> str:
 
 
 def _pinned(load: Load) -> Load:
-    """Put batches into memory that a GPU copies from while it computes."""
+    """Put batches into pinned memory, from which a GPU copies while it computes."""
 
     def pinned(numbers: Sequence[int]) -> Loaded:
         loaded = load(numbers)
@@ -161,16 +160,16 @@ def _pinned(load: Load) -> Load:
 
 
 class _QuietLoader(DataLoader[Loaded]):
-    """Without torch's warning, twice a run, of more workers than cores: `data.workers` is the user's to choose."""
+    """DataLoader without the warning of more workers than cores: `data.workers` is for the user to choose."""
 
     def check_worker_number_rationality(self) -> None:
-        """Say nothing."""
+        """Do not warn."""
 
 
 class _Processes:
-    """Loader processes, behind the face of `TrainingSet.load`: called for each batch in its turn, by one thread.
+    """Loader processes with the interface of `TrainingSet.load`: one thread calls it for each batch in turn.
 
-    Not by the training's own: there torch would raise the death of a worker in the middle of a step.
+    It is not the training's thread: there torch would raise the death of a worker in the middle of a step.
     """
 
     def __init__(self, data: TrainingSet, numbers: ImageNumbers, workers: int):
@@ -180,10 +179,10 @@ class _Processes:
             batch_size=None,
             collate_fn=_unchanged,
             num_workers=workers,
-            # Its own generator: the loader must not draw from the one that dropout uses, or resuming would shift it.
+            # Its own generator: draws from dropout's would make a resumed run differ.
             generator=torch.Generator(),
-            worker_init_fn=_start_worker,
-            multiprocessing_context="spawn",  # forking a process that holds CUDA or threads is unsafe
+            worker_init_fn=_use_one_thread,
+            multiprocessing_context="spawn",  # forking a process with CUDA or threads is unsafe
         )
         self.batches: Iterator[Loaded] | None = None
         self.children: list[multiprocessing.process.BaseProcess] = []
@@ -193,23 +192,28 @@ class _Processes:
         try:
             if self.batches is None:
                 others = multiprocessing.active_children()
-                with _deaf_to_stopping(), _without_main():
+                with _ignoring_stops(), _without_main():
                     self.batches = iter(self.loader)
                 self.children = [child for child in multiprocessing.active_children() if child not in others]
             return next(self.batches)
         except DataError as error:
-            # It arrives with its traceback as the message; the end of it is what we wrote.
+            # Its message is a whole traceback, which ends with ours.
             raise DataError(str(error).strip().rsplit("DataError: ", 1)[-1]) from None
         except MemoryError as error:
             raise LoaderError("A loader process ran out of memory. Lower data.workers.") from error
-        except (RuntimeError, OSError, EOFError, multiprocessing.ProcessError) as error:  # as a worker dies in a send
+        except (
+            RuntimeError,
+            OSError,
+            EOFError,
+            multiprocessing.ProcessError,
+        ) as error:  # as a worker dies sending
             reason = self._dead() or _shared_memory(error)
             if reason is None:
                 raise
             raise LoaderError(reason) from error
 
     def close(self) -> None:
-        """End the processes, those that hang as well."""
+        """End the processes, including those that hang."""
         self.batches = None  # asks them to end, and waits a little
         for child in self.children:
             if child.is_alive():
@@ -217,7 +221,7 @@ class _Processes:
                 child.join(_PATIENCE_S)
 
     def _dead(self) -> str | None:
-        # What a process holds breaks before the system tells of its end: wait for the one, then for the other.
+        # The sentinel of a process breaks before its exit code is known: wait for the one, then for the other.
         ended = multiprocessing.connection.wait([child.sentinel for child in self.children], timeout=1)
         for index, child in enumerate(self.children):
             child.join(_PATIENCE_S if child.sentinel in ended else 0)
@@ -228,13 +232,13 @@ class _Processes:
 
 
 def _cause(code: int) -> str:
-    """Return why a process may have ended with an exit code, and what to do."""
+    """Return why a process may have ended with this exit code, and what to do."""
     name = signal.Signals(-code).name if code < 0 else ""
     if name == "SIGKILL":
         return "it was killed, as the system does when memory runs out. Lower data.workers, or data.cache ram."
     if name == "SIGBUS":
         return _SHM_ADVICE
-    return f"{name or f'exit code {code}, with its own message above'}. Set data.workers=0 to do without processes."
+    return f"{name or f'exit code {code}, with its own message above'}. Set data.workers=0 to load without processes."
 
 
 def _shared_memory(error: Exception) -> str | None:
@@ -243,7 +247,7 @@ def _shared_memory(error: Exception) -> str | None:
 
 
 class _Batches(Dataset[Loaded]):
-    """A TrainingSet by batches, as a worker has it."""
+    """A TrainingSet by batches, for a worker."""
 
     def __init__(self, data: TrainingSet):
         self.data = data
@@ -251,7 +255,7 @@ class _Batches(Dataset[Loaded]):
     def __getitem__(self, numbers: list[int]) -> Loaded:
         loaded = self.data.load(numbers)
         for tensor in loaded.batch.values():
-            tensor.share_memory_()  # here, where failing is heard of; the queue behind would only print it
+            tensor.share_memory_()  # here, where a failure is raised; later, the queue would only print it
         return loaded
 
 
@@ -259,22 +263,22 @@ def _unchanged(loaded: Any) -> Any:
     return loaded
 
 
-def _start_worker(worker: int) -> None:
+def _use_one_thread(worker: int) -> None:
     torch.set_num_threads(1)
 
 
 @contextlib.contextmanager
-def _deaf_to_stopping() -> Iterator[None]:
-    """Start processes that no signal which STOPS a training ends, from their first moment on; it ends them itself.
+def _ignoring_stops() -> Iterator[None]:
+    """Start processes that ignore the signals in STOPS from their first moment on; the training ends them itself.
 
-    Ctrl-C and schedulers reach all processes at once, and the training must still get its batch to save after it.
+    Ctrl-C and schedulers signal all processes at once, and the training still needs its next batch before it saves.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # of this thread, and inherited
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # for this thread, and inherited
     try:
-        # A helper of multiprocessing, which must be deaf too; starting it unblocks some of them here.
+        # multiprocessing's helper process must block them, too; starting it unblocks some of them here.
         multiprocessing.resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         yield
@@ -284,12 +288,12 @@ def _deaf_to_stopping() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_main() -> Iterator[None]:
-    """Start processes that do not import the user's script, which nothing in them is from.
+    """Start processes that do not import the user's script, which they do not need.
 
-    It would train again in each of them, unless it had an `if __name__ == "__main__"`.
+    Without an `if __name__ == "__main__"`, it would train again in each of them.
     """
     main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")  # has no file to import
+    sys.modules["__main__"] = types.ModuleType("__main__")  # a module without a file to import
     try:
         yield
     finally:

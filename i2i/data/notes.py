@@ -1,29 +1,33 @@
-"""What the user should know of the pictures before training: grey files under RGB settings, values far from white."""
+"""Notes on the pictures before training: grey files for RGB settings, values far below white, ignored alpha."""
 
 import contextlib
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from i2i.config.settings import DataSettings
-from i2i.data.folders import Picture, Seen, read_picture, spread
+from i2i.data.checking import Seen
+from i2i.data.folders import spread
+from i2i.data.items import Item, Pair, Picture, read_picture
 from i2i.data.watch import watched
 from i2i.errors import ImageError
 from i2i.images import Array
 from i2i.images import is_transparent as has_transparency
 from i2i.words import show_count
 
+SIDES: tuple[Literal["A", "B"], ...] = ("A", "B")
+
 _DEEP, _ALPHA = 4, 8
-"""Pictures of a side that are decoded, of those with more than 8 bits to learn their range, and with room for alpha."""
+"""How many pictures of a side are decoded: of those with more than 8 bits, and of those that may have alpha."""
 _DARK = 0.3
-"""Where 16-bit values end under this share of their range, most likely white is not 65,535."""
+"""If 16-bit values stay under this share of their range, white is most likely not 65,535."""
 
 
 class Side(NamedTuple):
-    """Pictures that one setting of channels speaks of."""
+    """The pictures that one setting of channels is for."""
 
     name: str
     """All pictures, all pictures of A, ..."""
@@ -32,11 +36,25 @@ class Side(NamedTuple):
     pictures: list[Picture]
 
 
+def sides_of(
+    lists: Sequence[Sequence[Item]], channels: Sequence[tuple[int, ...]], usable: AbstractSet[Item]
+) -> list[Side]:
+    """Return the usable pictures of each side: of A and B, or of pictures without sides."""
+    found = []
+    for one, counts in zip(lists, channels, strict=True):
+        items = [item for item in one if item in usable]
+        for side, count in zip(SIDES, counts, strict=False):
+            found.append((count, [item.side(side) if isinstance(item, Pair) else item for item in items]))
+    names = [(f"All pictures of {side}", f"data.channels_{side.lower()}") for side in SIDES]
+    names = names if len(found) == 2 else [("All pictures", "data.channels")]
+    return [Side(*name, *each) for name, each in zip(names, found, strict=True)]
+
+
 def is_transparent(side: Side, seen: Seen, data: DataSettings) -> bool:
-    """Whether pictures of a side have alpha that is not full everywhere; looks at a few whose headers have room."""
+    """Whether pictures of a side have alpha below the full value; decodes a few that may have it by their headers."""
 
     def look(picture: Picture) -> bool:
-        with contextlib.suppress(ImageError):  # of a broken one, which others tell of
+        with contextlib.suppress(ImageError):  # a broken one is reported elsewhere
             return has_transparency(read_picture(picture, data.input_range))
         return False
 
@@ -54,8 +72,8 @@ def notes(sides: list[Side], transparent: Sequence[bool], seen: Seen, data: Data
         found += [*_grey(side, seen.grey), *_range(side, seen.deep, data)]
     return found + [
         f"{side.name} that are transparent are laid on white, since {side.setting} is {side.channels}."
-        for side, seen_through in zip(sides, transparent, strict=True)
-        if seen_through and side.channels != 4
+        for side, has_alpha in zip(sides, transparent, strict=True)
+        if has_alpha and side.channels != 4
     ]
 
 
@@ -63,13 +81,13 @@ def _grey(side: Side, grey: AbstractSet[Path]) -> list[str]:
     if side.channels < 3 or not all(picture.path in grey for picture in side.pictures):
         return []
     return [
-        f"{side.name} are grey files, and {side.setting} is {side.channels}: all colours will be equal. "
+        f"{side.name} are grey files, and {side.setting} is {side.channels}: all channels will be equal. "
         f"Set {side.setting}=1 for a grey model."
     ]
 
 
 def _range(side: Side, deep: AbstractSet[Path], data: DataSettings) -> list[str]:
-    """Look at some deep pictures: a range that none fits into would end the training, or teach it black."""
+    """Decode some deep pictures: a range that none fits into would end the training, or make them all black."""
     chosen = spread([picture for picture in side.pictures if picture.path in deep], _DEEP)
 
     def look(picture: Picture) -> Array | ImageError:
@@ -91,5 +109,5 @@ def _range(side: Side, deep: AbstractSet[Path], data: DataSettings) -> list[str]
     checked, white = show_count(len(values), "picture"), (1 << most.bit_length()) - 1
     return [
         f"{side.name}: the 16-bit values go from {least:,} to {most:,} of 65,535 ({checked} checked), which is "
-        f"{most / 65535:.1%} of white. Set data.input_range=[0,{white}], or whatever value white has."
+        f"{most / 65535:.1%} of white. Set data.input_range=[0,{white}], or to the value that white has."
     ]

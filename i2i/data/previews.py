@@ -5,17 +5,9 @@ from typing import NamedTuple
 
 from i2i.config.settings import DataKind, DataSettings, by_direction
 from i2i.data.augment import resize
-from i2i.data.folders import (
-    Pair,
-    Picture,
-    check_pairs,
-    check_pictures,
-    find_pairs,
-    find_sides,
-    has_split,
-    in_time,
-    spread,
-)
+from i2i.data.checking import check_pairs, check_pictures
+from i2i.data.folders import find_pairs, find_sides, has_split, in_time, spread
+from i2i.data.items import Pair, Picture
 from i2i.errors import DataError
 from i2i.images import Array
 from i2i.images.listing import list_pictures

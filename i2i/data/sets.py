@@ -6,8 +6,9 @@ import numpy as np
 
 from i2i.config.settings import Config, DataKind, DataSettings
 from i2i.data import toy
-from i2i.data.cache import Item
-from i2i.data.folders import check_pairs, check_pictures, find_images, find_pairs, find_sides, in_time
+from i2i.data.checking import check_pairs, check_pictures
+from i2i.data.folders import find_images, find_pairs, find_sides, in_time
+from i2i.data.items import Item
 from i2i.data.labels import FOLDERS
 from i2i.data.training_set import ORDER, PARTNER, TrainingSet, derive_seed
 from i2i.errors import ConfigError, DataError

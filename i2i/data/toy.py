@@ -1,4 +1,4 @@
-"""Two toy distributions of points, the usual test bench of GANs: 8 Gaussians on a ring, 25 on a grid.
+"""Two toy distributions of points, the usual benchmark of GANs: 8 Gaussians on a ring, 25 on a grid.
 
 The ring as in Metz et al. 2017 (unrolled GAN), the counts as in Srivastava et al. 2017 (VEEGAN): of
 2,500 draws, one within 3 sigma of a centre is good, and a mode with a good draw is found.
@@ -11,7 +11,7 @@ import numpy as np
 from i2i.images import Array
 
 BLOCK = 4096
-"""Points drawn at once, and an epoch."""
+"""Points drawn at once, and the length of an epoch."""
 DRAWS = 2500
 
 
@@ -38,7 +38,7 @@ def draw(name: str, count: int, random: np.random.Generator) -> Array:
 
 
 def modes_found(name: str, points: Array) -> tuple[int, float]:
-    """Return (modes that hold a good point, share of good points) of points (N, 2)."""
+    """Return (number of modes with a good point, share of good points) of points (N, 2)."""
     toy = TOYS[name]
     distances = np.linalg.norm(points[:, None] - toy.centres, axis=2)
     good = distances.min(axis=1) <= 3 * toy.sigma

@@ -1,4 +1,4 @@
-"""Files read with a limit: a network folder that is gone does not fail, it never answers."""
+"""Reading files with a time limit: a network folder that has gone does not fail, it never answers."""
 
 import itertools
 import threading
@@ -12,14 +12,14 @@ from i2i.errors import LoaderError
 T = TypeVar("T")
 R = TypeVar("R")
 
-_NAMED = 4  # things waited for in a message
+_NAMED = 4  # items in a message
 _LOOK_S = 1.0
 
 
 def watched(call: Callable[[T], R], items: Sequence[T], timeout_s: float, threads: int = 1) -> list[R]:
-    """Return `call` of each item, in order, made in threads; raises what a call raises.
+    """Return `call` of each item, in order, from threads; raises what a call raises.
 
-    Raises LoaderError, which names the items under way, when none was finished for `timeout_s`.
+    Raises LoaderError, which names the current items, when none was finished for `timeout_s`.
     """
     results: dict[int, R] = {}
     errors: list[BaseException] = []
@@ -32,7 +32,7 @@ def watched(call: Callable[[T], R], items: Sequence[T], timeout_s: float, thread
             while not over.is_set() and (place := next(places)) < len(items):
                 under_way[own] = items[place]
                 results[place] = call(items[place])
-        except BaseException as error:  # for the caller's thread to raise
+        except BaseException as error:  # raised in the caller's thread
             errors.append(error)
             over.set()
         under_way.pop(own, None)

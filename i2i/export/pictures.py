@@ -8,7 +8,7 @@ import numpy as np
 from i2i import status
 from i2i.algorithms import ALGORITHMS
 from i2i.config import load_config
-from i2i.data.folders import read_picture
+from i2i.data.items import read_picture
 from i2i.data.previews import find_previews
 from i2i.errors import ConfigError, DataError, UsageError, one_line
 from i2i.export.options import ExportOptions

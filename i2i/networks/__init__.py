@@ -1,4 +1,4 @@
-"""Networks, and the tables in which everything else looks them up by name."""
+"""Networks, and the tables that name them."""
 
 from collections.abc import Callable
 

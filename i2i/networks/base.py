@@ -1,6 +1,6 @@
-"""What every network is to the rest of i2i: the bases of generators and discriminators.
+"""The base classes of generators and discriminators: what the rest of i2i relies on.
 
-All networks take and return float tensors (N, C, H, W); pictures lie in [-1, 1].
+All networks take and return float tensors (N, C, H, W); images are in [-1, 1].
 """
 
 from abc import ABC, abstractmethod
@@ -12,30 +12,30 @@ from torch import Tensor, nn
 
 
 class Generator(nn.Module, ABC):
-    """Base of the networks that make pictures, from pictures or from latents."""
+    """Base of the networks that make images, from images or from latents."""
 
     kind: ClassVar[Literal["translate", "generate"]]
-    """What goes in: a picture (N, C, H, W), or a latent (N, latent)."""
+    """Whether the input is an image (N, C, H, W) or a latent (N, latent)."""
 
     @property
     def dtype(self) -> torch.dtype:
-        """What it computes in, and casts its input to."""
+        """The type of its weights, to which it casts its input."""
         return next(self.parameters()).dtype
 
     @abstractmethod
     def fits(self, side_px: int) -> str | None:
-        """Return why the network does not take, or make, pictures of this side, or None where it does."""
+        """Return why the network cannot take, or make, square images of this side; None if it can."""
 
 
 class TranslatingGenerator(Generator):
-    """Base of the generators that translate: sides are multiples of `size_multiple` px, from `size_minimum` px on."""
+    """Base of image-to-image generators: sides are multiples of `size_multiple`, and `size_minimum` px at least."""
 
     kind = "translate"
     size_multiple: int
     size_minimum: int
 
     def fits(self, side_px: int) -> str | None:
-        """Return None for a side that goes through without padding."""
+        """Return None for a side that needs no padding, else which sides do not."""
         multiple, least = self.size_multiple, self.size_minimum
         if side_px >= least and side_px % multiple == 0:
             return None
@@ -45,12 +45,12 @@ class TranslatingGenerator(Generator):
 
     @abstractmethod
     def encoder(self) -> Iterator[tuple[str, nn.Module]]:
-        """Yield the stages that a picture goes through one after another, before any skip joins in, by name."""
+        """Yield, by name, the stages that an image passes one after another, before any skip connection joins."""
 
     def features(self, image: Tensor, layers: Sequence[str]) -> list[Tensor]:
-        """(N, C, H, W) to the activations behind the named stages of `encoder`, in the order of `layers`.
+        """(N, C, H, W) to the activations after the named stages of `encoder`, in the order of `layers`.
 
-        "input" is the picture itself. Raises ValueError for a stage that is not there.
+        "input" is the image itself. Raises ValueError for an unknown stage.
         """
         found = {"input": image}
         value = image
@@ -58,7 +58,7 @@ class TranslatingGenerator(Generator):
             if found.keys() >= set(layers):
                 break
             value = stage(value)
-            found[name] = value.clone()  # the next stage may begin in place
+            found[name] = value.clone()  # the next stage may start in place
         unknown = [name for name in layers if name not in found]
         if unknown:
             raise ValueError(f"Unknown layer {unknown[0]}; this network has {', '.join(found)}.")
@@ -66,7 +66,7 @@ class TranslatingGenerator(Generator):
 
 
 class LatentGenerator(Generator):
-    """Base of the generators that make pictures from latents, vectors of `latent` numbers."""
+    """Base of the generators that make images from latents, vectors of length `latent`."""
 
     kind = "generate"
     latent: int
@@ -75,8 +75,8 @@ class LatentGenerator(Generator):
 class DiscriminatorOutput(NamedTuple):
     """What every discriminator returns.
 
-    logits: of any shape, high for real. features: each layer's activations, outermost first. heads: what else it
-    says of a picture, by name.
+    logits: of any shape, high for real. features: the activations of each layer, outermost first. heads: the
+    outputs of any other heads, by name.
     """
 
     logits: Tensor
@@ -85,11 +85,11 @@ class DiscriminatorOutput(NamedTuple):
 
 
 class Discriminator(nn.Module, ABC):
-    """Base of the networks that judge."""
+    """Base of the networks that tell real from fake."""
 
     receptive_field_px: int | None
-    """Side of the square that one logit sees; None for a discriminator of points."""
+    """Side of the receptive field of a logit; None for a discriminator of points."""
 
     @abstractmethod
     def fits(self, side_px: int) -> str | None:
-        """Return why the network does not judge pictures of this side, or None where it does."""
+        """Return why the network cannot take square images of this side; None if it can."""

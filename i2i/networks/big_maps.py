@@ -1,11 +1,10 @@
-"""Pictures that are too big to go through a network whole.
+"""Images that are too big to go through a network whole.
 
-Norm layers with the picture's own statistics tie each pixel to all others, so a part that goes through
-alone comes out brighter or darker than within the whole. `freeze` fixes those statistics beforehand, at
-those of a smaller copy of the picture: then any part may go through alone. `in_strips` keeps them exact:
-each stage of the network is run in strips of rows, with all of its input and output in memory but nothing
-that lies between. Both return a network of their own that shares the weights, and change nothing in the
-one they are given.
+Norm layers with the image's own statistics tie each pixel to all others, so that a part alone comes out
+brighter or darker than within the whole. `freeze` fixes these statistics at those of a smaller copy of the
+image: then any part can go through alone. `in_strips` keeps them exact: each stage of the network runs in
+strips of rows, with its whole input and output in memory but nothing in between. Both return a new network
+that shares the weights, and leave the given one unchanged.
 """
 
 import copy
@@ -18,13 +17,13 @@ from torch import Tensor, nn
 from i2i.networks.layers import BatchNorm, Centre, GroupNorm, InstanceNorm, centre
 
 _HALO = 8
-"""Rows of input that a strip takes beside its own; no stage looks further, and every stride divides it."""
+"""Extra rows of input on both sides of a strip; no stage looks further, and every stride divides it."""
 _STRIP_VALUES = 2**23
-"""Of a strip's input, taken to have 64 channels at least, since what comes of it has: 32 MiB."""
+"""Values in a strip's input, counted with at least 64 channels, since its output may have them: 32 MiB."""
 
 
 class FixedNorm(nn.Module):
-    """A norm layer whose statistics, (C,) each, are given; group norm takes them together in groups."""
+    """A norm layer with fixed statistics, (C,) each, which for group norm are averaged over each group."""
 
     scale: Tensor
     shift: Tensor
@@ -45,7 +44,7 @@ class FixedNorm(nn.Module):
 
 
 class FixedCentre(nn.Module):
-    """A Centre that subtracts what it is given, (1, C, 1, 1)."""
+    """A Centre that subtracts a fixed mean, (1, C, 1, 1)."""
 
     mean: Tensor
 
@@ -59,7 +58,7 @@ class FixedCentre(nn.Module):
 
 
 def uses_own_statistics(network: nn.Module) -> bool:
-    """Whether in eval mode anything in `network` normalises by statistics of the picture."""
+    """Whether any layer of `network` normalises by the image's own statistics in eval mode."""
     return any(True for _ in _norms(network))
 
 
@@ -85,28 +84,28 @@ def freeze(network: nn.Module, image: Tensor) -> nn.Module:
 
 
 def in_strips(network: nn.Module) -> nn.Module:
-    """Return `network`, in eval mode, with each of its stages run in strips; it takes one picture at a time.
+    """Return `network`, in eval mode, with each of its stages run in strips; it takes one image at a time.
 
-    Stages are its children, and the members of its lists; each runs its layers in the order they are listed.
+    Stages are its children and the members of its module lists; each runs its layers in the listed order.
     """
     striped = _shared(network)
     for name, child in list(striped.named_children()):
         if isinstance(child, nn.ModuleList):
             setattr(striped, name, nn.ModuleList(_InStrips(stage) for stage in child))
-        elif not isinstance(child, Centre):  # which sees the picture whole
+        elif not isinstance(child, Centre):  # it needs the whole image
             setattr(striped, name, _InStrips(child))
     return striped
 
 
 class _InStrips(nn.Module):
-    """A stage, run strip by strip: once for the statistics of each norm layer in it, and once for its output."""
+    """A stage that runs strip by strip: once for the statistics of each norm layer in it, and once for its output."""
 
     def __init__(self, stage: nn.Module):
         super().__init__()
-        self.stage = nn.Sequential(stage)  # the stage itself may be a norm layer, which is then replaced in this
+        self.stage = nn.Sequential(stage)  # a stage that is a norm layer itself is replaced in this
 
     def forward(self, input: Tensor) -> Tensor:
-        """(1, C, H, W) to what the stage makes of it."""
+        """(1, C, H, W) to the output of the stage."""
         channels, height, width = input.shape[1:]
         rows = max(_STRIP_VALUES // (max(channels, 64) * width * _HALO), 4) * _HALO
         if height <= 2 * rows:
@@ -124,14 +123,14 @@ class _InStrips(nn.Module):
 
 
 def _strips(stage: nn.Module, input: Tensor, rows: int, norm: nn.Module | None = None) -> Iterator[Tensor]:
-    """Yield what `stage` makes of every so many rows of input, from top to bottom; or what reaches `norm` in it."""
+    """Yield the output of `stage`, or the input of `norm` in it, for every `rows` rows of input, from top to bottom."""
     caught: list[Tensor] = []
     handle = norm.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0])) if norm is not None else None
     height = input.shape[2]
     for start in range(0, height, rows):
         stop = min(start + rows, height)
         top, bottom = max(start - _HALO, 0), min(stop + _HALO, height)
-        made = stage(input[:, :, top:bottom].clone())  # a copy, since stages may begin in place
+        made = stage(input[:, :, top:bottom].clone())  # a copy, since stages may start in place
         values = caught.pop() if caught else made
         ratio = Fraction(values.shape[2], bottom - top)
         yield values[:, :, int((start - top) * ratio) : int((stop - top) * ratio)]
@@ -140,7 +139,7 @@ def _strips(stage: nn.Module, input: Tensor, rows: int, norm: nn.Module | None =
 
 
 def _statistics(stage: nn.Module, norm: nn.Module, input: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-    """Return mean and variance (C,) of what reaches `norm`; put together in double precision, on the CPU."""
+    """Return mean and variance (C,) of the input of `norm`, combined in double precision on the CPU."""
     counts, means, variances = [], [], []
     for values in _strips(stage, input, rows, norm):
         variance, mean = torch.var_mean(values, dim=(0, 2, 3), correction=0)
@@ -163,14 +162,14 @@ def _of_groups(count: int, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tens
 
 
 def _norms(network: nn.Module) -> Iterator[nn.Module]:
-    """Yield the layers that use statistics of the picture."""
+    """Yield the layers that use the image's own statistics."""
     for module in network.modules():
         if isinstance(module, InstanceNorm | BatchNorm | GroupNorm | Centre) and module.own_statistics:
             yield module
 
 
 def _shared(network: nn.Module) -> nn.Module:
-    """Return a copy with the same tensors in it."""
+    """Return a copy that shares all tensors."""
     return copy.deepcopy(network, {id(one): one for one in (*network.parameters(), *network.buffers())})
 
 

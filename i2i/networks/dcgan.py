@@ -1,6 +1,6 @@
 """Generator and discriminator of DCGAN (Radford, Metz, Chintala 2016, section 3 and figure 1).
 
-Strided convolutions alone: no pooling, no fully connected layer. Batch norm everywhere but at the
+Only strided convolutions: no pooling, no fully connected layer. Batch norm everywhere except at the
 generator's output and the discriminator's input.
 """
 
@@ -18,7 +18,7 @@ SIZES = (32, 64, 128)
 
 
 def levels(size: int) -> int:
-    """Return how often 4 px double to `size` px; raises ValueError for other sizes than SIZES."""
+    """Return how often 4 px must double to reach `size` px; raises ValueError for a size that is not in SIZES."""
     if size not in SIZES:
         raise ValueError("DCGAN makes 32, 64 or 128 px")
     return int(math.log2(size)) - 2
@@ -29,10 +29,10 @@ def _only(size: int, side_px: int) -> str | None:
 
 
 class DCGANGenerator(LatentGenerator):
-    """From noise to a square picture of `size` px, 32, 64 or 128: 4x4 at first, then doubled.
+    """From a latent to a square image of `size` px, 32, 64 or 128: 4x4 at first, then doubled.
 
-    latent: length of the noise vector.
-    width: channels of the last hidden level; they double towards the noise (the paper's 64 px network
+    latent: length of the latent.
+    width: channels of the last hidden level; they double towards the latent (the paper's 64 px network
         has width 128: 1024, 512, 256, 128).
     """
 
@@ -71,11 +71,11 @@ class DCGANGenerator(LatentGenerator):
 
 
 class DCGANDiscriminator(Discriminator):
-    """From a square picture of `size` px, 32, 64 or 128, to one logit: halved down to 4x4.
+    """From a square image of `size` px, 32, 64 or 128, to one logit: halved down to 4x4.
 
     width: channels of the first level; they double with every halving.
-    spectral_norm: every weight is divided by its largest singular value.
-    condition: length of a vector that forward then takes too, and that is projected onto the last level; 0: none.
+    spectral_norm: divide every weight by its largest singular value.
+    condition: length of a condition vector, which forward then also takes and projects onto the last level; 0: none.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class DCGANDiscriminator(Discriminator):
             normalise_spectrally(self)
 
     def fits(self, side_px: int) -> str | None:
-        """Return None for the one size that it judges."""
+        """Return None for the one size that it takes."""
         return _only(self.receptive_field_px, side_px)
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:

@@ -1,4 +1,4 @@
-"""The layers that generators and discriminators share: norms, convolutions, resampling, and how they begin."""
+"""Layers that generators and discriminators share: norms, convolutions and resampling, and their initialisation."""
 
 import math
 from typing import Any, Literal
@@ -13,9 +13,9 @@ Upsampling = Literal["transpose", "resize"]
 
 
 class Projection(nn.Module):
-    """What a condition adds to the logits: its product with the features (Miyato and Koyama 2018, eq. 3).
+    """The term that a condition adds to the logits: its product with the features (Miyato and Koyama 2018, eq. 3).
 
-    channels: of the features. condition: length of the vector.
+    channels: of the features. condition: length of the condition vector.
     """
 
     def __init__(self, channels: int, condition: int):
@@ -29,14 +29,14 @@ class Projection(nn.Module):
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation (Ioffe and Szegedy 2015) that can use a picture's own statistics at inference.
+    """Batch normalisation (Ioffe and Szegedy 2015) that can use an image's own statistics at inference.
 
-    With `norm_statistics` "image", eval mode normalises every picture of a batch by its own mean and
-    variance: what training did at batch size 1, and what the pix2pix paper (section 3.3) does at test
+    With `norm_statistics` "image", eval mode normalises every image of a batch by its own mean and
+    variance, as training does at batch size 1, and as the pix2pix paper (section 3.3) does at test
     time. With "running" it is torch's layer.
 
-    synchronised: all processes of a training normalise by the statistics of all their pictures. Written
-    out, because torch's SyncBatchNorm runs on GPUs only and would not be this class.
+    synchronised: all ranks of a training share the statistics of their images. Written out here, because
+    torch's SyncBatchNorm runs on GPUs only and is another class.
     """
 
     norm_statistics: NormStatistics = "running"
@@ -44,7 +44,7 @@ class BatchNorm(nn.BatchNorm2d):
 
     @property
     def own_statistics(self) -> bool:
-        """Whether each picture is normalised by its own mean and variance."""
+        """Whether each image is normalised by its own mean and variance."""
         return self.norm_statistics == "image" and not self.training
 
     def forward(self, input: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ class BatchNorm(nn.BatchNorm2d):
     def _forward_synchronised(self, input: Tensor) -> Tensor:
         x = input.float()
         own = torch.cat([*torch.var_mean(x, dim=(0, 2, 3), correction=0), x.new_tensor([x.numel() / x.shape[1]])])
-        # A row a process, the others' still zero: their sum is the whole table, and its gradient comes for free.
+        # A row for each rank, the others' still zero: the sum is the whole table, and its gradient comes for free.
         rank, ranks = distributed.get_rank(), distributed.get_world_size()
         rows = _SumOverRanks.apply(F.pad(own[None], (0, 0, rank, ranks - rank - 1)))
         variances, means, counts = rows.split([x.shape[1], x.shape[1], 1], dim=1)
@@ -79,7 +79,7 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 class _SumOverRanks(torch.autograd.Function):
-    """The sum of a tensor over all processes; so is its gradient."""
+    """The sum of a tensor over all ranks; its gradient is summed, too."""
 
     @staticmethod
     def forward(context: Any, tensor: Tensor) -> Tensor:
@@ -99,10 +99,10 @@ class _SumOverRanks(torch.autograd.Function):
 class InstanceNorm(nn.Module):
     """Instance normalisation without affine terms (Ulyanov et al. 2016), the same in both modes.
 
-    In training it is group_norm with one channel a group: the same function, faster, and right on CPU
-    where the gradient of F.instance_norm is not (torch 2.15, batch 1 in channels_last). For one picture it is batch
-    norm too, whose gradient takes a third of the time there in channels_last. At inference it is
-    F.instance_norm, which exports to one ONNX node instead of five.
+    In training it is group_norm with one channel in each group: the same function, faster, and correct on a
+    CPU, where the gradient of F.instance_norm is wrong (torch 2.15, batch 1 in channels_last). A single image
+    in channels_last goes through batch_norm there, whose gradient takes a third of the time. At inference it
+    is F.instance_norm, which exports to one ONNX node instead of five.
     """
 
     own_statistics = True
@@ -123,21 +123,21 @@ class InstanceNorm(nn.Module):
 
 
 class GroupNorm(nn.GroupNorm):
-    """Group normalisation (Wu and He 2018), the same in both modes; of one group it is layer normalisation."""
+    """Group normalisation (Wu and He 2018), the same in both modes; with one group it is layer normalisation."""
 
     own_statistics = True
 
 
 class Centre(nn.Module):
-    """Subtract each channel's mean from a picture, where the norm behind the first convolution does so anyway.
+    """Subtract each channel's mean from an image, where the norm after the first convolution does so anyway.
 
-    With reflect padding and each picture's own statistics a constant added to the input does not reach the output.
-    Only its rounding errors did: of a flat picture they were all that the norms saw, and three of them, each
-    dividing by sqrt(variance + 1e-5), made grey levels of 1e-7. Centred, a flat picture is zero, exactly and
-    in every precision, and what is nearly flat keeps its digits.
+    With reflect padding and each image's own statistics, a constant added to the input does not change the output,
+    but for rounding errors. In a flat image the norms see nothing else, and three of them, each dividing by
+    sqrt(variance + 1e-5), turn 1e-7 into grey levels. Centred, a flat image is zero, exactly and in every
+    precision, and a nearly flat one keeps its digits.
 
-    norm: of the network; centres in front of instance norm, and in eval mode in front of batch norm with
-    `norm_statistics` "image". Otherwise colours count, and it does nothing.
+    norm: of the network. It centres before instance norm, and in eval mode before batch norm with
+    `norm_statistics` "image". Otherwise the mean matters, and it does nothing.
     """
 
     norm_statistics: NormStatistics = "running"
@@ -148,7 +148,7 @@ class Centre(nn.Module):
 
     @property
     def own_statistics(self) -> bool:
-        """Whether the norm behind the first convolution normalises each picture by its own mean and variance."""
+        """Whether the norm after the first convolution normalises each image by its own mean and variance."""
         image = self.norm_statistics == "image" and not self.training
         return self.norm == "instance" or (self.norm == "batch" and image)
 
@@ -158,15 +158,15 @@ class Centre(nn.Module):
 
 
 def centre(image: Tensor) -> Tensor:
-    """Return the mean (N, C, 1, 1) of each channel; of a flat one its very value, however the sum was rounded."""
+    """Return the mean (N, C, 1, 1) of each channel; for a flat one exactly its value, however the sum is rounded."""
     low, high = image.detach().amin((2, 3), keepdim=True), image.detach().amax((2, 3), keepdim=True)
     return image.detach().mean((2, 3), keepdim=True).clamp(low, high)
 
 
 class UnbiasedConv2d(nn.Conv2d):
-    """A convolution in front of an instance norm, which subtracts every bias again.
+    """A convolution before an instance norm, which would subtract its bias again.
 
-    The bias is there for the files that have one, and is not added: zeros stay zeros, and nothing is rounded.
+    The bias exists for model files that have one, and is not added: zeros stay zeros, and nothing is rounded.
     """
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -184,7 +184,7 @@ class UnbiasedConvTranspose2d(nn.ConvTranspose2d):
 
 
 class BlurPool(nn.Module):
-    """Halve the sides behind a [1, 2, 1] low-pass filter (Zhang 2019, "Making CNNs shift-invariant again")."""
+    """Halve the sides after a [1, 2, 1] low-pass filter (Zhang 2019, "Making CNNs shift-invariant again")."""
 
     kernel: Tensor
 
@@ -195,7 +195,7 @@ class BlurPool(nn.Module):
         self.reset()
 
     def reset(self) -> None:
-        """Write the filter, which files do not hold."""
+        """Write the filter, which model files do not hold."""
         line = torch.tensor([1.0, 2.0, 1.0], device=self.kernel.device) / 4
         self.kernel.copy_(torch.outer(line, line))
 
@@ -205,12 +205,12 @@ class BlurPool(nn.Module):
 
 
 def make_norm(norm: Norm, channels: int) -> nn.Module:
-    """Return the normalisation layer of that name for `channels` channels."""
+    """Return the normalisation layer of this name for `channels` channels."""
     if norm == "batch":
         return BatchNorm(channels)
     if norm == "instance":
         return InstanceNorm(channels)
-    if norm == "group":  # of 16 channels, which Wu and He 2018 found as good as 32 groups, also in narrow networks
+    if norm == "group":  # of 16 channels, also in narrow networks; Wu and He 2018 found them as good as 32 groups
         return GroupNorm(math.gcd(channels, max(1, channels // 16)), channels)
     if norm == "layer":
         return GroupNorm(1, channels)
@@ -223,10 +223,9 @@ def needs_bias(norm: Norm) -> bool:
 
 
 def make_upsampling(upsample: Upsampling, transposed: nn.ConvTranspose2d) -> nn.Module:
-    """Return `transposed` itself, or the resize-convolution that takes its place.
+    """Return `transposed` itself, or a resize-convolution in its place.
 
-    A resize-convolution (bilinear doubling, then a 3x3 convolution) leaves no checkerboard
-    (Odena et al. 2016).
+    A resize-convolution (bilinear upsampling, then a 3x3 convolution) avoids checkerboards (Odena et al. 2016).
     """
     if upsample == "transpose":
         return transposed
@@ -236,9 +235,9 @@ def make_upsampling(upsample: Upsampling, transposed: nn.ConvTranspose2d) -> nn.
 
 
 def initialise(network: nn.Module, std: float = 0.02) -> None:
-    """Draw weights as the papers do: convolutions N(0, std), batch norm scale N(1, std), all biases 0.
+    """Draw weights as in the papers: convolutions N(0, std), batch norm scale N(1, std), all biases 0.
 
-    Nothing is drawn on the meta device, where torch would load 900 modules to do so.
+    Nothing is drawn on the meta device, where torch would load 900 modules for it.
     """
     if next(network.parameters()).is_meta:
         return
@@ -255,14 +254,14 @@ def initialise(network: nn.Module, std: float = 0.02) -> None:
 
 
 def set_norm_statistics(network: nn.Module, statistics: NormStatistics) -> None:
-    """Choose what every batch normalisation in `network`, and what prepares pictures for it, uses in eval mode."""
+    """Choose the statistics that every BatchNorm and Centre in `network` uses in eval mode."""
     for module in network.modules():
         if isinstance(module, BatchNorm | Centre):
             module.norm_statistics = statistics
 
 
 def synchronise_batch_norm(network: nn.Module) -> None:
-    """Let every batch normalisation in `network` share its statistics with the other processes of the training."""
+    """Let every BatchNorm in `network` share its statistics with the other ranks of the training."""
     for module in network.modules():
         if isinstance(module, BatchNorm):
             module.synchronised = True
@@ -276,10 +275,10 @@ def normalise_spectrally(network: nn.Module) -> None:
 
 
 def has_batch_norm(network: nn.Module) -> bool:
-    """Whether the pictures of a batch see each other in `network`."""
+    """Whether `network` has batch norm, which mixes the images of a batch."""
     return any(isinstance(module, BatchNorm) for module in network.modules())
 
 
 def has_spectral_norm(network: nn.Module) -> bool:
-    """Whether spectral norm bounds the weights of `network`."""
+    """Whether `network` has spectral norm."""
     return any(nn.utils.parametrize.is_parametrized(module) for module in network.modules())

@@ -1,7 +1,7 @@
-"""Small perceptrons for points in the plane: the cheapest way to watch a GAN learn, or fail to.
+"""Small multilayer perceptrons for points in the plane: the cheapest way to watch a GAN learn, or fail to.
 
-torch's own initialisation serves here; the papers' N(0, 0.02) is for deep convolutions and would leave
-three narrow layers next to blind.
+They keep torch's own initialisation: the papers' N(0, 0.02) is for deep convolutional networks, and would
+make the output of three narrow layers almost constant.
 """
 
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from i2i.networks.layers import Projection, normalise_spectrally
 
 
 class MLPGenerator(LatentGenerator):
-    """From noise to points: `layers` hidden layers of `width` with ReLU, and an output without bounds."""
+    """From latents to points: `layers` hidden layers of `width` with ReLU, and an unbounded output."""
 
     def __init__(self, out_channels: int = 2, latent: int = 2, width: int = 128, layers: int = 3):
         super().__init__()
@@ -20,7 +20,7 @@ class MLPGenerator(LatentGenerator):
         self.head = nn.Linear(width, out_channels)
 
     def fits(self, side_px: int) -> str | None:
-        """Return why not: it makes points."""
+        """Return that it makes points, whatever the side."""
         return "it makes points"
 
     def forward(self, latent: Tensor) -> Tensor:
@@ -49,8 +49,8 @@ class MLPDiscriminator(Discriminator):
             normalise_spectrally(self)
 
     def fits(self, side_px: int) -> str | None:
-        """Return why not: it judges points."""
-        return "it judges points"
+        """Return that it takes points, whatever the side."""
+        return "it takes points"
 
     def forward(self, points: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
         """(N, in_channels) to logits (N, 1)."""

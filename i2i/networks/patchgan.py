@@ -5,23 +5,23 @@ from torch import Tensor, nn
 from i2i.networks.base import Discriminator, DiscriminatorOutput
 from i2i.networks.layers import Norm, Projection, initialise, make_norm, needs_bias, normalise_spectrally
 
-# What one logit sees of the picture, by `layers` (the paper's 1, 16, 70 and 286 among them).
+# The receptive field of a logit, by `layers` (1, 16, 70 and 286 are the paper's).
 RECEPTIVE_FIELD_PX = {0: 1, 1: 16, 2: 34, 3: 70, 4: 142, 5: 286}
 
 
 def smallest_side(layers: int) -> int:
-    """Return the smallest picture side, in pixels, that leaves one logit: 3 px after the halvings."""
+    """Return the smallest side of an image, in pixels, that leaves one logit: 3 px after the halvings."""
     return 3 * 2**layers if layers else 1
 
 
 class PatchGAN(Discriminator):
-    """A discriminator that judges every patch of a picture, so that it models texture and not layout.
+    """A discriminator with a logit for every patch of an image, so that it models texture, not layout.
 
-    layers: halvings, 0 to 5; the patch is RECEPTIVE_FIELD_PX[layers] wide. 0 is the PixelGAN of 1x1
+    layers: halvings, 0 to 5; a patch is RECEPTIVE_FIELD_PX[layers] wide. 0 is the PixelGAN of 1x1
         convolutions.
     width: channels of the first layer; they double down to the fourth and stay at 8 * width.
-    spectral_norm: every weight is divided by its largest singular value.
-    condition: length of a vector that forward then takes too, and that is projected onto each patch; 0: none.
+    spectral_norm: divide every weight by its largest singular value.
+    condition: length of a condition vector, which forward then also takes and projects onto each patch; 0: none.
     The first and the last layer have no normalisation.
     """
 
@@ -60,7 +60,7 @@ class PatchGAN(Discriminator):
         kernel, padding = (1, 0) if layers == 0 else (4, 1)
         self.head = nn.Conv2d(count, 1, kernel, 1, padding, bias=bias if layers == 0 else True)
         self.projection: nn.Module | None = None
-        if condition:  # on what the head sees, brought to its size
+        if condition:  # onto the head's input, pooled to the size of its output
             self.projection = Projection(count, condition)
             self.pool = nn.AvgPool2d(kernel, 1, padding) if layers else nn.Identity()
         initialise(self)
@@ -68,14 +68,14 @@ class PatchGAN(Discriminator):
             normalise_spectrally(self)
 
     def fits(self, side_px: int) -> str | None:
-        """Return None where at least one patch fits."""
+        """Return None if at least one patch fits."""
         if side_px >= smallest_side(self.count):
             return None
         most = max(count for count in RECEPTIVE_FIELD_PX if side_px >= smallest_side(count))
         return f"a PatchGAN of {self.count} layers needs {smallest_side(self.count)} px or more; it allows up to {most}"
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
-        """(N, in_channels, H, W) to logits (N, 1, h, w), one a patch, and the features of each layer."""
+        """(N, in_channels, H, W) to logits (N, 1, h, w), one for each patch, and the features of each layer."""
         features = []
         value = image
         for layer in self.layers:

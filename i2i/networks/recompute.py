@@ -1,8 +1,8 @@
-"""Less memory for more time: what a forward pass leaves behind for the backward pass is computed again there.
+"""Activation checkpointing: activations are recomputed in the backward pass, which saves memory and costs time.
 
 Chen et al. 2016, "Training deep nets with sublinear memory cost", on torch.utils.checkpoint. The second
-pass sees the random state of the first, so dropout is the same; and it must not count batch norm's
-running statistics twice, which torch leaves to us. Gradients are the same, bit for bit.
+forward has the random state of the first, so dropout is the same. It must not update batch norm's running
+statistics again, which torch leaves to us. Gradients are the same, bit for bit.
 """
 
 import contextlib
@@ -15,22 +15,22 @@ from torch.utils.checkpoint import checkpoint
 
 
 def recompute(module: nn.Module) -> None:
-    """Make `module` keep nothing but its inputs for the backward pass. It must not change them in place."""
+    """Make `module` keep only its inputs for the backward pass; it must not change them in place."""
     forward: Callable[..., Any] = module.forward
 
-    def light(*inputs: Any) -> Any:
+    def checkpointed(*inputs: Any) -> Any:
         if not torch.is_grad_enabled():
             return forward(*inputs)
         contexts = (contextlib.nullcontext(), _StatisticsKept(module))
         return checkpoint(forward, *inputs, use_reentrant=False, context_fn=lambda: contexts)
 
-    module.forward = light
+    module.forward = checkpointed
 
 
 def recompute_stages(network: nn.Module) -> None:
-    """Do so for each stage of a network: its children, and the members of its lists.
+    """Apply `recompute` to each stage of a network: its children and the members of its module lists.
 
-    The activation that a stage begins with no longer works in place: the second pass would find it done.
+    An activation at the start of a stage no longer works in place: the second forward would apply it twice.
     """
     for child in network.children():
         for stage in child if isinstance(child, nn.ModuleList) else (child,):
@@ -41,11 +41,10 @@ def recompute_stages(network: nn.Module) -> None:
 
 
 class _StatisticsKept:
-    """Let what runs inside work on copies of all buffers as they were before the first pass.
+    """Runs a recomputation on copies of all buffers as they were before the first forward.
 
-    Spectral norm divides by what its buffers hold, and a later forward moves them on; and changing and restoring
-    the buffers themselves would upset autograd. It is entered anew for each recomputation, of which a gradient of
-    a gradient takes several.
+    Spectral norm divides by its buffers, which every forward updates. Changing and restoring the buffers
+    themselves would upset autograd. It is entered for each recomputation; a second-order gradient takes several.
     """
 
     def __init__(self, module: nn.Module):
@@ -56,12 +55,12 @@ class _StatisticsKept:
         self.kept: list[tuple[nn.Module, dict[str, Tensor]]] = []
 
     def __enter__(self) -> None:
-        """Put copies in the buffers' places."""
+        """Replace the buffers by copies."""
         self.kept = [(one, dict(one.named_buffers(recurse=False))) for one, _ in self.before]
         _put((one, {name: buffer.clone() for name, buffer in buffers.items()}) for one, buffers in self.before)
 
     def __exit__(self, *exception: object) -> None:
-        """Put the buffers back."""
+        """Restore the buffers."""
         _put(self.kept)
 
 

@@ -52,9 +52,9 @@ class ResNet(TranslatingGenerator):
     """Two halvings, `blocks` residual blocks at a quarter of the size, two doublings.
 
     blocks: 6 for 128 px and 9 from 256 px on in the paper; any number from 1.
-    upsample: "transpose" as in the paper, or "resize" against checkerboards.
-    downsample: "strided" as in the paper, or "blur", low-pass filtered, as contrastive unpaired
-        translation (Park et al. 2020) has it, together with upsample "resize".
+    upsample: "transpose" as in the paper, or "resize", which avoids checkerboards.
+    downsample: "strided" as in the paper, or "blur", low-pass filtered, as in contrastive unpaired
+        translation (Park et al. 2020), together with upsample "resize".
     Sides must be multiples of 4 and at least 8 (reflect padding needs two pixels at a quarter).
     """
 
@@ -115,7 +115,7 @@ class ResNet(TranslatingGenerator):
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""
-        # Centred before it is cast, if at all: in fp16 a dark picture has few digits left.
+        # Centred before it is cast: in fp16 a dark image would keep few digits.
         value = self.stem(self.centre(image).to(self.dtype))
         for level in (*self.down, *self.blocks, *self.up):
             value = level(value)

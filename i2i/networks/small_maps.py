@@ -1,9 +1,9 @@
-"""Convolutions that training on a CPU does as plain matrix products where maps are small.
+"""Convolutions that run as matrix products when training on a CPU, where feature maps are small.
 
 The inner levels of a U-Net have millions of weights and a handful of pixels. There oneDNN spends most of
-its time on moving weights into layouts of its own, forth and back in every step; a product reads them as
-they lie. It is the same function but for rounding. In eval mode, on other devices and in mixed precision
-these are torch's layers, which export to one node. Without groups and dilation.
+its time on reordering weights to its own layouts and back in every step; a product reads them as they are.
+The result is the same except for rounding. In eval mode, on other devices and in mixed precision these are
+torch's layers, which export to one node. Without groups and dilation.
 """
 
 import torch
@@ -12,11 +12,11 @@ from torch.nn import functional as F
 
 
 class Conv2d(nn.Conv2d):
-    """torch's layer, as a product over unfolded patches where it leaves fewer pixels than it takes channels."""
+    """torch's layer, as a product with unfolded patches where its output has fewer pixels than its input channels."""
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C', H', W')."""
-        if not self.training:  # before anything is computed of the shape, which an export would then fix
+        if not self.training:  # before any use of the shape, which an export would then fix
             return super().forward(input)
         padding = _numbers(self.padding)
         height, width = (
@@ -32,7 +32,7 @@ class Conv2d(nn.Conv2d):
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
-    """torch's layer, as a product that is folded into a picture where there are fewer pixels than channels."""
+    """torch's layer, as a product folded into a feature map where its input has fewer pixels than channels."""
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """(N, C, H, W) to (N, C', H', W')."""
@@ -46,7 +46,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
             + self.output_padding[axis]
             for axis in (0, 1)
         )
-        # Rows of pixels before the weights: the other way round, transposed weights cost up to four times as much.
+        # Pixels times weights: the other way round, the transposed weights take up to four times as long.
         patches = input.transpose(0, 1).flatten(1).t() @ self.weight.flatten(1)
         patches = patches.t().unflatten(1, (input.shape[0], -1)).transpose(0, 1)
         made = F.fold(patches, (height, width), self.kernel_size, 1, padding, self.stride)
@@ -59,5 +59,5 @@ def _numbers(padding: str | tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _suits(layer: nn.Conv2d | nn.ConvTranspose2d, input: Tensor, pixels: int) -> bool:
-    """Whether a product is the quicker way: it was, in every layer tried, with fewer pixels than channels."""
+    """Whether a product is faster: in every layer that was measured, it was with fewer pixels than channels."""
     return pixels <= layer.in_channels and input.device.type == "cpu" and not torch.is_autocast_enabled("cpu")

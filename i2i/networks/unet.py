@@ -11,14 +11,14 @@ from i2i.networks.small_maps import Conv2d, ConvTranspose2d
 
 
 class UNet(TranslatingGenerator):
-    """Encoder-decoder with a skip between levels of the same size.
+    """Encoder-decoder with skip connections between levels of the same size.
 
-    depth: levels down, 4 to 9; sides must be multiples of 2**depth (the innermost map of a 256 px
-        picture at depth 8 is one pixel).
+    depth: halvings, 4 to 9; sides must be multiples of 2**depth (at depth 8, the innermost map of a
+        256 px image is one pixel).
     width: channels of the first level; they double down to the fourth and stay at 8 * width.
     dropout: probability in the three innermost decoder levels (the paper's CD512 layers), its only
         source of noise; 0 leaves it out.
-    upsample: "transpose" as in the paper, or "resize" against checkerboards.
+    upsample: "transpose" as in the paper, or "resize", which avoids checkerboards.
     The innermost level has no normalisation: at batch size 1 its one pixel would become zero.
     """
 
@@ -43,7 +43,7 @@ class UNet(TranslatingGenerator):
             outer, inner = level == 0, level == depth - 1
             self.down.append(
                 nn.Sequential(
-                    # In place, so the skip carries leaky values; the decoder's ReLU makes them what ReLU would have.
+                    # In place, so the skip carries leaky values, which the decoder's ReLU maps to those of a ReLU.
                     nn.Identity() if outer else nn.LeakyReLU(0.2, inplace=True),
                     Conv2d(in_channels if outer else channels[level - 1], count, 4, 2, 1, bias=needs_bias(norm)),
                     nn.Identity() if outer or inner else make_norm(norm, count),

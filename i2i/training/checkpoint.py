@@ -1,9 +1,9 @@
-"""Checkpoints: `checkpoints/<images, 9 digits>.pt`, whole or absent, checked by a digest of their own.
+"""Checkpoints: `checkpoints/<images, 9 digits>.pt`, written atomically and verified by a digest.
 
 A checkpoint is what torch.save writes (tensors, dicts, numbers, strings, nothing that could run code)
-followed by a trailer with its SHA-256, since torch reads flipped bits without noticing. It is digested
-as it is written and as it is read, and so never held in memory beside the training itself. Anyone can write
-that trailer: a checkpoint is checked as strangers' weights are before torch reads it.
+followed by a trailer with its SHA-256, since torch does not notice flipped bits. The digest is computed
+while writing and reading, so the file is never held in memory beside the training itself. The trailer is not
+a signature: a checkpoint is checked like any untrusted file before torch reads it.
 """
 
 import errno
@@ -24,7 +24,7 @@ from i2i.networks.layers import NormStatistics
 
 MAGIC = b"i2i-sha256:"
 DAMAGED = ".damaged"
-"""The suffix that a damaged checkpoint gets in place of its own, so that nothing takes it for one again."""
+"""The suffix that replaces a damaged checkpoint's own, so that nothing takes it for a checkpoint again."""
 _TRAILER = len(MAGIC) + hashlib.sha256().digest_size
 _CHUNK = 1 << 20
 
@@ -37,7 +37,7 @@ class _Best(BaseModel):
 
 
 class _Head(BaseModel):
-    """What a run takes from a checkpoint as it is; the rest is loaded by what it was saved from, which checks it."""
+    """What a run reads from a checkpoint directly; the rest is checked by the objects that load it."""
 
     model_config = ConfigDict(strict=True)
 
@@ -54,7 +54,7 @@ class _Head(BaseModel):
 
 
 class _Digesting(io.BufferedWriter):
-    """A file that digests what is written to it, and remembers the disk's error, which torch hides behind its own."""
+    """A file that digests what is written to it, and keeps the disk's error, which torch replaces by its own."""
 
     def __init__(self, path: Path):
         super().__init__(io.FileIO(path, "wb"))
@@ -72,7 +72,7 @@ class _Digesting(io.BufferedWriter):
 
 
 def save_checkpoint(folder: Path, images: int, state: State) -> Path:
-    """Write `state` for `images` seen, atomically; return the file. Raises OSError, as of a full disk."""
+    """Write `state` after `images` seen, atomically; return the file. Raises OSError, as for a full disk."""
     path = checkpoint_path(folder, images)
     with atomic_write(path) as temp, _Digesting(temp) as file:
         try:
@@ -96,7 +96,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def load_checkpoint(path: Path) -> State:
-    """Read and verify one checkpoint, onto the CPU; raises ModelError when it is damaged, or holds anything else."""
+    """Read and verify one checkpoint, onto the CPU; raises ModelError when it is damaged or no checkpoint."""
     verify_checkpoint(path)
     check_torch_file(path, CHECKPOINT)
     try:
@@ -107,15 +107,15 @@ def load_checkpoint(path: Path) -> State:
         raise ModelError(
             f"{path} is not a checkpoint of a training: its {name} is not what a checkpoint holds."
         ) from error
-    except Exception as error:  # a damaged zip ends in any of a dozen
-        if is_out_of_memory(error):  # it may be whole
+    except Exception as error:  # a damaged zip file raises any of a dozen types
+        if is_out_of_memory(error):  # the file may be fine
             raise OutOfMemoryError(f"{path} does not fit into memory: {shown(error)}") from error
         raise ModelError(f"{path} is not a checkpoint: {shown(error)}") from error
     return state
 
 
 def verify_checkpoint(path: Path) -> None:
-    """Read a checkpoint back from the disk; raises ModelError when it is not what was written."""
+    """Read a checkpoint back from the disk; raises ModelError when its digest does not match."""
     left, sha256 = path.stat().st_size - _TRAILER, hashlib.sha256()
     with path.open("rb") as file:
         while left > 0 and (chunk := file.read(min(left, _CHUNK))):
@@ -126,9 +126,9 @@ def verify_checkpoint(path: Path) -> None:
 
 
 def load_newest(folder: Path) -> tuple[State | None, list[Path]]:
-    """Return the newest checkpoint that is whole, None where there is none at all, and the damaged ones behind it.
+    """Return the newest undamaged checkpoint, None where there is none at all, and the damaged ones after it.
 
-    Raises ModelError when all are damaged. What the disk cannot read is damaged.
+    Raises ModelError when all are damaged. A file that the disk cannot read counts as damaged.
     """
     damaged: list[Path] = []
     reasons = []
@@ -136,23 +136,25 @@ def load_newest(folder: Path) -> tuple[State | None, list[Path]]:
         try:
             return load_checkpoint(path), damaged
         except (ModelError, OSError) as error:
-            if isinstance(error, OSError) and error.errno != errno.EIO:  # as what may not be read: it may be whole
+            if (
+                isinstance(error, OSError) and error.errno != errno.EIO
+            ):  # as for a missing permission: the file may be fine
                 raise
             damaged.append(path)
             reasons.append(str(error).splitlines()[0])
     if damaged:
         raise ModelError(
             f"Every checkpoint in {folder} is damaged: {', '.join(path.name for path in damaged)}.\n{reasons[0]}\n"
-            "Train into another folder with --out; --init-from takes over the weights of a model file."
+            "Train into another folder with --out; --init-from starts from the weights of a model file."
         )
     return None, []
 
 
-def checkpoint_bytes(stepper: State) -> int:
-    """Return about how large the checkpoints of a training with this state of its Stepper will be."""
-    size = tensor_bytes(stepper)
-    if not any(optimizer["state"] for optimizer in stepper["optimizers"].values()):
-        size += 2 * tensor_bytes(stepper["networks"])  # Adam's two means, which the first step makes
+def checkpoint_bytes(engine: State) -> int:
+    """Return the approximate size of the checkpoints of a training, from the state of its Engine."""
+    size = tensor_bytes(engine)
+    if not any(optimizer["state"] for optimizer in engine["optimizers"].values()):
+        size += 2 * tensor_bytes(engine["networks"])  # Adam's two moments, which the first step makes
     return size
 
 
@@ -166,7 +168,7 @@ def tensor_bytes(tree: object) -> int:
 
 
 def prune_checkpoints(folder: Path, keep: int) -> None:
-    """Delete all but the newest `keep`, once the newest has been read back whole."""
+    """Delete all but the newest `keep`, once the newest has been verified."""
     checkpoints = list_checkpoints(folder)
     if len(checkpoints) <= keep:
         return

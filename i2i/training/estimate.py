@@ -1,4 +1,4 @@
-"""What a training would cost, from a few real steps of it. Nothing is written."""
+"""An estimate of the time and memory of a training, from a few real steps. Nothing is written."""
 
 import itertools
 import statistics
@@ -16,19 +16,20 @@ from i2i.data.loader import batches
 from i2i.data.sets import make_set, with_facts
 from i2i.data.training_set import TrainingSet
 from i2i.networks import Discriminator
-from i2i.training.engine import Stepper, make_fabric
+from i2i.training.engine import Engine
+from i2i.training.fabric import make_fabric
 from i2i.training.memory import memory_explained
 from i2i.training.optim import resolve_schedule
 from i2i.words import show_duration
 
 MEASURED = 5
-"""How often a step, or a round of steps that differ, is timed at most, behind one to warm up ..."""
+"""How many steps, or cycles of different steps, are timed at most, after one to warm up ..."""
 PATIENCE_SECONDS = 20.0
-"""... unless this is over before; one is always timed."""
+"""... unless that takes longer than this; at least one is timed."""
 
 
 def describe(algorithm: Algorithm) -> Iterator[str]:
-    """Yield a line a network: its parameters and, of discriminators, how much one logit sees."""
+    """Yield a line for each network: its parameters and, for discriminators, the receptive field of a logit."""
     for name, network in algorithm.networks.items():
         count = sum(parameter.numel() for parameter in network.parameters())
         field = network.receptive_field_px if isinstance(network, Discriminator) else None
@@ -39,22 +40,22 @@ def describe(algorithm: Algorithm) -> Iterator[str]:
 def estimate(config: Config) -> Iterator[str]:
     """Yield lines on time and memory, measured by training on the config's data, or on noise where it names none.
 
-    config is resolved. Raises what a training raises.
+    config: resolved. Raises what a training raises.
     """
     config = config.model_copy(update={"data": config.data.model_copy(update={"cache": "none"})})
     kind, data_settings = ALGORITHMS[config.algorithm].data, config.data
-    with status.doing("Looking through the data"):
+    with status.doing("Checking the data"):
         data = make_set(kind, config) if data_settings.path or data_settings.toy else None
     config = with_facts(config, data) if data else config
     several = config.train.devices * config.train.nodes
-    alone = config.train.model_copy(update={"devices": 1, "nodes": 1})  # a dry run starts no other processes
+    alone = config.train.model_copy(update={"devices": 1, "nodes": 1})  # no other processes are started
     fabric = make_fabric(config.model_copy(update={"train": alone}))
     before = _memory_bytes(fabric.device)
     torch.manual_seed(config.train.seed)
     with memory_explained(config, fabric.device), status.doing("Measuring steps of training"):
-        stepper = Stepper(fabric, ALGORITHMS[config.algorithm](config))
+        engine = Engine(fabric, ALGORITHMS[config.algorithm](config))
         source = _made_up(config, kind == "images") if data is None else _real(config, data, fabric.device.type)
-        seconds, steps = _time_steps(stepper, source)
+        seconds, steps = _time_steps(engine, source)
     yield from data.notes if data else ()
     images = config.train.step_images
     yield (
@@ -69,19 +70,19 @@ def estimate(config: Config) -> Iterator[str]:
     yield line
     after = _memory_bytes(fabric.device)
     if before is not None and after is not None:
-        yield f"{(after - before) / 2**30:.2f} GiB of memory at most, beside what Python and its libraries take"
+        yield f"{(after - before) / 2**30:.2f} GiB of memory at most, in addition to Python and its libraries"
 
 
-def _time_steps(stepper: Stepper, source: Iterator[Batch]) -> tuple[float, int]:
+def _time_steps(engine: Engine, source: Iterator[Batch]) -> tuple[float, int]:
     """Return the median seconds of a step, loading included, and how many were timed."""
-    cycle = max(phase.every_steps for phase in stepper.algorithm.phases)  # before a step is like it again
+    cycle = max(phase.every_steps for phase in engine.algorithm.phases)  # steps until they repeat
     times: list[float] = []
     begin = time.monotonic()
     for done in range(1 + MEASURED):
         status.count(done, 1 + MEASURED)
         start = time.monotonic()
         for batch in itertools.islice(source, cycle):
-            stepper.step({name: tensor.to(stepper.fabric.device) for name, tensor in batch.items()})
+            engine.train_step({name: tensor.to(engine.fabric.device) for name, tensor in batch.items()})
         times.append((time.monotonic() - start) / cycle)
         if len(times) > 1 and time.monotonic() - begin > PATIENCE_SECONDS:
             break
@@ -89,7 +90,7 @@ def _time_steps(stepper: Stepper, source: Iterator[Batch]) -> tuple[float, int]:
 
 
 def _real(config: Config, data: TrainingSet, device: str) -> Iterator[Batch]:
-    """Yield batches as the training would; kornia's augmentation, a small part of a step, is left out."""
+    """Yield batches as in training, without kornia's augmentation, a small part of a step."""
     crop = config.data.crop_px
     for batch, _ in filter(None, batches(data, config, 0, sys.maxsize, device)):
         cut = {name: batch[name][..., :crop, :crop] for name in data.pictures_named}
@@ -110,7 +111,7 @@ def _made_up(config: Config, single: bool) -> Iterator[Batch]:
 
 
 def _memory_bytes(device: torch.device) -> int | None:
-    """Return the most memory held so far: tensors on a GPU, the whole process on a CPU; None where nothing tells."""
+    """Return the peak memory so far: of tensors on a GPU, of the whole process on a CPU; None where unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if device.type != "cpu":

@@ -1,4 +1,4 @@
-"""`--init-from`: begin with the generators of another model, as far as they fit."""
+"""Fine-tuning (`--init-from`): start from the generators of another model, as far as they fit."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from i2i.models.spec import GENERATE
 
 
 def init_from(algorithm: Algorithm, source: str) -> list[str]:
-    """Copy weights of a run folder, .safetensors or .pth file into the generators; return what was taken, in words.
+    """Copy weights of a run folder, .safetensors or .pth file into the generators; return lines on what was copied.
 
-    A tensor is taken where name and shape agree. Raises ModelError when none does.
+    A tensor is copied where name and shape agree. Raises ModelError when none does.
     """
     file = find_model(Path(source))
     if is_onnx(file):
@@ -20,7 +20,7 @@ def init_from(algorithm: Algorithm, source: str) -> list[str]:
     if (theirs == [GENERATE]) != (GENERATE in algorithm.generators):
         kinds = ("translates pictures", "makes pictures from noise")
         raise UsageError(f"{file} {kinds[theirs == [GENERATE]]}, and this training {kinds[theirs != [GENERATE]]}.")
-    lines, taken = [], 0
+    lines, copied = [], 0
     fresh = [name for name in algorithm.networks if name not in algorithm.generators.values()]
     for direction, name in algorithm.generators.items():
         one_each = len(theirs) == len(algorithm.generators) == 1
@@ -31,10 +31,10 @@ def init_from(algorithm: Algorithm, source: str) -> list[str]:
         own = algorithm.networks[name].state_dict()
         fits = {key: t for key, t in load_tensors(file, origin).items() if key in own and own[key].shape == t.shape}
         algorithm.networks[name].load_state_dict(fits, strict=False)
-        taken += sum(tensor.dim() > 0 for tensor in fits.values())  # a counter of batches fits anything
+        copied += sum(tensor.dim() > 0 for tensor in fits.values())  # batch norm's counter fits anything
         left = [key for key in own if key not in fits]
         rest = f"; these start fresh: {', '.join(left[:4])}{' ...' if len(left) > 4 else ''}" if left else ""
         lines.append(f"{name}: {len(fits)} of {len(own)} tensors from {file} ({origin}){rest}.")
-    if not taken:
+    if not copied:
         raise ModelError(f"Nothing in {file} fits these networks. Train with the generator settings that it has.")
     return [*lines, f"Fresh weights: {', '.join(fresh)}."]

@@ -1,4 +1,4 @@
-"""What a run folder must not be, and what else can be refused before torch is loaded, which takes seconds."""
+"""Checks of folders and files that need no torch, so that errors come before it is loaded, which takes seconds."""
 
 from pathlib import Path
 
@@ -13,9 +13,9 @@ LOCK_NAME = ".i2i-lock"
 
 
 def refuse_early(config: Config, out: Path, resume: bool) -> None:
-    """Raise what a training raises for its folders and for weights to begin with that are not there.
+    """Raise what a training raises for its folders and for missing weights to start from.
 
-    Of several processes the first alone looks, before the others are started.
+    Of several processes only the first checks, before the others are started.
     """
     if not first_process():
         return
@@ -26,17 +26,17 @@ def refuse_early(config: Config, out: Path, resume: bool) -> None:
 
 
 def refuse_missing_inputs(config: Config) -> None:
-    """Raise UsageError, DataError and LoaderError of missing data, ModelError of weights that are not there."""
+    """Raise UsageError, DataError and LoaderError for missing data, ModelError for missing weights."""
     refuse_missing(config.data)
     if config.train.init_from:
         find_model(Path(config.train.init_from))
 
 
 def refuse_foreign(folder: Path) -> None:
-    """Raise UsageError for a folder that holds something else than a run."""
+    """Raise UsageError for a folder that holds something other than a run."""
     if not folder.exists() or (folder / "config.yaml").is_file():
         return
-    # Empty, or of a run that was killed before it was one.
+    # An empty folder, or one where a run was killed before its first file, is fine.
     if not folder.is_dir() or any(not path.name.startswith((TEMP_PREFIX, LOCK_NAME)) for path in folder.iterdir()):
         raise UsageError(f"{folder} is not empty and holds no run. Give another folder with --out.")
 

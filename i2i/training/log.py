@@ -1,9 +1,10 @@
-"""What a run writes and says while it trains: metrics.jsonl and lines for the user.
+"""What a run writes and prints while it trains: rows of metrics and lines for the user.
 
-None of it is worth a training: what cannot be written, as on a full disk or a terminal that is gone, is left out.
+None of it is worth losing a training: what cannot be written, as on a full disk or a closed terminal, is left out.
 """
 
 import contextlib
+import importlib.util
 import json
 import sys
 from collections.abc import Iterator
@@ -12,22 +13,22 @@ from typing import Any
 
 from torch import Tensor
 
+from i2i.errors import UsageError
 from i2i.files import read_json_lines, write_text
 from i2i.report.page import WARNING
 from i2i.training import ranks
-from i2i.training.tensorboard import TensorBoard
 
 
 def tell(text: str) -> None:
-    """Print a line for the user, on rank 0, if anybody still listens: a terminal may be gone, a file's disk full."""
+    """Print a line for the user, on rank 0; a closed terminal or a full disk is ignored."""
     if ranks.rank() > 0:
         return
     with contextlib.suppress(OSError):
         print(text, file=sys.stderr, flush=True)
 
 
-class Expendable:
-    """What a run can do without: failing to write it is told, once for each thing, and the training goes on."""
+class BestEffort:
+    """Writes that a run can do without: a failure is reported, once for each thing, and the training goes on."""
 
     def __init__(self) -> None:
         self.told: set[str] = set()
@@ -57,7 +58,7 @@ class Meter:
             self.counts[name] = self.counts.get(name, 0) + 1
 
     def read(self) -> dict[str, float]:
-        """Return the mean of each term and start anew."""
+        """Return the mean of each term and reset."""
         means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
         self.sums, self.counts = {}, {}
         return means
@@ -67,26 +68,26 @@ class Meter:
         return {"sums": self.sums, "counts": self.counts}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up where `state_dict` left off."""
+        """Restore what `state_dict` returned."""
         self.sums, self.counts = dict(state["sums"]), dict(state["counts"])
 
 
 class MetricsLog:
-    """metrics.jsonl: one row {"images", "seconds", "split", <name>: <value>} a line, appended as it comes."""
+    """metrics.jsonl: one row {"images", "seconds", "split", <name>: <value>} a line, and the same for TensorBoard."""
 
-    def __init__(self, path: Path, images: int, expendable: Expendable, tensorboard: bool = False):
-        """Open for appending after `images` seen; rows behind that, of a run cut short, are dropped.
+    def __init__(self, path: Path, images: int, best_effort: BestEffort, tensorboard: bool = False):
+        """Open for appending after `images` seen; later rows, of a run that was killed, are dropped.
 
         tensorboard: write the same rows to a folder of that name beside `path`.
         """
         self.path = path
-        self.board: TensorBoard | None = None
+        self.tensorboard: TensorBoard | None = None
         if tensorboard:
-            with expendable("tensorboard"):
-                self.board = TensorBoard(path.parent / "tensorboard", images)
-        self.expendable = expendable
-        self.start = ""  # of the next line: a new line, where the last one may have been cut
-        with expendable(path.name):
+            with best_effort("tensorboard"):
+                self.tensorboard = TensorBoard(path.parent / "tensorboard", images)
+        self.best_effort = best_effort
+        self.start = ""  # of the next line: a line break, where the last write may have been cut
+        with best_effort(path.name):
             rows = [row for row in read_json_lines(path) if isinstance(row.get("images"), int)]  # others are not ours
             rows = [row for row in rows if row["images"] <= images]
             write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
@@ -102,10 +103,45 @@ class MetricsLog:
     def _append(self, images: int, seconds: float, split: str, values: dict[str, Any]) -> None:
         row = {"images": images, "seconds": round(seconds, 2), "split": split, **values}
         start, self.start = self.start, "\n"
-        with self.expendable(self.path.name):
+        with self.best_effort(self.path.name):
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(start + json.dumps(row) + "\n")
             self.start = ""
-        if self.board:
-            with self.expendable("tensorboard"):
-                self.board.add(row)
+        if self.tensorboard:
+            with self.best_effort("tensorboard"):
+                self.tensorboard.add(row)
+
+
+class TensorBoard:
+    """Event files in their own folder: scalars "<split>/<name>" over images seen, and warnings as text."""
+
+    def __init__(self, folder: Path, images: int):
+        """Write to `folder`; what an earlier run wrote there after `images` will not be shown."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.folder = folder
+        try:
+            self.writer = SummaryWriter(str(folder), purge_step=images + 1)
+        except UnicodeEncodeError as error:
+            raise OSError("TensorBoard cannot write to folders whose names are not UTF-8") from error
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Write one row of metrics.jsonl; raises OSError, also for a deleted folder, which no write would notice."""
+        if not self.folder.is_dir():
+            raise FileNotFoundError(f"{self.folder} has gone")
+        values = {name: value for name, value in row.items() if name not in ("images", "seconds", "split")}
+        for name, value in values.items():
+            if row["split"] == WARNING:
+                self.writer.add_text(WARNING, value, row["images"])
+            else:
+                self.writer.add_scalar(f"{row['split']}/{name}", value, row["images"])
+        self.writer.flush()
+
+
+def refuse_missing_tensorboard() -> None:
+    """Raise UsageError where TensorBoard is not installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        raise UsageError(
+            "log.tensorboard is true, but TensorBoard is not installed.\n"
+            "Install it (pip install 'i2i[tensorboard]'), or set log.tensorboard to false."
+        )

@@ -1,4 +1,4 @@
-"""Running out of memory, said in settings: what the training asked for, what there was, and what to lower."""
+"""Running out of memory, explained in settings: what the training asked for, what was free, and what to lower."""
 
 import contextlib
 import re
@@ -17,9 +17,9 @@ _UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 @contextlib.contextmanager
 def memory_explained(config: Config, device: torch.device) -> Iterator[None]:
-    """Turn what torch raises when memory runs out into OutOfMemoryError; the training stops in any case.
+    """Turn torch's errors of a full memory into OutOfMemoryError.
 
-    A smaller batch would be another training, and is the user's to choose.
+    The training ends all the same: a smaller batch would change it, which is for the user to decide.
     """
     try:
         yield
@@ -36,15 +36,13 @@ def _explain(message: str, config: Config, device: torch.device) -> str:
     amounts += [f"{show_size(free)} were free"] if free is not None else []
     others = [] if config.data.toy else ["data.crop_px"]
     others += ["generator.width", "discriminator.width"]
-    halves = (
-        f"train.batch={train.batch // 2} with train.accumulate={2 * train.accumulate} is a step on as many pictures"
-    )
+    halves = f"train.batch={train.batch // 2} with train.accumulate={2 * train.accumulate} keeps the images of a step"
     saving = "" if train.activation_checkpointing else ", or set train.activation_checkpointing=true"
     return (
         f"Out of memory on {device} with train.batch {train.batch}{crop}"
         f"{': ' if amounts else ''}{' and '.join(amounts)}.\n"
         f"Lower train.batch{f' ({halves})' if train.batch > 1 else ''}, {', '.join(others)}{saving}.\n"
-        "A run that has begun takes the change with --resume --allow-config-change, if its networks stay."
+        "To change a run that has begun, add --resume --allow-config-change; its networks must stay as they are."
     )
 
 
@@ -54,8 +52,8 @@ def _size(pattern: str, message: str) -> float | None:
 
 
 def _free(message: str, device: torch.device) -> float | None:
-    """Return the bytes free on the device: as CUDA's message has it, or as Linux says; None where nobody does."""
-    told = _size(f"of which {_SIZE} is free", message)
-    if told is None and device.type == "cpu":
-        told = available_bytes()
-    return told
+    """Return the free bytes of the device, from CUDA's message or from Linux; None where unknown."""
+    free = _size(f"of which {_SIZE} is free", message)
+    if free is None and device.type == "cpu":
+        free = available_bytes()
+    return free

@@ -1,27 +1,27 @@
-"""Optimizers, and how long and at what rate to train."""
+"""Optimizers and their gradients, and how long and at what learning rate to train."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from i2i.config.settings import OptimizerSettings, ScheduleSettings
 from i2i.errors import ConfigError
 
 
 class Schedule(NamedTuple):
-    """A schedule resolved to images seen: constant, then falling in a line over the last `decay_images`."""
+    """A schedule in images seen: a constant rate, then a linear decay over the last `decay_images`."""
 
     total_images: int
     decay_images: int
     epoch_images: int
 
     def factor(self, images: int) -> float:
-        """Return what the rate is multiplied with after `images`.
+        """Return the factor on the learning rate after `images`.
 
-        Changes once an epoch, as published with pix2pix: with n epochs of decay, the k-th of them has
-        1 - k / (n + 1), so that the last still learns.
+        It changes once an epoch, as published with pix2pix: with n epochs of decay, it is 1 - k / (n + 1) in
+        the k-th of them, so that the last one still learns.
         """
         constant = (self.total_images - self.decay_images) / self.epoch_images
         decay = self.decay_images / self.epoch_images
@@ -30,7 +30,7 @@ class Schedule(NamedTuple):
 
 
 def resolve_schedule(settings: ScheduleSettings, epoch_images: int) -> Schedule:
-    """Turn epochs into images, given the pictures in one epoch; raises ConfigError."""
+    """Turn epochs into images, given the images in one epoch; raises ConfigError."""
     total = settings.images or (settings.epochs or 0) * epoch_images
     decay = settings.decay_images or (settings.decay_epochs or 0) * epoch_images
     if decay > total:
@@ -45,12 +45,12 @@ def make_optimizer(networks: Iterable[nn.Module], settings: OptimizerSettings) -
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Restore an optimizer's state in the memory layout of its parameters, whichever it was saved in.
+    """Restore an optimizer's state in the memory format of its parameters, whichever it was saved in.
 
-    torch's fused Adam walks through memory and never looks at strides: where the layouts differ, as after another
-    `train.channels_last` or device, it updates weights with the moments of others, without a word. The settings
-    stay those the optimizer was made with. Raises ValueError for moments that are not those of the parameters:
-    nor does it look at sizes.
+    torch's fused Adam walks through memory and ignores strides: where the formats differ, as after a change of
+    `train.channels_last` or of the device, it silently updates weights with the moments of others. The settings
+    stay those the optimizer was made with. Raises ValueError for moments of other shapes than the parameters,
+    which fused Adam does not notice either.
     """
     optimizer.load_state_dict(state)
     for group in optimizer.param_groups:
@@ -67,3 +67,21 @@ def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Set the learning rate of every parameter group."""
     for group in optimizer.param_groups:
         group["lr"] = lr
+
+
+def gradient_norm(gradients: list[Tensor]) -> Tensor:
+    """Return the 2-norm of all gradients together, on their device.
+
+    On a CPU it is a sum of dot products, which read memory at full speed; torch's norm takes three to five
+    times as long there.
+    """
+    if any(gradient.device.type != "cpu" for gradient in gradients):
+        return torch.nn.utils.get_total_norm(gradients)
+    flat = [_in_memory_order(gradient) for gradient in gradients]
+    return torch.stack([torch.dot(values, values) for values in flat]).sum().sqrt()
+
+
+def _in_memory_order(values: Tensor) -> Tensor:
+    if values.dim() == 4 and values.is_contiguous(memory_format=torch.channels_last):
+        values = values.permute(0, 2, 3, 1)
+    return values.flatten()

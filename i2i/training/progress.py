@@ -1,4 +1,4 @@
-"""How far a training has come, and how long the rest takes: a line that stays in place, or lines now and then."""
+"""The progress of a training and the time left: a live line on a terminal, else a line now and then."""
 
 import contextlib
 import time
@@ -17,14 +17,14 @@ from i2i.status import EVERY_S, MOST_S, Ticker
 from i2i.training.log import tell
 from i2i.words import show_duration
 
-_WINDOW_S = 30.0  # over which the speed is taken
-_MARK_S = 0.5  # between two marks of it
+_WINDOW_S = 30.0  # over which the speed is measured
+_MARK_S = 0.5  # between two measurements
 _BAR = (10, 30)  # narrowest and widest bar, in characters
 _LOG_WIDTH = 160  # of a line in a file
 
 
 class Pace:
-    """The speed over the last half minute, without breaks, and the time that is left, with as many breaks as so far."""
+    """The speed over the last half minute, without breaks, and the time left, with as many breaks as so far."""
 
     def __init__(self) -> None:
         self.marks: deque[tuple[float, int]] = deque()
@@ -33,7 +33,7 @@ class Pace:
         self.breaks_s = 0.0
 
     def add(self, images: int) -> None:
-        """Note how many images have been seen by now."""
+        """Note how many images have been seen."""
         now = time.monotonic()
         self.last = (now, images)
         if not self.marks:
@@ -57,7 +57,7 @@ class Pace:
         return (self.last[1] - self.marks[0][1]) / (self.last[0] - self.marks[0][0])
 
     def seconds_for(self, images: int) -> float | None:
-        """How long so many more images take."""
+        """Return how long `images` more will take; None before the speed is known."""
         if not self.speed:
             return None
         whole = self.last[0] - self.began
@@ -65,7 +65,7 @@ class Pace:
 
 
 def progress_words(images: int, total: int, speed: float | None, seconds_left: float | None, width: int) -> str:
-    """Return count, percentage, speed and time left, in `width` characters where that is enough for them."""
+    """Return count, percentage, speed and time left, shortened if they exceed `width` characters."""
     share = f"{100 * images // total}%"
     pace = [] if speed is None else [f"{speed:.{1 if speed >= 1 else 2}f} img/s"]
     left = [] if seconds_left is None else [f"{show_duration(seconds_left, 0)} left"]
@@ -86,7 +86,7 @@ def fitting(items: Sequence[str], room: int) -> str:
 
 
 class ProgressLine:
-    """Count, percentage, speed, time left and, as far as there is room, losses."""
+    """Shows count, percentage, speed, time left and, as far as there is room, losses."""
 
     def __init__(self, total: int, done: int, quiet: bool = False):
         self.total, self.images = total, done
@@ -101,7 +101,7 @@ class ProgressLine:
         self.began = time.monotonic()
 
     def __enter__(self) -> Self:
-        """Show the line, or begin to print lines."""
+        """Show the line, or start printing lines."""
         if self.console.is_interactive:
             with contextlib.suppress(OSError):
                 self.bar.start()
@@ -112,7 +112,7 @@ class ProgressLine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the line as it stands."""
+        """Leave the line in its last state."""
         if self.ticker:
             self.ticker.stop()
             self._print()
@@ -125,15 +125,15 @@ class ProgressLine:
         self.pace.add(images)
 
     def report(self, terms: dict[str, float]) -> None:
-        """Show new losses; accuracies and gradients are for the log alone."""
+        """Show new losses; accuracies and gradient norms go to the log only."""
         losses = {name: value for name, value in terms.items() if not name.startswith("grad.")}
         self.items = [f"{name} {value:.3f}" for name, value in losses.items() if not name.endswith("_accuracy")]
 
     @contextlib.contextmanager
     def busy(self, what: str) -> Iterator[Callable[[int, int], None]]:
-        """Say what interrupts the training in the body, and leave it out of the speed.
+        """Show what interrupts the training, and leave the time it takes out of the speed.
 
-        Yields what takes how much of it is done, and of how much.
+        Yields a function that is called with how much of it is done, and of how much.
         """
         began, self.busy_with = time.monotonic(), what
 
@@ -147,7 +147,7 @@ class ProgressLine:
             self.pace.leave_out(time.monotonic() - began)
 
     def say(self, text: str) -> None:
-        """Print one line, above the line where there is one."""
+        """Print one line, above the live line if there is one."""
         if not self.console.is_interactive:
             tell(text)
             return
@@ -155,7 +155,7 @@ class ProgressLine:
             self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def words(self, width: int) -> tuple[str, str]:
-        """Return what always stands there, and what is under way or the losses, as far as there is room."""
+        """Return the progress, and the current interruption or the losses, as far as there is room."""
         pace = self.pace
         left = pace.seconds_for(self.total - self.images)
         head = progress_words(self.images, self.total, pace.speed, left, width - len(self.busy_with) - 2)
@@ -165,12 +165,12 @@ class ProgressLine:
         tell("  ".join(filter(None, self.words(_LOG_WIDTH))))
 
     def _pause_s(self) -> float:
-        """Lines of a long training come seldom, those of what interrupts it do not."""
+        """Print less often in a long training, but not while something interrupts it."""
         return EVERY_S if self.busy_with else min(max(EVERY_S, (time.monotonic() - self.began) / 100), MOST_S)
 
 
 class _Line(ProgressColumn):
-    """All of the line, since its parts share the width of the terminal; the bar takes what the others leave."""
+    """The whole line as one column: its parts share the width of the terminal, and the bar takes the rest."""
 
     def __init__(self, line: ProgressLine):
         self.line = line

@@ -1,4 +1,4 @@
-"""A training from the command to the model file: what is checked and built before the first step, and the end."""
+"""A training from the command to the model file: checks and setup before the first step, the loop, and the end."""
 
 import contextlib
 from pathlib import Path
@@ -14,13 +14,15 @@ from i2i.machine import is_out_of_memory
 from i2i.networks.layers import set_norm_statistics
 from i2i.training import ranks
 from i2i.training.checkpoint import State
-from i2i.training.engine import Stepper, make_fabric
+from i2i.training.engine import Engine
+from i2i.training.fabric import make_fabric, with_torchrun_devices
 from i2i.training.finetune import init_from
 from i2i.training.folder import refuse_foreign, refuse_run
 from i2i.training.lock import only_training
 from i2i.training.log import tell
 from i2i.training.loop import Training
 from i2i.training.memory import memory_explained
+from i2i.training.resume import find_state
 from i2i.training.run import Run
 from i2i.training.signals import Stop
 from i2i.words import show_count
@@ -29,24 +31,24 @@ from i2i.words import show_count
 def train(config: Config, out: str | Path, resume: bool = False, allow_config_change: bool = False) -> Path:
     """Train as `config` says into the run folder `out`; return the model file.
 
-    resume: go on from the newest whole checkpoint in `out`. allow_config_change: even with settings or data
-    that make another training of it. Raises I2IError: what is wrong with settings, data and folder before
-    anything is written; then NonFiniteError when losses or weights leave the numbers, OutOfMemoryError, and
-    DiskFullError. Raises Stopped, a KeyboardInterrupt, on Ctrl-C and the like, after saving.
+    resume: go on from the newest undamaged checkpoint in `out`. allow_config_change: even with settings or data
+    that change the result. Raises I2IError for wrong settings, data and folders, before anything is written;
+    then NonFiniteError for non-finite losses or weights, OutOfMemoryError, and DiskFullError. Raises Stopped,
+    a KeyboardInterrupt, on Ctrl-C and other signals, after saving.
     """
-    with Stop() as stop, ranks.one_voice():
-        config = ranks.with_launched_ranks(config)
+    with Stop() as stop, ranks.fail_together():
+        config = with_torchrun_devices(config)
         fabric = make_fabric(config)
         if ranks.under_torchrun():
-            fabric.launch()  # connects what runs; otherwise rank 0 is alone until it has seen that all is well
+            fabric.launch()  # connects the ranks; otherwise rank 0 stays alone until all checks have passed
         with contextlib.ExitStack() as held:
-            if fabric.is_global_zero:  # the only one that writes
+            if fabric.is_global_zero:  # the only rank that writes
                 refuse_foreign(Path(out))
                 held.enter_context(only_training(Path(out)))
                 if not resume:
                     refuse_run(Path(out))
             with status.shown():
-                with status.doing("Looking through the data"):
+                with status.doing("Checking the data"):
                     run = Run(config, Path(out))
                 training = _prepare(run, fabric, resume, allow_config_change)
             _finish(training, stop)
@@ -54,12 +56,12 @@ def train(config: Config, out: str | Path, resume: bool = False, allow_config_ch
 
 
 def _prepare(run: Run, fabric: Fabric, resume: bool, allow_config_change: bool) -> Training:
-    """Make networks and optimizers, or take them up from the newest checkpoint, as one of the ranks."""
-    state = run.find_state(resume, allow_config_change) if fabric.is_global_zero else None
-    fabric.launch()  # starts the other ranks, unless they run; each comes here by itself
+    """Build the training on this rank, in the state of the newest checkpoint if there is one."""
+    state = find_state(run, resume, allow_config_change) if fabric.is_global_zero else None
+    fabric.launch()  # starts the other ranks, unless they run; each reaches this line itself
     ranks.refuse_differences(run.data.digest, f"the data, {run.data.what}")
-    state = ranks.from_rank_0(state)
-    if state and run.config.train.norm_statistics == "auto":  # the model keeps it, with other devices or batches too
+    state = ranks.broadcast(state)
+    if state and run.config.train.norm_statistics == "auto":  # it stays, even with other devices or batches
         run.norm_statistics = state.get("norm_statistics", run.norm_statistics)
     torch.manual_seed(run.config.train.seed)
     with status.doing("Building the networks"):
@@ -70,37 +72,38 @@ def _prepare(run: Run, fabric: Fabric, resume: bool, allow_config_change: bool) 
         if source and not state:  # before anything is written, since it may fail
             algorithm.notes += init_from(algorithm, source)
         with memory_explained(run.config, fabric.device):
-            training = Training(run, Stepper(fabric, algorithm))
+            training = Training(run, Engine(fabric, algorithm))
             if state:
                 _load_state(training, state)
     return training
 
 
 def _finish(training: Training, stop: Stop) -> None:
-    """Train to the end and write what is left to write, the report also where the training ends early."""
-    run, algorithm = training.run, training.stepper.algorithm
+    """Train to the end and write the rest of the run; the report also where the training ends early."""
+    run, engine = training.run, training.engine
     unfinished = training.images < run.schedule.total_images or training.unscored
-    stepper_state = training.stepper.state_dict() if unfinished else {}  # on every rank, since they gather it
-    if training.speaks:
+    engine_state = engine.state_dict() if unfinished else {}  # on every rank, since they gather it
+    if engine.fabric.is_global_zero:
         if unfinished:
-            run.require_space(algorithm, stepper_state)
+            run.require_space(engine.algorithm, engine_state)
         run.begin()
-    del stepper_state
+    del engine_state
     try:
         if unfinished:
-            with memory_explained(run.config, training.stepper.fabric.device):
-                training.go(stop)
+            with memory_explained(run.config, engine.fabric.device):
+                training.train_to_end(stop)
         else:
             stop.hold()
             tell(f"{run.folder} is already finished, after {show_count(training.images, 'image')}.")
-        if training.speaks and not run.holds_model_of(run.best["images"] if run.best else training.images):
-            run.save_model(algorithm, training.stepper.model_networks, training.images)
+        images = run.best["images"] if run.best else training.images
+        if engine.fabric.is_global_zero and not run.holds_model_of(images):
+            run.save_model(engine.algorithm, engine.model_networks, training.images)
     finally:
-        training.report()
+        training.reporter.write_report()
 
 
 def _load_state(training: Training, state: State) -> None:
-    """Load a checkpoint; raises ConfigError when the settings now make other networks than it holds."""
+    """Load a checkpoint; raises ConfigError when it does not fit the networks of the settings."""
     try:
         training.load_state_dict(state)
     except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
@@ -109,5 +112,5 @@ def _load_state(training: Training, state: State) -> None:
         raise ConfigError(
             f"The newest checkpoint in {training.run.checkpoints} does not fit these settings: "
             f"{' '.join(str(error).split())[:200]}\n"
-            "Networks and optimizers must be as they were; a new run can take over weights with --init-from."
+            "Networks and optimizers must stay as they were; a new run can start from weights with --init-from."
         ) from error

@@ -9,7 +9,7 @@ import i2i
 from i2i.algorithms.cyclegan import CycleGAN
 from i2i.algorithms.image_pool import ImagePool
 from i2i.interop.pytorch_cyclegan_pix2pix import convert
-from i2i.training.engine import Stepper
+from i2i.training.engine import Engine
 from tests.conftest import ORACLES
 
 NETWORKS = {"G_A2B": "G_A", "G_B2A": "G_B", "D_A": "D_B", "D_B": "D_A"}  # theirs are named by the input's side
@@ -38,10 +38,10 @@ def test_four_training_steps_equal_the_reference_in_float64(float64):
     algorithm = cyclegan("generator.blocks=6", "loss.history=0")
     for name, key in NETWORKS.items():
         algorithm.networks[name].load_state_dict(convert(states[key], algorithm.networks[name]))
-    stepper = Stepper(Fabric(accelerator="cpu", precision="64-true"), algorithm)
+    engine = Engine(Fabric(accelerator="cpu", precision="64-true"), algorithm)
     for step in range(4):
         batch = {side: torch.from_numpy(values[side][step]).double() / 127.5 - 1 for side in "ab"}
-        terms = {name: float(value) for name, value in stepper.step(batch).items()}
+        terms = {name: float(value) for name, value in engine.train_step(batch).items()}
         for name, key in TERMS.items():
             assert algorithm.weights()[name] * terms[name] == pytest.approx(values[key][step], rel=1e-9)
         for ours, key in (("D_A", "loss_D_B"), ("D_B", "loss_D_A")):
@@ -49,15 +49,15 @@ def test_four_training_steps_equal_the_reference_in_float64(float64):
             assert both == pytest.approx(values[key][step], rel=1e-9)
     first = torch.from_numpy(values["a"][0]).double() / 127.5 - 1
     with torch.no_grad():
-        output = stepper.modules["G_A2B"].eval()(first)
+        output = engine.networks["G_A2B"].eval()(first)
     np.testing.assert_allclose(output.numpy(), values["y"], atol=1e-6)  # y was stored in float32
 
 
 def test_identity_is_off_with_a_message_where_channels_differ():
     algorithm = cyclegan("generator.blocks=1", "data.channels_a=1")
     assert "loss.identity is off" in algorithm.notes[0]
-    stepper = Stepper(Fabric(accelerator="cpu"), algorithm)
-    terms = stepper.step({"a": torch.rand(1, 1, 64, 64), "b": torch.rand(1, 3, 64, 64)})
+    engine = Engine(Fabric(accelerator="cpu"), algorithm)
+    terms = engine.train_step({"a": torch.rand(1, 1, 64, 64), "b": torch.rand(1, 3, 64, 64)})
     assert not any("identity" in name for name in terms)
     assert {name for name in terms if name.startswith("D_A")} == {
         "D_A_real",

@@ -10,7 +10,8 @@ from i2i.algorithms.gan import GAN
 from i2i.algorithms.pix2pix import Pix2Pix
 from i2i.errors import ConfigError
 from i2i.networks import DiscriminatorOutput
-from i2i.training.engine import Stepper, make_fabric
+from i2i.training.engine import Engine
+from i2i.training.fabric import make_fabric
 from tests.conftest import smallest_config
 
 
@@ -36,8 +37,8 @@ def test_reals_and_fakes_never_share_a_batch_statistic():
 
 def test_the_critic_steps_more_often():
     algorithm = gan("loss.n_critic=3")
-    stepper = Stepper(make_fabric(algorithm.config), algorithm)
-    trained = [set(stepper.step({"image": torch.rand(4, 3, 32, 32)})) for _ in range(6)]
+    engine = Engine(make_fabric(algorithm.config), algorithm)
+    trained = [set(engine.train_step({"image": torch.rand(4, 3, 32, 32)})) for _ in range(6)]
     assert ["G_GAN" in terms for terms in trained] == [False, False, True] * 2
     assert all("D_real" in terms for terms in trained)
 

@@ -8,7 +8,7 @@ from lightning_fabric import Fabric
 import i2i
 from i2i.algorithms.pix2pix import Pix2Pix
 from i2i.interop.pytorch_cyclegan_pix2pix import convert
-from i2i.training.engine import Stepper
+from i2i.training.engine import Engine
 from tests.conftest import ORACLES, tiny_config
 
 NAMES = {"G_GAN": "loss_G_GAN", "D_real": "loss_D_real", "D_fake": "loss_D_fake"}
@@ -33,23 +33,23 @@ def test_four_training_steps_equal_the_reference_in_float64(oracle):
     for name, key in (("generator", "G"), ("discriminator", "D")):
         network = algorithm.networks[name]
         network.load_state_dict(convert(states[key], network))
-    stepper = Stepper(Fabric(accelerator="cpu", precision="64-true"), algorithm)
+    engine = Engine(Fabric(accelerator="cpu", precision="64-true"), algorithm)
     for step in range(4):
         batch = {side: torch.from_numpy(values[side][step]).double() / 127.5 - 1 for side in "ab"}
-        terms = stepper.step(batch)
+        terms = engine.train_step(batch)
         for name, key in NAMES.items():
             assert float(terms[name]) == pytest.approx(values[key][step], rel=1e-9)
         assert 100 * float(terms["G_L1"]) == pytest.approx(values["loss_G_L1"][step], rel=1e-9)
     first = torch.from_numpy(values["a"][0]).double() / 127.5 - 1
     with torch.no_grad():
-        output = stepper.modules["generator"].eval()(first)
+        output = engine.networks["generator"].eval()(first)
     np.testing.assert_allclose(output.numpy(), values["y"], atol=1e-6)  # y was stored in float32
 
 
 def test_each_phase_computes_gradients_for_its_own_networks_alone():
     algorithm = Pix2Pix(tiny_config())
-    stepper = Stepper(Fabric(accelerator="cpu"), algorithm)
-    generator, discriminator = stepper.modules["generator"], stepper.modules["discriminator"]
+    engine = Engine(Fabric(accelerator="cpu"), algorithm)
+    generator, discriminator = engine.networks["generator"], engine.networks["discriminator"]
     calls = []
     generator.register_forward_hook(lambda *_: calls.append("forward"))
     original = algorithm.losses
@@ -61,7 +61,7 @@ def test_each_phase_computes_gradients_for_its_own_networks_alone():
         return original(phase, batch, outputs)
 
     algorithm.losses = losses
-    stepper.step({"a": torch.randn(2, 3, 16, 16), "b": torch.randn(2, 3, 16, 16)})
+    engine.train_step({"a": torch.randn(2, 3, 16, 16), "b": torch.randn(2, 3, 16, 16)})
     assert calls == ["forward"]  # once a step, for both phases
 
 

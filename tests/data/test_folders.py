@@ -8,18 +8,9 @@ from PIL import Image
 
 from i2i.config.settings import DataSettings
 from i2i.data.augment import resize
-from i2i.data.folders import (
-    check_pairs,
-    check_pictures,
-    find_images,
-    find_pairs,
-    find_sides,
-    has_split,
-    odd_halves,
-    read_pair,
-    read_picture,
-    refuse_small,
-)
+from i2i.data.checking import check_pairs, check_pictures, odd_halves, refuse_small
+from i2i.data.folders import find_images, find_pairs, find_sides, has_split
+from i2i.data.items import read_pair, read_picture
 from i2i.data.previews import at_training_scale, find_previews
 from i2i.data.sets import make_set
 from i2i.errors import DataError, UsageError

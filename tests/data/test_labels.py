@@ -105,7 +105,7 @@ def contains(whole, image):
         (lambda all_: [*all_, "", "bag/0.png,hat"], [], ConfigError, r"bag/0\.png.*row 12"),
         (lambda all_: [*all_, '"bag/9.png,bag'], [], ConfigError, "CSV"),
         (lambda all_: [f"/data/{row}" for row in all_], [], DataError, r"bag/0\.png.*look like /data/bag/0\.png"),
-        (lambda all_: [f"{row.split(',')[0]},bag" for row in all_], [], DataError, "one label: bag"),
+        (lambda all_: [f"{row.split(',')[0]},bag" for row in all_], [], DataError, "same label: bag"),
         (lambda all_: [f"{row}=1" for row in all_], [], DataError, "bag=1"),
         (lambda all_: [f'{row.split(",")[0]},"a, b"' for row in all_], [], DataError, "a, b"),
         (lambda all_: [f"{row * 30}" for row in all_], [], ConfigError, "row 2"),

@@ -195,7 +195,7 @@ def test_each_broken_picture_is_named_once_and_too_many_stop(few_pairs, tmp_path
 def test_what_is_broken_from_the_start_is_named_and_may_not_be_too_much(few_pairs, tmp_path):
     names = with_broken(few_pairs, tmp_path, 1, 2, 5)
     config = tiny_config("data.skip_broken=true", "data.full_check=true", data=tmp_path)
-    with pytest.raises(DataError, match=r"3 of 8 pairs are broken, where data.skip_broken does without 25% at most:"):
+    with pytest.raises(DataError, match=r"3 of 8 pairs are broken, but data.skip_broken skips 25% at most:"):
         make_set("paired", config)
     Path(names[0]).unlink()
     with pytest.raises(DataError, match="2 of 7 pairs"):
@@ -209,7 +209,7 @@ def test_a_side_without_one_good_picture_is_refused(tmp_path):
     for k in range(9):
         save(tmp_path / f"train{'B' if k else 'A'}" / f"{k}.png", 20, 20)
     (tmp_path / "trainA" / "0.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"No picture of A can be used; the first of 1 is .*0.png. Mend them."):
+    with pytest.raises(DataError, match=r"No picture of A can be used; the first of 1 is .*0.png. Repair them."):
         make_set("unpaired", tiny_config("data.skip_broken=true", data=tmp_path))
 
 
@@ -276,10 +276,10 @@ def test_a_worker_that_dies_is_named_with_its_likely_cause(few_pairs):
 
 _DEAF = """
 import multiprocessing, os, time
-from i2i.data.loader import STOPS, _deaf_to_stopping
+from i2i.data.loader import STOPS, _ignoring_stops
 
 children = [multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,), daemon=True) for _ in range(2)]
-with _deaf_to_stopping():
+with _ignoring_stops():
     for child in children:
         child.start()
 for child in children:
@@ -344,7 +344,7 @@ def test_a_cache_changes_nothing_and_spares_decoding(few_pairs, tmp_path, kind, 
     assert any("The cache takes up to" in note for note in data.notes)
     list(batches(data, config, 0, 24, "cpu"))
     reads = []
-    monkeypatch.setattr("i2i.data.folders.read_image", lambda path: reads.append(path))
+    monkeypatch.setattr("i2i.data.items.read_image", lambda path: reads.append(path))
     if cache == "disk":
         data = make_set(kind, config)  # another run
     cached = [
@@ -378,10 +378,10 @@ def test_a_cache_on_disk_follows_the_file(few_pairs, tmp_path):
 
 
 def test_a_cache_that_does_not_fit_is_refused(few_pairs, tmp_path, monkeypatch):
-    monkeypatch.setattr("i2i.data.cache.free_memory", lambda: 10_000)
+    monkeypatch.setattr("i2i.data.cache.available_bytes", lambda: 10_000)
     with pytest.raises(ConfigError, match=r"data.cache ram needs 15.6 KB in memory, where 10.0 KB are free"):
         make_set("paired", tiny_config("data.cache=ram", data=few_pairs))
-    monkeypatch.setattr("i2i.data.cache.free_memory", lambda: None)
+    monkeypatch.setattr("i2i.data.cache.available_bytes", lambda: None)
     make_set("paired", tiny_config("data.cache=ram", data=few_pairs))
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10_000))
     with pytest.raises(ConfigError, match=r"data.cache disk needs"):

@@ -9,7 +9,8 @@ import i2i
 from i2i.algorithms import ALGORITHMS, resolve
 from i2i.training.checkpoint import list_checkpoints, load_checkpoint
 from i2i.training.ema import RAMP_UP, Ema
-from i2i.training.engine import Stepper, make_fabric
+from i2i.training.engine import Engine
+from i2i.training.fabric import make_fabric
 from tests.conftest import tiny_config
 
 
@@ -52,9 +53,9 @@ def test_a_mean_may_begin_on_resuming(tmp_path, few_pairs):
     i2i.train(tiny_config("schedule.images=8", data=few_pairs), tmp_path)
     before = load_checkpoint(list_checkpoints(tmp_path / "checkpoints")[-1])["stepper"]["networks"]["generator"]
     changes = tiny_config("schedule.images=8", "train.ema_half_life_images=100", data=few_pairs)
-    stepper = Stepper(make_fabric(changes), ALGORITHMS["pix2pix"](resolve(changes)))
-    stepper.load_state_dict(load_checkpoint(list_checkpoints(tmp_path / "checkpoints")[-1])["stepper"])
-    mean = stepper.model_networks["generator"].state_dict()
+    engine = Engine(make_fabric(changes), ALGORITHMS["pix2pix"](resolve(changes)))
+    engine.load_state_dict(load_checkpoint(list_checkpoints(tmp_path / "checkpoints")[-1])["stepper"])
+    mean = engine.model_networks["generator"].state_dict()
     assert all(torch.equal(mean[name], before[name]) for name in mean)
     changes = tiny_config("train.ema_half_life_images=100", data=few_pairs)
     i2i.train(changes, tmp_path, resume=True, allow_config_change=True)

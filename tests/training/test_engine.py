@@ -14,9 +14,10 @@ from i2i.data.sets import make_set
 from i2i.errors import ConfigError, DataError, ModelError, NonFiniteError, UsageError
 from i2i.export import ExportOptions, export_model
 from i2i.files import read_json_lines
-from i2i.training import engine, loop
 from i2i.training.checkpoint import list_checkpoints, load_checkpoint
-from i2i.training.log import Expendable, MetricsLog
+from i2i.training.engine import Engine
+from i2i.training.fabric import make_fabric
+from i2i.training.log import BestEffort, Meter, MetricsLog
 from i2i.training.optim import Schedule, resolve_schedule
 from i2i.training.run import norm_statistics
 from tests.conftest import LINEART, SMALLEST, damaged, make_algorithm, save, smallest_config, tiny_config
@@ -54,7 +55,7 @@ def test_a_run_folder_holds_what_the_design_says(tiny_run, few_pairs):
         ("cyclegan", ["data.augment=kornia", "data.channels_a=1"]),
         ("gan", ["loss.n_critic=3"]),
         ("conditional_gan", ["loss.penalty=r1", "loss.penalty_every_steps=2", "discriminator.norm=group"]),
-        ("toy", ["loss.adversarial=wasserstein", "loss.penalty=clip", "loss.history=3"]),
+        ("ring", ["loss.adversarial=wasserstein", "loss.penalty=clip", "loss.history=3"]),
         ("pix2pix", ["loss.l1={from: 100, to: 10, over_images: 12}"]),
     ],
     ids=[
@@ -119,20 +120,20 @@ def test_every_algorithm_leaves_a_model_that_is_used_and_exported(tmp_path, few_
 def test_every_network_learns_in_its_phase(few_pairs, kind):
     """One step moves every weight of every network; while a phase has its turn, no other network wants gradients."""
     algorithm = make_algorithm(smallest_config(kind, few_pairs))
-    stepper = engine.Stepper(engine.make_fabric(algorithm.config), algorithm)
+    engine = Engine(make_fabric(algorithm.config), algorithm)
     original = algorithm.losses
 
     def losses(phase, batch, outputs):
         (own,) = (one.trains for one in algorithm.phases if one.name == phase)
-        for name, network in stepper.modules.items():
+        for name, network in engine.networks.items():
             assert all(parameter.requires_grad == (name in own) for parameter in network.parameters())
         return original(phase, batch, outputs)
 
     algorithm.losses = losses
-    before = {n: [p.clone() for p in network.parameters()] for n, network in stepper.modules.items()}
+    before = {n: [p.clone() for p in network.parameters()] for n, network in engine.networks.items()}
     batch = make_set(algorithm.data, algorithm.config).load(range(4)).batch
-    terms = stepper.step(batch)
-    for name, network in stepper.modules.items():
+    terms = engine.train_step(batch)
+    for name, network in engine.networks.items():
         moved = [not torch.equal(one, two) for one, two in zip(before[name], network.parameters(), strict=True)]
         assert sum(moved) >= len(moved) - 1, name  # a bias before a normalisation may stand still
         assert float(terms[f"grad.{name}"]) > 0
@@ -141,25 +142,25 @@ def test_every_network_learns_in_its_phase(few_pairs, kind):
 
 def test_gradient_norms_are_those_of_the_networks(few_pairs):
     config = smallest_config("gan", few_pairs)
-    stepper = engine.Stepper(engine.make_fabric(config), ALGORITHMS["gan"](config))
-    terms = stepper.step({"image": torch.rand(4, 3, 32, 32)})
-    for name, network in stepper.modules.items():
+    engine = Engine(make_fabric(config), ALGORITHMS["gan"](config))
+    terms = engine.train_step({"image": torch.rand(4, 3, 32, 32)})
+    for name, network in engine.networks.items():
         squares = sum(float(parameter.grad.square().sum()) for parameter in network.parameters())
         assert float(terms[f"grad.{name}"]) == pytest.approx(squares**0.5, rel=1e-5)
 
 
 def test_the_discriminator_may_have_its_own_rate(few_pairs):
     config = smallest_config("gan", few_pairs, "optimizer.lr=1e-3", "optimizer.lr_discriminator=4e-3")
-    stepper = engine.Stepper(engine.make_fabric(config), ALGORITHMS["gan"](config))
-    stepper.step({"image": torch.rand(4, 3, 32, 32)}, rate_factor=0.5)
-    rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in stepper.optimizers.items()}
+    engine = Engine(make_fabric(config), ALGORITHMS["gan"](config))
+    engine.train_step({"image": torch.rand(4, 3, 32, 32)}, rate_factor=0.5)
+    rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in engine.optimizers.items()}
     assert rates == pytest.approx({"discriminator": 2e-3, "generator": 5e-4})
 
 
 def test_a_loaded_optimizer_keeps_the_settings_it_was_made_with(few_pairs):
     before, after = (smallest_config("gan", few_pairs, f"optimizer.betas=[{beta},0.9]") for beta in (0.5, 0.25))
-    one, two = (engine.Stepper(engine.make_fabric(config), ALGORITHMS["gan"](config)) for config in (before, after))
-    one.step({"image": torch.rand(4, 3, 32, 32)})
+    one, two = (Engine(make_fabric(config), ALGORITHMS["gan"](config)) for config in (before, after))
+    one.train_step({"image": torch.rand(4, 3, 32, 32)})
     two.load_state_dict(one.state_dict())
     for optimizer in two.optimizers.values():
         assert optimizer.param_groups[0]["betas"] == (0.25, 0.9)
@@ -169,7 +170,7 @@ def test_a_loaded_optimizer_keeps_the_settings_it_was_made_with(few_pairs):
 def test_a_process_in_an_allocation_of_slurm_trains_alone(monkeypatch):
     for name, value in {"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "train", "SLURM_PROCID": "0"}.items():
         monkeypatch.setenv(name, value)
-    fabric = engine.make_fabric(tiny_config())
+    fabric = make_fabric(tiny_config())
     fabric.launch()
     assert (fabric.world_size, fabric.is_global_zero) == (1, True)
 
@@ -277,12 +278,12 @@ def test_losses_that_leave_the_numbers_stop_the_run(tmp_path, few_pairs, changes
 
 
 def test_rows_behind_the_checkpoint_are_dropped(tmp_path):
-    log = MetricsLog(tmp_path / "metrics.jsonl", 0, Expendable())
+    log = MetricsLog(tmp_path / "metrics.jsonl", 0, BestEffort())
     for images in (4, 8, 12):
         log.write(images, 1.0, "train", {"G_L1": 1 / 3})
     with log.path.open("a", encoding="utf-8") as file:
         file.write('5\nnull\n{"split": "train"}\n{"images": "4"}\n')  # JSON, but no rows
-    MetricsLog(tmp_path / "metrics.jsonl", 8, Expendable())
+    MetricsLog(tmp_path / "metrics.jsonl", 8, BestEffort())
     rows = read_json_lines(tmp_path / "metrics.jsonl")
     assert [row["images"] for row in rows] == [4, 8]
     assert json.dumps(rows[0]) == '{"images": 4, "seconds": 1.0, "split": "train", "G_L1": 0.333333}'
@@ -356,7 +357,7 @@ def test_resnet_trains_too(tmp_path, few_pairs):
 
 
 def test_meter_means_only_what_was_added():
-    meter = loop.Meter()
+    meter = Meter()
     meter.add({"D": torch.tensor(1.0), "G": torch.tensor(4.0)})
     meter.add({"D": torch.tensor(3.0)})
     assert meter.read() == {"D": 2.0, "G": 4.0}

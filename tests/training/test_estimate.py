@@ -19,7 +19,7 @@ def lines_of(config: Config) -> str:
     return "\n".join([*describe(algorithm), *estimate(config)])
 
 
-@pytest.mark.parametrize("kind", ["pix2pix", "cyclegan", "gan", "toy"])
+@pytest.mark.parametrize("kind", ["pix2pix", "cyclegan", "gan", "ring"])
 def test_every_algorithm_is_estimated_and_nothing_written(kind, few_pairs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = lines_of(smallest_config(kind, few_pairs))

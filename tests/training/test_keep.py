@@ -7,13 +7,13 @@ import pytest
 
 import i2i
 from i2i.data import previews
-from i2i.data.folders import read_pair
+from i2i.data.items import read_pair
 from i2i.errors import ConfigError, DataError, Stopped, UsageError
 from i2i.files import read_json_lines
 from i2i.models.modelfile import read_spec
-from i2i.training import loop, samples
+from i2i.training import validation
 from i2i.training.checkpoint import list_checkpoints, load_checkpoint
-from i2i.training.log import Expendable, MetricsLog
+from i2i.training.log import BestEffort, MetricsLog
 from tests.conftest import smallest_config, tiny_config
 
 BEST = ("train.keep=best", "log.samples_every_images=4")
@@ -23,11 +23,11 @@ BEST = ("train.keep=best", "log.samples_every_images=4")
 def known_scores(monkeypatch):
     """An L1 on val that is lowest after 8 of the 16 images."""
 
-    def score_val(run, algorithm, modules, images, device, listen):
+    def score_val(run, engine, images, count):
         run.scores = {"L1": {4: 9.0, 8: 5.0, 12: 7.0, 16: 6.0}[images]}
         return {"L1.B2A": run.scores["L1"]}
 
-    monkeypatch.setattr(loop, "score_val", score_val)
+    monkeypatch.setattr(validation, "score_val", score_val)
 
 
 def test_the_best_model_is_kept_also_across_a_stop(tmp_path, few_pairs, known_scores):
@@ -70,9 +70,9 @@ def test_a_stop_is_heard_between_two_val_pairs_and_they_are_scored_on_resuming(
         return read_pair(pair)
 
     with monkeypatch.context() as patch:
-        patch.setattr(samples, "read_pair", read)
+        patch.setattr(validation, "read_pair", read)
         # In the training's own thread, as a handler of Python runs: that of a reader may come a little later.
-        patch.setattr(samples, "watched", lambda call, items, timeout_s: [call(item) for item in items])
+        patch.setattr(validation, "watched", lambda call, items, timeout_s: [call(item) for item in items])
         with pytest.raises(Stopped) as stopped:
             i2i.train(config, tmp_path / "run")
     assert (stopped.value.images, len(reads)) == (images, 1 + 3 * (images // 4 - 1))
@@ -95,7 +95,7 @@ def test_a_val_pair_that_vanishes_costs_its_score_only(tmp_path, few_pairs, monk
     def read(pair, value_range):
         raise DataError("gone")
 
-    monkeypatch.setattr(samples, "read_pair", read)
+    monkeypatch.setattr(validation, "read_pair", read)
     i2i.train(tiny_config(*BEST, data=few_pairs), tmp_path / "run")
     rows = read_json_lines(tmp_path / "run" / "metrics.jsonl")
     assert [row["images"] for row in rows if row["split"] == "val previews"] == [4, 8, 12, 16]
@@ -144,7 +144,7 @@ def test_tensorboard_gets_the_rows_of_the_log(tmp_path, few_pairs, capsys):
         written = [(one.step, one.value) for one in events.Scalars(f"{split}/{name}")]
         logged = [(row["images"], row[name]) for row in rows if row["split"] == split]
         assert written == [(step, pytest.approx(value)) for step, value in logged]
-    log = MetricsLog(tmp_path / "run" / "metrics.jsonl", 16, Expendable(), tensorboard=True)
+    log = MetricsLog(tmp_path / "run" / "metrics.jsonl", 16, BestEffort(), tensorboard=True)
     shutil.rmtree(tmp_path / "run" / "tensorboard")
     for images in (20, 24):
         log.write(images, 1.0, "train", {"G_L1": 1.0})

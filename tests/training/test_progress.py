@@ -9,7 +9,7 @@ from rich.console import Console
 
 from i2i.status import EVERY_S
 from i2i.training import progress
-from i2i.training.cpu import SlowDown
+from i2i.training.diagnostics import SpeedCheck
 from i2i.training.progress import Pace, ProgressLine, progress_words
 
 CYCLEGAN = {
@@ -112,20 +112,20 @@ def test_without_a_terminal_lines_come_at_intervals_and_at_the_end(monkeypatch, 
     assert all("img/s" in one and "left" in one for one in said[1:])
 
 
-def speeds(slow: SlowDown, *windows: float) -> list[int]:
+def speeds(slow: SpeedCheck, *windows: float) -> list[int]:
     """How many warnings come with windows of half a minute at these speeds, in steps of 5 s."""
     return [sum(len(slow.add(int(speed * 5), 5.0)) for _ in range(6)) for speed in windows]
 
 
 def test_a_run_that_has_slowed_to_a_third_says_so_once_with_the_figures():
-    slow = SlowDown(threads=2)
+    slow = SpeedCheck(threads=2)
     assert speeds(slow, 4, 15, 15, 6, 4, 15, 4, 4, 4, 4) == [0, 0, 0, 0, 0, 0, 0, 1, 0, 0]
     assert speeds(slow, 15, 4) == [0, 0]  # quick again ...
     (text,) = [warning for _ in range(6) for warning in slow.add(15, 5.0)]
     for word in ("3 images a second", "from 15", "2 threads", "OMP_NUM_THREADS=1", "--resume"):
         assert word in text
-    assert speeds(SlowDown(threads=1), 15, 15, 1, 1, 1) == [0, 0, 0, 0, 0]  # one thread waits for no other
-    once = SlowDown(threads=2)
+    assert speeds(SpeedCheck(threads=1), 15, 15, 1, 1, 1) == [0, 0, 0, 0, 0]  # one thread waits for no other
+    once = SpeedCheck(threads=2)
     assert speeds(once, 15, 15) == [0, 0]
     assert once.add(5, 3600.0) == []  # a process that was suspended
     assert speeds(once, 15, 15) == [0, 0]

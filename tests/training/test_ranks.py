@@ -19,6 +19,7 @@ from i2i.files import read_json_lines
 from i2i.networks.layers import BatchNorm, synchronise_batch_norm
 from i2i.training import ranks
 from i2i.training.checkpoint import list_checkpoints, load_checkpoint
+from i2i.training.fabric import with_torchrun_devices
 from i2i.training.run import norm_statistics
 from tests.conftest import SMALLEST, smallest_config, tiny_config
 from tests.training.test_engine import assert_equal_trees
@@ -58,11 +59,11 @@ def test_every_image_is_seen_once(total, ranks):
 def test_one_process_is_untouched():
     tensor = torch.rand(3)
     before = tensor.clone()
-    ranks.average([tensor])
+    ranks.all_reduce_mean([tensor])
     assert torch.equal(tensor, before)
-    assert ranks.largest(3) == 3
-    assert ranks.gather("own") == ["own"]
-    assert (ranks.rank(), ranks.count()) == (0, 1)
+    assert ranks.all_reduce_max(3) == 3
+    assert ranks.all_gather("own") == ["own"]
+    assert (ranks.rank(), ranks.world_size()) == (0, 1)
 
 
 def test_synchronised_batch_norm_of_one_process_is_torchs(tmp_path):
@@ -100,10 +101,10 @@ def test_devices_come_from_torchrun(monkeypatch):
     launched = {"WORLD_SIZE": "6", "LOCAL_WORLD_SIZE": "3", "TORCHELASTIC_RUN_ID": "a"}
     for name, value in launched.items():
         monkeypatch.setenv(name, value)
-    train = ranks.with_launched_ranks(tiny_config()).train
+    train = with_torchrun_devices(tiny_config()).train
     assert (train.devices, train.nodes) == (3, 2)
     with pytest.raises(ConfigError, match=r"train.devices is 2, but torchrun started 3 processes on each of 2"):
-        ranks.with_launched_ranks(tiny_config("train.devices=2"))
+        with_torchrun_devices(tiny_config("train.devices=2"))
 
 
 def test_machines_that_cannot_find_each_other_are_refused(tmp_path):
@@ -233,8 +234,8 @@ def test_a_signal_to_one_rank_stops_both_at_the_same_image(tmp_path, few_pairs):
 )
 def test_an_error_reaches_other_ranks_as_text(error):
     """With its words and its exit code, and without anything that could run code there."""
-    told = ranks._read(ranks._written(error))
+    told = ranks._from_text(ranks._to_text(error))
     assert (str(told), told.exit_code) == (str(error), getattr(error, "exit_code", 1))
     assert isinstance(told, type(error)) or isinstance(error, OSError)
-    assert isinstance(ranks._read(ranks._written(ValueError("a bug"))), SystemExit)
-    assert isinstance(ranks._read('{"rank": 1, "kind": "signal", "text": "x"}'), I2IError)
+    assert isinstance(ranks._from_text(ranks._to_text(ValueError("a bug"))), SystemExit)
+    assert isinstance(ranks._from_text('{"rank": 1, "kind": "signal", "text": "x"}'), I2IError)

@@ -15,8 +15,9 @@ import i2i
 from i2i.data.sets import PairSet
 from i2i.errors import ConfigError, DiskFullError, I2IError, ModelError, OutOfMemoryError, Stopped
 from i2i.files import TEMP_PREFIX, read_json_lines
-from i2i.training import checkpoint, loop, progress, run, start
+from i2i.training import checkpoint, loop, progress, reporter, run, start, validation
 from i2i.training.checkpoint import list_checkpoints
+from i2i.training.log import BestEffort, MetricsLog
 from tests.conftest import damaged, tiny_config
 
 
@@ -55,8 +56,8 @@ def at_call(monkeypatch, module, name, number, happen):
 @pytest.mark.parametrize(
     ("signum", "module", "name", "number", "images"),
     [
-        (signal.SIGTERM, loop, "_step", 3, 12),
-        (signal.SIGINT, loop, "sample", 1, 8),
+        (signal.SIGTERM, loop, "_train_step", 3, 12),
+        (signal.SIGINT, validation, "make_samples", 1, 8),
         (signal.SIGUSR1, run, "save_checkpoint", 2, 8),
     ],
     ids=["step", "sampling", "save"],
@@ -64,7 +65,7 @@ def at_call(monkeypatch, module, name, number, happen):
 def test_a_training_asked_to_stop_saves_and_goes_on_exactly(
     straight, tmp_path, monkeypatch, capsys, few_pairs, signum, module, name, number, images
 ):
-    changes = ["log.checkpoint_every_images=16"] if name == "_step" else []
+    changes = ["log.checkpoint_every_images=16"] if name == "_train_step" else []
     before = signal.getsignal(signum)
     with monkeypatch.context() as patch:
         at_call(patch, module, name, number, lambda: signal.raise_signal(signum))
@@ -117,7 +118,7 @@ def test_the_second_ctrl_c_leaves_at_once():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGINT
     assert done.stdout == "one\ntwo\n"
-    assert done.stderr.strip() == "SIGINT: finishing the step and saving. Ctrl-C again leaves at once."
+    assert done.stderr.strip() == "SIGINT: finishing the step and saving. Press Ctrl-C again to exit at once."
 
 
 @pytest.mark.parametrize("damage", ["cut", "zeroed", "flipped"])
@@ -224,7 +225,7 @@ def test_logs_that_vanish_cost_a_warning_each_and_never_the_run(straight, tmp_pa
         (out / "metrics.jsonl").unlink()
         (out / "metrics.jsonl").mkdir()
 
-    at_call(monkeypatch, loop, "_step", 2, vanish)
+    at_call(monkeypatch, loop, "_train_step", 2, vanish)
     model = i2i.train(config(few_pairs, "log.every_images=4", "log.samples_every_images=4"), out)
     assert model.exists()
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Warning")]
@@ -250,7 +251,7 @@ def test_a_broken_file_of_a_step_that_was_lost_is_named_once(tmp_path, monkeypat
 
     monkeypatch.setattr(PairSet, "load", load_broken)
     with monkeypatch.context() as patch:
-        at_call(patch, loop, "_step", 3, lambda: pytest.fail("killed"))
+        at_call(patch, loop, "_train_step", 3, lambda: pytest.fail("killed"))
         with pytest.raises(pytest.fail.Exception):
             i2i.train(config(few_pairs), tmp_path / "run")
     i2i.train(config(few_pairs), tmp_path / "run", resume=True)
@@ -260,11 +261,11 @@ def test_a_broken_file_of_a_step_that_was_lost_is_named_once(tmp_path, monkeypat
 
 @pytest.mark.parametrize("name", ["save_model", "write_report"])
 def test_a_signal_at_the_very_end_lets_it_be_written(straight, tmp_path, monkeypatch, few_pairs, name):
-    module = run if name == "save_model" else loop
+    module = run if name == "save_model" else reporter
     if name == "save_model":
         monkeypatch.setattr(run.Run, "holds_model_of", lambda self, images: False)
     else:
-        monkeypatch.setattr(loop, "_REPORT_SHARE", 1e-9)  # the first preview writes one, and then the end
+        monkeypatch.setattr(reporter, "_REPORT_SHARE", 1e-9)  # the first preview writes one, and then the end
     number = 5 if name == "save_model" else 2
     at_call(monkeypatch, module, name, number, lambda: signal.raise_signal(signal.SIGTERM))
     i2i.train(config(few_pairs), tmp_path / "run")
@@ -302,13 +303,13 @@ def test_a_checkpoint_that_the_disk_cannot_read_is_passed_over(straight, monkeyp
 def test_where_no_checkpoint_can_lie_is_noticed_before_the_training(tmp_path, monkeypatch, few_pairs):
     (tmp_path / "config.yaml").write_text(config(few_pairs).model_dump_json(), encoding="utf-8")
     (tmp_path / "checkpoints").touch()
-    at_call(monkeypatch, loop, "_step", 1, lambda: pytest.fail("it trained"))
+    at_call(monkeypatch, loop, "_train_step", 1, lambda: pytest.fail("it trained"))
     with pytest.raises(FileExistsError, match="checkpoints"):
         i2i.train(config(few_pairs), tmp_path, resume=True)
 
 
 def test_a_log_line_that_was_cut_spoils_no_other(tmp_path):
-    log = loop.MetricsLog(tmp_path / "metrics.jsonl", 0, loop.Expendable())
+    log = MetricsLog(tmp_path / "metrics.jsonl", 0, BestEffort())
     log.write(4, 1.0, "train", {"G": 1.0})
     with log.path.open("a", encoding="utf-8") as file:
         file.write('{"images": 8, "hal')  # what a full disk leaves
@@ -383,9 +384,9 @@ def test_out_of_memory_is_said_in_settings(tmp_path, monkeypatch, few_pairs, err
             raise error
         torch.empty(2**60, dtype=torch.uint8)
 
-    at_call(monkeypatch, loop, "_step", 2, exhaust)
+    at_call(monkeypatch, loop, "_train_step", 2, exhaust)
     with pytest.raises(OutOfMemoryError, match=r"with train\.batch 4, data\.crop_px 16: ") as stop:
         i2i.train(config(few_pairs), tmp_path / "run")
     assert stop.value.exit_code == 5
     assert re.search(words, str(stop.value))
-    assert "train.batch=2 with train.accumulate=2 is a step on as many pictures" in str(stop.value)
+    assert "train.batch=2 with train.accumulate=2" in str(stop.value)

@@ -10,17 +10,18 @@ from i2i.algorithms import ALGORITHMS
 from i2i.algorithms.pix2pix import Pix2Pix
 from i2i.config.settings import Config
 from i2i.errors import NonFiniteError, UsageError
-from i2i.training import engine
 from i2i.training.checkpoint import list_checkpoints, load_checkpoint
-from i2i.training.guard import MOST_SKIPPED
+from i2i.training.engine import Engine
+from i2i.training.fabric import make_fabric, set_tf32
+from i2i.training.finite_check import MOST_SKIPPED
 from tests.conftest import smallest_config, tiny_config
 
 NO_DROPOUT = "generator.dropout=0"
 
 
-def make_stepper(config, fabric=None):
+def make_engine(config, fabric=None):
     torch.manual_seed(config.train.seed)
-    return engine.Stepper(fabric or engine.make_fabric(config), ALGORITHMS[config.algorithm](config))
+    return Engine(fabric or make_fabric(config), ALGORITHMS[config.algorithm](config))
 
 
 def random_batch(images, names=("a", "b"), px=16):
@@ -28,8 +29,8 @@ def random_batch(images, names=("a", "b"), px=16):
     return {name: torch.rand(images, 3, px, px, generator=draw) * 2 - 1 for name in names}
 
 
-def weights(stepper):
-    return {name: {key: one.clone() for key, one in net.named_parameters()} for name, net in stepper.modules.items()}
+def weights(engine):
+    return {name: {key: one.clone() for key, one in net.named_parameters()} for name, net in engine.networks.items()}
 
 
 def equal(one, two):
@@ -39,29 +40,29 @@ def equal(one, two):
 @pytest.mark.parametrize("phase", ["discriminator", "generator"])
 def test_a_loss_that_is_no_number_stops_before_the_update(phase):
     """Nor does a later phase update from what the broken one left."""
-    stepper = make_stepper(tiny_config())
-    stepper.step(random_batch(4))
-    original, before = stepper.algorithm.losses, weights(stepper)
+    engine = make_engine(tiny_config())
+    engine.train_step(random_batch(4))
+    original, before = engine.algorithm.losses, weights(engine)
 
     def losses(name, batch, outputs):
         terms = original(name, batch, outputs)
         return {key: term / 0 if name == phase else term for key, term in terms.items()}
 
-    stepper.algorithm.losses = losses
+    engine.algorithm.losses = losses
     with pytest.raises(NonFiniteError, match=r"_real|G_GAN"):
-        stepper.step(random_batch(4))
-    changed = [name for name in before if not equal({name: before[name]}, {name: weights(stepper)[name]})]
+        engine.train_step(random_batch(4))
+    changed = [name for name in before if not equal({name: before[name]}, {name: weights(engine)[name]})]
     assert changed == ([] if phase == "discriminator" else ["discriminator"])  # which had its turn before
-    assert all(torch.isfinite(one).all() for networks in weights(stepper).values() for one in networks.values())
+    assert all(torch.isfinite(one).all() for networks in weights(engine).values() for one in networks.values())
 
 
 def test_a_gradient_that_is_no_number_stops_before_the_update():
-    stepper = make_stepper(tiny_config())
-    before = weights(stepper)
-    stepper.modules["discriminator"].head.weight.register_hook(lambda gradient: gradient * float("nan"))
+    engine = make_engine(tiny_config())
+    before = weights(engine)
+    engine.networks["discriminator"].head.weight.register_hook(lambda gradient: gradient * float("nan"))
     with pytest.raises(NonFiniteError, match=r"^grad.discriminator: not finite$"):
-        stepper.step(random_batch(4))
-    assert equal(before, weights(stepper))
+        engine.train_step(random_batch(4))
+    assert equal(before, weights(engine))
 
 
 def test_the_run_names_loss_step_and_pictures_and_keeps_a_finite_checkpoint(tmp_path, few_pairs, monkeypatch):
@@ -89,62 +90,62 @@ def scaled():
     precision = MixedPrecision("16-mixed", "cpu", scaler=torch.amp.GradScaler("cpu", init_scale=2.0**8))
     precision._desired_input_dtype = torch.float32
     precision.forward_context = torch.enable_grad
-    return lambda *changes: make_stepper(
+    return lambda *changes: make_engine(
         tiny_config(*changes), lightning_fabric.Fabric(accelerator="cpu", plugins=precision)
     )
 
 
 def test_scaled_gradients_are_the_same(scaled):
     changes = (NO_DROPOUT, "optimizer.clip_norm=0.5")
-    one, two = make_stepper(tiny_config(*changes)), scaled(*changes)
-    terms = [stepper.step(random_batch(4)) for stepper in (one, two)]
+    one, two = make_engine(tiny_config(*changes)), scaled(*changes)
+    terms = [engine.train_step(random_batch(4)) for engine in (one, two)]
     assert {k: float(v) for k, v in terms[0].items()} == pytest.approx({k: float(v) for k, v in terms[1].items()})
     ours, theirs = weights(one), weights(two)
     assert all(torch.allclose(ours[n][k], theirs[n][k], atol=1e-6) for n in ours for k in ours[n])
 
 
 def test_a_scale_too_large_skips_the_update_and_is_counted(scaled):
-    stepper = scaled()
-    stepper.step(random_batch(4))
-    stepper._scaler.update(new_scale=1e38)  # too much for the generator, whose loss is above 10
-    before = weights(stepper)
-    terms = stepper.step(random_batch(4))
-    assert equal({"generator": before["generator"]}, weights(stepper))
-    assert not equal({"discriminator": before["discriminator"]}, weights(stepper))
+    engine = scaled()
+    engine.train_step(random_batch(4))
+    engine._scaler.update(new_scale=1e38)  # too much for the generator, whose loss is above 10
+    before = weights(engine)
+    terms = engine.train_step(random_batch(4))
+    assert equal({"generator": before["generator"]}, weights(engine))
+    assert not equal({"discriminator": before["discriminator"]}, weights(engine))
     assert set(terms) >= {"grad.discriminator", "G_GAN"}
     assert "grad.generator" not in terms
-    assert stepper.guard.state_dict() == {"skipped_steps": 1, "in_a_row": 1}
-    while stepper.guard.in_a_row:  # the scale falls until it fits
-        stepper.step(random_batch(4))
-    assert not equal({"generator": before["generator"]}, weights(stepper))
+    assert engine.finite_check.state_dict() == {"skipped_steps": 1, "in_a_row": 1}
+    while engine.finite_check.in_a_row:  # the scale falls until it fits
+        engine.train_step(random_batch(4))
+    assert not equal({"generator": before["generator"]}, weights(engine))
     other = scaled()
-    other.load_state_dict(stepper.state_dict())
-    assert other.guard.state_dict() == stepper.guard.state_dict()
-    other.load_state_dict(make_stepper(tiny_config()).state_dict())  # of a run that was fp32, and is fp16 from now on
-    other.step(random_batch(4))
+    other.load_state_dict(engine.state_dict())
+    assert other.finite_check.state_dict() == engine.finite_check.state_dict()
+    other.load_state_dict(make_engine(tiny_config()).state_dict())  # of a run that was fp32, and is fp16 from now on
+    other.train_step(random_batch(4))
 
 
 def test_a_gradient_broken_at_any_scale_stops_after_25_steps(scaled):
-    stepper = scaled()
-    stepper.modules["generator"].down[0][1].weight.register_hook(lambda gradient: gradient * float("nan"))
+    engine = scaled()
+    engine.networks["generator"].down[0][1].weight.register_hook(lambda gradient: gradient * float("nan"))
     for _ in range(MOST_SKIPPED - 1):
-        stepper.step(random_batch(2))
+        engine.train_step(random_batch(2))
     with pytest.raises(NonFiniteError, match=r"grad.generator: not finite at any scale of fp16, 25 steps in a row"):
-        stepper.step(random_batch(2))
+        engine.train_step(random_batch(2))
 
 
 @pytest.mark.parametrize("kind", ["pix2pix", "cyclegan"])
 def test_parts_of_a_batch_are_the_whole(kind, float64):
     """Two, two and one against five at once, where no layer looks across pictures: phases in turn, D before G."""
     norms = ["generator.norm=instance", "discriminator.norm=instance", "generator.dropout=0"]
-    steppers = [
-        make_stepper(smallest_config(kind, ".", *norms, "data.crop_px=32", "data.resize_px=32", *changes))
+    engines = [
+        make_engine(smallest_config(kind, ".", *norms, "data.crop_px=32", "data.resize_px=32", *changes))
         for changes in (["train.batch=5"], ["train.batch=2", "train.accumulate=3"])
     ]
     for _ in range(2):
-        terms = [{k: float(v) for k, v in one.step(random_batch(5, px=32)).items()} for one in steppers]
+        terms = [{k: float(v) for k, v in one.train_step(random_batch(5, px=32)).items()} for one in engines]
         assert terms[0] == pytest.approx(terms[1], rel=1e-6)  # accuracies are float32
-    ours, theirs = map(weights, steppers)
+    ours, theirs = map(weights, engines)
     assert all(torch.allclose(ours[n][k], theirs[n][k], rtol=0, atol=1e-9) for n in ours for k in ours[n])
 
 
@@ -153,13 +154,13 @@ def test_a_part_leaves_next_to_nothing_behind_until_its_turn_comes():
     held = []
     for accumulate in (1, 2):
         config = tiny_config("data.crop_px=64", "data.resize_px=64", f"train.accumulate={accumulate}")
-        stepper = make_stepper(config)
+        engine = make_engine(config)
         kept = []
         with torch.autograd.graph.saved_tensors_hooks(lambda one, kept=kept: kept.append(one.numel()) or one, _same):
-            outputs = stepper.algorithm.forward(random_batch(4, px=64))
+            outputs = engine.algorithm.forward(random_batch(4, px=64))
         held.append(sum(kept))
         outputs["fake"].sum().backward()
-        assert int(stepper.modules["generator"].down[1][2].num_batches_tracked) == 1
+        assert int(engine.networks["generator"].down[1][2].num_batches_tracked) == 1
     assert held[1] < held[0] / 5
 
 
@@ -172,14 +173,14 @@ def test_activation_checkpointing_is_the_same_training_with_less_kept(generator,
     states, held = [], []
     for on in (False, True):
         values["train"]["activation_checkpointing"] = on
-        stepper = make_stepper(Config.model_validate(values))
+        engine = make_engine(Config.model_validate(values))
         kept = []
         with torch.autograd.graph.saved_tensors_hooks(lambda one, kept=kept: kept.append(one.numel()) or one, _same):
-            stepper.algorithm.forward(random_batch(4, px=64))
+            engine.algorithm.forward(random_batch(4, px=64))
         held.append(sum(kept))
         for _ in range(2):
-            stepper.step(random_batch(4, px=64))
-        states.append(stepper.state_dict())
+            engine.train_step(random_batch(4, px=64))
+        states.append(engine.state_dict())
     for name, network in states[0]["networks"].items():
         assert all(torch.equal(tensor, states[1]["networks"][name][key]) for key, tensor in network.items()), name
     assert torch.equal(*(state["ranks"][0]["torch_rng"] for state in states))
@@ -193,9 +194,9 @@ def _same(tensor):
 @pytest.mark.slow
 def test_compiled_networks_train_alike():
     changes = (NO_DROPOUT, "train.accumulate=2")
-    steppers = [make_stepper(tiny_config(*changes, f"train.compile={on}")) for on in ("false", "true")]
+    engines = [make_engine(tiny_config(*changes, f"train.compile={on}")) for on in ("false", "true")]
     for _ in range(2):
-        terms = [{k: float(v) for k, v in one.step(random_batch(8)).items()} for one in steppers]
+        terms = [{k: float(v) for k, v in one.train_step(random_batch(8)).items()} for one in engines]
         assert terms[0] == pytest.approx(terms[1], rel=1e-3)
 
 
@@ -205,18 +206,18 @@ def test_a_machine_that_cannot_compile_is_told(monkeypatch):
 
     monkeypatch.setattr(torch, "compile", fail)
     with pytest.raises(UsageError, match=r"cannot compile here: No working C\+\+ compiler") as error:
-        engine.make_fabric(tiny_config("train.compile=true"))
+        make_fabric(tiny_config("train.compile=true"))
     assert "set it to false" in str(error.value)
 
 
 def test_clipping_bounds_each_network_and_logs_what_it_was():
     free, bound = (
-        make_stepper(tiny_config(NO_DROPOUT)),
-        make_stepper(tiny_config(NO_DROPOUT, "optimizer.clip_norm=0.01")),
+        make_engine(tiny_config(NO_DROPOUT)),
+        make_engine(tiny_config(NO_DROPOUT, "optimizer.clip_norm=0.01")),
     )
-    free_terms, terms = free.step(random_batch(4)), bound.step(random_batch(4))
+    free_terms, terms = free.train_step(random_batch(4)), bound.train_step(random_batch(4))
     assert float(terms["grad.discriminator"]) == float(free_terms["grad.discriminator"]) > 0.01
-    for network in bound.modules.values():
+    for network in bound.networks.values():
         norm = torch.nn.utils.get_total_norm([one.grad for one in network.parameters() if one.grad is not None])
         assert float(norm) == pytest.approx(0.01, rel=1e-3)
 
@@ -225,7 +226,7 @@ def test_tf32_is_a_switch():
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     try:
         for allowed in (True, False):
-            engine.set_tf32(allowed)
+            set_tf32(allowed)
             assert torch.backends.cuda.matmul.allow_tf32 == torch.backends.cudnn.allow_tf32 == allowed
     finally:
         torch.set_float32_matmul_precision(before[0])

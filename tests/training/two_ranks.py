@@ -12,7 +12,7 @@ import torch
 import i2i
 from i2i.training import ranks
 from i2i.training.checkpoint import list_checkpoints
-from i2i.training.engine import Stepper
+from i2i.training.engine import Engine
 from tests.conftest import SMALLEST, smallest_config
 
 # Batch norm, and nothing drawn: the same training as on one device, but for rounding. The last step has one image.
@@ -25,17 +25,17 @@ UNEVEN = ["train.batch=1", "train.accumulate=2", "schedule.images=15", "train.ke
 def main(few_pairs: str, folder: Path) -> None:
     """Train every algorithm straight, and resumed from its middle; write each rank's networks to <run>.<rank>.pt."""
     ended: list[dict] = []
-    original = Stepper.state_dict
+    original = Engine.state_dict
 
-    def state_dict(stepper):
-        ended.append({name: network.state_dict() for name, network in stepper.modules.items()})
-        return original(stepper)
+    def state_dict(engine):
+        ended.append({name: network.state_dict() for name, network in engine.networks.items()})
+        return original(engine)
 
     def train(config, out, resume=False):
         i2i.train(config, out, resume)
         torch.save(ended[-1], folder / f"{out.name}.{ranks.rank()}.pt")
 
-    Stepper.state_dict = state_dict  # type: ignore[method-assign]
+    Engine.state_dict = state_dict  # type: ignore[method-assign]
     for kind in SMALLEST:
         config = smallest_config(kind, few_pairs, "train.batch=2")
         train(config, folder / kind)

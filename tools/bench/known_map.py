@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from i2i.data.folders import find_sides, read_picture
+from i2i.data.folders import find_sides
+from i2i.data.items import read_picture
 from i2i.images import Array, to_channels, write_image
 
 CONTRAST = 0.6

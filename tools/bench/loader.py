@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 
 import i2i
-from i2i.data.folders import Pair
+from i2i.data.items import Pair
 from i2i.data.sets import PairSet
 from i2i.data.training_set import AUGMENT, derive_seed
 from i2i.images import Array, read_image

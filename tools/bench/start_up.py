@@ -20,9 +20,9 @@ IMPORTS = "import torch, lightning_fabric"
 TRAIN = """
 import os, sys
 from i2i.cli import cli
-from i2i.training.engine import Stepper
+from i2i.training.engine import Engine
 
-Stepper.step = lambda *_: os._exit(0)  # the first step ends the process
+Engine.train_step = lambda *_: os._exit(0)  # the first step ends the process
 cli.main(["train", *sys.argv[1:]], standalone_mode=False)
 sys.exit("There was no first step.")
 """

@@ -3,10 +3,11 @@
     python tools/bench/train_step.py                                   # a few minutes on two CPU cores
     python tools/bench/train_step.py --device cuda --modes fp32 tf32 bf16 channels_last compile
 
-Ours is the engine's Stepper; `plain_step.py` holds the plain steps. Each side has its own process: what `i2i train`
-sets for its process is part of our step, and peak memory is measured per process. The driver loads no torch, because a
-child inherits its parent's peak. First, both sides train three steps in float64, with fewer channels and without
-dropout, and must agree within 1e-9. In float32, only first steps could be compared, since training amplifies rounding.
+Ours is the Engine's train step; `plain_step.py` holds the plain steps. Each side has its own process: what `i2i train`
+sets for its process is part of our step, and peak memory is measured per process. The two take turns. The driver loads
+no torch, because a child inherits its parent's peak. First, both sides train three steps in float64, with fewer
+channels and without dropout, and must agree within 1e-9. In float32, only first steps could be compared, since
+training amplifies rounding.
 
 The table shows medians, with quartiles in brackets. `faster` is plain time over our time, turn by turn, of the clock
 and of the processor. `of matmul` is the share of the rate that a large matrix product reaches in the same precision.
@@ -237,18 +238,19 @@ def make_algorithm(case: Case, changes: tuple[str, ...]) -> "tuple[Algorithm, di
 
 
 def make_ours(case: Case, changes: tuple[str, ...], device: str) -> Any:
-    """Return the Stepper's step, as in `i2i train`, and a batch."""
-    from i2i.training.engine import Stepper, make_fabric
+    """Return the Engine's train step, in a process set up as `i2i train` does it, and a batch."""
+    from i2i.training.engine import Engine
+    from i2i.training.fabric import make_fabric
 
     algorithm, batch = make_algorithm(case, (f"train.device={device}", *changes))
-    return Stepper(make_fabric(algorithm.config), algorithm).step, batch
+    return Engine(make_fabric(algorithm.config), algorithm).train_step, batch
 
 
 def make_plain(case: Case, changes: tuple[str, ...], device: str) -> Any:
     """Return the plain step and a batch."""
     from plain_step import STEPS, plain_layers
 
-    from i2i.training.engine import set_tf32
+    from i2i.training.fabric import set_tf32
 
     set_tf32(False)
     algorithm, batch = make_algorithm(case, ())
@@ -263,7 +265,7 @@ def check(case: Case) -> float:
     from lightning_fabric import Fabric
     from plain_step import STEPS, plain_layers
 
-    from i2i.training.engine import Stepper
+    from i2i.training.engine import Engine
 
     torch.set_default_dtype(torch.float64)
     losses: list[list[dict[str, float]]] = []
@@ -273,7 +275,7 @@ def check(case: Case) -> float:
         for dropout in (m for n in algorithm.networks.values() for m in n.modules() if isinstance(m, torch.nn.Dropout)):
             dropout.p = 0.0
         if side == "ours":
-            step: Any = Stepper(Fabric(accelerator="cpu", precision="64-true"), algorithm).step
+            step: Any = Engine(Fabric(accelerator="cpu", precision="64-true"), algorithm).train_step
         else:
             for network in algorithm.networks.values():
                 plain_layers(network)

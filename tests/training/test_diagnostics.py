@@ -1,6 +1,6 @@
 """Alarms: they ring for what lasts, once, and stay silent while anything gets better."""
 
-from i2i.training.alarms import Watch
+from i2i.training.diagnostics import Diagnostics
 from tests.conftest import smallest_config
 
 HEALTHY = {"D_real": 0.5, "D_fake": 0.4, "D_real_accuracy": 0.8, "D_fake_accuracy": 0.9, "G_GAN": 2.0}
@@ -10,11 +10,11 @@ ALIKE = {"diversity": 0.1, "near_duplicates": 0.1, "real_near_duplicates": 0.1}
 
 
 def watch(draws_noise=True):
-    return Watch(smallest_config("gan", "."), draws_noise)
+    return Diagnostics(smallest_config("gan", ".", "alarms.steps=2000", "alarms.alike_steps=1000"), draws_noise)
 
 
 def rows(one, terms, start, stop, every=100):
-    return [text for steps in range(start, stop + 1, every) for text in one.losses(steps, terms)]
+    return [text for steps in range(start, stop + 1, every) for text in one.check_losses(steps, terms)]
 
 
 def test_a_discriminator_that_has_won_is_named_once_with_the_knob():
@@ -36,7 +36,7 @@ def test_a_nearly_perfect_discriminator_is_no_illness_while_the_generator_learns
     """Healthy conditional GANs live near accuracy 1: L1 or cycle still falls."""
     one = watch()
     falling = [{**WON, "G_L1": 0.3 * 0.99 ** (steps / 100)} for steps in range(100, 9001, 100)]
-    assert [text for steps, terms in enumerate(falling, 1) for text in one.losses(100 * steps, terms)] == []
+    assert [text for steps, terms in enumerate(falling, 1) for text in one.check_losses(100 * steps, terms)] == []
     still = {**WON, "G_L1": falling[-1]["G_L1"]}
     assert len(rows(one, still, 9100, 12000)) == 1
 
@@ -49,10 +49,10 @@ def test_accuracy_alone_or_loss_alone_rings_nothing():
 def test_a_term_that_a_row_lacks_is_remembered():
     """With n_critic, not every row has the generator's terms."""
     one = watch()
-    assert one.losses(100, WON) == []
-    assert one.losses(200, {**WON, "G_L1": 0.3}) == []
-    assert [text for steps in range(300, 2000, 100) for text in one.losses(steps, WON)] == []
-    assert one.losses(2050, {**WON, "G_L1": 0.2}) == []
+    assert one.check_losses(100, WON) == []
+    assert one.check_losses(200, {**WON, "G_L1": 0.3}) == []
+    assert [text for steps in range(300, 2000, 100) for text in one.check_losses(steps, WON)] == []
+    assert one.check_losses(2050, {**WON, "G_L1": 0.2}) == []
 
 
 def test_each_discriminator_is_watched_by_itself():
@@ -64,32 +64,32 @@ def test_each_discriminator_is_watched_by_itself():
 
 def test_samples_that_are_alike_ring_after_a_while():
     one = watch()
-    assert one.samples(500, ALIKE) == []
-    assert one.samples(1400, ALIKE) == []
-    (text,) = one.samples(1500, ALIKE)
+    assert one.check_samples(500, ALIKE) == []
+    assert one.check_samples(1400, ALIKE) == []
+    (text,) = one.check_samples(1500, ALIKE)
     assert "mode collapse" in text
-    assert one.samples(5000, ALIKE) == []
-    assert one.samples(5500, VARIED) == []
+    assert one.check_samples(5000, ALIKE) == []
+    assert one.check_samples(5500, VARIED) == []
     assert one.alike == {}
 
 
 def test_near_duplicates_count_beyond_those_of_the_data():
     tight = {"diversity": 1.0, "near_duplicates": 1.0, "real_near_duplicates": 1.0}  # healthy on the ring
     one = watch()
-    assert [one.samples(steps, tight) for steps in (0, 3000, 6000)] == [[], [], []]
+    assert [one.check_samples(steps, tight) for steps in (0, 3000, 6000)] == [[], [], []]
     copies = {**tight, "real_near_duplicates": 0.2}
-    assert [len(one.samples(steps, copies)) for steps in (7000, 9000)] == [0, 1]
+    assert [len(one.check_samples(steps, copies)) for steps in (7000, 9000)] == [0, 1]
 
 
 def test_only_what_draws_noise_can_collapse():
     one = watch(draws_noise=False)
-    assert [one.samples(steps, ALIKE) for steps in (0, 9000)] == [[], []]
+    assert [one.check_samples(steps, ALIKE) for steps in (0, 9000)] == [[], []]
 
 
 def test_the_watch_goes_on_where_it_stopped():
     one, other = watch(), watch()
     rows(one, WON, 100, 1500)
-    one.samples(0, ALIKE)
+    one.check_samples(0, ALIKE)
     other.load_state_dict(one.state_dict())
     assert len(rows(other, WON, 1600, 2100)) == 1
-    assert len(other.samples(1000, ALIKE)) == 1
+    assert len(other.check_samples(1000, ALIKE)) == 1

@@ -1,25 +1,27 @@
-"""What stands between a step that went wrong and the weights: a look at its figures before they count."""
+"""The finite check: no step updates weights with a loss or gradient that is NaN or infinite, and none is saved."""
+
+from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from i2i.errors import NonFiniteError
 
 MOST_SKIPPED = 25
-"""Steps in a row that mixed fp16 may skip: a scale of 65,536 halved so often is far below 1."""
+"""Steps in a row that mixed fp16 may skip: a scale of 65,536 halved that often is far below 1."""
 
 
-class Guard:
-    """Follows the figures of each step: all are numbers, or the run stops, or fp16 has skipped an update."""
+class FiniteCheck:
+    """Checks the losses and gradient norms of each step, and counts the updates that mixed fp16 skips."""
 
     def __init__(self) -> None:
         self.skipped_steps = 0
         self.in_a_row = 0
 
     def check(self, terms: dict[str, Tensor], scaled: bool) -> dict[str, Tensor]:
-        """Return the scalar losses and gradient norms of one step that are finite; the one wait for the device a step.
+        """Return the scalars of one step that are finite. This is the only place where a step waits for the device.
 
-        scaled: gradients carry the scale of mixed fp16, which is too large at first and skips an update now
+        scaled: gradients carry the loss scale of mixed fp16, which starts too large and skips an update now
         and then, on purpose. Raises NonFiniteError for a loss, for a gradient without that excuse, and for
         MOST_SKIPPED skipped steps in a row.
         """
@@ -41,10 +43,15 @@ class Guard:
         return {"skipped_steps": self.skipped_steps, "in_a_row": self.in_a_row}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on counting."""
+        """Restore the counts."""
         self.skipped_steps, self.in_a_row = state["skipped_steps"], state["in_a_row"]
 
 
-def any_broken(terms: dict[str, Tensor]) -> Tensor:
-    """Return float32 1 where a scalar is NaN or infinite, else 0, on their device and without waiting for it."""
+def any_non_finite(terms: Mapping[str, Tensor]) -> Tensor:
+    """Return float32 1 where any scalar is NaN or infinite, else 0, on their device and without waiting for it."""
     return (~torch.stack(list(terms.values())).isfinite().all()).float()
+
+
+def non_finite_networks(networks: Mapping[str, nn.Module]) -> list[str]:
+    """Return the names of the networks with a weight that is NaN or infinite."""
+    return [name for name, network in networks.items() if not all(t.isfinite().all() for t in network.parameters())]

@@ -1,0 +1,140 @@
+"""The settings of networks: the sections `generator` and `discriminator`.
+
+The settings of a network are the arguments of its class in i2i.networks, but for those that the data gives.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from i2i.config.section import Positive, Section
+
+Norm = Literal["batch", "instance", "group", "layer", "none"]
+
+
+class UNetSettings(Section):
+    """The generator of pix2pix; see i2i.networks.UNet."""
+
+    name: Literal["unet"] = "unet"
+    """Which generator."""
+    depth: Annotated[int, Field(ge=4, le=9)] = 8
+    """Halvings; sides are padded to multiples of 2**depth."""
+    width: Positive = 64
+    """Channels of the first level."""
+    norm: Norm = "batch"
+    """Normalisation."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Probability in the three innermost decoder levels."""
+    upsample: Literal["transpose", "resize"] = "transpose"
+    """Transposed convolution as in the paper, or resize-convolution, which avoids checkerboards."""
+
+
+class ResNetSettings(Section):
+    """The generator of CycleGAN; see i2i.networks.ResNet."""
+
+    name: Literal["resnet"] = "resnet"
+    """Which generator."""
+    blocks: Positive = 9
+    """Residual blocks: 6 for 128 px, 9 from 256 px on in the paper."""
+    width: Positive = 64
+    """Channels of the first layer."""
+    norm: Norm = "instance"
+    """Normalisation."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Probability inside the residual blocks."""
+    upsample: Literal["transpose", "resize"] = "transpose"
+    """Transposed convolution as in the paper, or resize-convolution, which avoids checkerboards."""
+    downsample: Literal["strided", "blur"] = "strided"
+    """Strided convolution as in the paper, or a low-pass filter before halving."""
+
+
+class DCGANGeneratorSettings(Section):
+    """The generator of DCGAN; see i2i.networks.DCGANGenerator. It makes images of data.crop_px."""
+
+    name: Literal["dcgan"] = "dcgan"
+    """Which generator."""
+    latent: Positive = 100
+    """Length of the noise vector."""
+    width: Positive = 64
+    """Channels of the last hidden level; 128 in the paper."""
+    norm: Norm = "batch"
+    """Normalisation."""
+
+
+class MLPGeneratorSettings(Section):
+    """A multilayer perceptron that makes points; see i2i.networks.MLPGenerator."""
+
+    name: Literal["mlp"] = "mlp"
+    """Which generator."""
+    latent: Positive = 2
+    """Length of the noise vector."""
+    width: Positive = 128
+    """Units of a hidden layer."""
+    layers: Positive = 3
+    """Hidden layers."""
+
+
+GeneratorSettings = Annotated[
+    UNetSettings | ResNetSettings | DCGANGeneratorSettings | MLPGeneratorSettings, Field(discriminator="name")
+]
+
+
+class PatchGANSettings(Section):
+    """The discriminator of pix2pix and CycleGAN; see i2i.networks.PatchGAN."""
+
+    name: Literal["patchgan"] = "patchgan"
+    """Which discriminator."""
+    layers: Annotated[int, Field(ge=0, le=5)] = 3
+    """Halvings; the receptive field of a logit is 1, 16, 34, 70, 142 or 286 px."""
+    width: Positive = 64
+    """Channels of the first layer."""
+    norm: Norm = "batch"
+    """Normalisation."""
+    spectral_norm: bool = False
+    """Divide every weight by its largest singular value, which bounds the Lipschitz constant (Miyato et al. 2018)."""
+
+
+class DCGANDiscriminatorSettings(Section):
+    """The discriminator of DCGAN; see i2i.networks.DCGANDiscriminator. It takes images of data.crop_px."""
+
+    name: Literal["dcgan"] = "dcgan"
+    """Which discriminator."""
+    width: Positive = 64
+    """Channels of the first level."""
+    norm: Norm = "batch"
+    """Normalisation."""
+    spectral_norm: bool = False
+    """Divide every weight by its largest singular value, which bounds the Lipschitz constant (Miyato et al. 2018)."""
+
+
+class MLPDiscriminatorSettings(Section):
+    """A multilayer perceptron for points; see i2i.networks.MLPDiscriminator."""
+
+    name: Literal["mlp"] = "mlp"
+    """Which discriminator."""
+    width: Positive = 128
+    """Units of a hidden layer."""
+    layers: Positive = 3
+    """Hidden layers."""
+    spectral_norm: bool = False
+    """Divide every weight by its largest singular value, which bounds the Lipschitz constant (Miyato et al. 2018)."""
+
+
+DiscriminatorSettings = Annotated[
+    PatchGANSettings | DCGANDiscriminatorSettings | MLPDiscriminatorSettings, Field(discriminator="name")
+]
+
+
+NETWORK_SETTINGS: dict[str, dict[str, type[Section]]] = {
+    "generator": {
+        "unet": UNetSettings,
+        "resnet": ResNetSettings,
+        "dcgan": DCGANGeneratorSettings,
+        "mlp": MLPGeneratorSettings,
+    },
+    "discriminator": {
+        "patchgan": PatchGANSettings,
+        "dcgan": DCGANDiscriminatorSettings,
+        "mlp": MLPDiscriminatorSettings,
+    },
+}
