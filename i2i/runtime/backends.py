@@ -28,7 +28,7 @@ from i2i.models.mistaken import shown
 from i2i.models.modelfile import find_model, is_onnx, read_spec
 from i2i.models.onnxfile import check_onnx
 from i2i.models.spec import ModelSpec
-from i2i.models.trial import described_spec, limited, try_on_zeros
+from i2i.models.trial import Trial, described_spec, try_on_zeros
 from i2i.runtime.batches import MOST, Batches
 from i2i.runtime.foreign import UNSAID, Form, OutputWatch, Values, assumed
 
@@ -160,19 +160,25 @@ class OnnxBackend:
 
     name = "onnxruntime"
 
-    def __init__(self, path: Path, device: str = "auto", threads: int | None = None, notes: list[str] | None = None):
-        """Open a file; threads: how many one call of `run` computes with on a CPU, by default all.
+    def __init__(
+        self,
+        path: Path,
+        device: str = "auto",
+        threads: int | None = None,
+        notes: list[str] | None = None,
+        form: Form | None = None,
+    ):
+        """Open a file, which must have been tried: see `open_backend`. Raises UsageError and ModelError.
 
+        threads: how many one call of `run` computes with on a CPU, by default all.
         notes: a list that goes on to be filled, as that of the backend this one is made of.
+        form: how a model of another project writes pictures; None: as the description in the file says.
         """
         self.path = path
         self.threads = threads or thread_count()
         self.notes: list[str] = [] if notes is None else notes
-        self.interface = check_onnx(path)
-        self.described = described_spec(path, self.interface)
-        self.form: Form | None = None
-        """How a model of another project writes pictures, once `assume` has found it; of described files None."""
-        self._watch: OutputWatch | None = None
+        self.form = form
+        self._watch = OutputWatch(form.output_range, self.notes) if form else None
         self.session = _open_session(path, device, self.threads)
         names = {provider: name for name, provider in PROVIDERS.items()}
         self.device = names.get(self.session.get_providers()[0], "cpu")
@@ -192,15 +198,9 @@ class OnnxBackend:
         """As in Backend."""
         if self.device != "cpu" or threads == self.threads:
             return self
-        other = type(self)(self.path, self.device, threads, self.notes)
-        other.form, other._watch = self.form, self._watch
+        other = type(self)(self.path, self.device, threads, self.notes, self.form)
+        other._watch = self._watch
         return other
-
-    def assume(self, values: Values) -> ModelSpec:
-        """Find out what a file without a description takes, and return that; raises ModelError and UsageError."""
-        spec, self.form = assumed(self.path, self.interface, self.session, values)
-        self._watch = OutputWatch(self.form.output_range, self.notes)
-        return spec
 
     def run(self, batch: Array) -> Array:
         """As in Backend."""
@@ -238,6 +238,17 @@ class OnnxBackend:
         return options
 
 
+def _chosen(device: str) -> str:
+    """Return which of DEVICES to start in ONNX Runtime; raises UsageError where it has none such."""
+    chosen = device
+    if device == "auto":
+        chosen = "cuda" if has_nvidia_gpu() and why_no_provider("cuda") is None else "cpu"
+    reason = why_no_provider(chosen)
+    if reason:
+        raise UsageError(f"Device {device} was asked for, but {reason}. Use auto or cpu, or see `i2i doctor`.")
+    return chosen
+
+
 def _open_session(path: Path, device: str, threads: int) -> Any:
     """Open an ONNX Runtime session on one of DEVICES; raises UsageError and ModelError.
 
@@ -245,12 +256,7 @@ def _open_session(path: Path, device: str, threads: int) -> Any:
     """
     import onnxruntime
 
-    chosen = device
-    if device == "auto":
-        chosen = "cuda" if has_nvidia_gpu() and why_no_provider("cuda") is None else "cpu"
-    reason = why_no_provider(chosen)
-    if reason:
-        raise UsageError(f"Device {device} was asked for, but {reason}. Use auto or cpu, or see `i2i doctor`.")
+    chosen = _chosen(device)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # warnings concern its own graph rewriting
     options.intra_op_num_threads = threads
@@ -260,16 +266,9 @@ def _open_session(path: Path, device: str, threads: int) -> Any:
     wanted = {"tensorrt": ["tensorrt", "cuda", "cpu"], "cpu": ["cpu"]}.get(chosen, [chosen, "cpu"])
     if "cuda" in wanted:
         onnxruntime.preload_dlls()
-
-    def start() -> Any:
+    try:
         with utf8_name(path) as name:
             return onnxruntime.InferenceSession(name, options, providers=[PROVIDERS[one] for one in wanted])
-
-    try:
-        # Drivers of devices map memory of their own, as much as they like.
-        return limited(path, start, lambda: options.set_load_cancellation_flag(True), wanted == ["cpu"])
-    except TimeoutError as error:
-        raise ModelError(f"{path} takes more than {error} to open.") from error
     except Exception as error:  # as above
         raise ModelError(f"{path} is not a model file: {shown(str(error).splitlines()[0], 200)}") from error
 
@@ -299,14 +298,8 @@ def open_backend(
     if is_onnx(file):
         if backend == "torch":
             raise UsageError(f"{file} runs in ONNX Runtime only. For torch, give the run folder or .safetensors file.")
-        onnx = OnnxBackend(file, device, threads)
-        if onnx.described is None:
-            spec = onnx.assume(values)
-        else:
-            spec = onnx.described
-            _refuse_values(file, values)
-            try_on_zeros(file, onnx.session, spec)
-        return spec, onnx, pick(spec)
+        spec, form = _tried(file, device, threads or thread_count(), values)
+        return spec, OnnxBackend(file, device, threads, form=form), pick(spec)
     _refuse_values(file, values)
     if backend == "onnx":
         raise UsageError(
@@ -317,6 +310,23 @@ def open_backend(
     part = pick(spec)
     torch_backend = TorchBackend.open(file, spec, part, device)
     return spec, torch_backend if threads is None else torch_backend.with_threads(threads), part
+
+
+def _tried(file: Path, device: str, threads: int, values: Values) -> tuple[ModelSpec, Form | None]:
+    """Check an .onnx file and run it on zeros in a child process; return its description.
+
+    The form is that of files without a description; raises ModelError and UsageError.
+    """
+    on_cpu = _chosen(device) == "cpu"
+    interface = check_onnx(file)
+    spec = described_spec(file, interface)
+    if spec is not None:
+        _refuse_values(file, values)
+    with Trial(file, interface, threads, on_cpu) as trial:
+        if spec is None:
+            return assumed(file, interface, trial, values)
+        try_on_zeros(spec, trial)
+        return spec, None
 
 
 def _refuse_values(file: Path, values: Values) -> None:

@@ -9,6 +9,7 @@ import contextlib
 import math
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +17,10 @@ import numpy as np
 
 from i2i.errors import ModelError, UsageError
 from i2i.images import Array, Range
-from i2i.models import trial
 from i2i.models.mistaken import shown
 from i2i.models.onnxfile import Interface
 from i2i.models.spec import MEANINGS, UNDESCRIBED, ModelSpec, translating
+from i2i.models.trial import NotRunError, Output, Trial, check_output
 
 UNIT: Range = (-1.0, 1.0)
 BYTES: Range = (0.0, 255.0)
@@ -90,17 +91,17 @@ class Form(NamedTuple):
         return f"{words}, and taken to make {last[self.output_last]} {_words(self.output_range)}"
 
 
-def assumed(path: Path, interface: Interface, session: Any, asked: Values) -> tuple[ModelSpec, Form]:
+def assumed(path: Path, interface: Interface, trial: Trial, asked: Values) -> tuple[ModelSpec, Form]:
     """Describe a model that holds no description, by what it takes and by runs on zeros.
 
     Raises ModelError, and UsageError for a range where there are no floats.
     """
     layouts, dtype = _layouts(path, interface), _TYPES[interface.inputs[0].element]
     input_range, output_range = _ranges(path, interface, asked)
-    end = time.monotonic() + trial.SECONDS  # of all these runs together
+    end = time.monotonic() + trial.seconds  # of all these runs together
     for last, channels in layouts:
         try:
-            found = _try(path, interface, session, last, channels, end)
+            found = _try(path, interface, trial, last, channels, end)
         except ModelError:
             if (last, channels) == layouts[-1]:
                 raise
@@ -139,16 +140,16 @@ class _Found(NamedTuple):
     fixed: tuple[int, int] | None
 
 
-def _try(path: Path, interface: Interface, session: Any, last: bool, channels: int, end: float) -> _Found:
+def _try(path: Path, interface: Interface, trial: Trial, last: bool, channels: int, end: float) -> _Found:
     """Run a model on zeros in one layout. Raises ModelError where no picture of the same size comes out."""
     shape = interface.inputs[0].shape
     assert shape is not None
     height, width = shape[1:3] if last else shape[2:]
     fixed = (height, width) if height is not None and width is not None else None
 
-    def run(height: int, width: int) -> Array:
+    def run(height: int, width: int) -> Output:
         axes = (1, height, width, channels) if last else (1, channels, height, width)
-        return trial.run_on_zeros(path, session, axes, _TYPES[interface.inputs[0].element])
+        return trial.run(axes, _TYPES[interface.inputs[0].element])
 
     multiple, output = (1, run(*fixed)) if fixed else _smallest_multiple(path, run, end)
     return _Found(*_made(path, output, fixed), multiple, fixed)
@@ -181,17 +182,17 @@ def _layouts(path: Path, interface: Interface) -> list[tuple[bool, int]]:
     )
 
 
-def _smallest_multiple(path: Path, run: Any, end: float) -> tuple[int, Array]:
+def _smallest_multiple(path: Path, run: Callable[[int, int], Output], end: float) -> tuple[int, Output]:
     """Return the smallest multiple of sides that come out as they went in, and what was made of zeros.
 
     end: of the time for it. Raises ModelError.
     """
     for multiple in _MULTIPLES:
         if time.monotonic() > end:
-            raise ModelError(f"{path} takes more than {trial.SECONDS:.0f} s for a picture of zeros.")
+            raise ModelError(f"{path} takes too long for pictures of zeros.")
         # Not a side of the next multiple, or the smaller one could pass.
         side = (-(-_LEAST_PX // multiple) | 1) * multiple
-        with contextlib.suppress(ModelError):
+        with contextlib.suppress(NotRunError):
             output = run(side, side)
             if (side, side) in (output.shape[1:3], output.shape[2:]):
                 return multiple, output
@@ -200,11 +201,11 @@ def _smallest_multiple(path: Path, run: Any, end: float) -> tuple[int, Array]:
     )
 
 
-def _made(path: Path, output: Array, fixed: tuple[int, int] | None) -> tuple[int, bool]:
+def _made(path: Path, output: Output, fixed: tuple[int, int] | None) -> tuple[int, bool]:
     """Return the channels of what was made of zeros, and whether they stand last. Raises ModelError."""
     sides = fixed or (output.shape[2], output.shape[2])  # a square, either way
-    last = output.ndim == 4 and output.shape[1:3] == sides and output.shape[3] in MEANINGS
-    trial.check_output(path, output, (None, *sides, None) if last else (None, None, *sides))
+    last = len(output.shape) == 4 and output.shape[1:3] == sides and output.shape[3] in MEANINGS
+    check_output(path, output, (None, *sides, None) if last else (None, None, *sides))
     made = output.shape[3 if last else 1]
     if made not in MEANINGS:
         raise ModelError(f"{path} makes {made} channels; without a description, 1, 3 or 4 can be used.")
