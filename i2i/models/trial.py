@@ -1,7 +1,7 @@
 """A stranger's ONNX model on trial: what it takes and makes, and one run on zeros, before any picture.
 
 i2i.models.onnxfile has passed the graph; what only running it shows is found here: sizes that grow on the way, outputs
-of another shape, values that are no numbers. It is run in a child process with limits of memory (on Linux; elsewhere
+of another shape, non-finite values. It is run in a child process with limits of memory (on Linux; elsewhere
 there is none) and time, so that neither a crash nor a runaway reaches this one.
 """
 
@@ -31,7 +31,7 @@ _DEVICE_SECONDS = 600.0
 """The same of a model for another device: its one size may be slow on a CPU, and large."""
 _START_SECONDS = 60.0
 _STEPS = 16
-"""More than a trial has. Without its parent's clock, the child ends after so many times SECONDS."""
+"""More than a trial has. A child whose parent died ends after the processor time of so many."""
 _FLOAT, _UINT8 = 1, 2  # numbers of element types in onnx.proto
 
 

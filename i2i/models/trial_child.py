@@ -62,7 +62,7 @@ def _open(file: str, threads: int) -> Any:
 
 
 def _limit(memory_bytes: int | None, cpu_seconds: int) -> None:
-    """Let this process take so much more memory, and processor time if its parent dies (Linux; macOS: time alone)."""
+    """Let this process take so much more memory (Linux), and not run on for ever if its parent dies (macOS, too)."""
     try:
         import resource
     except ImportError:  # Windows, where the parent's clock alone counts
@@ -72,9 +72,9 @@ def _limit(memory_bytes: int | None, cpu_seconds: int) -> None:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5])
         limits[resource.RLIMIT_DATA] = pages * resource.getpagesize() + memory_bytes
     for kind, limit in limits.items():
-        hard = resource.getrlimit(kind)[1]
-        least = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-        resource.setrlimit(kind, (least, hard))
+        given = resource.getrlimit(kind)
+        least = min([limit, *(one for one in given if one != resource.RLIM_INFINITY)])
+        resource.setrlimit(kind, (least, given[1]))
 
 
 if __name__ == "__main__":
