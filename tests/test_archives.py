@@ -9,9 +9,10 @@ import tarfile
 import zipfile
 import zlib
 
-import archives
+import bounded
 import pytest
-from archives import Limits, safe_parts, unpack
+from archives import safe_parts, unpack
+from bounded import Limits
 
 from i2i.errors import ArchiveError, UsageError
 
@@ -188,7 +189,7 @@ def test_hostile_archives_are_refused(tmp_path, data, match):
 
 
 def test_limits_are_counted_not_believed(tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "_SMALL", 1 << 16)
+    monkeypatch.setattr(bounded, "_SMALL", 1 << 16)
     zeros = bytes(8 << 20)
     refuse(tmp_path, gzip.compress(tar_bytes(("zeros", zeros))), "unpacks to more than")
     refuse(tmp_path, zip_bytes(("zeros", zeros)), "unpacks to more than")

@@ -138,6 +138,21 @@ def hostile():
     endless = b"\x80\x02)" + b"q\x00h\x00h\x00\x86" * 60  # ((((), ()), ((), ())), ...): hashing it takes years
     yield "key", packed({"archive/data.pkl": b"\x80\x02}" + endless[2:] + b"K\x01s."}), "cannot be followed"
     yield "steps", packed({"archive/data.pkl": b"\x80\x02" + b")" * 500_000}), "over 400,000 steps"
+    many = b"\x80\x02ccollections\nOrderedDict\nq\x00](" + b"]K\x01aK\x01a" * 1000 + b"e\x85q\x01"
+    yield "again", packed({"archive/data.pkl": many + b"h\x00h\x01R" * 10**5}), "over 400,000 steps"
+    wide = b"\x80\x02ctorch._utils\n_rebuild_tensor\nq\x00(" + b"K\x01" * 10**5 + b"tq\x01"
+    yield "wide", packed({"archive/data.pkl": wide + b"h\x00(h\x01K\x00h\x01h\x01tR" * 10**4}), "cannot be followed"
+    yield "memo", packed({"archive/data.pkl": b"\x80\x02}r\xff\xff\xff\xff" + b"h\x00."}), "cannot be followed"
+    yield "claims", packed({"archive/data.pkl": b"\x80\x02X\xff\xff\xff\xffabc"}), "ends too early"
+    build = b"\x80\x02ctorch._utils\n_rebuild_tensor\n}X\x01\x00\x00\x00xK\x01sb."
+    yield "attributes", packed({"archive/data.pkl": build}), "sets attributes"
+    for step, code in (
+        ("NEWOBJ", b"\x81"),
+        ("INST", b"iio\nopen\n"),
+        ("OBJ", b"o"),
+        ("BYTEARRAY8", b"\x96" + b"\xff" * 8),
+    ):
+        yield step, packed({"archive/data.pkl": b"\x80\x02()" + code}), step
     yield "huge", packed({"archive/data.pkl": bytes(9 << 20)}), "weights need far less"
     yield "not torch", packed({"readme.txt": b"hello"}), "a zip archive, but no torch file"
 

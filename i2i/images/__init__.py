@@ -1,8 +1,6 @@
 """One picture, from a file to an array and back."""
 
 from i2i.images.decode import Header as Header
-from i2i.images.decode import from_pil as from_pil
-from i2i.images.decode import turn as turn
 from i2i.images.encode import Array as Array
 from i2i.images.encode import to_pil as to_pil
 from i2i.images.image import CHANNEL_NAMES as CHANNEL_NAMES
@@ -27,3 +25,5 @@ from i2i.images.image import to_channels as to_channels
 from i2i.images.image import to_range as to_range
 from i2i.images.image import to_unit as to_unit
 from i2i.images.image import write_image as write_image
+from i2i.images.pixels import from_pil as from_pil
+from i2i.images.pixels import turn as turn

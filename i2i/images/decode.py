@@ -1,49 +1,30 @@
-"""The bytes of a file to pixels: every format that i2i reads, checked before it is decoded.
+"""A file opened as a picture: every format that i2i reads, its header checked before it is decoded.
 
-Pillow reads most of them. 16-bit colour of PNG and PPM, which Pillow silently makes 8-bit, goes through OpenCV,
-deep TIFF through tifffile, whole JPEGs, which take twice as long and hide damage there, through simplejpeg: after
-the header has been checked, since none of them has a guard against pictures that decode to gigabytes.
+None of the decoders, of i2i.images.pixels and i2i.images.tiff, has a guard against pictures that decode to gigabytes.
 """
 
 import contextlib
-import ctypes
 import itertools
-import logging
-import os
 import stat
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError, _imaging
+from PIL import Image, UnidentifiedImageError
 
 from i2i.errors import I2IError, ImageError, one_line
 from i2i.images import tiff
 from i2i.images.encode import Array
+from i2i.images.pixels import SEE_THROUGH, decode, is_16_bit, orientation_of, reason_of, turn
 
 PILLOW_KINDS = ["AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"]
-ORIENTATION = 0x0112
 
-_JPEG_END = b"\xff\xd9"
-_JPEG_SPOILT = ("premature end of data", "bad Huffman code", "instead of RST", "Inconsistent progression")
-"""What libjpeg warns of when it makes pixels up; of stray bytes and odd headers it warns too, of whole pictures."""
-_SEE_THROUGH = ("LA", "La", "PA", "RGBA", "RGBa")
 _NPY_START = b"\x93NUMPY"
 _MOST_COUNTED = 10_000
 """Pages that are counted only to say how many there are."""
 _USUAL_DPI = {1, 72, 96}
 """What programs write where nobody has said anything."""
-
-# What Pillow warns of, large sizes and odd tags, we check or can do without; it would stand between our lines.
-warnings.filterwarnings("ignore", module="PIL")
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-logging.getLogger("PIL").addHandler(logging.NullHandler())
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # read when OpenCV is loaded, which is later
-# Pillow silences its libtiff's warnings, but not the errors, which come with an exception where they matter.
-with contextlib.suppress(OSError, AttributeError):  # libtiff's functions may be out of reach, built into Pillow
-    ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 
 class Header(NamedTuple):
@@ -64,7 +45,7 @@ class Source:
         """Width and height in the file."""
         self.grey = image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
         """Whether its first picture has no colours by its header; a palette of greys counts as colour."""
-        self.deep = image.mode.startswith("I") or (image.mode in ("RGB", "RGBA") and _is_16_bit(image))
+        self.deep = image.mode.startswith("I") or (image.mode in ("RGB", "RGBA") and is_16_bit(image))
         """Whether its first picture has more than 8 bits, or floats."""
 
     @property
@@ -73,14 +54,14 @@ class Source:
         width, height = self.stored
         # A PNG's getexif() decodes the whole file to look behind the pixels; what stands before them is enough here.
         known = self.image.format != "PNG" or "exif" in self.image.info
-        if known and _orientation(self.image) >= 5:
+        if known and orientation_of(self.image) >= 5:
             width, height = height, width
         return Header(height, width)
 
     @property
     def may_have_alpha(self) -> bool:
         """Whether the header leaves room for alpha."""
-        return "transparency" in self.image.info or self.image.mode in _SEE_THROUGH
+        return "transparency" in self.image.info or self.image.mode in SEE_THROUGH
 
     def count(self) -> int:
         """Return how many frames or pages there are; the second picture of a camera's MPO is not one."""
@@ -104,7 +85,7 @@ class Source:
         """Return the pixels of a frame as `images` describes them; float32 as they are in the file."""
         if frame:
             self.image.seek(frame)
-        return _decode(self.image, self.path)
+        return decode(self.image, self.path)
 
 
 class NpySource(Source):
@@ -211,7 +192,7 @@ class TiffSource(Source):
             self.image.seek(frame)
         except SyntaxError:  # of a kind that Pillow does not know
             return turn(tiff.decode(self.file, page, self.path), page.orientation)
-        return _decode(self.image, self.path)
+        return decode(self.image, self.path)
 
 
 @contextlib.contextmanager
@@ -250,7 +231,7 @@ def opened(path: Path, max_pixels: int) -> Iterator[Source]:
     except Exception as error:  # decoders raise whatever they like on broken files
         if isinstance(error, OSError) and error.strerror:  # the system's, as of links in a circle or a failing disk
             raise ImageError(f"{name} cannot be read: {error.strerror}.") from error
-        raise ImageError(f"{name} is damaged: {_reason(error)}.") from error
+        raise ImageError(f"{name} is damaged: {reason_of(error)}.") from error
 
 
 def _identify(file: BinaryIO, path: Path) -> Source:
@@ -261,130 +242,3 @@ def _identify(file: BinaryIO, path: Path) -> Source:
     if start[:4] in tiff.STARTS:
         return TiffSource(file, path)
     return Source(Image.open(file, formats=PILLOW_KINDS), path)
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
-
-
-def _decode(image: Image.Image, path: Path) -> Array:
-    whole = getattr(image, "n_frames", 1) == 1  # a deep animation is read in 8 bits
-    if image.format != "TIFF" and whole and image.mode in ("RGB", "RGBA") and _is_16_bit(image):
-        return _decode_16_bit(image, path)
-    array = _decode_jpeg(image, path) if image.format == "JPEG" and image.mode in ("L", "RGB") else None
-    return _pixels(image, str(path)) if array is None else array
-
-
-def from_pil(image: Image.Image, name: str) -> Array:
-    """Return the pixels of a PIL image, uint8 or uint16; errors speak of `name`. Raises ImageError."""
-    if image.mode == "F":
-        raise ImageError(f"{name} holds 32-bit values; 8 and 16 bits are taken here.")
-    return _pixels(image, name)
-
-
-def _pixels(image: Image.Image, name: str) -> Array:
-    if image.mode == "I" and image.format != "PPM":
-        raise ImageError(
-            f"{name} holds signed or 32-bit integers; i2i reads 8 and 16 bits. Save it as 16-bit PNG or TIFF."
-        )
-    image.load()  # after which Pillow has turned a TIFF itself
-    orientation = _orientation(image)
-    if image.mode.startswith("I"):
-        return turn(_deep_grey(np.asarray(image).astype(np.uint16)[:, :, None], image), orientation)
-    see_through = "transparency" in image.info or image.mode in _SEE_THROUGH
-    grey = image.mode in ("1", "L", "LA", "La")
-    array = np.asarray(image.convert(("LA" if grey else "RGBA") if see_through else ("L" if grey else "RGB")))
-    return turn(array[:, :, None] if array.ndim == 2 else array, orientation)
-
-
-def _orientation(image: Image.Image) -> int:
-    """Return how a picture lies, 1 to 8; upright where EXIF is damaged, or says what there is not: as viewers do."""
-    with contextlib.suppress(Exception):  # parsers raise whatever they like
-        found = image.getexif().get(ORIENTATION, 1)
-        if found in range(1, 9):
-            return int(found)
-    return 1
-
-
-def _deep_grey(array: Array, image: Image.Image) -> Array:
-    """Add what Pillow leaves out of 16-bit grey: the colour that is transparent."""
-    if isinstance(image.info.get("transparency"), int):
-        clear = array == image.info["transparency"]
-        array = np.concatenate([array, np.where(clear, np.uint16(0), np.uint16(65535))], axis=2)
-    return array
-
-
-def _is_16_bit(image: Image.Image) -> bool:
-    """Whether the samples have 16 bits; Pillow tells only through the decoder's arguments."""
-    arguments = _tile_arguments(image)
-    if image.format == "BMP":  # whose 16 bits are those of a pixel
-        return False
-    if image.format == "PPM":
-        return any(value > 255 for entry in arguments if isinstance(entry, tuple) for value in entry[1:])
-    return any(";16" in str(entry) for entry in arguments)
-
-
-def _tile_arguments(image: Image.Image) -> list[Any]:
-    return [tile[3] for tile in getattr(image, "tile", [])]
-
-
-def _decode_jpeg(image: Image.Image, path: Path) -> Array | None:
-    """Decode with simplejpeg: the same library as Pillow's, hence the same pixels, without its copies.
-
-    Unlike Pillow and OpenCV it says what libjpeg warned of: raises ImageError where pixels were made up. None
-    where the file may be cut, or is of a rare kind: Pillow tells.
-    """
-    import simplejpeg  # which translating a single PNG need not wait for
-
-    content = path.read_bytes()
-    colours = "GRAY" if image.mode == "L" else "RGB"
-    try:
-        array = simplejpeg.decode_jpeg(content, colours)
-    except ValueError as error:
-        if any(words in str(error) for words in _JPEG_SPOILT):
-            raise ImageError(f"{path} is damaged: {_reason(error)}.") from error
-        if not content.endswith(_JPEG_END):  # only the first warning is told, and the end may lack too
-            return None
-        try:
-            array = simplejpeg.decode_jpeg(content, colours, strict=False)
-        except ValueError:
-            return None
-    return turn(array, _orientation(image))
-
-
-def _decode_16_bit(image: Image.Image, path: Path) -> Array:
-    arguments = _tile_arguments(image)[0]  # before they are decoded
-    if image.format == "PNG":
-        image.load()  # of damage OpenCV's libpng prints lines of its own
-    orientation = _orientation(image)
-    array = _opencv(path)
-    if array.dtype != np.uint16:
-        raise ImageError(f"{path} is damaged, or a kind of 16-bit picture that i2i does not read.")
-    if str(arguments).startswith("LA"):
-        array = array[:, :, [0, 3]]
-    if image.format == "PPM":  # whose largest value stands in its header
-        top = max(arguments[1:])
-        array = np.rint(array * (65535 / top)).astype(np.uint16)
-    return turn(array, orientation)
-
-
-def _opencv(path: Path) -> Array:
-    """Decode a PNG or PPM as stored, in the order RGB."""
-    import cv2
-
-    array = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-    if array is None:
-        raise ImageError(f"{path} is damaged, or of a kind that i2i does not read.")
-    array = array if array.ndim == 3 else array[:, :, None]
-    return np.ascontiguousarray(array[:, :, {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[array.shape[2]]])
-
-
-def turn(array: Array, orientation: int) -> Array:
-    """Turn and mirror (H, W, C) so that it stands upright, given its EXIF orientation (1 to 8)."""
-    if orientation >= 5:
-        array = array.transpose(1, 0, 2)
-    if orientation in (2, 3, 6, 7):
-        array = array[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        array = array[::-1]
-    return np.ascontiguousarray(array)

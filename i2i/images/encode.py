@@ -1,15 +1,14 @@
 """Pixels to the bytes of a file, in every format that i2i writes.
 
 Pillow writes most of them. PNG goes through OpenCV, which is several times as fast and, unlike Pillow, has
-16 bits of colour; TIFF is put together here from Pillow's tags, since neither library writes 16-bit or float
-colour together with a profile.
+16 bits of colour; TIFF through tifffile, since neither of them writes 16-bit or float colour together with a profile.
 """
 
 import io
 import itertools
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +25,8 @@ SEVERAL_FRAMES = {"PNG", "GIF", "WEBP", "AVIF", "TIFF"}
 
 _WEBP_LOSSLESS = {"lossless": True, "quality": 0, "method": 0, "exact": True}  # exact: what alpha hides stays
 _STRIP_BYTES = 1 << 20
+_STAND_INS = {34665: 34664, 34853: 34852}
+"""Of the tags of the EXIF and GPS directories: unused ones that sort alike."""
 
 
 @dataclass(frozen=True)
@@ -175,58 +176,72 @@ def _gif_frame(array: Array) -> Image.Image:
 
 
 def _tiff(frames: Sequence[Array], extras: Extras) -> bytes:
-    """Write pages with deflate, which every reader of TIFF knows; after Adobe's TIFF 6.0 and its supplements."""
-    content = bytearray(b"II*\0\0\0\0\0")
-    link = 4  # where the place of the next page is to be written
-    for frame in frames:
-        content += b"\0" * (len(content) % 2)
-        content[link : link + 4] = struct.pack("<I", len(content))
-        tags, strips = _tiff_page(frame, extras)
-        link = len(content) + 2 + 12 * len(tags)
-        content += tags.tobytes(len(content))  # its strip offsets count from the end of the tags
-        for strip in strips:
-            content += strip
-    return bytes(content)
+    """Write pages with deflate, which every reader of TIFF knows."""
+    import tifffile
+
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer, byteorder="<") as writer:
+        tags = [*_exif_tags(extras.exif, buffer)] if extras.exif else []
+        if extras.xmp:
+            tags.append((700, "B", len(extras.xmp), extras.xmp, False))
+        for frame in frames:
+            writer.write(
+                **_tiff_layout(frame),
+                compression="zlib",
+                compressionargs={"level": 1},
+                resolution=extras.dpi,
+                resolutionunit=2 if extras.dpi else None,  # an inch
+                iccprofile=extras.icc,
+                extratags=tags,
+                software=False,
+                metadata=None,
+                maxworkers=1,
+            )
+    if extras.exif:
+        _name_directories(buffer)
+    return buffer.getvalue()
 
 
-def _tiff_page(array: Array, extras: Extras) -> tuple[ImageFileDirectory_v2, list[bytes]]:
+def _tiff_layout(array: Array) -> dict[str, Any]:
+    """Return the arguments for one page that follow from its pixels."""
     if array.shape[2] == 2 and array.dtype != np.uint8:  # hardly a reader knows deep grey with alpha
         array = array[:, :, [0, 0, 0, 1]]
-    height, width, channels = array.shape
-    whole = array.dtype != np.float32
-    rows = max(1, _STRIP_BYTES // (width * channels * array.itemsize))
-    strips = [_tiff_strip(array[top : top + rows], whole) for top in range(0, height, rows)]
-    tags = ImageFileDirectory_v2()
-    exif = Image.Exif()
-    if extras.exif:
-        exif.load(extras.exif)
-    for tag in exif:
-        tags[tag] = exif.get_ifd(tag) if tag in (34665, 34853) else exif[tag]  # the EXIF and GPS directories
-    tags[256], tags[257] = width, height
-    tags[258] = (array.itemsize * 8,) * channels
-    tags[259] = 8  # deflate
-    tags[262] = 2 if channels >= 3 else 1  # RGB or grey, black is 0
-    tags[277] = channels
-    tags[278] = rows
-    tags[279] = tuple(len(strip) for strip in strips)
-    tags[273] = (0, *itertools.accumulate(tags[279][:-1]))
-    tags[284] = 1  # channels beside one another
-    tags[339] = (1 if whole else 3,) * channels
-    if whole:
-        tags[317] = 2  # each value less its left neighbour
-    if channels in (2, 4):
-        tags[338] = 2  # alpha, colours not multiplied by it
-    if extras.dpi:
-        tags[296], tags[282], tags[283] = 2, *extras.dpi
-    if extras.icc:
-        tags[34675] = extras.icc
-    if extras.xmp:
-        tags[700] = extras.xmp
-    return tags, strips
+    _, width, channels = array.shape
+    return {
+        "data": array[:, :, 0] if channels == 1 else array,
+        "photometric": "rgb" if channels >= 3 else "minisblack",
+        "planarconfig": "contig" if channels > 1 else None,
+        "extrasamples": ["unassalpha"] if channels in (2, 4) else None,
+        "predictor": array.dtype != np.float32,  # of floats, few readers know one
+        "rowsperstrip": max(1, _STRIP_BYTES // (width * channels * array.itemsize)),
+    }
 
 
-def _tiff_strip(rows: Array, whole: bool) -> bytes:
-    if whole:
-        rows = rows.copy()
-        rows[:, 1:] -= rows[:, :-1].copy()
-    return zlib.compress(rows.astype(rows.dtype.newbyteorder("<")).tobytes(), 1)
+def _exif_tags(exif: bytes, buffer: io.BytesIO) -> Iterator[tuple[int, str, int, Any, bool]]:
+    """Yield the tags of EXIF for every page; its directories are written to the buffer."""
+    found = Image.Exif()
+    found.load(exif)
+    for tag in found:
+        if tag not in _STAND_INS:
+            text = found[tag] if isinstance(found[tag], bytes) else str(found[tag]).encode("ascii", "replace")
+            yield (tag, "s", 0, text, False)
+            continue
+        directory = ImageFileDirectory_v2()
+        for inner, value in found.get_ifd(tag).items():
+            directory[inner] = value
+        place = buffer.seek(0, io.SEEK_END)
+        buffer.write(directory.tobytes(place))
+        yield (_STAND_INS[tag], "I", 1, place, False)
+
+
+def _name_directories(buffer: io.BytesIO) -> None:
+    """Give the directories of EXIF their own tags, which tifffile reads but does not write."""
+    import tifffile
+
+    buffer.seek(0)
+    with tifffile.TiffFile(buffer) as written:
+        found = [page.aspage().tags for page in written.pages]
+    for tags, (tag, stand_in) in itertools.product(found, _STAND_INS.items()):
+        if stand_in in tags:
+            buffer.seek(tags[stand_in].offset)
+            buffer.write(struct.pack("<H", tag))

@@ -1,7 +1,6 @@
 """Networks of pytorch-CycleGAN-and-pix2pix and contrastive-unpaired-translation: their tensors as ours, and back.
 
-Both name tensors by position in nested nn.Sequential. `_module_names` says which module of theirs each of
-ours is; everything else follows from it. What theirs hold and ours need not, or the other way round:
+i2i.interop.their_names says what they call each. What theirs hold and ours need not, or the other way round:
 
 - The low-pass filters of contrastive-unpaired-translation are buffers there and constants here.
 - Files from before torch 0.4 hold running statistics of instance norm, which uses none. They are left out.
@@ -9,15 +8,26 @@ ours is; everything else follows from it. What theirs hold and ours need not, or
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from i2i.errors import ExportError, ModelError
-from i2i.networks import GENERATORS, PatchGAN, ResNet, TranslatingGenerator, UNet
-from i2i.networks.layers import BatchNorm, BlurPool, InstanceNorm, Norm
+from i2i.interop.their_names import (
+    blurs,
+    filters_of,
+    has_dropout,
+    may_be_absent,
+    module_names,
+    norm_of,
+    resizes,
+    tensor_names,
+    unused,
+)
+from i2i.networks import GENERATORS, ResNet, TranslatingGenerator, UNet
+from i2i.networks.layers import Norm
 
 PROJECT = "pytorch-CycleGAN-and-pix2pix"
 ANTIALIASED_PROJECT = "contrastive-unpaired-translation"
@@ -59,9 +69,9 @@ def convert(state: State, network: nn.Module) -> dict[str, Tensor]:
 
     Raises ModelError, naming the first tensors that do not fit.
     """
-    own, names, filters = network.state_dict(), _tensor_names(network), dict(_filters(network))
-    absent = _may_be_absent(network)
-    known = {**names, **filters, **dict.fromkeys(_unused(network))}
+    own, names, filters = network.state_dict(), tensor_names(network), dict(filters_of(network))
+    absent = may_be_absent(network)
+    known = {**names, **filters, **dict.fromkeys(unused(network))}
     unfit = [key for key in state if key not in known]
     unfit += [f"{key} (missing)" for key in (*names, *filters) if key not in state and key not in absent]
     unfit += [
@@ -93,19 +103,19 @@ def revert(network: nn.Module) -> dict[str, Tensor]:
     """Rename the tensors of a U-Net or ResNet of ours for theirs; raises ExportError when they have none like it."""
     if reason := _not_theirs(network):
         raise ExportError(_NOT_THEIRS.format(reason))
-    own, names = network.state_dict(), _tensor_names(network)
-    biases = {key for key in _may_be_absent(network) if key.endswith(".bias")}
+    own, names = network.state_dict(), tensor_names(network)
+    biases = {key for key in may_be_absent(network) if key.endswith(".bias")}
     if any(own[names[key]].any() for key in biases):
         raise ExportError(_NOT_THEIRS.format("biases without a norm"))
     kept = {key: own[our].detach().cpu().contiguous() for key, our in names.items() if key not in biases}
-    return kept | {key: value.contiguous() for key, value in _filters(network)}
+    return kept | {key: value.contiguous() for key, value in filters_of(network)}
 
 
 def transposed_names(network: nn.Module) -> set[str]:
     """Return their names of the weights of transposed convolutions."""
     return {
         f"{their}.weight"
-        for our, their in _module_names(network)
+        for our, their in module_names(network)
         if isinstance(network.get_submodule(our), nn.ConvTranspose2d)
     }
 
@@ -118,11 +128,11 @@ def describe(network: nn.Module) -> str:
         words = [f"resnet_{len(network.blocks)}blocks"]
     else:
         return "a discriminator"
-    norm = _norm(network)
+    norm = norm_of(network)
     words += [f"width {next(network.parameters()).shape[0]}", "no norm" if norm == "none" else f"{norm} norm"]
     if isinstance(network, ResNet):
-        words += ["dropout"] * _has_dropout(network) + ["antialiased down"] * _blurs(network)
-        words += ["antialiased up"] * _resizes(network)
+        words += ["dropout"] * has_dropout(network) + ["antialiased down"] * blurs(network)
+        words += ["antialiased up"] * resizes(network)
     return ", ".join(words)
 
 
@@ -132,18 +142,18 @@ def their_options(network: nn.Module) -> str:
     kind, *_ = describe(network).split(",")
     convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
     norm = "--normG" if is_antialiased(network) else "--norm"
-    words = [f"--netG {kind} {norm} {_norm(network)} --ngf {convolutions[0].out_channels}"]
+    words = [f"--netG {kind} {norm} {norm_of(network)} --ngf {convolutions[0].out_channels}"]
     words += [f"--input_nc {convolutions[0].in_channels} --output_nc {convolutions[-1].out_channels}"]
     if not any(isinstance(module, nn.Dropout) for module in network.modules()):
         words.append("--no_dropout")
     if isinstance(network, ResNet) and is_antialiased(network):
-        words += ["--no_antialias"] * (not _blurs(network)) + ["--no_antialias_up"] * (not _resizes(network))
+        words += ["--no_antialias"] * (not blurs(network)) + ["--no_antialias_up"] * (not resizes(network))
     return " ".join(words)
 
 
 def is_antialiased(network: nn.Module) -> bool:
     """Whether only contrastive-unpaired-translation has this network."""
-    return any(True for _ in _filters(network))
+    return any(True for _ in filters_of(network))
 
 
 def _unet_arguments(state: State) -> dict[str, Any]:
@@ -211,114 +221,8 @@ def _unknown(state: State) -> ModelError:
     )
 
 
-def _tensor_names(network: nn.Module) -> dict[str, str]:
-    """Our name of every tensor by theirs, the last convolution's bias last."""
-    modules = dict(_module_names(network))
-    names = {}
-    for our in network.state_dict():
-        module, _, tensor = our.rpartition(".")
-        names[f"{modules[module]}.{tensor}"] = our
-    return names
-
-
-def _module_names(network: nn.Module) -> Iterator[tuple[str, str]]:
-    """Yield our name and theirs of the modules that hold tensors, and of norms even where they hold none."""
-    if isinstance(network, UNet):
-        return _unet_names(len(network.down))
-    if isinstance(network, ResNet):
-        return _resnet_names(network)
-    assert isinstance(network, PatchGAN)
-    return _patchgan_names(network)
-
-
-def _unet_names(depth: int) -> Iterator[tuple[str, str]]:
-    """Theirs are nested, level in level.
-
-    A level is [down, inner level, ReLU, up] outside, [leaky ReLU, down, norm, inner level, ReLU, up, norm]
-    between, and [leaky ReLU, down, ReLU, up, norm] inside.
-    """
-    yield from (("down.0.1", "model.model.0"), (f"up.{depth - 1}.1", "model.model.3"))
-    level = "model.model.1.model"
-    for index in range(1, depth - 1):
-        up = f"up.{depth - 1 - index}"
-        yield from ((f"down.{index}.1", f"{level}.1"), (f"down.{index}.2", f"{level}.2"))
-        yield from ((f"{up}.1", f"{level}.5"), (f"{up}.2", f"{level}.6"))
-        level = f"{level}.3.model"
-    yield from ((f"down.{depth - 1}.1", f"{level}.1"), ("up.0.1", f"{level}.3"), ("up.0.2", f"{level}.4"))
-
-
-def _resnet_names(network: ResNet) -> Iterator[tuple[str, str]]:
-    """Theirs stand in one row: [pad, conv, norm, ReLU], [conv, norm, ReLU(, blur)] twice, the blocks,
-    [(doubling, )conv, norm, ReLU] twice, [pad, conv, tanh]. In a block, dropout takes an index."""
-    yield from (("stem.1", "model.1"), ("stem.2", "model.2"))
-    index = 4
-    for level in range(2):
-        yield from ((f"down.{level}.0", f"model.{index}"), (f"down.{level}.1", f"model.{index + 1}"))
-        index += 3 + _blurs(network)
-    shift = 0 if _has_dropout(network) else 1
-    for block in range(len(network.blocks)):
-        for our, their in ((1, 1), (2, 2), (6, 6 - shift), (7, 7 - shift)):
-            yield f"blocks.{block}.body.{our}", f"model.{index}.conv_block.{their}"
-        index += 1
-    for level in range(2):
-        conv = f"up.{level}.0.1" if _resizes(network) else f"up.{level}.0"
-        index += _resizes(network)
-        yield from ((conv, f"model.{index}"), (f"up.{level}.1", f"model.{index + 1}"))
-        index += 3
-    yield "head.1", f"model.{index + 1}"
-
-
-def _patchgan_names(network: PatchGAN) -> Iterator[tuple[str, str]]:
-    """[conv, leaky ReLU], then [conv, norm, leaky ReLU] a layer, then a conv."""
-    count = len(network.layers)
-    model = "net" if network.head.kernel_size == (1, 1) else "model"  # of their PixelGAN
-    for layer in range(count):
-        index = max(3 * layer - 1, 0)
-        yield from ((f"layers.{layer}.0", f"{model}.{index}"), (f"layers.{layer}.1", f"{model}.{index + 1}"))
-    yield "head", f"{model}.{3 * count - 1}"
-
-
-def _filters(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Yield the low-pass filters of a ResNet as they store them: of their downsampling, and of their upsampling."""
-    if not isinstance(network, ResNet):
-        return
-    modules = dict(_module_names(network))
-    for level in range(2):
-        blur = network.get_submodule(f"down.{level}.3")
-        if isinstance(blur, BlurPool):
-            index = int(modules[f"down.{level}.0"].removeprefix("model.")) + 3
-            yield f"model.{index}.filt", _filter([1, 2, 1], blur.channels)
-        if _resizes(network):
-            index = int(modules[f"up.{level}.0.1"].removeprefix("model.")) - 1
-            convolution = network.get_parameter(f"up.{level}.0.1.weight")
-            yield f"model.{index}.filt", _filter([1, 3, 3, 1], convolution.shape[1])
-
-
-def _filter(line: list[float], channels: int) -> Tensor:
-    """Return the line's square once a channel, without memory for each.
-
-    Divided by 16 the smaller one keeps brightness, and the larger one that of a picture with zeros in between.
-    """
-    values = torch.tensor(line)
-    return (torch.outer(values, values) / 16).expand(channels, 1, len(line), len(line))
-
-
 def _same(one: Tensor, other: Tensor) -> bool:
     return one.shape == other.shape and torch.allclose(one.float(), other, atol=1e-3)
-
-
-def _unused(network: nn.Module) -> Iterator[str]:
-    """Yield what old files hold of instance norm."""
-    for our, their in _module_names(network):
-        if isinstance(network.get_submodule(our), InstanceNorm):
-            yield from (f"{their}.{name}" for name in ("running_mean", "running_var", "num_batches_tracked"))
-
-
-def _may_be_absent(network: nn.Module) -> set[str]:
-    """Return what their files need not hold: counters, which old torch had not, and biases without a norm."""
-    names = list(_tensor_names(network))
-    biases = [key for key in names[:-1] if key.endswith(".bias")] if _norm(network) == "none" else []
-    return {*biases, *(key for key in names if key.endswith(".num_batches_tracked"))}
 
 
 def _not_theirs(network: nn.Module) -> str:
@@ -333,23 +237,6 @@ def _not_theirs(network: nn.Module) -> str:
         )
     assert isinstance(network, ResNet)
     return "" if len(network.blocks) in (6, 9) else f"{len(network.blocks)} residual blocks"
-
-
-def _norm(network: nn.Module) -> Norm:
-    kinds = {type(module) for module in network.modules()}
-    return "batch" if BatchNorm in kinds else "instance" if InstanceNorm in kinds else "none"
-
-
-def _has_dropout(network: ResNet) -> bool:
-    return isinstance(network.get_submodule("blocks.0.body.4"), nn.Dropout)
-
-
-def _blurs(network: ResNet) -> bool:
-    return isinstance(network.get_submodule("down.0.3"), BlurPool)
-
-
-def _resizes(network: ResNet) -> bool:
-    return not isinstance(network.get_submodule("up.0.0"), nn.ConvTranspose2d)
 
 
 def _shape(tensor: Tensor) -> str:

@@ -12,12 +12,12 @@ import mmap
 import stat
 import struct
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from i2i.errors import ModelError
 from i2i.models.mistaken import ONNX, require_kind, shown
+from i2i.models.protobuf import DamagedError, Message, fields_of, floats, integers, only, text, text_of, views
 
 OPERATORS = frozenset(
     """
@@ -41,16 +41,12 @@ MOST_GROWTH = 1 << 10
 """Times that a picture may grow in one step, in pixels."""
 _MOST_NODES = 20_000
 _MOST_FIELDS = 2_000_000
-_TEXT_BYTES = 1 << 20
 _VALUES = 64
 """A constant of no more elements is read: it may be a size."""
 ELEMENT_BITS = {1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64, 16: 16}
 """By number in onnx.proto; no strings and no complex numbers."""
 _READ = {1: "f", 6: "i", 7: "q", 11: "d"}
 ELEMENT_NAMES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool", 10: "float16", 11: "float64"}
-
-Field = int | memoryview
-Message = dict[int, list[Field]]
 
 
 class Value(NamedTuple):
@@ -81,14 +77,10 @@ def check_onnx(path: Path) -> Interface:
         with path.open("rb") as file:
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # closed with the last view of it
         return _Check(path, len(content)).model(memoryview(content))
-    except _DamagedError as error:
+    except DamagedError as error:
         raise ModelError(f"{path} is damaged or cut: {error}. Get it again.") from error
     except (UnicodeDecodeError, struct.error) as error:
         raise ModelError(f"{path} is damaged: its names or numbers cannot be read. Get it again.") from error
-
-
-class _DamagedError(Exception):
-    """What was found is not protobuf, or not of a model."""
 
 
 class _Check:
@@ -108,29 +100,29 @@ class _Check:
         for number, what in ((20, "a training"), (25, "functions of its own")):
             if number in model:
                 raise self.refuse(f"holds {what}")
-        for opset in map(self.message, _views(model[8])):
-            self.domain(_text(opset, 1))
-        graph = self.message(_only(model, 7, "graph"))
+        for opset in map(self.message, views(model[8])):
+            self.domain(text(opset, 1))
+        graph = self.message(only(model, 7, "graph"))
         if not graph[1]:
             raise self.refuse("holds no operators")
         if graph[15]:
             raise self.refuse("holds sparse weights")
         if len(graph[1]) > _MOST_NODES:
             raise self.refuse(f"has {len(graph[1]):,} operators; {_MOST_NODES:,} are allowed")
-        weights = {self.tensor(tensor) for tensor in _views(graph[5])}
-        for node in _views(graph[1]):
+        weights = {self.tensor(tensor) for tensor in views(graph[5])}
+        for node in views(graph[1]):
             self.node(node)
-        entries = [self.message(entry) for entry in _views(model[14])]
+        entries = [self.message(entry) for entry in views(model[14])]
         return Interface(
-            [value for value in map(self.value, _views(graph[11])) if value.name not in weights],
-            [self.value(value) for value in _views(graph[12])],
-            {_text(entry, 1): _text(entry, 2) for entry in entries},
+            [value for value in map(self.value, views(graph[11])) if value.name not in weights],
+            [self.value(value) for value in views(graph[12])],
+            {text(entry, 1): text(entry, 2) for entry in entries},
         )
 
     def message(self, view: memoryview) -> Message:
         """The fields of a protobuf message by number; nested ones and bytes as views, nothing copied."""
         found: Message = defaultdict(list)
-        for number, field in _fields(view):
+        for number, field in fields_of(view):
             self.fields += 1
             if self.fields > _MOST_FIELDS:
                 raise self.refuse("is written in too many pieces")
@@ -143,23 +135,23 @@ class _Check:
 
     def node(self, view: memoryview) -> None:
         node = self.message(view)
-        operator = _text(node, 4)
-        self.domain(_text(node, 7))
+        operator = text(node, 4)
+        self.domain(text(node, 7))
         if operator not in OPERATORS:
             raise self.refuse(f"uses the operator {shown(operator)}, which is not among those allowed")
         scales: tuple[float, ...] = ()
-        for attribute in map(self.message, _views(node[5])):
+        for attribute in map(self.message, views(node[5])):
             if any(attribute[number] for number in (6, 11, 14, 15, 21, 22, 23)):
                 raise self.refuse(f"has graphs or references in an operator, {shown(operator)}")
-            for tensor in _views(attribute[5] + attribute[10]):
-                name = _text_of(_views(node[2])[0]) if node[2] else ""
+            for tensor in views(attribute[5] + attribute[10]):
+                name = text_of(views(node[2])[0]) if node[2] else ""
                 self.tensor(tensor, name if operator == "Constant" else "")
             if operator == "Constant" and (attribute[3] or attribute[8]):
-                self.constants[_text_of(_views(node[2])[0])] = (*_integers(attribute[3]), *_integers(attribute[8]))
-            if operator == "Upsample" and _text(attribute, 1) == "scales":
-                scales = _floats(attribute[7])
+                self.constants[text_of(views(node[2])[0])] = (*integers(attribute[3]), *integers(attribute[8]))
+            if operator == "Upsample" and text(attribute, 1) == "scales":
+                scales = floats(attribute[7])
         if operator in _GROWING:
-            self.growth(operator, [self.constants.get(_text_of(name), ()) for name in _views(node[1])], scales)
+            self.growth(operator, [self.constants.get(text_of(name), ()) for name in views(node[1])], scales)
 
     def growth(self, operator: str, inputs: list[tuple[float, ...]], scales: tuple[float, ...]) -> None:
         """Refuse sizes in the file that no generator has; those computed on the way meet the limit of the trial."""
@@ -178,23 +170,23 @@ class _Check:
         constant: the name that it gets by an operator, "" for one without a name.
         """
         tensor = self.message(view)
-        name = constant if constant is not None else _text(tensor, 8)
-        shape, element = _integers(tensor[1]), (_integers(tensor[2]) or (0,))[-1]
+        name = constant if constant is not None else text(tensor, 8)
+        shape, element = integers(tensor[1]), (integers(tensor[2]) or (0,))[-1]
         if element not in ELEMENT_BITS or len(shape) > 16 or min(shape, default=0) < 0 or tensor[3] or tensor[6]:
             raise self.refuse(f"has a constant {shown(name)} that holds no numbers")
         elements = math.prod(shape)
         claimed = -(-elements * ELEMENT_BITS[element] // 8)
-        if tensor[13] or any(_integers(tensor[14])):
+        if tensor[13] or any(integers(tensor[14])):
             self.external(tensor, claimed)
         elif claimed > self.size:  # smaller lies ONNX Runtime finds without harm
-            raise _DamagedError(f"{shown(name)} claims {claimed} bytes")
+            raise DamagedError(f"{shown(name)} claims {claimed} bytes")
         elif name and elements <= _VALUES and element in _READ:
             self.constants[name] = _values(tensor, element, elements)
         return name
 
     def external(self, tensor: Message, claimed: int) -> None:
         """Refuse weights in another file unless it is a regular one beside the model that nothing else links to."""
-        entries = {_text(entry, 1): _text(entry, 2) for entry in map(self.message, _views(tensor[13]))}
+        entries = {text(entry, 1): text(entry, 2) for entry in map(self.message, views(tensor[13]))}
         location = entries.get("location", "")
         if not location or location != Path(location).name or "\\" in location or ":" in location:
             raise ModelError(
@@ -216,112 +208,30 @@ class _Check:
         try:
             offset, length = int(entries.get("offset", 0)), int(entries.get("length", claimed))
         except ValueError as error:
-            raise _DamagedError("the place of its weights is not a number") from error
+            raise DamagedError("the place of its weights is not a number") from error
         if offset < 0 or length != claimed or offset + length > found.st_size:
             raise ModelError(f"{self.path} claims more weights than {shown(location)} holds. Get both files again.")
 
     def value(self, view: memoryview) -> Value:
         info = self.message(view)
-        kind = self.message(_only(info, 2, "type"))
+        kind = self.message(only(info, 2, "type"))
         if 1 not in kind:
             raise self.refuse("takes or makes what is not a tensor")
-        tensor = self.message(_only(kind, 1, "tensor type"))
+        tensor = self.message(only(kind, 1, "tensor type"))
         sides = None
         if tensor[2]:
-            dims = [self.message(dim) for dim in _views(self.message(_only(tensor, 2, "shape"))[1])]
-            sides = tuple(_integers(dim[1])[-1] if dim[1] else None for dim in dims)
-        return Value(_text(info, 1), (_integers(tensor[1]) or (0,))[-1], sides)
-
-
-def _fields(view: memoryview) -> Iterator[tuple[int, Field]]:
-    """Yield (number, value) of a protobuf message: varints as int, everything else as the bytes it is."""
-    position, end = 0, len(view)
-    while position < end:
-        tag, position = _varint(view, position)
-        kind = tag & 7
-        if kind == 0:
-            value, position = _varint(view, position)
-            yield tag >> 3, value
-            continue
-        if kind == 2:
-            length, position = _varint(view, position)
-        elif kind in (1, 5):
-            length = 8 if kind == 1 else 4
-        else:
-            raise _DamagedError("it is not in the format of ONNX")
-        if length > end - position:
-            raise _DamagedError("it ends too early")
-        yield tag >> 3, view[position : position + length]
-        position += length
-
-
-def _varint(view: memoryview, position: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if position >= len(view):
-            raise _DamagedError("it ends too early")
-        byte = view[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value & (1 << 64) - 1, position
-    raise _DamagedError("it is not in the format of ONNX")
-
-
-def _views(fields: list[Field]) -> list[memoryview]:
-    if not all(isinstance(field, memoryview) for field in fields):
-        raise _DamagedError("it is not in the format of ONNX")
-    return fields  # type: ignore[return-value]
-
-
-def _only(message: Message, number: int, what: str) -> memoryview:
-    """The one message in a field: a second would be merged with the first by some readers."""
-    found = _views(message[number])
-    if len(found) != 1:
-        raise _DamagedError(f"it has {len(found) or 'no'} {what}{'s' if found else ''} where there must be one")
-    return found[0]
-
-
-def _text(message: Message, number: int) -> str:
-    """The text in a field, of several the last, as protobuf has it; empty where there is none."""
-    found = _views(message[number])
-    return _text_of(found[-1]) if found else ""
-
-
-def _text_of(view: memoryview) -> str:
-    if len(view) > _TEXT_BYTES:
-        raise _DamagedError("a name in it has over a million letters")
-    return str(view, "utf-8")
-
-
-def _integers(fields: list[Field]) -> tuple[int, ...]:
-    """Signed numbers, each in a field of its own or packed together."""
-    numbers: list[int] = []
-    for field in fields:
-        if isinstance(field, int):
-            numbers.append(field)
-            continue
-        position = 0
-        while position < len(field):
-            number, position = _varint(field, position)
-            numbers.append(number)
-            if len(numbers) > _MOST_NODES:
-                raise _DamagedError("a list in it is too long")
-    return tuple(number - (1 << 64) if number >> 63 else number for number in numbers)
-
-
-def _floats(fields: list[Field]) -> tuple[float, ...]:
-    content = b"".join(_views(fields))
-    return struct.unpack(f"<{len(content) // 4}f", content)
+            dims = [self.message(dim) for dim in views(self.message(only(tensor, 2, "shape"))[1])]
+            sides = tuple(integers(dim[1])[-1] if dim[1] else None for dim in dims)
+        return Value(text(info, 1), (integers(tensor[1]) or (0,))[-1], sides)
 
 
 def _values(tensor: Message, element: int, elements: int) -> tuple[float, ...]:
     """The elements of a small constant, as raw bytes or in the field of their type."""
     if tensor[9]:
-        raw = _views(tensor[9])[-1]
+        raw = views(tensor[9])[-1]
         if len(raw) != elements * ELEMENT_BITS[element] // 8:
-            raise _DamagedError("a constant has other bytes than its shape says")
+            raise DamagedError("a constant has other bytes than its shape says")
         return struct.unpack(f"<{elements}{_READ[element]}", raw)
     if element == 1:
-        return _floats(tensor[4])
-    return _integers(tensor[5] if element == 6 else tensor[7]) if element in (6, 7) else ()
+        return floats(tensor[4])
+    return integers(tensor[5] if element == 6 else tensor[7]) if element in (6, 7) else ()

@@ -8,9 +8,9 @@ from i2i.errors import UsageError
 from i2i.images import Array
 from i2i.models.modelfile import find_model, is_onnx, read_spec
 from i2i.models.spec import ModelSpec
-from i2i.models.trial import try_on_zeros
 from i2i.runtime.foreign import UNSAID, Values
 from i2i.runtime.onnx_backend import OnnxBackend as OnnxBackend
+from i2i.runtime.onnx_backend import try_file
 from i2i.runtime.torch_backend import TorchBackend as TorchBackend
 from i2i.runtime.torch_backend import torch_device as torch_device
 
@@ -70,15 +70,9 @@ def open_backend(
     if is_onnx(file):
         if backend == "torch":
             raise UsageError(f"{file} runs in ONNX Runtime only. For torch, give the run folder or .safetensors file.")
-        onnx = OnnxBackend(file, device, threads)
-        if onnx.described is None:
-            spec = onnx.assume(values)
-        else:
-            spec = onnx.described
-            _refuse_values(file, values)
-            try_on_zeros(file, onnx.session, spec)
-        return spec, onnx, pick(spec)
-    _refuse_values(file, values)
+        spec, form = try_file(file, device, threads, values)
+        return spec, OnnxBackend(file, device, threads, form=form), pick(spec)
+    values.refuse_for(file)
     if backend == "onnx":
         raise UsageError(
             f"{file} runs in torch only. For ONNX Runtime, export it and give that file:\n"
@@ -88,12 +82,3 @@ def open_backend(
     part = pick(spec)
     torch_backend = TorchBackend.open(file, spec, part, device)
     return spec, torch_backend if threads is None else torch_backend.with_threads(threads), part
-
-
-def _refuse_values(file: Path, values: Values) -> None:
-    """Raise UsageError if the user states a range that the file states itself."""
-    if values != UNSAID:
-        raise UsageError(
-            f"{file} states its own value ranges. Leave out --value-range and --output-value-range,\n"
-            "which are for .onnx files of other projects."
-        )

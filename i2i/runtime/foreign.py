@@ -17,10 +17,10 @@ import numpy as np
 
 from i2i.errors import ModelError, UsageError
 from i2i.images import Array, Range
-from i2i.models import trial
 from i2i.models.mistaken import shown
 from i2i.models.onnxfile import Interface
 from i2i.models.spec import MEANINGS, UNDESCRIBED, ModelSpec, translating
+from i2i.models.trial import NotRunError, Output, Trial, check_output
 
 UNIT: Range = (-1.0, 1.0)
 BYTES: Range = (0.0, 255.0)
@@ -52,6 +52,14 @@ class Values(NamedTuple):
                 raise UsageError(
                     f"{name} {pair[0]:g} {pair[1]:g} is not a range. Give black, then a larger value for white."
                 )
+
+    def refuse_for(self, file: Path) -> None:
+        """Raise UsageError if a range is given for a file that states its own."""
+        if self != UNSAID:
+            raise UsageError(
+                f"{file} states its own value ranges. Leave out --value-range and --output-value-range,\n"
+                "which are for .onnx files of other projects."
+            )
 
 
 UNSAID = Values()
@@ -91,17 +99,17 @@ class TensorFormat(NamedTuple):
         return f"{phrase}, and assumed to return {last[self.output_last]} {_range_phrase(self.output_range)}"
 
 
-def assumed(path: Path, interface: Interface, session: Any, asked: Values) -> tuple[ModelSpec, TensorFormat]:
+def assumed(path: Path, interface: Interface, trial: Trial, asked: Values) -> tuple[ModelSpec, TensorFormat]:
     """Describe a model that has no description, by the inputs it declares and by runs on zeros.
 
     Raises ModelError, and UsageError for a range of values that are not floats.
     """
     layouts, dtype = _layouts(path, interface), _TYPES[interface.inputs[0].element]
     input_range, output_range = _ranges(path, interface, asked)
-    end = time.monotonic() + trial.SECONDS  # shared by all these runs
+    end = time.monotonic() + trial.seconds  # shared by all these runs
     for last, channels in layouts:
         try:
-            found = _try_layout(path, interface, session, last, channels, end)
+            found = _try_layout(path, interface, trial, last, channels, end)
         except ModelError:
             if (last, channels) == layouts[-1]:
                 raise
@@ -140,16 +148,16 @@ class _Found(NamedTuple):
     fixed: tuple[int, int] | None
 
 
-def _try_layout(path: Path, interface: Interface, session: Any, last: bool, channels: int, end: float) -> _Found:
+def _try_layout(path: Path, interface: Interface, trial: Trial, last: bool, channels: int, end: float) -> _Found:
     """Run a model on zeros in one layout. Raises ModelError if the output is not an image of the same size."""
     shape = interface.inputs[0].shape
     assert shape is not None
     height, width = shape[1:3] if last else shape[2:]
     fixed = (height, width) if height is not None and width is not None else None
 
-    def output_of_size(height: int, width: int) -> Array:
+    def output_of_size(height: int, width: int) -> Output:
         axes = (1, height, width, channels) if last else (1, channels, height, width)
-        return trial.run_on_zeros(path, session, axes, _TYPES[interface.inputs[0].element])
+        return trial.run(axes, _TYPES[interface.inputs[0].element])
 
     multiple, output = (1, output_of_size(*fixed)) if fixed else _smallest_multiple(path, output_of_size, end)
     return _Found(*_made(path, output, fixed), multiple, fixed)
@@ -182,17 +190,17 @@ def _layouts(path: Path, interface: Interface) -> list[tuple[bool, int]]:
     )
 
 
-def _smallest_multiple(path: Path, output_of_size: Callable[[int, int], Array], end: float) -> tuple[int, Array]:
+def _smallest_multiple(path: Path, output_of_size: Callable[[int, int], Output], end: float) -> tuple[int, Output]:
     """Return the smallest multiple whose sides come out as they went in, and the output for zeros.
 
     end: when to give up, by time.monotonic. Raises ModelError.
     """
     for multiple in _MULTIPLES:
         if time.monotonic() > end:
-            raise ModelError(f"{path} takes more than {trial.SECONDS:.0f} s for a picture of zeros.")
+            raise ModelError(f"{path} takes too long for pictures of zeros.")
         # Not a side of the next multiple, or the smaller one could pass.
         side = (-(-_LEAST_PX // multiple) | 1) * multiple
-        with contextlib.suppress(ModelError):
+        with contextlib.suppress(NotRunError):
             output = output_of_size(side, side)
             if (side, side) in (output.shape[1:3], output.shape[2:]):
                 return multiple, output
@@ -201,11 +209,11 @@ def _smallest_multiple(path: Path, output_of_size: Callable[[int, int], Array], 
     )
 
 
-def _made(path: Path, output: Array, fixed: tuple[int, int] | None) -> tuple[int, bool]:
+def _made(path: Path, output: Output, fixed: tuple[int, int] | None) -> tuple[int, bool]:
     """Return the channels of the output for zeros, and whether they are the last axis. Raises ModelError."""
     sides = fixed or (output.shape[2], output.shape[2])  # a square, either way
-    last = output.ndim == 4 and output.shape[1:3] == sides and output.shape[3] in MEANINGS
-    trial.check_output(path, output, (None, *sides, None) if last else (None, None, *sides))
+    last = len(output.shape) == 4 and output.shape[1:3] == sides and output.shape[3] in MEANINGS
+    check_output(path, output, (None, *sides, None) if last else (None, None, *sides))
     made = output.shape[3 if last else 1]
     if made not in MEANINGS:
         raise ModelError(f"{path} makes {made} channels; without a description, i2i can use 1, 3 or 4.")

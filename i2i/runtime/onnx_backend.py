@@ -22,7 +22,7 @@ from i2i.machine import (
 from i2i.models.mistaken import shown
 from i2i.models.onnxfile import check_onnx
 from i2i.models.spec import ModelSpec
-from i2i.models.trial import described_spec, limited
+from i2i.models.trial import Trial, described_spec, try_on_zeros
 from i2i.runtime.batches import MOST, Batches
 from i2i.runtime.foreign import OutputWatch, TensorFormat, Values, assumed
 
@@ -34,19 +34,24 @@ class OnnxBackend:
 
     name = "onnxruntime"
 
-    def __init__(self, path: Path, device: str = "auto", threads: int | None = None, notes: list[str] | None = None):
-        """Open a file; threads: CPU threads for each call of `run`, by default all.
+    def __init__(
+        self,
+        path: Path,
+        device: str = "auto",
+        threads: int | None = None,
+        notes: list[str] | None = None,
+        form: TensorFormat | None = None,
+    ):
+        """Open a file that has been tried (see `try_file`); raises UsageError and ModelError.
 
-        notes: a list to share with the backend this one is made from.
+        threads: CPU threads for each call of `run`, by default all. notes: a list to share with the backend this one
+        is made from. form: how a model of another project writes images; None if the file describes it.
         """
         self.path = path
         self.threads = threads or thread_count()
         self.notes: list[str] = [] if notes is None else notes
-        self.interface = check_onnx(path)
-        self.described = described_spec(path, self.interface)
-        self.form: TensorFormat | None = None
-        """How a model of another project writes images, once `assume` has found out; None if the file describes it."""
-        self._watch: OutputWatch | None = None
+        self.form = form
+        self._watch = OutputWatch(form.output_range, self.notes) if form else None
         self.session = _open_session(path, device, self.threads)
         names = {provider: name for name, provider in PROVIDERS.items()}
         self.device = names.get(self.session.get_providers()[0], "cpu")
@@ -66,15 +71,9 @@ class OnnxBackend:
         """As in Backend."""
         if self.device != "cpu" or threads == self.threads:
             return self
-        other = type(self)(self.path, self.device, threads, self.notes)
-        other.form, other._watch = self.form, self._watch
+        other = type(self)(self.path, self.device, threads, self.notes, self.form)
+        other._watch = self._watch
         return other
-
-    def assume(self, values: Values) -> ModelSpec:
-        """Find out what a file without a description takes, and return its spec; raises ModelError and UsageError."""
-        spec, self.form = assumed(self.path, self.interface, self.session, values)
-        self._watch = OutputWatch(self.form.output_range, self.notes)
-        return spec
 
     def run(self, batch: Array) -> Array:
         """As in Backend."""
@@ -113,6 +112,34 @@ class OnnxBackend:
         return options
 
 
+def try_file(file: Path, device: str, threads: int | None, values: Values) -> tuple[ModelSpec, TensorFormat | None]:
+    """Check an .onnx file and run it on zeros in a child process; return its description.
+
+    The format is that of files without a description, else None. Raises ModelError and UsageError.
+    """
+    on_cpu = _chosen(device) == "cpu"
+    interface = check_onnx(file)
+    spec = described_spec(file, interface)
+    if spec is not None:
+        values.refuse_for(file)
+    with Trial(file, interface, threads or thread_count(), on_cpu) as trial:
+        if spec is None:
+            return assumed(file, interface, trial, values)
+        try_on_zeros(spec, trial)
+        return spec, None
+
+
+def _chosen(device: str) -> str:
+    """Return which of DEVICES to start in ONNX Runtime; raises UsageError if it cannot."""
+    chosen = device
+    if device == "auto":
+        chosen = "cuda" if has_nvidia_gpu() and why_no_provider("cuda") is None else "cpu"
+    reason = why_no_provider(chosen)
+    if reason:
+        raise UsageError(f"Device {device} was asked for, but {reason}. Use auto or cpu, or see `i2i doctor`.")
+    return chosen
+
+
 def _open_session(path: Path, device: str, threads: int) -> Any:
     """Open an ONNX Runtime session on one of DEVICES; raises UsageError and ModelError.
 
@@ -120,12 +147,7 @@ def _open_session(path: Path, device: str, threads: int) -> Any:
     """
     import onnxruntime
 
-    chosen = device
-    if device == "auto":
-        chosen = "cuda" if has_nvidia_gpu() and why_no_provider("cuda") is None else "cpu"
-    reason = why_no_provider(chosen)
-    if reason:
-        raise UsageError(f"Device {device} was asked for, but {reason}. Use auto or cpu, or see `i2i doctor`.")
+    chosen = _chosen(device)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # warnings concern its own graph rewriting
     options.intra_op_num_threads = threads
@@ -135,15 +157,8 @@ def _open_session(path: Path, device: str, threads: int) -> Any:
     wanted = {"tensorrt": ["tensorrt", "cuda", "cpu"], "cpu": ["cpu"]}.get(chosen, [chosen, "cpu"])
     if "cuda" in wanted:
         onnxruntime.preload_dlls()
-
-    def start() -> Any:
+    try:
         with utf8_name(path) as name:
             return onnxruntime.InferenceSession(name, options, providers=[PROVIDERS[one] for one in wanted])
-
-    try:
-        # Device drivers map as much memory as they like, so only the CPU gets a limit.
-        return limited(path, start, lambda: options.set_load_cancellation_flag(True), wanted == ["cpu"])
-    except TimeoutError as error:
-        raise ModelError(f"{path} takes more than {error} to open.") from error
     except Exception as error:  # as above
         raise ModelError(f"{path} is not a model file: {shown(str(error).splitlines()[0], 200)}") from error

@@ -220,7 +220,7 @@ def test_running_out_of_memory_is_no_fault_of_the_picture(few_pairs, monkeypatch
     def decode(image, path):
         raise MemoryError
 
-    monkeypatch.setattr("i2i.images.decode._decode", decode)
+    monkeypatch.setattr("i2i.images.decode.decode", decode)
     with pytest.raises(MemoryError, match="not enough memory to decode"):
         list(batches(data, config, 0, 8, "cpu"))
     with pytest.raises(DataError, match="not enough memory to decode"):

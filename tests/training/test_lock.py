@@ -7,11 +7,11 @@ import subprocess
 import sys
 
 import pytest
+from filelock import FileLock
 
 import i2i
 from i2i.errors import UsageError
 from i2i.files import TEMP_PREFIX
-from i2i.training import lock
 from i2i.training.folder import LOCK_NAME
 from i2i.training.lock import only_training
 from tests.conftest import tiny_config
@@ -57,10 +57,10 @@ def test_the_folder_is_left_as_it_was(tmp_path):
 
 
 def test_a_file_system_without_locks_costs_a_line(tmp_path, monkeypatch, capsys):
-    def no_locks(handle):
+    def no_locks(self, timeout):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(lock, "_lock", no_locks)
+    monkeypatch.setattr(FileLock, "acquire", no_locks)
     with only_training(tmp_path / "run"):
         (tmp_path / "run" / "config.yaml").write_text("kept", encoding="utf-8")
     assert capsys.readouterr().err.count("cannot be locked (No locks available)") == 1

@@ -1,0 +1,140 @@
+"""What pytorch-CycleGAN-and-pix2pix and contrastive-unpaired-translation call the tensors of our networks.
+
+Both name tensors by position in nested nn.Sequential. `module_names` says which module of theirs each of ours is;
+everything else follows from it.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from i2i.networks import PatchGAN, ResNet, UNet
+from i2i.networks.layers import BatchNorm, BlurPool, InstanceNorm, Norm
+
+
+def tensor_names(network: nn.Module) -> dict[str, str]:
+    """Our name of every tensor by theirs, the last convolution's bias last."""
+    modules = dict(module_names(network))
+    names = {}
+    for our in network.state_dict():
+        module, _, tensor = our.rpartition(".")
+        names[f"{modules[module]}.{tensor}"] = our
+    return names
+
+
+def module_names(network: nn.Module) -> Iterator[tuple[str, str]]:
+    """Yield our name and theirs of the modules that hold tensors, and of norms even where they hold none."""
+    if isinstance(network, UNet):
+        return _unet_names(len(network.down))
+    if isinstance(network, ResNet):
+        return _resnet_names(network)
+    assert isinstance(network, PatchGAN)
+    return _patchgan_names(network)
+
+
+def _unet_names(depth: int) -> Iterator[tuple[str, str]]:
+    """Theirs are nested, level in level.
+
+    A level is [down, inner level, ReLU, up] outside, [leaky ReLU, down, norm, inner level, ReLU, up, norm]
+    between, and [leaky ReLU, down, ReLU, up, norm] inside.
+    """
+    yield from (("down.0.1", "model.model.0"), (f"up.{depth - 1}.1", "model.model.3"))
+    level = "model.model.1.model"
+    for index in range(1, depth - 1):
+        up = f"up.{depth - 1 - index}"
+        yield from ((f"down.{index}.1", f"{level}.1"), (f"down.{index}.2", f"{level}.2"))
+        yield from ((f"{up}.1", f"{level}.5"), (f"{up}.2", f"{level}.6"))
+        level = f"{level}.3.model"
+    yield from ((f"down.{depth - 1}.1", f"{level}.1"), ("up.0.1", f"{level}.3"), ("up.0.2", f"{level}.4"))
+
+
+def _resnet_names(network: ResNet) -> Iterator[tuple[str, str]]:
+    """Theirs stand in one row: [pad, conv, norm, ReLU], [conv, norm, ReLU(, blur)] twice, the blocks,
+    [(doubling, )conv, norm, ReLU] twice, [pad, conv, tanh]. In a block, dropout takes an index."""
+    yield from (("stem.1", "model.1"), ("stem.2", "model.2"))
+    index = 4
+    for level in range(2):
+        yield from ((f"down.{level}.0", f"model.{index}"), (f"down.{level}.1", f"model.{index + 1}"))
+        index += 3 + blurs(network)
+    shift = 0 if has_dropout(network) else 1
+    for block in range(len(network.blocks)):
+        for our, their in ((1, 1), (2, 2), (6, 6 - shift), (7, 7 - shift)):
+            yield f"blocks.{block}.body.{our}", f"model.{index}.conv_block.{their}"
+        index += 1
+    for level in range(2):
+        conv = f"up.{level}.0.1" if resizes(network) else f"up.{level}.0"
+        index += resizes(network)
+        yield from ((conv, f"model.{index}"), (f"up.{level}.1", f"model.{index + 1}"))
+        index += 3
+    yield "head.1", f"model.{index + 1}"
+
+
+def _patchgan_names(network: PatchGAN) -> Iterator[tuple[str, str]]:
+    """[conv, leaky ReLU], then [conv, norm, leaky ReLU] a layer, then a conv."""
+    count = len(network.layers)
+    model = "net" if network.head.kernel_size == (1, 1) else "model"  # of their PixelGAN
+    for layer in range(count):
+        index = max(3 * layer - 1, 0)
+        yield from ((f"layers.{layer}.0", f"{model}.{index}"), (f"layers.{layer}.1", f"{model}.{index + 1}"))
+    yield "head", f"{model}.{3 * count - 1}"
+
+
+def filters_of(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield the low-pass filters of a ResNet as they store them: of their downsampling, and of their upsampling."""
+    if not isinstance(network, ResNet):
+        return
+    modules = dict(module_names(network))
+    for level in range(2):
+        blur = network.get_submodule(f"down.{level}.3")
+        if isinstance(blur, BlurPool):
+            index = int(modules[f"down.{level}.0"].removeprefix("model.")) + 3
+            yield f"model.{index}.filt", _filter([1, 2, 1], blur.channels)
+        if resizes(network):
+            index = int(modules[f"up.{level}.0.1"].removeprefix("model.")) - 1
+            convolution = network.get_parameter(f"up.{level}.0.1.weight")
+            yield f"model.{index}.filt", _filter([1, 3, 3, 1], convolution.shape[1])
+
+
+def _filter(line: list[float], channels: int) -> Tensor:
+    """Return the line's square once a channel, without memory for each.
+
+    Divided by 16 the smaller one keeps brightness, and the larger one that of a picture with zeros in between.
+    """
+    values = torch.tensor(line)
+    return (torch.outer(values, values) / 16).expand(channels, 1, len(line), len(line))
+
+
+def unused(network: nn.Module) -> Iterator[str]:
+    """Yield what old files hold of instance norm."""
+    for our, their in module_names(network):
+        if isinstance(network.get_submodule(our), InstanceNorm):
+            yield from (f"{their}.{name}" for name in ("running_mean", "running_var", "num_batches_tracked"))
+
+
+def may_be_absent(network: nn.Module) -> set[str]:
+    """Return what their files need not hold: counters, which old torch had not, and biases without a norm."""
+    names = list(tensor_names(network))
+    biases = [key for key in names[:-1] if key.endswith(".bias")] if norm_of(network) == "none" else []
+    return {*biases, *(key for key in names if key.endswith(".num_batches_tracked"))}
+
+
+def norm_of(network: nn.Module) -> Norm:
+    """Return the norm that a network has."""
+    kinds = {type(module) for module in network.modules()}
+    return "batch" if BatchNorm in kinds else "instance" if InstanceNorm in kinds else "none"
+
+
+def has_dropout(network: ResNet) -> bool:
+    """Whether the blocks of a ResNet drop values in training."""
+    return isinstance(network.get_submodule("blocks.0.body.4"), nn.Dropout)
+
+
+def blurs(network: ResNet) -> bool:
+    """Whether a ResNet blurs before it leaves out pixels."""
+    return isinstance(network.get_submodule("down.0.3"), BlurPool)
+
+
+def resizes(network: ResNet) -> bool:
+    """Whether a ResNet upsamples by resizing, not by transposed convolutions."""
+    return not isinstance(network.get_submodule("up.0.0"), nn.ConvTranspose2d)

@@ -1,0 +1,99 @@
+"""Protobuf messages, walked by length: nothing is copied, and no size that they claim is believed."""
+
+import struct
+from collections.abc import Iterator
+
+_TEXT_BYTES = 1 << 20
+_MOST_NUMBERS = 20_000
+"""In one list."""
+Field = int | memoryview
+Message = dict[int, list[Field]]
+
+
+class DamagedError(Exception):
+    """What was found is not protobuf, or not what it should hold."""
+
+
+def fields_of(view: memoryview) -> Iterator[tuple[int, Field]]:
+    """Yield (number, value) of a protobuf message: varints as int, everything else as the bytes it is."""
+    position, end = 0, len(view)
+    while position < end:
+        tag, position = _varint(view, position)
+        kind = tag & 7
+        if kind == 0:
+            value, position = _varint(view, position)
+            yield tag >> 3, value
+            continue
+        if kind == 2:
+            length, position = _varint(view, position)
+        elif kind in (1, 5):
+            length = 8 if kind == 1 else 4
+        else:
+            raise DamagedError("it is not in the format of ONNX")
+        if length > end - position:
+            raise DamagedError("it ends too early")
+        yield tag >> 3, view[position : position + length]
+        position += length
+
+
+def _varint(view: memoryview, position: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        if position >= len(view):
+            raise DamagedError("it ends too early")
+        byte = view[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value & (1 << 64) - 1, position
+    raise DamagedError("it is not in the format of ONNX")
+
+
+def views(fields: list[Field]) -> list[memoryview]:
+    """Return messages or bytes; raises DamagedError where a number stands among them."""
+    if not all(isinstance(field, memoryview) for field in fields):
+        raise DamagedError("it is not in the format of ONNX")
+    return fields  # type: ignore[return-value]
+
+
+def only(message: Message, number: int, what: str) -> memoryview:
+    """The one message in a field: a second would be merged with the first by some readers."""
+    found = views(message[number])
+    if len(found) != 1:
+        raise DamagedError(f"it has {len(found) or 'no'} {what}{'s' if found else ''} where there must be one")
+    return found[0]
+
+
+def text(message: Message, number: int) -> str:
+    """The text in a field, of several the last, as protobuf has it; empty where there is none."""
+    found = views(message[number])
+    return text_of(found[-1]) if found else ""
+
+
+def text_of(view: memoryview) -> str:
+    """Return a name; raises DamagedError for a huge one, and UnicodeDecodeError."""
+    if len(view) > _TEXT_BYTES:
+        raise DamagedError("a name in it has over a million letters")
+    return str(view, "utf-8")
+
+
+def integers(fields: list[Field]) -> tuple[int, ...]:
+    """Signed numbers, each in a field of its own or packed together."""
+    numbers: list[int] = []
+    for field in fields:
+        if isinstance(field, int):
+            numbers.append(field)
+            continue
+        position = 0
+        while position < len(field):
+            number, position = _varint(field, position)
+            numbers.append(number)
+            if len(numbers) > _MOST_NUMBERS:
+                raise DamagedError("a list in it is too long")
+    return tuple(number - (1 << 64) if number >> 63 else number for number in numbers)
+
+
+def floats(fields: list[Field]) -> tuple[float, ...]:
+    """Return 32-bit floats, packed or in fields of their own."""
+    content = b"".join(views(fields))
+    return struct.unpack(f"<{len(content) // 4}f", content)
