@@ -14,8 +14,8 @@ from i2i.evaluation import fit_baselines, sides
 from i2i.images import read_image, write_image
 from i2i.metrics import METRICS
 from i2i.metrics.pairs import PSNR_CEILING, l1, psnr, ssim
+from tests.cli.test_cli import call
 from tests.conftest import LINEART, ROOT, picture, run_i2i, save
-from tests.test_cli import call
 
 
 def test_metrics_by_hand():

@@ -13,8 +13,8 @@ from i2i.config import preset_names
 from i2i.images import read_image
 from i2i.interop.pytorch_cyclegan_pix2pix import revert
 from i2i.networks import UNet
+from tests.cli.test_cli import call, shrink
 from tests.conftest import ROOT, save
-from tests.test_cli import call, shrink
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

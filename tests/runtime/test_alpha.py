@@ -22,10 +22,10 @@ from i2i.runtime.folder import plan
 from i2i.runtime.pictures import PictureOptions, read, written_channels
 from i2i.runtime.pipeline import translate_files
 from i2i.runtime.translator import Translator
+from tests.cli.test_cli import call
 from tests.conftest import DATA, assert_looks_like, picture, tiny_config
 from tests.runtime.test_pictures import srgb
 from tests.runtime.test_translator import Identity, identity
-from tests.test_cli import call
 
 ICON_A, ICON_B = DATA / "rgba_icon_A.png", DATA / "rgba_icon_B.png"
 

@@ -13,7 +13,7 @@ from i2i.runtime.fit import Fit
 from i2i.runtime.foreign import UNIT, OutputWatch, Values
 from i2i.runtime.translator import Translator
 from tests.conftest import picture, save
-from tests.test_onnxfile import SAME, model, tensor
+from tests.models.test_onnxfile import SAME, model, tensor
 
 NHWC = ("n", "h", "w", 3)
 

@@ -23,8 +23,8 @@ from i2i.runtime.folder import plan
 from i2i.runtime.pictures import DEFAULTS, PictureOptions, counted, lost_colours, read
 from i2i.runtime.pipeline import translate_files
 from tests.conftest import DATA, assert_looks_like, picture, run_i2i
+from tests.images.test_images import LOSSLESS
 from tests.runtime.test_translator import identity
-from tests.test_images import LOSSLESS
 
 GAMMA = DATA / "gamma_1.png"
 

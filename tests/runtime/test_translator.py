@@ -22,7 +22,7 @@ from i2i.runtime.folder import plan
 from i2i.runtime.pipeline import translate_files
 from i2i.runtime.translator import Translator, pad, padded_side
 from tests.conftest import assert_looks_like, picture, run_i2i, save
-from tests.test_images import broken_files
+from tests.images.test_images import broken_files
 
 
 class Identity:

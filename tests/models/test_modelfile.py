@@ -16,7 +16,7 @@ from i2i.interop.importing import import_weights
 from i2i.models.modelfile import load_generator, read_spec
 from i2i.training.finetune import init_from
 from tests.conftest import ORACLES, save
-from tests.test_torchfile import Runs, saved
+from tests.models.test_torchfile import Runs, saved
 from tests.training.test_finetune import build
 
 

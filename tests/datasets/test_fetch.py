@@ -14,7 +14,7 @@ import pytest
 from i2i.config import load_config
 from i2i.errors import ArchiveError, DownloadError, UsageError
 from tests.conftest import ROOT, load_script
-from tests.test_archives import contents, tar_bytes
+from tests.datasets.test_archives import contents, tar_bytes
 
 fetch = load_script(ROOT / "datasets" / "fetch.py")
 FILES = {f"train/{number}.png": os.urandom(90_000) for number in range(3)}
