@@ -38,6 +38,17 @@ for _name, _usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.
         signal.signal(_signum, _usual)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--update-golden` keeps what the messages say now."""
+    parser.addoption("--update-golden", action="store_true", help="write tests/golden/messages.txt anew")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with real trainings come first, so that of several workers none ends long after the others."""
+    long = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 def damaged(content: bytes, damage: str) -> bytes:
     """What a disk can make of a file: cut, zeroed in a place, or with one bit flipped."""
     if damage == "cut":
@@ -75,11 +86,16 @@ def tiny_config(*overrides: str, data: Path | str = LINEART) -> Config:
 
 _LOGS = ["log.every_images=4", "log.samples_every_images=8", "log.checkpoint_every_images=8", "log.sample_count=2"]
 _SHORT = ["schedule.images=16", "schedule.decay_images=8", "train.batch=4", "train.device=cpu", *_LOGS]
-SMALLEST = {  # preset, and what makes it small, for every algorithm and kind of data
-    "pix2pix": ("lineart", ["data.resize_px=18", "data.crop_px=16", "generator.depth=4"]),
-    "cyclegan": ("maps_unpaired", ["data.resize_px=18", "data.crop_px=16", "generator.blocks=1", "loss.history=3"]),
+_PATCHES = ["data.resize_px=18", "data.crop_px=16", "discriminator.layers=1"]
+_LABELS = ["data.side=B", "data.labels={data}/labels.csv"]
+SMALLEST = {  # preset, and what makes it small, for every algorithm and kind of data; {data} is the data folder
+    "pix2pix": ("lineart", [*_PATCHES, "generator.depth=4"]),
+    "cyclegan": ("maps_unpaired", [*_PATCHES, "generator.blocks=1", "loss.history=3"]),
     "gan": ("dcgan_emoji", ["data.resize_px=36", "data.crop_px=32", "generator.latent=4"]),
-    "conditional_gan": ("conditional_fashion", ["data.channels=3", "data.resize_px=36", "generator.latent=4"]),
+    "conditional_gan": (
+        "conditional_fashion",
+        [*_LABELS, "data.channels=3", "data.resize_px=36", "generator.latent=4"],
+    ),
     "toy": ("ring", ["generator.layers=1", "discriminator.layers=1"]),
 }
 
@@ -88,11 +104,9 @@ def smallest_config(kind: str, data: Path | str, *overrides: str) -> Config:
     """Smallest run of each algorithm; `toy` is the GAN on points."""
     preset, changes = SMALLEST[kind]
     widths = ["generator.width=2", "discriminator.width=2"]
-    patches = ["discriminator.layers=1"] if kind in ("pix2pix", "cyclegan") else []
     path = [] if kind == "toy" else [f"data.path={data}"]
-    if kind == "conditional_gan":
-        path += ["data.side=B", f"data.labels={data}/labels.csv"]
-    return i2i.load_config(preset, [*path, *changes, *widths, *patches, *_SHORT, *overrides])
+    changes = [change.format(data=data) for change in changes]
+    return i2i.load_config(preset, [*path, *changes, *widths, *_SHORT, *overrides])
 
 
 def make_algorithm(config: Config) -> Algorithm:
