@@ -39,7 +39,7 @@ def test_ssim_is_that_of_scikit_image():
 def test_equal_pictures_have_an_ssim_of_exactly_1(dtype):
     for x in (picture(11, 64, 3, dtype), picture(48, 48, 4, dtype), np.full((16, 16, 1), 77, dtype)):
         assert ssim(x, x.copy()) == 1
-    with pytest.raises(DataError, match="at least 11 px; these pictures are 64x10"):
+    with pytest.raises(DataError, match=r"11 px.* 64x10"):
         ssim(picture(10, 64), picture(10, 64))
 
 

@@ -151,7 +151,7 @@ def test_a_repository_for_triton(tiny_run, tmp_path):
     config = files[1].read_text(encoding="utf-8")
     assert config == triton_config(path, "tiny")
     assert "dims: [ 16, 32, 3 ]" in config
-    with pytest.raises(UsageError, match=r"config\.pbtxt exists already"):
+    with pytest.raises(UsageError, match=r"config\.pbtxt"):
         export_triton(tiny_run, tmp_path / "models")
 
 
@@ -159,6 +159,6 @@ def test_a_repository_for_triton(tiny_run, tmp_path):
 def test_a_name_that_no_server_takes_is_refused(tiny_run, tmp_path, name):
     (tmp_path / name).mkdir()
     shutil.copy(tiny_run / "model.safetensors", tmp_path / name)
-    with pytest.raises(UsageError, match=r"letters, digits, spaces and _\.-"):
+    with pytest.raises(UsageError, match=r"_\.-"):
         export_triton(tmp_path / name, tmp_path / "models", verify=tmp_path)
     assert not (tmp_path / "models").exists()
