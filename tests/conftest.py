@@ -42,6 +42,17 @@ for _name, _usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.
         signal.signal(_signum, _usual)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--update-golden` keeps what the messages say now."""
+    parser.addoption("--update-golden", action="store_true", help="write tests/golden/messages.txt anew")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with real trainings come first, so that of several workers none ends long after the others."""
+    long = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 def damaged(content: bytes, damage: str) -> bytes:
     """What a disk can make of a file: cut, zeroed in a place, or with one bit flipped."""
     if damage == "cut":

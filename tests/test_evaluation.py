@@ -14,8 +14,8 @@ from i2i.evaluation import fit_baselines, sides
 from i2i.images import read_image, write_image
 from i2i.metrics import METRICS
 from i2i.metrics.pairs import PSNR_CEILING, l1, psnr, ssim
+from tests.cli.test_cli import call
 from tests.conftest import LINEART, ROOT, picture, run_i2i, save
-from tests.test_cli import call
 
 
 def test_metrics_by_hand():
@@ -39,7 +39,7 @@ def test_ssim_is_that_of_scikit_image():
 def test_equal_pictures_have_an_ssim_of_exactly_1(dtype):
     for x in (picture(11, 64, 3, dtype), picture(48, 48, 4, dtype), np.full((16, 16, 1), 77, dtype)):
         assert ssim(x, x.copy()) == 1
-    with pytest.raises(DataError, match="at least 11 px; these pictures are 64x10"):
+    with pytest.raises(DataError, match=r"11 px.* 64x10"):
         ssim(picture(10, 64), picture(10, 64))
 
 

@@ -8,8 +8,8 @@ import i2i
 from i2i.images import read_image
 from i2i.report.sheets import cloud_png, grid_png
 from i2i.runtime.latents import seed_latents, walk
+from tests.cli.test_cli import call
 from tests.conftest import noise, run_i2i
-from tests.test_cli import call
 
 CELL, DOWN = 100, 116  # 32 px three times and a gap; and the line of the label
 

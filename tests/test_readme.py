@@ -13,8 +13,8 @@ from i2i.config import preset_names
 from i2i.images import read_image
 from i2i.interop.pytorch_cyclegan_pix2pix import revert
 from i2i.networks import UNet
+from tests.cli.test_cli import call, shrink
 from tests.conftest import ROOT, save
-from tests.test_cli import call, shrink
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -69,5 +69,6 @@ def test_only_public_names_are_shown():
 def test_presets_and_links_are_there():
     assert sorted(re.findall(r"^\| \[`(\w+)`\]", README, re.MULTILINE)) == preset_names()
     for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "datasets" / "README.md"):
-        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        prose = re.sub(r"^ *```.*?^ *```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for link in re.findall(r"\]\(([^)#]+)\)", prose):
             assert link.startswith("http") or (page.parent / link).exists(), f"{page.name}: {link}"

@@ -23,57 +23,58 @@ from tests.conftest import LINEART, ROOT, run_i2i, smallest_config, tiny_config
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def quickstart(tmp_path_factory):
-    """The quickstart with a smaller budget, in this environment, called from another folder."""
-    out = tmp_path_factory.mktemp("quick") / "run"
-    words = [str(ROOT / "tools" / "quickstart"), "--images", "4000", "--out", str(out)]
-    environment = {**os.environ, "I2I_PYTHON": sys.executable}
+class TestQuickstart:
+    """A class of its own goes to a worker of its own."""
 
-    def call():
-        return subprocess.run(words, capture_output=True, text=True, cwd=out.parent, env=environment, check=False)
+    @pytest.fixture(scope="class")
+    @classmethod
+    def quickstart(cls, tmp_path_factory):
+        """The quickstart with a smaller budget, in this environment, called from another folder."""
+        out = tmp_path_factory.mktemp("quick") / "run"
+        words = [str(ROOT / "tools" / "quickstart"), "--images", "4000", "--out", str(out)]
+        environment = {**os.environ, "I2I_PYTHON": sys.executable}
 
-    return out, call(), call
+        def call():
+            return subprocess.run(words, capture_output=True, text=True, cwd=out.parent, env=environment, check=False)
 
+        return out, call(), call
 
-def test_quickstart_leaves_what_it_promises(quickstart):
-    out, first, _ = quickstart
-    assert first.returncode == 0, first.stderr
-    for name in ("report.html", "model.safetensors", "model.onnx"):
-        assert f"{out / name}" in first.stdout
-        assert (out / name).stat().st_size > 10_000
-    outputs = list_pictures(out / "test" / "output")
-    assert {path.name for path in outputs} == {path.name for path in (LINEART / "test").glob("*.png")}
-    assert {read_image(path).shape for path in outputs} == {(64, 64, 3)}
-    page = (out / "report.html").read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") == 2  # the test sheet and the newest preview
-    assert page.count("<svg") == 9  # four losses, accuracy, gradients, L1, diversity, near duplicates
-    assert 'src="http' not in page
-    assert "href=" not in page
+    def test_quickstart_leaves_what_it_promises(self, quickstart):
+        out, first, _ = quickstart
+        assert first.returncode == 0, first.stderr
+        for name in ("report.html", "model.safetensors", "model.onnx"):
+            assert f"{out / name}" in first.stdout
+            assert (out / name).stat().st_size > 10_000
+        outputs = list_pictures(out / "test" / "output")
+        assert {path.name for path in outputs} == {path.name for path in (LINEART / "test").glob("*.png")}
+        assert {read_image(path).shape for path in outputs} == {(64, 64, 3)}
+        page = (out / "report.html").read_text(encoding="utf-8")
+        assert page.count("data:image/png;base64,") == 2  # the test sheet and the newest preview
+        assert page.count("<svg") == 9  # four losses, accuracy, gradients, L1, diversity, near duplicates
+        assert 'src="http' not in page
+        assert "href=" not in page
 
+    def test_a_short_real_training_beats_every_baseline(self, quickstart):
+        """On the test split, in both L1 and SSIM; a full quickstart reaches more."""
+        out, _, _ = quickstart
+        scores = json.loads((out / "evaluation.json").read_text())
+        for baseline in scores["baselines"].values():
+            assert scores["model"]["l1"] < baseline["l1"]
+            assert scores["model"]["ssim"] > baseline["ssim"]
+        assert scores["model"]["l1"] < 58
+        assert scores["model"]["ssim"] > 0.36
 
-def test_a_short_real_training_beats_every_baseline(quickstart):
-    """On the test split, in both L1 and SSIM; a full quickstart reaches more."""
-    out, _, _ = quickstart
-    scores = json.loads((out / "evaluation.json").read_text())
-    for baseline in scores["baselines"].values():
-        assert scores["model"]["l1"] < baseline["l1"]
-        assert scores["model"]["ssim"] > baseline["ssim"]
-    assert scores["model"]["l1"] < 58
-    assert scores["model"]["ssim"] > 0.36
-
-
-def test_quickstart_again_trains_nothing_twice(quickstart):
-    out, _, call = quickstart
-    model = (out / "model.safetensors").read_bytes()
-    log = (out / "metrics.jsonl").read_text()
-    started = time.monotonic()
-    again = call()
-    assert again.returncode == 0, again.stderr
-    assert "already finished" in again.stderr
-    assert time.monotonic() - started < 60
-    assert (out / "model.safetensors").read_bytes() == model
-    assert (out / "metrics.jsonl").read_text() == log
+    def test_quickstart_again_trains_nothing_twice(self, quickstart):
+        out, _, call = quickstart
+        model = (out / "model.safetensors").read_bytes()
+        log = (out / "metrics.jsonl").read_text()
+        started = time.monotonic()
+        again = call()
+        assert again.returncode == 0, again.stderr
+        assert "already finished" in again.stderr
+        assert time.monotonic() - started < 60
+        assert (out / "model.safetensors").read_bytes() == model
+        assert (out / "metrics.jsonl").read_text() == log
 
 
 @pytest.mark.parametrize(
@@ -101,37 +102,41 @@ class BlindGenerator(DCGANGenerator):
         return super().forward(torch.zeros_like(latent))
 
 
-@pytest.mark.parametrize(
-    ("illness", "changes", "warning"),
-    [
-        ("healthy", [], None),
-        ("rate", ["optimizer.lr_discriminator=8e-4"], "discriminator D has won"),
-        ("blind", [], "mode collapse"),
-    ],
-)
-def test_alarms_on_pictures(tmp_path, monkeypatch, illness, changes, warning):
-    """A GAN on the shipped pictures, well and made ill: twenty times the discriminator's rate, or blind to z.
+class TestAlarms:
+    """Of trainings that go wrong, and of none that goes well."""
 
-    Over fewer steps than the default, in which the samples of a healthy run do not differ as much as later, and at
-    low rates: at higher ones the discriminator that runs ahead falls back now and then, in one run and not in another.
-    """
-    if illness == "blind":
-        monkeypatch.setitem(GENERATORS, "dcgan", BlindGenerator)
-    small = ["data.resize_px=32", "data.crop_px=32", "generator.width=16", "discriminator.width=8"]
-    short = [
-        "optimizer.lr=4e-5",
-        "schedule.images=19200",
-        "alarms.steps=200",
-        "alarms.alike_steps=200",
-        "alarms.diversity=0.05",
-    ]
-    logs = ["log.every_images=1600", "log.samples_every_images=1600"]
-    config = i2i.load_config("dcgan_emoji", [f"data.path={LINEART}", *small, *short, *logs, *changes])
-    i2i.train(config, tmp_path / "run")
-    rows = read_json_lines(tmp_path / "run" / "metrics.jsonl")
-    said = [row["text"] for row in rows if row["split"] == WARNING]
-    assert any(warning in text for text in said) if warning else said == []
-    assert ("Warnings" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")) == bool(warning)
+    @pytest.mark.parametrize(
+        ("illness", "changes", "warning"),
+        [
+            ("healthy", [], None),
+            ("rate", ["optimizer.lr_discriminator=8e-4"], "discriminator D has won"),
+            ("blind", [], "mode collapse"),
+        ],
+    )
+    def test_alarms_on_pictures(self, tmp_path, monkeypatch, illness, changes, warning):
+        """A GAN on the shipped pictures, well and made ill: twenty times the discriminator's rate, or blind to z.
+
+        Over fewer steps than the default, in which the samples of a healthy run do not differ as much as later, and at
+        low rates: at higher ones the discriminator that runs ahead falls back now and then, in one run and not in
+        another.
+        """
+        if illness == "blind":
+            monkeypatch.setitem(GENERATORS, "dcgan", BlindGenerator)
+        small = ["data.resize_px=32", "data.crop_px=32", "generator.width=16", "discriminator.width=8"]
+        short = [
+            "optimizer.lr=4e-5",
+            "schedule.images=19200",
+            "alarms.steps=200",
+            "alarms.alike_steps=200",
+            "alarms.diversity=0.05",
+        ]
+        logs = ["log.every_images=1600", "log.samples_every_images=1600"]
+        config = i2i.load_config("dcgan_emoji", [f"data.path={LINEART}", *small, *short, *logs, *changes])
+        i2i.train(config, tmp_path / "run")
+        rows = read_json_lines(tmp_path / "run" / "metrics.jsonl")
+        said = [row["text"] for row in rows if row["split"] == WARNING]
+        assert any(warning in text for text in said) if warning else said == []
+        assert ("Warnings" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")) == bool(warning)
 
 
 def test_an_installed_wheel_is_as_good_as_a_clone(tmp_path):
@@ -172,6 +177,7 @@ def test_an_installed_wheel_is_as_good_as_a_clone(tmp_path):
     assert len(list((tmp_path / "out").iterdir())) == 152
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX")
 @pytest.mark.parametrize("kind", ["pix2pix", "cyclegan", "gan"])
 def test_a_training_killed_at_random_moments_is_the_same_training(kind, tmp_path):
     """kill -9, also in the midst of saves, then --resume: whole checkpoints, and the model of an undisturbed run."""
@@ -183,6 +189,7 @@ def test_a_training_killed_at_random_moments_is_the_same_training(kind, tmp_path
     assert "all resumed, all models equal" in done.stdout
 
 
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="POSIX")
 @pytest.mark.parametrize("name", ["SIGUSR1", "SIGINT"])
 def test_a_training_stops_and_goes_on_when_the_scheduler_says_so(name, tmp_path):
     """As Slurm asks before the time is up, and Ctrl-C all processes of a terminal, the one that loads included."""

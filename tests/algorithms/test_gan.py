@@ -59,8 +59,8 @@ def test_accuracy_is_the_share_on_the_right_side():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        (["data.crop_px=16", "data.resize_px=16"], "DCGAN makes 32, 64 or 128 px"),
-        (["data.toy=ring"], "the points of data.toy ring need mlp"),
+        (["data.crop_px=16", "data.resize_px=16"], "32, 64 or 128"),
+        (["data.toy=ring"], "data.toy.*mlp"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(changes, words):
@@ -71,5 +71,5 @@ def test_settings_that_do_not_fit_are_refused(changes, words):
 def test_a_translator_cannot_be_trained_on_noise_networks(tmp_path):
     values = smallest_config("gan", ".").model_dump(mode="json") | {"algorithm": "pix2pix", "loss": {}}
     (tmp_path / "mix.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"dcgan, which makes pictures from noise; pix2pix translates"):
+    with pytest.raises(ConfigError, match=r"dcgan.*pix2pix"):
         Pix2Pix(i2i.load_config(tmp_path / "mix.yaml"))

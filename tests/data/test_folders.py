@@ -136,7 +136,7 @@ def test_disjoint_sides_come_from_matched_folders_too(tmp_path):
     assert [picture.name for picture in a + b] == ["x", "y", "z"]
     assert b[0].path.parent.name == "trainB"
     (tmp_path / "trainB" / "x.jpg").unlink()
-    with pytest.raises(DataError, match=r"x\.png has no partner"):
+    with pytest.raises(DataError, match=r"x\.png"):
         find_sides([str(tmp_path)], "train", disjoint=True)
 
 
@@ -153,22 +153,22 @@ def test_images_come_from_one_folder_with_its_subfolders(tmp_path):
     halves = find_images([str(LINEART)], "train", side="B")
     assert len(halves) == 400
     assert {picture.half for picture in halves} == {"B"}
-    with pytest.raises(UsageError, match="2 data folders were given"):
+    with pytest.raises(UsageError, match="2 data folders"):
         find_images([str(tmp_path), str(LINEART)], "train")
     with pytest.raises(DataError, match="is not a folder"):
         find_images([str(tmp_path / "nowhere")], "train")
     save(tmp_path / "only" / "test" / "a.png", 20, 30)
-    with pytest.raises(DataError, match="holds test, but no train"):
+    with pytest.raises(DataError, match=r"test.* train"):
         find_images([str(tmp_path / "only")], "train")
     two_folders(tmp_path / "two" / "trainA", tmp_path / "two" / "trainB")
-    with pytest.raises(DataError, match=r"two sides. Choose one with --set data.side"):
+    with pytest.raises(DataError, match=r"data\.side"):
         find_images([str(tmp_path / "two")], "train")
 
 
 def test_broken_pictures_without_partners_are_named(tmp_path):
     save(tmp_path / "good.png", 20, 30)
     (tmp_path / "bad.png").write_bytes((tmp_path / "good.png").read_bytes()[:-60])
-    with pytest.raises(DataError, match=r"1 of 2 pictures cannot be used:\n  .*bad\.png is damaged"):
+    with pytest.raises(DataError, match=r"1 of 2 .*\n.*bad\.png.* damaged"):
         check_pictures(find_images([str(tmp_path)], "train"), full=True)
 
 
@@ -180,7 +180,7 @@ def test_pictures_without_a_partner_are_named(tmp_path):
     with pytest.raises(DataError) as error:
         find_pairs([str(tmp_path)], "train")
     text = str(error.value)
-    assert "8 pictures have no partner" in text
+    assert "8 pictures" in text
     assert str(tmp_path / "trainA" / "n0.png") in text
     assert "and 3 more" in text
     assert "same name up to the suffix" in text
@@ -189,18 +189,18 @@ def test_pictures_without_a_partner_are_named(tmp_path):
 def test_two_pictures_of_one_name_are_named(tmp_path):
     two_folders(tmp_path / "trainA", tmp_path / "trainB")
     save(tmp_path / "trainA" / "x.bmp", 20, 30)
-    with pytest.raises(DataError, match=r"several pictures of one name.*: x"):
+    with pytest.raises(DataError, match=r"several.*: x"):
         find_pairs([str(tmp_path)], "train")
 
 
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        ([], "has no pictures for train. Expected trainA and trainB"),
-        (["train"], "holds no pictures"),
-        (["trainA"], "trainA is there, but .*trainB is not"),
-        (["train/B"], "train/B is there, but .*train/A is not"),
-        (["trainA", "trainB"], "trainA holds no pictures"),
+        ([], "trainA and trainB"),
+        (["train"], "train"),
+        (["trainA"], "trainA.*trainB"),
+        (["train/B"], "train/B.*train/A"),
+        (["trainA", "trainB"], "trainA"),
     ],
 )
 def test_empty_and_half_folders_are_named(tmp_path, made, words):
@@ -219,8 +219,8 @@ def test_all_that_does_not_fit_ends_in_one_message(tmp_path):
     with pytest.raises(DataError) as error:
         check_pairs(find_pairs([str(tmp_path)], "train"))
     text = str(error.value)
-    assert "2 of 3 pairs cannot be used" in text
-    assert "size.png is 30x20, but its partner" in text
+    assert "2 of 3 pairs" in text
+    assert "size.png is 30x20" in text
     assert "size.jpg is 31x20" in text
     assert "cut.png" in text
     assert "good" not in text
@@ -228,14 +228,14 @@ def test_all_that_does_not_fit_ends_in_one_message(tmp_path):
 
 def test_an_odd_width_and_a_small_picture_are_named(tmp_path):
     write_image(tmp_path / "train" / "odd.png", picture(20, 41))
-    with pytest.raises(DataError, match=r"odd.png is 41x20: an A\|B file has an even width"):
+    with pytest.raises(DataError, match=r"odd\.png.* 41x20"):
         check_pairs(find_pairs([str(tmp_path)], "train"))
     (tmp_path / "train" / "odd.png").unlink()
     write_image(tmp_path / "train" / "small.png", picture(20, 40))
     pairs = find_pairs([str(tmp_path)], "train")
     sizes = check_pairs(pairs)
     refuse_small(pairs, sizes, 20, "the crop", "Lower it.")
-    with pytest.raises(DataError, match=r"side under the crop:\n  .*small.png is 20x20\nLower it."):
+    with pytest.raises(DataError, match=r"\n.*small\.png.* 20x20\n"):
         refuse_small(pairs, sizes, 21, "the crop", "Lower it.")
 
 
@@ -262,9 +262,9 @@ def test_two_folders_with_splits_are_never_taken_whole(tmp_path):
     two_folders(tmp_path / "A" / "test", tmp_path / "B" / "test")
     paths = [str(tmp_path / "A"), str(tmp_path / "B")]
     assert len(find_pairs(paths, "test")) == 2
-    with pytest.raises(DataError, match="A/train does not exist"):
+    with pytest.raises(DataError, match="A/train"):
         find_pairs(paths, "train")
-    with pytest.raises(UsageError, match="3 data folders were given"):
+    with pytest.raises(UsageError, match="3 data folders"):
         find_pairs([*paths, "C"], "train")
 
 
@@ -274,9 +274,9 @@ def test_a_picture_cut_behind_its_header_is_found_by_decoding(tmp_path):
     path.write_bytes(path.read_bytes()[:-60])
     (tmp_path / "trainA" / "none.png").write_bytes(b"")
     pairs = find_pairs([str(tmp_path)], "train")
-    with pytest.raises(DataError, match=r"1 of 3 pairs cannot be used:\n  .*none.png is empty"):
+    with pytest.raises(DataError, match=r"1 of 3 .*\n.*none\.png.* empty"):
         check_pairs(pairs)
-    with pytest.raises(DataError, match=r"2 of 3 pairs cannot be used:\n  .*cut.png is damaged"):
+    with pytest.raises(DataError, match=r"2 of 3 .*\n.*cut\.png.* damaged"):
         check_pairs(pairs, full=True)
     skip = DataSettings(skip_broken=True)
     assert check_pairs(pairs, skip, full=True) == [None, (20, 30), None]

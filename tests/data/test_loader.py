@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -129,20 +130,20 @@ def test_modes_are_counted_as_in_the_papers():
 
 
 def test_data_that_an_algorithm_cannot_use_is_refused(few_pairs, tmp_path):
-    with pytest.raises(ConfigError, match="pix2pix learns from pictures"):
+    with pytest.raises(ConfigError, match="pix2pix"):
         make_set("paired", tiny_config("data.toy=ring"))
-    with pytest.raises(ConfigError, match="colour_jitter changes the inputs of pairs"):
+    with pytest.raises(ConfigError, match="colour_jitter"):
         make_set("unpaired", tiny_config("data.colour_jitter=0.5", data=few_pairs))
     for setting, kind in (("disjoint=true", "paired"), ("side=A", "unpaired"), ("channels_a=1", "images")):
-        with pytest.raises(ConfigError, match=f"data.{setting.split('=')[0]} is .* no use for it"):
+        with pytest.raises(ConfigError, match=rf"data\.{setting.split('=')[0]}\b"):
             make_set(kind, tiny_config(f"data.{setting}", data=few_pairs))
-    with pytest.raises(ConfigError, match="takes no data folder"):
+    with pytest.raises(ConfigError, match="data folder"):
         make_set("images", tiny_config("data.toy=ring", data=few_pairs))
     assert "choose a side with data.side" in make_set("images", tiny_config(data=few_pairs)).notes[-1]
     save(tmp_path / "one.png", 20, 20)
     with pytest.raises(DataError, match="the only picture there"):
         make_set("images", tiny_config(data=tmp_path))
-    with pytest.raises(UsageError, match="Add --data FOLDER"):
+    with pytest.raises(UsageError, match="--data"):
         make_set("images", tiny_config("data.path=[]"))
 
 
@@ -180,7 +181,8 @@ def test_each_broken_picture_is_named_once_and_too_many_stop(few_pairs, tmp_path
     names = with_broken(few_pairs, tmp_path, 1, 2, 5)
     data = make_set("paired", tiny_config(data=tmp_path))
     seen = BrokenPictures(data)
-    assert seen.add({names[0]: "x is damaged."}) == ["x is damaged; others take its turns (1 of 8 broken)."]
+    (note,) = seen.add({names[0]: "x is damaged."})
+    assert re.search("^x is damaged; .*1 of 8", note)
     assert seen.add({names[0]: "x is damaged."}) == []
     resumed = BrokenPictures(data)
     resumed.load_state_dict(seen.state_dict())
@@ -188,28 +190,29 @@ def test_each_broken_picture_is_named_once_and_too_many_stop(few_pairs, tmp_path
     mended = BrokenPictures(data)
     mended.load_state_dict(seen.state_dict())
     assert len(mended.add({names[1]: "y.", names[2]: "z."})) == 2
-    with pytest.raises(DataError, match="3 of 8 pictures cannot be read, too many"):
+    with pytest.raises(DataError, match="3 of 8 pictures"):
         seen.add({names[1]: "y.", names[2]: "z."})
 
 
 def test_what_is_broken_from_the_start_is_named_and_may_not_be_too_much(few_pairs, tmp_path):
     names = with_broken(few_pairs, tmp_path, 1, 2, 5)
     config = tiny_config("data.skip_broken=true", "data.full_check=true", data=tmp_path)
-    with pytest.raises(DataError, match=r"3 of 8 pairs are broken, but data.skip_broken skips 25% at most:"):
+    with pytest.raises(DataError, match=r"3 of 8 pairs.*data\.skip_broken.*25%"):
         make_set("paired", config)
     Path(names[0]).unlink()
     with pytest.raises(DataError, match="2 of 7 pairs"):
         make_set("paired", config)
     shutil.copy(few_pairs / "train" / Path(names[0]).name, names[0])
     data = make_set("paired", config)
-    assert data.notes == [f"2 of 8 pairs are broken and skipped: {names[1]}, {names[2]}.", "All others were decoded."]
+    skipped, _ = data.notes
+    assert re.search(f"^2 of 8 pairs .*: {re.escape(names[1])}, {re.escape(names[2])}", skipped)
 
 
 def test_a_side_without_one_good_picture_is_refused(tmp_path):
     for k in range(9):
         save(tmp_path / f"train{'B' if k else 'A'}" / f"{k}.png", 20, 20)
     (tmp_path / "trainA" / "0.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"No picture of A can be used; the first of 1 is .*0.png. Repair them."):
+    with pytest.raises(DataError, match=r"\bA\b.*0\.png"):
         make_set("unpaired", tiny_config("data.skip_broken=true", data=tmp_path))
 
 
@@ -221,9 +224,9 @@ def test_running_out_of_memory_is_no_fault_of_the_picture(few_pairs, monkeypatch
         raise MemoryError
 
     monkeypatch.setattr("i2i.images.decode.decode", decode)
-    with pytest.raises(MemoryError, match="not enough memory to decode"):
+    with pytest.raises(MemoryError, match="memory"):
         list(batches(data, config, 0, 8, "cpu"))
-    with pytest.raises(DataError, match="not enough memory to decode"):
+    with pytest.raises(DataError, match="memory"):
         make_set("paired", tiny_config("data.skip_broken=true", "data.full_check=true", data=few_pairs))
 
 
@@ -233,7 +236,7 @@ def test_when_nothing_can_be_read_any_more_it_ends_in_one_line(few_pairs, tmp_pa
     config = tiny_config(f"data.workers={workers}", data=tmp_path)
     data = make_set("paired", config)
     shutil.rmtree(tmp_path / "train")  # as a network mount that goes away
-    with pytest.raises(DataError, match="20 pictures in a row cannot be read") as error:
+    with pytest.raises(DataError, match="20 pictures") as error:
         list(batches(data, config, 0, 8, "cpu"))
     assert "\n" not in str(error.value)
 
@@ -252,7 +255,7 @@ class Trouble(PairSet):
 def test_a_hanging_read_is_named(few_pairs):
     config = tiny_config("data.timeout_s=1", data=few_pairs)
     data, seen = Trouble(config), []
-    with pytest.raises(LoaderError, match=r"No batch came for 1 s \(data.timeout_s\)") as error:
+    with pytest.raises(LoaderError, match=r"1 s \(data\.timeout_s\)") as error:
         seen.extend(batches(data, config, 0, 40, "cpu"))
     assert len(seen) == 2
     assert str(data.files(8)[0]) in str(error.value)
@@ -261,14 +264,15 @@ def test_a_hanging_read_is_named(few_pairs):
 
 def test_processes_that_do_not_answer_are_ended(few_pairs):
     config = tiny_config("data.workers=2", "data.timeout_s=1", data=few_pairs)  # they need longer to start
-    with pytest.raises(LoaderError, match="No batch came"):
+    with pytest.raises(LoaderError, match=r"data\.timeout_s"):
         list(batches(make_set("paired", config), config, 0, 40, "cpu"))
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_a_worker_that_dies_is_named_with_its_likely_cause(few_pairs):
     config = tiny_config("data.workers=1", "train.seed=1", data=few_pairs)
-    with pytest.raises(LoaderError, match=r"Loader process 1 of 1 \(pid \d+\) died: .*memory runs out") as error:
+    with pytest.raises(LoaderError, match=r"1 of 1 \(pid \d+\).*memory") as error:
         list(batches(Trouble(config), config, 0, 40, "cpu"))
     assert error.value.exit_code == 4
     assert not multiprocessing.active_children()
@@ -379,12 +383,12 @@ def test_a_cache_on_disk_follows_the_file(few_pairs, tmp_path):
 
 def test_a_cache_that_does_not_fit_is_refused(few_pairs, tmp_path, monkeypatch):
     monkeypatch.setattr("i2i.data.cache.available_bytes", lambda: 10_000)
-    with pytest.raises(ConfigError, match=r"data.cache ram needs 15.6 KB in memory, where 10.0 KB are free"):
+    with pytest.raises(ConfigError, match=r"data\.cache ram.*15\.6 KB.*10\.0 KB"):
         make_set("paired", tiny_config("data.cache=ram", data=few_pairs))
     monkeypatch.setattr("i2i.data.cache.available_bytes", lambda: None)
     make_set("paired", tiny_config("data.cache=ram", data=few_pairs))
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10_000))
-    with pytest.raises(ConfigError, match=r"data.cache disk needs"):
+    with pytest.raises(ConfigError, match=r"data\.cache disk"):
         make_set("paired", tiny_config("data.cache=disk", data=few_pairs))
 
 
@@ -402,7 +406,7 @@ def test_a_cache_that_cannot_be_written_is_refused_and_an_old_one_swept(few_pair
     os.utime(old, (time.time() - 7200,) * 2)
     make_set("paired", tiny_config("data.cache=disk", f"data.cache_path={json.dumps(str(tmp_path))}", data=few_pairs))
     assert list(tmp_path.iterdir()) == [new]
-    with pytest.raises(ConfigError, match=r"data.cache disk cannot write to .*new.npy/x: Not a directory"):
+    with pytest.raises(ConfigError, match=r"data\.cache disk.*new\.npy/x: Not a directory"):
         make_set("paired", tiny_config("data.cache=disk", f"data.cache_path={json.dumps(f'{new}/x')}", data=few_pairs))
 
 

@@ -45,7 +45,7 @@ def test_twelve_bits_in_sixteen_are_noticed_and_can_be_set(tmp_path):
     assert not any("16-bit" in note for note in set_range.notes)
     assert set_range[0]["a"].max() > 0.8
     np.testing.assert_array_equal(set_range[0]["b"], data[0]["b"])  # bytes stay as they are
-    with pytest.raises(ImageError, match=r"outside the range 0 to 100[^$]*data\.input_range"):
+    with pytest.raises(ImageError, match=r"0 to 100[^$]*data\.input_range"):
         notes(tmp_path, "data.input_range=[0,100]")
     with pytest.raises(ConfigError, match=r"data\.input_range"):
         notes(tmp_path, "data.input_range=[5,5]")
@@ -60,7 +60,7 @@ def test_floats_train_as_the_same_bytes_do(tmp_path):
     options = ("data.input_range=[-1000,3000]", "data.resize_px=null")
     made = notes(pairs(tmp_path / "floats", floats, floats, ".npy"), *options)
     np.testing.assert_allclose(made[3]["a"], whole[3]["a"], atol=1e-6)
-    with pytest.raises(ImageError, match="outside the range 0 to 1"):
+    with pytest.raises(ImageError, match="0 to 1"):
         notes(tmp_path / "floats")
     resized = notes(tmp_path / "floats", options[0])  # bicubic overshoot stays in the range
     assert all(side.abs().max() <= 1 for number in range(4) for side in resized[number].values())

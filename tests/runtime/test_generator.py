@@ -86,30 +86,30 @@ def test_a_walk_is_smooth(noise_model):
 def test_points(point_model):
     model = i2i.load(point_model)
     assert model.points(seed_latents(range(100), noise(2))).shape == (100, 2)
-    with pytest.raises(ModelError, match="makes points, not pictures"):
+    with pytest.raises(ModelError, match="points"):
         model(3)
 
 
 def test_each_kind_of_model_says_how_to_use_it(tiny_run, noise_model, noise_onnx):
     for model in (noise_model, noise_onnx):
-        with pytest.raises(UsageError, match=r"makes pictures from noise and translates none\. Use `i2i generate`"):
+        with pytest.raises(UsageError, match="i2i generate"):
             Translator.open(model)
-        with pytest.raises(UsageError, match="Use `i2i generate`"):
+        with pytest.raises(UsageError, match="i2i generate"):
             i2i.load(model, direction="A2B")
-    with pytest.raises(UsageError, match=r"translates B2A and makes no pictures from noise\. Use `i2i translate`"):
+    with pytest.raises(UsageError, match="i2i translate"):
         ImageGenerator.open(tiny_run)
-    with pytest.raises(ModelError, match="makes pictures, not points"):
+    with pytest.raises(ModelError, match="points"):
         i2i.load(noise_model).points(seed_latents([1], noise(16)))
-    with pytest.raises(UsageError, match="Unknown device gpu"):
+    with pytest.raises(UsageError, match="gpu"):
         ImageGenerator.open(noise_model, "gpu")
 
 
 def test_latents_that_do_not_fit_are_named(noise_model):
     model = i2i.load(noise_model)
     for wrong in (np.zeros((2, 15), np.float32), np.zeros(16, np.float32), np.zeros((2, 16), int), np.zeros((0, 16))):
-        with pytest.raises(ModelError, match=r"Latents: shape .* this model takes \(N, 16\)"):
+        with pytest.raises(ModelError, match=r"\(N, 16\)"):
             model.generate(wrong)
-    with pytest.raises(UsageError, match="-3 is not a seed"):
+    with pytest.raises(UsageError, match="-3"):
         model(-3)
     with pytest.raises(ModelError, match="NaN"):
         model.pictures(np.full((1, 16), np.nan))

@@ -20,7 +20,7 @@ def test_a_seed_has_one_latent_whatever_stands_beside_it():
         expected = np.random.default_rng(seed).standard_normal(SIZE, dtype=np.float32)
         np.testing.assert_array_equal(row, expected)
     np.testing.assert_array_equal(seed_latents([8, 5], noise(SIZE)), latents[[3, 0]])
-    with pytest.raises(UsageError, match="-1 is not a seed"):
+    with pytest.raises(UsageError, match="-1"):
         seed_latents([3, -1], noise(SIZE))
 
 
@@ -60,7 +60,7 @@ def test_parallel_opposite_and_zero():
         b = (a * factor).astype(np.float32)
         np.testing.assert_allclose(slerp(a, b, 0.25), 0.75 * a + 0.25 * b, rtol=1e-5)
     for b in (-a, -2 * a):
-        with pytest.raises(UsageError, match=r"opposite directions"):
+        with pytest.raises(UsageError, match="opposite"):
             slerp(a, b, 0.5)
     np.testing.assert_allclose(slerp(a, 0 * a, 0.25), 0.75 * a, rtol=1e-6)
     np.testing.assert_array_equal(slerp(0 * a, 0 * a, 0.5), 0 * a)
@@ -78,9 +78,9 @@ def test_a_walk_meets_its_stops_exactly():
 
 
 def test_what_is_no_walk_is_named():
-    with pytest.raises(UsageError, match="at least two stops; got 1"):
+    with pytest.raises(UsageError, match="two stops"):
         walk(seed_latents([1], noise(SIZE)), noise(SIZE), 5)
-    with pytest.raises(UsageError, match="at least one step"):
+    with pytest.raises(UsageError, match="step"):
         walk(seed_latents([1, 2], noise(SIZE)), noise(SIZE), 0)
 
 
@@ -102,7 +102,7 @@ def test_files_of_latents(tmp_path):
 @pytest.mark.parametrize(
     ("array", "words"),
     [
-        (np.zeros((2, 15), np.float32), r"shape \(2, 15\) in float32; this model takes \(N, 16\)"),
+        (np.zeros((2, 15), np.float32), r"\(2, 15\).*\(N, 16\)"),
         (np.zeros(16, np.float32), r"shape \(16,\)"),
         (np.zeros((0, 16), np.float32), r"shape \(0, 16\)"),
         (np.zeros((2, 16), np.int64), "in int64"),
@@ -119,7 +119,7 @@ def test_latents_that_do_not_fit_are_named(tmp_path, array, words):
 
 
 def test_files_that_are_no_latents_are_named(tmp_path):
-    with pytest.raises(UsageError, match="does not exist"):
+    with pytest.raises(UsageError, match=r"z.npy"):
         read_latents(tmp_path / "z.npy", SIZE)
     np.save(tmp_path / "whole.npy", np.zeros((2, 16)))
     whole = (tmp_path / "whole.npy").read_bytes()
@@ -127,10 +127,10 @@ def test_files_that_are_no_latents_are_named(tmp_path):
     for name, content in (("text", b"1,2,3"), ("empty", b""), ("cut", whole[:-8]), ("head", whole[:20])):
         (tmp_path / f"{name}.npy").write_bytes(content)
     for name in ("text", "empty", "cut", "head", "objects"):
-        with pytest.raises(UsageError, match=r"is not an \.npy file"):
+        with pytest.raises(UsageError, match=r"\.npy"):
             read_latents(tmp_path / f"{name}.npy", SIZE)
     np.savez(tmp_path / "several.npz", a=np.zeros(3), b=np.zeros(3))
-    with pytest.raises(UsageError, match="holds several arrays"):
+    with pytest.raises(UsageError, match="several"):
         read_latents(tmp_path / "several.npz", SIZE)
 
 

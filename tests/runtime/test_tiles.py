@@ -1,6 +1,7 @@
 """Big pictures: tiles that no one sees, statistics shared or exact, and memory that runs out."""
 
 import itertools
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import get_args
@@ -238,13 +239,12 @@ def test_memory_that_runs_out_halves_the_tiles():
         assert len(translator.backend.seen) == 2 * seen
         return [note for note in translator.notes if "memory" in note]
 
-    assert translated(None, 200**2) == [
-        "Out of memory on toaster: large pictures go through in tiles.",
-        "Out of memory on toaster: tiles are 176 px now, not 352.",
-    ]
-    with pytest.raises(OutOfMemoryError, match="Leave out --fit pad"):
+    first, second = translated(None, 200**2)
+    assert "toaster" in first
+    assert re.search(r"toaster.* 176 px.* 352", second)
+    with pytest.raises(OutOfMemoryError, match="--fit pad"):
         Translator(spec, Limited(200**2), "A2B", Fit("pad")).translate(array)
-    with pytest.raises(OutOfMemoryError, match="not even tiles of 32 px fit"):
+    with pytest.raises(OutOfMemoryError, match="32 px"):
         Translator(spec, Limited(1), "A2B").translate(array, name="a.png")
 
 
@@ -254,7 +254,7 @@ def test_strips_that_are_too_much_are_named(tiny_run, monkeypatch):
 
     model = Translator.open(tiny_run, device="cpu", fit=Fit("tile", "exact"))
     monkeypatch.setattr(TorchBackend, "run", run)
-    with pytest.raises(OutOfMemoryError, match=r"even in strips\.\nLeave out --tile exact"):
+    with pytest.raises(OutOfMemoryError, match=r"\n.*--tile exact"):
         model.translate(picture(40, 40))
 
 
@@ -269,7 +269,7 @@ def test_fit_resize_keeps_the_size_and_crop_cuts_the_centre(tiny_run):
 
     model = Translator.open(tiny_run, device="cpu", fit=Fit("crop"))
     np.testing.assert_array_equal(model.translate(array), padded.translate(array[6:54, 5:85]))
-    with pytest.raises(ImageError, match="is 90x12, but sides that this model takes begin at 16 px"):
+    with pytest.raises(ImageError, match=r"90x12.* 16 px"):
         model.translate(array[:12])
 
 
@@ -287,7 +287,7 @@ def test_resizing_is_that_of_training(dtype):
 def test_a_file_of_fixed_size_takes_larger_pictures_in_tiles():
     spec = identity(3, 16, 16).spec.model_copy(update={"fixed_size": (64, 96)})
     array = picture(100, 150)
-    with pytest.raises(ModelError, match="use --fit resize or --fit tile"):
+    with pytest.raises(ModelError, match=r"--fit resize.*--fit tile"):
         Translator(spec, Limited(10**6), "A2B").translate(array)
     for how, shape in (("tile", (100, 150)), ("resize", (100, 150)), ("crop", (64, 96))):
         translator = Translator(spec, Limited(10**6), "A2B", Fit(how))
@@ -302,11 +302,11 @@ def test_words_of_the_command_line(sensitive, tiny_onnx, tmp_path):
     done = run_i2i("translate", tmp_path / "a.png", "-m", sensitive, "-o", tmp_path / "b.png", "--tile-px", 64)
     assert done.returncode == 0, done.stderr
     assert read_image(tmp_path / "b.png").shape == (90, 120, 3)
-    with pytest.raises(UsageError, match="go with --fit tile, not with --fit pad"):
+    with pytest.raises(UsageError, match=r"--fit tile.*--fit pad"):
         make_fit("pad", "exact", None)
-    with pytest.raises(UsageError, match="Leave out --tile-px"):
+    with pytest.raises(UsageError, match="--tile-px"):
         make_fit(None, "exact", 64)
-    with pytest.raises(UsageError, match=r"needs a \.safetensors file"):
+    with pytest.raises(UsageError, match=r"\.safetensors"):
         Translator.open(tiny_onnx, fit=Fit("tile", "exact"))
     assert make_fit(None, None, 64) == Fit("tile", None, 64)
     assert padded_side(5, 4, 8) == 8

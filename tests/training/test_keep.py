@@ -120,14 +120,14 @@ def test_a_best_model_that_is_lost_is_told_and_replaced(tmp_path, few_pairs, kno
 def test_the_best_needs_val_pairs(tmp_path, few_pairs):
     shutil.copytree(few_pairs / "train", tmp_path / "D" / "train")
     for config in (tiny_config(*BEST, data=tmp_path / "D"), smallest_config("gan", few_pairs, *BEST)):
-        with pytest.raises(ConfigError, match=r"has none.\nAdd one"):
+        with pytest.raises(ConfigError, match="val"):
             i2i.train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_tensorboard_must_be_there(tmp_path, few_pairs, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"pip install 'i2i\[tensorboard\]'"):
+    with pytest.raises(UsageError, match=r"i2i\[tensorboard\]"):
         i2i.train(tiny_config("log.tensorboard=true", data=few_pairs), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

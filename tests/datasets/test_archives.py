@@ -16,6 +16,8 @@ from bounded import Limits
 
 from i2i.errors import ArchiveError, UsageError
 
+pytestmark = pytest.mark.hostile
+
 PACKERS = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
 GOOD = {
     "set/train/a.png": b"a" * 700,

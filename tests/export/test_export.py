@@ -39,7 +39,7 @@ def test_what_the_proof_leaves_out_is_said(tmp_path, few_pairs, tiny_run, capsys
     assert ".hidden.png" in capsys.readouterr().err
     (tmp_path / "hidden").mkdir()
     (tmp_path / "pictures" / ".hidden.png").rename(tmp_path / "hidden" / ".hidden.png")
-    with pytest.raises(UsageError, match=r"holds no pictures.*\n.*\.hidden\.png"):
+    with pytest.raises(UsageError, match=r"\.hidden\.png"):
         i2i.export_onnx(model, tmp_path / "m.onnx", verify=tmp_path / "hidden")
 
 
@@ -61,14 +61,18 @@ def test_the_file_is_plain_and_describes_itself(tiny_run, tiny_onnx):
     assert (spec.proof.pictures, spec.proof.source) == (3, "val")
 
 
-@pytest.mark.parametrize("statistics", ["image", "running"])
+RESIZING = {"norm": "batch", "upsample": "resize", "downsample": "blur"}
+
+
 @pytest.mark.parametrize(
-    ("network", "arguments"),
-    [
-        ("unet", {"depth": 4, "width": 4}),
-        ("unet", {"depth": 5, "width": 4, "upsample": "resize", "norm": "none"}),
-        ("resnet", {"blocks": 1, "width": 4}),
-        ("resnet", {"blocks": 1, "width": 4, "norm": "batch", "upsample": "resize", "downsample": "blur"}),
+    ("network", "arguments", "statistics"),
+    [  # which statistics they take matters to batch norm alone
+        ("unet", {"depth": 4, "width": 4}, "image"),
+        ("unet", {"depth": 4, "width": 4}, "running"),
+        ("unet", {"depth": 5, "width": 4, "upsample": "resize", "norm": "none"}, "image"),
+        ("resnet", {"blocks": 1, "width": 4}, "running"),
+        ("resnet", {"blocks": 1, "width": 4, **RESIZING}, "image"),
+        ("resnet", {"blocks": 1, "width": 4, **RESIZING}, "running"),
     ],
 )
 def test_every_generator_exports_equal(tmp_path, network, arguments, statistics):
@@ -145,11 +149,11 @@ def spoiled(make, spoil):
 @pytest.mark.parametrize(
     ("io", "precision", "said"),
     [
-        ("tensor", "fp32", r"by up to .* \(values in -1 to 1\) on 0\.png: .*, and 0\.0001 is allowed"),
+        ("tensor", "fp32", r".* on 0\.png.*0\.0001"),
         pytest.param(
             "image",
             "fp16",
-            r"in [\d,]+ of 4,096 values, by up to .* grey levels, on 0\.png: .* is allowed",
+            r"[\d,]+ of 4,096 .* 0\.png",
             marks=pytest.mark.slow,
         ),
     ],
@@ -163,7 +167,7 @@ def test_a_graph_that_differs_fails_names_the_layer_and_leaves_no_file(
         network.up[1][2].norm_statistics = "image"
 
     monkeypatch.setattr(writing, "make_graph", spoiled(writing.make_graph, spoil))
-    words = rf"differs from torch {said}\.\nThe difference starts in the layer up\.1\.2 .* No file.*\n.*--verify FOLDER"
+    words = rf"{said}.*\n.*up\.1\.2.*\n.*--verify"
     with pytest.raises(ExportError, match=words):
         i2i.export_onnx(
             strong / "running.safetensors", tmp_path / "m.onnx", None, strong / "pictures", io=io, precision=precision
@@ -174,13 +178,13 @@ def test_a_graph_that_differs_fails_names_the_layer_and_leaves_no_file(
 def test_differences_of_no_layer_end_in_a_way_out(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setitem(proof.BOUNDS, ("fp32", "image"), proof.Bound(-1, 1e-4, -1, 1e-4))
     monkeypatch.setattr(proof, "SLACK", -1e9)
-    with pytest.raises(ExportError, match=r"small differences add up\..*\n.*--verify FOLDER"):
+    with pytest.raises(ExportError, match=r"--verify"):
         i2i.export_onnx(tiny_run, tmp_path / "m.onnx", io="image")
 
 
 def test_a_layer_left_in_training_mode_fails_by_name(strong, tmp_path, monkeypatch):
     monkeypatch.setattr(writing, "make_graph", spoiled(writing.make_graph, lambda network: network.up[1][2].train()))
-    with pytest.raises(ExportError, match=r"up\.1\.2.*No file was written"):
+    with pytest.raises(ExportError, match=r"up\.1\.2"):
         i2i.export_onnx(strong / "image.safetensors", tmp_path / "m.onnx", verify=strong / "pictures")
     assert list(tmp_path.iterdir()) == []
 
@@ -269,7 +273,7 @@ def test_a_model_is_not_refused_for_rounding_but_for_a_wrong_weight(strong, tmp_
 
     monkeypatch.setattr(writing, "make_graph", spoiled(writing.make_graph, spoil))
     monkeypatch.setattr(proof, "first_difference", lambda *_: "Somewhere.")
-    expected = contextlib.nullcontext() if factor == 1 else pytest.raises(ExportError, match=r"on \d\.png.*is allowed")
+    expected = contextlib.nullcontext() if factor == 1 else pytest.raises(ExportError, match=r"\d\.png")
     with expected:
         spec = i2i.export_onnx(source, tmp_path / "m.onnx", None, strong / "pictures", io="image", size=(128, 128))
         assert spec.proof.max_difference == 1
@@ -317,16 +321,17 @@ def test_proofs_show_the_part_of_a_picture_where_something_is():
 @pytest.mark.parametrize(
     ("io", "worst", "differing", "words"),
     [
-        ("tensor", 0.0, 0.0, "identical to torch"),
-        ("tensor", 3e-6, 1.0, "equal to torch within 3.0e-06, on average 1.0e-07 (values in -1 to 1)"),
-        ("image", 1.0, 0.011, "equal to torch but for 110 of 10,000 values, by one level"),
-        ("image", 2.0, 3e-6, "equal to torch but for 3 of 1,000,000 values, by up to 2 levels"),
-        ("image", 1.0, 1e-7, "equal to torch but for at most 1 of 1,000,000 values, by one level"),
+        ("tensor", 0.0, 0.0, ["identical"]),
+        ("tensor", 3e-6, 1.0, ["3.0e-06", "1.0e-07", "-1 to 1"]),
+        ("image", 1.0, 0.011, [" 110 of 10,000 ", "one level"]),
+        ("image", 2.0, 3e-6, [" 3 of 1,000,000 ", "2 levels"]),
+        ("image", 1.0, 1e-7, ["at most 1 of 1,000,000 ", "one level"]),
     ],
 )
 def test_agreement_is_said_in_words(tiny_onnx, io, worst, differing, words):
     proof = ExportProof(max_difference=worst, mean_difference=1e-7, differing=differing, pictures=3, source="val")
-    assert agreement(i2i.load(tiny_onnx).spec.model_copy(update={"io": io, "proof": proof})) == words
+    said = agreement(i2i.load(tiny_onnx).spec.model_copy(update={"io": io, "proof": proof}))
+    assert all(word in said for word in words), said
 
 
 @pytest.mark.parametrize("io", ["tensor", "image"])
@@ -343,7 +348,7 @@ def test_fp16_and_one_size(strong, tmp_path, io):
     ours, exported = i2i.load(source, device="cpu"), i2i.load(output, device="cpu")
     difference = np.abs(ours(picture(32, 48, 1)).astype(int) - exported(picture(32, 48, 1)))
     assert difference.max() <= 2
-    with pytest.raises(ModelError, match=r"is 49x20, but .*m\.onnx was .* fixed sides of 48x32\.\n.*--size dynamic"):
+    with pytest.raises(ModelError, match=r"49x20.*m\.onnx.*48x32.*\n.*--size dynamic"):
         exported(picture(20, 49, 1))
 
 
@@ -378,7 +383,7 @@ def test_what_makes_no_sense_of_noise_is_named(noise_model, tmp_path):
         ({"io": "image"}, "--io image and --size"),
         ({"size": (32, 32)}, "--io image and --size"),
     ):
-        with pytest.raises(UsageError, match=f"Leave out {named}"):
+        with pytest.raises(UsageError, match=named):
             i2i.export_onnx(noise_model, tmp_path / "m.onnx", **words)
     assert list(tmp_path.iterdir()) == []
 
@@ -392,7 +397,7 @@ def test_both_directions_become_two_files(two_way_run, tmp_path):
         assert list(exported.spec.generators) == [direction]
         difference = exported(array).astype(int) - i2i.load(two_way_run, direction)(array)
         assert np.abs(difference).max() <= 1
-    with pytest.raises(UsageError, match=r"m\.A2B\.onnx exists already"):
+    with pytest.raises(UsageError, match=r"m\.A2B\.onnx"):
         export_model(two_way_run, ExportOptions(tmp_path / "m.onnx", direction="both"))
 
 
@@ -407,12 +412,12 @@ def test_both_directions_or_neither(two_way_run, tiny_run, tmp_path, monkeypatch
         export_model(two_way_run, ExportOptions(tmp_path / "m.onnx", direction="both"))
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "m.B2A.onnx").write_bytes(b"mine")
-    with pytest.raises(UsageError, match=r"m\.B2A\.onnx exists already"):
+    with pytest.raises(UsageError, match=r"m\.B2A\.onnx"):
         export_model(two_way_run, ExportOptions(tmp_path / "m.onnx", direction="both"))
     with pytest.raises(ExportError):
         export_model(two_way_run, ExportOptions(tmp_path / "m.onnx", direction="both", overwrite=True))
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"mine"]
-    with pytest.raises(UsageError, match="translates B2A, not A2B"):
+    with pytest.raises(UsageError, match=r"B2A.*A2B"):
         export_model(tiny_run, ExportOptions(tmp_path / "new.onnx", direction="both"))
 
 
@@ -421,7 +426,7 @@ def test_weights_that_are_nan_are_not_exported(tiny_run, tmp_path):
     tensors = load_file(tmp_path / "run" / "model.safetensors")
     tensors["B2A.down.0.1.weight"].fill_(float("nan"))
     save_file(tensors, tmp_path / "run" / "model.safetensors", {"i2i": i2i.load(tiny_run).spec.model_dump_json()})
-    with pytest.raises(ModelError, match="weights that are NaN"):
+    with pytest.raises(ModelError, match="NaN"):
         i2i.export_onnx(tmp_path / "run", tmp_path / "m.onnx")
 
 
@@ -436,19 +441,19 @@ def test_the_proof_takes_no_memory_by_what_a_file_says(tiny_run, few_pairs, tmp_
 def test_what_cannot_be_exported_is_named(tiny_run, tiny_onnx, tmp_path):
     with pytest.raises(UsageError, match="is an ONNX file already"):
         i2i.export_onnx(tiny_onnx, tmp_path / "m.onnx")
-    with pytest.raises(UsageError, match=r"does not end in \.onnx"):
+    with pytest.raises(UsageError, match=r"\.onnx"):
         i2i.export_onnx(tiny_run, tmp_path / "m.pt")
     shutil.copy(tiny_run / "model.safetensors", tmp_path)
-    with pytest.raises(UsageError, match="Add --verify FOLDER"):
+    with pytest.raises(UsageError, match="--verify"):
         i2i.export_onnx(tmp_path / "model.safetensors", tmp_path / "m.onnx")
     (tmp_path / "config.yaml").write_text("algorithm: [", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"The pictures of the run cannot be read.*\nAdd --verify FOLDER"):
+    with pytest.raises(UsageError, match=r"\n.*--verify"):
         i2i.export_onnx(tmp_path / "model.safetensors", tmp_path / "m.onnx")
     (tmp_path / "mine.onnx").write_bytes(b"mine")
-    with pytest.raises(UsageError, match=r"exists already\. Add --overwrite"):
+    with pytest.raises(UsageError, match="--overwrite"):
         i2i.export_onnx(tiny_run, tmp_path / "mine.onnx")
     assert (tmp_path / "mine.onnx").read_bytes() == b"mine"
-    with pytest.raises(UsageError, match=r"multiples of 16, from 16 px\.\nUse --size 32x48, or --io image"):
+    with pytest.raises(UsageError, match=r"16 px.*\n.*--size 32x48.*--io image"):
         i2i.export_onnx(tiny_run, tmp_path / "m.onnx", size=(17, 48))
-    with pytest.raises(UsageError, match="nowhere is not a folder"):
+    with pytest.raises(UsageError, match="nowhere"):
         i2i.export_onnx(tiny_run, tmp_path / "m.onnx", verify=tmp_path / "nowhere")

@@ -15,6 +15,8 @@ from i2i.errors import ModelError
 from i2i.models.torchfile import read_torch_file
 from tests.conftest import ORACLES, peak_kib
 
+pytestmark = pytest.mark.hostile
+
 
 class Runs:
     """Unpickling it calls `function`."""
@@ -204,7 +206,7 @@ def test_one_bit_among_the_numbers_is_noticed(tmp_path):
     content = bytearray(saved({"weight": torch.ones(1, 1, 100, 100)}))
     content[content.index(torch.ones(1).numpy().tobytes() * 100) + 20000] ^= 1
     (tmp_path / "w.pth").write_bytes(content)
-    with pytest.raises(ModelError, match="damaged or cut: Bad CRC-32"):
+    with pytest.raises(ModelError, match="CRC-32"):
         read_torch_file(tmp_path / "w.pth")
 
 

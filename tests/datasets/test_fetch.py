@@ -14,7 +14,7 @@ import pytest
 from i2i.config import load_config
 from i2i.errors import ArchiveError, DownloadError, UsageError
 from tests.conftest import ROOT, load_script
-from tests.test_archives import contents, tar_bytes
+from tests.datasets.test_archives import contents, tar_bytes
 
 fetch = load_script(ROOT / "datasets" / "fetch.py")
 FILES = {f"train/{number}.png": os.urandom(90_000) for number in range(3)}
@@ -129,7 +129,7 @@ def test_a_cut_download_goes_on_where_it_was_cut(site, tmp_path):
 
 def test_what_was_kept_serves_the_next_run(site, tmp_path):
     site.cuts = downloads.TRIES
-    with pytest.raises(DownloadError, match="goes on from there"):
+    with pytest.raises(DownloadError, match="goes on"):
         run(site)
     assert left(tmp_path) == ["data/mine.tar.part", "data/mine.tar.part.json"]
     run(site)
@@ -166,7 +166,7 @@ def test_a_broken_note_starts_over(site, tmp_path):
 @pytest.mark.parametrize("sized", [True, False])
 def test_a_download_over_the_limit_leaves_nothing(site, tmp_path, sized):
     site.sized = sized
-    with pytest.raises(DownloadError, match=r"limit is 100\.0 KB"):
+    with pytest.raises(DownloadError, match=r"100\.0 KB"):
         run(site, "--max-gb", "0.0001")
     assert left(tmp_path) == []
 
@@ -210,7 +210,7 @@ def test_an_archive_on_disk_is_taken_and_kept(site, tmp_path, capsys):
 
 
 def test_unknown_names_and_sets_to_get_by_hand():
-    with pytest.raises(UsageError, match="Did you mean horse2zebra"):
+    with pytest.raises(UsageError, match="horse2zebra"):
         fetch.main(["horse2zebr"])
     with pytest.raises(DownloadError, match=r"cityscapes-dataset\.com"):
         fetch.main(["cityscapes"])

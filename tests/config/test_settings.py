@@ -32,14 +32,11 @@ def test_a_ramp_is_written_as_it_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("ramp", "words"),
     [
-        ("{from: 1, to: 2}", r"loss\.l1\.over_images is missing"),
-        ("{from: -1, to: 2, over_images: 5}", r"loss\.l1\.from is -1: input should be greater"),
-        (
-            "{form: 1, from: 1, to: 2, over_images: 5}",
-            r"loss\.l1\.form is not a setting\. Did you mean loss\.l1\.from\?",
-        ),
-        ("-1", r"loss\.l1 is -1: input should be greater"),
-        ("much", r"loss\.l1 is 'much': input should be a valid number"),
+        ("{from: 1, to: 2}", "loss.l1.over_images"),
+        ("{from: -1, to: 2, over_images: 5}", "loss.l1.from"),
+        ("{form: 1, from: 1, to: 2, over_images: 5}", "loss.l1.from"),
+        ("-1", "loss.l1"),
+        ("much", "loss.l1"),
     ],
 )
 def test_ramps_that_make_no_sense_are_refused(ramp, words):

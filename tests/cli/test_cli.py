@@ -1,0 +1,207 @@
+"""The command line: every example in the help runs, and every mistake ends in one message."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import sys
+from unittest.mock import Mock
+
+import click
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file, save_file
+
+import i2i
+from i2i.algorithms import resolve
+from i2i.cli import cli, main, run_cleanly
+from i2i.config import load_config
+from i2i.errors import Stopped
+from i2i.models.modelfile import read_spec
+from i2i.models.spec import LatentBlock
+from i2i.training import start
+from tests.conftest import LINEART, ROOT, run_i2i, smallest_config
+
+SECTIONS = ("data", "generator", "discriminator", "loss", "optimizer", "schedule", "train", "log")
+
+
+def examples():
+    """Every line of every command's examples."""
+    for command in cli.commands.values():
+        assert command.epilog, f"{command.name} has no example"
+        lines = [line.strip() for line in command.epilog.splitlines()]
+        found = [line for line in lines if line.startswith("i2i ")]
+        assert found, f"{command.name} has no example"
+        yield from found
+
+
+def call(*words):
+    """Run `main` in this process; return the exit code."""
+    sys.argv = ["i2i", *words]
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return stop.value.code
+
+
+@pytest.mark.parametrize("line", list(examples()))
+def test_the_examples_in_the_help_run(line, desk, few_pairs, capsys):
+    words = shlex.split(line)[1:]
+    if "drawings" in words and "train" in words:
+        shutil.copytree(desk / "photos", desk / "drawings")
+    if words[0] == "export" and "-o" in words:
+        (desk / words[words.index("-o") + 1]).unlink(missing_ok=True)
+    if words[0] == "train" and "--resume" not in words:
+        shutil.rmtree(desk / "runs" / "lineart")
+    words = shrink(words, few_pairs)
+    assert call(*words) == 0, capsys.readouterr().err
+
+
+def shrink(words, data):
+    """Bring a train command to the size of the tests; other commands stay."""
+    if words[0] != "train":
+        return words
+    tiny = smallest_config(words[1], data).model_dump(mode="json")
+    for name in ("path", "direction", "side", "disjoint"):
+        del tiny["data"][name]
+    settings = {f"{section}.{name}": value for section in SECTIONS for name, value in tiny[section].items()}
+    return [*words, *(f"--set={name}={json.dumps(value)}" for name, value in settings.items())]
+
+
+def test_dry_run_prints_settings_that_can_be_run(desk, capsys, monkeypatch):
+    monkeypatch.setattr("i2i.training.estimate.PATIENCE_SECONDS", 0.0)
+    assert call("train", "lineart", "--data", str(LINEART), "--seed", "3", "--set", "loss.l1=7", "--dry-run") == 0
+    said = capsys.readouterr().out
+    assert "# Estimates, from" in said
+    (desk / "resolved.yaml").write_text(said, encoding="utf-8")
+    config = load_config("resolved.yaml")
+    assert config.loss["l1"] == 7.0
+    assert resolve(config) == config
+    assert (config.train.seed, config.data.path) == (3, (str(LINEART),))
+
+
+def test_a_training_that_was_stopped_says_how_it_goes_on(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(start, "train", Mock(side_effect=Stopped(signal.SIGTERM, 8)))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "D").mkdir()
+    assert call("train", "lineart", "--data", "D", "--set", "train.batch=2") == 143
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith("SIGTERM: ")
+    assert "8" in said[0]
+    assert said[1:] == ["  i2i train lineart --data D --set train.batch=2 --resume"]
+
+
+def test_debug_shows_the_traceback_wherever_it_stands(desk):
+    done = run_i2i("info", "photo.jpg", "--debug", cwd=desk)
+    assert "Traceback" in done.stderr
+    assert "photo.jpg" in done.stderr
+
+
+def test_info_says_what_the_file_says(tiny_run, tiny_onnx):
+    for model in (tiny_run, tiny_onnx):
+        done = run_i2i("info", model)
+        assert "pix2pix, trained on 16 images" in done.stdout
+        assert "B2A: rgb to rgb, unet" in done.stdout
+        assert "multiples of 16 px" in done.stdout
+        assert "laid on white; outputs get their alpha back" in done.stdout
+        assert "batch norm by running statistics" in done.stdout
+    assert "exported for tensors in fp32" in done.stdout
+    assert "equal to torch within" in done.stdout
+
+
+def shown_of(spec, tmp_path, capsys, **changes):
+    """Return what info prints of a model file that describes itself so."""
+    file = tmp_path / "m.safetensors"
+    save_file({"B2A.x": torch.zeros(1)}, file, {"i2i": spec.model_copy(update=changes).model_dump_json()})
+    assert call("info", str(file)) == 0
+    return capsys.readouterr().out
+
+
+def test_info_says_nothing_that_is_not_so(tiny_run, noise_model, point_model, tmp_path, capsys):
+    spec = read_spec(tiny_run / "model.safetensors")
+    one = spec.generators["B2A"]
+    fixed = shown_of(spec, tmp_path, capsys, fixed_size=(32, 48))
+    assert "48x32" in fixed
+    assert "multiples" not in fixed
+    any_side = one.model_copy(update={"size_multiple": 1, "size_minimum": 32})
+    any_side = shown_of(spec, tmp_path, capsys, parts={"B2A": any_side})
+    assert "padded to 32 px at least" in any_side
+    assert "multiples" not in any_side
+    instance = one.model_copy(update={"arguments": {**one.arguments, "norm": "instance"}, "size_minimum": 64})
+    shown = shown_of(spec, tmp_path, capsys, parts={"B2A": instance})
+    assert "batch norm" not in shown
+    assert "multiples of 16 px, 64 px at least" in shown
+    free = one.model_copy(update={"size_multiple": 1, "size_minimum": 1, "arguments": {}, "alpha": "consumed"})
+    shown = shown_of(spec, tmp_path, capsys, parts={"B2A": free})
+    assert "any length" in shown
+    assert "outputs are opaque" in shown
+    assert "batch norm" not in shown
+    assert call("info", str(noise_model)) == 0
+    assert "batch norm" in capsys.readouterr().out
+    assert call("info", str(point_model)) == 0
+    assert "batch norm" not in capsys.readouterr().out
+
+
+def test_info_says_what_comes_from_noise(noise_model, noise_onnx, point_model, capsys):
+    for model in (noise_model, noise_onnx):
+        assert call("info", str(model)) == 0
+        shown = capsys.readouterr().out
+        assert "from noise, 16 numbers, to rgb of 32x32 px, dcgan (" in shown
+        assert "running statistics" in shown
+    assert "equal to torch within" in shown
+    assert call("info", str(point_model)) == 0
+    shown = capsys.readouterr().out
+    assert "from noise, 2 numbers, to points, mlp (" in shown
+    assert " px" not in shown
+
+
+def test_info_says_which_labels_there_are_and_which_norm(noise_model, tmp_path, capsys):
+    spec = read_spec(noise_model)
+    noise = spec.parts["generate"]
+    blocks = (
+        LatentBlock(name="noise", size=13),
+        LatentBlock(name="kind", size=3, prior="one_hot", classes=("bag", "hat", "ankle boot")),
+    )
+    part = noise.model_copy(update={"blocks": blocks, "arguments": {**noise.arguments, "norm": "layer"}})
+    shown = shown_of(spec, tmp_path, capsys, parts={"generate": part})
+    assert "kind: bag, hat, ankle boot" in shown
+    assert "batch norm" not in shown
+
+
+def test_info_shows_nothing_that_a_terminal_obeys(tiny_run, tmp_path, capsys):
+    text = i2i.load(tiny_run).spec.model_dump(mode="json")
+    text["parts"]["B2A"]["arguments"]["\x1b[31m\n"] = "\x1b]0;title\x07"
+    save_file(load_file(tiny_run / "model.safetensors"), tmp_path / "m.safetensors", {"i2i": json.dumps(text)})
+    assert call("info", str(tmp_path / "m.safetensors")) == 0
+    assert all(line.isprintable() for line in capsys.readouterr().out.splitlines())
+
+
+def test_every_option_is_explained():
+    for command in cli.commands.values():
+        assert command.help
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, f"{command.name} {parameter.name}"
+
+
+def test_the_reference_is_up_to_date():
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## i2i (\w+)", page, re.MULTILINE) == list(cli.commands)
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_training_leaves_no_thread_spinning_unless_asked_to(before, after, monkeypatch):
+    """Set before torch is loaded, or it is without effect."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", before or "")
+    if before is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    assert CliRunner().invoke(cli, ["train", "no-such-preset"]).exit_code
+    assert os.environ["OMP_WAIT_POLICY"] == after
+
+
+def test_memory_that_runs_out_is_one_message(capsys):
+    assert run_cleanly(lambda: np.empty(1 << 62, np.uint8)) == 5
+    assert capsys.readouterr().err.startswith("Error: Out of memory: Unable to allocate")

@@ -1,0 +1,154 @@
+"""Messages: every mistake ends in one, with its exit code and the name to act on.
+
+Their whole texts stand in tests/golden/messages.txt alone; `--update-golden` writes it anew.
+"""
+
+import os
+import shlex
+
+import numpy as np
+
+from i2i.interop.pytorch_cyclegan_pix2pix import PROJECT
+from tests.cli.test_cli import call
+from tests.conftest import ROOT, save
+
+GOLDEN = ROOT / "tests" / "golden" / "messages.txt"
+TRAIN = [  # what stands after `i2i train`, the exit code, what the message must name
+    ("pix3pix", 2, "pix2pix"),
+    ("colorize", 2, "--data"),
+    ("lineart --data nowhere --out r", 1, "nowhere"),
+    ("lineart --data D --data D --data D", 2, "two folders"),
+    ("colorize --set 'data.path=[a, b, c]'", 2, "two folders"),
+    ("lineart --data D --out -", 2, "--out"),
+    ("lineart --data D --out runs/lineart", 2, "\n         i2i train lineart --data D --out runs/lineart --resume\n"),
+    ("lineart --data D --out new --init-from photo.jpg", 1, "photo.jpg"),
+    ("lineart --seed 99999999999999999999 --data D", 2, "train.seed"),
+    ("lineart --dry-run --set data.crop_px=50", 2, "64"),
+    ("dcgan --data D --data D", 2, "2 data folders"),
+    ("pix2pix --data D --set generator.name=dcgan", 2, "dcgan"),
+]
+SET = [  # what stands after `i2i train pix2pix --data D --set`, and what the message must name
+    ("optimizer.lrr=1", "optimizer.lr"),
+    ("optimizer.learning_rate=1e-3", "optimizer.lr"),
+    ("optimiser.lr=1e-3", "optimizer"),
+    ("optimizer.lr=.inf", "optimizer.lr"),
+    ("train.lr=1e-3", "optimizer.lr"),
+    ("train.batch_size=4", "train.batch"),
+    ("train.batch=none", "train.batch"),
+    ("train.batch=0", "train.batch"),
+    ("train.ema_decay=0.999", "train.ema_half_life_images"),
+    ("train.seed", "train.seed"),
+    ("train.seed.deep=1", "train.seed"),
+    ("train.seed=[", "YAML"),
+    ("'train={compile: true, activation_checkpointing: true}'", "activation_checkpointing"),
+    ("generator.blocks=6", "generator.blocks"),
+    ("generator.dept=6", "generator.depth"),
+    ("generator.depth=12", "generator.depth"),
+    ("generator.name=vnet", "unet"),
+    ("data.crop_sise=128", "data.crop_px"),
+    ("data.channels_a=2", "data.channels_a"),
+    ("data.resize_px=128", "resize_px"),
+    ("loss.lambda_L1=10", "loss.l1"),
+    ("loss.l1=-1", "loss.l1"),
+    ("'loss.l1={from: 1, to: 2}'", "loss.l1.over_images"),
+    ("'loss.l1={form: 1, from: 1, to: 2, over_images: 5}'", "loss.l1.from"),
+    ("schedule.images=100", "epochs"),
+    ("algorithm=pixpix", "pix2pix"),
+]
+USE = [  # what stands after `i2i`, the exit code, what the message must name
+    ("translate photo.jpg -m model.onnx", 2, "-o"),
+    ("translate nothing.jpg -m model.onnx -o out", 2, "nothing.jpg"),
+    ("translate photos/*.gif photo.jpg -m model.onnx -o out", 2, "photos/*.gif"),
+    ("translate photo.jpg photos -m model.onnx -o out.png", 2, "out.png"),
+    ("translate photo.jpg -m model.onnx -o out.pgn", 2, ".pgn"),
+    ("translate photo.jpg -m model.onnx -o -", 2, "-o"),
+    ("translate photo.jpg -m photo.jpg -o out", 1, "photo.jpg"),
+    ("translate photo.jpg -m model.onnx -o out --direction A2B", 2, "B2A"),
+    ("translate photo.jpg -m model.onnx -o photo.jpg --overwrite", 2, "photo.jpg"),
+    ("translate photo.jpg -m runs/faces -o out", 2, "i2i generate"),
+    ("evaluate -m model.onnx --data D --data D --data D", 2, "3 data folders"),
+    ("evaluate -m model.onnx --data D --json -", 2, "--json"),
+    ("evaluate -m model.onnx --data D --split val --direction A2B", 2, "B2A"),
+    ("evaluate -m model.onnx --data photos", 1, "photos"),
+    ("info photo.jpg", 1, "photo.jpg"),
+    ("import latest_net_G.pth -o -", 2, "-o"),
+    ("generate -m runs/lineart -o g.png", 2, "i2i translate"),
+    ("generate -m runs/faces -o g.jpg", 2, ".png"),
+    ("generate -m runs/faces -n 0 -o g.png", 2, "0"),
+    ("generate -m runs/faces -n 100001 -o g.png", 2, "100001"),
+    ("generate -m runs/faces -n 1025 -o g.png", 2, "1,024"),
+    ("generate -m runs/faces --seed -1 -o g.png", 2, "-1"),
+    ("generate -m runs/faces --separate -o -", 2, "-o"),
+    ("generate -m runs/faces --separate -o g.pgn", 2, "g.pgn"),
+    ("generate -m runs/faces --separate -o g.png", 2, "g.png"),
+    ("generate -m runs/faces --separate -o mine.yaml", 2, "mine.yaml"),
+    ("generate -m runs/faces -o old.png", 2, "--overwrite"),
+    ("generate -m runs/faces --seed 3 --separate -o old", 2, "000005.png"),
+    ("generate -m runs/faces -o g.png --save-latents old.npy", 2, "old.npy"),
+    ("generate -m runs/faces -o g.png --save-latents z.txt", 2, ".npy"),
+    ("generate -m runs/faces -o g.png --latents old.npy", 1, "(N, 16)"),
+    ("generate -m runs/faces -o g.png --latents none.npy", 2, "none.npy"),
+    ("generate -m runs/faces -o g.png --latents mine.yaml", 2, "mine.yaml"),
+    ("generate -m runs/faces -o g.png --latents old.npy --seed 1", 2, "--latents"),
+    ("generate -m runs/ring -o g --separate", 1, "points"),
+    ("interpolate -m runs/ring --seeds 1,2 -o s.png", 1, "points"),
+    ("interpolate -m runs/faces --seeds 1,x -o s.png", 2, "1,x"),
+    ("interpolate -m runs/faces --seeds 1,,2 -o s.png", 2, "1,,2"),
+    ("interpolate -m runs/faces --seeds 1,-2 -o s.png", 2, "1,-2"),
+    ("interpolate -m runs/faces --seeds 1 -o s.png", 2, "two"),
+    ("interpolate -m runs/faces -o s.png", 2, "--seeds"),
+    ("interpolate -m runs/faces --seeds 1,2 -o s.mp4", 2, ".webp"),
+    ("interpolate -m runs/faces --seeds 1,2 --steps 0 -o s.png", 2, "0"),
+    ("interpolate -m runs/faces --seeds 1,2 --steps 5000 -o s.gif", 2, "too many"),
+    ("interpolate -m runs/lineart --seeds 1,2 -o s.png", 2, "i2i translate"),
+    ("arithmetic -m runs/faces 1,2 3 -o s.png", 2, "C"),
+    ("arithmetic -m runs/faces 1,2 3 x -o s.png", 2, "x"),
+    ("arithmetic -m runs/faces 1 2 3 -o s.webp", 2, ".png"),
+    ("arithmetic -m runs/ring 1 2 3 -o s.png", 1, "points"),
+    ("export model.safetensors -o model.onnx", 2, "model.onnx"),
+    ("export runs -o m.onnx", 1, "model.safetensors"),
+    ("export runs/lineart -o -", 2, "-o"),
+    ("export runs/lineart --triton -", 2, "--triton"),
+    ("export runs/faces -o f.onnx --direction A2B", 2, "--direction"),
+    ("export runs/faces -o f.onnx --verify photos", 2, "--verify"),
+    ("export runs/faces -o f.onnx --direction both", 2, "--direction"),
+    ("export runs/faces -o f.onnx --io image", 2, "--io image"),
+    ("export runs/lineart -o f.onnx --direction both", 2, "B2A"),
+    ("export runs/horses -o f.onnx", 2, "--direction"),
+    ("export runs/lineart", 2, "-o"),
+    ("export runs/lineart -o f.onnx --triton models", 2, "--triton"),
+    ("export runs/horses --triton models --direction both", 2, "A2B"),
+    ("export runs/lineart -o f.onnx --size 300", 2, "300"),
+    ("export runs/lineart -o f.onnx --size 70000x16", 2, "9999"),
+    ("export runs/lineart -o f.onnx --size 32x40", 2, "32x48"),
+    (f"export runs/lineart -o f.pth --format {PROJECT} --precision fp16", 2, "--precision"),
+]
+MISTAKES = [
+    *((f"train {words}", code, name) for words, code, name in TRAIN),
+    *((f"train pix2pix --data D --set {words}", 2, name) for words, name in SET),
+    *USE,
+]
+
+
+def test_every_mistake_ends_in_one_message(desk, capsys, pytestconfig):
+    """And leaves no file behind."""
+    save(desk / "old.png", 8, 8)
+    save(desk / "old" / "000005.png", 8, 8)
+    np.save(desk / "old.npy", np.zeros((2, 3), np.float32))
+    before = sorted(desk.rglob("*"))
+    wrong, shown = [], []
+    for line, code, name in MISTAKES:
+        found, text = call(*shlex.split(line)), capsys.readouterr().err
+        one = text.startswith(("Error: ", "Usage: ")) and "Traceback" not in text and len(text.splitlines()) <= 5
+        if found != code or name not in text or not one or sorted(desk.rglob("*")) != before:
+            wrong.append(f"i2i {line}: not {code} and {name}, but {found}: {text}")
+        shown.append(f"$ i2i {line}\nexit code {found}\n{text[text.find('Error: ') :]}")  # without click's usage line
+    assert not wrong, "\n".join(wrong)
+    compare("\n".join(shown).replace(f"{desk}{os.sep}", "").replace(f"{ROOT}{os.sep}", ""), pytestconfig)
+
+
+def compare(text, pytestconfig):
+    """Compare with the file of whole texts, or write it."""
+    if pytestconfig.getoption("--update-golden"):
+        GOLDEN.write_text(text, encoding="utf-8")
+    assert text == GOLDEN.read_text(encoding="utf-8"), "Read the new messages, then run this with --update-golden."
