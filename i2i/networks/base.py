@@ -28,11 +28,28 @@ class Generator(nn.Module, ABC):
 
 
 class TranslatingGenerator(Generator):
-    """Base of the generators that translate: sides are multiples of `size_multiple` px, from `size_minimum` px on."""
+    """Base of the generators that translate: sides are multiples of `size_multiple` px, from `size_minimum` px on.
+
+    fills_holes: the image is RGB with alpha, and the output keeps what is not transparent in it, bit for bit.
+    """
 
     kind = "translate"
     size_multiple: int
     size_minimum: int
+    fills_holes = False
+
+    @abstractmethod
+    def translate(self, image: Tensor) -> Tensor:
+        """(N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        """As `translate`; with fills_holes its input is grey where nothing is known, its output used only there."""
+        if not self.fills_holes:
+            return self.translate(image)
+        alpha = (image[:, 3:] + 1) / 2
+        known = image[:, :3] * alpha  # colours that alpha hides are nobody's business
+        filled = self.translate(torch.cat([known, image[:, 3:]], dim=1))
+        return known + filled * (1 - alpha)
 
     def fits(self, side_px: int) -> str | None:
         """Return None for a side that goes through without padding."""
