@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from i2i.config.names import did_you_mean, setting_names
 from i2i.config.presets import find_config, preset_names
 from i2i.config.section import WEIGHT_KINDS
-from i2i.config.settings import NETWORK_SETTINGS, Config
+from i2i.config.settings import CHOICES, Config
 from i2i.errors import ConfigError
 
 S = TypeVar("S", bound=BaseModel)
@@ -23,13 +23,13 @@ S = TypeVar("S", bound=BaseModel)
 def load_config(source: str | Path, overrides: Iterable[str] = ()) -> Config:
     """Read a preset by name or a YAML file by path, lay `a.b=c` overrides over it, and check it.
 
-    An override that names another network, as `generator.name=resnet`, drops the settings of the file's own.
+    An override of a name that chooses other settings, as `generator.name=resnet`, drops those of the file's own.
     Raises ConfigError naming the setting, and where it was set: in the file or by an override.
     """
     path = find_config(source)
     values = read_yaml(path)
     given = [_split(override) for override in overrides]
-    for name, text in sorted(given, key=lambda one: not _names_network(one[0])):  # which drops what stands beside it
+    for name, text in sorted(given, key=lambda one: not _names_choice(one[0])):  # which drops what stands beside it
         _apply(values, name, text)
     return parse(Config, values, str(path), overridden=[name for name, _ in given])
 
@@ -84,9 +84,9 @@ def _split(override: str) -> tuple[str, str]:
     return name, text
 
 
-def _names_network(name: str) -> bool:
+def _names_choice(name: str) -> bool:
     section, _, leaf = name.rpartition(".")
-    return leaf == "name" and section in NETWORK_SETTINGS
+    return leaf == "name" and section in CHOICES
 
 
 def _apply(values: dict[str, Any], name: str, text: str) -> None:
@@ -104,7 +104,7 @@ def _apply(values: dict[str, Any], name: str, text: str) -> None:
         values = values[section]
         if not isinstance(values, dict):
             raise ConfigError(f"--set {name}={text}: {section} is a value and has no settings of its own.")
-    if _names_network(name) and value != values.get("name"):
+    if _names_choice(name) and value != values.get("name"):
         values.clear()
     values[leaf] = value
 
@@ -120,11 +120,12 @@ def _explain(problem: dict[str, Any], known: Sequence[str], prefix: str) -> tupl
     """Put one of pydantic's problems into our words: the dotted name of the setting, and what follows it."""
     parts = [str(part) for part in problem["loc"] if part not in WEIGHT_KINDS]
     kind = ""
-    choices = NETWORK_SETTINGS.get(parts[0], {}) if parts else {}  # empty: of a section as a whole
-    if len(parts) > 2 and parts[1] in choices:  # a union's tag stands in the location like a section
-        tag = parts.pop(1)
+    section = next((one for one in CHOICES if f"{'.'.join(parts)}.".startswith(f"{one}.")), "")
+    choices, place = CHOICES.get(section, {}), section.count(".") + 1
+    if len(parts) > place and parts[place] in choices:  # a union's tag stands in the location like a section
+        tag = parts.pop(place)
         kind = f" of {tag}"
-        known = [f"{parts[0]}.{field}" for field in choices[tag].model_fields]
+        known = [f"{section}.{field}" for field in choices[tag].model_fields]
     name = (prefix + ".".join(parts)).rstrip(".")
     if problem["type"] in ("union_tag_not_found", "union_tag_invalid"):
         tag = problem.get("ctx", {}).get("tag")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
+from i2i.config.derive import DERIVE_SETTINGS, DeriveSettings
 from i2i.config.section import Positive, Section
 from i2i.images import Channels
 
@@ -35,7 +36,9 @@ class DataSettings(Section):
     """Unpaired training on pairs: A's of the first half of the names and B's of the second, so that no picture
     meets its partner."""
     side: Literal["A", "B"] | None = None
-    """Which side to learn from, where pictures are generated and the data has two."""
+    """Which side to learn from, where pictures are generated or inputs derived and the data has two."""
+    derive: DeriveSettings | None = None
+    """Pairs from single pictures: a picture is the target, B, and the input, A, is derived from it."""
     labels: str | None = None
     """What class each picture is of: `folders`, one subfolder a class, or a CSV file with a line
     name,label[,label...] at its top and a column for each label set."""
@@ -86,6 +89,13 @@ class DataSettings(Section):
             raise ValueError("at most two folders can be given, A's and B's")
         return paths
 
+    @field_validator("derive", mode="before")
+    @classmethod
+    def _has_a_name(cls, value: object) -> object:
+        if isinstance(value, str):
+            raise ValueError(f"choose what to derive with data.derive.name={value}")
+        return value
+
     @field_validator("input_range")
     @classmethod
     def _black_below_white(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -97,6 +107,12 @@ class DataSettings(Section):
     def _crop_fits(self) -> Self:
         if self.resize_px is not None and self.resize_px < self.crop_px:
             raise ValueError(f"resize_px is {self.resize_px}, smaller than crop_px, {self.crop_px}")
+        return self
+
+    @model_validator(mode="after")
+    def _derived_inputs_fit(self) -> Self:
+        if self.derive and (reason := self.derive.misfit(self)):
+            raise ValueError(f"derive {self.derive.name} {reason}")
         return self
 
 
@@ -226,6 +242,8 @@ NETWORK_SETTINGS: dict[str, dict[str, type[Section]]] = {
         "mlp": MLPDiscriminatorSettings,
     },
 }
+CHOICES: dict[str, dict[str, type[Section]]] = {**NETWORK_SETTINGS, "data.derive": DERIVE_SETTINGS}
+"""The sections whose `name` chooses their other settings."""
 
 
 class OptimizerSettings(Section):

@@ -41,7 +41,7 @@ from i2i.words import name_some, show_count
 
 SIDES: tuple[Literal["A", "B"], ...] = ("A", "B")
 # The independent streams of random numbers that depend on a run's seed.
-ORDER, AUGMENT, PARTNER, HISTORY, RANKS, SUBSTITUTE = range(6)
+ORDER, AUGMENT, PARTNER, HISTORY, RANKS, SUBSTITUTE, DERIVE = range(7)
 
 _TRIES = 20  # pictures in a row that cannot be read before there is no use in going on
 
@@ -71,6 +71,8 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
     """What an image number shows one each of: pairs; or A's and B's pictures."""
     channels: tuple[Channels, ...] = ()
     """Of each list's items."""
+    channels_setting: ClassVar[Literal["channels", "channels_b"]] = "channels"
+    """Where there is one list: which setting gives them."""
     transparent: tuple[bool, ...] = ()
     """Of A and B, or of the one list: whether pictures have alpha that is not full everywhere."""
     epoch_images: int
@@ -118,8 +120,12 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
             arrays, place = self._take(index, place, draw, broken)
             facts |= self._facts(index, place)
             augmented = self.augment(arrays[::way], derive_seed(self.seed, AUGMENT, draw))
-            sides += (_to_unit(array) for array in augmented[::way])
+            sides += map(_to_unit, self.complete(augmented[::way], draw))
         return {**dict(zip(self.pictures_named, sides, strict=True)), **facts}
+
+    def complete(self, pictures: tuple[Array, ...], draw: int) -> tuple[Array, ...]:
+        """Return what an item shows, (H, W, C) each, given its augmented pictures; draw: of what is random in it."""
+        return pictures
 
     def _facts(self, index: int, place: int) -> dict[str, Array]:
         """Return what is known of the item at `place` of a list, by names that say of which list, if there are two."""
@@ -224,7 +230,7 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
             for side, count in zip(SIDES, channels, strict=False):
                 found.append((count, [item.side(side) if isinstance(item, Pair) else item for item in items]))
         names = [(f"All pictures of {side}", f"data.channels_{side.lower()}") for side in SIDES]
-        names = names if len(found) == 2 else [("All pictures", "data.channels")]
+        names = names if len(found) == 2 else [("All pictures", f"data.{self.channels_setting}")]
         return [Side(*name, *each) for name, each in zip(names, found, strict=True)]
 
     def _refuse_broken(self, items: Sequence[Item], sizes: Sequence[Header | None]) -> bool:

@@ -19,14 +19,14 @@ from torch import nn
 from i2i import status
 from i2i.algorithms import ALGORITHMS
 from i2i.config import load_config
-from i2i.data.folders import read_picture
+from i2i.data.derive import read_input
 from i2i.data.previews import find_previews
 from i2i.errors import ConfigError, DataError, UsageError, one_line
 from i2i.export.graph import describe, make_graph, write_graph
 from i2i.export.proof import Batch, Samples, finite, prove
 from i2i.export.triton import triton_config
 from i2i.files import atomic_write, check_output, write_text
-from i2i.images import Array, from_unit, read_image, to_channels, to_unit
+from i2i.images import Array, from_unit, is_transparent, read_image, to_channels, to_unit
 from i2i.images.listing import list_pictures
 from i2i.models.mistaken import shown
 from i2i.models.modelfile import MODEL_NAME, find_model, find_weights, read_spec
@@ -286,6 +286,9 @@ def _proof_pictures(
             left_out = "".join(f"\n{note}" for note in notes)
             raise UsageError(f"{verify} {wrong}. --verify takes a folder of inputs for the model.{left_out}")
         found = [(one_line(file.name), read_image(file, value_range=value_range)) for file in files[:PROOF_PICTURES]]
+        fills = translator.generator.arguments.get("fills_holes", False)
+        if fills and not any(is_transparent(array) for _, array in found):  # which would come out as they went in
+            raise UsageError(f"This model fills holes, and {verify} holds no picture with a transparent one.")
         pictures_from = one_line(verify)
     else:
         settings = source.parent / "config.yaml"
@@ -302,7 +305,7 @@ def _proof_pictures(
             raise UsageError(
                 f"The pictures of the run cannot be read: {reason}\nAdd --verify FOLDER with others."
             ) from error
-        found = [(one_line(one.path.name), read_picture(one, value_range)) for one in previews.inputs]
+        found = [(one_line(one.path.name), read_input(one, value_range)) for one in previews.inputs]
         pictures_from = previews.split
     for note in notes:
         status.say(f"Note: {note}")

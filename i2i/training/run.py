@@ -13,6 +13,7 @@ from i2i import status
 from i2i.algorithms import ALGORITHMS, Algorithm, resolve
 from i2i.config import differences, load_config, parse, to_yaml
 from i2i.config.settings import Config
+from i2i.data.derive import Derived
 from i2i.data.folders import Pair
 from i2i.data.labels import FOLDERS
 from i2i.data.previews import find_previews, find_val_pairs
@@ -22,7 +23,7 @@ from i2i.errors import ConfigError, DiskFullError, ModelError
 from i2i.files import DISK_FULL, free_bytes, show_size, sweep_temporaries, write_text
 from i2i.images import Array
 from i2i.models.modelfile import MODEL_NAME, read_spec, save_model
-from i2i.models.spec import ModelSpec, Part
+from i2i.models.spec import Derivation, ModelSpec, Part
 from i2i.networks.layers import NormStatistics
 from i2i.training.checkpoint import (
     DAMAGED,
@@ -87,7 +88,7 @@ class Run:
         self.damaged: list[Path] = []  # checkpoints that were passed over
         self.scores: dict[str, float] = {}  # of the newest previews; the model file carries them
         self.best: dict[str, float] | None = None  # of train.keep best: images seen and val L1 of the model file
-        self.val_pairs: list[Pair] = []  # that train.keep best is decided on
+        self.val_pairs: list[Pair | Derived] = []  # that train.keep best is decided on
         if config.train.keep == "best":
             self._refuse_without_val_pairs()
             self.val_pairs = find_val_pairs(config.data)
@@ -205,6 +206,7 @@ class Run:
 
     def spec(self, algorithm: Algorithm, images: int) -> ModelSpec:
         """Describe the model as it is after `images`."""
+        derive = self.config.data.derive
         return ModelSpec(
             i2i_version=__version__,
             algorithm=self.config.algorithm,
@@ -215,6 +217,7 @@ class Run:
             trained_side_px=self.data.side_px,
             images_seen=images,
             metrics=self.scores,
+            derivation=Derivation(settings=derive, side=self.config.data.side) if derive else None,
         )
 
     def _parts(self, algorithm: Algorithm) -> dict[str, Part]:
