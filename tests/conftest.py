@@ -80,6 +80,7 @@ SMALLEST = {  # preset, and what makes it small, for every algorithm and kind of
     "cyclegan": ("maps_unpaired", ["data.resize_px=18", "data.crop_px=16", "generator.blocks=1", "loss.history=3"]),
     "gan": ("dcgan_emoji", ["data.resize_px=36", "data.crop_px=32", "generator.latent=4"]),
     "conditional_gan": ("conditional_fashion", ["data.channels=3", "data.resize_px=36", "generator.latent=4"]),
+    "context_encoder": ("inpaint_emoji", ["data.resize_px=18", "data.crop_px=16", "generator.depth=4"]),
     "toy": ("ring", ["generator.layers=1", "discriminator.layers=1"]),
 }
 
@@ -88,7 +89,7 @@ def smallest_config(kind: str, data: Path | str, *overrides: str) -> Config:
     """Smallest run of each algorithm; `toy` is the GAN on points."""
     preset, changes = SMALLEST[kind]
     widths = ["generator.width=2", "discriminator.width=2"]
-    patches = ["discriminator.layers=1"] if kind in ("pix2pix", "cyclegan") else []
+    patches = ["discriminator.layers=1"] if kind in ("pix2pix", "cyclegan", "context_encoder") else []
     path = [] if kind == "toy" else [f"data.path={data}"]
     if kind == "conditional_gan":
         path += ["data.side=B", f"data.labels={data}/labels.csv"]

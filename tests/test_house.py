@@ -179,6 +179,7 @@ def test_presets_are_found_from_the_checkout():
         "dcgan",
         "dcgan_emoji",
         "dcgan_fashion",
+        "inpaint_emoji",
         "lineart",
         "maps",
         "maps_unpaired",
