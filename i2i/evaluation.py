@@ -15,15 +15,18 @@ import numpy as np
 
 from i2i import status
 from i2i.config.settings import by_direction
-from i2i.data.checking import Seen, check_pairs, odd_halves, refuse_small
-from i2i.data.folders import find_pairs, has_split
+from i2i.data.checking import Seen, check_pairs, check_pictures, odd_halves, refuse_small
+from i2i.data.derive import Derived, find_derived
+from i2i.data.folders import Lister, find_pairs, has_split
 from i2i.data.items import Pair, read_pair
 from i2i.errors import DataError
 from i2i.images import Array, Header, Range, largest, to_channels
 from i2i.images.listing import list_pictures
 from i2i.metrics import METRICS
 from i2i.metrics.pairs import SSIM_WINDOW_PX, grey_levels
-from i2i.models.modelfile import find_model
+from i2i.models.modelfile import find_model, is_onnx, read_spec
+from i2i.models.onnxfile import check_onnx
+from i2i.models.trial import described_spec
 from i2i.report.sheets import sheet_png
 from i2i.runtime.fit import NATIVE_SCALE
 from i2i.runtime.foreign import UNSAID, Values
@@ -32,6 +35,8 @@ from i2i.runtime.translator import Translator
 Scores = dict[str, float]
 Answer = Callable[[Array], Array]
 """Maps a picture (H, W, C) to what is scored against the truth."""
+Finder = Callable[[Sequence[str], str, Lister], Sequence[Pair | Derived]]
+"""Maps folders, a split and what lists a folder to the pairs of the split."""
 BASELINES = ("input_copied", "target_mean", "affine_colour")
 SHEET_ROWS = 12
 OTHER_SCALE = 1.5
@@ -78,15 +83,15 @@ def evaluate(
     know about the data. Raises DataError, also for pictures too small for SSIM, and ModelError.
     """
     paths = [data] if isinstance(data, str) else list(data)
-    find_model(Path(model))
-    pairs, sizes = _scorable_pairs(paths, split, say)  # before torch is loaded
+    find = _finder(find_model(Path(model)))
+    pairs, sizes = _scorable_pairs(paths, split, find, say)  # before torch is loaded, unless weights are bare
     translator = Translator.open(model, direction, device, values=values)
     value_range = translator.spec.input_range
     there = translator.direction
     answers: dict[str, Answer] = {"model": translator.translate, "input_copied": lambda x: x}
     if has_split(paths, "train"):
         with status.doing("Fitting the baselines"):
-            answers |= fit_baselines(find_pairs(paths, "train"), there, value_range)
+            answers |= fit_baselines(find(paths, "train", list_pictures), there, value_range)
     way_back = Translator.open(model, there[::-1], device) if there[::-1] in translator.spec.generators else None
 
     scorer = _Scorer(answers, way_back)
@@ -137,24 +142,40 @@ class _Scorer:
         }
 
 
-def _scorable_pairs(paths: Sequence[str], split: str, say: Callable[[str], None]) -> tuple[list[Pair], list[Header]]:
+def _finder(file: Path) -> Finder:
+    """Return what finds pairs for a model: files, or pictures and what its training derived from them."""
+    spec = described_spec(file, check_onnx(file)) if is_onnx(file) else read_spec(file)
+    if not (spec and spec.derivation):
+        return find_pairs
+    how, channels = spec.derivation, spec.generators[spec.pick(None)].out_channels
+    return lambda paths, split, lister: find_derived(paths, split, how.settings, channels, how.side, lister)
+
+
+def _scorable_pairs(
+    paths: Sequence[str], split: str, find: Finder, say: Callable[[str], None]
+) -> tuple[Sequence[Pair | Derived], list[Header]]:
     """Return the pairs of a split and the size of each; raises DataError where one cannot be scored."""
     notes: list[str] = []
     try:
-        pairs = find_pairs(paths, split, functools.partial(list_pictures, notes=notes))
+        pairs = find(paths, split, functools.partial(list_pictures, notes=notes))
     except DataError as error:
+        if find is not find_pairs:
+            raise
         advice = "Scores compare pairs; pictures without partners can be translated, not scored."
         raise DataError(f"{error}\n{advice}") from error
     seen = Seen()
-    sizes = check_pairs(pairs, seen=seen)
+    targets = [pair.target for pair in pairs if isinstance(pair, Derived)]
+    whole = [pair for pair in pairs if isinstance(pair, Pair)]
+    sizes = check_pictures(targets, seen=seen) if targets else check_pairs(whole, seen=seen)
+    files = targets or whole
     refuse_small(
-        pairs,
+        files,
         sizes,
         SSIM_WINDOW_PX,
         f"the {SSIM_WINDOW_PX} px window of SSIM",
         "Remove them, or score larger pictures.",
     )
-    for note in filter(None, (*notes, *seen.notes(), odd_halves(pairs, sizes))):
+    for note in filter(None, (*notes, *seen.notes(), odd_halves(files, sizes))):
         say(note)
     return pairs, [size for size in sizes if size]
 
@@ -170,12 +191,17 @@ def _scale_note(sizes: Sequence[Header], trained_px: int) -> tuple[str, ...]:
     )
 
 
-def sides(pair: Pair, direction: str, value_range: Range | None = None) -> tuple[Array, Array]:
+def sides(pair: Pair | Derived, direction: str, value_range: Range | None = None) -> tuple[Array, Array]:
     """Read a pair as (input, target), in the range that the model was trained with."""
+    if isinstance(pair, Derived):
+        target = pair.read_target(value_range)
+        return by_direction(direction, pair.input_from(target), target)
     return by_direction(direction, *read_pair(pair, value_range))
 
 
-def fit_baselines(pairs: Sequence[Pair], direction: str, value_range: Range | None = None) -> dict[str, Answer]:
+def fit_baselines(
+    pairs: Sequence[Pair | Derived], direction: str, value_range: Range | None = None
+) -> dict[str, Answer]:
     """Return target_mean and affine_colour, which map an input (H, W, C) to (H, W, 3) in the same type.
 
     If all training targets have one size, target_mean is their mean picture for inputs of that size; otherwise it is

@@ -4,6 +4,7 @@ from typing import Any
 
 from i2i.algorithms.base import Algorithm
 from i2i.algorithms.conditional_gan import ConditionalGAN
+from i2i.algorithms.context_encoder import ContextEncoder
 from i2i.algorithms.cyclegan import CycleGAN
 from i2i.algorithms.gan import GAN
 from i2i.algorithms.pix2pix import Pix2Pix
@@ -19,6 +20,7 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
     "cyclegan": CycleGAN,
     "gan": GAN,
     "conditional_gan": ConditionalGAN,
+    "context_encoder": ContextEncoder,
 }
 
 

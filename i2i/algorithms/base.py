@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from i2i.algorithms.adversary import Adversary
 from i2i.config import parse
+from i2i.config.derive import Mask
 from i2i.config.section import Section
 from i2i.config.settings import Config, DataKind, by_direction
 from i2i.data.training_set import HISTORY, derive_seed
@@ -158,7 +159,8 @@ def side_channels(config: Config, direction: str) -> tuple[Channels, Channels]:
 def generator_arguments(config: Config, direction: str) -> dict[str, Any]:
     """Return the constructor arguments of a direction's generator."""
     inputs, outputs = side_channels(config, direction)
-    return {"in_channels": inputs, "out_channels": outputs, **config.generator.model_dump(exclude={"name"})}
+    fills = {"fills_holes": True} if isinstance(config.data.derive, Mask) else {}
+    return {"in_channels": inputs, "out_channels": outputs, **config.generator.model_dump(exclude={"name"}), **fills}
 
 
 def noise_size(config: Config) -> int:

@@ -58,6 +58,9 @@ def info(model: str, as_json: bool) -> None:
             f"  trained on {spec.trained_crop_px} px squares of pictures "
             f"whose shorter side is {spec.trained_side_px} px"
         )
+    if spec.derivation:
+        how = spec.derivation.settings.model_dump()
+        click.echo(f"  trained on pairs from single pictures: {how.pop('name')} ({_listed(how)})".removesuffix(" ()"))
     if _has_batch_norm(spec):
         click.echo(f"  at inference: batch norm by {spec.norm_statistics} statistics")
     if spec.proof:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from i2i.config.derive import DERIVE_SETTINGS
 from i2i.config.names import did_you_mean, setting_names
 from i2i.config.networks import NETWORK_SETTINGS
 from i2i.config.presets import find_config, preset_names
@@ -19,6 +20,8 @@ from i2i.config.settings import Config
 from i2i.errors import ConfigError
 
 S = TypeVar("S", bound=BaseModel)
+CHOICES = {**NETWORK_SETTINGS, "data.derive": DERIVE_SETTINGS}
+"""The sections whose `name` chooses their other settings."""
 
 
 def load_config(source: str | Path, overrides: Iterable[str] = ()) -> Config:
@@ -30,7 +33,7 @@ def load_config(source: str | Path, overrides: Iterable[str] = ()) -> Config:
     path = find_config(source)
     values = read_yaml(path)
     given = [_split(override) for override in overrides]
-    for name, text in sorted(given, key=lambda one: not _names_network(one[0])):  # it drops the section's others
+    for name, text in sorted(given, key=lambda one: not _names_choice(one[0])):  # it drops the section's others
         _apply(values, name, text)
     return parse(Config, values, str(path), overridden=[name for name, _ in given])
 
@@ -85,9 +88,9 @@ def _split(override: str) -> tuple[str, str]:
     return name, text
 
 
-def _names_network(name: str) -> bool:
+def _names_choice(name: str) -> bool:
     section, _, leaf = name.rpartition(".")
-    return leaf == "name" and section in NETWORK_SETTINGS
+    return leaf == "name" and section in CHOICES
 
 
 def _apply(values: dict[str, Any], name: str, text: str) -> None:
@@ -105,7 +108,7 @@ def _apply(values: dict[str, Any], name: str, text: str) -> None:
         values = values[section]
         if not isinstance(values, dict):
             raise ConfigError(f"--set {name}={text}: {section} is a value and has no settings of its own.")
-    if _names_network(name) and value != values.get("name"):
+    if _names_choice(name) and value != values.get("name"):
         values.clear()
     values[leaf] = value
 
@@ -121,11 +124,12 @@ def _explain(problem: dict[str, Any], known: Sequence[str], prefix: str) -> tupl
     """Return one of pydantic's problems in our words: the dotted name of the setting, and what follows it."""
     parts = [str(part) for part in problem["loc"] if part not in WEIGHT_KINDS]
     kind = ""
-    choices = NETWORK_SETTINGS.get(parts[0], {}) if parts else {}  # empty for a problem of a section as a whole
-    if len(parts) > 2 and parts[1] in choices:  # a union's tag is in the location, like a section
-        tag = parts.pop(1)
+    section = next((one for one in CHOICES if f"{'.'.join(parts)}.".startswith(f"{one}.")), "")
+    choices, place = CHOICES.get(section, {}), section.count(".") + 1
+    if len(parts) > place and parts[place] in choices:  # a union's tag is in the location, like a section
+        tag = parts.pop(place)
         kind = f" of {tag}"
-        known = [f"{parts[0]}.{field}" for field in choices[tag].model_fields]
+        known = [f"{section}.{field}" for field in choices[tag].model_fields]
     name = (prefix + ".".join(parts)).rstrip(".")
     if problem["type"] in ("union_tag_not_found", "union_tag_invalid"):
         tag = problem.get("ctx", {}).get("tag")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
+from i2i.config.derive import DeriveSettings
 from i2i.config.networks import DiscriminatorSettings, GeneratorSettings, PatchGANSettings, UNetSettings
 from i2i.config.section import Positive, Section
 from i2i.images import Channels
@@ -35,7 +36,9 @@ class DataSettings(Section):
     """Unpaired training on pairs: A from the first half of the names and B from the second, so that no picture
     meets its partner."""
     side: Literal["A", "B"] | None = None
-    """Which side to learn from, if the data has two and the model generates pictures."""
+    """Which side to learn from, if the data has two and the model generates pictures or inputs are derived."""
+    derive: DeriveSettings | None = None
+    """Pairs from single pictures: a picture is the target, B, and the input, A, is derived from it."""
     labels: str | None = None
     """Where the class of each picture comes from: `folders`, one subfolder for each class, or a CSV file with the
     header name,label[,label...] and a column for each label set."""
@@ -86,6 +89,13 @@ class DataSettings(Section):
             raise ValueError("at most two folders can be given, A's and B's")
         return paths
 
+    @field_validator("derive", mode="before")
+    @classmethod
+    def _has_a_name(cls, value: object) -> object:
+        if isinstance(value, str):
+            raise ValueError(f"choose what to derive with data.derive.name={value}")
+        return value
+
     @field_validator("input_range")
     @classmethod
     def _black_below_white(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -97,6 +107,12 @@ class DataSettings(Section):
     def _crop_fits(self) -> Self:
         if self.resize_px is not None and self.resize_px < self.crop_px:
             raise ValueError(f"resize_px is {self.resize_px}, smaller than crop_px, {self.crop_px}")
+        return self
+
+    @model_validator(mode="after")
+    def _derived_inputs_fit(self) -> Self:
+        if self.derive and (reason := self.derive.misfit(self)):
+            raise ValueError(f"derive {self.derive.name} {reason}")
         return self
 
 

@@ -40,8 +40,12 @@ def resize(array: Array, shorter_px: int | None) -> Array:
     """
     height, width = array.shape[:2]
     scale = (shorter_px or min(height, width)) / min(height, width)
-    sides = round(height * scale), round(width * scale)
-    if sides == (height, width):
+    return resize_to(array, (round(height * scale), round(width * scale)))
+
+
+def resize_to(array: Array, sides: tuple[int, int]) -> Array:
+    """Return the same with sides of (height, width) pixels."""
+    if sides == array.shape[:2]:
         return array
     import torch
     from torch.nn.functional import interpolate

@@ -37,16 +37,19 @@ class Side(NamedTuple):
 
 
 def sides_of(
-    lists: Sequence[Sequence[Item]], channels: Sequence[tuple[int, ...]], usable: AbstractSet[Item]
+    lists: Sequence[Sequence[Item]], channels: Sequence[tuple[int, ...]], usable: AbstractSet[Item], setting: str
 ) -> list[Side]:
-    """Return the usable pictures of each side: of A and B, or of pictures without sides."""
+    """Return the usable pictures of each side: of A and B, or of pictures without sides.
+
+    setting: gives the channels of pictures without sides.
+    """
     found = []
     for one, counts in zip(lists, channels, strict=True):
         items = [item for item in one if item in usable]
         for side, count in zip(SIDES, counts, strict=False):
             found.append((count, [item.side(side) if isinstance(item, Pair) else item for item in items]))
     names = [(f"All pictures of {side}", f"data.channels_{side.lower()}") for side in SIDES]
-    names = names if len(found) == 2 else [("All pictures", "data.channels")]
+    names = names if len(found) == 2 else [("All pictures", f"data.{setting}")]
     return [Side(*name, *each) for name, each in zip(names, found, strict=True)]
 
 

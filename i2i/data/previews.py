@@ -1,12 +1,14 @@
 """The few pictures on which a run shows what it has learned, and on which exports are proved."""
 
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from i2i.config.settings import DataKind, DataSettings, by_direction
 from i2i.data.augment import resize
 from i2i.data.checking import check_pairs, check_pictures
-from i2i.data.folders import find_pairs, find_sides, has_split, in_time, spread
+from i2i.data.derive import Derived, find_derived
+from i2i.data.folders import Lister, find_pairs, find_sides, has_split, in_time, spread
 from i2i.data.items import Pair, Picture
 from i2i.errors import DataError
 from i2i.images import Array
@@ -20,12 +22,16 @@ MOST_SCORED = 500
 """Val pairs, at most, that choose the best weights: enough to tell two models, and few beside the training."""
 
 
+Shown = Sequence[Picture | Derived]
+"""Pictures, a derived pair in the place of its input."""
+
+
 class Previews(NamedTuple):
     """Inputs of one direction and, where they have partners, the truths; and the split they are from."""
 
     split: str
-    inputs: list[Picture]
-    truths: list[Picture] | None
+    inputs: Shown
+    truths: Shown | None
 
 
 def at_training_scale(picture: Array, data: DataSettings) -> tuple[Array, str]:
@@ -57,6 +63,8 @@ def find_previews(
     split = "val" if in_time(data, lambda paths: has_split(paths, "val")) else "train"
     left_out = [] if notes is None else notes
     lister = functools.partial(list_pictures, notes=left_out)
+    if data.derive:
+        return _derived_previews(data, split, direction, count, lister)
     pairs: list[Pair] = []
     if kind == "paired" or split == "val":
         try:
@@ -78,8 +86,27 @@ def find_previews(
     return Previews(split, [picture for picture, size in zip(inputs, checked, strict=True) if size], None)
 
 
-def find_val_pairs(data: DataSettings) -> list[Pair]:
+def _derived_previews(data: DataSettings, split: str, direction: str, count: int, lister: Lister) -> Previews:
+    pairs = _find_derived(data, split, lister)[:count]
+    checked = check_pictures([pair.target for pair in pairs], data, full=True)
+    pairs = [pair for pair, size in zip(pairs, checked, strict=True) if size]
+    sides: tuple[Shown, Shown] = (pairs, [pair.target for pair in pairs])
+    inputs, truths = by_direction(direction, *sides)
+    return Previews(split, inputs, truths)
+
+
+def _find_derived(data: DataSettings, split: str, lister: Lister = list_pictures) -> list[Derived]:
+    settings = data.derive
+    assert settings is not None
+    return in_time(data, lambda paths: find_derived(paths, split, settings, data.channels_b, data.side, lister))
+
+
+def find_val_pairs(data: DataSettings) -> list[Pair | Derived]:
     """Return the pairs of val, or MOST_SCORED of them from all over the split, checked; raises DataError."""
+    if data.derive:
+        derived = spread(_find_derived(data, "val"), MOST_SCORED)
+        sizes = check_pictures([pair.target for pair in derived], data)
+        return [pair for pair, size in zip(derived, sizes, strict=True) if size]
     pairs = in_time(data, lambda paths: find_pairs(paths, "val"))
     chosen = spread(pairs, MOST_SCORED)
     return [pair for pair, size in zip(chosen, check_pairs(chosen, data), strict=True) if size]

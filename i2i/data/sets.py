@@ -1,18 +1,20 @@
 """The kinds of training data, and the table in which they are found."""
 
 import functools
+from typing import ClassVar
 
 import numpy as np
 
 from i2i.config.settings import Config, DataKind, DataSettings
 from i2i.data import toy
 from i2i.data.checking import check_pairs, check_pictures
+from i2i.data.derive import derive
 from i2i.data.folders import find_images, find_pairs, find_sides, in_time
 from i2i.data.items import Item
 from i2i.data.labels import FOLDERS
-from i2i.data.training_set import ORDER, PARTNER, TrainingSet, derive_seed
+from i2i.data.training_set import DERIVE, ORDER, PARTNER, TrainingSet, derive_seed
 from i2i.errors import ConfigError, DataError
-from i2i.images import Array
+from i2i.images import Array, to_channels
 from i2i.words import show_count
 
 
@@ -64,14 +66,14 @@ class UnpairedSet(TrainingSet):
 class ImageSet(TrainingSet):
     """Pictures without sides: image, (C, H, W)."""
 
-    pictures_named = ("image",)
+    pictures_named: ClassVar[tuple[str, ...]] = ("image",)
 
     def __init__(self, config: Config):
         super().__init__(config)
         pictures = in_time(config.data, lambda paths: find_images(paths, "train", config.data.side, self.list_folder))
         if len(pictures) < 2:
-            raise DataError(f"{pictures[0]} is the only picture there; a GAN learns what many have in common.")
-        self.lists, self.channels = (pictures,), ((config.data.channels,),)
+            raise DataError(f"{pictures[0]} is the only picture there; training finds what many have in common.")
+        self.lists, self.channels = (pictures,), ((getattr(config.data, self.channels_setting),),)
         self.names = [picture.name for picture in pictures]
         self.epoch_images = len(pictures)
         self.what = show_count(len(pictures), "picture")
@@ -82,6 +84,24 @@ class ImageSet(TrainingSet):
             self.notes.append(
                 "All pictures are twice as wide as high. If they are A|B files, choose a side with data.side."
             )
+
+
+class DerivedSet(ImageSet):
+    """Pictures, each the target b of a pair, and inputs a that are derived from them; each (C, H, W)."""
+
+    pictures_named = ("a", "b")
+    channels_setting = "channels_b"
+
+    def __init__(self, config: Config):
+        super().__init__(config)
+        self.transparent *= 2  # what the picture was laid on shows in both
+
+    def complete(self, pictures: tuple[Array, ...], draw: int) -> tuple[Array, ...]:
+        """Return the input, derived from the picture by a draw of its own, and the picture."""
+        data, (picture,) = self.config.data, pictures
+        assert data.derive is not None
+        derived = derive(picture, data.derive, derive_seed(self.seed, DERIVE, draw))
+        return to_channels(derived, data.channels_a), picture
 
 
 class PointSet(TrainingSet):
@@ -109,32 +129,42 @@ class PointSet(TrainingSet):
 
 
 # What not every kind of data reads; set where it is not read, it would be silently without effect.
-READ_BY: dict[str, tuple[DataKind, ...]] = {
+READ_BY: dict[str, tuple[str, ...]] = {
     "disjoint": ("unpaired",),
-    "side": ("images",),
+    "side": ("images", "derived"),
     "channels": ("images",),
-    "channels_a": ("paired", "unpaired"),
-    "channels_b": ("paired", "unpaired"),
+    "channels_a": ("paired", "unpaired", "derived"),
+    "channels_b": ("paired", "unpaired", "derived"),
+    "derive": ("derived",),
 }
 
 
-SETS: dict[DataKind, type[TrainingSet]] = {"paired": PairSet, "unpaired": UnpairedSet, "images": ImageSet}
+SETS: dict[str, type[TrainingSet]] = {
+    "paired": PairSet,
+    "derived": DerivedSet,
+    "unpaired": UnpairedSet,
+    "images": ImageSet,
+}
+"""By what an algorithm learns from; pairs are derived where `data.derive` says so."""
 
 
 def make_set(kind: DataKind, config: Config) -> TrainingSet:
     """Find and check the training data of a config; raises ConfigError, DataError and UsageError."""
-    for name, kinds in READ_BY.items():
-        if kind not in kinds and getattr(config.data, name) != DataSettings.model_fields[name].default:
+    source = "derived" if kind == "paired" and config.data.derive else kind
+    for name, readers in READ_BY.items():
+        value = getattr(config.data, name)
+        if source not in readers and value != DataSettings.model_fields[name].default:
+            shown = value.name if name == "derive" else value
             raise ConfigError(
-                f"data.{name} is {getattr(config.data, name)}, but {config.algorithm} learns from {kind} data, which "
-                "has no use for it. Leave it out."
+                f"data.{name} is {shown}, but {config.algorithm} learns from {source} data, which has no use for it. "
+                "Leave it out."
             )
     if config.data.text and config.data.labels in (None, FOLDERS):
         raise ConfigError(f"data.text is {config.data.text}, but data.labels names no CSV file that could hold it.")
     if config.data.classes and not config.data.labels:
         raise ConfigError("data.classes is set, but data.labels is not. Set it to folders or a CSV file, or neither.")
     if not config.data.toy:
-        return SETS[kind](config)
+        return SETS[source](config)
     if kind != "images":
         raise ConfigError(f"data.toy is {config.data.toy}, but {config.algorithm} learns from pictures.")
     if config.data.path or config.data.labels:

@@ -11,7 +11,7 @@ import hashlib
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ from i2i.images import Array, Header
 from i2i.images.listing import list_pictures
 
 # Independent streams of random numbers, all from the seed of a run.
-ORDER, AUGMENT, PARTNER, HISTORY, RANKS, SUBSTITUTE = range(6)
+ORDER, AUGMENT, PARTNER, HISTORY, RANKS, SUBSTITUTE, DERIVE = range(7)
 
 _TRIES = 20  # pictures in a row that cannot be read before giving up
 
@@ -63,6 +63,8 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
     """An image number shows one item of each: one list of pairs or pictures, or those of A and of B."""
     channels: tuple[Channels, ...] = ()
     """Of the items of each list."""
+    channels_setting: ClassVar[Literal["channels", "channels_b"]] = "channels"
+    """Which setting gives them, if there is one list of pictures."""
     transparent: tuple[bool, ...] = ()
     """Of A and B, or of the one list: whether pictures have alpha below the full value anywhere."""
     epoch_images: int
@@ -110,8 +112,12 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
             arrays, place = self._take(index, place, draw, broken)
             facts |= self._facts(index, place)
             augmented = self.augment(arrays[::way], derive_seed(self.seed, AUGMENT, draw))
-            sides += (_to_unit(array) for array in augmented[::way])
+            sides += map(_to_unit, self.complete(augmented[::way], draw))
         return {**dict(zip(self.pictures_named, sides, strict=True)), **facts}
+
+    def complete(self, pictures: tuple[Array, ...], draw: int) -> tuple[Array, ...]:
+        """Return what an item shows, (H, W, C) each, given its augmented pictures; draw: of what is random in it."""
+        return pictures
 
     def _facts(self, index: int, place: int) -> dict[str, Array]:
         """Return label and text of the item at `place` of a list; their names tell the list, if there are two."""
@@ -193,7 +199,7 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
             self.notes.append(warning)
         checked = "decoded" if data.full_check else "checked by their headers (--full-check decodes them)"
         self.notes += [*broken, f"All {'others' if broken else 'files'} were {checked}.", *([cached] if cached else [])]
-        sides = sides_of(self.lists, self.channels, {item for item, _, _ in known})
+        sides = sides_of(self.lists, self.channels, {item for item, _, _ in known}, self.channels_setting)
         self.transparent = tuple(is_transparent(side, self.seen, data) for side in sides)
         self.notes += notes(sides, self.transparent, self.seen, data)
 

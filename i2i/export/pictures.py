@@ -8,12 +8,12 @@ import numpy as np
 from i2i import status
 from i2i.algorithms import ALGORITHMS
 from i2i.config import load_config
-from i2i.data.items import read_picture
+from i2i.data.derive import read_input
 from i2i.data.previews import find_previews
 from i2i.errors import ConfigError, DataError, UsageError, one_line
 from i2i.export.options import ExportOptions
 from i2i.export.proof import ProofBatch
-from i2i.images import Array, from_unit, read_image, to_channels, to_unit
+from i2i.images import Array, from_unit, is_transparent, read_image, to_channels, to_unit
 from i2i.images.listing import list_pictures
 from i2i.models.mistaken import shown
 from i2i.models.spec import Part
@@ -99,6 +99,9 @@ def _of_folder(folder: Path, translator: Translator, notes: list[str]) -> tuple[
         raise UsageError(f"{folder} {wrong}. --verify takes a folder of inputs for the model.{left_out}")
     value_range = translator.spec.input_range
     found = [(one_line(file.name), read_image(file, value_range=value_range)) for file in files[:PROOF_PICTURES]]
+    fills = translator.generator.arguments.get("fills_holes", False)
+    if fills and not any(is_transparent(array) for _, array in found):  # which would come out as they went in
+        raise UsageError(f"This model fills holes, and {folder} holds no picture with a transparent one.")
     return found, one_line(folder)
 
 
@@ -116,4 +119,4 @@ def _of_run(source: Path, translator: Translator, notes: list[str]) -> tuple[lis
             f"The pictures of the run cannot be read: {reason}\nAdd --verify FOLDER with others."
         ) from error
     value_range = translator.spec.input_range
-    return [(one_line(one.path.name), read_picture(one, value_range)) for one in previews.inputs], previews.split
+    return [(one_line(one.path.name), read_input(one, value_range)) for one in previews.inputs], previews.split

@@ -227,6 +227,8 @@ def _same(one: Tensor, other: Tensor) -> bool:
 
 def _not_theirs(network: nn.Module) -> str:
     """Return what keeps a network of ours from being one of theirs, or nothing."""
+    if isinstance(network, TranslatingGenerator) and network.fills_holes:
+        return "a network that keeps what is known around a hole"
     if isinstance(network, UNet):
         if len(network.down) not in (7, 8):
             return f"a U-Net of depth {len(network.down)}"

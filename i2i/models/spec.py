@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from i2i.config.derive import DeriveSettings
 from i2i.errors import ModelError, UsageError
 from i2i.models.format_1 import from_format_1
 from i2i.models.parts import CLASS_NAME as CLASS_NAME
@@ -51,6 +52,17 @@ class ExportProof(BaseModel):
     """Where they came from: val, train, the folder given, or the seeds."""
 
 
+class Derivation(BaseModel):
+    """How training made its inputs from pictures."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    settings: DeriveSettings
+    """The training's `data.derive`."""
+    side: Literal["A", "B"] | None = None
+    """The training's `data.side`: which half of files that hold two pictures."""
+
+
 class ModelSpec(BaseModel):
     """All that a runtime must know of a model."""
 
@@ -68,6 +80,8 @@ class ModelSpec(BaseModel):
     """Of inputs and outputs; integers map to it by their full range."""
     input_range: tuple[float, float] | None = None
     """What is black and white in 16-bit and float pictures; null: the full range of integers, 0 to 1 of floats."""
+    derivation: Derivation | None = None
+    """How inputs were derived from their targets, as scoring does too; null: they were files."""
     norm_statistics: Literal["image", "running"]
     """What batch norm uses at inference: each picture's own statistics, or those of training."""
     dropout: Literal["off"] = "off"

@@ -28,11 +28,28 @@ class Generator(nn.Module, ABC):
 
 
 class TranslatingGenerator(Generator):
-    """Base of image-to-image generators: sides are multiples of `size_multiple`, and `size_minimum` px at least."""
+    """Base of image-to-image generators: sides are multiples of `size_multiple`, and `size_minimum` px at least.
+
+    fills_holes: the input is RGB with alpha, and the output keeps what is opaque in it, bit for bit.
+    """
 
     kind = "translate"
     size_multiple: int
     size_minimum: int
+    fills_holes = False
+
+    @abstractmethod
+    def translate(self, image: Tensor) -> Tensor:
+        """(N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Translate; with fills_holes, the network sees grey in the holes, and its output counts only there."""
+        if not self.fills_holes:
+            return self.translate(image)
+        alpha = (image[:, 3:] + 1) / 2
+        known = image[:, :3] * alpha  # colours that alpha hides must not matter
+        filled = self.translate(torch.cat([known, image[:, 3:]], dim=1))
+        return known + filled * (1 - alpha)
 
     def fits(self, side_px: int) -> str | None:
         """Return None for a side that needs no padding, else which sides do not."""

@@ -55,6 +55,7 @@ class ResNet(TranslatingGenerator):
     upsample: "transpose" as in the paper, or "resize", which avoids checkerboards.
     downsample: "strided" as in the paper, or "blur", low-pass filtered, as in contrastive unpaired
         translation (Park et al. 2020), together with upsample "resize".
+    fills_holes: see the base.
     Sides must be multiples of 4 and at least 8 (reflect padding needs two pixels at a quarter).
     """
 
@@ -71,8 +72,10 @@ class ResNet(TranslatingGenerator):
         dropout: float = 0.0,
         upsample: Upsampling = "transpose",
         downsample: Downsampling = "strided",
+        fills_holes: bool = False,
     ):
         super().__init__()
+        self.fills_holes = fills_holes
         if blocks < 1:
             raise ValueError(f"blocks is {blocks}; a ResNet has at least 1")
         bias, conv = needs_bias(norm), _conv_before(norm)
@@ -113,8 +116,8 @@ class ResNet(TranslatingGenerator):
         yield from ((f"down.{level}", stage) for level, stage in enumerate(self.down))
         yield from ((f"blocks.{number}", block) for number, block in enumerate(self.blocks))
 
-    def forward(self, image: Tensor) -> Tensor:
-        """(N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""
+    def translate(self, image: Tensor) -> Tensor:
+        """As in the base."""
         # Centred before it is cast: in fp16 a dark image would keep few digits.
         value = self.stem(self.centre(image).to(self.dtype))
         for level in (*self.down, *self.blocks, *self.up):

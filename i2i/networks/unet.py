@@ -19,6 +19,7 @@ class UNet(TranslatingGenerator):
     dropout: probability in the three innermost decoder levels (the paper's CD512 layers), its only
         source of noise; 0 leaves it out.
     upsample: "transpose" as in the paper, or "resize", which avoids checkerboards.
+    fills_holes: see the base.
     The innermost level has no normalisation: at batch size 1 its one pixel would become zero.
     """
 
@@ -31,8 +32,10 @@ class UNet(TranslatingGenerator):
         norm: Norm = "batch",
         dropout: float = 0.5,
         upsample: Upsampling = "transpose",
+        fills_holes: bool = False,
     ):
         super().__init__()
+        self.fills_holes = fills_holes
         if not 4 <= depth <= 9:
             raise ValueError(f"depth is {depth}; a U-Net has 4 to 9 levels")
         self.size_multiple = self.size_minimum = 2**depth
@@ -71,8 +74,8 @@ class UNet(TranslatingGenerator):
         """Yield down.0, down.1, ..."""
         yield from ((f"down.{level}", stage) for level, stage in enumerate(self.down))
 
-    def forward(self, image: Tensor) -> Tensor:
-        """(N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""
+    def translate(self, image: Tensor) -> Tensor:
+        """As in the base."""
         skips = []
         value = image.to(self.dtype)
         for level in self.down:

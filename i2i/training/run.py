@@ -12,6 +12,7 @@ from torch import nn
 from i2i.algorithms import ALGORITHMS, Algorithm, resolve
 from i2i.config import to_yaml
 from i2i.config.settings import Config
+from i2i.data.derive import Derived
 from i2i.data.items import Pair
 from i2i.data.labels import FOLDERS
 from i2i.data.previews import find_previews, find_val_pairs
@@ -21,7 +22,7 @@ from i2i.errors import ConfigError, DiskFullError, ModelError
 from i2i.files import DISK_FULL, free_bytes, show_size, sweep_temporaries, write_text
 from i2i.images import Array
 from i2i.models.modelfile import MODEL_NAME, read_spec, save_model
-from i2i.models.spec import ModelSpec, Part
+from i2i.models.spec import Derivation, ModelSpec, Part
 from i2i.networks.layers import NormStatistics
 from i2i.training.checkpoint import (
     DAMAGED,
@@ -62,7 +63,7 @@ class Run:
         self.damaged: list[Path] = []  # checkpoints that were passed over
         self.scores: dict[str, float] = {}  # of the newest validation, for the model file
         self.best: dict[str, float] | None = None  # with train.keep best: images seen and val L1 of the model file
-        self.val_pairs: list[Pair] = []  # on which train.keep best is decided
+        self.val_pairs: list[Pair | Derived] = []  # on which train.keep best is decided
         if config.train.keep == "best":
             _refuse_without_val_pairs(self)
             self.val_pairs = find_val_pairs(config.data)
@@ -124,6 +125,7 @@ class Run:
 
     def spec(self, algorithm: Algorithm, images: int) -> ModelSpec:
         """Describe the model as it is after `images`."""
+        derive = self.config.data.derive
         return ModelSpec(
             i2i_version=__version__,
             algorithm=self.config.algorithm,
@@ -134,6 +136,7 @@ class Run:
             trained_side_px=self.data.side_px,
             images_seen=images,
             metrics=self.scores,
+            derivation=Derivation(settings=derive, side=self.config.data.side) if derive else None,
         )
 
     def _parts(self, algorithm: Algorithm) -> dict[str, Part]:

@@ -4,6 +4,7 @@ Images take the same path as in `i2i translate` and `i2i generate`: there is one
 """
 
 import contextlib
+import functools
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,8 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 
-from i2i.config.settings import by_direction
-from i2i.data.items import Picture, read_pair, read_picture
+from i2i.config.settings import DataSettings, by_direction
+from i2i.data.derive import Derived
+from i2i.data.items import Pair, Picture, read_pair, read_picture
 from i2i.data.previews import at_training_scale
 from i2i.data.toy import DRAWS, modes_found
 from i2i.data.watch import watched
@@ -125,15 +127,24 @@ def score_val(run: Run, engine: Engine, images: int, count: Count) -> dict[str, 
         sums = dict.fromkeys(translators, 0.0)
         for done, pair in enumerate(run.val_pairs):
             count(done, len(run.val_pairs))
-            (sides,) = watched(lambda one: read_pair(one, data.input_range), [pair], data.timeout_s)
+            (sides,) = watched(functools.partial(_read_val, data=data), [pair], data.timeout_s)
             for direction, translator in translators.items():
                 x, truth = by_direction(direction, *sides)
-                x, _ = at_training_scale(to_channels(x, translator.generator.in_channels), data)
-                truth, _ = at_training_scale(to_channels(truth, _truth_channels(translator)), data)
+                if isinstance(pair, Pair):
+                    x, _ = at_training_scale(to_channels(x, translator.generator.in_channels), data)
+                    truth, _ = at_training_scale(to_channels(truth, _truth_channels(translator)), data)
                 sums[direction] += l1(translator.translate(x), truth)
     scores = {f"L1.{direction}": total / len(run.val_pairs) for direction, total in sums.items()}
     run.scores |= {f"val, {name}": score for name, score in scores.items()}
     return scores
+
+
+def _read_val(pair: Pair | Derived, data: DataSettings) -> tuple[Array, Array]:
+    """Read A and B, (H, W, C) each: derived ones at the scale of training, files as they are."""
+    if isinstance(pair, Pair):
+        return read_pair(pair, data.input_range)
+    target, _ = at_training_scale(pair.read_target(data.input_range), data)
+    return pair.input_from(target), target
 
 
 @contextlib.contextmanager
@@ -189,11 +200,14 @@ def _translate(run: Run, engine: Engine, images: int, count: Count) -> Samples:
     return sheets, scores
 
 
-def _read(run: Run, pictures: Sequence[Picture], channels: int) -> tuple[list[Array], str]:
+def _read(run: Run, pictures: Sequence[Picture | Derived], channels: int) -> tuple[list[Array], str]:
     """Read previews with `channels` at the scale of training; return them and the scale in words."""
     data = run.config.data
 
-    def read(picture: Picture) -> tuple[Array, str]:
+    def read(picture: Picture | Derived) -> tuple[Array, str]:
+        if isinstance(picture, Derived):
+            target, words = at_training_scale(picture.read_target(data.input_range), data)
+            return to_channels(picture.input_from(target), channels), words
         return at_training_scale(to_channels(read_picture(picture, data.input_range), channels), data)
 
     read_all = watched(read, pictures, data.timeout_s)

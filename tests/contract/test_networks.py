@@ -76,6 +76,24 @@ def test_features_are_what_the_stages_give(name):
         network.features(image, ["nowhere"])
 
 
+@pytest.mark.parametrize("name", TRANSLATORS)
+def test_translators_that_fill_holes_keep_the_rest(name):
+    """Bit for bit, whatever colours alpha hides; and they learn from the hole alone."""
+    network = make(GENERATORS, name, in_channels=4, fills_holes=True)
+    assert network.state_dict().keys() == make(GENERATORS, name, in_channels=4).state_dict().keys()
+    image = torch.rand(2, 4, 32, 32) * 2 - 1
+    image[:, 3] = 1
+    image[:, 3, 8:20, 4:30] = -1
+    hole = (image[:, 3:] < 0).expand(-1, 3, -1, -1)
+    output = network.eval()(image)
+    assert torch.equal(output[~hole], image[:, :3][~hole])
+    assert not torch.equal(output[hole], image[:, :3][hole])
+    other = torch.where((image[:, 3:] < 0) & (torch.arange(4) < 3)[:, None, None], torch.zeros(()), image)
+    assert torch.equal(network(other), output)
+    gradient = torch.autograd.grad(output[~hole].sum(), [*network.parameters()], allow_unused=True)
+    assert all(one is None or not one.any() for one in gradient)
+
+
 @pytest.mark.parametrize("name", MAKERS)
 def test_generators_take_latents_of_any_length(name):
     network = make(GENERATORS, name, latent=5).eval()

@@ -58,6 +58,7 @@ def test_a_run_folder_holds_what_the_design_says(tiny_run, few_pairs):
         ("conditional_gan", ["loss.penalty=r1", "loss.penalty_every_steps=2", "discriminator.norm=group"]),
         ("ring", ["loss.adversarial=wasserstein", "loss.penalty=clip", "loss.history=3"]),
         ("pix2pix", ["loss.l1={from: 100, to: 10, over_images: 12}"]),
+        ("context_encoder", ["data.derive.name=free_form_mask"]),
     ],
     ids=[
         "pix2pix",
@@ -69,6 +70,7 @@ def test_a_run_folder_holds_what_the_design_says(tiny_run, few_pairs):
         "conditional-lazy",
         "toy-clip-pool",
         "pix2pix-in-a-ramp",
+        "context-encoder-drawn-holes",
     ],
 )
 def test_resuming_equals_never_having_stopped(tmp_path, few_pairs, kind, changes):

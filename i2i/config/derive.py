@@ -1,0 +1,146 @@
+"""Settings of `data.derive`: how the input of a pair is made from its target. i2i.data.derive does it.
+
+Lengths are parts of the picture's own sides, so that a setting means the same at every size.
+"""
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from i2i.config.section import Section
+
+if TYPE_CHECKING:
+    from i2i.config.settings import DataSettings
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1, le=100)]
+
+
+class DeriveSection(Section):
+    """Base of the settings of every derivation."""
+
+    input_channels: ClassVar[tuple[int, ...]] = ()
+    """Which channels the derived input may have; empty: those of the target."""
+
+    def misfit(self, data: "DataSettings") -> str | None:
+        """Return why other settings of the data do not go with this one and what to do, or None where they do."""
+        wanted = self.input_channels or (data.channels_b,)
+        if data.direction != "A2B":
+            return "makes A, the input, from B; set data.direction to A2B"
+        if data.channels_a not in wanted:
+            known = " or ".join(map(str, wanted))
+            noun = "channel" if wanted == (1,) else "channels"
+            return f"makes inputs of {known} {noun}; set data.channels_a to {wanted[0]}"
+        if data.augment == "kornia":
+            return "needs each picture cropped by itself, which kornia does in batches; set data.augment to auto"
+        return "makes the inputs, which colour_jitter would change; set it to 0" if data.colour_jitter else None
+
+
+class Mask(DeriveSection):
+    """Base of those that cut a hole: the input is RGB with alpha, which is 0 in the hole."""
+
+    input_channels = (4,)
+
+    def misfit(self, data: "DataSettings") -> str | None:
+        """As in the base; the picture is RGB, so that only the hole is transparent."""
+        if data.channels_b != 3:
+            return "cuts holes into RGB pictures; set data.channels_b to 3"
+        return super().misfit(data)
+
+
+class CentreMask(Mask):
+    """One hole in the middle, as in the first experiments of Pathak et al. 2016."""
+
+    name: Literal["centre_mask"] = "centre_mask"
+    """Which derivation."""
+    side: Share = 0.5
+    """Height and width of the hole, as parts of the picture's."""
+
+
+class RectangleMask(Mask):
+    """Rectangular holes at drawn places, which may overlap."""
+
+    name: Literal["rectangle_mask"] = "rectangle_mask"
+    """Which derivation."""
+    most: Count = 3
+    """Rectangles in a picture, at most; at least one is drawn."""
+    side: tuple[Share, Share] = (0.15, 0.4)
+    """Shortest and longest side of a rectangle, as parts of the picture's."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.side[0] > self.side[1]:
+            raise ValueError(f"side is {list(self.side)}; give the shortest, then the longest")
+        return self
+
+
+class FreeFormMask(Mask):
+    """Brush strokes, as people erase things: after the free-form masks of Yu et al. 2019 (algorithm 1)."""
+
+    name: Literal["free_form_mask"] = "free_form_mask"
+    """Which derivation."""
+    most: Count = 3
+    """Strokes in a picture, at most; at least one is drawn."""
+    width: Share = 0.12
+    """Width of a stroke, as a part of the picture's shorter side."""
+
+
+class Grey(DeriveSection):
+    """The picture without colour; learning it back is colourisation."""
+
+    input_channels = (1,)
+
+    name: Literal["grey"] = "grey"
+    """Which derivation."""
+
+
+class Edges(DeriveSection):
+    """Black lines on white where brightness changes (Canny 1986)."""
+
+    input_channels = (1, 3)
+
+    name: Literal["edges"] = "edges"
+    """Which derivation."""
+    low: Annotated[float, Field(ge=0)] = 100.0
+    """Gradient, as sums of absolute 3x3 Sobel responses in grey levels of 8 bits, from which an edge goes on, ..."""
+    high: Annotated[float, Field(gt=0)] = 200.0
+    """... and from which one begins."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low is {self.low:g}, above high, {self.high:g}")
+        return self
+
+
+class Blur(DeriveSection):
+    """The picture out of focus."""
+
+    name: Literal["blur"] = "blur"
+    """Which derivation."""
+    sigma_px: Annotated[float, Field(gt=0, le=100)] = 2.0
+    """Standard deviation of the Gaussian, in pixels."""
+
+
+class LowResolution(DeriveSection):
+    """The picture made small and enlarged again, both bicubic; learning it back is super-resolution."""
+
+    name: Literal["low_resolution"] = "low_resolution"
+    """Which derivation."""
+    factor: Annotated[int, Field(ge=2, le=32)] = 4
+    """How many times smaller."""
+
+
+DeriveSettings = Annotated[
+    CentreMask | RectangleMask | FreeFormMask | Grey | Edges | Blur | LowResolution, Field(discriminator="name")
+]
+
+DERIVE_SETTINGS: dict[str, type[Section]] = {
+    "centre_mask": CentreMask,
+    "rectangle_mask": RectangleMask,
+    "free_form_mask": FreeFormMask,
+    "grey": Grey,
+    "edges": Edges,
+    "blur": Blur,
+    "low_resolution": LowResolution,
+}

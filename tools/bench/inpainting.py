@@ -1,0 +1,139 @@
+"""How well holes are filled: PSNR inside the hole, beside fills that need no training, and controls that must fail.
+
+    i2i train inpaint_emoji --data datasets/lineart --out runs/inpaint
+    python tools/bench/inpainting.py runs/inpaint [SHEET.png]
+
+Every test picture is written as a PNG with its middle erased, goes through the model as in `i2i translate`, and
+is read back. Outside the hole the file must equal the picture bit for bit, or this stops. Controls: the same
+network untrained, and the model when it sees the surroundings of another picture.
+"""
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+import i2i
+from i2i.config.derive import CentreMask
+from i2i.data.derive import derive
+from i2i.data.folders import find_images
+from i2i.data.items import read_picture
+from i2i.images import Array, read_image, to_channels, write_image
+from i2i.metrics.pairs import psnr
+from i2i.models.modelfile import read_spec, save_model
+from i2i.networks import GENERATORS
+from i2i.report.sheets import sheet_png
+
+DATA = [str(Path(__file__).parents[2] / "datasets" / "lineart")]
+SHOWN = 12
+
+
+def pictures(split: str) -> list[Array]:
+    """Return the colour halves of a split, (H, W, 3) uint8."""
+    return [to_channels(read_picture(one), 3) for one in find_images(DATA, split, "B")]
+
+
+class Score(NamedTuple):
+    """Of a fill, in the holes alone, in dB.
+
+    mean: PSNR, mean over pictures, as everywhere in i2i; two flat pictures, which the nearest pixel fills exactly,
+    count as PSNR_CEILING in it. pooled: PSNR of the squared error of all holes together, which those hardly move.
+    """
+
+    mean: float
+    pooled: float
+
+
+def score(outputs: Sequence[Array], truths: Sequence[Array], holes: Sequence[Array]) -> Score:
+    """Score pictures (H, W, 3) in their holes, (H, W) bool."""
+    inside = [
+        (output[hole][None], truth[hole][None]) for output, truth, hole in zip(outputs, truths, holes, strict=True)
+    ]
+    everywhere = (np.concatenate(side, axis=1) for side in zip(*inside, strict=True))
+    return Score(float(np.mean([psnr(*one) for one in inside])), psnr(*everywhere))
+
+
+def nearest_known(erased: Array) -> Array:
+    """Return (H, W, 4) filled with the colour of the nearest known pixel."""
+    hole = erased[:, :, 3] == 0
+    known, unknown = np.argwhere(~hole), np.argwhere(hole)
+    nearest = known[np.square(unknown[:, None] - known[None]).sum(axis=2).argmin(axis=1)]
+    filled = erased[:, :, :3].copy()
+    filled[hole] = filled[tuple(nearest.T)]
+    return filled
+
+
+def constant(erased: Array, colour: Array) -> Array:
+    """Return (H, W, 4) filled with a colour (3,), or with a picture (H, W, 3)."""
+    return np.where(erased[:, :, 3:] == 0, np.rint(colour), erased[:, :, :3]).astype(np.uint8)
+
+
+def through_files(model: str | Path, inputs: Sequence[Array]) -> list[Array]:
+    """Write the inputs as PNG files, fill each as `i2i translate` does, and read the outputs back."""
+    translator = i2i.Translator.open(model)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for number, erased in enumerate(inputs):
+            write_image(folder / f"{number}.png", erased)
+            translator(folder / f"{number}.png").save(folder / f"{number}.filled.png")
+        return [read_image(folder / f"{number}.filled.png") for number in range(len(inputs))]
+
+
+def untrained(model: str | Path, folder: Path) -> Path:
+    """Write the model with the weights of its first moment, by another seed; return the file."""
+    spec = read_spec(Path(model) / "model.safetensors" if Path(model).is_dir() else Path(model))
+    part = spec.generators["A2B"]
+    torch.manual_seed(1)
+    save_model(folder / "untrained.safetensors", spec, {"A2B": GENERATORS[part.network](**part.arguments)})
+    return folder / "untrained.safetensors"
+
+
+def measure(model: str | Path, split: str = "test") -> tuple[dict[str, Score], list[list[Array]]]:
+    """Return the score of each fill, and rows of erased | model | nearest | mean | truth.
+
+    Raises AssertionError where an output differs from its picture outside the hole.
+    """
+    truths, training = pictures(split), pictures("train")
+    inputs = [derive(one, CentreMask(), 0) for one in truths]
+    holes = [one[:, :, 3] == 0 for one in inputs]
+    mean_picture = np.mean(training, axis=0)
+    fills: dict[str, list[Array]] = {
+        "model": through_files(model, inputs),
+        "nearest known pixel": [nearest_known(one) for one in inputs],
+        "mean of what is known": [
+            constant(one, truth[~hole].mean(axis=0)) for one, truth, hole in zip(inputs, truths, holes, strict=True)
+        ],
+        "mean training picture": [constant(one, mean_picture) for one in inputs],
+        "mean training colour": [constant(one, mean_picture.mean(axis=(0, 1))) for one in inputs],
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        fills["control: untrained"] = through_files(untrained(model, Path(folder)), inputs)
+    for name, outputs in fills.items():
+        for output, truth, hole in zip(outputs, truths, holes, strict=True):
+            assert np.array_equal(output[~hole], truth[~hole]), f"{name} changed what was known"
+    elsewhere = fills["model"][1:] + fills["model"][:1]
+    fills["control: another picture's surroundings"] = elsewhere
+    scores = {name: score(outputs, truths, holes) for name, outputs in fills.items()}
+    columns = (inputs, fills["model"], fills["nearest known pixel"], fills["mean of what is known"], truths)
+    return scores, [list(row) for row in zip(*columns, strict=True)]
+
+
+def main(model: str, sheet: str | None = None) -> None:
+    """Print the scores, best first."""
+    scores, rows = measure(model)
+    print(f"PSNR in the holes of {len(rows)} test pictures, dB; outside them all files equal their pictures")
+    print("  mean  pooled")
+    for name, (mean, pooled) in sorted(scores.items(), key=lambda one: -one[1].pooled):
+        print(f"{mean:6.2f}  {pooled:6.2f}  {name}")
+    if sheet:
+        chosen = [rows[place] for place in np.linspace(0, len(rows) - 1, SHOWN).astype(int)]
+        png = sheet_png(chosen, ["erased", "model", "nearest known", "mean of known", "truth"])
+        Path(sheet).write_bytes(png)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
