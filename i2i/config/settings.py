@@ -30,7 +30,7 @@ class DataSettings(Section):
     path: tuple[str, ...] = ()
     """One folder, or two: A's and B's. `--data` sets it."""
     direction: Direction = "A2B"
-    """Which side is translated into which, of pairs; unpaired training learns both ways."""
+    """Which side is translated into which; CycleGAN learns both ways."""
     disjoint: bool = False
     """Unpaired training on pairs: A's of the first half of the names and B's of the second, so that no picture
     meets its partner."""
@@ -134,6 +134,8 @@ class ResNetSettings(Section):
     """Transposed convolution as in the paper, or resize-convolution against checkerboards."""
     downsample: Literal["strided", "blur"] = "strided"
     """Strided convolution as in the paper, or low-pass filtered before halving."""
+    init: Literal["normal", "xavier"] = "normal"
+    """Weights at first: N(0, 0.02) as in the paper, or scaled to the number of inputs and outputs (Xavier)."""
 
 
 class DCGANGeneratorSettings(Section):

@@ -44,6 +44,10 @@ class TranslatingGenerator(Generator):
         return f"this generator takes multiples of {multiple} from {least} px on: {nearest}"
 
     @abstractmethod
+    def forward(self, image: Tensor, layers: Sequence[str] = ()) -> Tensor | list[Tensor]:
+        """(N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]; with `layers` to `features`."""
+
+    @abstractmethod
     def encoder(self) -> Iterator[tuple[str, nn.Module]]:
         """Yield the stages that a picture goes through one after another, before any skip joins in, by name."""
 
@@ -52,16 +56,22 @@ class TranslatingGenerator(Generator):
 
         "input" is the picture itself. Raises ValueError for a stage that is not there.
         """
-        found = {"input": image}
-        value = image
+        found: list[Tensor] = self(image, tuple(layers))  # a call, which training wraps in its precision
+        return found
+
+    def encode(self, image: Tensor, layers: Sequence[str]) -> list[Tensor]:
+        """What `forward` does where it is given layers: see `features`."""
+        found, passed, value = {"input": image}, ["input"], image
         for name, stage in self.encoder():
             if found.keys() >= set(layers):
                 break
             value = stage(value)
-            found[name] = value.clone()  # the next stage may begin in place
+            passed.append(name)
+            if name in layers:
+                found[name] = value.clone()  # the next stage may begin in place
         unknown = [name for name in layers if name not in found]
         if unknown:
-            raise ValueError(f"Unknown layer {unknown[0]}; this network has {', '.join(found)}.")
+            raise ValueError(f"Unknown layer {unknown[0]}; this network has {', '.join(passed)}.")
         return [found[name] for name in layers]
 
 

@@ -1,6 +1,6 @@
 """The residual generator of CycleGAN (Zhu et al. 2017, section 7.2), after Johnson et al. 2016."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from torch import Tensor, nn
@@ -9,6 +9,7 @@ from i2i.networks.base import TranslatingGenerator
 from i2i.networks.layers import (
     BlurPool,
     Centre,
+    Initialisation,
     Norm,
     UnbiasedConv2d,
     UnbiasedConvTranspose2d,
@@ -55,6 +56,7 @@ class ResNet(TranslatingGenerator):
     upsample: "transpose" as in the paper, or "resize" against checkerboards.
     downsample: "strided" as in the paper, or "blur", low-pass filtered, as contrastive unpaired
         translation (Park et al. 2020) has it, together with upsample "resize".
+    init: "normal" as in the paper, or "xavier".
     Sides must be multiples of 4 and at least 8 (reflect padding needs two pixels at a quarter).
     """
 
@@ -71,6 +73,7 @@ class ResNet(TranslatingGenerator):
         dropout: float = 0.0,
         upsample: Upsampling = "transpose",
         downsample: Downsampling = "strided",
+        init: Initialisation = "normal",
     ):
         super().__init__()
         if blocks < 1:
@@ -104,7 +107,7 @@ class ResNet(TranslatingGenerator):
                 nn.Sequential(make_upsampling(upsample, transposed), make_norm(norm, count // 2), nn.ReLU(inplace=True))
             )
         self.head = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh())
-        initialise(self)
+        initialise(self, init)
 
     def encoder(self) -> Iterator[tuple[str, nn.Module]]:
         """Yield centre, stem, down.0, down.1, blocks.0, ..."""
@@ -113,8 +116,10 @@ class ResNet(TranslatingGenerator):
         yield from ((f"down.{level}", stage) for level, stage in enumerate(self.down))
         yield from ((f"blocks.{number}", block) for number, block in enumerate(self.blocks))
 
-    def forward(self, image: Tensor) -> Tensor:
-        """(N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""
+    def forward(self, image: Tensor, layers: Sequence[str] = ()) -> Tensor | list[Tensor]:
+        """(N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]; with `layers` to `features`."""
+        if layers:
+            return self.encode(image, layers)
         # Centred before it is cast, if at all: in fp16 a dark picture has few digits left.
         value = self.stem(self.centre(image).to(self.dtype))
         for level in (*self.down, *self.blocks, *self.up):

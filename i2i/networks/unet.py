@@ -1,6 +1,6 @@
 """The U-Net generator of pix2pix (Isola et al. 2017, section 6.1.1)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -71,8 +71,10 @@ class UNet(TranslatingGenerator):
         """Yield down.0, down.1, ..."""
         yield from ((f"down.{level}", stage) for level, stage in enumerate(self.down))
 
-    def forward(self, image: Tensor) -> Tensor:
-        """(N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""
+    def forward(self, image: Tensor, layers: Sequence[str] = ()) -> Tensor | list[Tensor]:
+        """(N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]; with `layers` to `features`."""
+        if layers:
+            return self.encode(image, layers)
         skips = []
         value = image.to(self.dtype)
         for level in self.down:
