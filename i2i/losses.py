@@ -119,5 +119,6 @@ def patch_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
     queries, keys: unit vectors (N, P, K); key p of row n belongs to query p of row n, and the row's other keys are
     its negatives. Returns the mean over all queries.
     """
-    similarities = torch.bmm(queries, keys.transpose(1, 2)) / temperature
-    return (similarities.logsumexp(dim=2) - similarities.diagonal(dim1=1, dim2=2)).mean()
+    logits = torch.bmm(queries / temperature, keys.transpose(1, 2))
+    own = torch.arange(logits.shape[1], device=logits.device).repeat(len(logits))
+    return F.cross_entropy(logits.flatten(0, 1), own)

@@ -78,6 +78,14 @@ _SHORT = ["schedule.images=16", "schedule.decay_images=8", "train.batch=4", "tra
 SMALLEST = {  # preset, and what makes it small, for every algorithm and kind of data
     "pix2pix": ("lineart", ["data.resize_px=18", "data.crop_px=16", "generator.depth=4"]),
     "cyclegan": ("maps_unpaired", ["data.resize_px=18", "data.crop_px=16", "generator.blocks=1", "loss.history=3"]),
+    "cut": (
+        "maps_cut",
+        [
+            *("data.resize_px=18", "data.crop_px=16", "generator.blocks=1", "loss.layers=[input,down.0,blocks.0]"),
+            *("loss.identity=1", "discriminator.spectral_norm=false"),
+        ],
+    ),
+    "paired_cut": ("lineart_cut", ["data.resize_px=18", "data.crop_px=16", "generator.depth=4"]),
     "gan": ("dcgan_emoji", ["data.resize_px=36", "data.crop_px=32", "generator.latent=4"]),
     "conditional_gan": ("conditional_fashion", ["data.channels=3", "data.resize_px=36", "generator.latent=4"]),
     "toy": ("ring", ["generator.layers=1", "discriminator.layers=1"]),
@@ -88,7 +96,7 @@ def smallest_config(kind: str, data: Path | str, *overrides: str) -> Config:
     """Smallest run of each algorithm; `toy` is the GAN on points."""
     preset, changes = SMALLEST[kind]
     widths = ["generator.width=2", "discriminator.width=2"]
-    patches = ["discriminator.layers=1"] if kind in ("pix2pix", "cyclegan") else []
+    patches = ["discriminator.layers=1"] if kind in ("pix2pix", "cyclegan", "cut", "paired_cut") else []
     path = [] if kind == "toy" else [f"data.path={data}"]
     if kind == "conditional_gan":
         path += ["data.side=B", f"data.labels={data}/labels.csv"]

@@ -55,7 +55,7 @@ def test_every_penalty_trains_every_algorithm(few_pairs, kind, name):
     penalties = [value for term, value in terms.items() if term.endswith("_penalty")]
     if name == "clip":
         assert not penalties
-        judges = [network for key, network in networks.items() if not key.startswith(("G", "generator"))]
+        judges = [networks[one.name] for one in make_algorithm(config).adversaries.values()]
         # One step of Adam behind the clipping moves a weight by its rate at most.
         most = max(float(weight.abs().max()) for judge in judges for weight in judge.values())
         assert most <= 0.01 + 2 * config.optimizer.lr
