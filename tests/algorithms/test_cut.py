@@ -187,3 +187,15 @@ def test_features_are_computed_in_the_precision_of_training(few_pairs):
     plain, half, light = terms.values()
     assert light == plain
     assert half["G_NCE"] == pytest.approx(plain["G_NCE"], rel=0.02)
+
+
+def test_parts_of_a_batch_are_the_whole_where_every_place_is_taken(float64):
+    """Two, two and one against five at once: generators run twice then, features as well."""
+    terms = []
+    for parts in (("train.batch=5",), ("train.batch=2", "train.accumulate=3")):
+        algorithm = cut("generator.blocks=1", LAYERS, "loss.patches=1024", *parts)
+        stepper = Stepper(Fabric(accelerator="cpu", precision="64-true"), algorithm)
+        batch = {name: image.double() for name, image in random_batch(5).items()}
+        terms.append([{k: float(v) for k, v in stepper.step(batch).items()} for _ in range(2)])
+    for whole, sum_of_parts in zip(*terms, strict=True):
+        assert sum_of_parts == pytest.approx(whole, rel=1e-6)  # accuracies are float32
