@@ -111,3 +111,14 @@ PENALTIES: dict[str, Callable[[Logits, Tensor, Tensor], Tensor]] = {"gradient": 
 def l1(output: Tensor, target: Tensor) -> Tensor:
     """Mean absolute difference of two tensors of one shape (Isola et al. 2017, eq. 3)."""
     return F.l1_loss(output, target)
+
+
+def patch_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
+    """-log of the share that a query's own key has in the softmax over all keys of its row (Park et al. 2020, eq. 3).
+
+    queries, keys: unit vectors (N, P, K); key p of row n belongs to query p of row n, and the row's other keys are
+    its negatives. Returns the mean over all queries.
+    """
+    logits = torch.bmm(queries / temperature, keys.transpose(1, 2))
+    own = torch.arange(logits.shape[1], device=logits.device).repeat(len(logits))
+    return F.cross_entropy(logits.flatten(0, 1), own)

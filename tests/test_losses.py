@@ -110,3 +110,28 @@ def test_every_pair_pulls_the_right_way(name):
     fake.grad = None
     pair.g(None, fake).backward()
     assert (fake.grad < 0).all()
+
+
+def test_patch_nce():
+    """Two queries, two keys at right angles, temperature 0.5: the logits of a query are 2 cos of the angles."""
+    keys = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
+    queries = torch.tensor([[[0.6, 0.8], [0.0, 1.0]]], requires_grad=True)
+    value = losses.patch_nce(queries, keys, temperature=0.5)
+    # -log(e^1.2 / (e^1.2 + e^1.6)) = log(1 + e^0.4) and -log(e^2 / (e^0 + e^2)) = log(1 + e^-2)
+    first, second = math.log1p(math.exp(0.4)), math.log1p(math.exp(-2))
+    assert float(value.detach()) == pytest.approx((first + second) / 2)
+    value.backward()
+    # By a query: (sum of its shares times keys, less its own key) / temperature / queries; shares are 1/(1 + e^0.4)
+    # of its own and the rest of the other.
+    own, last = 1 / (1 + math.exp(0.4)), 1 / (1 + math.exp(-2))
+    assert queries.grad[0, 0].tolist() == pytest.approx([own - 1, 1 - own])
+    assert queries.grad[0, 1].tolist() == pytest.approx([1 - last, last - 1])
+
+
+def test_patch_nce_tells_patches_of_one_row_apart():
+    """Each row has negatives of its own: the mean of rows taken singly, and log P where all keys are the same."""
+    torch.manual_seed(0)
+    queries, keys = (torch.nn.functional.normalize(torch.randn(3, 5, 4), dim=2) for _ in range(2))
+    rows = [float(losses.patch_nce(q[None], k[None], 0.07)) for q, k in zip(queries, keys, strict=True)]
+    assert float(losses.patch_nce(queries, keys, 0.07)) == pytest.approx(sum(rows) / 3)
+    assert float(losses.patch_nce(queries, keys[:, :1].expand(3, 5, 4), 0.07)) == pytest.approx(math.log(5), rel=1e-5)

@@ -5,6 +5,7 @@ from typing import Any
 from i2i.algorithms.base import Algorithm
 from i2i.algorithms.conditional_gan import ConditionalGAN
 from i2i.algorithms.context_encoder import ContextEncoder
+from i2i.algorithms.cut import CUT, PairedCUT
 from i2i.algorithms.cyclegan import CycleGAN
 from i2i.algorithms.gan import GAN
 from i2i.algorithms.pix2pix import Pix2Pix
@@ -18,6 +19,8 @@ __all__ = ["ALGORITHMS", "Algorithm", "resolve"]
 ALGORITHMS: dict[str, type[Algorithm]] = {
     "pix2pix": Pix2Pix,
     "cyclegan": CycleGAN,
+    "cut": CUT,
+    "paired_cut": PairedCUT,
     "gan": GAN,
     "conditional_gan": ConditionalGAN,
     "context_encoder": ContextEncoder,

@@ -46,6 +46,8 @@ class ResNetSettings(Section):
     """Transposed convolution as in the paper, or resize-convolution, which avoids checkerboards."""
     downsample: Literal["strided", "blur"] = "strided"
     """Strided convolution as in the paper, or a low-pass filter before halving."""
+    init: Literal["normal", "xavier"] = "normal"
+    """Initial weights: N(0, 0.02) as in the paper, or scaled to the number of inputs and outputs (Xavier)."""
 
 
 class DCGANGeneratorSettings(Section):

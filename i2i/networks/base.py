@@ -30,7 +30,7 @@ class Generator(nn.Module, ABC):
 class TranslatingGenerator(Generator):
     """Base of image-to-image generators: sides are multiples of `size_multiple`, and `size_minimum` px at least.
 
-    fills_holes: the input is RGB with alpha, and the output keeps what is opaque in it, bit for bit.
+    fills_holes: the image is RGB with alpha, and the output keeps what is opaque in it, bit for bit.
     """
 
     kind = "translate"
@@ -42,12 +42,17 @@ class TranslatingGenerator(Generator):
     def translate(self, image: Tensor) -> Tensor:
         """(N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Translate; with fills_holes, the network sees grey in the holes, and its output counts only there."""
+    def forward(self, image: Tensor, layers: Sequence[str] = ()) -> Tensor | list[Tensor]:
+        """As `translate`, or with `layers` as `features`.
+
+        With fills_holes, the input is grey where nothing is known, and the output is used only there.
+        """
+        if layers:
+            return self.encode(image, layers)
         if not self.fills_holes:
             return self.translate(image)
         alpha = (image[:, 3:] + 1) / 2
-        known = image[:, :3] * alpha  # colours that alpha hides must not matter
+        known = image[:, :3] * alpha  # without the colours that alpha hides
         filled = self.translate(torch.cat([known, image[:, 3:]], dim=1))
         return known + filled * (1 - alpha)
 
@@ -69,16 +74,22 @@ class TranslatingGenerator(Generator):
 
         "input" is the image itself. Raises ValueError for an unknown stage.
         """
-        found = {"input": image}
-        value = image
+        found: list[Tensor] = self(image, tuple(layers))  # a call, which training wraps in its precision
+        return found
+
+    def encode(self, image: Tensor, layers: Sequence[str]) -> list[Tensor]:
+        """What `forward` does where it is given layers: see `features`."""
+        found, passed, value = {"input": image}, ["input"], image
         for name, stage in self.encoder():
             if found.keys() >= set(layers):
                 break
             value = stage(value)
-            found[name] = value.clone()  # the next stage may start in place
+            passed.append(name)
+            if name in layers:
+                found[name] = value.clone()  # the next stage may start in place
         unknown = [name for name in layers if name not in found]
         if unknown:
-            raise ValueError(f"Unknown layer {unknown[0]}; this network has {', '.join(found)}.")
+            raise ValueError(f"Unknown layer {unknown[0]}; this network has {', '.join(passed)}.")
         return [found[name] for name in layers]
 
 

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 Norm = Literal["batch", "instance", "group", "layer", "none"]
 NormStatistics = Literal["image", "running"]
 Upsampling = Literal["transpose", "resize"]
+Initialisation = Literal["normal", "xavier"]
 
 
 class Projection(nn.Module):
@@ -234,16 +235,21 @@ def make_upsampling(upsample: Upsampling, transposed: nn.ConvTranspose2d) -> nn.
     return nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False), conv)
 
 
-def initialise(network: nn.Module, std: float = 0.02) -> None:
+def initialise(network: nn.Module, init: Initialisation = "normal", std: float = 0.02) -> None:
     """Draw weights as in the papers: convolutions N(0, std), batch norm scale N(1, std), all biases 0.
 
+    With init "xavier", convolutions have the variance that keeps activations and gradients of a linear network at
+    one size (Glorot and Bengio 2010, eq. 12).
     Nothing is drawn on the meta device, where torch would load 900 modules for it.
     """
     if next(network.parameters()).is_meta:
         return
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-            nn.init.normal_(module.weight, 0.0, std)
+            if init == "xavier":
+                nn.init.xavier_normal_(module.weight)
+            else:
+                nn.init.normal_(module.weight, 0.0, std)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, Projection):

@@ -9,6 +9,7 @@ from i2i.networks.base import TranslatingGenerator
 from i2i.networks.layers import (
     BlurPool,
     Centre,
+    Initialisation,
     Norm,
     UnbiasedConv2d,
     UnbiasedConvTranspose2d,
@@ -55,7 +56,8 @@ class ResNet(TranslatingGenerator):
     upsample: "transpose" as in the paper, or "resize", which avoids checkerboards.
     downsample: "strided" as in the paper, or "blur", low-pass filtered, as in contrastive unpaired
         translation (Park et al. 2020), together with upsample "resize".
-    fills_holes: see the base.
+    init: "normal" as in the paper, or "xavier".
+    fills_holes: see TranslatingGenerator.
     Sides must be multiples of 4 and at least 8 (reflect padding needs two pixels at a quarter).
     """
 
@@ -72,6 +74,7 @@ class ResNet(TranslatingGenerator):
         dropout: float = 0.0,
         upsample: Upsampling = "transpose",
         downsample: Downsampling = "strided",
+        init: Initialisation = "normal",
         fills_holes: bool = False,
     ):
         super().__init__()
@@ -107,7 +110,7 @@ class ResNet(TranslatingGenerator):
                 nn.Sequential(make_upsampling(upsample, transposed), make_norm(norm, count // 2), nn.ReLU(inplace=True))
             )
         self.head = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh())
-        initialise(self)
+        initialise(self, init)
 
     def encoder(self) -> Iterator[tuple[str, nn.Module]]:
         """Yield centre, stem, down.0, down.1, blocks.0, ..."""
@@ -117,7 +120,7 @@ class ResNet(TranslatingGenerator):
         yield from ((f"blocks.{number}", block) for number, block in enumerate(self.blocks))
 
     def translate(self, image: Tensor) -> Tensor:
-        """As in the base."""
+        """(N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""
         # Centred before it is cast: in fp16 a dark image would keep few digits.
         value = self.stem(self.centre(image).to(self.dtype))
         for level in (*self.down, *self.blocks, *self.up):

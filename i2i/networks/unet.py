@@ -19,7 +19,7 @@ class UNet(TranslatingGenerator):
     dropout: probability in the three innermost decoder levels (the paper's CD512 layers), its only
         source of noise; 0 leaves it out.
     upsample: "transpose" as in the paper, or "resize", which avoids checkerboards.
-    fills_holes: see the base.
+    fills_holes: see TranslatingGenerator.
     The innermost level has no normalisation: at batch size 1 its one pixel would become zero.
     """
 
@@ -75,7 +75,7 @@ class UNet(TranslatingGenerator):
         yield from ((f"down.{level}", stage) for level, stage in enumerate(self.down))
 
     def translate(self, image: Tensor) -> Tensor:
-        """As in the base."""
+        """(N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""
         skips = []
         value = image.to(self.dtype)
         for level in self.down:

@@ -289,3 +289,12 @@ def test_perceptrons_make_and_judge_points(layers):
 def test_a_size_that_dcgan_does_not_make_is_refused():
     with pytest.raises(ValueError, match="32, 64 or 128"):
         DCGANGenerator(size=48)
+
+
+def test_xavier_scales_weights_to_the_size_of_layers():
+    """std = sqrt(2 / (inputs + outputs)), of 3x3 between 64 channels sqrt(2 / 1152); the paper's is 0.02 everywhere."""
+    torch.manual_seed(0)
+    network = ResNet(blocks=1, width=16, init="xavier")
+    assert float(network.get_submodule("blocks.0.body.1").weight.detach().std()) == pytest.approx(1 / 24, rel=0.02)
+    assert float(network.stem[1].weight.detach().std()) == pytest.approx((2 / (49 * 19)) ** 0.5, rel=0.05)
+    assert not network.stem[1].bias.detach().any()

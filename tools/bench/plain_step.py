@@ -4,6 +4,7 @@ Each function takes the networks of one of our algorithms and returns a step. Th
 losses under our names, so that `train_step.py` can compare losses and speed.
 """
 
+import functools
 import itertools
 from collections.abc import Callable
 
@@ -140,4 +141,74 @@ def dcgan(networks: Networks) -> Step:
     return step
 
 
-STEPS: dict[str, Callable[[Networks], Step]] = {"pix2pix": pix2pix, "cyclegan": cyclegan, "gan": dcgan}
+def contrastive(networks: Networks, nce_weight: float, identity: bool, flips: bool) -> Step:
+    """G on x and y; D on fake and then on real; G and H with D frozen, features from both halves with gradients.
+
+    The generator is a ResNet with five blocks or more. Places are drawn in the order in which ours draws them.
+    """
+    generator, judge, heads = networks["generator"], networks["discriminator"], networks["heads"]
+    adam_g, adam_d, adam_h = adam(generator), adam(judge), adam(heads)
+
+    def features(image: Tensor) -> list[Tensor]:
+        value = generator.get_submodule("centre")(image)
+        found = [image]
+        for name in ("stem", "down.0", "down.1", *(f"blocks.{number}" for number in range(5))):
+            value = generator.get_submodule(name)(value)
+            if name in ("down.0", "down.1", "blocks.0", "blocks.4"):
+                found.append(value)
+        return found
+
+    def nce(source: Tensor, made: Tensor, mirrored: Tensor | None) -> Tensor:
+        queries, keys = features(made), features(source)
+        places = [torch.rand(len(one), one[0, 0].numel()).topk(min(256, one[0, 0].numel())).indices for one in queries]
+        total = torch.zeros((), dtype=source.dtype)
+        for number, layer in enumerate(zip(queries, keys, places, strict=True)):
+            for picture, (query, key, place) in enumerate(zip(*layer, strict=True)):
+                if mirrored is not None and mirrored[picture]:
+                    query = query.flip(2)
+                head = heads.get_submodule(f"heads.{number}")
+                own = F.normalize(head(query.flatten(1)[:, place].T), dim=1)
+                others = F.normalize(head(key.flatten(1)[:, place].T), dim=1).detach()
+                right = (own * others).sum(dim=1, keepdim=True)
+                wrong = (own @ others.T).masked_fill(torch.eye(len(own), dtype=torch.bool), -10.0)
+                logits = torch.cat([right, wrong], dim=1) / 0.07
+                zeros = torch.zeros(len(own), dtype=torch.long)
+                total = total + F.cross_entropy(logits, zeros) / len(source)
+        return total / len(queries)
+
+    def step(batch: Batch) -> dict[str, Tensor]:
+        x, y = batch["a"], batch["b"]
+        mirrored = torch.rand(len(x)) < 0.5 if flips else None
+        seen = x if mirrored is None else torch.where(mirrored[:, None, None, None], x.flip(3), x)
+        fake = generator(seen)
+        same = generator(y) if identity else None
+        freeze(False, judge)
+        adam_d.zero_grad()
+        d_fake = judge(fake.detach()).logits.square().mean()
+        d_real = (judge(y).logits - 1).square().mean()
+        ((d_fake + d_real) * 0.5).backward()
+        adam_d.step()
+        freeze(True, judge)
+        adam_g.zero_grad()
+        adam_h.zero_grad()
+        terms = {"G_GAN": (judge(fake).logits - 1).square().mean(), "G_NCE": nce(x, fake, mirrored)}
+        loss = terms["G_GAN"] + nce_weight * terms["G_NCE"]
+        if same is not None:
+            terms["G_NCE_identity"] = nce(y, same, None)
+            loss = loss + nce_weight * terms["G_NCE_identity"]
+        loss.backward()
+        adam_g.step()
+        adam_h.step()
+        return {"D_fake": d_fake, "D_real": d_real, **terms}
+
+    return step
+
+
+STEPS: dict[str, Callable[[Networks], Step]] = {
+    "pix2pix": pix2pix,
+    "cyclegan": cyclegan,
+    "dcgan": dcgan,
+    "cut": functools.partial(contrastive, nce_weight=1.0, identity=True, flips=False),
+    "fastcut": functools.partial(contrastive, nce_weight=10.0, identity=False, flips=True),
+}
+"""By preset."""

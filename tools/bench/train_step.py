@@ -48,7 +48,15 @@ CASES = {
     "pix2pix 256, batch 4": Case("pix2pix", (), 4),
     "pix2pix 128, batch 1": Case("pix2pix", (*SMALL, "generator.depth=7"), 1),
     "CycleGAN 128, batch 1": Case("cyclegan", (*SMALL, "generator.blocks=6"), 1),
+    "CUT 128, batch 1": Case("cut", (*SMALL, "generator.blocks=6"), 1),
+    "FastCUT 128, batch 1": Case("fastcut", (*SMALL, "generator.blocks=6"), 1),
     "DCGAN 64, batch 64": Case("dcgan", ("generator.width=64", "discriminator.width=64"), 64),
+}
+USUAL = list(CASES)
+CASES |= {  # too long for every day
+    "CycleGAN 256, batch 1": Case("cyclegan", (), 1),
+    "CUT 256, batch 1": Case("cut", (), 1),
+    "FastCUT 256, batch 1": Case("fastcut", (), 1),
 }
 MODES: dict[str, tuple[str, ...]] = {  # settings of our side; the plain side is always eager fp32
     "default": (),
@@ -68,7 +76,7 @@ TURN_SECONDS = 1.0
 def main() -> None:
     """Compare every case and print a table, or serve as one of the sides."""
     parser = argparse.ArgumentParser(description="Compare our train step with a plain one.")
-    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES), metavar="CASE")
+    parser.add_argument("--cases", nargs="+", default=USUAL, choices=list(CASES), metavar="CASE")
     parser.add_argument("--modes", nargs="+", default=["default"], choices=list(MODES), metavar="MODE")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--rounds", type=int, default=9, help="Turns of each side.")
@@ -256,7 +264,7 @@ def make_plain(case: Case, changes: tuple[str, ...], device: str) -> Any:
     algorithm, batch = make_algorithm(case, ())
     for network in algorithm.networks.values():
         plain_layers(network.to(device).train())
-    return STEPS[algorithm.config.algorithm](algorithm.networks), batch
+    return STEPS[case.preset](algorithm.networks), batch
 
 
 def check(case: Case) -> float:
@@ -279,7 +287,7 @@ def check(case: Case) -> float:
         else:
             for network in algorithm.networks.values():
                 plain_layers(network)
-            step = STEPS[algorithm.config.algorithm](algorithm.networks)
+            step = STEPS[case.preset](algorithm.networks)
         losses.append([])
         for number in range(CHECK_STEPS):
             torch.manual_seed(number)  # both draw the same noise

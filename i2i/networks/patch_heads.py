@@ -1,0 +1,36 @@
+"""The heads of contrastive learning on patches (Park et al. 2020, section 3): features of places to unit vectors."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class PatchHeads(nn.Module):
+    """A perceptron with one hidden layer for each layer of features.
+
+    channels: of each layer of features. width: length of the hidden layers and of the vectors.
+    """
+
+    def __init__(self, channels: Sequence[int], width: int = 256):
+        super().__init__()
+        self.heads = nn.ModuleList(
+            nn.Sequential(nn.Linear(count, width), nn.ReLU(), nn.Linear(width, width)) for count in channels
+        )
+        for linear in (one for one in self.modules() if isinstance(one, nn.Linear)):
+            if not linear.weight.is_meta:
+                nn.init.xavier_normal_(linear.weight)
+                nn.init.zeros_(linear.bias)
+
+    def forward(self, features: Sequence[Tensor], places: Sequence[Tensor]) -> list[Tensor]:
+        """(N, C, H, W) a layer and the places in it, (N, P) row by row from 0 on, to (N, P, width) of length 1."""
+        return [
+            F.normalize(head(take(feature, place)), dim=2)
+            for head, feature, place in zip(self.heads, features, places, strict=True)
+        ]
+
+
+def take(features: Tensor, places: Tensor) -> Tensor:
+    """Return the features (N, C, H, W) at places (N, P) as (N, P, C)."""
+    index = places[:, None].expand(-1, features.shape[1], -1)
+    return features.flatten(2).gather(2, index).transpose(1, 2)
