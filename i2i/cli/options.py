@@ -131,7 +131,7 @@ label = click.option(
     type=Labels(),
     multiple=True,
     help="Classes by name, one of each label set: shoe,blue; or kind=shoe where two sets have a shoe. Given again, "
-    "one for each seed.",
+    "one for each seed, or for each of A, B and C.",
 )
 value_range = click.option(
     "--value-range",
