@@ -184,6 +184,7 @@ def test_presets_are_found_from_the_checkout():
         "maps_unpaired",
         "pix2pix",
         "ring",
+        "wgan_gp_ring",
     ]
     assert read_yaml(presets_folder() / "pix2pix.yaml")["algorithm"] == "pix2pix"
 

@@ -54,7 +54,7 @@ def main(few_pairs: str, folder: Path) -> None:
     train(smallest_config("pix2pix", few_pairs, "train.batch=1", *SAME_AS_ONE), folder / "same")
     train(smallest_config("pix2pix", few_pairs, *UNEVEN), folder / "uneven")
     train(smallest_config("pix2pix", folder / "broken_pairs", "train.batch=2"), folder / "broken")
-    rand, torch.rand = torch.rand, halves  # type: ignore[assignment]
+    rand, torch.rand = torch.rand, halves
     for name in losses.PENALTIES:
         penalised = smallest_config("pix2pix", few_pairs, "train.batch=1", *PENALISED, f"loss.penalty={name}")
         train(penalised, folder / name)
