@@ -70,9 +70,7 @@ def choose(
         latents = read_latents(file, generator.latent)
         return Chosen(latents, range(len(latents)))
     assert seeds is not None
-    if len(labels) > 1 and len(labels) != len(seeds):
-        raise UsageError(f"{len(labels)} times --label for {len(seeds)} seeds. Give one for all, or one for each.")
-    each = labels if len(labels) == len(seeds) else [*labels, ()][:1] * len(seeds)
+    each = _spread(labels, len(seeds), "seeds")
     return Chosen(np.concatenate([generator.draw([one], of) for one, of in zip(seeds, each, strict=True)]), seeds)
 
 
@@ -130,30 +128,40 @@ def write_arithmetic(
     groups: tuple[Sequence[int], Sequence[int], Sequence[int]],
     output: Path,
     overwrite: bool = False,
+    labels: Sequence[Sequence[str]] = (),
 ) -> Array:
     """Add and subtract means of latents: a - b + c (Radford, Metz, Chintala 2016, section 6.3.2).
 
-    groups: the seeds of the examples of a, b and c. Writes one PNG with a row for each group, its examples and the
-    picture of its mean latent, and with the picture of the result below the means. Returns the result's latent,
-    (1, latent) float32. Raises UsageError and ModelError.
+    groups: the seeds of the examples of a, b and c. labels: names of classes, for all groups or for each. Writes one
+    PNG with a row for each group, its examples and the picture of its mean latent, and with the picture of the result
+    below the means. Returns the result's latent, (1, latent) float32. Raises UsageError and ModelError.
     """
     refuse_grid(output, overwrite)
     columns = max(len(group) for group in groups) + 1
     _refuse_many(4 * columns, "Take fewer examples.")
-    latents = [generator.draw(group) for group in groups]
+    each = _spread(labels, len(groups), "groups of seeds")
+    latents = [generator.draw(group, of) for group, of in zip(groups, each, strict=True)]
     a, b, c = (rows.mean(axis=0, keepdims=True) for rows in latents)
     result: Array = a - b + c
     cells: list[Array | None] = []
-    labels: list[str] = []
+    texts: list[str] = []
     for name, group, rows, mean in zip("abc", groups, latents, (a, b, c), strict=True):
         *examples, last = generator.pictures(np.concatenate([rows, mean]))
         empty = columns - 1 - len(group)
         cells += [*examples, *[None] * empty, last]
-        labels += [*(f"{name}: {seed}" for seed in group), *[""] * empty, f"mean of {name}"]
+        texts += [f"{name}: {text}" for text in _captions(generator, Chosen(rows, group))]
+        texts += [*[""] * empty, f"mean of {name}"]
     cells += [*[None] * (columns - 1), generator.pictures(result)[0]]
-    labels += [*[""] * (columns - 1), "a - b + c"]
-    write_bytes(output, grid_png(cells, labels, columns))
+    texts += [*[""] * (columns - 1), "a - b + c"]
+    write_bytes(output, grid_png(cells, texts, columns))
     return result
+
+
+def _spread(labels: Sequence[Sequence[str]], count: int, what: str) -> Sequence[Sequence[str]]:
+    """Return the labels of each of `count`, given for all or for each of them; raises UsageError."""
+    if len(labels) > 1 and len(labels) != count:
+        raise UsageError(f"{len(labels)} times --label for {count} {what}. Give one for all, or one for each.")
+    return labels if len(labels) == count else [*labels, ()][:1] * count
 
 
 def _captions(generator: ImageGenerator, chosen: Chosen) -> list[str]:

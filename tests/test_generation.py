@@ -111,6 +111,32 @@ def test_arithmetic_shows_its_terms_and_keeps_its_result(here, noise_onnx):
     assert (cell(sheet, 1, 2) == cell(sheet, 3, 0)).all()  # empty
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [(["Coat"], (0, 1)), (["Bag", "Bag", "Coat"], (0, 1)), (["Coat", "Bag", "Bag"], (0, 1)), (["Bag"], (1, 0))],
+)
+def test_arithmetic_keeps_to_the_labels_by_name(here, named_model, given, expected):
+    """One for all, or one for each of a, b and c; the noise is that of the seeds, whatever the labels are."""
+    words = ["3,8,12", "5,9", "1", "-o", "sum.png", "--save-latents", "sum.npy"]
+    assert call("arithmetic", "-m", str(named_model), *words, *(f"--label={one}" for one in given)) == 0
+    a, b, c = (seed_latents(seeds, noise(4)).mean(axis=0) for seeds in ([3, 8, 12], [5, 9], [1]))
+    latent = np.load("sum.npy")
+    np.testing.assert_allclose(latent[0, :4], a - b + c, atol=1e-6)
+    np.testing.assert_array_equal(latent[0, 4:], expected)
+    labels = given if len(given) == 3 else given * 3
+    sheet, model = read_image(here / "sum.png"), i2i.load(named_model)
+    for row, (seed, name) in enumerate(zip((3, 5, 1), labels, strict=True)):
+        assert np.abs(cell(sheet, row, 0).astype(int) - np.asarray(model(seed, [name])[0])).max() <= 1
+
+
+@pytest.mark.parametrize(("given", "word"), [(["Bag", "Coat"], "--label"), (["Hat"], "Hat")])
+def test_arithmetic_refuses_labels_it_cannot_place(here, named_model, capsys, given, word):
+    words = ["3", "5", "1", "-o", "sum.png", *(f"--label={one}" for one in given)]
+    assert call("arithmetic", "-m", str(named_model), *words) == 2
+    assert word in capsys.readouterr().err
+    assert not list(here.iterdir())
+
+
 def test_the_smallest_requests(here, noise_onnx):
     model = ("-m", str(noise_onnx))
     assert call("generate", *model, "-n", "1", "-o", "grid.png") == 0

@@ -12,12 +12,14 @@ from i2i.cli import options
     epilog="""\b
 Examples:
   i2i arithmetic -m runs/faces 3,8,12 5,9,2 1,4,7 -o sum.png
+  i2i arithmetic -m runs/clothes 3,8 5,9 1,4 --label Coat -o coat.png
 """
 )
 @options.model
 @click.argument("a", type=options.SeedList())
 @click.argument("b", type=options.SeedList())
 @click.argument("c", type=options.SeedList())
+@options.label
 @click.option("-o", "--output", required=True, type=options.OutputPath(), help="The .png file to write.")
 @options.save_latents
 @options.device
@@ -27,6 +29,7 @@ def arithmetic(
     a: tuple[int, ...],
     b: tuple[int, ...],
     c: tuple[int, ...],
+    labels: tuple[tuple[str, ...], ...],
     output: Path,
     save_latents: Path | None,
     device: str,
@@ -36,7 +39,8 @@ def arithmetic(
 
     A, B and C are seeds of pictures that have something in common, read off a grid; three or more of each average out
     what they do not share. For example: man with glasses - man + woman. The output shows them, the picture of each
-    mean latent, and the result, whose latent --save-latents keeps.
+    mean latent, and the result, whose latent --save-latents keeps. --label fixes the class that a seed would draw;
+    given three times, the class changes along with the rest.
     """
     with status.shown():
         with status.doing("Loading libraries"):
@@ -50,7 +54,7 @@ def arithmetic(
         refuse_grid(output, overwrite)
         generator = ImageGenerator.open(model, device)
         with status.doing("Making the pictures"):
-            result = write_arithmetic(generator, (a, b, c), output, overwrite)
+            result = write_arithmetic(generator, (a, b, c), output, overwrite, labels)
     if save_latents:
         write_latents(save_latents, result)
     click.echo(f"Made on {generator.backend.device}, written to {output}.", err=True)

@@ -137,7 +137,7 @@ label = click.option(
     type=LabelNames(),
     multiple=True,
     help="Classes by name, one of each label set: shoe,blue; or kind=shoe if two sets have a shoe. Repeat it to give "
-    "one for each seed.",
+    "one for each seed, or for each of A, B and C.",
 )
 value_range = click.option(
     "--value-range",

@@ -10,8 +10,10 @@ from i2i.config.settings import DataSettings
 from i2i.data.labels import TEXT_BYTES, decode_text, encode_text, find_labels
 from i2i.data.sets import make_set, with_facts
 from i2i.errors import ConfigError, DataError
-from tests.conftest import save, smallest_config
+from tests.conftest import LINEART, save, smallest_config
 
+GROUPS = {"Activities", "Animals & Nature", "Flags", "Food & Drink", "Objects", "People & Body", "Smileys & Emotion"}
+GROUPS |= {"Symbols", "Travel & Places"}
 CLASSES = {"bag": 3, "hat": 4, "shoe": 2}
 
 
@@ -211,3 +213,12 @@ def test_algorithms_say_whether_they_read_labels(folders):
     data = config.data.model_copy(update={"classes": {"noise": {"bag": 2, "hat": 3}}})
     with pytest.raises(ConfigError, match="noise"):  # which would take the noise's place
         ALGORITHMS["conditional_gan"](config.model_copy(update={"data": data}))
+
+
+@pytest.mark.parametrize(("split", "count"), [("train", 400), ("val", 149), ("test", 152)])
+def test_every_shipped_emoji_has_a_group(split, count):
+    pictures = sorted(path.name for path in (LINEART / split).glob("*.png"))
+    found = find_labels(pictures, DataSettings(labels=str(LINEART / "groups.csv")))
+    assert found is not None
+    assert len(found.numbers) == count
+    assert set(found.classes["group"]) <= GROUPS

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import i2i
+from i2i import losses
 from i2i.data.loader import ImageNumbers
 from i2i.errors import ConfigError, DataError, I2IError, NonFiniteError, Stopped
 from i2i.files import read_json_lines
@@ -24,7 +25,7 @@ from i2i.training.fabric import with_torchrun_devices
 from i2i.training.run import norm_statistics
 from tests.conftest import SMALLEST, smallest_config, tiny_config
 from tests.training.test_engine import assert_equal_trees
-from tests.training.two_ranks import SAME_AS_ONE
+from tests.training.two_ranks import PENALISED, SAME_AS_ONE, halves
 
 SELDOM = ("samples", "checkpoint")
 LOOPBACK = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
@@ -151,7 +152,7 @@ class TestTwoRanks:
     def test_only_one_of_them_writes(self, trained):
         rows = read_json_lines(trained / "pix2pix" / "metrics.jsonl")
         assert [row["images"] for row in rows if row["split"] == "train"] == [4, 8, 12, 16]
-        assert (trained / "stderr").read_text(encoding="utf-8").count("pix2pix on 8 pairs, 2 x cpu") == 5
+        assert (trained / "stderr").read_text(encoding="utf-8").count("pix2pix on 8 pairs, 2 x cpu") == 8
 
     def test_the_first_one_alone_scores_val(self, trained):
         rows = read_json_lines(trained / "uneven" / "metrics.jsonl")
@@ -173,6 +174,20 @@ class TestTwoRanks:
         assert [row["images"] for row in two] == [4, 8, 12, 13]
         for name in set(one[0]) - {"seconds", "split"}:
             assert [row[name] for row in two] == pytest.approx([row[name] for row in one], rel=1e-3), name
+
+    @pytest.mark.parametrize("name", list(losses.PENALTIES))
+    def test_a_penalty_is_the_same_on_two_devices(self, trained, few_pairs, tmp_path, monkeypatch, name):
+        """Four images a step: one part on one device, and two parts on each of two."""
+        monkeypatch.setattr(torch, "rand", halves)
+        whole = [*PENALISED, "train.accumulate=1", f"loss.penalty={name}"]
+        i2i.train(smallest_config("pix2pix", few_pairs, "train.batch=4", *whole), tmp_path)
+        two, one = (
+            [row for row in read_json_lines(run / "metrics.jsonl") if row["split"] == "train"]
+            for run in (trained / name, tmp_path)
+        )
+        assert [row["images"] for row in two] == [4, 8, 12, 16]
+        for term in ("D_penalty", "grad.discriminator"):
+            assert [row[term] for row in two] == pytest.approx([row[term] for row in one], rel=1e-3, abs=0), term
 
     def test_one_goes_on_from_two_and_two_from_one(self, trained, few_pairs, tmp_path, capsys):
         (newest,) = list_checkpoints(trained / "from_one" / "checkpoints")[-1:]

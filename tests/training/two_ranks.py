@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 import i2i
+from i2i import losses
 from i2i.training import ranks
 from i2i.training.checkpoint import list_checkpoints
 from i2i.training.engine import Engine
@@ -17,9 +18,16 @@ from tests.conftest import SMALLEST, smallest_config
 
 # Batch norm, and nothing drawn: the same training as on one device, but for rounding. The last step has one image.
 SAME_AS_ONE = ["generator.dropout=0", "train.accumulate=2", "schedule.images=13"]
+# What each device draws for itself is not the same: here all points are halfway, and the networks draw nothing.
+PENALISED = ["generator.dropout=0", "generator.norm=instance", "discriminator.norm=instance", "train.accumulate=2"]
 # The last step has three images: rank 0 has two parts, rank 1 one and must fill up, or one would wait for ever.
 # And while rank 0 scores val, rank 1 waits and hears.
 UNEVEN = ["train.batch=1", "train.accumulate=2", "schedule.images=15", "train.keep=best"]
+
+
+def halves(*shape, **options):
+    """In place of torch.rand."""
+    return torch.full(shape, 0.5, **options)
 
 
 def main(few_pairs: str, folder: Path) -> None:
@@ -46,6 +54,11 @@ def main(few_pairs: str, folder: Path) -> None:
     train(smallest_config("pix2pix", few_pairs, "train.batch=1", *SAME_AS_ONE), folder / "same")
     train(smallest_config("pix2pix", few_pairs, *UNEVEN), folder / "uneven")
     train(smallest_config("pix2pix", folder / "broken_pairs", "train.batch=2"), folder / "broken")
+    rand, torch.rand = torch.rand, halves
+    for name in losses.PENALTIES:
+        penalised = smallest_config("pix2pix", few_pairs, "train.batch=1", *PENALISED, f"loss.penalty={name}")
+        train(penalised, folder / name)
+    torch.rand = rand
     longer = ["train.batch=2", "schedule.images=24", "schedule.decay_images=8"]
     train(smallest_config("cyclegan", few_pairs, *longer), folder / "from_one", resume=True)
 

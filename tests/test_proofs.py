@@ -1,0 +1,33 @@
+"""Claims about whole trainings, each beside a control that must fail."""
+
+import numpy as np
+import pytest
+
+from tests.conftest import LINEART, ROOT, load_script
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_conditional_gan_makes_what_it_is_asked_for(tmp_path):
+    """A separate classifier agrees; where the labels are withheld from the discriminator, it does so by chance.
+
+    Then the label is but more noise to the generator, and which of three classes it leads to, if any, is drawn once.
+    """
+    bench = load_script(ROOT / "tools" / "bench" / "conditional.py")
+    case = bench.emoji(LINEART, tmp_path)
+    network = bench.train_classifier(*case.training, len(case.classes))
+    assert float(bench.right(network, *case.test).float().mean()) > 0.8
+    shares = bench.run(case, network, tmp_path, seed=0, images=case.images)
+    assert np.mean(shares["projection"]) >= 0.85
+    assert abs(np.mean(shares["none"]) - 1 / len(case.classes)) < 0.2
+
+
+def test_a_gradient_penalty_keeps_all_modes(tmp_path):
+    """Of the ring; and without it the same critic has no bound, and the points land nowhere near."""
+    bench = load_script(ROOT / "tools" / "bench" / "toy_modes.py")
+    found = {case: bench.find_modes("ring", tmp_path / case, 0, case) for case in bench.CASES}
+    modes, good = found["WGAN-GP"]
+    assert modes == 8
+    assert good > 0.5
+    modes, good = found["unbounded"]
+    assert good < 0.1

@@ -1,0 +1,152 @@
+"""Whether a conditional GAN makes what it is asked for: a separate classifier sorts its samples.
+
+The classifier learns from real pictures and is first scored on real ones that it has not seen. Then come
+two trainings that differ in one setting: the discriminator is told the labels, or they are withheld from it
+(loss.condition none), which leaves the generator no reason to heed them.
+
+    python tools/bench/conditional.py fashion data/fashion OUT [--images N] [--seed S]
+    python tools/bench/conditional.py emoji datasets/lineart OUT [--images N] [--seed S]
+
+Prints the share of samples that the classifier puts into the class asked for, overall and by class, beside
+1 / classes, and the processor time of each training.
+"""
+
+import argparse
+import csv
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from i2i import load_config, train
+from i2i.data.augment import resize
+from i2i.images import read_image, to_unit
+from i2i.runtime.generator import ImageGenerator
+
+SIDE, BATCH, EACH = 32, 128, 100
+GROUPS = ("Food & Drink", "People & Body", "Symbols")
+"""Of the emoji: large groups that a classifier can tell apart."""
+
+
+class Case(NamedTuple):
+    """Real pictures for the classifier (training, test), and what to train on: images of it, and settings."""
+
+    training: tuple[Tensor, Tensor]
+    test: tuple[Tensor, Tensor]
+    classes: tuple[str, ...]
+    images: int
+    settings: list[str]
+
+
+def fashion(data: Path, out: Path) -> Case:
+    """Return the ten classes that datasets/fashion_mnist.py leaves in `data`."""
+    training, test = (_table(data / f"{split}.csv") for split in ("train", "test"))
+    classes = tuple(sorted(set(training.values())))
+    settings = [f"data.path={data / 'train'}", f"data.labels={data / 'train.csv'}"]
+    return Case(read(data / "train", training, classes), read(data / "test", test, classes), classes, 40_000, settings)
+
+
+def emoji(data: Path, out: Path) -> Case:
+    """Return three groups of `datasets/lineart`, in colour; the GAN's share of them is copied into `out`."""
+    groups = {name: group for name, group in _table(data / "groups.csv").items() if group in GROUPS}
+    folders = {split: out / "pictures" / split for split in ("train", "val", "test")}
+    for split, folder in folders.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in sorted((data / split).glob("*.png")):
+            if file.name in groups:
+                shutil.copy(file, folder)
+    parts = {split: read(folder, groups, GROUPS, left=64) for split, folder in folders.items()}
+    learned = tuple(torch.cat(both) for both in zip(parts["train"], parts["val"], strict=True))
+    settings = [f"data.path={out / 'pictures'}", f"data.labels={data / 'groups.csv'}", "data.side=B"]
+    settings += ["data.channels=3", f"data.resize_px={SIDE}", "data.flip=true"]
+    return Case((learned[0], learned[1]), parts["test"], GROUPS, 20_000, settings)
+
+
+CASES = {"fashion": fashion, "emoji": emoji}
+
+
+def _table(path: Path) -> dict[str, str]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return dict(list(csv.reader(file))[1:])
+
+
+def read(folder: Path, labels: Mapping[str, str], classes: Sequence[str], left: int = 0) -> tuple[Tensor, Tensor]:
+    """Return the pictures of a folder right of column `left`, (N, C, 32, 32) in [-1, 1], and their classes (N,)."""
+    files = sorted(folder.glob("*.png"))
+    pictures = [to_unit(resize(read_image(file)[:, left:], SIDE)) for file in files]
+    return torch.from_numpy(np.stack(pictures)), torch.tensor([classes.index(labels[file.name]) for file in files])
+
+
+def train_classifier(pictures: Tensor, truth: Tensor, classes: int, steps: int = 400) -> nn.Module:
+    """Return a small convolutional network, trained on pictures (N, C, 32, 32), flipped and moved by up to 2 px."""
+    torch.manual_seed(0)
+    layers: list[nn.Module] = []
+    for before, after in ((pictures.shape[1], 32), (32, 64), (64, 96)):
+        layers += [nn.Conv2d(before, after, 3, 2, 1), nn.BatchNorm2d(after), nn.ReLU()]
+    network = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.3), nn.Linear(96 * 16, classes))
+    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
+    for step in range(steps):
+        chosen = torch.randint(len(truth), (BATCH,))
+        shown = pictures[chosen].roll(torch.randint(-2, 3, (2,)).tolist(), (2, 3))
+        optimizer.zero_grad()
+        F.cross_entropy(network(shown.flip(3) if step % 2 else shown), truth[chosen]).backward()
+        optimizer.step()
+        schedule.step()
+    return network.eval()
+
+
+@torch.inference_mode()
+def right(network: nn.Module, pictures: Tensor, truth: Tensor) -> Tensor:
+    """Return whether the classifier says of each picture what `truth` (N,) does."""
+    return torch.cat([network(part).argmax(1) for part in pictures.split(500)]) == truth
+
+
+def agreement(network: nn.Module, model: Path, classes: Sequence[str]) -> list[float]:
+    """Return, for each class asked for, the share of samples that the classifier puts into it."""
+    generator = ImageGenerator.open(model, "cpu")
+    shares = []
+    for number, name in enumerate(classes):
+        samples = torch.from_numpy(generator.generate(generator.draw(range(EACH), [name])))
+        shares.append(float(right(network, samples, torch.full((EACH,), number)).float().mean()))
+    return shares
+
+
+def run(case: Case, network: nn.Module, out: Path, seed: int, images: int) -> dict[str, list[float]]:
+    """Train with the labels told to the discriminator and withheld from it; return the agreement of each by class."""
+    found = {}
+    for condition in ("projection", "none"):
+        settings = [*case.settings, f"schedule.images={images}", f"loss.condition={condition}", f"train.seed={seed}"]
+        started = time.process_time()
+        train(load_config("conditional_fashion", settings), out / condition)
+        found[condition] = agreement(network, out / condition, case.classes)
+        by_class = ", ".join(f"{name} {share:.2f}" for name, share in zip(case.classes, found[condition], strict=True))
+        print(f"condition {condition}: {np.mean(found[condition]):.3f} agree, of chance {1 / len(case.classes):.3f}")
+        print(f"  {by_class}; {images} images, {time.process_time() - started:.0f} s of processor time", flush=True)
+    return found
+
+
+def main() -> None:
+    """Read the arguments, train and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("case", choices=CASES)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--images", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    case = CASES[given.case](given.data, given.out)
+    network = train_classifier(*case.training, len(case.classes), steps=1500 if given.case == "fashion" else 400)
+    accuracy = float(right(network, *case.test).float().mean())
+    print(f"classifier: {accuracy:.1%} of {len(case.test[1])} real test pictures", flush=True)
+    run(case, network, given.out, given.seed, given.images or case.images)
+
+
+if __name__ == "__main__":
+    main()
