@@ -21,10 +21,10 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from archives import kind_of, unpack
-from download import MAX_BYTES, check_url, download
 
 from i2i.cli import run_cleanly
 from i2i.data.folders import find_pairs, has_split
+from i2i.download import MAX_BYTES, check_url, download
 from i2i.errors import DataError, DownloadError, UsageError
 from i2i.files import show_size
 

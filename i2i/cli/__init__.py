@@ -21,6 +21,7 @@ from i2i.cli.info import info
 from i2i.cli.interpolate import interpolate
 from i2i.cli.train import train
 from i2i.cli.translate import translate
+from i2i.cli.weights import weights
 from i2i.errors import I2IError, OutOfMemoryError, one_line, printable
 from i2i.machine import is_out_of_memory
 from i2i.version import __version__
@@ -35,7 +36,7 @@ def cli(context: click.Context, debug: bool) -> None:
     context.obj = debug
 
 
-for command in (train, translate, generate, interpolate, arithmetic, evaluate, export, import_, info, doctor):
+for command in (train, translate, generate, interpolate, arithmetic, evaluate, export, import_, info, doctor, weights):
     cli.add_command(command)
 
 

