@@ -1,18 +1,44 @@
 """`i2i doctor`."""
 
+from pathlib import Path
+
 import click
 
 from i2i import status
+from i2i.cli import options
 
 
 @click.command(
     epilog="""\b
 Examples:
   i2i doctor
+  i2i doctor datasets/lineart
+  i2i doctor photos/A photos/B --json findings.json
 """
 )
-def doctor() -> None:
-    """Print versions, devices and known traps of this machine, for yourself or for a bug report."""
+@click.argument("data", nargs=-1, type=click.Path(path_type=str))
+@click.option("--labels", help="As data.labels: folders, or a CSV file with name and label columns.")
+@click.option("--json", "json_file", type=options.OutputPath(), help="Write what was found here too.")
+@click.option("--sheet", type=options.OutputPath(), help="Write some of the pictures as one here.")
+@options.overwrite
+def doctor(
+    data: tuple[str, ...], labels: str | None, json_file: Path | None, sheet: Path | None, overwrite: bool
+) -> None:
+    """Look at this machine; or, given DATA (a folder, or A's and B's), at the pictures before a training.
+
+    Without DATA: versions, devices and known traps, for yourself or for a bug report. With DATA: unmatched, broken,
+    constant and near-duplicate pictures, test pictures that are in train, pairs that look shuffled or shifted, sizes,
+    depths and profiles that differ; and a preset to begin with.
+    """
+    if data:
+        _look_at_data(data, labels, json_file, sheet, overwrite)
+        return
+    if labels or sheet:
+        raise click.UsageError("--labels and --sheet are about pictures: name a data folder.")
+    from i2i.files import check_output, write_json
+
+    if json_file:
+        check_output(json_file, overwrite)
     with status.shown():
         from i2i.runtime.doctor import examine
 
@@ -24,3 +50,30 @@ def doctor() -> None:
         click.echo(f"Trap: {trap}")
     if not traps:
         click.echo("No known trap.")
+    if json_file:
+        write_json(json_file, {"facts": facts, "traps": traps})
+
+
+def _look_at_data(
+    data: tuple[str, ...], labels: str | None, json_file: Path | None, sheet: Path | None, overwrite: bool
+) -> None:
+    from i2i.data.items import read_picture
+    from i2i.files import check_output, write_bytes, write_json
+    from i2i.metrics.examine import examine_data, lines
+    from i2i.report.sheets import grid_png, sheet_png
+
+    if json_file:
+        check_output(json_file, overwrite)
+    if sheet:
+        check_output(sheet, overwrite, ".png")
+    with status.shown():
+        report = examine_data(data, labels)
+    for line in lines(report, data):
+        click.echo(line)
+    if json_file:
+        write_json(json_file, report.to_json())
+    if sheet:
+        rows = [[read_picture(picture) for picture in row] for row in report.examples]
+        paired = report.kind == "paired"
+        names = [row[0].name for row in report.examples]
+        write_bytes(sheet, sheet_png(rows, ["A", "B"]) if paired else grid_png([row[0] for row in rows], names))

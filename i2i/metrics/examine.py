@@ -1,0 +1,366 @@
+"""What is wrong with a data folder, looked for before a training: what `i2i doctor DATA` prints.
+
+Pictures are compared as thumbnails, up to MOST of them a split, from all over it. Thresholds were set on the shipped
+sets, which are silent, and on faults planted in them, which are found.
+"""
+
+import io
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from i2i import status
+from i2i.config.settings import DataSettings
+from i2i.data.folders import SPLITS, find_images, find_sides, has_split, spread
+from i2i.data.items import Picture, read_picture
+from i2i.data.labels import find_labels
+from i2i.data.watch import watched
+from i2i.errors import ConfigError, DataError, ImageError, UsageError
+from i2i.images import Array, Header, read_facts
+from i2i.machine import core_count, has_nvidia_gpu
+from i2i.metrics.pairs import as_rgb8
+from i2i.words import name_some, show_count
+
+MOST = 2000
+"""Pictures of a split that are decoded."""
+DUPLICATE_LEVELS = 2.0
+"""Root mean square difference of two 16 px thumbnails, in grey levels, under which they are called near-duplicates."""
+PAIRED_RANK = 0.7
+"""Pairs look shuffled where a picture is nearer to its partner than to this share of the others, on average."""
+SHIFT = 1.0
+"""Of 64 px thumbnails: pairs are called misaligned where the median shift of their edges is more."""
+_KINDS = {"paired": "Pairs", "unpaired": "Unpaired pictures", "images": "Pictures"}
+_EDGES_PX, _THUMB_PX, _LEAST_PAIRS, _EXAMPLES = 64, 16, 20, 12
+_TIMEOUT_S = 600.0
+
+
+class Finding(NamedTuple):
+    """Something that is wrong, or worth a look: its kind, one sentence with its number, and the files it is about."""
+
+    kind: str
+    text: str
+    files: tuple[str, ...] = ()
+
+
+class Report(NamedTuple):
+    """What a data folder holds and what was found; `preset` and `changes` are what to train with."""
+
+    kind: str
+    """paired, unpaired or images."""
+    counts: dict[str, int]
+    """By split, pairs or pictures (of both sides)."""
+    findings: tuple[Finding, ...]
+    preset: str
+    changes: tuple[str, ...]
+    examples: tuple[tuple[Picture, ...], ...]
+    """Some of train: pairs as (A, B), else pictures alone."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return all but the examples as plain values."""
+        values = {**self._asdict(), "findings": [finding._asdict() for finding in self.findings]}
+        return {name: value for name, value in values.items() if name != "examples"}
+
+
+class _Look(NamedTuple):
+    """What a picture is known by: its file, size, a small copy for comparison and its edges."""
+
+    picture: Picture
+    size: Header
+    thumb: Array
+    edges: Array
+    constant: bool
+
+
+def examine_data(paths: Sequence[str], labels: str | None = None) -> Report:
+    """Look at a data folder, or at A's and B's; nothing is changed.
+
+    labels: as `data.labels`, the labels of all pictures of train. Raises DataError where there are no pictures.
+    """
+    findings: list[Finding] = []
+    kind, splits = _find(paths, findings)
+    looks = {split: [_look_at(side, findings) for side in sides] for split, sides in splits.items()}
+    if kind == "paired":  # without those whose partner is broken
+        looks = {split: _both_sides(sides) for split, sides in looks.items()}
+    everything = [look for sides in looks.values() for side in sides for look in side]
+    if not everything:
+        raise DataError(f"None of the pictures in {' and '.join(paths)} can be read.")
+    findings += _of_files(everything)
+    findings += _duplicates(looks, kind == "paired")
+    if kind == "paired":
+        findings += _of_pairs(looks["train"])
+    if labels:
+        findings += _of_labels([picture.name for picture in splits["train"][0]], labels)
+    counts = {split: len(sides[0]) if kind != "unpaired" else sum(map(len, sides)) for split, sides in splits.items()}
+    preset, changes = _suggest(kind, everything, counts.get("train", 0))
+    some = [spread([look.picture for look in side], _EXAMPLES) for side in looks["train"]]
+    rows = [*zip(*some, strict=True)] if kind == "paired" else [(picture,) for side in some for picture in side]
+    return Report(kind, counts, tuple(findings), preset, changes, tuple(rows))
+
+
+def _find(paths: Sequence[str], findings: list[Finding]) -> tuple[str, dict[str, list[list[Picture]]]]:
+    """Return the kind of the data, and by split its sides; pictures without partners become a finding."""
+    names = [split for split in SPLITS if has_split(paths, split)] or ["train"]
+    if "train" not in names:
+        raise DataError(f"{paths[0]} holds {' and '.join(names)}, but no train.")
+    try:
+        sides = {split: [*find_sides(paths, split)] for split in names}
+    except (DataError, UsageError):
+        if len(paths) != 1:
+            raise
+        return "images", {split: [find_images(paths, split)] for split in names}
+    if all(size.width != 2 * size.height for size in _some_sizes(sides["train"][0])) and sides["train"][0][0].half:
+        return "images", {split: [find_images(paths, split)] for split in names}
+    matched = {split: _matched(*both) for split, both in sides.items()}
+    share = len(matched["train"][0]) / max(map(len, sides["train"]))
+    if share < 0.5:
+        return "unpaired", sides
+    alone = [str(one) for split in names for one in _alone(*sides[split])]
+    if alone:
+        text = f"{show_count(len(alone), 'picture')} of A or B {'has' if len(alone) == 1 else 'have'} no partner."
+        findings.append(Finding("unmatched", text, tuple(alone)))
+    return "paired", matched
+
+
+def _some_sizes(pictures: Sequence[Picture]) -> list[Header]:
+    return [read_facts(picture.path).size for picture in spread(pictures, 8)]
+
+
+def _stem(picture: Picture) -> str:
+    return picture.name if picture.half else Path(picture.name).with_suffix("").as_posix()
+
+
+def _matched(a: Sequence[Picture], b: Sequence[Picture]) -> list[list[Picture]]:
+    by_stem = {_stem(one): one for one in b}
+    both = [(one, by_stem[_stem(one)]) for one in a if _stem(one) in by_stem]
+    return [[pair[side] for pair in both] for side in (0, 1)]
+
+
+def _alone(a: Sequence[Picture], b: Sequence[Picture]) -> Iterator[Picture]:
+    stems = [{_stem(one) for one in side} for side in (a, b)]
+    yield from (one for one in a if _stem(one) not in stems[1])
+    yield from (one for one in b if _stem(one) not in stems[0])
+
+
+def _look_at(pictures: Sequence[Picture], findings: list[Finding]) -> list[_Look]:
+    """Decode up to MOST pictures of a side; broken ones become a finding, and are None in no list."""
+    chosen = spread(pictures, MOST)
+    with status.doing("Looking at pictures"):
+        looks = watched(_look, chosen, _TIMEOUT_S, threads=core_count())
+    broken = [str(look) for look in looks if isinstance(look, ImageError)]
+    if broken:
+        text = f"{show_count(len(broken), 'file')} cannot be read. Mend or remove them, or set data.skip_broken=true."
+        findings.append(Finding("broken", text, tuple(broken)))
+    return [look for look in looks if isinstance(look, _Look)]
+
+
+def _both_sides(sides: Sequence[Sequence[_Look]]) -> list[list[_Look]]:
+    by_stem = [{_stem(look.picture): look for look in side} for side in sides]
+    stems = [stem for stem in by_stem[0] if stem in by_stem[1]]
+    return [[side[stem] for stem in stems] for side in by_stem]
+
+
+def _look(picture: Picture) -> _Look | ImageError:
+    import cv2
+
+    try:
+        array = read_picture(picture)
+    except ImageError as error:
+        return error
+    rgb = as_rgb8(array)
+    thumb = cv2.resize(rgb, (_THUMB_PX, _THUMB_PX), interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = cv2.resize(rgb, (_EDGES_PX, _EDGES_PX), interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    edges = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
+    return _Look(picture, Header(*array.shape[:2]), thumb.ravel(), edges, bool(np.ptp(array, axis=(0, 1)).max() == 0))
+
+
+def _of_files(looks: Sequence[_Look]) -> Iterator[Finding]:
+    """Yield what single files show: constant ones, and sizes, channels and depths that differ."""
+    constant = [str(look.picture) for look in looks if look.constant]
+    if constant:
+        text = f"{show_count(len(constant), 'picture')} of one colour throughout: nothing can be learned from them."
+        yield Finding("constant", text, tuple(constant))
+    facts = {look.picture.path: read_facts(look.picture.path) for look in looks}
+    yield from _odd_ones(
+        "sizes",
+        {path: f"{fact.size.width}x{fact.size.height}" for path, fact in facts.items()},
+        "data.resize_px brings them to one scale.",
+    )
+    yield from _odd_ones(
+        "channels",
+        {path: "grey" if fact.grey else "colour" for path, fact in facts.items()},
+        "The settings of channels decide what both become.",
+    )
+    yield from _odd_ones(
+        "depths",
+        {path: "16 bits or floats" if fact.deep else "8 bits" for path, fact in facts.items()},
+        "Check how these files were made.",
+    )
+    yield from _odd_ones(
+        "profiles", {path: _profile(path) for path in facts}, "Profiles are not applied: convert the files to one."
+    )
+
+
+def _odd_ones(kind: str, values: Mapping[Path, str], advice: str) -> Iterator[Finding]:
+    """Yield a finding for each folder whose files differ in something: what most have, and the files that do not."""
+    by_folder: dict[Path, dict[Path, str]] = {}
+    for path, value in values.items():
+        by_folder.setdefault(path.parent, {})[path] = value
+    for folder, its in by_folder.items():
+        (usual, _), *others = Counter(its.values()).most_common()
+        if others:
+            odd = tuple(str(path) for path, value in its.items() if value != usual)
+            text = f"In {folder} most are {usual}; {show_count(len(odd), 'file')} not, such as {others[0][0]}. {advice}"
+            yield Finding(kind, text, odd)
+
+
+def _profile(path: Path) -> str:
+    """Return the name of a file's colour profile."""
+    from PIL import Image, ImageCms
+
+    try:
+        with Image.open(path) as image:
+            icc = image.info.get("icc_profile")
+        return ImageCms.getProfileName(ImageCms.ImageCmsProfile(io.BytesIO(icc))).strip() if icc else "without profile"
+    except (OSError, ValueError, ImageCms.PyCMSError):  # .npy and others that Pillow does not read; damaged profiles
+        return "without profile"
+
+
+def _duplicates(looks: dict[str, list[list[_Look]]], together: bool) -> Iterator[Finding]:
+    """Yield near-duplicates within train, and pictures of val or test that are in train."""
+
+    def rows(split: str, side: int) -> tuple[list[str], Array]:
+        sides = looks[split] if together else [looks[split][side]]
+        thumbs = np.concatenate([np.stack([look.thumb for look in one]) for one in sides], axis=1)
+        return [str(look.picture) for look in sides[0]], thumbs
+
+    for side in range(1 if together else len(looks["train"])):
+        if not all(looks["train"]):
+            return
+        names, thumbs = rows("train", side)
+        near = _near(thumbs, thumbs)
+        pairs = [(i, j) for i, j in near if i < j]
+        if pairs:
+            text = f"{show_count(len(pairs), 'pair')} of near-duplicates in train: they count twice in what is learned."
+            yield Finding("duplicates", text, tuple(f"{names[i]} and {names[j]}" for i, j in pairs))
+        for split in looks:
+            if split == "train" or not all(looks[split]):
+                continue
+            others, other_thumbs = rows(split, side)
+            leaked = _near(other_thumbs, thumbs)
+            if leaked:
+                count = show_count(len({i for i, _ in leaked}), "picture")
+                text = f"{count} of {split} in train too: scores on {split} will be too good. Remove them from train."
+                yield Finding("leakage", text, tuple(f"{others[i]} and {names[j]}" for i, j in leaked))
+
+
+def _near(first: Array, second: Array) -> list[tuple[int, int]]:
+    """Return the places of rows that differ by less than DUPLICATE_LEVELS on average."""
+    found = []
+    squares = np.square(second).sum(axis=1, dtype=np.float64)
+    for start in range(0, len(first), 256):
+        block = first[start : start + 256].astype(np.float64)
+        distances = np.square(block).sum(axis=1)[:, None] + squares[None] - 2 * block @ second.T.astype(np.float64)
+        near = distances < DUPLICATE_LEVELS**2 * first.shape[1]
+        found += [(start + int(i), int(j)) for i, j in zip(*np.nonzero(near), strict=True)]
+    return found
+
+
+def _of_pairs(sides: Sequence[Sequence[_Look]]) -> Iterator[Finding]:
+    """Yield what the edges of pairs show: partners that do not belong together, and partners that are shifted."""
+    both = [*zip(*sides, strict=True)]
+    sizes = [str(a.picture) for a, b in both if a.size != b.size]
+    if sizes:
+        yield Finding("pair sizes", f"{show_count(len(sizes), 'pair')} with halves of different sizes.", tuple(sizes))
+    if len(both) < _LEAST_PAIRS:
+        return
+    ranks = _ranks([a.edges for a, _ in both], [b.edges for _, b in both])
+    if ranks.mean() < PAIRED_RANK:
+        text = (
+            f"Pairs look shuffled: edges of A are more like those of their B than of {ranks.mean():.0%} of the other "
+            "B's, where chance is 50%. Check that equal names belong together; if they do, ignore this."
+        )
+        yield Finding("shuffled", text)
+        return
+    shift = _median_shift(both)
+    if np.abs(shift).max() > SHIFT:
+        width = float(np.median([a.size.width for a, _ in both]))
+        x, y = shift * width / _EDGES_PX
+        yield Finding("misaligned", f"B lies about {x:.0f} px to the right of A and {y:.0f} px below it. Align them.")
+
+
+def _ranks(a: Sequence[Array], b: Sequence[Array]) -> Array:
+    """Return, for each pair, the share of all B whose edges correlate less with A's than its own B's do."""
+    import cv2
+
+    def rows(maps: Sequence[Array]) -> Array:
+        half = (_EDGES_PX // 2, _EDGES_PX // 2)
+        small = [cv2.GaussianBlur(cv2.resize(one, half, interpolation=cv2.INTER_AREA), (0, 0), 1) for one in maps]
+        flat = np.stack(small).reshape(len(maps), -1)
+        flat = flat - flat.mean(axis=1, keepdims=True)
+        return flat / (np.linalg.norm(flat, axis=1, keepdims=True) + 1e-3)
+
+    correlations = rows(a) @ rows(b).T
+    own = np.diag(correlations)
+    count = len(own)
+    return (correlations < own[:, None]).sum(axis=1) / (count - 1)
+
+
+def _median_shift(both: Sequence[tuple[_Look, _Look]]) -> Array:
+    """Return the median (x, y) by which B's edges lie off A's, in pixels of the thumbnails."""
+    import cv2
+
+    window = cv2.createHanningWindow((_EDGES_PX, _EDGES_PX), cv2.CV_32F)
+    shifts = []
+    for a, b in both:
+        shift, response = cv2.phaseCorrelate(a.edges, b.edges, window)
+        if response > 0.1:  # less says nothing
+            shifts.append(shift)
+    return np.median(shifts, axis=0) if len(shifts) >= _LEAST_PAIRS else np.zeros(2)
+
+
+def _of_labels(names: Sequence[str], labels: str) -> Iterator[Finding]:
+    """Yield what is wrong with labels, and classes that are much smaller than the others."""
+    try:
+        found = find_labels(names, DataSettings(labels=labels))
+    except (DataError, ConfigError) as error:
+        yield Finding("labels", str(error))
+        return
+    for label_set, classes in (found.classes if found else {}).items():
+        usual = float(np.median([*classes.values()]))
+        small = [f"{name} ({count:,})" for name, count in classes.items() if count < usual / 10]
+        if small:
+            text = f"Classes of {label_set} with under a tenth of the usual {usual:,.0f} pictures:"
+            yield Finding("labels", name_some(text, small))
+
+
+def _suggest(kind: str, looks: Sequence[_Look], count: int) -> tuple[str, tuple[str, ...]]:
+    """Return a preset and the settings to change for these pictures."""
+    preset = {"paired": "pix2pix", "unpaired": "cyclegan", "images": "dcgan"}[kind]
+    side = int(np.median([min(look.size) for look in looks]))
+    crop = next(size for size in (256, 128, 64, 32) if size <= side or size == 32)
+    changes = [f"data.crop_px={crop}", f"data.resize_px={max(crop, round(crop * 1.12) if kind != 'images' else crop)}"]
+    batch = (4 if has_nvidia_gpu() else 1) * {256: 1, 128: 2, 64: 4, 32: 16}[crop] * (16 if kind == "images" else 1)
+    changes.append(f"train.batch={min(batch, count or batch)}")
+    if crop < 256 and kind == "paired":
+        changes.append(f"generator.depth={crop.bit_length() - 1}")
+    if count and count < 1000:
+        changes.append(f"schedule.epochs={min(400, round(200_000 / count / 10) * 10)}")
+    return preset, tuple(changes)
+
+
+def lines(report: Report, paths: Sequence[str]) -> Iterator[str]:
+    """Yield the report as lines for a terminal."""
+    counted = ", ".join(f"{count:,} in {split}" for split, count in report.counts.items())
+    yield f"{_KINDS[report.kind]}: {counted}."
+    for finding in report.findings:
+        head = f"{finding.kind}: {finding.text}"
+        yield name_some(head, finding.files) if finding.files else head
+    if not report.findings:
+        yield "Nothing suspicious was found."
+    words = [*(f"--data {shlex.quote(path)}" for path in paths), *(f"--set {change}" for change in report.changes)]
+    yield f"To train: i2i train {report.preset} {' '.join(words)}"

@@ -1,0 +1,163 @@
+"""Data looked at before a training: the shipped sets are silent, and each planted fault is found and named."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from i2i.algorithms import resolve
+from i2i.cli import cli
+from i2i.config import load_config
+from i2i.data.folders import find_pairs
+from i2i.data.items import read_pair
+from i2i.errors import DataError
+from i2i.images import read_image, write_image
+from i2i.metrics.examine import examine_data
+from tests.conftest import LINEART, MAPS, picture
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """Thirty shipped pairs as trainA and trainB, and five as testA and testB, with nothing wrong."""
+    root = tmp_path_factory.mktemp("sound")
+    for split, count in (("train", 30), ("test", 5)):
+        for place, pair in enumerate(find_pairs([str(LINEART)], split)[:count]):
+            for side, array in zip("AB", read_pair(pair), strict=True):
+                write_image(root / f"{split}{side}" / f"{place:02}.png", array)
+    return root
+
+
+@pytest.fixture
+def data(sound, tmp_path):
+    """A copy of them, to plant a fault in."""
+    return shutil.copytree(sound, tmp_path / "data")
+
+
+def kinds(folder, **options):
+    return {finding.kind for finding in examine_data([str(folder)], **options).findings}
+
+
+@pytest.mark.parametrize("folder", [LINEART, MAPS], ids=lambda folder: folder.name)
+def test_shipped_sets_are_silent(folder):
+    report = examine_data([str(folder)])
+    assert report.kind == "paired"
+    assert report.findings == ()
+
+
+def test_a_sound_set_is_silent_and_its_suggestion_can_be_trained(sound):
+    report = examine_data([str(sound)])
+    assert not report.findings
+    assert report.counts == {"train": 30, "test": 5}
+    config = load_config(report.preset, [f"data.path={sound}", *report.changes])
+    assert resolve(config).data.crop_px == 64
+
+
+def plant(fault, data):
+    a, b = data / "trainA", data / "trainB"
+    if fault == "unmatched":
+        (b / "03.png").unlink()
+    if fault == "broken":
+        (b / "03.png").write_bytes((b / "03.png").read_bytes()[:200])
+    if fault == "constant":
+        write_image(a / "03.png", np.full((64, 64, 3), 200, np.uint8))
+    if fault == "duplicates":
+        for side in (a, b):
+            write_image(side / "90.png", np.clip(read_image(side / "03.png").astype(int) + 1, 0, 255).astype(np.uint8))
+    if fault == "leakage":
+        for side in "AB":
+            shutil.copy(data / f"test{side}" / "03.png", data / f"train{side}" / "90.png")
+    if fault == "shuffled":
+        names = sorted(b.iterdir())
+        for place, path in enumerate(names):
+            path.rename(b / f"new{(place + 7) % 30:02}.png")
+        for path in b.iterdir():
+            path.rename(b / path.name.removeprefix("new"))
+    if fault == "misaligned":
+        for path in b.iterdir():
+            write_image(path, np.roll(read_image(path), 3, axis=1))
+    if fault == "sizes":
+        for side in (a, b):
+            write_image(side / "03.png", picture(50, 70))
+    if fault == "channels":
+        write_image(a / "03.png", read_image(a / "03.png")[:, :, :1])
+    if fault == "depths":
+        write_image(a / "03.png", read_image(a / "03.png").astype(np.uint16) * 257)
+    if fault == "profiles":
+        from PIL import Image, ImageCms
+
+        profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+        with Image.open(a / "03.png") as image:
+            image.save(a / "03.png", icc_profile=profile)
+
+
+FAULTS = [
+    "unmatched",
+    "broken",
+    "constant",
+    "duplicates",
+    "leakage",
+    "shuffled",
+    "misaligned",
+    "sizes",
+    "channels",
+    "depths",
+    "profiles",
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found_and_nothing_else(data, fault):
+    plant(fault, data)
+    report = examine_data([str(data)])
+    assert {finding.kind for finding in report.findings} == {fault}
+    finding = report.findings[0]
+    named = {"leakage": "90.png", "duplicates": "90.png"}.get(fault, "03.png")
+    assert fault in ("shuffled", "misaligned") or any(named in file for file in finding.files)
+    if fault == "misaligned":
+        assert "3 px to the right" in finding.text
+
+
+def test_pictures_without_partners_are_unpaired_or_images(data):
+    for path in (data / "trainB").iterdir():
+        path.rename(path.with_name(f"other{path.name}"))
+    report = examine_data([str(data)])
+    assert (report.kind, report.preset) == ("unpaired", "cyclegan")
+    assert not report.findings
+    report = examine_data([str(data / "trainA")])
+    assert (report.kind, report.counts) == ("images", {"train": 30})
+    assert not report.findings
+
+
+def test_labels_are_checked_and_small_classes_named(data, tmp_path):
+    rows = [f"{k:02},{'rare' if k == 0 else 'common' if k < 15 else 'usual'}" for k in range(30)]
+    (tmp_path / "labels.csv").write_text("\n".join(["name,kind", *rows]))
+    assert kinds(data, labels=str(tmp_path / "labels.csv")) == {"labels"}  # a class of one picture
+    (tmp_path / "labels.csv").write_text("\n".join(["name,kind", *rows[5:]]))
+    assert kinds(data, labels=str(tmp_path / "labels.csv")) == {"labels"}  # pictures without one
+    rows = [f"{k:02},{'common' if k < 15 else 'usual'}" for k in range(30)]
+    (tmp_path / "labels.csv").write_text("\n".join(["name,kind", *rows]))
+    assert kinds(data, labels=str(tmp_path / "labels.csv")) == set()
+
+
+def test_folders_without_pictures_are_refused(tmp_path):
+    with pytest.raises(DataError):
+        examine_data([str(tmp_path)])
+    (tmp_path / "a.png").write_bytes(b"nothing")
+    (tmp_path / "b.png").write_bytes(b"nothing")
+    with pytest.raises(DataError):
+        examine_data([str(tmp_path)])
+
+
+def test_the_command_prints_findings_and_how_to_train(data, tmp_path):
+    plant("duplicates", data)
+    words = ["doctor", str(data), "--json", str(tmp_path / "found.json"), "--sheet", str(tmp_path / "sheet.png")]
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 0, done.output
+    assert "duplicates" in done.output
+    assert f"--data {data}" in done.output
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["findings"][0]["kind"] == "duplicates"
+    assert read_image(tmp_path / "sheet.png").shape[0] > 12 * 64
+    assert CliRunner().invoke(cli, words).exit_code != 0  # would overwrite
