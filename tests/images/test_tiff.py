@@ -147,7 +147,7 @@ def patched(content, tag, kind, value):
         (lambda content: patched(content, 256, 4, 2_000_000_000), "over the limit"),
         (lambda content: patched(content, 257, 4, 9_000), "where its sides ask for|damaged"),
         (lambda content: patched(content, 277, 3, 60_000), "channels|damaged"),
-        (lambda content: patched(content, 259, 3, 34712 + 9), "compressed by|damaged"),
+        (lambda content: patched(content, 259, 3, 34712 + 9), "compressed with|damaged"),
         (lambda content: content[:4] + struct.pack("<I", len(content) + 5) + content[8:], "damaged"),
     ],
 )
@@ -186,5 +186,5 @@ def test_pages_that_go_round_in_a_circle_end(tmp_path):
     struct.pack_into("<I", content, places[1] + 2 + 12 * tags, places[0])
     (tmp_path / "a.tif").write_bytes(content)
     assert decode(tmp_path / "a.tif").shape == (8, 8, 3)
-    with pytest.raises(ImageError, match="round in a circle"), opened(tmp_path / "a.tif", 10**8) as source:
+    with pytest.raises(ImageError, match="loop"), opened(tmp_path / "a.tif", 10**8) as source:
         source.count()

@@ -505,7 +505,7 @@ def test_what_a_model_cannot_do_names_the_picture(tmp_path, monkeypatch):
     translator = identity()
     monkeypatch.setattr(translator.backend, "run", lambda batch: batch * np.float32(np.nan))
     (refused,) = translate_files(translator, list_tasks(tmp_path / "in", tmp_path / "out", 3)).refused
-    assert str(refused).startswith(f"{tmp_path}/in/odd\\nname.png: The model makes NaN")
+    assert str(refused).startswith(f"{tmp_path}/in/odd\\nname.png: The model's output holds NaN")
     unknown = identity().spec.model_copy(update={"trained_side_px": 0})
     with pytest.raises(ModelError, match="scale"):
         Translator(unknown, translator.backend, "A2B", Fit("resize"))
