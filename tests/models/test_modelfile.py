@@ -25,11 +25,11 @@ from tests.training.test_finetune import build
     [
         ("arguments", {"width": 10**6}, "width is 1000000"),
         ("arguments", {"width": 4096}, "down.0.1.weight"),
-        ("arguments", {"depth": 9}, "fit"),
+        ("arguments", {"depth": 9}, "match"),
         ("arguments", {"width": [2]}, r"width is \[2\]"),
         ("arguments", {"nothing": 1}, "nothing"),
         ("arguments", {"in_channels": 4}, "in_channels"),
-        ("generator", {"network": "dcgan"}, "fit"),
+        ("generator", {"network": "dcgan"}, "match"),
         ("generator", {"network": "nothing"}, "nothing"),
         ("generator", {"size_multiple": 512}, r"size_multiple.* 512"),
         ("generator", {"size_multiple": 10**9}, "description"),
