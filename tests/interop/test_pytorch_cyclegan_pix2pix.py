@@ -452,7 +452,7 @@ def test_the_lines_say_which_file_became_which(tmp_path, command):
     assert f"A2B from {files[2]} (by the order given)" in said.out
     assert "genz.pth is B2A" in said.err
     said = command("import", files[0], "--direction", "A2B", "-o", tmp_path / "asked.safetensors")
-    assert "netG_B2A.pth is named as B2A, and --direction says A2B" in said.err
+    assert "netG_B2A.pth is named B2A" in said.err
     with pytest.raises(UsageError, match="A2B"):
         import_weights([tmp_path / "x" / "netG_A2B.pth", tmp_path / "y" / "G_AB.pth"])
 
