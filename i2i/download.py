@@ -154,9 +154,7 @@ class _WebOnly(urllib.request.HTTPRedirectHandler):
     def http_error_302(self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any) -> Any:
         target = urllib.parse.urljoin(req.full_url, headers.get("Location", headers.get("URI", "")))
         if urlsplit(target).scheme not in ("http", "https"):
-            raise DownloadError(
-                f"{req.full_url}: the server redirects to {target!a}, but i2i only follows http and https."
-            )
+            raise DownloadError(f"{req.full_url}: the server redirects to {target!a}; i2i follows only http and https.")
         return super().http_error_302(req, fp, code, msg, headers)
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
