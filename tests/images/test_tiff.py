@@ -1,4 +1,4 @@
-"""TIFF against tifffile: every layout comes out value for value, or is refused by the name of what is not read."""
+"""TIFF against tifffile: every layout is read value for value, or refused with the name of what is not supported."""
 
 import contextlib
 import itertools
@@ -113,7 +113,7 @@ def test_16_bits_in_planes_of_their_own(tmp_path, compression, samples, parts):
         (np.zeros((16, 16, 3), np.uint16), {"photometric": "rgb", "compression": "jpegxr"}, ""),
     ],
 )
-def test_what_is_not_read_is_named_and_never_called_damaged(tmp_path, array, options, name):
+def test_unsupported_layouts_are_named_and_not_called_damaged(tmp_path, array, options, name):
     try:
         tifffile.imwrite(tmp_path / "a.tif", array, metadata=None, **options)
     except ValueError as error:
@@ -177,7 +177,7 @@ def test_a_strip_that_unpacks_to_more_than_its_rows_takes_no_memory(tmp_path):
     tracemalloc.stop()
 
 
-def test_pages_that_go_round_in_a_circle_end(tmp_path):
+def test_a_loop_of_pages_is_refused(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 8, 8, 3), np.uint16), photometric="rgb", metadata=None)
     with tifffile.TiffFile(tmp_path / "a.tif") as file:
         places = [page.offset for page in file.pages]

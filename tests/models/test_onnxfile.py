@@ -182,7 +182,7 @@ def test_what_no_generator_needs_is_refused(folder, name):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there can the memory of a process be limited")
-def test_growth_that_is_computed_meets_the_limit_of_memory(folder, monkeypatch):
+def test_growth_that_is_computed_meets_the_memory_limit(folder, monkeypatch):
     (folder / "m.onnx").write_bytes(hidden_growth().SerializeToString())
     check_onnx(folder / "m.onnx")
     before = peak_kib()

@@ -1,4 +1,4 @@
-"""Strangers' torch files: weights come out, code does not run, and no claim costs memory."""
+"""Strangers' torch files: weights are read, code does not run, and no claim costs memory."""
 
 import io
 import pickle
@@ -84,7 +84,7 @@ def same(one, other):
     ],
     ids=["plain", "dict", "parallel", "checkpoint", "parameters", "nested"],
 )
-def test_weights_come_out(tmp_path, wrap, zipped):
+def test_weights_are_read(tmp_path, wrap, zipped):
     expected = state()
     (tmp_path / "w.pth").write_bytes(saved(wrap(expected), zipped))
     tensors = {name.removeprefix("module."): t.float() for name, t in read_torch_file(tmp_path / "w.pth").items()}
@@ -189,7 +189,7 @@ def mistaken():
 @pytest.mark.parametrize(
     ("content", "reason"), [pytest.param(*rest, id=name) for name, *rest in [*hostile(), *mistaken()]]
 )
-def test_what_is_no_weights_is_refused(tmp_path, monkeypatch, content, reason):
+def test_files_without_weights_are_refused(tmp_path, monkeypatch, content, reason):
     monkeypatch.chdir(tmp_path)
     Path("w.pth").write_bytes(content)
     before = peak_kib()
