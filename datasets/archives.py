@@ -1,9 +1,12 @@
-"""Archives that came from elsewhere, unpacked as if each were hostile.
+"""Unpack downloaded archives as if each were hostile.
 
-tarfile, with its `data` filter, and zipfile write the files. What they leave open is decided here: how much may come
-out, of how many files, from which memory; names that file systems would confuse, or Windows not take; that only regular
-files and folders come out, with the permissions that any new file gets. The files land in a temporary folder beside the
-target, which is renamed when all of them are well.
+tarfile, with its `data` filter, and zipfile write the files. This module adds what they leave open:
+
+- limits on bytes, files and memory;
+- no names that file systems would confuse or Windows refuses;
+- only regular files and folders, with the permissions of any new file.
+
+Files go into a temporary folder beside the target, which is renamed once all of them are good.
 """
 
 import bz2
@@ -26,7 +29,7 @@ from bounded import CHUNK, BoundedZip, Budget, Limits, Metered, Source, Xz
 from i2i.errors import ArchiveError
 from i2i.files import TEMP_PREFIX, atomic_folder, show_size
 
-_NAME_BYTES, _PATH_BYTES = 255, 1000  # the first is what file systems hold, the second leaves room for the target
+_NAME_BYTES, _PATH_BYTES = 255, 1000  # the limit of file systems, and one that leaves room for the target
 _SPLIT = re.compile(r"(train|val|test)[AB]?|[AB]")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices on Windows, in every folder
 _ZIP_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2}  # lzma's memory cannot be limited here
@@ -61,9 +64,8 @@ def kind_of(archive: Path) -> str:
 def unpack(archive: Path, out: Path, limits: Limits | None = None) -> int:
     """Unpack a tar or zip archive into the new folder `out` and return the number of files.
 
-    A single folder at the top is left out, unless it is a split such as train. What macOS adds is skipped.
-    Raises ArchiveError for anything suspicious or damaged and leaves nothing behind; UsageError when
-    `out` exists.
+    A single folder at the top is stripped, unless it is a split such as train. Files that macOS adds are skipped.
+    Raises ArchiveError for anything suspicious or damaged, and leaves nothing behind; UsageError if `out` exists.
     """
     limits = limits or Limits()
     kind = kind_of(archive)
@@ -88,13 +90,13 @@ def unpack(archive: Path, out: Path, limits: Limits | None = None) -> int:
 
 
 def safe_parts(name: str, windows: bool = os.name == "nt") -> tuple[str, ...]:
-    """Return the folders and the name of a member, () for the top itself; raises ArchiveError.
+    """Return the path of a member as parts, () for the top itself; raises ArchiveError.
 
-    Colons are kept, since the photos of the CycleGAN sets have the time of day in their names; on Windows,
-    where they mean something else, they become underscores, as do the other characters it forbids.
+    Colons stay, since photos of the CycleGAN sets have the time of day in their names. On Windows, they and the other
+    forbidden characters become underscores.
     """
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
-        raise ArchiveError(f"the name {_show(name)} holds control characters or bytes that are no text")
+        raise ArchiveError(f"the name {_show(name)} holds control characters, or bytes that are not text")
     if "\\" in name:
         raise ArchiveError(f"the name {_show(name)} holds a backslash")
     if name.startswith("/") or re.match("[A-Za-z]:", name):
@@ -108,7 +110,7 @@ def safe_parts(name: str, windows: bool = os.name == "nt") -> tuple[str, ...]:
 
 
 class _Names:
-    """The names so far, as a file system that ignores case and the spelling of accents compares them."""
+    """The names so far, compared as by a file system that ignores case and Unicode normalisation."""
 
     def __init__(self) -> None:
         self.spelling: dict[str, str] = {}
@@ -116,21 +118,21 @@ class _Names:
         self.folders: set[str] = set()
 
     def add(self, parts: tuple[str, ...], folder: bool) -> None:
-        """Take one member in, with the folders above it; raises ArchiveError when it meets another."""
+        """Add a member and the folders above it; raises ArchiveError if its name collides with another."""
         for depth in range(1, len(parts) + 1):
             name = "/".join(parts[:depth])
             key = unicodedata.normalize("NFC", name).casefold()
             is_file = depth == len(parts) and not folder
             known = self.spelling.setdefault(key, name)
             if known != name:
-                raise ArchiveError(f"{_show(known)} and {_show(name)} are one name to some file systems")
+                raise ArchiveError(f"{_show(known)} and {_show(name)} are the same name on some file systems")
             if key in self.files or (is_file and key in self.folders):
-                raise ArchiveError(f"{_show(name)} is in it twice")
+                raise ArchiveError(f"{_show(name)} occurs twice")
             (self.files if is_file else self.folders).add(key)
 
 
 class _Check:
-    """What came out so far, and what may."""
+    """What was unpacked so far, and what may be."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -140,7 +142,7 @@ class _Check:
     def take(self, name: str, folder: bool, size: int, refused: str) -> str:
         """Return the name to write a member under, empty for one to skip; raises ArchiveError.
 
-        refused: says in words what it is where it is neither file nor folder.
+        refused: what the member is, in words, if it is neither file nor folder.
         """
         self.members += 1
         if self.members > self.limits.members:
@@ -161,12 +163,12 @@ class _Check:
 
 @contextlib.contextmanager
 def _parsing() -> Iterator[None]:
-    """Make ArchiveError of whatever the libraries raise on damage; errors of the disk pass."""
+    """Turn whatever the libraries raise on damage into ArchiveError; errors of the disk pass through."""
     try:
         yield
     except ArchiveError:
         raise
-    except Exception as error:  # zlib.error, EOFError, struct.error, RecursionError, ...: there is no list of them
+    except Exception as error:  # zlib.error, EOFError, struct.error, RecursionError and more
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # a seek before the start
             raise
         raise ArchiveError(f"it is damaged ({str(error).rstrip('.') or type(error).__name__})") from error
@@ -178,7 +180,7 @@ def _unpack_tar(archive: Path, kind: str, temp: Path, check: _Check, budget: Bud
         file = Metered(openers[kind](packed) if kind in openers else packed, budget)
         tar = tarfile.TarFile(fileobj=file)  # type: ignore[arg-type]
         tar.extractall(temp, _tar_members(tar, check), filter=_as_new)
-        # tarfile takes a cut and garbage for the end as well; the real one is a block of zeros, with nothing behind.
+        # tarfile also takes a cut or garbage for the end. The real end is a block of zeros with nothing after it.
         if file.last != bytes(tarfile.BLOCKSIZE):
             raise ArchiveError("it is damaged (it ends too early)")
         while rest := file.read(CHUNK):
@@ -193,11 +195,11 @@ def _tar_members(tar: tarfile.TarFile, check: _Check) -> Iterator[tarfile.TarInf
             refused = _TAR_KINDS[tarfile.GNUTYPE_SPARSE]
         if name := check.take(info.name, info.isdir(), info.size, refused):
             yield info.replace(name=name, deep=False)
-        tar.members.clear()  # type: ignore[attr-defined]  # all that was seen, which only links would need
+        tar.members.clear()  # type: ignore[attr-defined]  # forget past members, which only links would need
 
 
 def _as_new(info: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
-    """Filter as tarfile's `data`, and leave permissions and times as those of any new file."""
+    """Filter like tarfile's `data`, but give permissions and times of a new file."""
     safe = tarfile.data_filter(info, folder)
     return safe.replace(mode=None, mtime=None, deep=False)  # type: ignore[arg-type]
 
@@ -210,32 +212,32 @@ def _unpack_zip(path: Path, temp: Path, check: _Check, budget: Budget) -> None:
             if mode not in (0, stat.S_IFREG, stat.S_IFDIR):
                 refused = "a symbolic link" if mode == stat.S_IFLNK else "a device or the like"
             elif info.compress_type not in _ZIP_METHODS:
-                refused = "compressed in a way that is not read here"
-            # orig_filename: the other name ends at the first NUL, which would hide what follows.
+                refused = "compressed in an unsupported way"
+            # orig_filename: `filename` ends at the first NUL and would hide what follows.
             folder = info.orig_filename.endswith("/")
             name = check.take(info.orig_filename, folder, info.file_size, refused)
             if not name:
                 continue
-            budget.spend(info.file_size)  # zipfile writes no more
+            budget.spend(info.file_size)  # zipfile writes no more than this
             info.filename = f"{name}/" if folder else name
             written = Path(archive.extract(info, temp)).stat().st_size
             if not folder and written != info.file_size:
-                raise ArchiveError(f"{_show(name)} is {written} bytes long, and not {info.file_size} as announced")
+                raise ArchiveError(f"{_show(name)} is {written} bytes long, not {info.file_size} as stated")
 
 
 def _strip_top(folder: Path) -> None:
-    """Move everything one folder up where there is only one at the top."""
+    """Move everything one folder up if the top holds only one folder."""
     entries = list(folder.iterdir())
     if len(entries) != 1 or not entries[0].is_dir() or _SPLIT.fullmatch(entries[0].name):
         return
-    top = entries[0].rename(folder / f"{TEMP_PREFIX}{uuid.uuid4().hex[:12]}")  # a name that nothing inside has
+    top = entries[0].rename(folder / f"{TEMP_PREFIX}{uuid.uuid4().hex[:12]}")  # a name that nothing inside can have
     for entry in list(top.iterdir()):
         entry.rename(folder / entry.name)
     top.rmdir()
 
 
 def _is_junk(parts: tuple[str, ...]) -> bool:
-    """Whether macOS added this to somebody's archive."""
+    """Whether macOS added this file to the archive."""
     return "__MACOSX" in parts or any(part.startswith("._") or part == ".DS_Store" for part in parts)
 
 
@@ -245,5 +247,5 @@ def _for_windows(part: str) -> str:
 
 
 def _show(name: str) -> str:
-    """Return a name for a message, which must not carry control characters to a terminal."""
+    """Return a name for a message, without control characters that a terminal would obey."""
     return ascii(name if len(name) <= 80 else name[:77] + "...")

@@ -1,4 +1,4 @@
-"""Readers of archives that nobody vouches for, which bound what a header can make the libraries do."""
+"""Readers for untrusted archives, which limit what a header can make the libraries do."""
 
 import io
 import lzma
@@ -9,14 +9,14 @@ from i2i.errors import ArchiveError
 from i2i.files import show_size
 
 CHUNK = 1 << 18
-_SMALL = 64 << 20  # bytes that any archive may unpack to: short files of one colour pass every sensible ratio
-_TAR_HEADER = 1 << 20  # tarfile reads a header, however long it says it is, into memory at once
-_ZIP_INDEX = 64 << 20  # as zipfile does with its index
+_SMALL = 64 << 20  # bytes that any archive may unpack to: a small one of flat colours exceeds every sensible ratio
+_TAR_HEADER = 1 << 20  # tarfile reads a header of any stated length into memory at once
+_ZIP_INDEX = 64 << 20  # as does zipfile with its index
 _XZ_MEMORY = 256 << 20  # the strongest preset of xz takes 65 MB; a header can ask for 4 GB
 
 
 class Limits(NamedTuple):
-    """What an archive may hold at most; pictures, which are compressed already, stay far below."""
+    """What an archive may hold at most. Pictures, already compressed, stay far below the ratio."""
 
     members: int = 500_000
     total_bytes: int = 100 * 10**9
@@ -25,7 +25,7 @@ class Limits(NamedTuple):
 
 
 class Source(Protocol):
-    """What can be read from start to end."""
+    """Something that can be read from start to end."""
 
     def read(self, size: int, /) -> bytes:
         """Return up to `size` bytes, none only at the end."""
@@ -39,17 +39,17 @@ class Budget:
         self.left = self.most
 
     def spend(self, count: int) -> None:
-        """Count bytes; raises ArchiveError when there are more than the archive may unpack to."""
+        """Count bytes; raises ArchiveError if the archive unpacks to more than it may."""
         self.left -= count
         if self.left < 0:
             raise ArchiveError(f"it unpacks to more than {show_size(self.most)}, too much for an archive of its size")
 
 
 class Metered:
-    """A file read from start to end, in counted pieces of limited size: what tarfile may see of an archive.
+    """A file for tarfile that can only be read forward, in counted pieces of limited size.
 
-    tarfile takes the sizes in headers at their word. Here, one that is huge or leads back, which would fill
-    the memory or never end, is an error.
+    tarfile trusts the sizes in headers. A huge one would fill the memory, one that leads back would never end; both
+    are errors here.
     """
 
     def __init__(self, source: Source, budget: Budget):
@@ -83,7 +83,7 @@ class Metered:
 
 
 class Xz:
-    """What lzma.open does, with the limit on memory that it has no argument for."""
+    """Like lzma.open, with a memory limit, for which that has no argument."""
 
     def __init__(self, file: IO[bytes]):
         self.file = file
@@ -101,7 +101,7 @@ class Xz:
 
 
 class BoundedZip(io.FileIO):
-    """A zip file whose index is not read into memory when it is absurdly long."""
+    """A zip file that refuses to read an absurdly long index into memory."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Return `size` bytes, or the rest."""

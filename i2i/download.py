@@ -1,6 +1,6 @@
 """Download one file over HTTP, whole or not at all, and resume an interrupted download.
 
-FILE.part holds the bytes so far, and FILE.part.json what the server reported about the file. A download resumes only if
+FILE.part holds the bytes so far, FILE.part.json what the server reported about the file. A download resumes only if
 the server confirms that the file is unchanged.
 """
 
@@ -154,9 +154,7 @@ class _WebOnly(urllib.request.HTTPRedirectHandler):
     def http_error_302(self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any) -> Any:
         target = urllib.parse.urljoin(req.full_url, headers.get("Location", headers.get("URI", "")))
         if urlsplit(target).scheme not in ("http", "https"):
-            raise DownloadError(
-                f"{req.full_url}: the server redirects to {target!a}, which is not followed: only http and https are."
-            )
+            raise DownloadError(f"{req.full_url}: the server redirects to {target!a}; i2i follows only http and https.")
         return super().http_error_302(req, fp, code, msg, headers)
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302

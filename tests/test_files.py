@@ -1,4 +1,4 @@
-"""Files are whole or not there."""
+"""Files and folders are written whole or not at all."""
 
 import os
 
@@ -87,7 +87,7 @@ def test_sweep_takes_only_what_a_killed_process_left(tmp_path):
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["mine.pt"]
 
 
-def test_a_cut_line_and_one_that_is_no_text_are_left_out(tmp_path):
+def test_cut_and_undecodable_lines_are_left_out(tmp_path):
     (tmp_path / "log.jsonl").write_bytes(b'{"a": 1}\n{"\xff": 3}\n{"a": 2}\n{"a"')
     assert read_json_lines(tmp_path / "log.jsonl") == [{"a": 1}, {"a": 2}]
     assert read_json_lines(tmp_path / "none.jsonl") == []

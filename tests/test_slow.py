@@ -84,7 +84,7 @@ class TestQuickstart:
         ("dcgan", 1280, ("generated/grid.png", "generated/walk.webp")),
     ],
 )
-def test_quickstart_takes_the_other_roads(tmp_path, word, images, made):
+def test_quickstart_runs_cyclegan_and_dcgan(tmp_path, word, images, made):
     words = [str(ROOT / "tools" / "quickstart"), word, "--images", str(images), "--out", str(tmp_path / "run")]
     done = subprocess.run(
         words, capture_output=True, text=True, env={**os.environ, "I2I_PYTHON": sys.executable}, check=False

@@ -1,10 +1,11 @@
 """Context encoders: Pathak, Krahenbuhl, Donahue, Darrell, Efros, "Feature Learning by Inpainting", 2016.
 
-Beside the paper: x is the picture, M 1 in the hole and 0 elsewhere, F the generator, which gets (1 - M) x and M as
-alpha. It gives the whole picture with the known pixels as they were, and the discriminator sees it so; the paper's
-sees the hole alone. The paper's F also predicts a band of known pixels, whose error counts tenfold. These are kept
-here, so that the outermost pixels of the hole, which must join on to them, take that weight. The generator is
-whatever translates; the paper's has no skips between its levels.
+Notation: x is the image, M is 1 in the hole and 0 elsewhere, F is the generator. F gets (1 - M) x, with M as alpha.
+
+Differences from the paper: F returns the whole image and keeps the known pixels, and the discriminator sees all of it,
+not just the hole. The paper's F also predicts a band of known pixels, whose error counts tenfold; here, the outermost
+pixels of the hole carry that weight, since they must join the known ones. Any translating generator works; the paper's
+has no skip connections.
 """
 
 from typing import Annotated
@@ -33,17 +34,17 @@ class ContextEncoderSettings(AdversarySettings):
     """The objective of context encoders."""
 
     l2: Weight = 0.999
-    """Weight of the reconstruction of the hole, the paper's lambda_rec."""
+    """Weight of the reconstruction in the hole, the paper's lambda_rec."""
     gan: Weight = 0.001
-    """Weight of the adversarial term of the generator, the paper's lambda_adv."""
+    """Weight of the generator's adversarial term, the paper's lambda_adv."""
     overlap_px: Annotated[int, Field(ge=0)] = 4
-    """Width of the band inside the edge of the hole whose errors count more, in pixels; 0 is off."""
+    """Width of the band inside the edge of the hole where errors count more, in pixels; 0 is off."""
     overlap_weight: Annotated[float, Field(ge=1)] = 10.0
-    """How many times as much they count."""
+    """Factor for the errors in that band."""
 
 
 class ContextEncoder(Algorithm):
-    """A generator that fills holes against a discriminator of whole pictures, tied to the truth in the hole by L2."""
+    """A generator that fills holes, trained with L2 in the hole and against a discriminator of whole images."""
 
     Settings = ContextEncoderSettings
     data = "paired"
@@ -52,7 +53,7 @@ class ContextEncoder(Algorithm):
         super().__init__(config)
         if not isinstance(config.data.derive, Mask):
             raise ConfigError(
-                "context_encoder learns to fill holes that are cut into pictures. Set data.derive.name to "
+                "context_encoder learns to fill holes cut into pictures. Set data.derive.name to "
                 "centre_mask, rectangle_mask or free_form_mask."
             )
         self.generators = {"A2B": "generator"}
@@ -69,7 +70,7 @@ class ContextEncoder(Algorithm):
         self.notes += self.adversary.notes
 
     def forward(self, batch: Batch) -> Outputs:
-        """F((1 - M) x), with the known pixels in their places."""
+        """F((1 - M) x), with the known pixels kept."""
         return {"fake": self.networks["generator"](batch["a"])}
 
     def losses(self, phase: str, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
@@ -91,9 +92,9 @@ class ContextEncoder(Algorithm):
         return {"G_GAN": gan, "G_L2": l2, **self.adversary.weights(self.images)}
 
     def _reconstruction(self, x: Tensor, fake: Tensor, hole: Tensor) -> Tensor:
-        """Eq. 1, a mean over the hole (N, 1, H, W) of each picture, so that a large hole counts no more than a small.
+        """Eq. 1 as a mean over the hole (N, 1, H, W) of each image, so that large and small holes count the same.
 
-        The band inside the edge has its weight on top of that mean.
+        The weight of the band comes on top of that mean.
         """
         side = 2 * self.settings.overlap_px + 1
         near_known = F.max_pool2d(1 - hole, side, stride=1, padding=side // 2)

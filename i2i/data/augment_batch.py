@@ -44,7 +44,7 @@ def augment_batch(
     augment: BatchAugment, batch: Mapping[str, Tensor], data: TrainingSet, config: Config, first_image: int
 ) -> dict[str, Tensor]:
     """Augment the images of a batch on its device; draws depend on the number of its first image."""
-    names = data.pictures_named
+    names = data.image_names
     if data.together:
         names, seed = by_direction(config.data.direction, *names), derive_seed(config.train.seed, AUGMENT, first_image)
         done = augment(tuple(batch[name] for name in names), seed)

@@ -1,4 +1,4 @@
-"""The few pictures on which a run shows what it has learned, and on which exports are proved."""
+"""The few pictures that show what a run has learned, and on which exports are compared."""
 
 import functools
 from collections.abc import Sequence
@@ -15,50 +15,50 @@ from i2i.images import Array
 from i2i.images.listing import list_pictures
 
 SHOWN_PX = 512
-"""Largest side of a preview, unless twice the crop is more: what is larger shows its middle."""
-_LIKE = 1.25  # how many times as large as in training, or as small, a picture may be and keep its pixels
+"""Largest side of a preview, unless twice the crop is more; larger pictures show their middle."""
+_LIKE = 1.25  # a picture larger or smaller than in training by up to this factor is not resized
 
 MOST_SCORED = 500
-"""Val pairs, at most, that choose the best weights: enough to tell two models, and few beside the training."""
+"""Largest number of val pairs that choose the best weights: enough to tell models apart, at little cost."""
 
 
 Shown = Sequence[Picture | Derived]
-"""Pictures, a derived pair in the place of its input."""
+"""Pictures, or derived pairs in place of their inputs."""
 
 
 class Previews(NamedTuple):
-    """Inputs of one direction and, where they have partners, the truths; and the split they are from."""
+    """Inputs of one direction, their truths if they have partners, and the split they come from."""
 
     split: str
     inputs: Shown
     truths: Shown | None
 
 
-def at_training_scale(picture: Array, data: DataSettings) -> tuple[Array, str]:
-    """Return integers (H, W, C) at the scale at which training sees them, the middle of what is large; and the scale.
+def at_training_scale(image: Array, data: DataSettings) -> tuple[Array, str]:
+    """Return integers (H, W, C) at the scale of training, cropped to the middle if large; and words for a title.
 
-    That is `data.resize_px`; within a quarter of it pictures keep their pixels, since a little more than the crop only
-    lets training see several crops. The scale is in words that follow a title, none where the picture is as it was.
+    The scale is `data.resize_px`. Images within a quarter of it keep their pixels: training is often a little larger
+    than its crop only to vary the crop. The words are empty if nothing changed.
     """
     words = ""
-    if data.resize_px and not 1 / _LIKE <= data.resize_px / min(picture.shape[:2]) <= _LIKE:
-        picture, words = resize(picture, data.resize_px), f" at {data.resize_px} px"
+    if data.resize_px and not 1 / _LIKE <= data.resize_px / min(image.shape[:2]) <= _LIKE:
+        image, words = resize(image, data.resize_px), f" at {data.resize_px} px"
     most = max(SHOWN_PX, 2 * data.crop_px)
-    if max(picture.shape[:2]) > most:
+    if max(image.shape[:2]) > most:
         words += f", middle {most} px"
-    top, left = (max(0, side - most) // 2 for side in picture.shape[:2])
-    return picture[top : top + most, left : left + most], words
+    top, left = (max(0, side - most) // 2 for side in image.shape[:2])
+    return image[top : top + most, left : left + most], words
 
 
 def find_previews(
     data: DataSettings, kind: DataKind, direction: str, count: int, notes: list[str] | None = None
 ) -> Previews:
-    """Return the first `count` pictures of val, or of train where there is no val, each decoded once; raises DataError.
+    """Return the first `count` pictures of val, or of train if there is no val, after a check; raises DataError.
 
-    notes: gets a line for each kind of what the listing left out.
+    notes: receives a line for each kind of entry that the listing left out.
 
-    Unpaired data may be matched in val: when all names have a partner of the same size. The pictures it trains
-    on never count as matched.
+    Unpaired data counts as matched in val if every name has a partner of the same size. Training pictures never count
+    as matched.
     """
     split = "val" if in_time(data, lambda paths: has_split(paths, "val")) else "train"
     left_out = [] if notes is None else notes
@@ -71,11 +71,11 @@ def find_previews(
             pairs = in_time(data, lambda paths: find_pairs(paths, split, lister))[:count]
             checked = check_pairs(pairs, data, full=True)
             pairs = [pair for pair, size in zip(pairs, checked, strict=True) if size]
-        except DataError:  # names that are not matched, or that meet by chance
+        except DataError:  # names without partners, or equal by chance
             if kind == "paired":
                 raise
             pairs = []
-            left_out.clear()  # what follows lists the same folders
+            left_out.clear()  # the listing below repeats them
     if pairs:
         inputs, truths = by_direction(direction, *([pair.side(side) for pair in pairs] for side in ("A", "B")))
         return Previews(split, inputs, truths)
@@ -102,7 +102,7 @@ def _find_derived(data: DataSettings, split: str, lister: Lister = list_pictures
 
 
 def find_val_pairs(data: DataSettings) -> list[Pair | Derived]:
-    """Return the pairs of val, or MOST_SCORED of them from all over the split, checked; raises DataError."""
+    """Return the pairs of val that pass a check, at most MOST_SCORED from all over the split; raises DataError."""
     if data.derive:
         derived = spread(_find_derived(data, "val"), MOST_SCORED)
         sizes = check_pictures([pair.target for pair in derived], data)

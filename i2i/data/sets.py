@@ -1,4 +1,4 @@
-"""The kinds of training data, and the table in which they are found."""
+"""The kinds of training data, and the table of them."""
 
 import functools
 from typing import ClassVar
@@ -19,9 +19,9 @@ from i2i.words import show_count
 
 
 class PairSet(TrainingSet):
-    """Pairs: a and b, each (C, H, W), under one draw."""
+    """Pairs: a and b, each (C, H, W), augmented by the same draw."""
 
-    pictures_named = ("a", "b")
+    image_names = ("a", "b")
     together = True
 
     def __init__(self, config: Config):
@@ -36,12 +36,12 @@ class PairSet(TrainingSet):
 
 
 class UnpairedSet(TrainingSet):
-    """Pictures of two sides that do not belong together: a and b, each (C, H, W), each under its own draw.
+    """Unpaired pictures of two sides: a and b, each (C, H, W), augmented by draws of their own.
 
-    An epoch shows every picture of the longer side once, each with a partner drawn from the shorter one.
+    An epoch shows every picture of the larger side once, each with a partner drawn from the smaller one.
     """
 
-    pictures_named = ("a", "b")
+    image_names = ("a", "b")
 
     def __init__(self, config: Config):
         super().__init__(config)
@@ -57,7 +57,7 @@ class UnpairedSet(TrainingSet):
         self.accept(check_pictures([*sides[0], *sides[1]], config.data, seen=self.seen))
 
     def places(self, number: int) -> tuple[int, ...]:
-        """Return the place of the longer side's picture, in its order, and of the drawn partner, as (a, b)."""
+        """Return the places (a, b) of the larger side's next picture and of its drawn partner."""
         a, b = map(len, self.lists)
         partner = int(np.random.default_rng(derive_seed(self.seed, PARTNER, number)).integers(min(a, b)))
         return (self.shuffled(number), partner) if a >= b else (partner, self.shuffled(number))
@@ -66,13 +66,13 @@ class UnpairedSet(TrainingSet):
 class ImageSet(TrainingSet):
     """Pictures without sides: image, (C, H, W)."""
 
-    pictures_named: ClassVar[tuple[str, ...]] = ("image",)
+    image_names: ClassVar[tuple[str, ...]] = ("image",)
 
     def __init__(self, config: Config):
         super().__init__(config)
         pictures = in_time(config.data, lambda paths: find_images(paths, "train", config.data.side, self.list_folder))
         if len(pictures) < 2:
-            raise DataError(f"{pictures[0]} is the only picture there; training finds what many have in common.")
+            raise DataError(f"{pictures[0]} is the only picture. Training needs at least two.")
         self.lists, self.channels = (pictures,), ((getattr(config.data, self.channels_setting),),)
         self.names = [picture.name for picture in pictures]
         self.epoch_images = len(pictures)
@@ -87,27 +87,27 @@ class ImageSet(TrainingSet):
 
 
 class DerivedSet(ImageSet):
-    """Pictures, each the target b of a pair, and inputs a that are derived from them; each (C, H, W)."""
+    """Pairs from single pictures: b is the picture, a is derived from it; each (C, H, W)."""
 
-    pictures_named = ("a", "b")
+    image_names = ("a", "b")
     channels_setting = "channels_b"
 
     def __init__(self, config: Config):
         super().__init__(config)
-        self.transparent *= 2  # what the picture was laid on shows in both
+        self.transparent *= 2  # both show the background of the picture
 
     def complete(self, pictures: tuple[Array, ...], draw: int) -> tuple[Array, ...]:
-        """Return the input, derived from the picture by a draw of its own, and the picture."""
-        data, (picture,) = self.config.data, pictures
+        """Return the input, derived with a draw of its own, and the target."""
+        data, (target,) = self.config.data, pictures
         assert data.derive is not None
-        derived = derive(picture, data.derive, derive_seed(self.seed, DERIVE, draw))
-        return to_channels(derived, data.channels_a), picture
+        derived = derive(target, data.derive, derive_seed(self.seed, DERIVE, draw))
+        return to_channels(derived, data.channels_a), target
 
 
 class PointSet(TrainingSet):
-    """Points of a toy distribution, drawn without end: image, (2,), not a picture."""
+    """An endless supply of points from a toy distribution: image, (2,)."""
 
-    pictures_named = ()
+    image_names = ()
     epoch_images = toy.BLOCK
 
     def __init__(self, config: Config):
@@ -128,7 +128,7 @@ class PointSet(TrainingSet):
         return ()
 
 
-# What not every kind of data reads; set where it is not read, it would be silently without effect.
+# Settings that only some kinds of data read. For others they are refused: they would have no effect.
 READ_BY: dict[str, tuple[str, ...]] = {
     "disjoint": ("unpaired",),
     "side": ("images", "derived"),
@@ -145,7 +145,7 @@ SETS: dict[str, type[TrainingSet]] = {
     "unpaired": UnpairedSet,
     "images": ImageSet,
 }
-"""By what an algorithm learns from; pairs are derived where `data.derive` says so."""
+"""By what an algorithm learns from; `data.derive` turns paired into derived."""
 
 
 def make_set(kind: DataKind, config: Config) -> TrainingSet:
@@ -156,25 +156,29 @@ def make_set(kind: DataKind, config: Config) -> TrainingSet:
         if source not in readers and value != DataSettings.model_fields[name].default:
             shown = value.name if name == "derive" else value
             raise ConfigError(
-                f"data.{name} is {shown}, but {config.algorithm} learns from {source} data, which has no use for it. "
+                f"data.{name} is {shown}, but {config.algorithm} learns from {source} data, which does not read it. "
                 "Leave it out."
             )
     if config.data.text and config.data.labels in (None, FOLDERS):
-        raise ConfigError(f"data.text is {config.data.text}, but data.labels names no CSV file that could hold it.")
+        raise ConfigError(
+            f"data.text is {config.data.text}, which is a column of a CSV file, but data.labels names no such file."
+        )
     if config.data.classes and not config.data.labels:
-        raise ConfigError("data.classes is set, but data.labels is not. Set it to folders or a CSV file, or neither.")
+        raise ConfigError(
+            "data.classes is set, but data.labels is not. Set data.labels to folders or a CSV file, or leave both out."
+        )
     if not config.data.toy:
         return SETS[source](config)
     if kind != "images":
         raise ConfigError(f"data.toy is {config.data.toy}, but {config.algorithm} learns from pictures.")
     if config.data.path or config.data.labels:
         other = "labels" if config.data.labels else "folder"
-        raise ConfigError(f"data.toy is {config.data.toy}, which takes no data {other}. Leave one of the two out.")
+        raise ConfigError(f"data.toy is {config.data.toy}, which needs no data {other}. Leave one of the two out.")
     return PointSet(config)
 
 
 def with_facts(config: Config, data: TrainingSet) -> Config:
-    """Return `config` with what the data says of itself, and algorithms build on, filled in."""
+    """Return `config` completed with the classes found in the data, on which algorithms depend."""
     if not data.classes:
         return config
     return config.model_copy(update={"data": config.data.model_copy(update={"classes": data.classes})})

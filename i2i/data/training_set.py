@@ -53,7 +53,7 @@ class Loaded(NamedTuple):
 class TrainingSet(Dataset[dict[str, Tensor]]):
     """The data of a training, found and checked; `set[n]` is image number n as named tensors."""
 
-    pictures_named: ClassVar[tuple[str, ...]]
+    image_names: ClassVar[tuple[str, ...]]
     """Which tensors are images, float (C, H, W) in [-1, 1]; augmentation on the device changes only these."""
     together: ClassVar[bool] = False
     """Whether all images of an image number are augmented with the same draw."""
@@ -113,7 +113,7 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
             facts |= self._facts(index, place)
             augmented = self.augment(arrays[::way], derive_seed(self.seed, AUGMENT, draw))
             sides += map(_to_unit, self.complete(augmented[::way], draw))
-        return {**dict(zip(self.pictures_named, sides, strict=True)), **facts}
+        return {**dict(zip(self.image_names, sides, strict=True)), **facts}
 
     def complete(self, pictures: tuple[Array, ...], draw: int) -> tuple[Array, ...]:
         """Return what an item shows, (H, W, C) each, given its augmented pictures; draw: of what is random in it."""

@@ -1,4 +1,4 @@
-"""One picture, from a file to an array and back."""
+"""Read one picture as an array, and write it back."""
 
 from i2i.images.decode import Header as Header
 from i2i.images.encode import Array as Array

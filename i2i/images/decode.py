@@ -1,6 +1,6 @@
-"""A file opened as a picture: every format that i2i reads, its header checked before it is decoded.
+"""Open picture files in every format that i2i reads, and check the header before decoding.
 
-None of the decoders, of i2i.images.pixels and i2i.images.tiff, has a guard against pictures that decode to gigabytes.
+The decoders in i2i.images.pixels and i2i.images.tiff have no guard against pictures that decode to gigabytes.
 """
 
 import contextlib
@@ -16,19 +16,19 @@ from PIL import Image, UnidentifiedImageError
 from i2i.errors import I2IError, ImageError, one_line
 from i2i.images import tiff
 from i2i.images.encode import Array
-from i2i.images.pixels import SEE_THROUGH, decode, is_16_bit, orientation_of, reason_of, turn
+from i2i.images.pixels import ALPHA_MODES, decode, is_16_bit, orientation_of, reason_of, turn
 
 PILLOW_KINDS = ["AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"]
 
 _NPY_START = b"\x93NUMPY"
 _MOST_COUNTED = 10_000
-"""Pages that are counted only to say how many there are."""
+"""Pages counted at most; the count only goes into a message."""
 _USUAL_DPI = {1, 72, 96}
-"""What programs write where nobody has said anything."""
+"""Resolutions that programs write by default."""
 
 
 class Header(NamedTuple):
-    """What a file says of its picture before it is decoded; sides in pixels, as shown (EXIF turn applied)."""
+    """Size of a picture in pixels, as shown (EXIF orientation applied), read without decoding it."""
 
     height: int
     width: int
@@ -44,15 +44,15 @@ class Source:
         self.stored = image.size
         """Width and height in the file."""
         self.grey = image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
-        """Whether its first picture has no colours by its header; a palette of greys counts as colour."""
+        """Whether the header says that the first frame is grey; a palette of greys counts as colour."""
         self.deep = image.mode.startswith("I") or (image.mode in ("RGB", "RGBA") and is_16_bit(image))
-        """Whether its first picture has more than 8 bits, or floats."""
+        """Whether the first frame has more than 8 bits a channel, or floats."""
 
     @property
     def header(self) -> Header:
         """The size as shown."""
         width, height = self.stored
-        # A PNG's getexif() decodes the whole file to look behind the pixels; what stands before them is enough here.
+        # A PNG's getexif() decodes the whole file to look for EXIF after the pixels; EXIF before them is enough.
         known = self.image.format != "PNG" or "exif" in self.image.info
         if known and orientation_of(self.image) >= 5:
             width, height = height, width
@@ -60,29 +60,29 @@ class Source:
 
     @property
     def may_have_alpha(self) -> bool:
-        """Whether the header leaves room for alpha."""
-        return "transparency" in self.image.info or self.image.mode in SEE_THROUGH
+        """Whether the header allows for alpha."""
+        return "transparency" in self.image.info or self.image.mode in ALPHA_MODES
 
     def count(self) -> int:
-        """Return how many frames or pages there are; the second picture of a camera's MPO is not one."""
+        """Return the number of frames or pages; the second picture of a camera's MPO does not count."""
         return 1 if self.kind == "JPEG" else getattr(self.image, "n_frames", 1)
 
     def left_out(self) -> int:
-        """Return how many pictures stand behind the first."""
+        """Return the number of frames after the first."""
         return self.count() - 1
 
     def lost(self, keep_metadata: bool) -> list[str]:
-        """Return the names of what it says of the place and scale of its pixels, and a translated picture does not."""
+        """Name the metadata on position and scale that a translated picture loses."""
         dpi = self.image.info.get("dpi", ()) if self.kind in ("PNG", "TIFF") and not keep_metadata else ()
         return ["resolution"] if any(round(float(value)) not in _USUAL_DPI for value in dpi) else []
 
     def pixels(self, count: int) -> int:
-        """Return how many pixels the first so many frames have together."""
+        """Return the number of pixels in the first `count` frames."""
         width, height = self.stored
         return count * width * height
 
     def decode(self, frame: int = 0) -> Array:
-        """Return the pixels of a frame as `images` describes them; float32 as they are in the file."""
+        """Return the pixels of a frame, as i2i.images.image describes them; float32 values stay as stored."""
         if frame:
             self.image.seek(frame)
         return decode(self.image, self.path)
@@ -104,15 +104,13 @@ class NpySource(Source):
             raise ImageError(f"{path} holds {dtype}; i2i reads uint8, uint16 and float.")
         if len(shape) == 3 and shape[2] == 2:
             raise ImageError(
-                f"{path} has the shape {shape}, without saying what its 2 channels are. Save grey as (H, W), and what "
-                "has alpha as (H, W, 4)."
+                f"{path} has the shape {shape}, and does not say what its 2 channels are. Save grey as (H, W), and an "
+                "image with alpha as (H, W, 4)."
             )
         if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3, 4)) or min(shape) < 1:
-            raise ImageError(
-                f"{path} has the shape {shape}; a picture is (H, W), or (H, W, C) with 1, 3 or 4 channels."
-            )
+            raise ImageError(f"{path} has the shape {shape}; an image is (H, W), or (H, W, C) with 1, 3 or 4 channels.")
         if path.stat().st_size - file.tell() < dtype.itemsize * int(np.prod(shape, dtype=object)):
-            raise ImageError(f"{path} is damaged: it ends before its {shape} values of {dtype}.")
+            raise ImageError(f"{path} is damaged: it is too short for {shape} values of {dtype}.")
         self.stored = (shape[1], shape[0])
         self.grey, self.deep = len(shape) == 2 or shape[2] == 1, dtype.itemsize > 1
 
@@ -124,7 +122,7 @@ class NpySource(Source):
 
 
 class TiffSource(Source):
-    """A TIFF: each page goes through Pillow or, where that would not read it right, through tifffile."""
+    """A TIFF. Pillow decodes each page, or tifffile where Pillow would misread it."""
 
     def __init__(self, file: BinaryIO, path: Path):
         self.path = path
@@ -138,7 +136,7 @@ class TiffSource(Source):
         try:
             file.seek(0)
             self.image = Image.open(file, formats=["TIFF"])
-        except Exception:  # Pillow knows some hundred layouts; the tags tell whether tifffile is to read it
+        except Exception:  # Pillow knows about a hundred layouts; the tags tell whether tifffile can read others
             self.image = Image.new("L", (1, 1))
             tiff.refuse_unsupported(first, path)
             if 34675 in first.tags:
@@ -155,23 +153,23 @@ class TiffSource(Source):
         return Header(width, height) if self._pages[0].orientation >= 5 else Header(height, width)
 
     def pages(self, count: int | None = None) -> Sequence[tiff.Page]:
-        """Return the first so many pages, or all."""
+        """Return the first `count` pages, or all."""
         self._pages += itertools.islice(self._rest, None if count is None else max(0, count - len(self._pages)))
         return self._pages[:count]
 
     def count(self) -> int:
-        """Return how many pages there are."""
+        """Return the number of pages."""
         return len(self.pages())
 
     def left_out(self) -> int:
-        """Return how many pictures stand behind the first: pages, and planes that ImageJ keeps without pages."""
+        """Return the number of pictures after the first: pages, and planes that ImageJ stores without pages."""
         first = self._pages[0]
         if not first.next:
             return first.planes() - 1
         return tiff.count_full_size(itertools.islice(self.pages(_MOST_COUNTED), 1, None))
 
     def lost(self, keep_metadata: bool) -> list[str]:
-        """Return the names of what the first page says that a translated picture does not."""
+        """Name what the first page says and a translated picture loses."""
         first = self._pages[0]
         unit = "PhysicalSizeX" in first.description or (
             first.description.startswith("ImageJ=") and "unit=" in first.description
@@ -179,7 +177,7 @@ class TiffSource(Source):
         return [*first.lost(), *(["pixel size"] if unit and not keep_metadata else []), *super().lost(keep_metadata)]
 
     def pixels(self, count: int) -> int:
-        """Return how many pixels the first so many pages have together."""
+        """Return the number of pixels in the first `count` pages."""
         return sum(page.width * page.height for page in self.pages(count))
 
     def decode(self, frame: int = 0) -> Array:
@@ -190,14 +188,14 @@ class TiffSource(Source):
             return turn(tiff.decode(self.file, page, self.path), page.orientation)
         try:
             self.image.seek(frame)
-        except SyntaxError:  # of a kind that Pillow does not know
+        except SyntaxError:  # a layout that Pillow does not know
             return turn(tiff.decode(self.file, page, self.path), page.orientation)
         return decode(self.image, self.path)
 
 
 @contextlib.contextmanager
 def opened(path: Path, max_pixels: int) -> Iterator[Source]:
-    """Open a regular file as a picture; what goes wrong in the body is an ImageError that names the file."""
+    """Open a regular file as a picture; a failure in the body becomes an ImageError that names the file."""
     name = one_line(path)
     try:
         status = path.stat()
@@ -215,7 +213,7 @@ def opened(path: Path, max_pixels: int) -> Iterator[Source]:
             yield source
     except ImageError as error:
         raise ImageError(str(error).replace(str(path), name)) from error.__cause__
-    except I2IError:  # the body's own, about something else
+    except I2IError:  # raised by the body, about something else
         raise
     except FileNotFoundError:
         raise ImageError(f"{name} does not exist.") from None
@@ -223,13 +221,13 @@ def opened(path: Path, max_pixels: int) -> Iterator[Source]:
         raise ImageError(f"{name} cannot be read: permission denied.") from None
     except UnidentifiedImageError:
         kinds = ", ".join([*PILLOW_KINDS, "NPY"])
-        raise ImageError(f"{name} is not a picture of a kind that i2i reads ({kinds}).") from None
+        raise ImageError(f"{name} is not a picture in a format that i2i reads ({kinds}).") from None
     except Image.DecompressionBombError:
         raise ImageError(f"{name} is over the limit of {max_pixels:,} pixels.") from None
     except MemoryError as error:
         raise ImageError(f"{name}: not enough memory to decode it.") from error
     except Exception as error:  # decoders raise whatever they like on broken files
-        if isinstance(error, OSError) and error.strerror:  # the system's, as of links in a circle or a failing disk
+        if isinstance(error, OSError) and error.strerror:  # from the system: a loop of links, a failing disk
             raise ImageError(f"{name} cannot be read: {error.strerror}.") from error
         raise ImageError(f"{name} is damaged: {reason_of(error)}.") from error
 

@@ -1,7 +1,7 @@
-"""Pixels to the bytes of a file, in every format that i2i writes.
+"""Encode pixels in every format that i2i writes.
 
-Pillow writes most of them. PNG goes through OpenCV, which is several times as fast and, unlike Pillow, has
-16 bits of colour; TIFF through tifffile, since neither of them writes 16-bit or float colour together with a profile.
+Pillow writes most of them. OpenCV writes PNG: it is several times as fast, and supports 16-bit colour. tifffile writes
+TIFF: neither of the others writes 16-bit or float colour together with a profile.
 """
 
 import io
@@ -19,19 +19,19 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 Array = np.ndarray[Any, Any]
 
 QUALITY = {"JPEG": 95, "WEBP": 95, "AVIF": 90}
-"""Of the formats that lose something, 1 to 100."""
+"""Default quality of the lossy formats, 1 to 100."""
 SEVERAL_FRAMES = {"PNG", "GIF", "WEBP", "AVIF", "TIFF"}
 """Formats that hold animations, or pages."""
 
-_WEBP_LOSSLESS = {"lossless": True, "quality": 0, "method": 0, "exact": True}  # exact: what alpha hides stays
+_WEBP_LOSSLESS = {"lossless": True, "quality": 0, "method": 0, "exact": True}  # exact: keep hidden colours
 _STRIP_BYTES = 1 << 20
 _STAND_INS = {34665: 34664, 34853: 34852}
-"""Of the tags of the EXIF and GPS directories: unused ones that sort alike."""
+"""Unused tags that sort like those of the EXIF and GPS directories."""
 
 
 @dataclass(frozen=True)
 class Extras:
-    """What a file holds beside its pixels; formats leave out what they have no place for."""
+    """What a file holds besides its pixels; a format drops what it cannot store."""
 
     icc: bytes | None = None
     exif: bytes | None = None
@@ -39,13 +39,13 @@ class Extras:
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
     png_colours: bytes = b""
-    """Of PNG: the chunks that say what its values mean, but for the ICC profile; whole, one behind another."""
+    """PNG only: whole chunks, joined, that define its colours, except the ICC profile."""
     texts: tuple[tuple[str, str], ...] = ()
-    """Of PNG: names, and what stands under them."""
+    """PNG only: keywords and their texts."""
     durations_ms: tuple[float, ...] = ()
-    """Of each frame of an animation."""
+    """Duration of each frame of an animation."""
     loop: int | None = None
-    """How often an animation runs, 0 without end; None where it does not say."""
+    """How often an animation plays; 0: for ever, None: not specified."""
 
 
 def encode(
@@ -53,8 +53,9 @@ def encode(
 ) -> bytes:
     """Encode one picture, or the frames of several, as a file of `kind` (a value of images.FORMATS).
 
-    frames: (H, W, C) in uint8, uint16 or float32 (of TIFF and NPY), C as in images. Kinds outside SEVERAL_FRAMES
-    take one. quality: 1 to 100, by default QUALITY. lossless: of WebP. Raises what the encoders raise.
+    frames: (H, W, C) in uint8, uint16 or float32 (TIFF and NPY only), C as in i2i.images.image. Formats outside
+    SEVERAL_FRAMES take one. quality: 1 to 100, by default QUALITY. lossless: WebP only. Raises what the encoders
+    raise.
     """
     extras = extras or Extras()
     if kind == "TIFF":
@@ -93,14 +94,14 @@ def _pillow(images: Sequence[Image.Image], kind: str, extras: Extras, options: d
         if extras.loop is not None:
             options["loop"] = extras.loop
         if kind == "GIF":
-            options["disposal"] = 2  # else what is transparent would show the frame before
+            options["disposal"] = 2  # else the previous frame shows through transparent pixels
     buffer = io.BytesIO()
     images[0].save(buffer, kind, **options)
     return buffer.getvalue()
 
 
 def _opencv(array: Array, suffix: str, *options: int) -> bytes:
-    import cv2  # 0.1 s, which a command that only reads need not wait for
+    import cv2  # takes 0.1 s; commands that only read do without
 
     if array.shape[2] == 2:
         array = array[:, :, [0, 0, 0, 1]]
@@ -118,8 +119,8 @@ def _png(frames: Sequence[Array], extras: Extras) -> bytes:
     else:
         import cv2
 
-        # Photographs and noise in the size of Pillow's default and a quarter of its time or less; drawings in twice
-        # the size.
+        # Beside Pillow's default: photographs and noise take the same space, and at most a quarter of the time.
+        # Drawings take twice the space.
         fast = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
         fast += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FAST_FILTERS]
         content = _opencv(frames[0], ".png", *fast)
@@ -143,7 +144,7 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _npy(array: Array) -> bytes:
-    if array.shape[2] == 2:  # nothing would say that the second is alpha
+    if array.shape[2] == 2:  # the file could not say that the second is alpha
         array = array[:, :, [0, 0, 0, 1]]
     buffer = io.BytesIO()
     np.save(buffer, array[:, :, 0] if array.shape[2] == 1 else array, allow_pickle=False)
@@ -151,7 +152,7 @@ def _npy(array: Array) -> bytes:
 
 
 def _gif_frame(array: Array) -> Image.Image:
-    """Return (H, W, C) with at most 256 colours: unchanged where it has no more, else the nearest, dithered."""
+    """Reduce (H, W, C) to 256 colours: unchanged if it has no more, else the nearest, dithered."""
     if array.shape[2] == 1:
         return to_pil(array)
     alpha = array[:, :, -1] if array.shape[2] in (2, 4) else None
@@ -159,7 +160,7 @@ def _gif_frame(array: Array) -> Image.Image:
     most = 256 if alpha is None else 255
     codes = colours @ np.array([65536, 256, 1])
     if alpha is not None:
-        codes = np.where(alpha < 128, codes[alpha >= 128][:1].sum(), codes)  # what is not seen takes no colour
+        codes = np.where(alpha < 128, codes[alpha >= 128][:1].sum(), codes)  # hidden pixels take no colour
     values, index = np.unique(codes, return_inverse=True)
     if len(values) <= most:
         image = Image.fromarray(index.reshape(codes.shape).astype(np.uint8))
@@ -204,7 +205,7 @@ def _tiff(frames: Sequence[Array], extras: Extras) -> bytes:
 
 def _tiff_layout(array: Array) -> dict[str, Any]:
     """Return the arguments for one page that follow from its pixels."""
-    if array.shape[2] == 2 and array.dtype != np.uint8:  # hardly a reader knows deep grey with alpha
+    if array.shape[2] == 2 and array.dtype != np.uint8:  # few readers know deep grey with alpha
         array = array[:, :, [0, 0, 0, 1]]
     _, width, channels = array.shape
     return {
@@ -212,13 +213,13 @@ def _tiff_layout(array: Array) -> dict[str, Any]:
         "photometric": "rgb" if channels >= 3 else "minisblack",
         "planarconfig": "contig" if channels > 1 else None,
         "extrasamples": ["unassalpha"] if channels in (2, 4) else None,
-        "predictor": array.dtype != np.float32,  # of floats, few readers know one
+        "predictor": array.dtype != np.float32,  # few readers know the one for floats
         "rowsperstrip": max(1, _STRIP_BYTES // (width * channels * array.itemsize)),
     }
 
 
 def _exif_tags(exif: bytes, buffer: io.BytesIO) -> Iterator[tuple[int, str, int, Any, bool]]:
-    """Yield the tags of EXIF for every page; its directories are written to the buffer."""
+    """Yield the EXIF tags for every page, and write their directories to the buffer."""
     found = Image.Exif()
     found.load(exif)
     for tag in found:
@@ -235,7 +236,7 @@ def _exif_tags(exif: bytes, buffer: io.BytesIO) -> Iterator[tuple[int, str, int,
 
 
 def _name_directories(buffer: io.BytesIO) -> None:
-    """Give the directories of EXIF their own tags, which tifffile reads but does not write."""
+    """Replace the stand-ins with the tags of the EXIF directories, which tifffile does not write."""
     import tifffile
 
     buffer.seek(0)

@@ -1,7 +1,7 @@
-"""One picture, from a file to an array and back, and the arithmetic of such arrays.
+"""Read and write one picture as an image, and convert images.
 
-Pictures are arrays of shape (H, W, C), C = 1 (grey), 2 (grey + alpha), 3 (RGB) or 4 (RGB + alpha),
-uint8, uint16 or, where it is said, float32 in [0, 1], already turned as EXIF says.
+An image is an array (H, W, C) in uint8, uint16 or, where stated, float32 in [0, 1]; C is 1 (grey), 2 (grey + alpha), 3
+(RGB) or 4 (RGB + alpha). EXIF orientation is already applied.
 """
 
 import contextlib
@@ -41,11 +41,11 @@ _OTHERS = (
     "pdf pfm psd qoi svg tga webm wmf xcf"
 )
 UNWRITTEN = frozenset(f".{name}" for name in _OTHERS.split())
-"""Endings of pictures and videos that i2i does not write."""
+"""Suffixes of pictures and videos that i2i does not write."""
 DEPTHS = {"PNG": 16, "PPM": 16, "TIFF": 32, "NPY": 32}
 _HOLDS_ALPHA = {"PNG", "TIFF", "WEBP", "AVIF", "NPY"}
 Channels = Literal[1, 3, 4]
-"""What a side of a model can have."""
+"""Channels that a side of a model can have."""
 Range = tuple[float, float]
 """Values of black and white in a file."""
 CHANNEL_NAMES = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGB with alpha"}
@@ -54,16 +54,16 @@ _LUMA = np.array([19595, 38470, 7471], dtype=np.int64)  # ITU-R BT.601 in 1/6553
 
 
 class Facts(NamedTuple):
-    """What a file says without being decoded."""
+    """What a picture's header says."""
 
     size: Header
     grey: bool
     deep: bool
     """More than 8 bits, or floats."""
     left_out: int
-    """Frames and pages behind the first."""
+    """Frames and pages after the first."""
     may_have_alpha: bool
-    """Whether the header leaves room for alpha."""
+    """Whether the header allows for alpha."""
 
 
 def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
@@ -73,10 +73,10 @@ def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
 
 
 def read_facts(path: Path, max_pixels: int = MAX_PIXELS) -> Facts:
-    """Return more of the picture in `path` without decoding it; raises ImageError."""
+    """Return what the header of the picture in `path` says; raises ImageError."""
     with opened(path, max_pixels) as source:
         size, left_out = source.header, 0
-        with contextlib.suppress(Exception):  # damage behind the first picture does not concern it
+        with contextlib.suppress(Exception):  # damage after the first frame does not matter here
             left_out = source.left_out()
         return Facts(size, source.grey, source.deep, left_out, source.may_have_alpha)
 
@@ -84,10 +84,9 @@ def read_facts(path: Path, max_pixels: int = MAX_PIXELS) -> Facts:
 def read_image(path: Path, max_pixels: int = MAX_PIXELS, value_range: Range | None = None) -> Array:
     """Read one picture, or the first frame of several.
 
-    Returns (H, W, C) in uint8 or uint16, as the file has it, or float32 in [0, 1]; palettes are resolved, CMYK
-    becomes RGB, the EXIF turn is applied. value_range: see `from_range`. Raises ImageError for what is missing,
-    broken, over `max_pixels`, outside the range, or of a kind that i2i does not read; and, from a MemoryError, where
-    memory runs out.
+    Returns (H, W, C) in uint8 or uint16, as stored, or float32 in [0, 1]. Palettes are resolved, CMYK becomes RGB, and
+    EXIF orientation is applied. value_range: see `from_range`. Raises ImageError for a file that is missing, broken,
+    over `max_pixels`, outside the range or in another format; and, from a MemoryError, when memory runs out.
     """
     with opened(path, max_pixels) as source:
         return from_range(source.decode(), path, value_range)
@@ -96,7 +95,7 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS, value_range: Range | No
 def from_range(array: Array, path: Path, value_range: Range | None) -> Array:
     """Map deep pixels from `value_range` to the full range of their type: uint16, or float32 in [0, 1].
 
-    None is the full range of integers, and 0 to 1 of floats. 8-bit pixels and 16-bit alpha stay as they are. Raises
+    None means the full range for integers, and 0 to 1 for floats. 8-bit pixels and 16-bit alpha do not change. Raises
     ImageError for NaN, infinity and values outside the range.
     """
     if array.dtype == np.uint8 or (value_range is None and array.dtype == np.uint16):
@@ -107,7 +106,7 @@ def from_range(array: Array, path: Path, value_range: Range | None) -> Array:
     least, most = float(array.min()), float(array.max())
     if not (math.isfinite(least) and math.isfinite(most)):
         raise ImageError(_non_finite(array, path))
-    slack = 1e-6 * (high - low)  # what arithmetic in other programs may have left
+    slack = 1e-6 * (high - low)  # rounding in other programs
     if not (low - slack <= least and most <= high + slack):
         raise ImageError(
             f"{path} holds values from {least:g} to {most:g}, outside the range {low:g} to {high:g}.\n"
@@ -137,15 +136,14 @@ def _non_finite(array: Array, path: Path) -> str:
 
 
 def is_transparent(array: Array) -> bool:
-    """Whether (H, W, 1..4) has alpha that is not full everywhere."""
+    """Whether (H, W, 1 to 4) has alpha that is not full everywhere."""
     return array.shape[2] in (2, 4) and bool(array[:, :, -1].min() < largest(array.dtype))
 
 
 def to_channels(array: Array, channels: int) -> Array:
-    """Bring (H, W, 1..4) to (H, W, `channels`), `channels` 1, 3 or 4, in the same type.
+    """Convert (H, W, 1 to 4) to (H, W, `channels`) in the same type; `channels` is 1, 3 or 4.
 
-    Alpha is composited on white where it is not asked for, and full where it is missing. Grey is
-    BT.601 luma, rounded.
+    Alpha that is dropped is composited on white; alpha that is added is full. Grey is BT.601 luma, rounded.
     """
     top = largest(array.dtype)
     count = array.shape[2]
@@ -177,11 +175,10 @@ def on_white(colour: Array, alpha: Array) -> Array:
 
 
 def off_white(colour: Array, alpha: Array) -> Array:
-    """Undo `on_white`: the straight colours that show as `colour` when laid on white with this alpha.
+    """Undo `on_white`: return the straight colours that give `colour` on white with this alpha.
 
-    Both are (H, W, C) of one type. Laid on white again they are `colour`, value for value in integers. Where
-    `colour` is darker than anything with this alpha can be, black comes closest. Nothing shows where alpha is 0,
-    and `colour` stays.
+    Both are (H, W, C) of one type. `on_white` of the result is `colour`, exactly so for integers. Where `colour` is
+    darker than this alpha allows, the result is black. Where alpha is 0, it is `colour`.
     """
     top, seen = largest(colour.dtype), alpha > 0
     if colour.dtype == np.float32:
@@ -192,7 +189,7 @@ def off_white(colour: Array, alpha: Array) -> Array:
 
 
 def largest(dtype: Any) -> int:
-    """Return what stands for white: the largest integer of a type, or 1 of float32."""
+    """Return the value of white: the largest integer of a type, or 1 for float32."""
     return 1 if np.dtype(dtype) == np.float32 else int(np.iinfo(dtype).max)
 
 
@@ -205,11 +202,11 @@ def to_unit(array: Array) -> Array:
 def from_unit(values: Array, dtype: Any = np.uint8) -> Array:
     """Map float32 (C, H, W) in [-1, 1] to (H, W, C) as `to_unit` does; clips, and rounds to the nearest level.
 
-    Raises ModelError for NaN and infinity, which no picture can show.
+    Raises ModelError for NaN and infinity.
     """
     if not np.isfinite(values).all():
         raise ModelError(
-            "The model makes NaN or infinity of it: its weights are damaged, or it does not suit this input."
+            "The model's output holds NaN or infinity: its weights are damaged, or it does not suit this input."
         )
     scaled = (np.clip(values, -1.0, 1.0).astype(np.float32) + np.float32(1.0)) * np.float32(largest(dtype) / 2)
     if np.dtype(dtype) != np.float32:
@@ -218,9 +215,9 @@ def from_unit(values: Array, dtype: Any = np.uint8) -> Array:
 
 
 def holds(suffix: str, depth: int = 8, channels: int = 3) -> bool:
-    """Whether i2i can write pictures of `depth` bits (32: float) and so many channels, whole, under a suffix."""
+    """Whether the format of a suffix holds all of an image of `depth` bits (32: float) and `channels`."""
     kind = FORMATS.get(suffix.lower())
-    if kind is None or kind == "GIF":  # 256 colours hold no picture whole
+    if kind is None or kind == "GIF":  # 256 colours are not enough
         return False
     return depth <= DEPTHS.get(kind, 8) and (channels in (1, 3) or kind in _HOLDS_ALPHA)
 
@@ -228,7 +225,7 @@ def holds(suffix: str, depth: int = 8, channels: int = 3) -> bool:
 def write_image(path: Path, array: Array) -> None:
     """Write (H, W, C) in uint8, uint16 or float32 to `path`, in the format its suffix names, atomically.
 
-    Raises ImageError when the format is not one that i2i writes or cannot hold the channels or depth.
+    Raises ImageError if i2i does not write the format, or it cannot hold the channels or depth.
     """
     depth, channels = array.dtype.itemsize * 8, array.shape[2]
     if not holds(path.suffix, depth, channels):

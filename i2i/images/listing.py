@@ -1,7 +1,7 @@
-"""The pictures in a folder and its subfolders: one listing for every command, which says what it leaves out.
+"""List the pictures in a folder and its subfolders, and report what is left out. Every command uses this listing.
 
-Hidden files and folders, and those that systems keep for themselves, hold no data. Links to folders are followed,
-each folder is listed once. Names are strings: a million of them as paths take a quarter of a minute and a gigabyte.
+Hidden files and folders, and service folders, hold no data. Links to folders are followed, and each folder is listed
+once. Names are strings: a million paths take a quarter of a minute and a gigabyte.
 """
 
 # ruff: noqa: PTH118, PTH120, PTH122
@@ -19,7 +19,7 @@ from i2i.words import name_some, show_count
 SERVICE_FOLDERS = frozenset(
     {"@eadir", "#recycle", "__macosx", "$recycle.bin", "system volume information", "lost+found"}
 )
-"""What NAS boxes, unpackers and disks keep among a user's folders, in lower case."""
+"""Folders that NAS boxes, unpackers and disks add to a user's own, in lower case."""
 _EVERY = 500  # pictures between two calls of `seen`
 
 
@@ -34,7 +34,7 @@ class Unreadable(NamedTuple):
 
 
 class Listing:
-    """What was found in a folder; names are relative to it, with / between their parts."""
+    """What was found in a folder; names are relative to it, with / between parts."""
 
     def __init__(self, top: Path):
         self.top = top
@@ -49,7 +49,7 @@ class Listing:
         self.unreadable: list[Unreadable] = []
 
     def notes(self) -> Iterator[str]:
-        """Yield a line for each kind of what was left out, but for folders that cannot be listed."""
+        """Yield a line for each kind of entry that was left out, except unreadable folders."""
         if self.hidden:
             count = show_count(len(self.hidden), "hidden file or folder", "hidden files and folders")
             yield name_some(f"Left out {count} in {self.top}:", self.hidden)
@@ -66,8 +66,8 @@ def list_folder(
 ) -> Listing:
     """List the pictures in a folder, whatever its own name, and in its subfolders; raises nothing.
 
-    avoid: a folder that is not listed, and into which no link is followed. follow: go through links to folders.
-    seen: called with the number of pictures so far, for every folder and every few hundred files.
+    avoid: a folder to leave out, even where a link leads to it. follow: follow links to folders.
+    seen: called with the number of pictures so far, after every folder and every few hundred pictures.
     """
     listing, links, seen = Listing(top), list[str](), seen or (lambda count: None)
     start, barred = os.path.realpath(top), os.path.realpath(avoid) if avoid else None
@@ -100,8 +100,8 @@ def list_pictures(
 ) -> list[Path]:
     """Return the pictures in a folder and its subfolders, sorted by name.
 
-    notes: gets a line for each kind of what was left out. skip_unreadable: leave out subfolders that cannot be listed,
-    too. seen: as in `list_folder`. Raises DataError for folders that cannot be listed.
+    notes: receives a line for each kind of entry that was left out. skip_unreadable: leave out subfolders that cannot
+    be listed instead of raising. seen: as in `list_folder`. Raises DataError for folders that cannot be listed.
     """
     listing = list_folder(folder, seen=seen)
     if listing.unreadable:
@@ -117,7 +117,7 @@ def list_pictures(
 
 
 def _scan(listing: Listing, prefix: str, links: list[str], seen: Callable[[int], None]) -> Iterator[str]:
-    """Sort what is in one folder into a listing and a heap of links; yield its subfolders."""
+    """Sort the entries of one folder into a listing and a heap of links; yield its subfolders."""
     try:
         with os.scandir(listing.top / prefix) as entries:
             for entry in entries:
@@ -143,10 +143,10 @@ def _scan(listing: Listing, prefix: str, links: list[str], seen: Callable[[int],
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # of a link, say, that may not be followed: for whoever opens it to meet
+    except OSError:  # such as a link that may not be followed; opening it reports that
         return False
 
 
 def _holds(outer: str, inner: str) -> bool:
-    """Whether a folder is another one, or one above it; both are real paths."""
+    """Whether `outer` is `inner` or a folder above it; both are real paths."""
     return inner == outer or inner.startswith(outer.rstrip(os.sep) + os.sep)

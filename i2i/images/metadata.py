@@ -1,4 +1,4 @@
-"""What a file says beside its pixels, as far as it stays true of a translated picture."""
+"""The metadata of a picture, as far as it stays true after translation."""
 
 import contextlib
 import math
@@ -12,21 +12,21 @@ from i2i.images.encode import Extras
 
 _DESCRIPTION = (270, 271, 272, 305, 306, 315, 33432)  # text, camera, software, date, artist, copyright
 _EXIF, _GPS = 34665, 34853
-# A maker's note holds places in its own file and breaks when moved; the sides are the file's to say.
+# A maker's note holds offsets into its own file, and breaks when moved. The format itself stores the sides.
 _UNTRUE = {37500, 40962, 40963}
 _NO_TEXT = re.compile(r"XML:com\.adobe\.xmp|raw profile type (exif|app1|xmp)", re.IGNORECASE)
-"""PNG texts that hold EXIF and XMP as they were, turn and all; what is true of them is written in their own chunks."""
+"""PNG texts that hold the original EXIF and XMP, orientation included; what stays true goes into chunks of its own."""
 
 
 _COLOURS = {b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI"}
-"""Chunks of a PNG that say what its values mean, beside an ICC profile (PNG, third edition, section 11.3.2)."""
+"""PNG chunks that define its colours, besides an ICC profile (PNG, third edition, section 11.3.2)."""
 _MOST_BYTES = 64  # of one of them; the largest has 36
 
 
 def png_colours(path: Path) -> bytes:
-    """Return the chunks of a PNG that say what its values mean, as they stand in a file that Pillow has opened.
+    """Return the chunks that define the colours of a PNG, as stored. Pillow has opened the file before.
 
-    Values go through a model as they are, so what the chunks say stays true.
+    No colour is converted on the way through a model, so the chunks stay true.
     """
     kept = b""
     with path.open("rb") as file:
@@ -41,9 +41,9 @@ def png_colours(path: Path) -> bytes:
 
 
 def metadata(image: Image.Image) -> Extras:
-    """Return EXIF, XMP, resolution and a PNG's texts: upright, without previews of the picture as it was.
+    """Return EXIF, XMP, resolution and a PNG's texts, with upright orientation and without embedded previews.
 
-    What is damaged is left out: it must not cost the picture.
+    Damaged metadata is left out, so that the picture is still translated.
     """
     exif = xmp = dpi = None
     with contextlib.suppress(Exception):  # parsers raise whatever they like on broken files
@@ -73,7 +73,7 @@ def _exif(image: Image.Image) -> bytes | None:
 
 
 def fitting_profile(icc: bytes | None, channels: int) -> bytes | None:
-    """Return an ICC profile if it speaks of pictures with so many channels; that of a CMYK file never does."""
+    """Return an ICC profile if it is for images of `channels` channels; a CMYK profile never is."""
     if icc is None or len(icc) < 132 or icc[36:40] != b"acsp":  # ICC.1:2022, section 7.2
         return None
     return icc if icc[16:20] == (b"GRAY" if channels in (1, 2) else b"RGB ") else None

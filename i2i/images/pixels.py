@@ -1,7 +1,7 @@
-"""The pixels of a picture that Pillow has opened, by the library that decodes its kind right.
+"""Decode a picture that Pillow has opened, with the library that reads its format right.
 
-Pillow decodes most. 16-bit colour of PNG and PPM, which Pillow silently makes 8-bit, goes through OpenCV, whole JPEGs,
-which take twice as long and hide damage there, through simplejpeg.
+Pillow decodes most. OpenCV decodes 16-bit colour in PNG and PPM, which Pillow silently reduces to 8 bits. simplejpeg
+decodes whole JPEGs: Pillow takes twice as long, and hides damage.
 """
 
 import contextlib
@@ -19,24 +19,24 @@ from i2i.errors import ImageError
 from i2i.images.encode import Array
 
 ORIENTATION = 0x0112
-SEE_THROUGH = ("LA", "La", "PA", "RGBA", "RGBa")
+ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
 """Modes with alpha."""
 _JPEG_END = b"\xff\xd9"
-_JPEG_SPOILT = ("premature end of data", "bad Huffman code", "instead of RST", "Inconsistent progression")
-"""What libjpeg warns of when it makes pixels up; of stray bytes and odd headers it warns too, of whole pictures."""
+_JPEG_DAMAGE = ("premature end of data", "bad Huffman code", "instead of RST", "Inconsistent progression")
+"""Warnings of libjpeg when it makes pixels up. Its other warnings, of stray bytes and odd headers, do no harm."""
 
-# What Pillow warns of, large sizes and odd tags, we check or can do without; it would stand between our lines.
+# Pillow warns of large sizes, which we check, and of odd tags, which do no harm. Both would clutter our output.
 warnings.filterwarnings("ignore", module="PIL")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # read when OpenCV is loaded, which is later
-# Pillow silences its libtiff's warnings, but not the errors, which come with an exception where they matter.
+# Pillow silences libtiff's warnings, but not its errors; those that matter raise an exception as well.
 with contextlib.suppress(OSError, AttributeError):  # libtiff's functions may be out of reach, built into Pillow
     ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 
 def decode(image: Image.Image, path: Path) -> Array:
-    """Return the pixels of a picture that Pillow has opened, (H, W, C) as `images` describes them; upright.
+    """Return the upright pixels, (H, W, C) as in i2i.images.image, of a picture that Pillow has opened.
 
     Raises ImageError, and what the decoders raise.
     """
@@ -48,9 +48,9 @@ def decode(image: Image.Image, path: Path) -> Array:
 
 
 def from_pil(image: Image.Image, name: str) -> Array:
-    """Return the pixels of a PIL image, uint8 or uint16; errors speak of `name`. Raises ImageError."""
+    """Return the pixels of a PIL image, uint8 or uint16. Raises ImageError, which mentions `name`."""
     if image.mode == "F":
-        raise ImageError(f"{name} holds 32-bit values; 8 and 16 bits are taken here.")
+        raise ImageError(f"{name} holds 32-bit values; PIL images may have 8 or 16 bits.")
     return _pixels(image, name)
 
 
@@ -59,18 +59,18 @@ def _pixels(image: Image.Image, name: str) -> Array:
         raise ImageError(
             f"{name} holds signed or 32-bit integers; i2i reads 8 and 16 bits. Save it as 16-bit PNG or TIFF."
         )
-    image.load()  # after which Pillow has turned a TIFF itself
+    image.load()  # turns a TIFF, too
     orientation = orientation_of(image)
     if image.mode.startswith("I"):
         return turn(_deep_grey(np.asarray(image).astype(np.uint16)[:, :, None], image), orientation)
-    see_through = "transparency" in image.info or image.mode in SEE_THROUGH
+    has_alpha = "transparency" in image.info or image.mode in ALPHA_MODES
     grey = image.mode in ("1", "L", "LA", "La")
-    array = np.asarray(image.convert(("LA" if grey else "RGBA") if see_through else ("L" if grey else "RGB")))
+    array = np.asarray(image.convert(("LA" if grey else "RGBA") if has_alpha else ("L" if grey else "RGB")))
     return turn(array[:, :, None] if array.ndim == 2 else array, orientation)
 
 
 def orientation_of(image: Image.Image) -> int:
-    """Return how a picture lies, 1 to 8; upright where EXIF is damaged, or says what there is not: as viewers do."""
+    """Return the EXIF orientation, 1 to 8; 1 (upright) where it is damaged or invalid, as viewers do."""
     with contextlib.suppress(Exception):  # parsers raise whatever they like
         found = image.getexif().get(ORIENTATION, 1)
         if found in range(1, 9):
@@ -79,7 +79,7 @@ def orientation_of(image: Image.Image) -> int:
 
 
 def _deep_grey(array: Array, image: Image.Image) -> Array:
-    """Add what Pillow leaves out of 16-bit grey: the colour that is transparent."""
+    """Add alpha for the transparent colour of 16-bit grey, which Pillow ignores."""
     if isinstance(image.info.get("transparency"), int):
         clear = array == image.info["transparency"]
         array = np.concatenate([array, np.where(clear, np.uint16(0), np.uint16(65535))], axis=2)
@@ -89,7 +89,7 @@ def _deep_grey(array: Array, image: Image.Image) -> Array:
 def is_16_bit(image: Image.Image) -> bool:
     """Whether the samples have 16 bits; Pillow tells only through the decoder's arguments."""
     arguments = _tile_arguments(image)
-    if image.format == "BMP":  # whose 16 bits are those of a pixel
+    if image.format == "BMP":  # 16 bits a pixel, not a sample
         return False
     if image.format == "PPM":
         return any(value > 255 for entry in arguments if isinstance(entry, tuple) for value in entry[1:])
@@ -101,21 +101,21 @@ def _tile_arguments(image: Image.Image) -> list[Any]:
 
 
 def _decode_jpeg(image: Image.Image, path: Path) -> Array | None:
-    """Decode with simplejpeg: the same library as Pillow's, hence the same pixels, without its copies.
+    """Decode with simplejpeg, which uses the same library as Pillow: the same pixels, with fewer copies.
 
-    Unlike Pillow and OpenCV it says what libjpeg warned of: raises ImageError where pixels were made up. None
-    where the file may be cut, or is of a rare kind: Pillow tells.
+    Unlike Pillow and OpenCV, it reports libjpeg's warnings. Raises ImageError where pixels were made up. Returns None
+    where the file may be cut, or is of a rare kind; Pillow then decides.
     """
-    import simplejpeg  # which translating a single PNG need not wait for
+    import simplejpeg  # translating a single PNG does without
 
     content = path.read_bytes()
     colours = "GRAY" if image.mode == "L" else "RGB"
     try:
         array = simplejpeg.decode_jpeg(content, colours)
     except ValueError as error:
-        if any(words in str(error) for words in _JPEG_SPOILT):
+        if any(words in str(error) for words in _JPEG_DAMAGE):
             raise ImageError(f"{path} is damaged: {reason_of(error)}.") from error
-        if not content.endswith(_JPEG_END):  # only the first warning is told, and the end may lack too
+        if not content.endswith(_JPEG_END):  # only the first warning is reported, and the end may be missing too
             return None
         try:
             array = simplejpeg.decode_jpeg(content, colours, strict=False)
@@ -125,16 +125,16 @@ def _decode_jpeg(image: Image.Image, path: Path) -> Array | None:
 
 
 def _decode_16_bit(image: Image.Image, path: Path) -> Array:
-    arguments = _tile_arguments(image)[0]  # before they are decoded
+    arguments = _tile_arguments(image)[0]  # decoding clears them
     if image.format == "PNG":
-        image.load()  # of damage OpenCV's libpng prints lines of its own
+        image.load()  # raises for damage, of which OpenCV's libpng would print lines of its own
     orientation = orientation_of(image)
     array = _opencv(path)
     if array.dtype != np.uint16:
         raise ImageError(f"{path} is damaged, or a kind of 16-bit picture that i2i does not read.")
     if str(arguments).startswith("LA"):
         array = array[:, :, [0, 3]]
-    if image.format == "PPM":  # whose largest value stands in its header
+    if image.format == "PPM":  # its header states the largest value
         top = max(arguments[1:])
         array = np.rint(array * (65535 / top)).astype(np.uint16)
     return turn(array, orientation)
@@ -152,7 +152,7 @@ def _opencv(path: Path) -> Array:
 
 
 def turn(array: Array, orientation: int) -> Array:
-    """Turn and mirror (H, W, C) so that it stands upright, given its EXIF orientation (1 to 8)."""
+    """Rotate and mirror (H, W, C) so that it is upright, given its EXIF orientation (1 to 8)."""
     if orientation >= 5:
         array = array.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):
@@ -163,5 +163,5 @@ def turn(array: Array, orientation: int) -> Array:
 
 
 def reason_of(error: Exception) -> str:
-    """Return what a decoder said, as one line."""
+    """Return a decoder's message as one line."""
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -1,8 +1,7 @@
-"""TIFF: the tags of each page, what i2i reads of them, and pages that Pillow does not read right.
+"""The pages of a TIFF: their tags, whether i2i reads them, and decoding where Pillow would misread them.
 
-Pillow decodes most 8-bit pages, palettes, CMYK and JPEG. Deeper pages go through tifffile, and so do 8-bit pages
-stored in a way that Pillow reads wrong or not at all, once their tags have been checked: tifffile trusts the sizes
-that a file states.
+Pillow decodes most 8-bit pages, palettes, CMYK and JPEG. tifffile decodes deeper pages, and 8-bit pages that Pillow
+misreads or does not read. Their tags are checked first, because tifffile trusts the sizes that a file states.
 """
 
 import logging
@@ -18,7 +17,7 @@ from i2i.errors import ImageError
 from i2i.images.encode import Array
 
 STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-"""Of TIFF and BigTIFF, in both byte orders."""
+"""First bytes of TIFF and BigTIFF, in both byte orders."""
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _CMYK = 0, 1, 2, 5
 _UNSIGNED, _FLOAT = 1, 3
@@ -29,13 +28,13 @@ _MOST_SAMPLES = 8
 _FOR_PILLOW = {1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32946, 34925, 50000}
 """Compressions: none, fax, LZW, JPEG, deflate, PackBits, LZMA, zstd."""
 _WITHOUT_PREDICTOR = {1, 32773}
-"""Compressions of which Pillow takes no notice of a predictor: none, PackBits."""
-_TILE_PIXELS = 1 << 24  # a tile may be so large whatever the picture: 4,096 px a side
+"""Compressions for which Pillow ignores a predictor: none, PackBits."""
+_TILE_PIXELS = 1 << 24  # a tile of any picture may have so many: 4,096 px a side
 
 _GEOREFERENCE = (33550, 33922, 34264, 34735, 34736, 34737)  # scale, tie points, transformation, keys
 _TAGS_LOST = {42112: "GDAL metadata", 42113: "nodata value", 50844: "rational polynomial coefficients"}
 
-# tifffile logs what it puts up with; what matters of it is checked here, and errors come as exceptions.
+# tifffile logs what it tolerates. What matters is checked here, and errors raise exceptions.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
@@ -68,13 +67,13 @@ class Page:
 
     @property
     def orientation(self) -> int:
-        """How the picture lies, as in EXIF."""
+        """The EXIF orientation, 1 to 8."""
         found = self.tags.get(274, 1)
         return int(found) if found in range(1, 9) else 1
 
     @property
     def for_tifffile(self) -> bool:
-        """Whether Pillow would not read it right; CMYK is always Pillow's, which makes 8 bits of it."""
+        """Whether Pillow would misread it. Pillow always decodes CMYK, to 8 bits."""
         if self.photometric == _CMYK:
             return False
         if max(self.bits) > 8 or self.formats != {_UNSIGNED} or self.unnamed_channels() or self.tags.get(32997, 1) != 1:
@@ -85,7 +84,7 @@ class Page:
         return (self.grey or self.photometric == _RGB) and min(self.bits) == 8 and (apart or odd)
 
     def unsupported(self) -> str:
-        """Return what i2i does not read about it, empty where it reads all."""
+        """Return what i2i cannot read in it; empty if nothing."""
         bits, planes = set(self.bits), self.tags.get(32997, 1)
         if self.formats - {_UNSIGNED, _FLOAT}:
             return f"{max(bits)}-bit {_SAMPLE_FORMATS.get(max(self.formats), 'values of an unknown sample format')}"
@@ -113,60 +112,60 @@ class Page:
         return self.unnamed_channels()
 
     def unnamed_channels(self) -> str:
-        """Say so where a grey page has more channels, which a file does not name: bands, for all one knows."""
+        """Describe the extra channels of a grey page, perhaps spectral bands, if the file does not name them."""
         if self.grey and self.samples > 1 and not (self.samples == 2 and self.alpha == 1):
             return f"{self.samples} channels without saying what they are (grey, and {self.samples - 1} extra)"
         return ""
 
     def lost(self) -> list[str]:
-        """Return the names of what else it says that a translated picture does not."""
+        """Name what else the page says and a translated picture loses."""
         names = ["georeference"] if any(tag in self.tags for tag in _GEOREFERENCE) else []
         names += [name for tag, name in _TAGS_LOST.items() if tag in self.tags]
         dropped = self.samples - self.colours - (self.alpha is not None)
         return names + (["extra channels"] if dropped > 0 and self.photometric == _RGB else [])
 
     def planes(self) -> int:
-        """Return how many planes ImageJ keeps behind this page without pages of their own."""
+        """Return the number of planes that ImageJ stores under this page, without pages of their own."""
         words = self.description.split()
         count = next((word.removeprefix("images=") for word in words if word.startswith("images=")), "")
         return int(count) if self.description.startswith("ImageJ=") and count.isdecimal() and not self.next else 1
 
     @property
     def description(self) -> str:
-        """What programs write about the picture."""
+        """What a program wrote about the picture."""
         found = self.tags.get(270, "")
         return found if isinstance(found, str) else ""
 
 
 def pages(file: BinaryIO) -> Iterator[Page]:
-    """Yield each page; raises SyntaxError where they never end."""
+    """Yield each page; raises SyntaxError if they form a loop."""
     file.seek(0)
     start = file.read(8)
     order = start[:2]
-    if b"+" in start[2:4]:  # BigTIFF, which Pillow tells by its third byte in either order
+    if b"+" in start[2:4]:  # BigTIFF, which Pillow recognises by the third byte
         start = b"II+\0" + start[4:] + file.read(8)
     place = ImageFileDirectory_v2(start, order).next
     seen = set[int]()
     while place:
         if place in seen:
-            raise SyntaxError("its pages go round in a circle")
+            raise SyntaxError("its pages form a loop")
         seen.add(place)
         file.seek(place)
         tags = ImageFileDirectory_v2(start, order)
         tags.load(file)
-        if not tags:  # Pillow passes over the end of the file
+        if not tags:  # Pillow ignores the end of the file
             raise SyntaxError("it ends before its tags")
         yield Page(place, tags)
         place = tags.next
 
 
 def count_full_size(found: Iterator[Page]) -> int:
-    """Return how many pages are pictures of their own, neither reduced copies nor masks of others."""
+    """Count the pages that are neither reduced copies nor masks of others."""
     return sum(not int(page.tags.get(254, 0)) & _REDUCED_OR_MASK for page in found)
 
 
 def decode(file: BinaryIO, page: Page, path: Path) -> Array:
-    """Return (H, W, C) of a page as stored, not turned: uint8, uint16 or float32, black is 0.
+    """Return a page as (H, W, C) in uint8, uint16 or float32, black as 0, its orientation not applied.
 
     Raises ImageError that names what i2i does not read.
     """
@@ -174,7 +173,7 @@ def decode(file: BinaryIO, page: Page, path: Path) -> Array:
 
     refuse_unsupported(page, path)
     file.seek(0)
-    # Its special treatment of some microscopes' files reads other pages than ours.
+    # Its special cases for microscope files would read other pages than ours.
     with tifffile.TiffFile(file, is_lsm=False, is_scanimage=False, is_ndpi=False) as opened:
         opened.filehandle.seek(page.place)
         found = tifffile.TiffPage(opened, index=0)
@@ -187,31 +186,31 @@ def decode(file: BinaryIO, page: Page, path: Path) -> Array:
 
 
 def refuse_huge_tiles(page: Page, path: Path) -> None:
-    """Raise ImageError for tiles far larger than the picture, which decoders take memory for."""
+    """Raise ImageError for tiles far larger than the picture: decoders allocate whole tiles."""
     width, height = int(page.tags.get(322, 1)), int(page.tags.get(323, 1))
     if width * height > max(_TILE_PIXELS, page.width * page.height):
         raise ImageError(f"{path} is damaged: its tiles are {width}x{height}.")
 
 
 def refuse_unsupported(page: Page, path: Path) -> None:
-    """Raise ImageError where a page, or what follows from its tags, is not for tifffile or i2i."""
+    """Raise ImageError for a page that i2i does not read."""
     reason = page.unsupported()
     if reason:
         raise ImageError(
-            f"{path} holds {reason}, which i2i does not read. It reads grey and RGB, with alpha or without, "
-            "in integers of 8 to 16 bits and in floats."
+            f"{path} holds {reason}, which i2i does not read. It reads grey and RGB, with or without alpha, "
+            "as integers of 8 to 16 bits or as floats."
         )
 
 
 def _check_storage(found: Any, size: int, path: Path) -> None:
-    """Raise ImageError for strips or tiles that are not in the file, bombs, or stored in a way tifffile cannot read."""
+    """Raise ImageError for strips or tiles that are outside the file, too many, or stored as tifffile cannot read."""
     import tifffile
 
     compression = found.compression
     if compression != 1 and compression not in tifffile.TIFF.DECOMPRESSORS:
         known = compression in set(tifffile.COMPRESSION)
         name = tifffile.COMPRESSION(compression).name if known else str(compression)
-        raise ImageError(f"{path} is compressed by {name}, which i2i does not read. Save it with deflate, or LZW.")
+        raise ImageError(f"{path} is compressed with {name}, which i2i does not read. Save it with deflate or LZW.")
     if found.predictor != 1 and found.predictor not in tifffile.TIFF.UNPREDICTORS:
         raise ImageError(f"{path} has the predictor {found.predictor}, which i2i does not read. Save it without.")
     height, width = found.imagelength, found.imagewidth
@@ -222,7 +221,7 @@ def _check_storage(found: Any, size: int, path: Path) -> None:
     expected *= found.samplesperpixel if found.planarconfig == 2 else 1
     places, lengths = found.dataoffsets, found.databytecounts
     if len(places) != expected or len(lengths) != expected:
-        raise ImageError(f"{path} is damaged: it has {len(places)} strips or tiles where its sides ask for {expected}.")
+        raise ImageError(f"{path} is damaged: it has {len(places)} strips or tiles, but its size needs {expected}.")
     if not all(lengths):
         raise ImageError(f"{path} leaves out empty tiles (a sparse TIFF), which i2i does not read. Save it in full.")
     if any(place + length > size for place, length in zip(places, lengths, strict=True)):
@@ -230,7 +229,7 @@ def _check_storage(found: Any, size: int, path: Path) -> None:
 
 
 def _plain(array: Array, page: Page) -> Array:
-    """Return colours and alpha: integers over the whole range of their type, black 0, not multiplied by alpha."""
+    """Return straight colours and alpha, black as 0; integers use the full range of their type."""
     chosen = [*range(page.colours), *([page.alpha] if page.alpha is not None else [])]
     array = array if len(chosen) == array.shape[2] else array[:, :, chosen]
     if page.formats == {_FLOAT}:
@@ -247,7 +246,7 @@ def _plain(array: Array, page: Page) -> Array:
 
 
 def _divided(colours: Array, alpha: Array) -> Array:
-    """Take out the alpha that colours were multiplied by, as Pillow does of 8 bits; where it is 0 they are 0."""
+    """Undo premultiplied alpha, as Pillow does for 8 bits; where alpha is 0, colours are 0."""
     if colours.dtype == np.float32:
         return np.divide(colours, alpha, out=np.zeros_like(colours), where=alpha > 0)
     top = int(np.iinfo(colours.dtype).max)

@@ -1,4 +1,4 @@
-"""Which direction each file of weights translates: an option, the names, train_opt.txt or the order decide."""
+"""Choose the direction of each file of weights, by an option, the names, train_opt.txt or the order."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ _BACK = {"A2B": "B2A", "B2A": "A2B"}
 
 
 class Choice(NamedTuple):
-    """A file, the direction that it is taken for, why, and what the user should look at, if anything."""
+    """A file, its direction, the reason, and a note for the user, if any."""
 
     file: Path
     direction: str
@@ -22,8 +22,8 @@ class Choice(NamedTuple):
 def choose_directions(files: Sequence[Path], asked: str | None, options: Mapping[str, str]) -> list[Choice]:
     """Return the direction of one file or of each of two.
 
-    asked: what the user said of one file. options: those in train_opt.txt. Raises UsageError for two files whose
-    names both say the same.
+    asked: the user's choice for one file. options: those in train_opt.txt. Raises UsageError if the names of two files
+    show the same direction.
     """
     turned = options.get("direction") == "BtoA"
     usual = "B2A" if turned else "A2B"
@@ -32,8 +32,8 @@ def choose_directions(files: Sequence[Path], asked: str | None, options: Mapping
         return [_of_one(files[0], asked, named[0], usual, turned)]
     if named[0] is None and named[1] is None:
         note = (
-            f"The names do not say which file is which. In the order given, {files[0].name} is {usual} and "
-            f"{files[1].name} is {_BACK[usual]}; if that is wrong, give them the other way round."
+            f"The names do not show the directions. By their order, {files[0].name} is {usual} and "
+            f"{files[1].name} is {_BACK[usual]}; if that is wrong, swap them."
         )
         return [
             Choice(files[0], usual, "by the order given", note),
@@ -41,30 +41,30 @@ def choose_directions(files: Sequence[Path], asked: str | None, options: Mapping
         ]
     if named[0] == named[1]:
         raise UsageError(
-            f"{files[0].name} and {files[1].name} are both named as {named[0]}.\n"
-            "Give one file a direction, or import each alone with --direction."
+            f"{files[0].name} and {files[1].name} are both named {named[0]}.\n"
+            "Rename one, or import each alone with --direction."
         )
     return [
-        Choice(file, own, "by its name") if own else Choice(file, _BACK[other or usual], "by the other's name")
+        Choice(file, own, "by its name") if own else Choice(file, _BACK[other or usual], "by the name of the other")
         for file, own, other in zip(files, named, reversed(named), strict=True)
     ]
 
 
 def _of_one(file: Path, asked: str | None, named: str | None, usual: str, turned: bool) -> Choice:
     if asked and named not in (None, asked):
-        return Choice(file, asked, "by --direction", f"{file.name} is named as {named}, and --direction says {asked}.")
+        return Choice(file, asked, "by --direction", f"{file.name} is named {named}, but --direction is {asked}.")
     if asked:
         return Choice(file, asked, "by --direction")
     if named:
         return Choice(file, named, "by its name")
-    return Choice(file, usual, "by train_opt.txt" if turned else "assumed; --direction B2A if it is not")
+    return Choice(file, usual, "by train_opt.txt" if turned else "assumed; if it is wrong, add --direction B2A")
 
 
 def named_direction(stem: str, turned: bool = False) -> str | None:
-    """Return the direction that a file's name says, None where it says none or both.
+    """Return the direction in a file's name; None if it has none or both.
 
-    A2B, AtoB, A_to_B and G_AB say it themselves. G_A is what pytorch-CycleGAN-and-pix2pix calls the generator from
-    its first side to its second; turned: with --direction BtoA, that is B to A.
+    A2B, AtoB, A_to_B and G_AB state it. pytorch-CycleGAN-and-pix2pix calls the generator from its first side to its
+    second G_A. turned: it was trained with --direction BtoA, so its first side is B.
     """
     said, numbered = set(), set()
     for g, a, b, letters in (("G", "A", "B", "A-Z"), ("g", "a", "b", "a-z")):

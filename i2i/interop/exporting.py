@@ -1,4 +1,4 @@
-"""A model's weights as a file that pytorch-CycleGAN-and-pix2pix loads."""
+"""Export a model's weights as a file that pytorch-CycleGAN-and-pix2pix loads."""
 
 from pathlib import Path
 
@@ -11,11 +11,11 @@ from i2i.models.modelfile import find_model, is_onnx, load_generator, read_spec
 def export_weights(
     model: str | Path, output: str | Path, direction: str | None = None, overwrite: bool = False
 ) -> dict[Path, str]:
-    """Write `model` (a run folder, .safetensors or .pth) as `output`, a .pth file with their names for the tensors.
+    """Write `model` (a run folder, .safetensors or .pth) to `output`, a .pth file with that project's tensor names.
 
-    direction: needed when the model holds both; "both" writes NAME_A.pth for A2B and NAME_B.pth for B2A, the names
-    that their CycleGAN asks for. Returns the options with which that project loads each file.
-    Raises ExportError for a network that they do not have, and UsageError; then nothing is written.
+    direction: required if the model has both; "both" writes NAME_A.pth for A2B and NAME_B.pth for B2A, as that
+    project's CycleGAN expects. Returns the options with which that project loads each file.
+    Raises ExportError for a network that the project lacks, and UsageError; then nothing is written.
     """
     source, output = find_model(Path(model)), Path(output)
     if is_onnx(source):

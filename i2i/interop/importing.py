@@ -1,4 +1,4 @@
-"""Weights of other projects as models of ours: one file, or one for each direction."""
+"""Import weights of other projects: one file, or one for each direction."""
 
 import re
 from collections.abc import Sequence
@@ -31,10 +31,10 @@ OPTIONS_NAME = "train_opt.txt"
 
 
 class Imported(NamedTuple):
-    """A model from other weights. tensors: of each direction, by their names in our network.
+    """A model made from other weights.
 
-    words: what each direction was recognised as. origins: which file each is, and what decided that. notes: what
-    the user should look at.
+    By direction: tensors, by their names in our network; words, a description of the network; origins, the file and why
+    it has this direction. notes: for the user.
     """
 
     spec: ModelSpec
@@ -47,19 +47,19 @@ class Imported(NamedTuple):
 def import_weights(
     files: Sequence[Path], direction: str | None = None, norm_statistics: NormStatistics = "image"
 ) -> Imported:
-    """Read one generator, or those of both directions, that pytorch-CycleGAN-and-pix2pix saved, and its kin.
+    """Read a generator, or one for each direction, that pytorch-CycleGAN-and-pix2pix or its relatives saved.
 
-    Everything about the network comes from the tensors, in a torch file or a .safetensors file. A `train_opt.txt`
-    beside the first file says at what size and in which direction it was trained; without one, sizes are unknown (0).
-    direction: of one file; without it the name decides (G_A, G_B, A2B, BtoA and so on), else train_opt.txt, else it
-    is A2B. Of two files the names decide, else the order.
-    norm_statistics: image is what that project's test.py computes, running what it does with --eval.
+    The tensors, in torch files or .safetensors files, show the network. A `train_opt.txt` beside the first file holds
+    size and direction of its training; without one, sizes are unknown (0).
+    direction: of a single file. By default its name decides (G_A, G_B, A2B, BtoA and so on), then train_opt.txt, then
+    A2B. For two files, the names decide, then the order.
+    norm_statistics: image computes what that project's test.py does, running what it does with --eval.
     Raises ModelError and UsageError.
     """
     if not 1 <= len(files) <= 2:
         raise UsageError(f"{len(files)} files were given. Give one, or two for the two directions.")
     if len(files) == 2 and direction is not None:
-        raise UsageError("Two files are both directions. Leave out --direction.")
+        raise UsageError("Two files already cover both directions. Leave out --direction.")
     options = read_options(files[0].with_name(OPTIONS_NAME))
     choices, (crop, side) = choose_directions(files, direction, options), _sizes(options)
     ones = {choice.direction: _import_one(choice.file) for choice in choices}
@@ -81,9 +81,9 @@ def import_weights(
 
 
 def read_options(path: Path) -> dict[str, str]:
-    """Return the options in a `train_opt.txt`, a line each, `name: value` and then perhaps a default in brackets.
+    """Return the options in a `train_opt.txt`: lines `name: value`, some with a default in brackets.
 
-    Empty where there is no such file; what is not such a line is passed over.
+    Empty if there is no such file; other lines are ignored.
     """
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
@@ -114,8 +114,8 @@ def _import_one(file: Path) -> _One:
     for count in (inputs, outputs):
         if count not in MEANINGS:
             raise ModelError(
-                f"{file} takes pictures of {inputs} channels and makes pictures of {outputs}. "
-                "i2i knows those of 1, 3 and 4: grey, RGB, RGB with alpha."
+                f"{file} translates pictures with {inputs} channels into pictures with {outputs}. "
+                "i2i supports 1, 3 and 4: grey, RGB, RGB with alpha."
             )
     spec = translating(name, arguments, inputs, outputs, network.size_multiple, network.size_minimum)
     return _One(spec, tensors, describe(network), is_antialiased(network))
@@ -124,30 +124,30 @@ def _import_one(file: Path) -> _One:
 def _read(file: Path) -> dict[str, Tensor]:
     kind = kind_of(file)
     if kind == ONNX:
-        raise UsageError(f"{file} is an ONNX model, which is used as it is. Give it with -m, as a model.")
+        raise UsageError(f"{file} is an ONNX model, and needs no import. Use it with -m.")
     if kind == TORCH:
         return _without_module(read_torch_file(file))
     metadata = read_metadata(file)
     refuse_changed(file, metadata)
     if METADATA_KEY in metadata:
-        raise UsageError(f"{file} is a model file of i2i already. Give it with -m, as a model.")
+        raise UsageError(f"{file} is already a model file of i2i. Use it with -m.")
     return _without_module(read_safetensors(file))
 
 
 def _without_module(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Leave out the "module." that DataParallel puts before every name."""
+    """Remove the "module." that DataParallel puts before every name."""
     parallel = all(name.startswith("module.") for name in tensors)
     return {name.removeprefix("module.") if parallel else name: tensor for name, tensor in tensors.items()}
 
 
 def _sizes(options: dict[str, str]) -> tuple[int, int]:
-    """Return the sides of the crops and of the pictures trained on, 0 for what is not known."""
+    """Return the sides of the training crops and of the training pictures; 0 if unknown."""
 
     def number(name: str) -> int:
         value = options.get(name, "")
         return int(value) if re.fullmatch(r"[0-9]{1,4}", value) else 0
 
-    steps = options.get("preprocess", "")  # as resize_and_crop, scale_width, crop, none
+    steps = options.get("preprocess", "")  # such as resize_and_crop, scale_width, crop, none
     side = number("load_size") if "resize" in steps or "scale" in steps else 0
     crop = number("crop_size") if "crop" in steps else side
     return crop, side

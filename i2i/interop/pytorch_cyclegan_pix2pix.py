@@ -1,10 +1,10 @@
-"""Networks of pytorch-CycleGAN-and-pix2pix and contrastive-unpaired-translation: their tensors as ours, and back.
+"""Convert networks of pytorch-CycleGAN-and-pix2pix and contrastive-unpaired-translation to ours, and back.
 
-i2i.interop.their_names says what they call each. What theirs hold and ours need not, or the other way round:
+i2i.interop.their_names maps the names of tensors. Some tensors exist on one side only:
 
 - The low-pass filters of contrastive-unpaired-translation are buffers there and constants here.
-- Files from before torch 0.4 hold running statistics of instance norm, which uses none. They are left out.
-- Without normalisation their convolutions have no biases, but for the last one; ours have, and get zeros.
+- Files from before torch 0.4 hold running statistics for instance norm, which uses none. They are left out.
+- Without normalisation, only the last of their convolutions has a bias; ours all have one, and get zeros.
 """
 
 import re
@@ -32,7 +32,7 @@ from i2i.networks.layers import Norm
 PROJECT = "pytorch-CycleGAN-and-pix2pix"
 ANTIALIASED_PROJECT = "contrastive-unpaired-translation"
 SHOWN = 4
-"""So many tensors are named in an error."""
+"""Number of tensors that an error names."""
 _NOT_THEIRS = (
     PROJECT + " has no generator with {}.\n"
     "It has unet_128, unet_256, resnet_6blocks and resnet_9blocks, with the norms batch, instance and none."
@@ -41,10 +41,10 @@ State = Mapping[str, Tensor]
 
 
 def recognise(state: State) -> tuple[str, dict[str, Any]]:
-    """Return the name in GENERATORS and the constructor arguments of the generator that the tensors are.
+    """Return the generator's name in GENERATORS and its constructor arguments, as the tensors show them.
 
-    What the tensors do not show is off: the dropout of a U-Net. Whether all of them fit is `convert`'s to say.
-    Raises ModelError for anything that is not one of their generators.
+    They do not show the dropout of a U-Net, which is then off. `convert` checks whether all of them fit.
+    Raises ModelError for anything but one of their generators.
     """
     if "model.model.1.model.1.weight" in state:
         return "unet", _unet_arguments(state)
@@ -54,20 +54,20 @@ def recognise(state: State) -> tuple[str, dict[str, Any]]:
 
 
 def build_empty(name: str, arguments: Mapping[str, Any]) -> TranslatingGenerator:
-    """Return a generator that has shapes but no memory; raises ModelError when there is none like it."""
+    """Return a generator with shapes but no memory; raises ModelError if its arguments are impossible."""
     try:
         with torch.device("meta"):
             network = GENERATORS[name](**arguments)
-    except (ValueError, RuntimeError) as error:  # RuntimeError for sizes beyond what numbers can say
+    except (ValueError, RuntimeError) as error:  # RuntimeError for sizes that overflow
         raise ModelError(f"i2i has no such network: {str(error).splitlines()[0]}.") from error
     assert isinstance(network, TranslatingGenerator)
     return network
 
 
 def convert(state: State, network: nn.Module) -> dict[str, Tensor]:
-    """Rename the tensors of a U-Net, ResNet or PatchGAN of theirs for `network`, ours.
+    """Rename the tensors of their U-Net, ResNet or PatchGAN for `network`, ours.
 
-    Raises ModelError, naming the first tensors that do not fit.
+    Raises ModelError, which names the first tensors that do not fit.
     """
     own, names, filters = network.state_dict(), tensor_names(network), dict(filters_of(network))
     absent = may_be_absent(network)
@@ -100,7 +100,7 @@ def convert(state: State, network: nn.Module) -> dict[str, Tensor]:
 
 
 def revert(network: nn.Module) -> dict[str, Tensor]:
-    """Rename the tensors of a U-Net or ResNet of ours for theirs; raises ExportError when they have none like it."""
+    """Rename the tensors of our U-Net or ResNet for theirs; raises ExportError if they have no such network."""
     if reason := _not_theirs(network):
         raise ExportError(_NOT_THEIRS.format(reason))
     own, names = network.state_dict(), tensor_names(network)
@@ -112,7 +112,7 @@ def revert(network: nn.Module) -> dict[str, Tensor]:
 
 
 def transposed_names(network: nn.Module) -> set[str]:
-    """Return their names of the weights of transposed convolutions."""
+    """Return their names for the weights of transposed convolutions."""
     return {
         f"{their}.weight"
         for our, their in module_names(network)
@@ -121,7 +121,7 @@ def transposed_names(network: nn.Module) -> set[str]:
 
 
 def describe(network: nn.Module) -> str:
-    """Name a network as their option --netG does, with what else sets it apart."""
+    """Describe a network: its name in their option --netG, and its other traits."""
     if isinstance(network, UNet):
         words = [f"unet_{2 ** len(network.down)}"]
     elif isinstance(network, ResNet):
@@ -137,7 +137,7 @@ def describe(network: nn.Module) -> str:
 
 
 def their_options(network: nn.Module) -> str:
-    """Return the options with which the project that has the network makes it."""
+    """Return the options that build the network in its project."""
     assert isinstance(network, UNet | ResNet)
     kind, *_ = describe(network).split(",")
     convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
@@ -152,7 +152,7 @@ def their_options(network: nn.Module) -> str:
 
 
 def is_antialiased(network: nn.Module) -> bool:
-    """Whether only contrastive-unpaired-translation has this network."""
+    """Whether this is a network of contrastive-unpaired-translation only."""
     return any(True for _ in filters_of(network))
 
 
@@ -163,7 +163,7 @@ def _unet_arguments(state: State) -> dict[str, Any]:
     first, last = _kernel(state, "model.model.0.weight"), _kernel(state, "model.model.3.weight")
     return {
         "in_channels": first.shape[1],
-        "out_channels": last.shape[1],  # of a transposed convolution
+        "out_channels": last.shape[1],  # a transposed convolution
         "depth": depth,
         "width": first.shape[0],
         "norm": _norm_shown(state, "model.model.1.model.2", "model.model.0"),
@@ -179,7 +179,7 @@ def _resnet_arguments(state: State) -> dict[str, Any]:
     after = blocks[-1] + 1
     resizes = f"model.{after}.filt" in state
     first, last = _kernel(state, "model.1.weight"), _kernel(state, f"model.{after + (9 if resizes else 7)}.weight")
-    second = state.get(f"model.{blocks[0]}.conv_block.6.weight")  # the norm's scale, but for dropout before it
+    second = state.get(f"model.{blocks[0]}.conv_block.6.weight")  # the norm's scale, unless dropout comes before
     return {
         "in_channels": first.shape[1],
         "out_channels": last.shape[0],
@@ -200,7 +200,7 @@ def _kernel(state: State, key: str) -> Tensor:
 
 
 def _norm_shown(state: State, norm: str, convolution: str) -> Norm:
-    """Batch norm has a scale; instance norm has nothing, but the convolution before it a bias."""
+    """Tell the norm: batch norm has a scale; instance norm has none, but the convolution before it has a bias."""
     if f"{norm}.weight" in state:
         return "batch"
     return "instance" if f"{convolution}.bias" in state else "none"
@@ -212,12 +212,12 @@ def _unknown(state: State) -> ModelError:
         first += " (a discriminator's)"
     if any(key.startswith(("A2B.", "B2A.", "generate.")) for key in state):
         return ModelError(
-            "These are tensors of a model of i2i without its description, which another program left out.\n"
+            "These tensors are a model of i2i, but another program removed its description.\n"
             "Give the file that `i2i train` or `i2i import` wrote."
         )
     return ModelError(
         f"These are not the tensors of a generator of {PROJECT} or {ANTIALIASED_PROJECT}; the first are {first}.\n"
-        "Give the file of a unet_128, unet_256, resnet_6blocks or resnet_9blocks, as latest_net_G.pth."
+        "Give the file of a unet_128, unet_256, resnet_6blocks or resnet_9blocks, such as latest_net_G.pth."
     )
 
 
@@ -226,9 +226,9 @@ def _same(one: Tensor, other: Tensor) -> bool:
 
 
 def _not_theirs(network: nn.Module) -> str:
-    """Return what keeps a network of ours from being one of theirs, or nothing."""
+    """Return what makes our network differ from all of theirs; empty if nothing."""
     if isinstance(network, TranslatingGenerator) and network.fills_holes:
-        return "a network that keeps what is known around a hole"
+        return "a network that fills holes and keeps the rest"
     if isinstance(network, UNet):
         if len(network.down) not in (7, 8):
             return f"a U-Net of depth {len(network.down)}"

@@ -1,6 +1,6 @@
-"""Spectral and weight norm of torch in a state dict, folded into the plain weights that eval mode computes.
+"""Fold torch's spectral norm and weight norm in a state dict into the weights that eval mode computes.
 
-torch stores both in two ways, of torch.nn.utils and of torch.nn.utils.parametrizations:
+torch.nn.utils and torch.nn.utils.parametrizations store them under different names:
 
     spectral norm   weight_orig, weight_u, weight_v      parametrizations.weight.original, .0._u, .0._v
     weight norm     weight_g, weight_v                   parametrizations.weight.original0, .original1
@@ -22,14 +22,14 @@ _WEIGHT = (
     ("parametrizations.weight.original0", "parametrizations.weight.original1"),
 )
 _OTHER = (".parametrizations.", ".weight_orig", ".weight_bar")
-"""What is in names of reparametrised weights that are not folded here."""
+"""Parts of the names of other reparametrised weights."""
 
 
 def fold_norms(state: Mapping[str, Tensor], transposed: Collection[str] = ()) -> dict[str, Tensor]:
     """Return the same weights without spectral and weight norm.
 
-    transposed: names of weights of transposed convolutions, whose outputs are their second axis. Where they are not
-    known yet, shapes are right, but values may not be. Raises ModelError for reparametrisations other than these two.
+    transposed: names of the weights of transposed convolutions, whose second axis is the output. Until they are known,
+    shapes are right, but values may be wrong. Raises ModelError for other reparametrisations.
     """
     folded = dict(state)
     folds: dict[tuple[str, ...], Callable[..., Tensor]] = {
@@ -45,21 +45,21 @@ def fold_norms(state: Mapping[str, Tensor], transposed: Collection[str] = ()) ->
             present = [tensor for tensor in tensors if tensor is not None]
             if plain not in state and len(present) == len(parts):
                 folded[plain] = fold(plain, *present, plain in transposed)
-            if plain in folded:  # torch before 1.0 stored what it had computed last beside its parts
+            if plain in folded:  # torch before 1.0 also stored the last result
                 for part in parts:
                     folded.pop(f"{module}{part}", None)
     left = [name for name in folded if any(word in f".{name}" for word in _OTHER)]
     if left:
         raise ModelError(
-            f"{left[0]} and others are reparametrised weights that cannot be folded here.\n"
-            "Where they were made, fold them with torch.nn.utils.parametrize.remove_parametrizations or\n"
+            f"{left[0]} and others are reparametrised weights that i2i cannot fold.\n"
+            "Where they were trained, fold them with torch.nn.utils.parametrize.remove_parametrizations or\n"
             "torch.nn.utils.remove_spectral_norm, and save the state_dict again."
         )
     return folded
 
 
 def _spectral(name: str, weight: Tensor, u: Tensor, v: Tensor, transposed: bool) -> Tensor:
-    """Divide by the largest singular value u^T W v as Miyato et al. 2018 estimate it (section 2.1), W as a matrix."""
+    """Divide by the largest singular value u^T W v of the weight as a matrix W (Miyato et al. 2018, section 2.1)."""
     weight, u, v = (_float(name, tensor) for tensor in (weight, u, v))
     if weight.dim() > 1:
         axis = 1 if transposed or u.shape != weight.shape[:1] else 0
@@ -82,5 +82,5 @@ def _weight(name: str, magnitude: Tensor, direction: Tensor, transposed: bool) -
 
 def _float(name: str, tensor: Tensor) -> Tensor:
     if not tensor.is_floating_point():
-        raise ModelError(f"{name} is made of whole numbers: the file is damaged.")
+        raise ModelError(f"{name} holds integers, not floats: the file is damaged.")
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

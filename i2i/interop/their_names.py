@@ -1,6 +1,6 @@
-"""What pytorch-CycleGAN-and-pix2pix and contrastive-unpaired-translation call the tensors of our networks.
+"""Names of our networks' tensors in pytorch-CycleGAN-and-pix2pix and contrastive-unpaired-translation.
 
-Both name tensors by position in nested nn.Sequential. `module_names` says which module of theirs each of ours is;
+Both projects name tensors by their position in nested nn.Sequential. `module_names` maps our modules to theirs;
 everything else follows from it.
 """
 
@@ -14,7 +14,7 @@ from i2i.networks.layers import BatchNorm, BlurPool, InstanceNorm, Norm
 
 
 def tensor_names(network: nn.Module) -> dict[str, str]:
-    """Our name of every tensor by theirs, the last convolution's bias last."""
+    """Return our name for every tensor by theirs; the bias of the last convolution comes last."""
     modules = dict(module_names(network))
     names = {}
     for our in network.state_dict():
@@ -24,7 +24,7 @@ def tensor_names(network: nn.Module) -> dict[str, str]:
 
 
 def module_names(network: nn.Module) -> Iterator[tuple[str, str]]:
-    """Yield our name and theirs of the modules that hold tensors, and of norms even where they hold none."""
+    """Yield our name and theirs for modules that hold tensors, and for all norms."""
     if isinstance(network, UNet):
         return _unet_names(len(network.down))
     if isinstance(network, ResNet):
@@ -34,7 +34,7 @@ def module_names(network: nn.Module) -> Iterator[tuple[str, str]]:
 
 
 def _unet_names(depth: int) -> Iterator[tuple[str, str]]:
-    """Theirs are nested, level in level.
+    """Yield names for a U-Net. Their levels are nested in each other.
 
     A level is [down, inner level, ReLU, up] outside, [leaky ReLU, down, norm, inner level, ReLU, up, norm]
     between, and [leaky ReLU, down, ReLU, up, norm] inside.
@@ -50,8 +50,11 @@ def _unet_names(depth: int) -> Iterator[tuple[str, str]]:
 
 
 def _resnet_names(network: ResNet) -> Iterator[tuple[str, str]]:
-    """Theirs stand in one row: [pad, conv, norm, ReLU], [conv, norm, ReLU(, blur)] twice, the blocks,
-    [(doubling, )conv, norm, ReLU] twice, [pad, conv, tanh]. In a block, dropout takes an index."""
+    """Yield names for a ResNet.
+
+    Theirs is one sequence: [pad, conv, norm, ReLU], [conv, norm, ReLU(, blur)] twice, the blocks,
+    [(doubling, )conv, norm, ReLU] twice, [pad, conv, tanh]. In a block, dropout takes an index.
+    """
     yield from (("stem.1", "model.1"), ("stem.2", "model.2"))
     index = 4
     for level in range(2):
@@ -71,9 +74,9 @@ def _resnet_names(network: ResNet) -> Iterator[tuple[str, str]]:
 
 
 def _patchgan_names(network: PatchGAN) -> Iterator[tuple[str, str]]:
-    """[conv, leaky ReLU], then [conv, norm, leaky ReLU] a layer, then a conv."""
+    """Yield names for a PatchGAN. Theirs is [conv, leaky ReLU], then [conv, norm, leaky ReLU] a layer, then a conv."""
     count = len(network.layers)
-    model = "net" if network.head.kernel_size == (1, 1) else "model"  # of their PixelGAN
+    model = "net" if network.head.kernel_size == (1, 1) else "model"  # their PixelGAN
     for layer in range(count):
         index = max(3 * layer - 1, 0)
         yield from ((f"layers.{layer}.0", f"{model}.{index}"), (f"layers.{layer}.1", f"{model}.{index + 1}"))
@@ -81,7 +84,7 @@ def _patchgan_names(network: PatchGAN) -> Iterator[tuple[str, str]]:
 
 
 def filters_of(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Yield the low-pass filters of a ResNet as they store them: of their downsampling, and of their upsampling."""
+    """Yield the low-pass filters of a ResNet as they store them, for downsampling and for upsampling."""
     if not isinstance(network, ResNet):
         return
     modules = dict(module_names(network))
@@ -97,30 +100,30 @@ def filters_of(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def _filter(line: list[float], channels: int) -> Tensor:
-    """Return the line's square once a channel, without memory for each.
+    """Return the outer square of a line for each channel, without memory for each.
 
-    Divided by 16 the smaller one keeps brightness, and the larger one that of a picture with zeros in between.
+    Divided by 16, the smaller filter keeps brightness; so does the larger one after zeros are inserted between pixels.
     """
     values = torch.tensor(line)
     return (torch.outer(values, values) / 16).expand(channels, 1, len(line), len(line))
 
 
 def unused(network: nn.Module) -> Iterator[str]:
-    """Yield what old files hold of instance norm."""
+    """Yield the names of the tensors that old files hold for instance norm."""
     for our, their in module_names(network):
         if isinstance(network.get_submodule(our), InstanceNorm):
             yield from (f"{their}.{name}" for name in ("running_mean", "running_var", "num_batches_tracked"))
 
 
 def may_be_absent(network: nn.Module) -> set[str]:
-    """Return what their files need not hold: counters, which old torch had not, and biases without a norm."""
+    """Return the tensors that their files may lack: counters, absent in old torch, and biases without a norm."""
     names = list(tensor_names(network))
     biases = [key for key in names[:-1] if key.endswith(".bias")] if norm_of(network) == "none" else []
     return {*biases, *(key for key in names if key.endswith(".num_batches_tracked"))}
 
 
 def norm_of(network: nn.Module) -> Norm:
-    """Return the norm that a network has."""
+    """Return the norm of a network."""
     kinds = {type(module) for module in network.modules()}
     return "batch" if BatchNorm in kinds else "instance" if InstanceNorm in kinds else "none"
 
@@ -131,7 +134,7 @@ def has_dropout(network: ResNet) -> bool:
 
 
 def blurs(network: ResNet) -> bool:
-    """Whether a ResNet blurs before it leaves out pixels."""
+    """Whether a ResNet blurs before it drops pixels."""
     return isinstance(network.get_submodule("down.0.3"), BlurPool)
 
 

@@ -1,7 +1,7 @@
-"""What is wrong with a data folder, looked for before a training: what `i2i doctor DATA` prints.
+"""Find faults in a data folder before training, for `i2i doctor DATA`.
 
-Pictures are compared as thumbnails, up to MOST of them a split, from all over it. Thresholds were set on the shipped
-sets, which are silent, and on faults planted in them, which are found.
+Pictures are compared as thumbnails, at most MOST of each split, taken from all over it. The thresholds are set so that
+the shipped sets give no findings, and faults planted in them are found.
 """
 
 import io
@@ -26,7 +26,7 @@ from i2i.metrics.looks import EDGES_PX, LEAST_PAIRS, Look, look_at, median_shift
 from i2i.words import name_some, show_count
 
 MOST = 2000
-"""Pictures of a split that are decoded."""
+"""Largest number of pictures that are decoded in each split."""
 PAIRED_RANK = 0.7
 """Pairs look shuffled where a picture is nearer to its partner than to this share of the others, on average."""
 SHIFT = 1.0
@@ -37,7 +37,7 @@ _TIMEOUT_S = 600.0
 
 
 class Finding(NamedTuple):
-    """Something that is wrong, or worth a look: its kind, one sentence with its number, and the files it is about."""
+    """A fault, or something worth a look: its kind, a sentence with a number, and the files concerned."""
 
     kind: str
     text: str
@@ -45,28 +45,28 @@ class Finding(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a data folder holds and what was found; `preset` and `changes` are what to train with."""
+    """What a data folder holds, the findings, and the preset and settings (`changes`) to train with."""
 
     kind: str
     """paired, unpaired or images."""
     counts: dict[str, int]
-    """By split, pairs or pictures (of both sides)."""
+    """By split: the number of pairs, or of the pictures of both sides."""
     findings: tuple[Finding, ...]
     preset: str
     changes: tuple[str, ...]
     examples: tuple[tuple[Picture, ...], ...]
-    """Some of train: pairs as (A, B), else pictures alone."""
+    """Some of train: pairs as (A, B), or single pictures."""
 
     def to_json(self) -> dict[str, object]:
-        """Return all but the examples as plain values."""
+        """Return everything but the examples as plain values."""
         values = {**self._asdict(), "findings": [finding._asdict() for finding in self.findings]}
         return {name: value for name, value in values.items() if name != "examples"}
 
 
 def examine_data(paths: Sequence[str], labels: str | None = None) -> Report:
-    """Look at a data folder, or at A's and B's; nothing is changed.
+    """Examine a data folder, or A's and B's, without changing anything.
 
-    labels: as `data.labels`, the labels of all pictures of train. Raises DataError where there are no pictures.
+    labels: as in `data.labels`, for all pictures of train. Raises DataError where there are no pictures.
     """
     findings: list[Finding] = []
     kind, splits = _find(paths, findings)
@@ -90,7 +90,7 @@ def examine_data(paths: Sequence[str], labels: str | None = None) -> Report:
 
 
 def _find(paths: Sequence[str], findings: list[Finding]) -> tuple[str, dict[str, list[list[Picture]]]]:
-    """Return the kind of the data, and by split its sides; pictures without partners become a finding."""
+    """Return the kind of the data, and its sides by split; pictures without partners become a finding."""
     names = [split for split in SPLITS if has_split(paths, split)] or ["train"]
     if "train" not in names:
         raise DataError(f"{paths[0]} holds {' and '.join(names)}, but no train.")
@@ -152,10 +152,10 @@ def _both_sides(sides: Sequence[Sequence[Look]]) -> list[list[Look]]:
 
 
 def _of_files(looks: Sequence[Look]) -> Iterator[Finding]:
-    """Yield what single files show: constant ones, and sizes, channels and depths that differ."""
+    """Yield findings on single files: constant pictures, and differing sizes, channels, depths and profiles."""
     constant = [str(look.picture) for look in looks if look.constant]
     if constant:
-        text = f"{show_count(len(constant), 'picture')} of one colour throughout: nothing can be learned from them."
+        text = f"{show_count(len(constant), 'picture')} of a single colour, from which nothing can be learned."
         yield Finding("constant", text, tuple(constant))
     facts = {look.picture.path: read_facts(look.picture.path) for look in looks}
     yield from _odd_ones(
@@ -166,7 +166,7 @@ def _of_files(looks: Sequence[Look]) -> Iterator[Finding]:
     yield from _odd_ones(
         "channels",
         {path: "grey" if fact.grey else "colour" for path, fact in facts.items()},
-        "The settings of channels decide what both become.",
+        "data.channels, channels_a and channels_b convert them.",
     )
     yield from _odd_ones(
         "depths",
@@ -174,12 +174,14 @@ def _of_files(looks: Sequence[Look]) -> Iterator[Finding]:
         "Check how these files were made.",
     )
     yield from _odd_ones(
-        "profiles", {path: _profile(path) for path in facts}, "Profiles are not applied: convert the files to one."
+        "profiles",
+        {path: _profile(path) for path in facts},
+        "i2i does not apply profiles: convert the files to one profile.",
     )
 
 
 def _odd_ones(kind: str, values: Mapping[Path, str], advice: str) -> Iterator[Finding]:
-    """Yield a finding for each folder whose files differ in something: what most have, and the files that do not."""
+    """Yield a finding for each folder with files that differ from most of its files."""
     by_folder: dict[Path, dict[Path, str]] = {}
     for path, value in values.items():
         by_folder.setdefault(path.parent, {})[path] = value
@@ -192,7 +194,7 @@ def _odd_ones(kind: str, values: Mapping[Path, str], advice: str) -> Iterator[Fi
 
 
 def _profile(path: Path) -> str:
-    """Return the name of a file's colour profile."""
+    """Return the name of a file's ICC profile."""
     from PIL import Image, ImageCms
 
     try:
@@ -204,7 +206,7 @@ def _profile(path: Path) -> str:
 
 
 def _duplicates(looks: dict[str, list[list[Look]]], together: bool) -> Iterator[Finding]:
-    """Yield near-duplicates within train, and pictures of val or test that are in train."""
+    """Yield near-duplicates within train, and pictures of val or test that are also in train."""
 
     def rows(split: str, side: int) -> tuple[list[str], Array]:
         sides = looks[split] if together else [looks[split][side]]
@@ -218,7 +220,7 @@ def _duplicates(looks: dict[str, list[list[Look]]], together: bool) -> Iterator[
         near = near_duplicates(thumbs, thumbs)
         pairs = [(i, j) for i, j in near if i < j]
         if pairs:
-            text = f"{show_count(len(pairs), 'pair')} of near-duplicates in train: they count twice in what is learned."
+            text = f"{show_count(len(pairs), 'pair')} of near-duplicates in train: training counts them twice."
             yield Finding("duplicates", text, tuple(f"{names[i]} and {names[j]}" for i, j in pairs))
         for split in looks:
             if split == "train" or not all(looks[split]):
@@ -227,12 +229,12 @@ def _duplicates(looks: dict[str, list[list[Look]]], together: bool) -> Iterator[
             leaked = near_duplicates(other_thumbs, thumbs)
             if leaked:
                 count = show_count(len({i for i, _ in leaked}), "picture")
-                text = f"{count} of {split} in train too: scores on {split} will be too good. Remove them from train."
+                text = f"{count} of {split} also in train: scores on {split} will be too good. Remove them from train."
                 yield Finding("leakage", text, tuple(f"{others[i]} and {names[j]}" for i, j in leaked))
 
 
 def _of_pairs(sides: Sequence[Sequence[Look]]) -> Iterator[Finding]:
-    """Yield what the edges of pairs show: partners that do not belong together, and partners that are shifted."""
+    """Yield findings on pairs from their edges: partners that do not belong together, or are shifted."""
     both = [*zip(*sides, strict=True)]
     sizes = [str(a.picture) for a, b in both if a.size != b.size]
     if sizes:
@@ -242,8 +244,8 @@ def _of_pairs(sides: Sequence[Sequence[Look]]) -> Iterator[Finding]:
     ranks = partner_ranks([a.edges for a, _ in both], [b.edges for _, b in both])
     if ranks.mean() < PAIRED_RANK:
         text = (
-            f"Pairs look shuffled: edges of A are more like those of their B than of {ranks.mean():.0%} of the other "
-            "B's, where chance is 50%. Check that equal names belong together; if they do, ignore this."
+            f"Pairs look shuffled: the edges of A match their own B better than {ranks.mean():.0%} of the other B's; "
+            "50% is chance. Check that equal names belong together; if they do, ignore this."
         )
         yield Finding("shuffled", text)
         return
@@ -255,7 +257,7 @@ def _of_pairs(sides: Sequence[Sequence[Look]]) -> Iterator[Finding]:
 
 
 def _of_labels(names: Sequence[str], labels: str) -> Iterator[Finding]:
-    """Yield what is wrong with labels, and classes that are much smaller than the others."""
+    """Yield faults in the labels, and classes that are much smaller than the others."""
     try:
         found = find_labels(names, DataSettings(labels=labels))
     except (DataError, ConfigError) as error:
@@ -270,7 +272,7 @@ def _of_labels(names: Sequence[str], labels: str) -> Iterator[Finding]:
 
 
 def _suggest(kind: str, looks: Sequence[Look], count: int) -> tuple[str, tuple[str, ...]]:
-    """Return a preset and the settings to change for these pictures."""
+    """Return a preset, and the settings to change for these pictures."""
     preset = {"paired": "pix2pix", "unpaired": "cyclegan", "images": "dcgan"}[kind]
     side = int(np.median([min(look.size) for look in looks]))
     crop = next(size for size in (256, 128, 64, 32) if size <= side or size == 32)
@@ -292,6 +294,6 @@ def lines(report: Report, paths: Sequence[str]) -> Iterator[str]:
         head = f"{finding.kind}: {finding.text}"
         yield name_some(head, finding.files) if finding.files else head
     if not report.findings:
-        yield "Nothing suspicious was found."
+        yield "No faults found."
     words = [*(f"--data {shlex.quote(path)}" for path in paths), *(f"--set {change}" for change in report.changes)]
     yield f"To train: i2i train {report.preset} {' '.join(words)}"

@@ -1,7 +1,7 @@
-"""Features of pictures, for distances between sets: which network makes them, and how a picture comes to its size.
+"""Features of images, for distances between sets: the networks that compute them, and how images are resized.
 
-FID of the same pictures differs by tens with the way of resizing (Parmar, Zhang and Zhu 2022), so the way has a name
-that stands beside every figure.
+The way of resizing changes the FID of the same images by tens (Parmar, Zhang and Zhu 2022). Always name it with a
+figure.
 """
 
 import functools
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MODES = ("clean", "legacy")
-"""clean: bicubic, antialiased, unrounded, as clean-fid has it; legacy: bilinear without antialiasing, as its ports."""
+"""clean: bicubic, antialiased, not rounded, as in clean-fid; legacy: bilinear, not antialiased, as in ports of FID."""
 _BATCH = 16
 
 
 class Network(NamedTuple):
-    """What makes features: its file in the table of weights, if any, the side it sees in px, and the call."""
+    """A network that computes features: its name in the table of weights, if any, its input side, and the call."""
 
     weights: str | None
     side_px: int
@@ -38,7 +38,7 @@ def _inception(x: "Tensor") -> "Tensor":
 
 @functools.lru_cache(maxsize=1)
 def _inception_network() -> Any:
-    """A TorchScript program: only opened once its digest is that of the known file."""
+    """Load a TorchScript program; `weights.find` has compared its digest with that of the known file."""
     import torch
 
     return torch.jit.load(weights.find("inception"), map_location="cpu").eval()
@@ -55,7 +55,7 @@ def _of_trunk(name: str) -> "Callable[[Tensor], Tensor]":
 
 
 def _random(x: "Tensor") -> "Tensor":
-    """Means, and logarithms of energies, of four layers of random filters that see no constant; weights of seed 0."""
+    """Means and log energies of four layers of random zero-mean filters, from seed 0."""
     import torch
     from torch.nn.functional import avg_pool2d, conv2d
 
@@ -84,18 +84,18 @@ NETWORKS = {
     "vgg16": Network("vgg16", 224, _of_trunk("vgg16")),
     "random": Network(None, 64, _random),
 }
-"""Best known first. `random` needs no file: it ranks a run against itself, and no figure of it is a FID."""
+"""Best known first. `random` needs no file; it compares states of one run, but is never a FID."""
 
 
 def best_network() -> str:
-    """Return the first network whose weights are there."""
+    """Return the first network whose weights are available."""
     return next(name for name, network in NETWORKS.items() if network.weights is None or weights.has(network.weights))
 
 
-def features(pictures: Iterable[Array], network: str, mode: str = "clean") -> Array:
-    """Return features, (N, D) float64, of pictures, (H, W, C) each, in 8 bits as RGB.
+def features(images: Iterable[Array], network: str, mode: str = "clean") -> Array:
+    """Return the features, (N, D) float64, of images (H, W, C), taken as 8-bit RGB.
 
-    Raises ModelError where the network's weights are missing or are another file.
+    Raises ModelError if the network's weights are missing or do not match their digest.
     """
     import torch
 
@@ -108,8 +108,8 @@ def features(pictures: Iterable[Array], network: str, mode: str = "clean") -> Ar
             rows.append(net.of(torch.from_numpy(np.stack(batch))).double().numpy())
         batch.clear()
 
-    for picture in pictures:
-        batch.append(_RESIZERS[mode](as_rgb8(picture), net.side_px))
+    for image in images:
+        batch.append(_RESIZERS[mode](as_rgb8(image), net.side_px))
         if len(batch) == _BATCH:
             flush()
     if batch:
@@ -117,21 +117,21 @@ def features(pictures: Iterable[Array], network: str, mode: str = "clean") -> Ar
     return np.concatenate(rows)
 
 
-def _clean(picture: Array, side: int) -> Array:
+def _clean(image: Array, side: int) -> Array:
     """Resize (H, W, 3) uint8 to (3, side, side) float32 in [0, 255]: bicubic, antialiased, not rounded."""
     from PIL import Image
 
-    planes = [Image.fromarray(plane.astype(np.float32)) for plane in picture.transpose(2, 0, 1)]
+    planes = [Image.fromarray(plane.astype(np.float32)) for plane in image.transpose(2, 0, 1)]
     return np.stack([np.asarray(plane.resize((side, side), Image.Resampling.BICUBIC)).clip(0, 255) for plane in planes])
 
 
-def _legacy(picture: Array, side: int) -> Array:
-    """Resize likewise, as the usual ports of FID did: bilinear, from the four nearest pixels alone."""
+def _legacy(image: Array, side: int) -> Array:
+    """Resize likewise, as common ports of FID did: bilinear, from only the four nearest pixels."""
     import torch
     from torch.nn.functional import interpolate
 
-    image = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].float()
-    return interpolate(image, (side, side), mode="bilinear", align_corners=False)[0].numpy()
+    batch = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].float()
+    return interpolate(batch, (side, side), mode="bilinear", align_corners=False)[0].numpy()
 
 
 _RESIZERS = {"clean": _clean, "legacy": _legacy}

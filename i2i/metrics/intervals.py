@@ -1,4 +1,4 @@
-"""How far a mean over pictures can be trusted."""
+"""Confidence intervals of means over pictures."""
 
 from collections.abc import Sequence
 
@@ -21,5 +21,5 @@ def mean_interval(values: Sequence[float], seed: int = 0) -> tuple[float, float]
 
 
 def overlap(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    """Whether two intervals have a value in common: the means are not told apart."""
+    """Whether two intervals overlap, so that their means cannot be told apart."""
     return one[0] <= other[1] and other[0] <= one[1]

@@ -1,6 +1,6 @@
-"""Distances that agree with what people see better than pixels do: features of AlexNet and VGG16, compared by layer.
+"""Perceptual distances, which agree with people better than pixels do: layers of AlexNet or VGG16, compared.
 
-Both networks come from one known file each (see weights.py), which holds numpy arrays in a pickle.
+Each network comes from one known file (see weights.py), which holds numpy arrays in a pickle.
 """
 
 import functools
@@ -21,22 +21,25 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _POOL = "pool"
-_CONVOLUTIONS: dict[str, list[Any]] = {  # (stride, padding) of each, in order; the weights say the rest
+_CONVOLUTIONS: dict[str, list[Any]] = {  # (stride, padding) of each in order; the weights show the rest
     "alexnet": [(4, 2), _POOL, (1, 2), _POOL, (1, 1), (1, 1), (1, 1)],
     "vgg16": [*[(1, 1)] * 2, _POOL, *[(1, 1)] * 2, _POOL, *[(1, 1)] * 3, _POOL, *[(1, 1)] * 3, _POOL, *[(1, 1)] * 3],
 }
 _POOLING = {"alexnet": (3, 2), "vgg16": (2, 2)}  # window, stride
-_TAPS = {"alexnet": (0, 1, 2, 3, 4), "vgg16": (1, 3, 6, 9, 12)}  # convolutions whose rectified outputs LPIPS compares
+_TAPS = {
+    "alexnet": (0, 1, 2, 3, 4),
+    "vgg16": (1, 3, 6, 9, 12),
+}  # convolutions whose outputs LPIPS compares, after the ReLU
 LEAST_PX = {"alexnet": 31, "vgg16": 16}
-"""Sides below which a network's last layer has nothing left to see."""
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, for values in [0, 1]
+"""Smallest side for which a network's last layer is not empty."""
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, for values in [0, 1]
 
 
 class Trunk:
-    """The convolutions of AlexNet or VGG16 up to the last that LPIPS looks at."""
+    """The convolutions of AlexNet or VGG16, up to the last one that LPIPS uses."""
 
     def __init__(self, name: str, arrays: dict[str, Any]):
-        """Take the arrays of a known file: HWIO kernels, and for LPIPS a weight for each channel of each layer."""
+        """Take the arrays of a known file: HWIO kernels, and LPIPS weights for each channel of each layer."""
         import torch
 
         own = next(values for key, values in arrays.items() if not key.startswith("NetLin"))
@@ -49,7 +52,7 @@ class Trunk:
         self.mean, self.std = (torch.tensor(values).view(1, 3, 1, 1) for values in (_MEAN, _STD))
 
     def layers(self, x: "Tensor", pool: Any = None) -> "Iterator[Tensor]":
-        """Yield the five layers of RGB images (N, 3, H, W) in [0, 1]; `pool` takes the place of max pooling."""
+        """Yield the five layers for RGB images (N, 3, H, W) in [0, 1]; `pool` replaces max pooling."""
         from torch.nn.functional import conv2d, max_pool2d
 
         window, stride = _POOLING[self.name]
@@ -68,7 +71,7 @@ class _ArraysOnly(pickle.Unpickler):
     """Builds numpy arrays and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what rebuilds an array; raises UnpicklingError for any other name."""
+        """Return what rebuilds arrays; raises UnpicklingError for any other name."""
         if (module.replace("numpy.core", "numpy._core"), name) == ("numpy._core.multiarray", "_reconstruct"):
             return np.zeros(0).__reduce__()[0]
         if module == "numpy" and name in ("ndarray", "dtype"):
@@ -78,22 +81,22 @@ class _ArraysOnly(pickle.Unpickler):
 
 @functools.lru_cache(maxsize=2)
 def trunk(name: str) -> Trunk:
-    """Return AlexNet or VGG16 from its file of weights; raises ModelError where it is missing or another file."""
+    """Return AlexNet or VGG16 from its file of weights; raises ModelError if it is missing or another file."""
     return Trunk(name, _ArraysOnly(io.BytesIO(weights.find(name).read_bytes())).load())
 
 
 def lpips(output: Array, truth: Array, network: str = "alexnet") -> float:
-    """Return the learned perceptual distance of two pictures, (H, W, C) in any depth; 0 for equal ones.
+    """Return LPIPS, the learned perceptual distance between two images (H, W, C) of any depth; 0 if equal.
 
     Zhang et al. 2018, equation 1, version 0.1 with linear heads. network: alexnet, which the paper recommends for
-    measuring, or vgg16. Raises DataError for pictures that are too small for the network.
+    measuring, or vgg16. Raises DataError for images that are too small for the network.
     """
     import torch
 
     net = trunk(network)
     total = 0.0
     with torch.inference_mode():
-        layers = [net.layers(_unit(picture, network)) for picture in (output, truth)]
+        layers = [net.layers(_unit(image, network)) for image in (output, truth)]
         for head, one, other in zip(net.heads, *layers, strict=True):
             difference = (_direction(one) - _direction(other)).square()
             total += float((difference * head.view(1, -1, 1, 1)).sum(dim=1).mean())
@@ -101,17 +104,17 @@ def lpips(output: Array, truth: Array, network: str = "alexnet") -> float:
 
 
 def dists(output: Array, truth: Array) -> float:
-    """Return the distance of structure and texture of two pictures, (H, W, C) in any depth; 0 for equal ones.
+    """Return DISTS, the distance in structure and texture between two images (H, W, C) of any depth; 0 if equal.
 
-    Ding et al. 2020, equations 5 to 7: means and covariances of VGG16's maps, with learned weights.
+    Ding et al. 2020, equations 5 to 7: means and covariances of VGG16's feature maps, with learned weights.
     """
     import torch
 
     net, (alpha, beta) = trunk("vgg16"), _dists_weights()
     score, place = 0.0, 0
     with torch.inference_mode():
-        pictures = [_unit(picture, "vgg16") for picture in (output, truth)]
-        layers = [(picture, *net.layers(picture, _hanning_pool)) for picture in pictures]
+        images = [_unit(image, "vgg16") for image in (output, truth)]
+        layers = [(image, *net.layers(image, _hanning_pool)) for image in images]
         for one, other in zip(*layers, strict=True):
             here = slice(place, place := place + one.shape[1])
             means = [values.mean(dim=(2, 3))[0] for values in (one, other)]
@@ -123,15 +126,15 @@ def dists(output: Array, truth: Array) -> float:
     return max(1 - score / float(alpha.sum() + beta.sum()), 0.0)
 
 
-def _unit(picture: Array, network: str) -> "Tensor":
-    """Return a picture as an RGB image, (1, 3, H, W) in [0, 1]."""
+def _unit(image: Array, network: str) -> "Tensor":
+    """Return an image as RGB, (1, 3, H, W) in [0, 1]."""
     import torch
 
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     if min(height, width) < LEAST_PX[network]:
         least = LEAST_PX[network]
         raise DataError(f"{network} needs sides of at least {least} px; these pictures are {width}x{height}.")
-    values = (grey_levels(picture) / 255).astype(np.float32)
+    values = (grey_levels(image) / 255).astype(np.float32)
     return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))[None]
 
 
@@ -141,7 +144,7 @@ def _direction(features: "Tensor") -> "Tensor":
 
 
 def _hanning_pool(x: "Tensor") -> "Tensor":
-    """Halve maps without aliasing: the root of squares blurred by a 3 px window (Ding et al. 2020, section 3.1)."""
+    """Halve maps without aliasing: the root of their squares, blurred over 3 px (Ding et al. 2020, section 3.1)."""
     import torch
     from torch.nn.functional import conv2d
 

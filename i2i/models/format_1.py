@@ -1,4 +1,4 @@
-"""Descriptions of version 1, as model files up to the first edition of this format hold them."""
+"""Descriptions in format 1, from model files by earlier versions of i2i."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from i2i.models.parts import GENERATE
 
 
 def from_format_1(values: dict[str, Any]) -> dict[str, Any]:
-    """Return a description of version 1, which knew generators by direction or one from noise, as one of version 2."""
+    """Convert a description from format 1, which had generators by direction or one from noise, to format 2."""
     values = {**values, "format": 2}
     generators, noise = values.pop("generators", {}), values.pop("latent_generator", None)
     values.pop("task", None)

@@ -1,7 +1,7 @@
-"""What a model file is, by its first bytes; what users give for one by mistake is named.
+"""Recognise model files by their first bytes, and name what users give by mistake.
 
-A download that was refused leaves a web page, a checkout without git-lfs leaves a pointer, a full disk
-an empty file. Names do not count: weights are found as .bin, .ckpt or .PTH, and under names of another kind.
+A refused download leaves a web page, a checkout without git-lfs a pointer, a full disk an empty file. Names do not
+count: weights come as .bin, .ckpt or .PTH, and under the suffix of another format.
 """
 
 import codecs
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 ONNX, SAFETENSORS, TORCH = "ONNX model", "safetensors file", "torch file"
 _SUFFIXES = {".onnx": ONNX, ".safetensors": SAFETENSORS, ".pth": TORCH, ".pt": TORCH}
-"""What a file is taken for that does not begin as any of them, so that the error says what is wrong with it."""
+"""The kind of a file whose first bytes show none, so that its reader can say what is wrong."""
 _HEAD_BYTES = 512
 _PROTOCOLS = (b"\x02", b"\x03", b"\x04", b"\x05")
-"""Of pickles in torch files, their second byte."""
+"""Second bytes of the pickles in torch files."""
 
 
 def kind_of(path: Path) -> str:
-    """Return ONNX, SAFETENSORS or TORCH: what a file holds, whatever its name. Raises ModelError for other files.
+    """Return ONNX, SAFETENSORS or TORCH, by a file's content. Raises ModelError for other files.
 
-    Only the beginning is looked at: whether the file is whole and harmless is for its own reader to check.
+    Only the first bytes are read. The reader of each kind checks whether the file is whole and harmless.
     """
-    if not path.is_file():  # before opening it: a named pipe would wait for a writer
+    if not path.is_file():  # opening a named pipe would wait for a writer
         raise ModelError(f"{path} is not a file.")
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
@@ -42,7 +42,7 @@ def kind_of(path: Path) -> str:
 
 
 def require_kind(path: Path, wanted: str) -> None:
-    """Raise ModelError for files that `kind_of` refuses, and for those of another kind than `wanted`."""
+    """Raise ModelError for files that `kind_of` refuses, and for kinds other than `wanted`."""
     kind = kind_of(path)
     if kind != wanted:
         raise ModelError(f"{path} is {_with_article(kind)}, not {_with_article(wanted)}.")
@@ -52,10 +52,10 @@ def _refuse_mistaken(path: Path, head: bytes) -> None:
     """Raise ModelError where the first bytes of a file show that it is not a model."""
     start = head.removeprefix(codecs.BOM_UTF8).lstrip().lower()
     if not head.strip(b"\0"):
-        raise ModelError(f"{path} is empty, or nothing but zeros: a download or copy of it failed. Get it again.")
+        raise ModelError(f"{path} is empty or holds only zeros: a download or copy failed. Get it again.")
     if start.startswith((b"<!doctype", b"<!--", b"<html", b"<head", b"<?xml")):
         raise ModelError(
-            f"{path} is a web page, not a model: what a server answered in place of the file.\n"
+            f"{path} is a web page, not a model: a server sent it in place of the file.\n"
             "Open its address in a browser, and download the file itself."
         )
     if start.startswith(b"version https://git-lfs"):
@@ -67,26 +67,26 @@ def _refuse_mistaken(path: Path, head: bytes) -> None:
     if text := _text(head):
         raise ModelError(
             f"{path} is text, not a model; it begins: {shown(text, 60)}\n"
-            "That may be what a server answered in place of the file. Get it again."
+            "A server may have sent it in place of the file. Get it again."
         )
 
 
 def refuse_not_finite(path: Path, tensors: "Iterable[Tensor]") -> None:
-    """Raise ModelError where the weights in a file are no numbers."""
+    """Raise ModelError if a weight in a file is NaN or infinite."""
     if not all(tensor.isfinite().all() for tensor in tensors):
         raise ModelError(f"{path} holds weights that are NaN or infinite: the file is damaged, or its training failed.")
 
 
 def shown(text: object, most: int = 80) -> str:
-    """Return what a stranger's file says as one line, cut after `most` characters, with nothing in it to obey."""
+    """Return text from a stranger's file as one line without control characters, cut after `most` characters."""
     line = "".join(character if character.isprintable() else "?" for character in str(text))
     return line if len(line) <= most else f"{line[:most]} ..."
 
 
 def _text(head: bytes) -> str:
-    """Return the first lines of a text as one, or nothing where it is none."""
+    """Return the first lines of a text as one; empty if it is not text."""
     try:
-        text = " ".join(codecs.getincrementaldecoder("utf-8")().decode(head).split())  # cut within a letter, perhaps
+        text = " ".join(codecs.getincrementaldecoder("utf-8")().decode(head).split())  # the cut may split a character
     except UnicodeDecodeError:
         return ""
     return text if text.isprintable() else ""
@@ -97,7 +97,7 @@ def _kind(head: bytes) -> str | None:
         return TORCH
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 40:
         return SAFETENSORS
-    # A model's first field is its IR version, a small number; text and pickles do not begin so.
+    # A model's first field is its IR version, a small number. Text and pickles begin in other ways.
     return ONNX if head[0] == 0x08 and b"\0" < head[1:2] < b"\x40" else None
 
 

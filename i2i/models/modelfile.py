@@ -1,8 +1,7 @@
-"""`model.safetensors`: the generators' weights with their ModelSpec in the header.
+"""`model.safetensors`: the weights of the generators, with their ModelSpec in the header.
 
-Tensors are named "<direction>.<name in the network>", with "generate" for a
-direction where the model makes pictures from noise. Weights of other projects, in torch files or in
-.safetensors files without a spec, are read as if they were such a file.
+Tensors are named "<direction>.<name in the network>"; for pictures from noise, the direction is "generate". Weights of
+other projects, in torch files or in .safetensors files without a spec, are read as if they were such a file.
 """
 
 import json
@@ -31,11 +30,11 @@ if TYPE_CHECKING:
 
 MODEL_NAME = "model.safetensors"
 _MOST = 4096
-"""Largest number among the arguments of a network: channels, levels or blocks."""
+"""Largest number allowed in the arguments of a network: channels, levels or blocks."""
 
 
 def find_model(path: Path) -> Path:
-    """Return the model file that `path` is or, as a run folder, holds; raises ModelError."""
+    """Return `path` if it is a model file, or the model file of a run folder; raises ModelError."""
     if path.is_dir():
         if (path / MODEL_NAME).is_file():
             return path / MODEL_NAME
@@ -55,7 +54,7 @@ def find_weights(model: str | Path) -> Path:
 
 
 def is_onnx(path: Path) -> bool:
-    """Whether a model file is an ONNX model, by what it holds; raises ModelError as `find_model` does."""
+    """Whether a model file is an ONNX model, by its content; raises ModelError as `find_model` does."""
     return kind_of(path) == ONNX
 
 
@@ -75,7 +74,7 @@ def save_tensors(path: Path, spec: ModelSpec, tensors: "Mapping[str, Mapping[str
     }
     content = memoryview(save(flat, spec_to_metadata(spec)))
     header, data = parts_of(content)
-    # Not by save itself, which writes two entries in any order: equal models are equal files.
+    # `save` would write two entries in any order. This way, equal models are equal files.
     header["__metadata__"][DIGEST_KEY] = digest_of(content)
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
@@ -83,9 +82,9 @@ def save_tensors(path: Path, spec: ModelSpec, tensors: "Mapping[str, Mapping[str
 
 
 def read_spec(path: Path) -> ModelSpec:
-    """Read the spec from a .safetensors file, or recognise weights of other projects; only these need torch.
+    """Read the spec from a .safetensors file, or recognise weights of other projects; only the latter need torch.
 
-    Raises ModelError, also where the file is not what was written; files without a digest are taken as they are.
+    Raises ModelError, also for a file that does not match its digest. A file without a digest is not compared.
     """
     if kind_of(path) == TORCH:
         return _import(path).spec
@@ -105,7 +104,7 @@ def load_tensors(path: Path, direction: str) -> "dict[str, Tensor]":
 
 
 def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator":
-    """Build the generator of one direction, or that from noise, and load its weights, ready for inference.
+    """Build the generator of one direction, or the one from noise, with its weights, ready for inference.
 
     Raises ModelError.
     """
@@ -119,7 +118,7 @@ def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator":
     tensors = load_tensors(path, direction)
     try:
         _check_arguments(one)
-        # Built without memory at first: a line in a file can claim a width of a million, or of one too many.
+        # Built without memory first: a file can claim a width of a million, or one that differs by one.
         with torch.device("meta"):
             network = GENERATORS[one.network](**one.arguments)
         claimed = {name: tensor.shape for name, tensor in network.state_dict().items()}
@@ -130,20 +129,20 @@ def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator":
         for name in ("kind", "size_multiple", "size_minimum", "latent"):
             if getattr(network, name, getattr(one, name)) != getattr(one, name):
                 raise ValueError(f"{name} is {getattr(network, name)}, not {getattr(one, name)}")
-        network.to_empty(device="cpu")  # and not built again: drawing weights takes longer than reading them
+        network.to_empty(device="cpu")  # building it again would draw weights, which takes longer than reading them
         for module in network.modules():
             if isinstance(module, BlurPool):
                 module.reset()
         network.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{path}: weights and description do not fit: {shown(error, 200)}") from error
+        raise ModelError(f"{path}: weights and description do not match: {shown(error, 200)}") from error
     set_norm_statistics(network, spec.norm_statistics)
     network.eval()
     return network
 
 
 def _check_arguments(one: Part) -> None:
-    """Raise ValueError for arguments that no training has, or that differ from what the description says besides."""
+    """Raise ValueError for arguments that no training has, or that contradict the rest of the description."""
     said = {
         "in_channels": one.inputs and one.inputs.channels,
         "out_channels": one.outputs and one.outputs.channels,
@@ -154,7 +153,7 @@ def _check_arguments(one: Part) -> None:
         if not isinstance(value, int | float | str) or (isinstance(value, int) and value > _MOST):
             raise ValueError(f"{shown(name)} is {shown(value)}")
         if said.get(name, value) != value:
-            raise ValueError(f"{shown(name)} is described as {value} and otherwise")
+            raise ValueError(f"{shown(name)} is {value} in one place and {said[name]} in another")
 
 
 def _import(path: Path) -> "Imported":

@@ -1,9 +1,9 @@
-"""What an .onnx file holds, checked before ONNX Runtime sees it: a stranger's model is hostile until shown otherwise.
+"""Check an .onnx file before ONNX Runtime opens it: every stranger's model may be hostile.
 
-A graph can loop for ever, ask for terabytes in a line, or name /etc/passwd as its weights. Only what
-generators of pictures are made of is let through: operators of a list, no graphs inside graphs, sizes
-written in the file bounded, weights in the file or in a regular file beside it. The file is mapped and
-its protobuf walked by length, so weights are never read, and neither onnx nor onnxruntime is loaded.
+A graph can loop for ever, claim terabytes in one line, or name /etc/passwd as its weights. Only what generators of
+pictures need is allowed: listed operators, no graphs inside graphs, bounded sizes, and weights in the file or in a
+regular file beside it. The file is mapped and its protobuf walked by length, so weights are never read, and neither
+onnx nor onnxruntime is loaded.
 Field numbers are those of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
 """
 
@@ -32,38 +32,38 @@ OPERATORS = frozenset(
     ThresholdedRelu Tile Transpose Trilu Unsqueeze Upsample Where
     """.split()  # noqa: SIM905 - a hundred words are read more easily without quotes
 )
-"""Operators without control flow, randomness or strings, of which generators and what runs beside them are made."""
+"""Allowed operators: those of generators, their input and output, without control flow, randomness or strings."""
 _GROWING = {"ConstantOfShape", "Expand", "Range", "Pad", "Reshape", "Resize", "Tile", "Upsample"}
-"""Operators that make tensors of a size that is written in the file."""
+"""Operators whose output can have a size written in the file."""
 MOST_ELEMENTS = 1 << 24
-"""Elements of a tensor made from sizes written in the file."""
+"""Largest number of elements that a size written in the file may give."""
 MOST_GROWTH = 1 << 10
-"""Times that a picture may grow in one step, in pixels."""
+"""Largest factor by which one operator may multiply the pixels of an image."""
 _MOST_NODES = 20_000
 _MOST_FIELDS = 2_000_000
 _VALUES = 64
-"""A constant of no more elements is read: it may be a size."""
+"""Constants up to this number of elements are read: they may be sizes."""
 ELEMENT_BITS = {1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64, 16: 16}
-"""By number in onnx.proto; no strings and no complex numbers."""
+"""By number in onnx.proto, without strings and complex numbers."""
 _READ = {1: "f", 6: "i", 7: "q", 11: "d"}
 ELEMENT_NAMES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool", 10: "float16", 11: "float64"}
 
 
 class Value(NamedTuple):
-    """An input or output: its number of element type in ELEMENT_NAMES, and its sides, None where free."""
+    """An input or output: its element type, a key of ELEMENT_NAMES, and its sides, None where free."""
 
     name: str
     element: int
     shape: tuple[int | None, ...] | None
 
     def __str__(self) -> str:
-        """As int64 (batch free: ?)."""
+        """Show type and sides, as in float32 (?, 3, 256, 256); ? is free."""
         sides = "of any shape" if self.shape is None else ", ".join("?" if s is None else str(s) for s in self.shape)
         return f"{ELEMENT_NAMES.get(self.element, 'another type')} ({sides})"
 
 
 class Interface(NamedTuple):
-    """What a model that passed says of itself."""
+    """What a checked model says of itself."""
 
     inputs: list[Value]
     outputs: list[Value]
@@ -71,11 +71,11 @@ class Interface(NamedTuple):
 
 
 def check_onnx(path: Path) -> Interface:
-    """Raise ModelError for what is not a model, is damaged, or holds what generators of pictures do not need."""
+    """Raise ModelError if a file is not a model, is damaged, or holds what generators of pictures do not need."""
     require_kind(path, ONNX)
     try:
         with path.open("rb") as file:
-            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # closed with the last view of it
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # closed with its last view
         return _Check(path, len(content)).model(memoryview(content))
     except DamagedError as error:
         raise ModelError(f"{path} is damaged or cut: {error}. Get it again.") from error
@@ -84,7 +84,7 @@ def check_onnx(path: Path) -> Interface:
 
 
 class _Check:
-    """The walk through one file."""
+    """Checks one file."""
 
     def __init__(self, path: Path, size: int):
         self.path = path
@@ -93,7 +93,7 @@ class _Check:
         self.constants: dict[str, tuple[float, ...]] = {}
 
     def refuse(self, what: str) -> ModelError:
-        return ModelError(f"{self.path} {what}.\ni2i runs generators of pictures; of other graphs it runs none.")
+        return ModelError(f"{self.path} {what}.\ni2i only runs generators of pictures.")
 
     def model(self, view: memoryview) -> Interface:
         model = self.message(view)
@@ -120,12 +120,12 @@ class _Check:
         )
 
     def message(self, view: memoryview) -> Message:
-        """The fields of a protobuf message by number; nested ones and bytes as views, nothing copied."""
+        """Return the fields of a protobuf message by number; nested messages and bytes are views, not copies."""
         found: Message = defaultdict(list)
         for number, field in fields_of(view):
             self.fields += 1
             if self.fields > _MOST_FIELDS:
-                raise self.refuse("is written in too many pieces")
+                raise self.refuse("has too many fields")
             found[number].append(field)
         return found
 
@@ -138,7 +138,7 @@ class _Check:
         operator = text(node, 4)
         self.domain(text(node, 7))
         if operator not in OPERATORS:
-            raise self.refuse(f"uses the operator {shown(operator)}, which is not among those allowed")
+            raise self.refuse(f"uses the operator {shown(operator)}, which i2i does not allow")
         scales: tuple[float, ...] = ()
         for attribute in map(self.message, views(node[5])):
             if any(attribute[number] for number in (6, 11, 14, 15, 21, 22, 23)):
@@ -154,20 +154,20 @@ class _Check:
             self.growth(operator, [self.constants.get(text_of(name), ()) for name in views(node[1])], scales)
 
     def growth(self, operator: str, inputs: list[tuple[float, ...]], scales: tuple[float, ...]) -> None:
-        """Refuse sizes in the file that no generator has; those computed on the way meet the limit of the trial."""
+        """Refuse sizes in the file that no generator needs; the trial run limits sizes that are computed."""
         for position, values in enumerate((*inputs, scales)):
-            # Resize takes a picture, a region, scales and sizes, the others a picture and a size.
+            # Resize takes an image, a region, scales and sizes; the others take an image and a size.
             is_scale = operator in ("Tile", "Upsample") or (operator == "Resize" and position < 3)
-            # Zeros and -1 stand for what is there already.
+            # 0 and -1 keep the present size.
             size = math.prod(max(abs(value), 1) for value in values)
-            if not size <= (MOST_GROWTH if is_scale else MOST_ELEMENTS):  # so written, NaN is refused too
+            if not size <= (MOST_GROWTH if is_scale else MOST_ELEMENTS):  # `not <=` refuses NaN, too
                 numbers = "x".join(f"{value:g}" for value in values)
                 raise self.refuse(f"asks for {shown(numbers)} {'times the' if is_scale else 'as a'} size in {operator}")
 
     def tensor(self, view: memoryview, constant: str | None = None) -> str:
-        """Check one tensor's claims, keep it if it may be a size, return its name.
+        """Check what one tensor claims, keep it if it may be a size, and return its name.
 
-        constant: the name that it gets by an operator, "" for one without a name.
+        constant: the name that an operator gives it; "" for none.
         """
         tensor = self.message(view)
         name = constant if constant is not None else text(tensor, 8)
@@ -178,37 +178,37 @@ class _Check:
         claimed = -(-elements * ELEMENT_BITS[element] // 8)
         if tensor[13] or any(integers(tensor[14])):
             self.external(tensor, claimed)
-        elif claimed > self.size:  # smaller lies ONNX Runtime finds without harm
+        elif claimed > self.size:  # ONNX Runtime finds smaller lies without harm
             raise DamagedError(f"{shown(name)} claims {claimed} bytes")
         elif name and elements <= _VALUES and element in _READ:
             self.constants[name] = _values(tensor, element, elements)
         return name
 
     def external(self, tensor: Message, claimed: int) -> None:
-        """Refuse weights in another file unless it is a regular one beside the model that nothing else links to."""
+        """Refuse weights in another file unless it is a regular file beside the model, without other links to it."""
         entries = {text(entry, 1): text(entry, 2) for entry in map(self.message, views(tensor[13]))}
         location = entries.get("location", "")
         if not location or location != Path(location).name or "\\" in location or ":" in location:
             raise ModelError(
                 f"{self.path} names {shown(location) or 'nothing'} as the file of its weights.\n"
-                "They may lie in a file beside the model only, named without a folder."
+                "That file must lie beside the model, and be named without a folder."
             )
         file = self.path.parent / location
         try:
             found = file.lstat()
         except OSError as error:
             raise ModelError(
-                f"{self.path} has its weights in {shown(location)}, which does not lie beside it. Get that file too."
+                f"{self.path} has its weights in {shown(location)}, which is not beside it. Get that file, too."
             ) from error
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
             raise ModelError(
-                f"{self.path} has its weights in {shown(location)}, which is a link, or no regular file.\n"
+                f"{self.path} has its weights in {shown(location)}, which is a link or not a regular file.\n"
                 "Put a copy of the file itself beside the model."
             )
         try:
             offset, length = int(entries.get("offset", 0)), int(entries.get("length", claimed))
         except ValueError as error:
-            raise DamagedError("the place of its weights is not a number") from error
+            raise DamagedError("the offset or length of its weights is not a number") from error
         if offset < 0 or length != claimed or offset + length > found.st_size:
             raise ModelError(f"{self.path} claims more weights than {shown(location)} holds. Get both files again.")
 
@@ -216,7 +216,7 @@ class _Check:
         info = self.message(view)
         kind = self.message(only(info, 2, "type"))
         if 1 not in kind:
-            raise self.refuse("takes or makes what is not a tensor")
+            raise self.refuse("has an input or output that is not a tensor")
         tensor = self.message(only(kind, 1, "tensor type"))
         sides = None
         if tensor[2]:
@@ -226,11 +226,11 @@ class _Check:
 
 
 def _values(tensor: Message, element: int, elements: int) -> tuple[float, ...]:
-    """The elements of a small constant, as raw bytes or in the field of their type."""
+    """Return the elements of a small constant, from raw bytes or from the field of their type."""
     if tensor[9]:
         raw = views(tensor[9])[-1]
         if len(raw) != elements * ELEMENT_BITS[element] // 8:
-            raise DamagedError("a constant has other bytes than its shape says")
+            raise DamagedError("a constant does not have the bytes of its shape")
         return struct.unpack(f"<{elements}{_READ[element]}", raw)
     if element == 1:
         return floats(tensor[4])

@@ -1,4 +1,4 @@
-"""The parts of a model as its file describes them: what each takes and makes, and the latents that it takes."""
+"""The parts of a model, as its file describes them: their inputs, outputs and latents."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self, cast
@@ -8,38 +8,37 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from i2i.images import Channels
 
 GENERATE = "generate"
-"""Takes the place of a direction where a model has none, because it makes pictures from noise."""
+"""Name of the part that makes pictures from noise, in place of a direction."""
 Meaning = Literal["grey", "rgb", "rgba"]
 Word = Annotated[str, Field(pattern=r"^[\w.+-]{1,80}$")]
-"""A name that may be shown: files come from strangers, and terminals obey control characters."""
+"""A name that is safe to print: files come from strangers, and terminals obey control characters."""
 CLASS_NAME = r"[^\x00-\x1f\x7f-\x9f,=]{1,80}"
 ClassName = Annotated[str, Field(pattern=f"^{CLASS_NAME}$")]
-"""The name of a class or of a label set, as a folder or a table has it; without control characters, and without what
---label needs."""
+"""The name of a class or label set, as in a folder or a table, without control characters and the syntax of --label."""
 Side = Annotated[int, Field(ge=1, le=1 << 16)]
-"""In pixels, and bounded: memory is taken by it before a picture is seen."""
+"""In pixels, and bounded: memory depends on it before any picture is read."""
 Multiple = Annotated[int, Field(ge=1, le=1 << 10)]
-"""The same of what every picture is padded to."""
+"""The same for the multiple that every picture is padded to."""
 SideOrNone = Annotated[int, Field(ge=0, le=1 << 16)]
-"""The same, or 0 where there is none."""
+"""As Side, or 0 for none."""
 MEANINGS: dict[int, Meaning] = {1: "grey", 3: "rgb", 4: "rgba"}
 
 
 class LatentBlock(BaseModel):
-    """A run of numbers in a latent: what they are and what they are drawn from."""
+    """A block of numbers in a latent, and the prior that they are drawn from."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: ClassName
-    """As noise, or the name of a label set."""
+    """noise, or the name of a label set."""
     size: Side
     """How many numbers."""
     prior: Literal["normal", "uniform", "one_hot"] = "normal"
-    """Standard normal; uniform in [-1, 1]; or one of them 1 and all others 0."""
+    """Standard normal; uniform in [-1, 1]; or a single 1 among zeros."""
     classes: tuple[ClassName, ...] = ()
-    """Of a label, in the order of the numbers; a person picks one by its name."""
+    """For a label set: the names of its classes, in the order of the numbers."""
     shares: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
-    """How often each number of a one_hot block is the 1; empty: all alike."""
+    """Probability of each number of a one_hot block to be the 1; empty: all equal."""
 
     @model_validator(mode="after")
     def _one_each(self) -> Self:
@@ -47,21 +46,21 @@ class LatentBlock(BaseModel):
             if counted and (len(counted) != self.size or self.prior != "one_hot"):
                 raise ValueError(f"the latent block {self.name} has {self.size} numbers and {len(counted)} classes")
         if len({*self.classes}) < len(self.classes):
-            raise ValueError(f"the latent block {self.name} has two classes of one name")
+            raise ValueError(f"the latent block {self.name} has two classes with the same name")
         if self.shares and not sum(self.shares):
-            raise ValueError(f"the latent block {self.name} has no class that is ever drawn")
+            raise ValueError(f"the latent block {self.name} never draws any of its classes")
         return self
 
 
 class PictureSpec(BaseModel):
-    """What a network takes or makes: pictures, or points in the plane."""
+    """What goes into a network or comes out: images, or points in the plane."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     channels: Literal[1, 2, 3, 4]
-    """Channels of a picture, or coordinates of a point."""
+    """Channels of an image, or coordinates of a point."""
     meaning: Meaning | Literal["points"]
-    """What they are."""
+    """Meaning of the channels."""
 
     @model_validator(mode="after")
     def _points_have_two(self) -> Self:
@@ -71,7 +70,7 @@ class PictureSpec(BaseModel):
 
 
 class Part(BaseModel):
-    """One thing that a model does, and the network that does it."""
+    """One task of a model, and the network that does it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -80,40 +79,40 @@ class Part(BaseModel):
     network: Word
     """A name in i2i.networks.GENERATORS."""
     arguments: dict[str, Any]
-    """What its constructor was given."""
+    """Arguments of its constructor."""
     inputs: PictureSpec | None = None
-    """The picture that goes in, if one does."""
+    """The image that goes in, if any."""
     outputs: PictureSpec | None = None
-    """The picture, or the points, that come out, if some do."""
+    """The image or points that come out, if any."""
     blocks: tuple[LatentBlock, ...] = ()
-    """What its latent is made of, in this order."""
+    """The blocks of its latent, in order."""
     size_multiple: Multiple = 1
-    """Sides of pictures that the network takes are multiples of this, in pixels ..."""
+    """Sides of the images that go in are multiples of this, in pixels, ..."""
     size_minimum: Multiple = 1
     """... and at least this."""
     out_px: SideOrNone = 0
-    """Side of the square pictures that come out of a latent; 0 for points, and where it is that of the input."""
+    """Side of the square images made from a latent; 0 for points, and where the output has the size of the input."""
     alpha: Literal["kept", "consumed"] = "kept"
-    """What becomes of the input's alpha. Networks of 1 or 3 channels always see pictures laid on white, in training
-    as in use. kept: trained on opaque pictures, so the output gets the input's alpha back. consumed: trained on
-    transparent pictures, whose answer to transparency is in the output; or the network itself takes or makes alpha."""
+    """What happens to the input's alpha. Networks of 1 or 3 channels always see pictures on white, in training and in
+    use. kept: trained on opaque pictures, so the output gets the input's alpha back. consumed: trained on transparent
+    pictures, so the output already answers to it; or the network itself takes or makes alpha."""
 
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self) -> Self:
         needs = {"translate": (True, True, False), "generate": (False, True, True), "encode": (True, False, True)}
         has = (self.inputs is not None, self.outputs is not None, bool(self.blocks))
         if any(needed and not there for needed, there in zip(needs[self.kind], has, strict=True)):
-            raise ValueError(f"a part that does {self.kind} lacks its inputs, outputs or latent")
+            raise ValueError(f"a part of kind {self.kind} lacks inputs, outputs or a latent")
         points = [one for one in (self.inputs, self.outputs) if one and one.meaning == "points"]
         if (self.kind == "generate") != (self.out_px > 0 or bool(points)) or (points and self.out_px):
-            raise ValueError(f"a part that does {self.kind} has other sides, or points")
+            raise ValueError(f"a part of kind {self.kind} has the wrong sides or points")
         if len({block.name for block in self.blocks}) < len(self.blocks):
-            raise ValueError("two latent blocks have one name")
+            raise ValueError("two latent blocks have the same name")
         return self
 
     @property
     def in_channels(self) -> Channels:
-        """Channels of the picture that goes in."""
+        """Channels of the image that goes in."""
         assert self.inputs is not None
         return cast(Channels, self.inputs.channels)
 
@@ -125,7 +124,7 @@ class Part(BaseModel):
 
     @property
     def out_channels(self) -> Channels:
-        """Channels of the picture that comes out."""
+        """Channels of the image that comes out."""
         assert self.outputs is not None
         return cast(Channels, self.outputs.channels)
 
@@ -137,7 +136,7 @@ class Part(BaseModel):
 
     @property
     def latent(self) -> int:
-        """Length of its latent; 0 where it has none."""
+        """Length of its latent; 0 for none."""
         return sum(block.size for block in self.blocks)
 
     @property
@@ -149,7 +148,7 @@ class Part(BaseModel):
 def translating(
     network: str, arguments: Mapping[str, Any], inputs: int, outputs: int, size_multiple: int, size_minimum: int
 ) -> Part:
-    """Describe a network from pictures of `inputs` channels to pictures of `outputs`."""
+    """Describe a network from images of `inputs` channels to images of `outputs`."""
     return Part(
         kind="translate",
         network=network,
@@ -164,7 +163,7 @@ def translating(
 def generating(
     network: str, arguments: Mapping[str, Any], blocks: Sequence[LatentBlock], channels: int, out_px: int
 ) -> Part:
-    """Describe a network from latents to pictures of `channels` and side `out_px`; 0 px are points in the plane."""
+    """Describe a network from latents to images of `channels` and side `out_px`; 0 px means points in the plane."""
     meaning = MEANINGS[channels] if out_px else "points"
     return Part(
         kind="generate",

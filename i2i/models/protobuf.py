@@ -1,21 +1,21 @@
-"""Protobuf messages, walked by length: nothing is copied, and no size that they claim is believed."""
+"""Walk protobuf messages by length, copying nothing and trusting no size that they claim."""
 
 import struct
 from collections.abc import Iterator
 
 _TEXT_BYTES = 1 << 20
 _MOST_NUMBERS = 20_000
-"""In one list."""
+"""Largest length of a list."""
 Field = int | memoryview
 Message = dict[int, list[Field]]
 
 
 class DamagedError(Exception):
-    """What was found is not protobuf, or not what it should hold."""
+    """A message is not protobuf, or does not hold what it should."""
 
 
 def fields_of(view: memoryview) -> Iterator[tuple[int, Field]]:
-    """Yield (number, value) of a protobuf message: varints as int, everything else as the bytes it is."""
+    """Yield (number, value) of a protobuf message: varints as int, everything else as bytes."""
     position, end = 0, len(view)
     while position < end:
         tag, position = _varint(view, position)
@@ -50,35 +50,35 @@ def _varint(view: memoryview, position: int) -> tuple[int, int]:
 
 
 def views(fields: list[Field]) -> list[memoryview]:
-    """Return messages or bytes; raises DamagedError where a number stands among them."""
+    """Return messages or bytes; raises DamagedError if one is a number."""
     if not all(isinstance(field, memoryview) for field in fields):
         raise DamagedError("it is not in the format of ONNX")
     return fields  # type: ignore[return-value]
 
 
 def only(message: Message, number: int, what: str) -> memoryview:
-    """The one message in a field: a second would be merged with the first by some readers."""
+    """Return the only message in a field; some readers would merge a second one with it."""
     found = views(message[number])
     if len(found) != 1:
-        raise DamagedError(f"it has {len(found) or 'no'} {what}{'s' if found else ''} where there must be one")
+        raise DamagedError(f"it has {len(found) or 'no'} {what}{'s' if found else ''} instead of one")
     return found[0]
 
 
 def text(message: Message, number: int) -> str:
-    """The text in a field, of several the last, as protobuf has it; empty where there is none."""
+    """Return the text in a field, the last one of several, as in protobuf; empty if there is none."""
     found = views(message[number])
     return text_of(found[-1]) if found else ""
 
 
 def text_of(view: memoryview) -> str:
-    """Return a name; raises DamagedError for a huge one, and UnicodeDecodeError."""
+    """Return a name; raises DamagedError if it is too long, and UnicodeDecodeError."""
     if len(view) > _TEXT_BYTES:
-        raise DamagedError("a name in it has over a million letters")
+        raise DamagedError("a name in it has over a million characters")
     return str(view, "utf-8")
 
 
 def integers(fields: list[Field]) -> tuple[int, ...]:
-    """Signed numbers, each in a field of its own or packed together."""
+    """Return signed integers, packed or in fields of their own."""
     numbers: list[int] = []
     for field in fields:
         if isinstance(field, int):

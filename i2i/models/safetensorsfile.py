@@ -1,7 +1,6 @@
-"""`.safetensors` files, of i2i and of others: what their header says and the tensors they hold.
+"""Read the header and the tensors of `.safetensors` files, by i2i and by others.
 
-The format cannot hold code. It has no checksum either, so files that i2i writes carry a SHA-256 of all the rest of
-the file in their header.
+The format cannot hold code. It has no checksum either, so i2i writes a SHA-256 of the rest of the file into the header.
 """
 
 import hashlib
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 DIGEST_KEY = "i2i_digest"
 _KINDS = {"float64", "float32", "float16", "bfloat16", "int64"}
-"""Of numbers in a .safetensors file, which has more; torch counts in some of them hardly or not at all."""
+"""Allowed dtypes. The format has more, but torch hardly computes with them."""
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -36,7 +35,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def read_safetensors(path: Path) -> "dict[str, Tensor]":
-    """Return the tensors by name, on the CPU and as they were saved. Raises ModelError."""
+    """Return the tensors by name, on the CPU, as they were saved. Raises ModelError."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -48,12 +47,12 @@ def read_safetensors(path: Path) -> "dict[str, Tensor]":
         raise ModelError(f"{path} is not a model file: {shown(error, 200)}.") from error
     odd = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()} - _KINDS
     if odd:
-        raise ModelError(f"{path} holds numbers of the kind {min(odd)}; weights are {', '.join(sorted(_KINDS))}.")
+        raise ModelError(f"{path} holds {min(odd)} numbers; weights are {', '.join(sorted(_KINDS))}.")
     return tensors
 
 
 def refuse_changed(path: Path, metadata: Mapping[str, str]) -> None:
-    """Raise ModelError where a .safetensors file does not have the digest in its metadata; without one, do nothing."""
+    """Raise ModelError if a .safetensors file does not match the digest in its metadata, if there is one."""
     if DIGEST_KEY not in metadata:
         return
     with (
@@ -63,13 +62,13 @@ def refuse_changed(path: Path, metadata: Mapping[str, str]) -> None:
     ):
         if digest_of(view) != metadata[DIGEST_KEY]:
             raise ModelError(
-                f"{path} is damaged, or another program changed it: it does not have the SHA-256 that it was written "
-                "with.\nGet it again."
+                f"{path} is damaged, or another program changed it: it does not match the SHA-256 in its header.\n"
+                "Get it again."
             )
 
 
 def digest_of(content: memoryview) -> str:
-    """Return the SHA-256 of a .safetensors file, of its header as what it says, without the digest."""
+    """Return the SHA-256 of a .safetensors file: of its parsed header, without the digest, and of its tensors."""
     header, data = parts_of(content)
     header["__metadata__"].pop(DIGEST_KEY, None)
     sha256 = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
@@ -78,6 +77,6 @@ def digest_of(content: memoryview) -> str:
 
 
 def parts_of(content: memoryview) -> tuple[dict[str, Any], memoryview]:
-    """Return the header of a .safetensors file as what it says, and the bytes of its tensors."""
+    """Return the parsed header of a .safetensors file, and the bytes of its tensors."""
     start = 8 + int.from_bytes(content[:8], "little")
     return json.loads(bytes(content[8:start])), content[start:]

@@ -1,7 +1,7 @@
-"""ModelSpec: what a model file says of itself, so that using it takes no flag.
+"""ModelSpec: the description in a model file, so that using the file takes no flags.
 
-The same JSON stands in the header of `model.safetensors` and in the metadata of `model.onnx`. Reading
-it needs neither torch nor the code that trained the model.
+The same JSON is in the header of `model.safetensors` and in the metadata of `model.onnx`. Reading it needs neither
+torch nor the code that trained the model.
 """
 
 import math
@@ -27,82 +27,82 @@ from i2i.version import __version__
 
 METADATA_KEY = "i2i"
 UNDESCRIBED = "undescribed"
-"""Stands for what a stranger's ONNX model does not say of itself."""
+"""Stands for what a stranger's ONNX model does not state."""
 
 
 class ExportProof(BaseModel):
-    """How an exported file compared with the model it came from, on real pictures or seeded noise."""
+    """How an exported file differed from its model, on real pictures or seeded noise."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     max_difference: float
-    """Largest difference of any value, in units of the value range; in grey levels where pixels come out."""
+    """Largest difference of any value, in units of the value range; in grey levels if the file returns uint8."""
     mean_difference: float
     """Mean difference."""
     differing: float = 1.0
-    """How many values differ at all, as a part of all."""
+    """Share of the values that differ at all."""
     torch_rounding: float | None = None
-    """Largest difference between torch in the file's precision and in float64, in [-1, 1], of the pictures on which
-    the file may differ more for it."""
+    """Largest difference between torch in the file's precision and in float64, in [-1, 1], on the pictures where it
+    lets the file differ more."""
     torch_differing: float | None = None
-    """Of files by earlier versions: how many pixels torch's own float32 turned against its float64."""
+    """In files by earlier versions: number of pixels that differ between torch's own float32 and float64."""
     pictures: int
-    """How many pictures, each at several sizes, or made from noise."""
+    """Number of pictures, each at several sizes, or made from noise."""
     source: str
-    """Where they came from: val, train, the folder given, or the seeds."""
+    """Where they came from: val, train, a folder, or seeds."""
 
 
 class Derivation(BaseModel):
-    """How training made its inputs from pictures."""
+    """How training derived its inputs from pictures."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     settings: DeriveSettings
     """The training's `data.derive`."""
     side: Literal["A", "B"] | None = None
-    """The training's `data.side`: which half of files that hold two pictures."""
+    """The training's `data.side`: the half used of files that hold two pictures."""
 
 
 class ModelSpec(BaseModel):
-    """All that a runtime must know of a model."""
+    """All that the runtime needs to know about a model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     format: Literal[2] = 2
-    """Version of this description; files of version 1 are read, too."""
+    """Format of this description; format 1 is read, too."""
     i2i_version: Word
-    """Version that wrote the file."""
+    """Version of i2i that wrote the file."""
     algorithm: Word
-    """What trained it."""
+    """The algorithm that trained it."""
     parts: Annotated[dict[Word, Part], Field(min_length=1)]
-    """What it does, by name: A2B and B2A for directions, generate for pictures from noise."""
+    """Its tasks by name: A2B and B2A for directions, generate for pictures from noise."""
     value_range: tuple[float, float] = (-1.0, 1.0)
-    """Of inputs and outputs; integers map to it by their full range."""
+    """Range of inputs and outputs; integers map to it by their full range."""
     input_range: tuple[float, float] | None = None
-    """What is black and white in 16-bit and float pictures; null: the full range of integers, 0 to 1 of floats."""
+    """Black and white in 16-bit and float pictures; null: the full range of integers, 0 to 1 for floats."""
     derivation: Derivation | None = None
-    """How inputs were derived from their targets, as scoring does too; null: they were files."""
+    """How inputs were derived from their targets, also for scoring; null: inputs were files."""
     norm_statistics: Literal["image", "running"]
     """What batch norm uses at inference: each picture's own statistics, or those of training."""
     dropout: Literal["off"] = "off"
     """Dropout at inference."""
     trained_crop_px: SideOrNone
-    """Side of the squares that training showed; 0 where unknown, and for points."""
+    """Side of the training crops; 0 where unknown, and for points."""
     trained_side_px: SideOrNone
-    """Shorter side of the training pictures, after any resizing: the scale the model knows; 0 as above."""
+    """Shorter side of the training pictures after resizing, the scale that the model knows; 0 as above."""
     images_seen: int = 0
-    """How long it was trained."""
+    """Images seen in training."""
     metrics: dict[str, float] = {}
-    """Measured at the end of training; the names say on what."""
+    """Scores at the end of training; their names say on what."""
     io: Literal["tensor", "image"] = "tensor"
-    """What goes into an exported file and comes out: float32 NCHW in [-1, 1], its sides as the generator asks; or
-    uint8 NHWC of any size, and the normalisation, padding and cropping are inside."""
+    """Input and output of an exported file. tensor: float32 NCHW in [-1, 1], with sides as the generator needs them;
+    image: uint8 NHWC of any size, with normalisation, padding and cropping inside."""
     precision: Literal["fp32", "fp16"] = "fp32"
-    """What an exported file computes in."""
+    """Precision in which an exported file computes."""
     fixed_size: tuple[Side, Side] | None = None
-    """Height and width of an exported file that runs at this size only, in pixels."""
+    """Height and width of an exported file that runs at one size only, in pixels."""
     proof: ExportProof | None = None
-    """Of an exported file."""
+    """How an exported file was compared with its model."""
 
     @model_validator(mode="before")
     @classmethod
@@ -111,8 +111,8 @@ class ModelSpec(BaseModel):
             return values
         try:
             return from_format_1(values)
-        except (AttributeError, TypeError) as error:  # of files that somebody wrote by hand
-            raise ValueError("this is not a description of version 1") from error
+        except (AttributeError, TypeError) as error:  # files that somebody wrote by hand
+            raise ValueError("this is not a description in format 1") from error
 
     @model_validator(mode="after")
     def _has_a_task(self) -> Self:
@@ -140,19 +140,19 @@ class ModelSpec(BaseModel):
 
     @property
     def task(self) -> Literal["translate", "generate"]:
-        """What the model is for: pictures from pictures, or pictures from latents."""
+        """The task of the model: pictures from pictures, or pictures from latents."""
         return "translate" if self.generators else "generate"
 
     @property
     def unit(self) -> str:
-        """What a proof counts differences in."""
+        """Unit of the differences in a proof."""
         return "grey levels" if self.io == "image" else "values in -1 to 1"
 
     def pick(self, direction: str | None) -> str:
         """Return the direction to use: the one asked for, or the only one; raises UsageError."""
         have = list(self.generators)
         if not have:
-            raise UsageError("This model makes pictures from noise and translates none. Use `i2i generate`.")
+            raise UsageError("This model makes pictures from noise, and cannot translate. Use `i2i generate`.")
         if direction is None:
             if len(have) == 1:
                 return have[0]
@@ -168,13 +168,13 @@ def spec_to_metadata(spec: ModelSpec) -> dict[str, str]:
 
 
 def spec_from_metadata(metadata: Mapping[str, str] | None, path: Path) -> ModelSpec:
-    """Read the spec from a model file's metadata; raises ModelError when there is none or it is newer."""
+    """Read the spec from a model file's metadata; raises ModelError if it is missing, damaged or newer."""
     if not metadata or METADATA_KEY not in metadata:
         raise ModelError(f"{path} holds no description by i2i. Models come from `i2i train` and `i2i export`.")
     try:
         return ModelSpec.model_validate_json(metadata[METADATA_KEY])
     except ValidationError as error:
         raise ModelError(
-            f"{path}: its description does not fit i2i {__version__}; the file is damaged or another version's.\n"
+            f"{path}: i2i {__version__} cannot read its description. The file is damaged, or from another version.\n"
             "Update i2i, or get the model again."
         ) from error

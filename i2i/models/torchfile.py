@@ -1,10 +1,9 @@
-"""Weights from strangers' torch files (.pth, .pt): nothing in them is run, and no size that they claim is believed.
+"""Read weights from strangers' torch files (.pth, .pt) without running their code or trusting their sizes.
 
-A torch file is a pickle, a program for building objects, with tensors' bytes beside it: members of a zip
-archive or, until torch 1.6, the rest of the file. Before torch sees it, i2i.models.torchpickle reads the
-program into descriptions of tensors; each must fit its bytes, and all of them the file. Then torch.load
-reads it with `weights_only=True`, which alone would also refuse code, but neither memory claimed in a line
-nor tensors beyond their bytes.
+A torch file is a pickle, a program that builds objects, followed by the bytes of tensors: members of a zip archive or,
+until torch 1.6, the rest of the file. i2i.models.torchpickle first turns the program into descriptions of tensors. Each
+must fit its bytes, and all of them the file. Then torch.load reads the file with `weights_only=True`. That alone would
+refuse code, but not huge claims of memory or tensors that reach beyond their bytes.
 """
 
 import io
@@ -26,17 +25,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LEGACY_BYTES = 1 << 30
-"""Largest file of torch before 1.6; the generators of that time have at most 0.3 GB."""
+"""Largest file in the format of torch before 1.6; the generators of that time have at most 0.3 GB."""
 _CHUNK_BYTES = 1 << 20
 _DAMAGE = (LookupError, TypeError, ValueError, AttributeError, OverflowError, pickle.UnpicklingError, struct.error)
-"""What reading a damaged description raises."""
+"""Exceptions that reading a damaged description raises."""
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _WRAPPERS = ("state_dict", "model_state_dict", "params_ema", "params", "model", "netG", "net_G", "generator", "G")
-"""Names under which programs keep a network's weights among other things; the first one found counts."""
+"""Keys under which programs store a network's weights; the first one found counts."""
 
 
 class Limits(NamedTuple):
-    """What a file may have: bytes, bytes and steps of its description; and whether its checksums are compared."""
+    """Limits on a file: its bytes, the bytes and steps of its description, and whether checksums are compared."""
 
     file_bytes: int
     description_bytes: int
@@ -46,26 +45,25 @@ class Limits(NamedTuple):
 
 WEIGHTS = Limits(2 << 30, 8 << 20, 400_000, checksums=True)
 CHECKPOINT = Limits(1 << 50, 64 << 20, 4_000_000, checksums=False)
-"""Of a training of our own: as large as its networks, with a list of broken pictures, and a digest of its own."""
+"""For our own checkpoints: as large as their networks, with a list of broken pictures and their own digest."""
 
 
 def read_torch_file(path: Path) -> "dict[str, Tensor]":
-    """Return the weights in a torch file, by name, on the CPU and as they were saved.
+    """Return the weights in a torch file, by name, on the CPU, as they were saved.
 
-    Takes a state dict, or the one inside a checkpoint. Raises ModelError, which says what the file is where it is
-    something else.
+    Takes a state dict, or a checkpoint that holds one. Raises ModelError, which names what the file is instead.
     """
     import torch
 
     require_kind(path, TORCH)
     names = _weights(check_torch_file(path), path)
     try:
-        with path.open("rb") as file:  # given a name, torch would go by its ending
+        with path.open("rb") as file:  # given a name, torch would go by its suffix
             tree = torch.load(file, map_location="cpu", weights_only=True)
         for key in names.within:
             tree = tree[key]
         tensors: dict[str, Tensor] = {name: tree[name] for name in names.tensors}
-    except Exception as error:  # a damaged zip ends in any of a dozen
+    except Exception as error:  # a damaged zip raises any of a dozen types
         raise ModelError(f"{path} is damaged: {shown(error)}") from error
     return tensors
 
@@ -73,7 +71,7 @@ def read_torch_file(path: Path) -> "dict[str, Tensor]":
 def check_torch_file(path: Path, limits: Limits = WEIGHTS) -> object:
     """Check a torch file without torch; return what it holds, with descriptions in place of tensors.
 
-    Raises ModelError for what runs code, is damaged, or claims more than the file has.
+    Raises ModelError if the file would run code, is damaged, or claims more bytes than it has.
     """
     size = path.stat().st_size
     if size > limits.file_bytes:
@@ -87,15 +85,15 @@ def check_torch_file(path: Path, limits: Limits = WEIGHTS) -> object:
     except ModelError:
         raise
     except RecursionError as error:
-        raise ModelError(f"{path} is damaged: its lists are nested without end.") from error
+        raise ModelError(f"{path} is damaged: its lists are nested too deeply.") from error
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         raise ModelError(f"{path} is damaged or cut: {shown(error)}. Get it again.") from error
     except _DAMAGE as error:
-        raise ModelError(f"{path} is damaged: its description cannot be followed. Get it again.") from error
+        raise ModelError(f"{path} is damaged: its description makes no sense. Get it again.") from error
 
 
 class _BoundedFile(io.FileIO):
-    """A file of which no more is read at once than a description may have, as zipfile would a long index."""
+    """A file that limits the bytes of one read: zipfile would read an index of any length."""
 
     def __init__(self, path: Path, most: int):
         super().__init__(path)
@@ -117,17 +115,19 @@ def _check_zip(path: Path, file: IO[bytes], size: int, limits: Limits) -> object
         root = next(iter(members)).split("/")[0]
         if f"{root}/constants.pkl" in members or any(name.startswith(f"{root}/code/") for name in members):
             raise ModelError(
-                f"{path} is a TorchScript archive, which holds code; i2i reads weights alone.\n"
+                f"{path} is a TorchScript archive, which holds code; i2i reads only weights.\n"
                 "Where it was made, save them: torch.save(network.state_dict(), 'weights.pth')."
             )
         packed = [m for m in members.values() if m.compress_type != zipfile.ZIP_STORED or m.flag_bits & 1]
         if packed:
-            raise ModelError(f"{path} is a compressed archive, which torch does not write; it may unpack to any size.")
+            raise ModelError(
+                f"{path} is a compressed archive, which torch does not write. It could unpack to any size."
+            )
         if len(members) < len(archive.infolist()) or sum(m.file_size for m in members.values()) > size:
             raise ModelError(f"{path} is damaged: its parts overlap.")
         description = members.get(f"{root}/data.pkl")
         if description is None:
-            raise ModelError(f"{path} is a zip archive, but no torch file. Give the file that torch.save wrote.")
+            raise ModelError(f"{path} is a zip archive, but not a torch file. Give the file that torch.save wrote.")
         if description.file_size > limits.description_bytes:
             raise ModelError(f"{path}: its description has {show_size(description.file_size)}; weights need far less.")
         unpickler = TorchUnpickler(path, io.BytesIO(archive.read(description)), limits.steps)
@@ -135,9 +135,9 @@ def _check_zip(path: Path, file: IO[bytes], size: int, limits: Limits) -> object
         for storage in unpickler.storages.values():
             member = members[f"{root}/data/{storage.key}"]
             if member.file_size != storage.elements * storage.element_bytes:
-                raise ModelError(f"{path} is damaged: a tensor claims other bytes than the file holds for it.")
+                raise ModelError(f"{path} is damaged: a tensor and its bytes differ in length.")
             if limits.checksums:
-                with archive.open(member) as content:  # zipfile compares the checksum at the end, torch never does
+                with archive.open(member) as content:  # zipfile compares the checksum at the end; torch never does
                     while content.read(_CHUNK_BYTES):
                         pass
         return tree
@@ -149,36 +149,36 @@ def _check_legacy(path: Path, file: IO[bytes], size: int, limits: Limits) -> obj
         raise ModelError(f"{path} is not a torch file. Give a state_dict that torch.save wrote.")
     unpickler = TorchUnpickler(path, head, limits.steps)
     if unpickler.load() != _LEGACY_MAGIC:
-        raise ModelError(f"{path} is a plain Python pickle, no torch file; reading one could run code.")
+        raise ModelError(f"{path} is a plain Python pickle, not a torch file. Reading it could run code.")
     if size > LEGACY_BYTES:
         raise ModelError(
             f"{path} has {show_size(size)} in the format of torch before 1.6, which is read up to "
             f"{show_size(LEGACY_BYTES)}.\nSave it again with a newer torch."
         )
-    _, _, tree, keys = (unpickler.load() for _ in range(4))  # the format's version, the machine's number sizes, ...
+    _, _, tree, keys = (unpickler.load() for _ in range(4))  # the format's version, sizes of integers, ...
     if sorted(of_type(str, key) for key in keys) != sorted(unpickler.storages):
-        raise ModelError(f"{path} is damaged: it lists other tensors than it describes.")
+        raise ModelError(f"{path} is damaged: it does not list the tensors that it describes.")
     position = head.tell()
     for key in keys:
         storage = unpickler.storages[key]
         file.seek(position)
         if int.from_bytes(file.read(8), "little") != storage.elements:
-            raise ModelError(f"{path} is damaged: a tensor claims other bytes than the file holds for it.")
+            raise ModelError(f"{path} is damaged: a tensor and its bytes differ in length.")
         position += 8 + storage.elements * storage.element_bytes
     if position > size:
-        raise ModelError(f"{path} is cut: {show_size(position - size)} of it are missing. Get it again.")
+        raise ModelError(f"{path} is cut: {show_size(position - size)} are missing. Get it again.")
     return tree
 
 
 class _Names(NamedTuple):
-    """Where in a file the weights of one network are."""
+    """The weights of one network, and the keys that lead to them."""
 
     within: tuple[str, ...]
     tensors: dict[str, TensorShape]
 
 
 def _weights(tree: object, path: Path) -> _Names:
-    """Find the state dict in what a torch file holds; raises ModelError where there is none, or a classifier's."""
+    """Find the state dict in the content of a torch file; raises ModelError for none, and for a classifier's."""
     found = next(_state_dicts(tree), None)
     if found is None and isinstance(tree, dict) and {"i2i_version", "config"} <= tree.keys():
         raise ModelError(
@@ -194,17 +194,17 @@ def _weights(tree: object, path: Path) -> _Names:
     if matrices and len(found.tensors[matrices[-1]].shape) == 2:
         outputs = found.tensors[matrices[-1]].shape[0]
         raise ModelError(
-            f"{path} is a classifier or the like: its last layer, {shown(matrices[-1])}, makes {outputs} numbers and "
-            "no picture.\nGive the weights of a generator."
+            f"{path} is a classifier or the like: its last layer, {shown(matrices[-1])}, makes {outputs} numbers, "
+            "not a picture.\nGive the weights of a generator."
         )
     total = sum(tensor.storage.element_bytes * math.prod(tensor.shape) for tensor in found.tensors.values())
     if total > path.stat().st_size:
-        raise ModelError(f"{path}: its tensors share bytes; copied apart they would have {show_size(total)}.")
+        raise ModelError(f"{path}: its tensors share bytes; as copies they would need {show_size(total)}.")
     return found
 
 
 def _state_dicts(tree: object, within: tuple[str, ...] = ()) -> Iterator[_Names]:
-    """Yield the dicts of tensors in a dict and, two levels deep, in what is known to wrap one; the best first."""
+    """Yield the dicts of tensors in a dict, up to two known wrappers deep; the best first."""
     if not isinstance(tree, dict):
         return
     tensors = {name: value for name, value in tree.items() if isinstance(name, str) and isinstance(value, TensorShape)}

@@ -1,8 +1,8 @@
-"""The pickle in a torch file, read into descriptions: nothing is imported, and nothing of the file is run.
+"""Turn the pickle in a torch file into descriptions of tensors, without importing or running anything.
 
-The steps are those of Python's own unpickler, the one in Python: the one in C takes memory for any memo index that a
-file names, and lets no check come before a key is hashed. Only the steps that weights take are left of it, each is
-counted, and what they would import or call is a stand-in.
+This builds on Python's own unpickler, in its Python version. The version in C allocates memory for any memo index that
+a file names, and hashes keys before they can be checked. Only the opcodes that weights need are allowed, each is
+counted, and stand-ins take the place of what they would import or call.
 """
 
 import math
@@ -28,18 +28,18 @@ _STORAGES = {
     "ByteStorage": 1,
     "BoolStorage": 1,
 }
-"""Bytes of an element of each kind of storage."""
+"""Bytes per element of each kind of storage."""
 _DTYPES = {"float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"}
 _STEPS = """
     PROTO STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE SHORT_BINSTRING
     EMPTY_DICT EMPTY_LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 APPEND APPENDS SETITEM SETITEMS
     BINPUT LONG_BINPUT BINGET LONG_BINGET GLOBAL BINPERSID REDUCE BUILD
-""".split()  # noqa: SIM905 - read more easily without quotes
+""".split()  # noqa: SIM905 - easier to read without quotes
 _SAVE_AGAIN = "Where it was made, save the weights alone: torch.save(network.state_dict(), 'weights.pth')."
 
 
 class Storage(NamedTuple):
-    """The bytes of tensors, by their name in the file."""
+    """The bytes of one or more tensors, by their name in the file."""
 
     key: str
     element_bytes: int
@@ -54,7 +54,7 @@ class TensorShape(NamedTuple):
 
 
 class _Global(NamedTuple):
-    """The stand-in for what the pickle would import; calling it describes what the call would make."""
+    """The stand-in for what the pickle would import; a call returns a description of the result."""
 
     name: str
     make: Callable[..., Any]
@@ -64,7 +64,7 @@ class _Global(NamedTuple):
 
 
 class _Steps(dict[int, Callable[..., None]]):
-    """What each allowed opcode does, counted."""
+    """The handlers of the allowed opcodes; looking one up counts a step."""
 
     def __init__(self, path: Path, most: int):
         super().__init__()
@@ -74,18 +74,20 @@ class _Steps(dict[int, Callable[..., None]]):
         self.count(1)
         if opcode not in self:
             name = next((one.name for one in pickletools.opcodes if ord(one.code) == opcode), str(opcode))
-            raise ModelError(f"{self.path} takes a step, {name}, that weights saved by torch do not.\n{_SAVE_AGAIN}")
+            raise ModelError(
+                f"{self.path} uses {name}, an opcode that weights saved by torch do not need.\n{_SAVE_AGAIN}"
+            )
         return super().__getitem__(opcode)
 
     def count(self, steps: int) -> None:
-        """Raise ModelError where a description takes too many steps."""
+        """Count steps; raises ModelError if there are too many."""
         self.taken += steps
         if self.taken > self.most:
             raise ModelError(f"{self.path}: its description has over {self.most:,} steps; weights need fewer.")
 
 
 class TorchUnpickler(pickle._Unpickler):
-    """Reads pickles that stand behind one another in a stream.
+    """Reads consecutive pickles from a stream.
 
     `load` raises ModelError, and what a list, a dict or the pickle module raises for a damaged one.
     """
@@ -103,10 +105,10 @@ class TorchUnpickler(pickle._Unpickler):
         self.steps[codes["SETITEM"]] = TorchUnpickler._set_item
         self.steps[codes["SETITEMS"]] = TorchUnpickler._set_items
         self.steps[codes["BUILD"]] = TorchUnpickler._build
-        self.dispatch = self.steps  # type: ignore[misc]  # of the class there, where nothing is counted
+        self.dispatch = self.steps  # type: ignore[misc]  # replaces that of the class, which counts nothing
 
     def load(self) -> Any:
-        """Return what the next pickle describes."""
+        """Return a description of the next pickle."""
         self.memo = {}
         try:
             return super().load()
@@ -130,10 +132,10 @@ class TorchUnpickler(pickle._Unpickler):
         raise ModelError(f"{self.path} holds more than weights: {full}; making it could run code.\n{_SAVE_AGAIN}")
 
     def persistent_load(self, identity: Any) -> Storage:
-        """Return what the fixed 5-tuple says that names a tensor's bytes; old files add a None for "no view"."""
+        """Return the storage that a 5-tuple names; old files add a None for "no view"."""
         word, kind, key, _, elements, *view = identity
         if word != "storage" or view not in ([], [None]):
-            raise ModelError(f"{self.path} holds a whole network or views, not weights alone.\n{_SAVE_AGAIN}")
+            raise ModelError(f"{self.path} holds a whole network or views, not just weights.\n{_SAVE_AGAIN}")
         storage = Storage(of_type(str, key), _STORAGES[kind.name], of_type(int, elements))
         if storage.elements < 0 or self.storages.setdefault(key, storage) != storage:
             raise ModelError(f"{self.path} is damaged: it describes the same bytes in two ways.")
@@ -151,12 +153,12 @@ class TorchUnpickler(pickle._Unpickler):
         """Pass over the versions of a network's modules; nothing else has attributes."""
         state = self.stack.pop()
         if of_type(dict, state).keys() != {"_metadata"} or not isinstance(self.stack[-1], dict):
-            raise ModelError(f"{self.path} is damaged: it sets attributes of what has none.")
+            raise ModelError(f"{self.path} is damaged: it sets attributes on an object without any.")
 
     def _dict(self, *arguments: Any) -> dict[Any, Any]:
         made: dict[Any, Any] = {}
         for pairs in arguments:
-            self.steps.count(len(of_type(list, pairs)))  # one list may be made into a dict any number of times
+            self.steps.count(len(of_type(list, pairs)))  # the same list may become a dict any number of times
             for key, value in pairs:
                 _put(made, [key, value])
         return made
@@ -165,19 +167,19 @@ class TorchUnpickler(pickle._Unpickler):
         """Describe a tensor, which must lie within its bytes."""
         of_type(Storage, storage)
         if len(shape) > _AXES or len(shape) != len(stride):
-            raise ModelError(f"{self.path} is damaged: a tensor has a shape that none has.")
+            raise ModelError(f"{self.path} is damaged: a tensor has an impossible shape.")
         if not all(isinstance(number, int) and 0 <= number < 1 << 63 for number in (offset, *shape, *stride)):
-            raise ModelError(f"{self.path} is damaged: a tensor has a shape that none has.")
+            raise ModelError(f"{self.path} is damaged: a tensor has an impossible shape.")
         elements = math.prod(shape)
         last = offset + sum((side - 1) * step for side, step in zip(shape, stride, strict=True))
-        # A stride of 0 would show one number as a billion, which the next copy of the tensor would really hold.
+        # A stride of 0 could show one number as a billion, and the next copy of the tensor would hold them all.
         if elements and (last >= storage.elements or elements > storage.elements):
             raise ModelError(f"{self.path} is damaged: a tensor of shape {shown(shape)} reaches beyond its bytes.")
         return TensorShape(storage, tuple(shape))
 
 
 def of_type(kind: type | tuple[type, ...], value: Any) -> Any:
-    """Return a value; raises TypeError where it is of another type."""
+    """Return a value of type `kind`; raises TypeError for others."""
     if not isinstance(value, kind):
         raise TypeError
     return value
@@ -196,6 +198,6 @@ def _never_called(*_: Any) -> None:
 
 
 def _put(target: Any, items: list[Any]) -> None:
-    """Set keys and values, alternating; only keys that hash at once, unlike tuples nested in tuples."""
+    """Set alternating keys and values; keys must hash fast, which nested tuples do not."""
     for key, value in zip(items[::2], items[1::2], strict=True):
         of_type(dict, target)[of_type((str, int, float), key)] = value

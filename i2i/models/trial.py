@@ -1,8 +1,8 @@
-"""A stranger's ONNX model on trial: what it takes and makes, and one run on zeros, before any picture.
+"""Try a stranger's ONNX model before it gets any picture: check inputs and outputs, and run it once on zeros.
 
-i2i.models.onnxfile has passed the graph; what only running it shows is found here: sizes that grow on the way, outputs
-of another shape, non-finite values. It is run in a child process with limits of memory (on Linux; elsewhere
-there is none) and time, so that neither a crash nor a runaway reaches this one.
+i2i.models.onnxfile has checked the graph. Running it shows the rest: sizes that grow on the way, outputs of the wrong
+shape, non-finite values. It runs in a child process with limits on time and, on Linux, on memory, so that neither a
+crash nor an endless run reaches this process.
 """
 
 import contextlib
@@ -24,19 +24,19 @@ from i2i.models.onnxfile import Interface, Value
 from i2i.models.spec import METADATA_KEY, ModelSpec, spec_from_metadata
 
 MEMORY_BYTES = 2 << 30
-"""What a session and a run on a small picture may take on a CPU, besides three copies of the weights."""
+"""Memory for a session and a run on a small image on a CPU, besides three copies of the weights."""
 SECONDS = 60.0
-"""What opening a model, and each run, may take."""
+"""Time limit for opening a model, and for each run."""
 _DEVICE_SECONDS = 600.0
-"""The same of a model for another device: its one size may be slow on a CPU, and large."""
+"""The same for a model for another device: its fixed size may be large, and slow on a CPU."""
 _START_SECONDS = 60.0
 _STEPS = 16
-"""More than a trial has. A child whose parent died ends after the processor time of so many."""
+"""More runs than a trial has. A child whose parent died ends after the processor time of as many."""
 _FLOAT, _UINT8 = 1, 2  # numbers of element types in onnx.proto
 
 
 def described_spec(path: Path, interface: Interface) -> ModelSpec | None:
-    """Return the description in a file, None where there is none, once inputs and outputs are what it says.
+    """Return the description in a file, or None, after comparing it with inputs and outputs.
 
     Raises ModelError.
     """
@@ -49,7 +49,7 @@ def described_spec(path: Path, interface: Interface) -> ModelSpec | None:
         wanted = [(_FLOAT, (None, noise.latent)), (_FLOAT, (None, noise.out_channels, *made))]
     else:
         if len(spec.generators) != 1:
-            raise ModelError(f"{path} is described as holding two directions; an .onnx file holds one. Get it again.")
+            raise ModelError(f"{path} has a description of two directions; an .onnx file holds one. Get it again.")
         one = next(iter(spec.generators.values()))
         sides = spec.fixed_size or (None, None)
         if spec.io == "image":
@@ -59,7 +59,7 @@ def described_spec(path: Path, interface: Interface) -> ModelSpec | None:
     if len(interface.inputs) != 1 or len(interface.outputs) != 1:
         raise ModelError(
             f"{path} has {len(interface.inputs)} inputs and {len(interface.outputs)} outputs; "
-            "its description names one of each. Get it again."
+            "its description has one of each. Get it again."
         )
     for value, (element, shape) in zip((*interface.inputs, *interface.outputs), wanted, strict=True):
         if value.element != element or not _fits(value.shape, shape):
@@ -71,31 +71,31 @@ def described_spec(path: Path, interface: Interface) -> ModelSpec | None:
 
 
 def _fits(sides: tuple[int | None, ...] | None, wanted: tuple[int | None, ...]) -> bool:
-    """Whether sides contradict nothing; what is free is seen when it runs."""
+    """Whether sides do not contradict; the run checks free ones."""
     if sides is None:
         return True
     return len(sides) == len(wanted) and all(None in (a, b) or a == b for a, b in zip(sides, wanted, strict=True))
 
 
 class Output(NamedTuple):
-    """What a model makes of zeros."""
+    """The output of a model for zeros."""
 
     shape: tuple[int, ...]
     finite: bool
 
 
 class NotRunError(ModelError):
-    """A model does not run on zeros of some shape; others may be tried."""
+    """A model does not run on zeros of one shape; it may run on another."""
 
 
 class Trial:
-    """A model opened in a child process, to be closed with `with`.
+    """A model opened in a child process; a context manager.
 
-    A crash of ONNX Runtime, or a model without end, is then one ModelError here.
+    A crash of ONNX Runtime or an endless run becomes a ModelError here.
     """
 
     def __init__(self, path: Path, interface: Interface, threads: int, on_cpu: bool = True):
-        """Open a model, always on the CPU; raises ModelError. on_cpu: False where it is to run on another device."""
+        """Open a model, always on the CPU; raises ModelError. on_cpu: False if it is for another device."""
         self.path, self.interface = path, interface
         self.seconds = SECONDS if on_cpu else _DEVICE_SECONDS
         self.failure: ModelError | None = None
@@ -109,7 +109,7 @@ class Trial:
             }
             self.process = stack.enter_context(_child())
             self._say(setup)
-            import onnxruntime  # noqa: F401 - it will be needed, and loads here while it loads there
+            import onnxruntime  # noqa: F401 - needed later; loads here while it loads there
 
             self._hear("to start", _START_SECONDS)
             self._say({})
@@ -119,7 +119,7 @@ class Trial:
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
-        """As contexts do."""
+        """Return itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -127,9 +127,9 @@ class Trial:
         self._stack.close()
 
     def run(self, shape: tuple[int, ...], dtype: Any = np.float32) -> Output:
-        """Return what the model makes of zeros. Raises ModelError.
+        """Return the output for zeros. Raises ModelError.
 
-        shape: with a batch of 1, in place of which a model that takes only another gets that.
+        shape: with a batch of 1; a model with another fixed batch gets that batch.
         """
         axes = self.interface.inputs[0].shape
         shape = (axes[0] if axes and axes[0] else shape[0], *shape[1:])
@@ -141,11 +141,11 @@ class Trial:
 
     def _say(self, words: Mapping[str, Any]) -> None:
         assert self.process.stdin
-        with contextlib.suppress(OSError):  # of one that has ended: its answer will be missing
+        with contextlib.suppress(OSError):  # the child has ended; its answer will be missing
             self.process.stdin.write(json.dumps(words).encode() + b"\n")
 
     def _hear(self, purpose: str, seconds: float) -> dict[str, Any]:
-        """Return the child's next answer; raises ModelError where it takes longer, or ends, and from then on."""
+        """Return the child's next answer; raises ModelError if it takes too long or ends, and for every later call."""
         if self.failure:
             raise self.failure
         late = threading.Event()
@@ -169,14 +169,14 @@ class Trial:
         self.failure = ModelError(
             f"{self.path} takes more than {seconds:.0f} s {purpose}."
             if late.is_set()
-            else f"{self.path} ends ONNX Runtime {purpose} ({how}): the file is damaged or hostile. Get it again."
+            else f"{self.path} crashes ONNX Runtime {purpose} ({how}): the file is damaged or hostile. Get it again."
         )
         raise self.failure
 
 
 @contextlib.contextmanager
 def _child() -> Iterator["subprocess.Popen[bytes]"]:
-    """Run trial_child.py without Python's start-up files, and out of reach of Ctrl-C, which this process handles."""
+    """Run trial_child.py without Python's start-up files, and without Ctrl-C, which this process handles."""
     command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("trial_child.py"))]
     flags = getattr(subprocess, "CREATE_NO_WINDOW", 0)
     with subprocess.Popen(
@@ -215,6 +215,6 @@ def check_output(path: Path, output: Output, shape: tuple[int | None, ...]) -> N
     """Raise ModelError unless an output has this shape (None: any side) and holds numbers."""
     if not _fits(output.shape, shape):
         kind = ": it is a classifier or the like" if len(output.shape) < 4 or output.shape[2:] == (1, 1) else ""
-        raise ModelError(f"{path} makes {output.shape} where {shape} must come out{kind}.".replace("None", "?"))
+        raise ModelError(f"{path} returns {output.shape} instead of {shape}{kind}.".replace("None", "?"))
     if not output.finite:
-        raise ModelError(f"{path} makes NaN or infinity of zeros: its weights are damaged. Get it again.")
+        raise ModelError(f"{path} returns NaN or infinity for zeros: its weights are damaged. Get it again.")

@@ -1,7 +1,7 @@
-"""The child process of i2i.models.trial, run as a script: opens a model in ONNX Runtime, and runs it on zeros.
+"""The child process of i2i.models.trial, run as a script: it opens a model in ONNX Runtime and runs it on zeros.
 
-It imports nothing of i2i, nor of the user's program. One line of JSON comes in for each step, and one goes out. It
-ends with its input, or when its parent kills it.
+It imports nothing from i2i or from the user's program. It reads a line of JSON for each step, and answers with one. It
+ends when its input ends, or when its parent kills it.
 """
 
 import json
@@ -16,14 +16,14 @@ _MOST_LETTERS = 400
 def main() -> None:
     """Answer questions until there are no more."""
     answers = os.fdopen(os.dup(1), "w", encoding="ascii")
-    os.dup2(2, 1)  # what libraries print is no answer
+    os.dup2(2, 1)  # keep what libraries print out of the answers
     setup = json.loads(sys.stdin.readline())
     sys.path[:] = setup["import_path"]
-    import onnxruntime  # noqa: F401 - before its memory counts
+    import onnxruntime  # noqa: F401 - loaded before memory is limited
 
     _limit(setup["memory_bytes"], setup["cpu_seconds"])
     session = None
-    _say(answers, {})  # ready: what follows is the model's own time
+    _say(answers, {})  # ready: from here on, the time is the model's
     for line in sys.stdin:
         try:
             if session is None:
@@ -57,15 +57,15 @@ def _open(file: str, threads: int) -> Any:
     options.log_severity_level = 4
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.load_model_format", "ONNX")  # as checked, whatever the name ends in
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # as checked, whatever the suffix
     return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 
 def _limit(memory_bytes: int | None, cpu_seconds: int) -> None:
-    """Let this process take so much more memory (Linux), and not run on for ever if its parent dies (macOS, too)."""
+    """Limit further memory (Linux only), and processor time in case the parent dies (macOS, too)."""
     try:
         import resource
-    except ImportError:  # Windows, where the parent's clock alone counts
+    except ImportError:  # Windows: only the parent's clock limits it
         return
     limits = {resource.RLIMIT_CPU: cpu_seconds, resource.RLIMIT_CORE: 0}
     if memory_bytes is not None and sys.platform == "linux":

@@ -1,4 +1,4 @@
-"""The heads of contrastive learning on patches (Park et al. 2020, section 3): features of places to unit vectors."""
+"""Heads for contrastive learning on patches (Park et al. 2020, section 3): features at places to unit vectors."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 
 class PatchHeads(nn.Module):
-    """A perceptron with one hidden layer for each layer of features.
+    """For each layer of features, a perceptron with one hidden layer.
 
     channels: of each layer of features. width: length of the hidden layers and of the vectors.
     """
@@ -23,7 +23,7 @@ class PatchHeads(nn.Module):
                 nn.init.zeros_(linear.bias)
 
     def forward(self, features: Sequence[Tensor], places: Sequence[Tensor]) -> list[Tensor]:
-        """(N, C, H, W) a layer and the places in it, (N, P) row by row from 0 on, to (N, P, width) of length 1."""
+        """For each layer: features (N, C, H, W) at places (N, P), counted by rows, to unit vectors (N, P, width)."""
         return [
             F.normalize(head(take(feature, place)), dim=2)
             for head, feature, place in zip(self.heads, features, places, strict=True)

@@ -93,7 +93,7 @@ def _real(config: Config, data: TrainingSet, device: str) -> Iterator[Batch]:
     """Yield batches as in training, without kornia's augmentation, a small part of a step."""
     crop = config.data.crop_px
     for batch, _ in filter(None, batches(data, config, 0, sys.maxsize, device)):
-        cut = {name: batch[name][..., :crop, :crop] for name in data.pictures_named}
+        cut = {name: batch[name][..., :crop, :crop] for name in data.image_names}
         yield {**batch, **cut}
 
 

@@ -65,7 +65,7 @@ def test_places_are_drawn_for_each_picture_and_none_twice():
     assert counts.max() < 700
 
 
-def test_features_are_taken_where_the_places_say():
+def test_features_are_taken_at_the_places():
     features = torch.arange(2 * 3 * 4 * 5).view(2, 3, 4, 5).float()
     taken = take(features, torch.tensor([[0, 7], [19, 5]]))
     assert torch.equal(taken[0, 1], features[0, :, 1, 2])
@@ -94,7 +94,7 @@ def test_no_gradient_goes_through_the_keys_and_none_into_the_input():
     assert all(one.requires_grad for one in queries)
 
 
-def test_a_mirrored_picture_is_compared_mirrored_back():
+def test_features_of_mirrored_inputs_are_mirrored_back():
     """A generator of one pixel's sight is equivariant: with mirrored features its own term is the same."""
     algorithm = cut("generator.blocks=1", "loss.layers=[input]", "loss.patches=1024", preset="fastcut")
     batch = random_batch(4)
@@ -113,7 +113,7 @@ def test_a_mirrored_picture_is_compared_mirrored_back():
     assert nce(made) > 1.5 * straight  # as if nobody had mirrored back
 
 
-def test_negatives_of_the_batch_are_more():
+def test_negatives_can_come_from_the_whole_batch():
     picture, batch = (cut("generator.blocks=1", LAYERS, f"loss.negatives={one}") for one in ("picture", "batch"))
     terms = []
     for algorithm in (picture, batch):
@@ -159,12 +159,12 @@ def test_pairs_add_l1():
         ("loss.layers=[]", "loss.layers"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(change, name):
+def test_impossible_settings_are_refused_by_name(change, name):
     with pytest.raises(ConfigError, match=name):
         cut("generator.blocks=5", change)
 
 
-def test_a_unet_serves_by_its_own_layers():
+def test_a_unet_works_with_its_own_layers():
     changes = ["generator.name=unet", "generator.depth=4", "loss.layers=[input,down.0,down.2]"]
     algorithm = cut(*changes, "train.batch=4", "data.crop_px=16", "discriminator.layers=1")
     engine = Engine(Fabric(accelerator="cpu"), algorithm)

@@ -82,7 +82,7 @@ def test_the_pool_gives_back_old_fakes_half_of_the_time():
     assert float(ImagePool(0, 0).exchange(fakes[3])) == 3
 
 
-def test_the_pool_goes_on_where_it_stopped():
+def test_the_pool_resumes_where_it_stopped():
     straight, cut = ImagePool(4, seed=1), ImagePool(4, seed=1)
     fakes = torch.rand(40, 2, 3, 3, generator=torch.Generator().manual_seed(0))
     whole = torch.stack([straight.exchange(fake[None])[0] for fake in fakes])

@@ -1,4 +1,4 @@
-"""Weights that move."""
+"""Ramps of weights, and sections that an algorithm does not read."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from tests.conftest import tiny_config
 RAMP = "loss.l1={from: 100, to: 10, over_images: 200}"
 
 
-def test_a_ramp_goes_in_a_line_and_stays():
+def test_a_ramp_is_linear_and_then_constant():
     algorithm = ALGORITHMS["pix2pix"](tiny_config(RAMP))
     found = []
     for images in (0, 50, 200, 1000):

@@ -139,7 +139,7 @@ def largest_singular_values(network):
 
 
 @pytest.mark.parametrize("name", list(DISCRIMINATORS))
-def test_discriminators_hear_a_condition(name):
+def test_discriminators_depend_on_a_condition(name):
     """With another condition the same image is judged otherwise; without one there is nothing to be told."""
     network, image = make(DISCRIMINATORS, name, condition=3).eval(), judged(name)
     one, other = (network(image, torch.eye(3)[[place] * 4]).logits for place in (0, 1))

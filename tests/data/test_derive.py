@@ -1,4 +1,4 @@
-"""Inputs derived from single pictures: what each derivation promises, and that the whole road takes them."""
+"""Inputs derived from single pictures: what each derivation promises, and their use from training to translation."""
 
 import shutil
 
@@ -69,7 +69,7 @@ def test_every_entry_has_settings_and_a_function():
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 @pytest.mark.parametrize("name", NAMES)
-def test_inputs_are_of_the_pictures_size_and_type(name, dtype):
+def test_inputs_have_the_size_and_type_of_the_picture(name, dtype):
     for side in ((48, 128), (33, 17), (5, 5)):
         target, made = derived(name, side=side, dtype=dtype)
         assert made.shape == (*target.shape[:2], {"edges": 1}.get(name, channels_of(name)))
@@ -99,7 +99,7 @@ def test_masks_hide_the_hole_and_nothing_else(name, dtype):
 
 
 @pytest.mark.parametrize("name", MASKS)
-def test_masks_know_nothing_of_the_picture(name):
+def test_masks_do_not_depend_on_the_pixels(name):
     one, other = (derived(name, 3, content=content)[1] for content in (0, 1))
     np.testing.assert_array_equal(one[:, :, 3], other[:, :, 3])
 
@@ -137,7 +137,7 @@ def test_strokes_are_as_wide_as_asked():
         assert hole.mean() < 0.6
 
 
-def test_what_draws_nothing_is_what_it_says():
+def test_derivations_without_draws_do_what_they_say():
     flat = np.full((32, 48, 3), [10, 100, 200], np.uint8)
     for name in ("blur", "low_resolution"):
         np.testing.assert_array_equal(derive(flat, settings(name), 0), flat)
@@ -160,7 +160,7 @@ def shown(config, numbers):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_training_sees_pairs_of_which_the_target_is_the_picture(singles, name):
+def test_training_targets_are_the_pictures(singles, name):
     config = on_singles(name, data=singles)
     batch = shown(config, range(6))
     assert batch["a"].shape == (6, channels_of(name), 16, 16)
@@ -225,7 +225,7 @@ def test_data_without_pairs_derives_nothing(few_pairs, kind, algorithm):
         make_set(kind, smallest_config(algorithm, few_pairs, *overrides))
 
 
-def test_files_of_two_pictures_need_a_side(few_pairs, tmp_path):
+def test_files_with_two_pictures_need_a_side(few_pairs, tmp_path):
     config = on_singles("blur", data=few_pairs)
     assert "data.side" in make_set("paired", config).notes[-1]
     config = on_singles("blur", "data.side=B", data=few_pairs)
@@ -239,7 +239,7 @@ def test_files_of_two_pictures_need_a_side(few_pairs, tmp_path):
         make_set("paired", on_singles("blur", f"data.path=[{tmp_path},{few_pairs}]", data=tmp_path))
 
 
-def test_previews_and_val_pairs_are_drawn_once_for_all(singles):
+def test_holes_of_previews_and_val_pairs_do_not_depend_on_the_seed(singles):
     """The same holes in every training, whatever its seed, so that their scores compare."""
     data = on_singles("free_form_mask", "train.seed=5", data=singles).data
     previews = find_previews(data, "paired", "A2B", 2)
@@ -250,7 +250,7 @@ def test_previews_and_val_pairs_are_drawn_once_for_all(singles):
     assert len({one.seed for one in find_val_pairs(data)}) == 3
 
 
-def test_a_folder_of_pictures_goes_the_whole_road(singles, tmp_path):
+def test_a_folder_of_pictures_is_trained_exported_scored_and_used(singles, tmp_path):
     """Training with previews and the best weights kept, export with its proof, scores of both files, and use."""
     i2i.train(on_singles("grey", "train.keep=best", data=singles), tmp_path / "run")
     spec = read_spec(tmp_path / "run" / "model.safetensors")
@@ -276,7 +276,7 @@ def filler(tmp_path_factory, singles):
     return root
 
 
-def test_scores_of_holes_do_not_depend_on_the_day(filler, singles):
+def test_a_run_and_its_exported_file_are_scored_on_the_same_holes(filler, singles):
     one, other = (evaluate(filler / model, str(singles)) for model in ("run", "image.onnx"))
     assert one.baselines == other.baselines
     assert one.model == pytest.approx(other.model, abs=0.05)
@@ -302,7 +302,7 @@ def test_a_photo_with_an_erased_region_comes_back_filled_and_otherwise_untouched
 
 
 @pytest.mark.parametrize("model", ["run", "half.onnx"])
-def test_deep_pictures_keep_what_is_known_too(filler, model):
+def test_deep_pictures_keep_known_pixels_too(filler, model):
     deep = picture(32, 32, 4, np.uint16)
     deep[:, :, 3] = 65535
     deep[8:20, 8:20, 3] = 0
@@ -324,11 +324,11 @@ def test_soft_edges_blend(filler):
     assert (model(darker)[8:24, 8:10] <= filled[8:24, 8:10] + 1).all()
 
 
-def test_pictures_without_holes_prove_nothing(filler, singles, tmp_path):
+def test_an_export_is_not_verified_on_pictures_without_holes(filler, singles, tmp_path):
     with pytest.raises(UsageError, match="test"):
         i2i.export_onnx(filler / "run", tmp_path / "m.onnx", verify=singles / "test")
 
 
-def test_weights_that_keep_what_is_known_have_no_place_elsewhere(filler, tmp_path):
+def test_hole_filling_weights_are_not_exported_to_other_projects(filler, tmp_path):
     with pytest.raises(ExportError):
         export_weights(filler / "run", tmp_path / "net.pth")

@@ -1,4 +1,4 @@
-"""Data folders: the layouts that are read, and one message for all that does not fit."""
+"""Data folders: the layouts that are read, and one message for everything that does not fit."""
 
 import shutil
 
@@ -80,7 +80,7 @@ def test_previews_come_from_val_or_else_from_train(tmp_path):
         ((100, 2000), 100, 64, (100, 512), ", middle 512 px"),
     ],
 )
-def test_previews_show_the_scale_of_training_and_the_middle_of_what_is_large(sides, resize_px, crop_px, shown, words):
+def test_previews_have_the_scale_of_training_and_crop_large_pictures(sides, resize_px, crop_px, shown, words):
     data = DataSettings(resize_px=resize_px, crop_px=crop_px)
     whole = picture(*sides)
     scaled, said = at_training_scale(whole, data)
@@ -186,7 +186,7 @@ def test_pictures_without_a_partner_are_named(tmp_path):
     assert "same name up to the suffix" in text
 
 
-def test_two_pictures_of_one_name_are_named(tmp_path):
+def test_two_pictures_with_the_same_name_are_named(tmp_path):
     two_folders(tmp_path / "trainA", tmp_path / "trainB")
     save(tmp_path / "trainA" / "x.bmp", 20, 30)
     with pytest.raises(DataError, match=r"several.*: x"):
@@ -212,7 +212,7 @@ def test_empty_and_half_folders_are_named(tmp_path, made, words):
         find_pairs([str(tmp_path / "nowhere")], "train")
 
 
-def test_all_that_does_not_fit_ends_in_one_message(tmp_path):
+def test_everything_that_does_not_fit_is_in_one_message(tmp_path):
     two_folders(tmp_path / "trainA", tmp_path / "trainB", names=("good", "size", "cut"))
     save(tmp_path / "trainB" / "size.jpg", 20, 31)
     (tmp_path / "trainA" / "cut.png").write_bytes(b"\x89PNG\r\n")
@@ -268,7 +268,7 @@ def test_two_folders_with_splits_are_never_taken_whole(tmp_path):
         find_pairs([*paths, "C"], "train")
 
 
-def test_a_picture_cut_behind_its_header_is_found_by_decoding(tmp_path):
+def test_a_picture_cut_after_its_header_is_found_by_decoding(tmp_path):
     two_folders(tmp_path / "trainA", tmp_path / "trainB", names=("good", "cut", "none"))
     path = tmp_path / "trainA" / "cut.png"
     path.write_bytes(path.read_bytes()[:-60])

@@ -153,7 +153,7 @@ def test_tables_as_programs_write_them(folders, change):
     assert labelled(folders, f"data.labels={folders / 'labels.csv'}").classes == {"label": CLASSES}
 
 
-def test_what_stands_behind_a_dot_is_no_suffix_unless_pictures_have_it(tmp_path):
+def test_text_after_a_dot_is_a_suffix_only_if_pictures_have_it(tmp_path):
     """Pairs have names without suffix; img.3 is not labelled by img.2."""
     path = tmp_path / "labels.csv"
     path.write_text("name,label\nimg.0,a\nimg.1,b\nimg.2,b\n", encoding="utf-8")
@@ -161,7 +161,7 @@ def test_what_stands_behind_a_dot_is_no_suffix_unless_pictures_have_it(tmp_path)
         find_labels([f"img.{number}" for number in range(4)], DataSettings(labels=str(path)))
 
 
-def test_a_name_that_is_not_utf_8_is_no_class():
+def test_a_name_that_is_not_utf_8_cannot_be_a_class():
     with pytest.raises(DataError, match="UTF-8"):
         find_labels(["b\udcff/1.png", "b\udcff/2.png", "c/1.png", "c/2.png"], DataSettings(labels="folders"))
 

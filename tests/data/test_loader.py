@@ -177,7 +177,7 @@ def test_a_broken_picture_loses_its_turns_and_changes_no_other(few_pairs, tmp_pa
         assert "is damaged" in next(reason for loaded in run for reason in loaded.broken.values())
 
 
-def test_each_broken_picture_is_named_once_and_too_many_stop(few_pairs, tmp_path):
+def test_each_broken_picture_is_named_once_and_too_many_end_the_run(few_pairs, tmp_path):
     names = with_broken(few_pairs, tmp_path, 1, 2, 5)
     data = make_set("paired", tiny_config(data=tmp_path))
     seen = BrokenPictures(data)
@@ -216,7 +216,7 @@ def test_a_side_without_one_good_picture_is_refused(tmp_path):
         make_set("unpaired", tiny_config("data.skip_broken=true", data=tmp_path))
 
 
-def test_running_out_of_memory_is_no_fault_of_the_picture(few_pairs, monkeypatch):
+def test_running_out_of_memory_is_not_blamed_on_the_picture(few_pairs, monkeypatch):
     config = tiny_config("data.skip_broken=true", data=few_pairs)
     data = make_set("paired", config)
 
@@ -231,7 +231,7 @@ def test_running_out_of_memory_is_no_fault_of_the_picture(few_pairs, monkeypatch
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_when_nothing_can_be_read_any_more_it_ends_in_one_line(few_pairs, tmp_path, workers):
+def test_data_that_disappears_is_one_error(few_pairs, tmp_path, workers):
     shutil.copytree(few_pairs / "train", tmp_path / "train")
     config = tiny_config(f"data.workers={workers}", data=tmp_path)
     data = make_set("paired", config)
@@ -295,7 +295,7 @@ for child in children:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_the_first_processes_too_hear_nothing_of_what_stops_a_training():
+def test_loader_processes_ignore_signals_from_the_start():
     done = subprocess.run([sys.executable, "-c", _DEAF], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -1,4 +1,4 @@
-"""What is said of the pictures before training."""
+"""Notes on the pictures before training."""
 
 import shutil
 
@@ -74,7 +74,7 @@ def test_grey_files_under_rgb_are_named_with_their_setting(tmp_path):
     assert not any("grey" in note for note in notes(tmp_path, "data.channels_b=1").notes)
 
 
-def test_pages_behind_the_first_are_counted(tmp_path):
+def test_pages_after_the_first_are_counted(tmp_path):
     import tifffile
 
     pairs(tmp_path, picture(24, 24), picture(24, 24))

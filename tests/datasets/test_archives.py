@@ -146,14 +146,14 @@ def test_a_folder_that_exists_is_never_touched(tmp_path):
         (["a.png", "a.png"], "twice"),
         (["a", "a/b"], "twice"),
         (["a/b", "a"], "twice"),
-        (["a/b.png", "a/B.png"], "one name"),
-        (["Train/a.png", "train/b.png"], "one name"),
-        (["caf\u00e9", "cafe\u0301"], "one name"),
+        (["a/b.png", "a/B.png"], "same name"),
+        (["Train/a.png", "train/b.png"], "same name"),
+        (["caf\u00e9", "cafe\u0301"], "same name"),
         (["__MACOSX/../../x"], "leads out"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_names_that_lead_elsewhere_or_meet_are_refused(tmp_path, pack, names, match):
+def test_names_that_escape_or_collide_are_refused(tmp_path, pack, names, match):
     refuse(tmp_path, pack(*((name, b"x") for name in names)), match)
 
 
@@ -165,14 +165,14 @@ def test_names_that_lead_elsewhere_or_meet_are_refused(tmp_path, pack, names, ma
         (tar_bytes(header("null", tarfile.CHRTYPE, devmajor=1, devminor=3)), "device"),
         (tar_bytes(header("pipe", tarfile.FIFOTYPE)), "FIFO"),
         (tar_bytes(header("odd", b"Z")), "unknown kind"),
-        (tar_bytes((b"\xff.png".decode("utf-8", "surrogateescape"), b"x")), "no text"),
+        (tar_bytes((b"\xff.png".decode("utf-8", "surrogateescape"), b"x")), "not text"),
         (zip_bytes(("d", b"..", 0o120777), ("d/x", b"x")), "symbolic link"),
         (zip_bytes(("pipe", b"", stat.S_IFIFO | 0o644)), "device"),
         (zip_bytes(("a.pngQ.exe", b"x")).replace(b"a.pngQ", b"a.png\0"), "control characters"),
         (patched(zip_bytes(("a", b"x")), 8, b"\x01"), "encrypted"),
-        (patched(zip_bytes(("a", b"x")), 10, b"\x0e"), "compressed in a way"),
+        (patched(zip_bytes(("a", b"x")), 10, b"\x0e"), "unsupported way"),
         (patched(zip_bytes(("a", bytes(9))), 24, b"\x08"), "damaged"),  # announces less than it holds
-        (patched(zip_bytes(("a", bytes(9))), 24, b"\x0a"), "10 as announced"),
+        (patched(zip_bytes(("a", bytes(9))), 24, b"\x0a"), "not 10 as stated"),
         (greedy_xz(tar_bytes(("a", b"x"))), "Memory usage limit"),
         (tar_bytes(header("d", tarfile.DIRTYPE)), "no files"),
         (zip_bytes(), "no files"),
@@ -190,7 +190,7 @@ def test_hostile_archives_are_refused(tmp_path, data, match):
     refuse(tmp_path, data, match)
 
 
-def test_limits_are_counted_not_believed(tmp_path, monkeypatch):
+def test_limits_apply_to_real_sizes_not_stated_ones(tmp_path, monkeypatch):
     monkeypatch.setattr(bounded, "_SMALL", 1 << 16)
     zeros = bytes(8 << 20)
     refuse(tmp_path, gzip.compress(tar_bytes(("zeros", zeros))), "unpacks to more than")

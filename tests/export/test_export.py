@@ -421,7 +421,7 @@ def test_both_directions_or_neither(two_way_run, tiny_run, tmp_path, monkeypatch
         export_model(tiny_run, ExportOptions(tmp_path / "new.onnx", direction="both"))
 
 
-def test_weights_that_are_nan_are_not_exported(tiny_run, tmp_path):
+def test_nan_weights_are_not_exported(tiny_run, tmp_path):
     shutil.copytree(tiny_run, tmp_path / "run")
     tensors = load_file(tmp_path / "run" / "model.safetensors")
     tensors["B2A.down.0.1.weight"].fill_(float("nan"))

@@ -1,4 +1,4 @@
-"""One picture: every format, depth and channel count, and whatever a disk may hold instead."""
+"""Single pictures: every format, depth and channel count, and broken files."""
 
 import os
 import struct
@@ -98,7 +98,7 @@ def test_pixels_fill_the_range_that_is_given_and_go_back(tmp_path):
 
 
 @pytest.mark.parametrize(("value", "name"), [(np.nan, "NaN"), (np.inf, "infinity"), (-np.inf, "infinity")])
-def test_what_is_no_number_in_a_float_picture_is_called_by_its_name(tmp_path, value, name):
+def test_nan_and_infinity_in_a_float_picture_are_named(tmp_path, value, name):
     array = np.full((8, 9), 0.5, np.float32)
     array[3, 4] = value
     tifffile.imwrite(tmp_path / "a.tif", array, photometric="minisblack")
@@ -126,7 +126,7 @@ def test_channels_convert_without_leaving_the_range(array, channels):
     np.testing.assert_array_equal(to_channels(made, channels), made)
 
 
-def test_channels_mean_what_pillow_means():
+def test_channels_convert_as_in_pillow():
     array = picture(20, 20, 3)
     grey = np.asarray(Image.fromarray(array).convert("L"))
     np.testing.assert_array_equal(to_channels(array, 1)[:, :, 0], grey)
@@ -140,7 +140,7 @@ def test_alpha_is_composited_on_white():
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
-def test_exif_turn_is_applied(tmp_path, orientation, suffix):
+def test_exif_orientation_is_applied(tmp_path, orientation, suffix):
     array = np.zeros((24, 40, 3), dtype=np.uint8)
     array[:8, :16] = 255  # a white block top left says how the picture lies
     exif = Image.Exif()
@@ -158,7 +158,7 @@ def test_exif_turn_is_applied(tmp_path, orientation, suffix):
 @pytest.mark.parametrize(
     "entry", [(3, 1, 9), (3, 1, 0), (2, 2, 54), (7, 1, 6), None], ids=["9", "0", "text", "undefined", "garbage"]
 )
-def test_exif_without_a_turn_turns_nothing_and_costs_no_picture(tmp_path, suffix, entry):
+def test_invalid_exif_orientation_is_ignored(tmp_path, suffix, entry):
     header = b"Exif\0\0II*\0\x08\0\0\0\x01\0"
     exif = header + struct.pack("<HHII", 0x0112, *entry) + bytes(4) if entry else b"Exif\0\0no tiff"
     Image.new("RGB", (30, 20)).save(tmp_path / f"a{suffix}", exif=exif)
@@ -168,7 +168,7 @@ def test_exif_without_a_turn_turns_nothing_and_costs_no_picture(tmp_path, suffix
 
 @pytest.mark.parametrize("options", [{"subsampling": 0}, {"subsampling": 2}, {"progressive": True}, {"keep_rgb": True}])
 @pytest.mark.parametrize("tail", [b"", b"padding"], ids=["whole", "padded"])
-def test_jpegs_have_the_pixels_that_pillow_sees(tmp_path, options, tail):
+def test_jpegs_decode_as_in_pillow(tmp_path, options, tail):
     for mode in ("RGB", "L"):
         Image.fromarray(picture(97, 113)).convert(mode).save(tmp_path / "a.jpg", quality=80, **options)
         (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes() + tail)
@@ -176,7 +176,7 @@ def test_jpegs_have_the_pixels_that_pillow_sees(tmp_path, options, tail):
         np.testing.assert_array_equal(read_image(tmp_path / "a.jpg"), expected.reshape(97, 113, -1))
 
 
-def test_jpegs_that_end_well_and_are_spoilt_inside_are_refused(tmp_path, capfd):
+def test_jpegs_with_damage_inside_are_refused(tmp_path, capfd):
     Image.fromarray(picture(128, 128)).save(tmp_path / "a.jpg", quality=95)
     content = (tmp_path / "a.jpg").read_bytes()
     middle = len(content) // 2
@@ -193,7 +193,7 @@ def test_jpegs_that_end_well_and_are_spoilt_inside_are_refused(tmp_path, capfd):
     assert capfd.readouterr().err == ""  # libjpeg prints by itself in OpenCV
 
 
-def test_turn_is_what_pillow_does():
+def test_turn_matches_pillow():
     array = picture(6, 9)
     for orientation in range(1, 9):
         exif = Image.Exif()
@@ -205,7 +205,7 @@ def test_turn_is_what_pillow_does():
         np.testing.assert_array_equal(turn(array, orientation), np.asarray(ImageOps.exif_transpose(image)))
 
 
-def test_deep_pictures_with_a_turn(tmp_path):
+def test_deep_pictures_with_an_orientation(tmp_path):
     array = picture(10, 14, 3, np.uint16)
     ok, encoded = cv2.imencode(".png", array[:, :, ::-1])
     assert ok
@@ -326,7 +326,7 @@ def test_listing_is_sorted_and_skips_the_rest(tmp_path):
 
 
 @pytest.mark.parametrize("ending", [".jfif", ".jpe", ".apng", ".pnm"])
-def test_rare_endings_are_pictures_too(tmp_path, ending):
+def test_rare_suffixes_are_pictures_too(tmp_path, ending):
     write_image(tmp_path / f"a{ending}", picture(30, 40))
     assert [path.name for path in list_pictures(tmp_path)] == [f"a{ending}"]
     assert read_image(tmp_path / f"a{ending}").shape == (30, 40, 3)

@@ -1,4 +1,4 @@
-"""One listing for every command: what is in it, in which order, and what is left out and named."""
+"""The listing of folders: its content and order, and what is left out and named."""
 
 import os
 import sys
@@ -85,7 +85,7 @@ def unreadable(monkeypatch):
     monkeypatch.setattr(os, "scandir", scandir)
 
 
-def test_folders_that_cannot_be_listed_are_errors_of_data(tmp_path, unreadable):
+def test_folders_that_cannot_be_listed_raise_a_data_error(tmp_path, unreadable):
     touch(tmp_path, "trainA/a.png", "trainA/secret/b.png", "trainB/a.png", "trainB/secret/b.png")
     touch(tmp_path, "secretB/a.png")
     for find in (find_pairs, find_sides):
@@ -101,7 +101,7 @@ def test_folders_that_cannot_be_listed_are_errors_of_data(tmp_path, unreadable):
         list_pictures(tmp_path / "secretB", skip_unreadable=True)
 
 
-def test_whoever_waits_hears_how_many_were_found(tmp_path):
+def test_progress_reports_the_number_of_pictures(tmp_path):
     touch(tmp_path, *(f"{k // 600}/{k}.png" for k in range(1300)))
     counts = []
     list_folder(tmp_path, seen=counts.append)

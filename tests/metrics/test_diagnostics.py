@@ -16,7 +16,7 @@ def test_distances_are_those_computed_by_hand():
     assert scores["real_near_duplicates"] == 0.0
 
 
-def test_as_varied_as_the_data_is_one_and_one_picture_is_zero():
+def test_diversity_is_one_for_the_data_and_zero_for_a_single_picture():
     random = np.random.default_rng(0)
     reals = random.uniform(-1, 1, (200, 3, 8, 8)).astype(np.float32)
     fakes = random.uniform(-1, 1, (200, 3, 8, 8)).astype(np.float32)
@@ -27,7 +27,7 @@ def test_as_varied_as_the_data_is_one_and_one_picture_is_zero():
     assert diversity(same, reals)["near_duplicates"] == 1
 
 
-def test_tight_clusters_of_the_data_are_counted_as_theirs():
+def test_near_duplicates_in_the_data_are_counted_apart():
     random = np.random.default_rng(0)
     clusters = np.repeat([[0.0, 0.0], [1.0, 0.0]], 50, axis=0) + 1e-3 * random.standard_normal((100, 2))
     scores = diversity(clusters, clusters)

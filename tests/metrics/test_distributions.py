@@ -76,7 +76,7 @@ def test_bootstrap_intervals_hold_the_mean_about_as_often_as_they_say():
     assert all(np.isnan(end) for end in mean_interval([1.0]))
 
 
-def test_intervals_that_meet_do_not_tell_two_means_apart():
+def test_means_with_overlapping_intervals_are_not_told_apart():
     assert overlap((0, 2), (1, 3))
     assert overlap((1, 3), (0, 1))
     assert not overlap((0, 1), (1.1, 3))
@@ -118,7 +118,7 @@ def halves():
     return [features(each, "random") for each in (photos[::2], others, blurred, noisy)]
 
 
-def test_pictures_that_get_worse_are_farther(halves):
+def test_distances_grow_as_pictures_get_worse(halves):
     real, half, blurred, noisy = halves
     for distance in (frechet, kid, sliced_wasserstein):
         assert distance(real, half) < distance(real, blurred) < distance(real, noisy), distance.__name__

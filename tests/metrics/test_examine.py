@@ -1,4 +1,4 @@
-"""Data looked at before a training: the shipped sets are silent, and each planted fault is found and named."""
+"""`i2i doctor DATA`: the shipped sets give no findings, and each planted fault is found and named."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Perceptual distances, on small weights of the files' form, and on the published ones where they are there."""
+"""Perceptual distances, with small weights in the files' format, and with the published ones if they are present."""
 
 import hashlib
 import pickle
@@ -90,7 +90,7 @@ def test_dists_knows_equal_pictures_and_forgives_moved_texture(small_weights):
     assert 0 < dists(moved, grain) < dists(flat, grain) <= 1
 
 
-def test_depth_and_channels_are_the_pictures_own(small_weights):
+def test_depth_and_grey_do_not_change_the_distance(small_weights):
     one, other = picture(40, 40), picture(40, 40, seed=1)
     deep = [each.astype(np.uint16) * 257 for each in (one, other)]
     assert lpips(*deep) == pytest.approx(lpips(one, other), rel=1e-5)
@@ -117,7 +117,7 @@ def test_a_pickle_with_anything_but_arrays_is_refused(small_weights, monkeypatch
         perceptual.trunk("alexnet")
 
 
-def test_features_of_a_network_are_named_and_have_its_width(small_weights):
+def test_each_network_gives_features_of_its_width(small_weights):
     pictures = [picture(40, 40, seed=k) for k in range(3)]
     assert features(pictures, "alexnet").shape == (3, 2)
     assert features(pictures, "random").shape == features(pictures, "random", "legacy").shape

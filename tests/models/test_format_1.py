@@ -1,4 +1,4 @@
-"""Model files of format 1, as the first i2i wrote them, still do what they did: every pixel the same."""
+"""Model files of format 1, as the first i2i wrote them, still give the same pixels."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Model files are what they hold; a description in one that does not fit its weights costs nothing."""
+"""Model files go by their content, and a description that does not fit the weights costs no memory."""
 
 import json
 import random
@@ -25,11 +25,11 @@ from tests.training.test_finetune import build
     [
         ("arguments", {"width": 10**6}, "width is 1000000"),
         ("arguments", {"width": 4096}, "down.0.1.weight"),
-        ("arguments", {"depth": 9}, "fit"),
+        ("arguments", {"depth": 9}, "match"),
         ("arguments", {"width": [2]}, r"width is \[2\]"),
         ("arguments", {"nothing": 1}, "nothing"),
         ("arguments", {"in_channels": 4}, "in_channels"),
-        ("generator", {"network": "dcgan"}, "fit"),
+        ("generator", {"network": "dcgan"}, "match"),
         ("generator", {"network": "nothing"}, "nothing"),
         ("generator", {"size_multiple": 512}, r"size_multiple.* 512"),
         ("generator", {"size_multiple": 10**9}, "description"),
@@ -94,7 +94,7 @@ def test_a_flipped_bit_anywhere_is_noticed(tiny_run, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["float4_e2m1fn_x2", "complex64", "bool"])
-def test_numbers_that_no_weights_are_of_are_named(tiny_run, tmp_path, kind):
+def test_unsupported_dtypes_are_named(tiny_run, tmp_path, kind):
     tensors = load_file(tiny_run / "model.safetensors")
     name = next(name for name, tensor in tensors.items() if tensor.dim() == 4)
     numbers, dtype = torch.zeros(tensors[name].shape, dtype=torch.uint8), getattr(torch, kind)
@@ -130,7 +130,7 @@ def kinds(tiny_run, tiny_onnx):
 
 @pytest.mark.parametrize("name", WRONG)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_file_is_opened_by_what_it_holds(kind, name, kinds, tmp_path):
+def test_a_file_is_opened_by_its_content(kind, name, kinds, tmp_path):
     """Also as m.ort, which ONNX Runtime would read as a format of its own, unchecked."""
     shutil.copy(kinds[kind], tmp_path / name)
     opened = i2i.load(tmp_path / name, device="cpu")
@@ -139,7 +139,7 @@ def test_a_file_is_opened_by_what_it_holds(kind, name, kinds, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_command_goes_by_what_a_file_holds(kind, kinds, tmp_path, capsys):
+def test_every_command_goes_by_the_content_of_a_file(kind, kinds, tmp_path, capsys):
     shutil.copy(kinds[kind], tmp_path / "m.bin")
     save(tmp_path / "a.png", 40, 50)
     file, onnx = tmp_path / "m.bin", kind == "onnx"

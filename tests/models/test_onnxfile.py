@@ -103,7 +103,7 @@ def function():
 
 
 REFUSED = {
-    "loop": (lambda: loop("Loop"), "the operator Loop, which is not among those allowed"),
+    "loop": (lambda: loop("Loop"), "the operator Loop"),
     "if": (lambda: loop("If"), "the operator If"),
     "graph in an operator": (
         lambda: model([("Tanh", ["x"], ["y"], {"body": graph(SAME)})]),
@@ -117,12 +117,12 @@ REFUSED = {
     "strings": (lambda: model(SAME, [helper.make_tensor("w", TensorProto.STRING, [1], [b"x"])]), "holds no numbers"),
     "parent": (lambda: outside("../secret.bin"), r"names \.\./secret\.bin as the file of its weights"),
     "absolute": (lambda: outside("/etc/passwd"), "names /etc/passwd"),
-    "backslash": (lambda: outside("..\\secret.bin"), "They may lie in a file beside"),
+    "backslash": (lambda: outside("..\\secret.bin"), r"names \.\.\\secret\.bin"),
     "nowhere": (lambda: outside(""), "names nothing"),
-    "missing": (lambda: outside("gone.bin"), "does not lie beside it"),
-    "symbolic link": (lambda: outside("link.bin"), "is a link, or no regular file"),
-    "hard link": (lambda: outside("hard.bin"), "is a link, or no regular file"),
-    "pipe": (lambda: outside("pipe"), "is a link, or no regular file"),
+    "missing": (lambda: outside("gone.bin"), "gone.bin"),
+    "symbolic link": (lambda: outside("link.bin"), "not a regular file"),
+    "hard link": (lambda: outside("hard.bin"), "not a regular file"),
+    "pipe": (lambda: outside("pipe"), "not a regular file"),
     "too long": (lambda: outside("inside.bin", length=108), "claims more weights"),
     "negative": (lambda: outside("inside.bin", 9, offset=-16, length=36), "claims more weights"),
     "words": (lambda: outside("inside.bin", 9, offset="x"), "is not a number"),
@@ -132,7 +132,7 @@ REFUSED = {
     "tile": (lambda: grows("Tile", [1, 1, 30000, 30000]), "1x1x30000x30000 times the size in Tile"),
     "expand": (lambda: grows("Expand", [10**5, 3, 8, 8]), "as a size in Expand"),
     "overflow": (lambda: claims(2**31, 2**31, 2**31), "w claims"),
-    "short": (lambda: claims(3, 3, 1, 1), "other bytes than its shape says"),
+    "short": (lambda: claims(3, 3, 1, 1), "bytes of its shape"),
     "axes": (lambda: claims(*[1] * 2000), "holds no numbers"),
     "no operators": (lambda: model([]), "holds no operators"),
     "rank 2": (lambda: model(SAME, takes=("n", 10), makes=("n", 10)), "not a picture: it is a classifier"),
@@ -146,8 +146,8 @@ REFUSED = {
     ),
     "dangling": (lambda: changed(lambda m: m.graph.node[0].input.__setitem__(0, "q")), "is not a model file"),
     "future": (lambda: model(opset=999), "is not a model file"),
-    "nan weights": (lambda: model(CONV, [tensor("w", np.full((3, 3, 1, 1), np.nan))]), "makes NaN or infinity"),
-    "infinity": (lambda: model([("Div", ["x", "w"], ["y"])], [tensor("w", [0])]), "makes NaN or infinity"),
+    "nan weights": (lambda: model(CONV, [tensor("w", np.full((3, 3, 1, 1), np.nan))]), "NaN or infinity"),
+    "infinity": (lambda: model([("Div", ["x", "w"], ["y"])], [tensor("w", [0])]), "NaN or infinity"),
     "5 channels": (lambda: model([("Concat", ["x", "x"], ["y"], {"axis": 1})], makes=None), "makes 6 channels"),
     "larger": (lambda: grows("Resize", [1, 1, 2, 2], np.float32), "makes no picture as large as its input"),
     "escape": (lambda: model([("\x1b[2J", ["x"], ["y"])]), r"operator \?\[2J"),
@@ -182,7 +182,7 @@ def test_what_no_generator_needs_is_refused(folder, name):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there can the memory of a process be limited")
-def test_growth_that_is_computed_meets_the_limit_of_memory(folder, monkeypatch):
+def test_growth_that_is_computed_meets_the_memory_limit(folder, monkeypatch):
     (folder / "m.onnx").write_bytes(hidden_growth().SerializeToString())
     check_onnx(folder / "m.onnx")
     before = peak_kib()
@@ -230,7 +230,7 @@ def test_a_model_that_crashes_onnx_runtime_is_refused(folder, operator):
     nodes += [("ReduceMean", ["f"], ["r"], {"keepdims": 0}), ("Add", ["x", "r"], ["y"])]
     weights = [tensor("one", [1], np.int64), tensor("least", [-(2**63)], np.int64)]
     (folder / "m.onnx").write_bytes(model(nodes, weights).SerializeToString())
-    with pytest.raises(ModelError, match="ends ONNX Runtime") as refused:
+    with pytest.raises(ModelError, match="crashes ONNX Runtime") as refused:
         i2i.load(folder / "m.onnx", device="cpu")
     assert len(str(refused.value).splitlines()) <= 3
 

@@ -234,7 +234,7 @@ def test_resize_convolution_leaves_no_checkerboard():
 
 @pytest.mark.parametrize("size", [32, 64, 128])
 @pytest.mark.parametrize("channels", [1, 3, 5])
-def test_dcgan_makes_and_judges_its_sizes(size, channels):
+def test_dcgan_generates_and_discriminates_its_sizes(size, channels):
     generator = DCGANGenerator(channels, size, latent=7, width=2)
     judge = DCGANDiscriminator(channels, size, width=2)
     made = generator(torch.randn(3, 7))
@@ -280,7 +280,7 @@ def has_batch_norm(layer):
 
 
 @pytest.mark.parametrize("layers", [1, 3])
-def test_perceptrons_make_and_judge_points(layers):
+def test_perceptrons_generate_and_discriminate_points(layers):
     made = MLPGenerator(latent=5, width=8, layers=layers)(torch.randn(6, 5))
     assert made.shape == (6, 2)
     assert MLPDiscriminator(width=8, layers=layers)(made).logits.shape == (6, 1)

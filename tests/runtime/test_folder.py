@@ -134,7 +134,7 @@ def test_shards_are_the_folder_and_share_no_output(tmp_path, folder):
     assert all(shares)
 
 
-def test_names_that_some_disks_take_for_one_do_not_meet(tmp_path):
+def test_names_that_some_disks_treat_as_equal_do_not_collide(tmp_path):
     """Capitals on those of Windows and macOS, and two ways to write an accent on macOS's."""
     composed, apart = "\u00e9.jpg", "e\u0301.bmp"
     for name in ("a.jpg", "A.bmp", "Sub/b.jpg", "sub/B.bmp", composed, apart, "straße.jpg", "STRASSE.bmp"):
@@ -505,7 +505,7 @@ def test_what_a_model_cannot_do_names_the_picture(tmp_path, monkeypatch):
     translator = identity()
     monkeypatch.setattr(translator.backend, "run", lambda batch: batch * np.float32(np.nan))
     (refused,) = translate_files(translator, list_tasks(tmp_path / "in", tmp_path / "out", 3)).refused
-    assert str(refused).startswith(f"{tmp_path}/in/odd\\nname.png: The model makes NaN")
+    assert str(refused).startswith(f"{tmp_path}/in/odd\\nname.png: The model's output holds NaN")
     unknown = identity().spec.model_copy(update={"trained_side_px": 0})
     with pytest.raises(ModelError, match="scale"):
         Translator(unknown, translator.backend, "A2B", Fit("resize"))

@@ -132,7 +132,7 @@ def test_ranges_where_they_do_not_belong_are_refused(file, tiny_onnx, tiny_run):
     for pair in ((1, 0), (0, float("nan")), (0, float("inf"))):
         with pytest.raises(UsageError, match="not a range"):
             i2i.load(file(clip(0, 1)), value_range=pair)
-    with pytest.raises(ModelError, match=r"makes NaN or infinity"):
+    with pytest.raises(ModelError, match="NaN or infinity"):
         i2i.load(file(model([("Div", ["x", "x"], ["y"])])), value_range=(0, 1))
 
 

@@ -32,7 +32,7 @@ def test_a_seed_has_one_latent_whatever_stands_beside_it():
     st.sampled_from([1e-3, 1.0, 50.0]),
     st.floats(0, 1),
 )
-def test_norms_go_in_a_line_and_directions_turn_evenly(one, other, size, scale, t):
+def test_norms_change_linearly_and_directions_turn_evenly(one, other, size, scale, t):
     a, b = seed_latents([one], noise(size))[0], seed_latents([other], noise(size))[0] * np.float32(scale)
     made = slerp(a, b, t)
     assert made.dtype == np.float32
@@ -77,7 +77,7 @@ def test_a_walk_meets_its_stops_exactly():
     np.testing.assert_array_equal(walk(stops, noise(SIZE), 1), stops)
 
 
-def test_what_is_no_walk_is_named():
+def test_walks_without_steps_or_stops_are_refused():
     with pytest.raises(UsageError, match="two stops"):
         walk(seed_latents([1], noise(SIZE)), noise(SIZE), 5)
     with pytest.raises(UsageError, match="step"):
@@ -118,7 +118,7 @@ def test_latents_that_do_not_fit_are_named(tmp_path, array, words):
     assert "z.npy" in str(error.value)
 
 
-def test_files_that_are_no_latents_are_named(tmp_path):
+def test_files_without_latents_are_named(tmp_path):
     with pytest.raises(UsageError, match=r"z.npy"):
         read_latents(tmp_path / "z.npy", SIZE)
     np.save(tmp_path / "whole.npy", np.zeros((2, 16)))
@@ -175,7 +175,7 @@ def test_pictures_are_captioned_by_number_and_class():
     assert captions([7], seed_latents([7], noise(SIZE)), noise(SIZE)) == ["7"]
 
 
-def test_a_walk_changes_labels_in_a_line():
+def test_a_walk_changes_labels_linearly():
     stops = seed_latents([7, 7], BLOCKS, {"kind": 0})
     stops[1, :3] = [0, 0, 1]
     middle = walk(stops, BLOCKS, 2)[1]

@@ -109,7 +109,7 @@ def test_floats_return_to_their_range(tmp_path, suffix, channels, low, high):
     np.testing.assert_allclose(back.reshape(array.shape), array, atol=3e-7 * (high - low))
 
 
-def test_floats_that_are_no_numbers_are_refused(tmp_path):
+def test_non_finite_floats_are_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.array([[0, np.nan]], np.float32))
     assert "a.npy holds NaN: 1 of 2 values" in refusal(tmp_path / "a.npy")
 

@@ -1,4 +1,4 @@
-"""Plans: how a picture goes through, settled from its size alone."""
+"""Plans: how a picture is translated, decided by its size alone."""
 
 import pytest
 

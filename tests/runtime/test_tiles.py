@@ -1,4 +1,4 @@
-"""Big pictures: tiles that no one sees, statistics shared or exact, and memory that runs out."""
+"""Big pictures: invisible tiles, shared or exact statistics, and memory that runs out."""
 
 import itertools
 import re

@@ -224,7 +224,7 @@ def test_a_folder_comes_out_as_it_went_in(tmp_path):
     assert len(list_pictures(tmp_path / "out")) == len(files)
 
 
-def test_names_that_would_meet_are_settled(tmp_path):
+def test_colliding_output_names_are_resolved(tmp_path):
     for name in ("a.png", "a.jpg", "b.jpg", "c.png"):
         save(tmp_path / "in" / name, 8, 8)
     Image.fromarray(picture(8, 8)).save(tmp_path / "in" / "c.gif")
@@ -352,7 +352,7 @@ def test_directions_are_those_that_the_model_has(tiny_run):
         both.pick(None)
 
 
-def test_what_is_no_model_is_named(tmp_path):
+def test_files_that_are_not_models_are_named(tmp_path):
     cases = {
         "nowhere": "does not exist",
         ".": "holds no model.safetensors",
@@ -407,7 +407,7 @@ def test_a_backend_that_the_file_is_not_for_is_an_error(tiny_run, tiny_onnx):
     assert Translator.open(tiny_onnx, backend="onnx").backend.name == "onnxruntime"
 
 
-def test_a_device_that_fails_to_start_is_no_silent_cpu_run(tiny_onnx, monkeypatch):
+def test_a_device_that_fails_to_start_never_falls_back_silently(tiny_onnx, monkeypatch):
     """ONNX Runtime itself takes the CPU instead, here as where a CUDA library is missing."""
     monkeypatch.setattr(onnx_backend, "why_no_provider", lambda device: None)
     with pytest.raises(UsageError, match=r"cuda.*(library|ONNX Runtime)"):

@@ -35,7 +35,7 @@ def test_channels_last_is_the_same_training(layout, monkeypatch):
     assert first[0] == pytest.approx(first[1], rel=1e-4)
 
 
-def test_a_checkpoint_goes_on_in_another_memory_layout(float64):
+def test_a_checkpoint_resumes_in_another_memory_layout(float64):
     """Fused Adam ignores strides, so moments in the old layout would silently update other weights."""
     after = []
     state = None

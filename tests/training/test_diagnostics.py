@@ -17,7 +17,7 @@ def rows(one, terms, start, stop, every=100):
     return [text for steps in range(start, stop + 1, every) for text in one.check_losses(steps, terms)]
 
 
-def test_a_discriminator_that_has_won_is_named_once_with_the_knob():
+def test_a_discriminator_that_has_won_is_named_once_with_the_setting():
     one = watch()
     assert rows(one, WON, 100, 2000) == []
     (text,) = rows(one, WON, 2100, 6000)
@@ -32,7 +32,7 @@ def test_a_break_in_between_starts_the_count_anew():
     assert rows(one, WON, 100, 2000) + rows(one, HEALTHY, 2050, 2050) + rows(one, WON, 2100, 4000) == []
 
 
-def test_a_nearly_perfect_discriminator_is_no_illness_while_the_generator_learns():
+def test_a_nearly_perfect_discriminator_is_healthy_while_the_generator_learns():
     """Healthy conditional GANs live near accuracy 1: L1 or cycle still falls."""
     one = watch()
     falling = [{**WON, "G_L1": 0.3 * 0.99 ** (steps / 100)} for steps in range(100, 9001, 100)]

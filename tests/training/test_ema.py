@@ -1,4 +1,4 @@
-"""Mean weights: how fast they forget, and that previews, model file and checkpoint hold what they should."""
+"""Averaged weights: how fast they forget, and which weights previews, model file and checkpoint hold."""
 
 import pytest
 import torch

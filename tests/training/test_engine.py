@@ -272,7 +272,7 @@ def test_a_damaged_checkpoint_is_noticed(tiny_run, tmp_path, damage):
 
 
 @pytest.mark.parametrize("changes", [[], ["log.every_images=16", "log.checkpoint_every_images=4"]], ids=["log", "save"])
-def test_losses_that_leave_the_numbers_stop_the_run(tmp_path, few_pairs, changes):
+def test_non_finite_losses_stop_the_run(tmp_path, few_pairs, changes):
     with pytest.raises(NonFiniteError, match="no checkpoint") as error:
         i2i.train(tiny_config("optimizer.lr=1e30", *changes, data=few_pairs), tmp_path)
     assert error.value.exit_code == 6
@@ -280,7 +280,7 @@ def test_losses_that_leave_the_numbers_stop_the_run(tmp_path, few_pairs, changes
     assert list_checkpoints(tmp_path / "checkpoints") == []
 
 
-def test_rows_behind_the_checkpoint_are_dropped(tmp_path):
+def test_rows_after_the_checkpoint_are_dropped(tmp_path):
     log = MetricsLog(tmp_path / "metrics.jsonl", 0, BestEffort())
     for images in (4, 8, 12):
         log.write(images, 1.0, "train", {"G_L1": 1 / 3})

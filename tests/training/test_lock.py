@@ -56,7 +56,7 @@ def test_the_folder_is_left_as_it_was(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_system_without_locks_costs_a_line(tmp_path, monkeypatch, capsys):
+def test_a_file_system_without_locks_costs_a_warning(tmp_path, monkeypatch, capsys):
     def no_locks(self, timeout):
         raise OSError(errno.ENOLCK, "No locks available")
 

@@ -132,7 +132,7 @@ class TestTwoRanks:
         return folder
 
     @pytest.mark.parametrize("kind", [*SMALLEST, "uneven"])
-    def test_they_agree_to_the_bit(self, trained, kind):
+    def test_they_agree_bit_for_bit(self, trained, kind):
         assert_equal_trees(*(torch.load(trained / f"{kind}.{rank}.pt") for rank in (0, 1)))
 
     @pytest.mark.parametrize("kind", list(SMALLEST))
@@ -154,7 +154,7 @@ class TestTwoRanks:
         assert [row["images"] for row in rows if row["split"] == "train"] == [4, 8, 12, 16]
         assert (trained / "stderr").read_text(encoding="utf-8").count("pix2pix on 8 pairs, 2 x cpu") == 8
 
-    def test_the_first_one_alone_scores_val(self, trained):
+    def test_only_the_first_rank_scores_val(self, trained):
         rows = read_json_lines(trained / "uneven" / "metrics.jsonl")
         assert [row["images"] for row in rows if row["split"] == "val"] == [8, 15]
 
@@ -189,7 +189,7 @@ class TestTwoRanks:
         for term in ("D_penalty", "grad.discriminator"):
             assert [row[term] for row in two] == pytest.approx([row[term] for row in one], rel=1e-3, abs=0), term
 
-    def test_one_goes_on_from_two_and_two_from_one(self, trained, few_pairs, tmp_path, capsys):
+    def test_one_device_resumes_from_two_and_two_from_one(self, trained, few_pairs, tmp_path, capsys):
         (newest,) = list_checkpoints(trained / "from_one" / "checkpoints")[-1:]
         state = load_checkpoint(newest)
         assert (state["images"], len(state["stepper"]["ranks"])) == (24, 2)

@@ -38,7 +38,7 @@ def equal(one, two):
 
 
 @pytest.mark.parametrize("phase", ["discriminator", "generator"])
-def test_a_loss_that_is_no_number_stops_before_the_update(phase):
+def test_a_non_finite_loss_stops_before_the_update(phase):
     """Nor does a later phase update from what the broken one left."""
     engine = make_engine(tiny_config())
     engine.train_step(random_batch(4))
@@ -56,7 +56,7 @@ def test_a_loss_that_is_no_number_stops_before_the_update(phase):
     assert all(torch.isfinite(one).all() for networks in weights(engine).values() for one in networks.values())
 
 
-def test_a_gradient_that_is_no_number_stops_before_the_update():
+def test_a_non_finite_gradient_stops_before_the_update():
     engine = make_engine(tiny_config())
     before = weights(engine)
     engine.networks["discriminator"].head.weight.register_hook(lambda gradient: gradient * float("nan"))
@@ -149,7 +149,7 @@ def test_parts_of_a_batch_are_the_whole(kind, float64):
     assert all(torch.allclose(ours[n][k], theirs[n][k], rtol=0, atol=1e-9) for n in ours for k in ours[n])
 
 
-def test_a_part_leaves_next_to_nothing_behind_until_its_turn_comes():
+def test_a_part_keeps_almost_no_memory_until_its_turn():
     """The graph of a waiting part holds its input, not its activations, and dropout and statistics count once."""
     held = []
     for accumulate in (1, 2):

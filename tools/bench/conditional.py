@@ -1,13 +1,13 @@
-"""Whether a conditional GAN makes what it is asked for: a separate classifier sorts its samples.
+"""Check with a separate classifier whether a conditional GAN generates the class it is asked for.
 
-The classifier learns from real pictures and is first scored on real ones that it has not seen. Then come
-two trainings that differ in one setting: the discriminator is told the labels, or they are withheld from it
-(loss.condition none), which leaves the generator no reason to heed them.
+The classifier learns from real pictures, and is first scored on unseen real ones. Two trainings follow that differ in
+one setting: the discriminator sees the labels, or they are withheld from it (loss.condition none), so that the
+generator has no reason to heed them.
 
     python tools/bench/conditional.py fashion data/fashion OUT [--images N] [--seed S]
     python tools/bench/conditional.py emoji datasets/lineart OUT [--images N] [--seed S]
 
-Prints the share of samples that the classifier puts into the class asked for, overall and by class, beside
+Prints the share of samples that the classifier puts into the requested class, overall and by class, beside
 1 / classes, and the processor time of each training.
 """
 
@@ -31,11 +31,11 @@ from i2i.runtime.generator import ImageGenerator
 
 SIDE, BATCH, EACH = 32, 128, 100
 GROUPS = ("Food & Drink", "People & Body", "Symbols")
-"""Of the emoji: large groups that a classifier can tell apart."""
+"""Large groups of emoji that a classifier can tell apart."""
 
 
 class Case(NamedTuple):
-    """Real pictures for the classifier (training, test), and what to train on: images of it, and settings."""
+    """Real images for the classifier (training, test); and images and settings of the GAN's training."""
 
     training: tuple[Tensor, Tensor]
     test: tuple[Tensor, Tensor]
@@ -53,7 +53,7 @@ def fashion(data: Path, out: Path) -> Case:
 
 
 def emoji(data: Path, out: Path) -> Case:
-    """Return three groups of `datasets/lineart`, in colour; the GAN's share of them is copied into `out`."""
+    """Return three groups of `datasets/lineart`, in colour, and copy their pictures into `out` for the GAN."""
     groups = {name: group for name, group in _table(data / "groups.csv").items() if group in GROUPS}
     folders = {split: out / "pictures" / split for split in ("train", "val", "test")}
     for split, folder in folders.items():
@@ -77,24 +77,24 @@ def _table(path: Path) -> dict[str, str]:
 
 
 def read(folder: Path, labels: Mapping[str, str], classes: Sequence[str], left: int = 0) -> tuple[Tensor, Tensor]:
-    """Return the pictures of a folder right of column `left`, (N, C, 32, 32) in [-1, 1], and their classes (N,)."""
+    """Return the pictures of a folder from column `left` on as (N, C, 32, 32) in [-1, 1], and their classes (N,)."""
     files = sorted(folder.glob("*.png"))
-    pictures = [to_unit(resize(read_image(file)[:, left:], SIDE)) for file in files]
-    return torch.from_numpy(np.stack(pictures)), torch.tensor([classes.index(labels[file.name]) for file in files])
+    images = [to_unit(resize(read_image(file)[:, left:], SIDE)) for file in files]
+    return torch.from_numpy(np.stack(images)), torch.tensor([classes.index(labels[file.name]) for file in files])
 
 
-def train_classifier(pictures: Tensor, truth: Tensor, classes: int, steps: int = 400) -> nn.Module:
-    """Return a small convolutional network, trained on pictures (N, C, 32, 32), flipped and moved by up to 2 px."""
+def train_classifier(images: Tensor, truth: Tensor, classes: int, steps: int = 400) -> nn.Module:
+    """Return a small convolutional network, trained on images (N, C, 32, 32), flipped and shifted by up to 2 px."""
     torch.manual_seed(0)
     layers: list[nn.Module] = []
-    for before, after in ((pictures.shape[1], 32), (32, 64), (64, 96)):
+    for before, after in ((images.shape[1], 32), (32, 64), (64, 96)):
         layers += [nn.Conv2d(before, after, 3, 2, 1), nn.BatchNorm2d(after), nn.ReLU()]
     network = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.3), nn.Linear(96 * 16, classes))
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
     for step in range(steps):
         chosen = torch.randint(len(truth), (BATCH,))
-        shown = pictures[chosen].roll(torch.randint(-2, 3, (2,)).tolist(), (2, 3))
+        shown = images[chosen].roll(torch.randint(-2, 3, (2,)).tolist(), (2, 3))
         optimizer.zero_grad()
         F.cross_entropy(network(shown.flip(3) if step % 2 else shown), truth[chosen]).backward()
         optimizer.step()
@@ -103,13 +103,13 @@ def train_classifier(pictures: Tensor, truth: Tensor, classes: int, steps: int =
 
 
 @torch.inference_mode()
-def right(network: nn.Module, pictures: Tensor, truth: Tensor) -> Tensor:
-    """Return whether the classifier says of each picture what `truth` (N,) does."""
-    return torch.cat([network(part).argmax(1) for part in pictures.split(500)]) == truth
+def right(network: nn.Module, images: Tensor, truth: Tensor) -> Tensor:
+    """Return for each image whether the classifier agrees with `truth` (N,)."""
+    return torch.cat([network(part).argmax(1) for part in images.split(500)]) == truth
 
 
 def agreement(network: nn.Module, model: Path, classes: Sequence[str]) -> list[float]:
-    """Return, for each class asked for, the share of samples that the classifier puts into it."""
+    """Return for each requested class the share of samples that the classifier puts into it."""
     generator = ImageGenerator.open(model, "cpu")
     shares = []
     for number, name in enumerate(classes):
@@ -119,7 +119,7 @@ def agreement(network: nn.Module, model: Path, classes: Sequence[str]) -> list[f
 
 
 def run(case: Case, network: nn.Module, out: Path, seed: int, images: int) -> dict[str, list[float]]:
-    """Train with the labels told to the discriminator and withheld from it; return the agreement of each by class."""
+    """Train with labels shown to and withheld from the discriminator; return the agreement of each by class."""
     found = {}
     for condition in ("projection", "none"):
         settings = [*case.settings, f"schedule.images={images}", f"loss.condition={condition}", f"train.seed={seed}"]
@@ -127,7 +127,7 @@ def run(case: Case, network: nn.Module, out: Path, seed: int, images: int) -> di
         train(load_config("conditional_fashion", settings), out / condition)
         found[condition] = agreement(network, out / condition, case.classes)
         by_class = ", ".join(f"{name} {share:.2f}" for name, share in zip(case.classes, found[condition], strict=True))
-        print(f"condition {condition}: {np.mean(found[condition]):.3f} agree, of chance {1 / len(case.classes):.3f}")
+        print(f"condition {condition}: {np.mean(found[condition]):.3f} agree, chance is {1 / len(case.classes):.3f}")
         print(f"  {by_class}; {images} images, {time.process_time() - started:.0f} s of processor time", flush=True)
     return found
 

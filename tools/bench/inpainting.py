@@ -1,11 +1,11 @@
-"""How well holes are filled: PSNR inside the hole, beside fills that need no training, and controls that must fail.
+"""Measure the PSNR of filled holes, beside fills that need no training and controls that must fail.
 
     i2i train inpaint_emoji --data datasets/lineart --out runs/inpaint
     python tools/bench/inpainting.py runs/inpaint [SHEET.png]
 
-Every test picture is written as a PNG with its middle erased, goes through the model as in `i2i translate`, and
-is read back. Outside the hole the file must equal the picture bit for bit, or this stops. Controls: the same
-network untrained, and the model when it sees the surroundings of another picture.
+Each test picture is saved as a PNG with its middle erased, filled as by `i2i translate`, and read back. Outside the
+hole, the result must equal the picture bit for bit, or the script stops. Controls: the same network untrained, and the
+model given the surroundings of another picture.
 """
 
 import sys
@@ -38,10 +38,10 @@ def pictures(split: str) -> list[Array]:
 
 
 class Score(NamedTuple):
-    """Of a fill, in the holes alone, in dB.
+    """PSNR of a fill inside the holes, in dB.
 
-    mean: PSNR, mean over pictures, as everywhere in i2i; two flat pictures, which the nearest pixel fills exactly,
-    count as PSNR_CEILING in it. pooled: PSNR of the squared error of all holes together, which those hardly move.
+    mean: mean over pictures, as everywhere in i2i. Two flat pictures, which the nearest pixel fills exactly, count as
+    PSNR_CEILING. pooled: PSNR of the squared error over all holes, on which the two have little effect.
     """
 
     mean: float
@@ -49,7 +49,7 @@ class Score(NamedTuple):
 
 
 def score(outputs: Sequence[Array], truths: Sequence[Array], holes: Sequence[Array]) -> Score:
-    """Score pictures (H, W, 3) in their holes, (H, W) bool."""
+    """Score images (H, W, 3) in their holes, (H, W) bool."""
     inside = [
         (output[hole][None], truth[hole][None]) for output, truth, hole in zip(outputs, truths, holes, strict=True)
     ]
@@ -68,7 +68,7 @@ def nearest_known(erased: Array) -> Array:
 
 
 def constant(erased: Array, colour: Array) -> Array:
-    """Return (H, W, 4) filled with a colour (3,), or with a picture (H, W, 3)."""
+    """Return (H, W, 4) filled with a colour (3,), or from an image (H, W, 3)."""
     return np.where(erased[:, :, 3:] == 0, np.rint(colour), erased[:, :, :3]).astype(np.uint8)
 
 
@@ -84,7 +84,7 @@ def through_files(model: str | Path, inputs: Sequence[Array]) -> list[Array]:
 
 
 def untrained(model: str | Path, folder: Path) -> Path:
-    """Write the model with the weights of its first moment, by another seed; return the file."""
+    """Write the model with untrained weights from another seed; return the file."""
     spec = read_spec(Path(model) / "model.safetensors" if Path(model).is_dir() else Path(model))
     part = spec.generators["A2B"]
     torch.manual_seed(1)
@@ -95,7 +95,7 @@ def untrained(model: str | Path, folder: Path) -> Path:
 def measure(model: str | Path, split: str = "test") -> tuple[dict[str, Score], list[list[Array]]]:
     """Return the score of each fill, and rows of erased | model | nearest | mean | truth.
 
-    Raises AssertionError where an output differs from its picture outside the hole.
+    Raises AssertionError if an output differs from its picture outside the hole.
     """
     truths, training = pictures(split), pictures("train")
     inputs = [derive(one, CentreMask(), 0) for one in truths]
@@ -114,7 +114,7 @@ def measure(model: str | Path, split: str = "test") -> tuple[dict[str, Score], l
         fills["control: untrained"] = through_files(untrained(model, Path(folder)), inputs)
     for name, outputs in fills.items():
         for output, truth, hole in zip(outputs, truths, holes, strict=True):
-            assert np.array_equal(output[~hole], truth[~hole]), f"{name} changed what was known"
+            assert np.array_equal(output[~hole], truth[~hole]), f"{name} changed known pixels"
     elsewhere = fills["model"][1:] + fills["model"][:1]
     fills["control: another picture's surroundings"] = elsewhere
     scores = {name: score(outputs, truths, holes) for name, outputs in fills.items()}
@@ -125,7 +125,7 @@ def measure(model: str | Path, split: str = "test") -> tuple[dict[str, Score], l
 def main(model: str, sheet: str | None = None) -> None:
     """Print the scores, best first."""
     scores, rows = measure(model)
-    print(f"PSNR in the holes of {len(rows)} test pictures, dB; outside them all files equal their pictures")
+    print(f"PSNR in the holes of {len(rows)} test pictures, dB; outside them, all files equal their pictures")
     print("  mean  pooled")
     for name, (mean, pooled) in sorted(scores.items(), key=lambda one: -one[1].pooled):
         print(f"{mean:6.2f}  {pooled:6.2f}  {name}")

@@ -46,27 +46,27 @@ def freeze(frozen: bool, *networks: nn.Module) -> None:
 
 
 def cross_entropy(logits: Tensor, real: bool) -> Tensor:
-    """The loss of pix2pix and DCGAN."""
+    """Return the loss of pix2pix and DCGAN."""
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
 
 
 def pix2pix(networks: Networks) -> Step:
     """Run G once; train D on (A, fake) and then on (A, real); train G with D frozen."""
-    generator, judge = networks["generator"], networks["discriminator"]
-    adam_g, adam_d = adam(generator), adam(judge)
+    generator, discriminator = networks["generator"], networks["discriminator"]
+    adam_g, adam_d = adam(generator), adam(discriminator)
 
     def step(batch: Batch) -> dict[str, Tensor]:
         x, y = batch["a"], batch["b"]
         fake = generator(x)
-        freeze(False, judge)
+        freeze(False, discriminator)
         adam_d.zero_grad()
-        d_fake = cross_entropy(judge(torch.cat([x, fake.detach()], 1)).logits, False)
-        d_real = cross_entropy(judge(torch.cat([x, y], 1)).logits, True)
+        d_fake = cross_entropy(discriminator(torch.cat([x, fake.detach()], 1)).logits, False)
+        d_real = cross_entropy(discriminator(torch.cat([x, y], 1)).logits, True)
         ((d_fake + d_real) * 0.5).backward()
         adam_d.step()
-        freeze(True, judge)
+        freeze(True, discriminator)
         adam_g.zero_grad()
-        g_gan = cross_entropy(judge(torch.cat([x, fake], 1)).logits, True)
+        g_gan = cross_entropy(discriminator(torch.cat([x, fake], 1)).logits, True)
         g_l1 = F.l1_loss(fake, y)
         (g_gan + 100.0 * g_l1).backward()
         adam_g.step()
@@ -80,8 +80,8 @@ def cyclegan(networks: Networks) -> Step:
 
     In the few steps of a measurement, the image pool is still filling and returns what it gets, so it is left out.
     """
-    a2b, b2a, judge_a, judge_b = (networks[name] for name in ("G_A2B", "G_B2A", "D_A", "D_B"))
-    adam_g, adam_d = adam(a2b, b2a), adam(judge_a, judge_b)
+    a2b, b2a, d_a, d_b = (networks[name] for name in ("G_A2B", "G_B2A", "D_A", "D_B"))
+    adam_g, adam_d = adam(a2b, b2a), adam(d_a, d_b)
 
     def squares(logits: Tensor, real: bool) -> Tensor:
         return F.mse_loss(logits, torch.full_like(logits, float(real)))
@@ -92,24 +92,24 @@ def cyclegan(networks: Networks) -> Step:
         back_a = b2a(fake_b)
         fake_a = b2a(b)
         back_b = a2b(fake_a)
-        freeze(True, judge_a, judge_b)
+        freeze(True, d_a, d_b)
         adam_g.zero_grad()
         terms = {
             "G_identity_B": F.l1_loss(a2b(b), b),
             "G_identity_A": F.l1_loss(b2a(a), a),
-            "G_A2B_GAN": squares(judge_b(fake_b).logits, True),
-            "G_B2A_GAN": squares(judge_a(fake_a).logits, True),
+            "G_A2B_GAN": squares(d_b(fake_b).logits, True),
+            "G_B2A_GAN": squares(d_a(fake_a).logits, True),
             "G_cycle_A": F.l1_loss(back_a, a),
             "G_cycle_B": F.l1_loss(back_b, b),
         }
         weights = {"G_identity_A": 5.0, "G_identity_B": 5.0, "G_cycle_A": 10.0, "G_cycle_B": 10.0}
         torch.stack([weights.get(name, 1.0) * term for name, term in terms.items()]).sum().backward()
         adam_g.step()
-        freeze(False, judge_a, judge_b)
+        freeze(False, d_a, d_b)
         adam_d.zero_grad()
-        for name, judge, real, fake in (("D_A", judge_a, a, fake_a), ("D_B", judge_b, b, fake_b)):
-            terms[f"{name}_real"] = squares(judge(real).logits, True)
-            terms[f"{name}_fake"] = squares(judge(fake.detach()).logits, False)
+        for name, discriminator, real, fake in (("D_A", d_a, a, fake_a), ("D_B", d_b, b, fake_b)):
+            terms[f"{name}_real"] = squares(discriminator(real).logits, True)
+            terms[f"{name}_fake"] = squares(discriminator(fake.detach()).logits, False)
             ((terms[f"{name}_real"] + terms[f"{name}_fake"]) * 0.5).backward()
         adam_d.step()
         return terms
@@ -119,21 +119,21 @@ def cyclegan(networks: Networks) -> Step:
 
 def dcgan(networks: Networks) -> Step:
     """Train D on real and on fake, two backward passes; then G, which computes D's gradients and drops them."""
-    generator, judge = networks["generator"], networks["discriminator"]
+    generator, discriminator = networks["generator"], networks["discriminator"]
     assert isinstance(generator, LatentGenerator)
-    adam_g, adam_d = adam(generator), adam(judge)
+    adam_g, adam_d = adam(generator), adam(discriminator)
 
     def step(batch: Batch) -> dict[str, Tensor]:
         real = batch["image"]
-        judge.zero_grad()
-        d_real = cross_entropy(judge(real).logits, True)
+        discriminator.zero_grad()
+        d_real = cross_entropy(discriminator(real).logits, True)
         d_real.backward()
         fake = generator(torch.randn(len(real), generator.latent, dtype=real.dtype, device=real.device))
-        d_fake = cross_entropy(judge(fake.detach()).logits, False)
+        d_fake = cross_entropy(discriminator(fake.detach()).logits, False)
         d_fake.backward()
         adam_d.step()
         generator.zero_grad()
-        g_gan = cross_entropy(judge(fake).logits, True)
+        g_gan = cross_entropy(discriminator(fake).logits, True)
         g_gan.backward()
         adam_g.step()
         return {"D_real": d_real, "D_fake": d_fake, "G_GAN": g_gan}
@@ -142,7 +142,7 @@ def dcgan(networks: Networks) -> Step:
 
 
 def cut_features(generator: nn.Module, image: Tensor) -> list[Tensor]:
-    """The image and four stages of a ResNet with five blocks or more."""
+    """Return the image and four stages of a ResNet with at least five blocks."""
     value = generator.get_submodule("centre")(image)
     found = [image]
     for name in ("stem", "down.0", "down.1", *(f"blocks.{number}" for number in range(5))):
@@ -152,9 +152,11 @@ def cut_features(generator: nn.Module, image: Tensor) -> list[Tensor]:
     return found
 
 
-def patch_nce(generator: nn.Module, heads: nn.Module, source: Tensor, made: Tensor, mirrored: Tensor | None) -> Tensor:
-    """PatchNCE; `mirrored` tells whose features of `made` are turned back. Places are drawn in the order of ours."""
-    queries, keys = cut_features(generator, made), cut_features(generator, source)
+def patch_nce(
+    generator: nn.Module, heads: nn.Module, source: Tensor, translated: Tensor, mirrored: Tensor | None
+) -> Tensor:
+    """Return PatchNCE; `mirrored` says whose features are flipped back. Places are drawn as in our step."""
+    queries, keys = cut_features(generator, translated), cut_features(generator, source)
     places = [torch.rand(len(one), one[0, 0].numel()).topk(min(256, one[0, 0].numel())).indices for one in queries]
     total = torch.zeros((), dtype=source.dtype)
     for number, layer in enumerate(zip(queries, keys, places, strict=True)):
@@ -173,9 +175,9 @@ def patch_nce(generator: nn.Module, heads: nn.Module, source: Tensor, made: Tens
 
 
 def contrastive(networks: Networks, nce_weight: float, identity: bool, flips: bool) -> Step:
-    """G on x and y; D on fake and then on real; G and H with D frozen, features from both halves with gradients."""
-    generator, judge, heads = networks["generator"], networks["discriminator"], networks["heads"]
-    adam_g, adam_d, adam_h = adam(generator), adam(judge), adam(heads)
+    """Run G on x and y; train D on fake and then on real; train G and H with D frozen, through all features."""
+    generator, discriminator, heads = networks["generator"], networks["discriminator"], networks["heads"]
+    adam_g, adam_d, adam_h = adam(generator), adam(discriminator), adam(heads)
     nce = functools.partial(patch_nce, generator, heads)
 
     def step(batch: Batch) -> dict[str, Tensor]:
@@ -184,16 +186,16 @@ def contrastive(networks: Networks, nce_weight: float, identity: bool, flips: bo
         seen = x if mirrored is None else torch.where(mirrored[:, None, None, None], x.flip(3), x)
         fake = generator(seen)
         same = generator(y) if identity else None
-        freeze(False, judge)
+        freeze(False, discriminator)
         adam_d.zero_grad()
-        d_fake = judge(fake.detach()).logits.square().mean()
-        d_real = (judge(y).logits - 1).square().mean()
+        d_fake = discriminator(fake.detach()).logits.square().mean()
+        d_real = (discriminator(y).logits - 1).square().mean()
         ((d_fake + d_real) * 0.5).backward()
         adam_d.step()
-        freeze(True, judge)
+        freeze(True, discriminator)
         adam_g.zero_grad()
         adam_h.zero_grad()
-        terms = {"G_GAN": (judge(fake).logits - 1).square().mean(), "G_NCE": nce(x, fake, mirrored)}
+        terms = {"G_GAN": (discriminator(fake).logits - 1).square().mean(), "G_NCE": nce(x, fake, mirrored)}
         loss = terms["G_GAN"] + nce_weight * terms["G_NCE"]
         if same is not None:
             terms["G_NCE_identity"] = nce(y, same, None)

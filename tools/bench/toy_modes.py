@@ -1,13 +1,13 @@
-"""How many modes of a toy distribution a WGAN-GP finds, beside controls without its penalty.
+"""Count the modes of a toy distribution that a WGAN-GP finds, beside controls without its penalty.
 
 Each seed trains on the ring of 8 Gaussians and on the grid of 25 (preset `wgan_gp_ring`), then with the critic
-unbounded (loss.penalty none), then with the minimax loss of the first GAN as well. Of 2,500 samples, one within 3
+unbounded (loss.penalty none), then with the original minimax loss as well. Of 2,500 samples, one within 3
 sigma of a centre is good; a mode with a good sample is found.
-Points drawn evenly from the square around the grid find many modes by chance, so their figures stand beside.
+Points drawn uniformly from the square around the grid find many modes by chance, so their figures are printed, too.
 
-    python tools/bench/toy_modes.py OUT [--toys ring grid] [--seeds 0 1 2 3 4] [--cases WGAN-GP ...]
+    python tools/bench/toy_modes.py OUT [--toys ring grid] [--seeds 0 1 2 3 4] [--cases WGAN-GP unbounded minimax]
 
-Prints the processor time of each training, too.
+Prints the processor time of each training.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""Time and memory of a training step of CUT and FastCUT beside CycleGAN's, in alternation, on random pictures.
+"""Compare time and memory of a train step of CUT and FastCUT with CycleGAN's, on random images.
 
-    python tools/bench/unpaired_step.py                       # some minutes on two CPU cores, 128 px and 6 blocks
+    python tools/bench/unpaired_step.py                       # 128 px and 6 blocks: some minutes on two CPU cores
     python tools/bench/unpaired_step.py --cases "CycleGAN 256, batch 1" "CUT 256, batch 1" "FastCUT 256, batch 1"
 
-Each case is our side of `train_step.py`, in a process of its own, and they take turns. Medians, with
-quartiles in brackets; the shares are of the first case, turn by turn. A peak is that of the whole process.
+Each case is our side of `train_step.py` in its own process; the processes take turns. The table shows medians, with
+quartiles in brackets. Shares are relative to the first case, turn by turn. A peak is that of the whole process.
 """
 
 import argparse
@@ -18,7 +18,7 @@ UNPAIRED = ["CycleGAN 128, batch 1", "CUT 128, batch 1", "FastCUT 128, batch 1"]
 
 def main() -> None:
     """Let the cases take turns and print a table."""
-    parser = argparse.ArgumentParser(description="Steps of unpaired training beside each other.")
+    parser = argparse.ArgumentParser(description="Compare the train steps of unpaired algorithms.")
     parser.add_argument("--cases", nargs="+", default=UNPAIRED, choices=list(CASES), metavar="CASE")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--rounds", type=int, default=5, help="Turns of each case.")
