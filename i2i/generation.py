@@ -160,7 +160,7 @@ def write_arithmetic(
 def _spread(labels: Sequence[Sequence[str]], count: int, what: str) -> Sequence[Sequence[str]]:
     """Return the labels of each of `count`, given for all or for each of them; raises UsageError."""
     if len(labels) > 1 and len(labels) != count:
-        raise UsageError(f"{len(labels)} times --label for {count} {what}. Give one for all, or one for each.")
+        raise UsageError(f"--label is given {len(labels)} times for {count} {what}. Give it once, or once for each.")
     return labels if len(labels) == count else [*labels, ()][:1] * count
 
 

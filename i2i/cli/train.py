@@ -117,15 +117,19 @@ def _dry_run(settings: "Config") -> None:
 
     from i2i.algorithms import ALGORITHMS, resolve
     from i2i.config import to_yaml
-    from i2i.training.estimate import describe, estimate
+    from i2i.data.sets import with_facts
+    from i2i.training.estimate import describe, estimate, find_data
 
     settings = resolve(settings)
+    with status.shown():
+        data = find_data(settings)
+    settings = with_facts(settings, data) if data else settings
     with torch.device("meta"):  # builds the networks, to see that they fit, without taking memory
         algorithm = ALGORITHMS[settings.algorithm](settings)
     click.echo(to_yaml(settings), nl=False)
     _comment(describe(algorithm))
     with status.shown():
-        lines = list(estimate(settings))
+        lines = list(estimate(settings, data))
     _comment(lines)
 
 

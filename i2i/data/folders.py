@@ -65,6 +65,12 @@ def has_split(paths: Sequence[str], split: str) -> bool:
     return (root / split).is_dir() or ((root / f"{split}A").is_dir() and (root / f"{split}B").is_dir())
 
 
+def has_sides(path: str, split: str) -> bool:
+    """Whether the data folder has a folder for A or for B of `split`."""
+    root = Path(path)
+    return any((root / name).is_dir() for side in "AB" for name in (f"{split}{side}", f"{split}/{side}"))
+
+
 def find_pairs(paths: Sequence[str], split: str, lister: Lister = list_pictures) -> list[Pair]:
     """Return the pairs of `split` in one data folder, or in A's and B's, sorted by name.
 
@@ -113,7 +119,7 @@ def find_images(
     root = Path(paths[0])
     if not root.is_dir():
         raise DataError(f"{root} is not a folder. Give a folder of pictures.")
-    if (root / f"{split}A").is_dir() or (root / split / "A").is_dir():
+    if has_sides(paths[0], split):
         raise DataError(f"{root} holds pictures of two sides. Choose one with --set data.side=A or B.")
     if (root / split).is_dir():
         return _pictures(root / split, lister)

@@ -103,9 +103,12 @@ def _read_table(path: Path) -> tuple[list[str], dict[str, list[str]]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        advice = "Give a CSV file with the columns name and label, or folders."
+        raise ConfigError(f"data.labels: cannot read {path}: {error.strerror}. {advice}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(
-            f"data.labels: cannot read {path} as a CSV file in UTF-8 with commas: {one_line(str(error))}."
+            f"data.labels: {path} is not a CSV file in UTF-8 with commas: {one_line(str(error))}."
         ) from error
     (_, header), *rows = lines or [(1, [])]
     if len(header) < 2 or header[0].lower() != "name" or len({*header}) < len(header):

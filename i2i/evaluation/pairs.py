@@ -126,28 +126,15 @@ def evaluate(
     least_px = min(min(size) for size in sizes)
     chosen = tuple(name for name in chosen if METRICS[name].least_px <= least_px)
     translator = Translator.open(model, direction, device, fit=fit, values=values)
-    value_range = translator.spec.input_range
-    there = translator.direction
-    answers: dict[str, Answer] = {"model": translator.translate, "input_copied": lambda x: x}
-    if has_split(paths, "train"):
-        with status.doing("Fitting the baselines"):
-            answers |= fit_baselines(find(paths, "train", list_pictures), there, value_range)
-    back = there[::-1] in translator.spec.generators
-    way_back = Translator.open(model, there[::-1], device, fit=fit) if back else None
-
-    scorer = _Scorer(chosen, answers, way_back)
+    back = translator.direction[::-1]
+    way_back = Translator.open(model, back, device, fit=fit) if back in translator.spec.generators else None
+    scorer = _Scorer(chosen, translator, _baselines(paths, find, translator), way_back)
     with status.doing("Scoring pairs"):
         for index, pair in enumerate(pairs):
             status.count(index, len(pairs))
-            scorer.score(pair.name, *sides(pair, there, value_range))
+            scorer.score(pair)
             progress(index + 1, len(pairs))
-    means = {name: scorer.means(name) for name in answers}
-
-    def draw(places: Sequence[int]) -> bytes:
-        rows = [scorer.row(*sides(pairs[place], there, value_range)) for place in places]
-        return sheet_png(rows, ["input", "output", *(["back"] if way_back else []), "truth"])
-
-    shown = np.linspace(0, len(pairs) - 1, min(SHEET_ROWS, len(pairs))).astype(int).tolist()  # from all over the split
+    means = {name: scorer.means(name) for name in scorer.answers}
     return Evaluation(
         len(pairs),
         split if has_split(paths, split) else "the two folders",
@@ -155,11 +142,10 @@ def evaluate(
         {name: means.get(name) for name in BASELINES},
         {name: mean_interval(scorer.of("model", name)) for name in chosen},
         tuple(scorer.rows),
-        there,
-        scorer.cycle_l1 / len(pairs) if way_back else None,
-        scorer.cycle_l1_unrounded / len(pairs) if way_back else None,
-        draw(shown) if sheet else None,
-        draw(scorer.worst()) if worst else None,
+        translator.direction,
+        *scorer.cycles(),
+        scorer.sheet([pairs[place] for place in _shown(len(pairs))]) if sheet else None,
+        scorer.sheet([pairs[place] for place in scorer.worst()]) if worst else None,
         (*translator.backend.notes, *_scale_note(sizes, translator.spec.trained_side_px), *_lost(means)),
     )
 
@@ -167,27 +153,43 @@ def evaluate(
 class _Scorer:
     """Scores of the model and each baseline, pair by pair, and of the way back if there is one."""
 
-    def __init__(self, metrics: Sequence[str], answers: dict[str, Answer], way_back: Translator | None):
-        self.metrics, self.answers, self.way_back = metrics, answers, way_back
-        self.scores: dict[str, list[list[float]]] = {name: [] for name in answers}
+    def __init__(
+        self,
+        metrics: Sequence[str],
+        translator: Translator,
+        baselines: dict[str, Answer],
+        way_back: Translator | None,
+    ):
+        self.metrics, self.translator, self.way_back = metrics, translator, way_back
+        self.answers: dict[str, Answer] = {"model": translator.translate, **baselines}
+        self.scores: dict[str, list[list[float]]] = {name: [] for name in self.answers}
         self.rows: list[dict[str, str | float]] = []
         self.cycle_l1 = self.cycle_l1_unrounded = 0.0
 
-    def score(self, name: str, x: Array, y: Array) -> None:
+    def score(self, pair: Pair | Derived) -> None:
         """Score the answers to an input against its target."""
+        x, y = self._sides(pair)
         outputs = {answer: call(x) for answer, call in self.answers.items()}
         for answer, output in outputs.items():
             self.scores[answer].append([METRICS[metric].score(output, y) for metric in self.metrics])
-        self.rows.append({"name": name, **dict(zip(self.metrics, self.scores["model"][-1], strict=True))})
+        self.rows.append({"name": pair.name, **dict(zip(self.metrics, self.scores["model"][-1], strict=True))})
         if self.way_back:
             self.cycle_l1 += self._cycle(outputs["model"], x)
             unrounded = self.answers["model"](_as_float(x))
             self.cycle_l1_unrounded += self._cycle(unrounded, x)
 
-    def row(self, x: Array, y: Array) -> list[Array]:
-        """Return input, output, the way back if there is one, and target."""
-        output = self.answers["model"](x)
-        return [x, output, *([self.way_back.translate(output)] if self.way_back else []), y]
+    def sheet(self, pairs: Sequence[Pair | Derived]) -> bytes:
+        """Return a PNG with a row a pair: input, output, the way back if there is one, and target."""
+        return sheet_png(
+            [self._row(*self._sides(pair)) for pair in pairs],
+            ["input", "output", *(["back"] if self.way_back else []), "truth"],
+        )
+
+    def cycles(self) -> tuple[float | None, float | None]:
+        """Return the mean of cycle_l1 and of cycle_l1_unrounded; None without a way back."""
+        if not self.way_back:
+            return None, None
+        return self.cycle_l1 / len(self.rows), self.cycle_l1_unrounded / len(self.rows)
 
     def of(self, answer: str, metric: str) -> list[float]:
         """Return the scores of an answer, pair by pair."""
@@ -204,10 +206,33 @@ class _Scorer:
         order = np.argsort(self.of("model", last), kind="stable")
         return (order[::-1] if METRICS[last].better == "lower" else order)[:WORST].tolist()
 
+    def _sides(self, pair: Pair | Derived) -> tuple[Array, Array]:
+        return sides(pair, self.translator.direction, self.translator.spec.input_range)
+
+    def _row(self, x: Array, y: Array) -> list[Array]:
+        output = self.answers["model"](x)
+        return [x, output, *([self.way_back.translate(output)] if self.way_back else []), y]
+
     def _cycle(self, output: Array, x: Array) -> float:
         assert self.way_back is not None
         back = self.way_back.translate(output)
         return METRICS["l1"].score(back, to_channels(x, back.shape[2]))
+
+
+def _baselines(paths: Sequence[str], find: Finder, translator: Translator) -> dict[str, Answer]:
+    """Return the input itself and, where there is a train split, what it allows to fit."""
+    copied: dict[str, Answer] = {"input_copied": lambda x: x}
+    if not has_split(paths, "train"):
+        return copied
+    with status.doing("Fitting the baselines"):
+        train = find(paths, "train", list_pictures)
+        return copied | fit_baselines(train, translator.direction, translator.spec.input_range)
+
+
+def _shown(count: int) -> list[int]:
+    """Return the places of pairs on a sheet, from all over the split."""
+    places: list[int] = np.linspace(0, count - 1, min(SHEET_ROWS, count)).astype(int).tolist()
+    return places
 
 
 def _as_float(picture: Array) -> Array:

@@ -4,7 +4,7 @@ Pictures are compared as thumbnails, at most MOST of each split, taken from all 
 the shipped sets give no findings, and faults planted in them are found.
 """
 
-import io
+import contextlib
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,25 +15,31 @@ import numpy as np
 
 from i2i import status
 from i2i.config.settings import DataSettings
-from i2i.data.folders import SPLITS, find_images, find_sides, has_split, spread
+from i2i.data.folders import SPLITS, find_images, find_sides, has_sides, has_split, spread
 from i2i.data.items import Picture
 from i2i.data.labels import find_labels
 from i2i.data.watch import watched
 from i2i.errors import ConfigError, DataError, ImageError, UsageError
 from i2i.images import Array, Header, read_facts
 from i2i.machine import core_count, has_nvidia_gpu
-from i2i.metrics.looks import EDGES_PX, LEAST_PAIRS, Look, look_at, median_shift, near_duplicates, partner_ranks
+from i2i.metrics.looks import (
+    EDGES_PX,
+    LEAST_PAIRS,
+    PAIRED_RANK,
+    SHIFT,
+    Look,
+    look_at,
+    median_shift,
+    near_duplicates,
+    partner_ranks,
+    profile_name,
+)
 from i2i.words import name_some, show_count
 
 MOST = 2000
 """Largest number of pictures that are decoded in each split."""
-PAIRED_RANK = 0.7
-"""Pairs look shuffled where a picture is nearer to its partner than to this share of the others, on average."""
-SHIFT = 1.0
-"""Of 64 px thumbnails: pairs are called misaligned where the median shift of their edges is more."""
 _KINDS = {"paired": "Pairs", "unpaired": "Unpaired pictures", "images": "Pictures"}
-_EXAMPLES = 12
-_TIMEOUT_S = 600.0
+_EXAMPLES, _TIMEOUT_S = 12, 600.0
 
 
 class Finding(NamedTuple):
@@ -70,7 +76,11 @@ def examine_data(paths: Sequence[str], labels: str | None = None) -> Report:
     """
     findings: list[Finding] = []
     kind, splits = _find(paths, findings)
-    looks = {split: [_look_at_side(side, findings) for side in sides] for split, sides in splits.items()}
+    broken: dict[Path, str] = {}  # by file, since A|B files hold two pictures
+    looks = {split: [_look_at_side(side, broken) for side in sides] for split, sides in splits.items()}
+    if broken:
+        text = f"{show_count(len(broken), 'file')} cannot be read. Mend or remove them, or set data.skip_broken=true."
+        findings.append(Finding("broken", text, tuple(broken.values())))
     if kind == "paired":  # without those whose partner is broken
         looks = {split: _both_sides(sides) for split, sides in looks.items()}
     everything = [look for sides in looks.values() for side in sides for look in side]
@@ -97,7 +107,7 @@ def _find(paths: Sequence[str], findings: list[Finding]) -> tuple[str, dict[str,
     try:
         sides = {split: [*find_sides(paths, split)] for split in names}
     except (DataError, UsageError):
-        if len(paths) != 1:
+        if len(paths) != 1 or has_sides(paths[0], "train"):
             raise
         return "images", {split: [find_images(paths, split)] for split in names}
     if all(size.width != 2 * size.height for size in _some_sizes(sides["train"][0])) and sides["train"][0][0].half:
@@ -114,7 +124,11 @@ def _find(paths: Sequence[str], findings: list[Finding]) -> tuple[str, dict[str,
 
 
 def _some_sizes(pictures: Sequence[Picture]) -> list[Header]:
-    return [read_facts(picture.path).size for picture in spread(pictures, 8)]
+    sizes = []
+    for picture in spread(pictures, 8):
+        with contextlib.suppress(ImageError):  # found and named later
+            sizes.append(read_facts(picture.path).size)
+    return sizes
 
 
 def _stem(picture: Picture) -> str:
@@ -133,15 +147,12 @@ def _alone(a: Sequence[Picture], b: Sequence[Picture]) -> Iterator[Picture]:
     yield from (one for one in b if _stem(one) not in stems[0])
 
 
-def _look_at_side(pictures: Sequence[Picture], findings: list[Finding]) -> list[Look]:
-    """Decode up to MOST pictures of a side; broken ones become a finding, and are None in no list."""
+def _look_at_side(pictures: Sequence[Picture], broken: dict[Path, str]) -> list[Look]:
+    """Decode up to MOST pictures of a side; add the others to `broken`, with the reason."""
     chosen = spread(pictures, MOST)
     with status.doing("Looking at pictures"):
         looks = watched(look_at, chosen, _TIMEOUT_S, threads=core_count())
-    broken = [str(look) for look in looks if isinstance(look, ImageError)]
-    if broken:
-        text = f"{show_count(len(broken), 'file')} cannot be read. Mend or remove them, or set data.skip_broken=true."
-        findings.append(Finding("broken", text, tuple(broken)))
+    broken |= {one.path: str(look) for one, look in zip(chosen, looks, strict=True) if isinstance(look, ImageError)}
     return [look for look in looks if isinstance(look, Look)]
 
 
@@ -175,7 +186,7 @@ def _of_files(looks: Sequence[Look]) -> Iterator[Finding]:
     )
     yield from _odd_ones(
         "profiles",
-        {path: _profile(path) for path in facts},
+        {path: profile_name(path) for path in facts},
         "i2i does not apply profiles: convert the files to one profile.",
     )
 
@@ -191,18 +202,6 @@ def _odd_ones(kind: str, values: Mapping[Path, str], advice: str) -> Iterator[Fi
             odd = tuple(str(path) for path, value in its.items() if value != usual)
             text = f"In {folder} most are {usual}; {show_count(len(odd), 'file')} not, such as {others[0][0]}. {advice}"
             yield Finding(kind, text, odd)
-
-
-def _profile(path: Path) -> str:
-    """Return the name of a file's ICC profile."""
-    from PIL import Image, ImageCms
-
-    try:
-        with Image.open(path) as image:
-            icc = image.info.get("icc_profile")
-        return ImageCms.getProfileName(ImageCms.ImageCmsProfile(io.BytesIO(icc))).strip() if icc else "without profile"
-    except (OSError, ValueError, ImageCms.PyCMSError):  # .npy and others that Pillow does not read; damaged profiles
-        return "without profile"
 
 
 def _duplicates(looks: dict[str, list[list[Look]]], together: bool) -> Iterator[Finding]:
@@ -275,7 +274,8 @@ def _suggest(kind: str, looks: Sequence[Look], count: int) -> tuple[str, tuple[s
     """Return a preset, and the settings to change for these pictures."""
     preset = {"paired": "pix2pix", "unpaired": "cyclegan", "images": "dcgan"}[kind]
     side = int(np.median([min(look.size) for look in looks]))
-    crop = next(size for size in (256, 128, 64, 32) if size <= side or size == 32)
+    largest = 64 if kind == "images" else 256  # DCGAN makes up to 128 px; the paper's 64 are what it is good at
+    crop = next(size for size in (256, 128, 64, 32) if size <= min(side, largest) or size == 32)
     changes = [f"data.crop_px={crop}", f"data.resize_px={max(crop, round(crop * 1.12) if kind != 'images' else crop)}"]
     batch = (4 if has_nvidia_gpu() else 1) * {256: 1, 128: 2, 64: 4, 32: 16}[crop] * (16 if kind == "images" else 1)
     changes.append(f"train.batch={min(batch, count or batch)}")

