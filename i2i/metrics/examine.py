@@ -80,7 +80,7 @@ def examine_data(paths: Sequence[str], labels: str | None = None) -> Report:
     looks = {split: [_look_at_side(side, broken) for side in sides] for split, sides in splits.items()}
     if broken:
         text = f"{show_count(len(broken), 'file')} cannot be read. Mend or remove them, or set data.skip_broken=true."
-        findings.append(Finding("broken", text, tuple(broken.values())))
+        findings.append(Finding("broken", text, tuple(reason.removesuffix(".") for reason in broken.values())))
     if kind == "paired":  # without those whose partner is broken
         looks = {split: _both_sides(sides) for split, sides in looks.items()}
     everything = [look for sides in looks.values() for side in sides for look in side]
