@@ -128,13 +128,8 @@ def evaluate(
     translator = Translator.open(model, direction, device, fit=fit, values=values)
     value_range = translator.spec.input_range
     there = translator.direction
-    answers: dict[str, Answer] = {"model": translator.translate, "input_copied": lambda x: x}
-    if has_split(paths, "train"):
-        with status.doing("Fitting the baselines"):
-            answers |= fit_baselines(find(paths, "train", list_pictures), there, value_range)
-    back = there[::-1] in translator.spec.generators
-    way_back = Translator.open(model, there[::-1], device, fit=fit) if back else None
-
+    answers = {"model": translator.translate, **_trivial_answers(paths, find, translator)}
+    way_back = _open_way_back(model, translator, device, fit)
     scorer = _Scorer(chosen, answers, way_back)
     with status.doing("Scoring pairs"):
         for index, pair in enumerate(pairs):
@@ -162,6 +157,22 @@ def evaluate(
         draw(scorer.worst()) if worst else None,
         (*translator.backend.notes, *_scale_note(sizes, translator.spec.trained_side_px), *_lost(means)),
     )
+
+
+def _trivial_answers(paths: Sequence[str], find: Finder, translator: Translator) -> dict[str, Answer]:
+    """Return the input as it is, and, if there is a train split, what is fitted to its pairs."""
+    answers: dict[str, Answer] = {"input_copied": lambda x: x}
+    if has_split(paths, "train"):
+        with status.doing("Fitting the baselines"):
+            pairs = find(paths, "train", list_pictures)
+            answers |= fit_baselines(pairs, translator.direction, translator.spec.input_range)
+    return answers
+
+
+def _open_way_back(model: str | Path, translator: Translator, device: str, fit: Fit) -> Translator | None:
+    """Return a model's other direction, if it has one."""
+    back = translator.direction[::-1]
+    return Translator.open(model, back, device, fit=fit) if back in translator.spec.generators else None
 
 
 class _Scorer:
