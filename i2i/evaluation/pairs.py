@@ -6,7 +6,7 @@ training pairs allow.
 
 import functools
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ import numpy as np
 from i2i import status
 from i2i.data.checking import Seen, check_pairs, check_pictures, odd_halves, refuse_small
 from i2i.data.derive import Derived, find_derived
-from i2i.data.folders import Lister, find_pairs, has_split
+from i2i.data.folders import Lister, find_pairs, has_split, spread
 from i2i.data.items import Pair
 from i2i.errors import DataError, UsageError
 from i2i.evaluation.baselines import BASELINES, Answer, fit_baselines, sides
@@ -126,23 +126,15 @@ def evaluate(
     least_px = min(min(size) for size in sizes)
     chosen = tuple(name for name in chosen if METRICS[name].least_px <= least_px)
     translator = Translator.open(model, direction, device, fit=fit, values=values)
-    value_range = translator.spec.input_range
-    there = translator.direction
     answers = {"model": translator.translate, **_trivial_answers(paths, find, translator)}
-    way_back = _open_way_back(model, translator, device, fit)
-    scorer = _Scorer(chosen, answers, way_back)
+    scorer = _Scorer(chosen, answers, _open_way_back(model, translator, device, fit))
+    read = functools.partial(sides, direction=translator.direction, value_range=translator.spec.input_range)
     with status.doing("Scoring pairs"):
         for index, pair in enumerate(pairs):
             status.count(index, len(pairs))
-            scorer.score(pair.name, *sides(pair, there, value_range))
+            scorer.score(pair.name, *read(pair))
             progress(index + 1, len(pairs))
     means = {name: scorer.means(name) for name in answers}
-
-    def draw(places: Sequence[int]) -> bytes:
-        rows = [scorer.row(*sides(pairs[place], there, value_range)) for place in places]
-        return sheet_png(rows, ["input", "output", *(["back"] if way_back else []), "truth"])
-
-    shown = np.linspace(0, len(pairs) - 1, min(SHEET_ROWS, len(pairs))).astype(int).tolist()  # from all over the split
     return Evaluation(
         len(pairs),
         split if has_split(paths, split) else "the two folders",
@@ -150,11 +142,10 @@ def evaluate(
         {name: means.get(name) for name in BASELINES},
         {name: mean_interval(scorer.of("model", name)) for name in chosen},
         tuple(scorer.rows),
-        there,
-        scorer.cycle_l1 / len(pairs) if way_back else None,
-        scorer.cycle_l1_unrounded / len(pairs) if way_back else None,
-        draw(shown) if sheet else None,
-        draw(scorer.worst()) if worst else None,
+        translator.direction,
+        *scorer.cycles(),
+        scorer.sheet(map(read, spread(pairs, SHEET_ROWS))) if sheet else None,
+        scorer.sheet(read(pairs[place]) for place in scorer.worst()) if worst else None,
         (*translator.backend.notes, *_scale_note(sizes, translator.spec.trained_side_px), *_lost(means)),
     )
 
@@ -200,6 +191,11 @@ class _Scorer:
         output = self.answers["model"](x)
         return [x, output, *([self.way_back.translate(output)] if self.way_back else []), y]
 
+    def sheet(self, examples: Iterable[tuple[Array, Array]]) -> bytes:
+        """Return a PNG file with a row for each input and its target."""
+        titles = ["input", "output", *(["back"] if self.way_back else []), "truth"]
+        return sheet_png([self.row(x, y) for x, y in examples], titles)
+
     def of(self, answer: str, metric: str) -> list[float]:
         """Return the scores of an answer, pair by pair."""
         place = self.metrics.index(metric)
@@ -208,6 +204,11 @@ class _Scorer:
     def means(self, answer: str) -> Scores:
         """Return the mean of each score of an answer."""
         return {metric: float(np.mean(self.of(answer, metric))) for metric in self.metrics}
+
+    def cycles(self) -> tuple[float, float] | tuple[None, None]:
+        """Return the mean L1 of going there and back, rounded in between and not."""
+        count = len(self.rows)
+        return (self.cycle_l1 / count, self.cycle_l1_unrounded / count) if self.way_back else (None, None)
 
     def worst(self) -> list[int]:
         """Return the places of the pairs with the worst scores by the last metric, worst first."""
