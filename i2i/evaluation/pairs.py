@@ -205,7 +205,7 @@ class _Scorer:
         """Return the mean of each score of an answer."""
         return {metric: float(np.mean(self.of(answer, metric))) for metric in self.metrics}
 
-    def cycles(self) -> tuple[float, float] | tuple[None, None]:
+    def cycles(self) -> tuple[float | None, float | None]:
         """Return the mean L1 of going there and back, rounded in between and not."""
         count = len(self.rows)
         return (self.cycle_l1 / count, self.cycle_l1_unrounded / count) if self.way_back else (None, None)
