@@ -134,7 +134,7 @@ def _copy(
     response: http.client.HTTPResponse, file: IO[bytes], have: int, length: int | None, max_bytes: int, part: Path
 ) -> int:
     """Append the response to `file`, at most a chunk beyond `max_bytes`; return the size of `file`."""
-    with _Line(part.stem, have, length) as line:
+    with _TransferLine(part.stem, have, length) as line:
         while have <= max_bytes:
             try:
                 piece = response.read(_CHUNK)
@@ -160,7 +160,7 @@ class _WebOnly(urllib.request.HTTPRedirectHandler):
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
-class _Line(contextlib.AbstractContextManager["_Line"]):
+class _TransferLine(contextlib.AbstractContextManager["_TransferLine"]):
     """Progress: a bar on a terminal, a line every few seconds elsewhere."""
 
     def __init__(self, name: str, have: int, length: int | None):
@@ -172,7 +172,7 @@ class _Line(contextlib.AbstractContextManager["_Line"]):
         self.task = self.bar.add_task(name, total=length, completed=have)
         self.next_line_s = time.monotonic() + _LINE_EVERY_S
 
-    def __enter__(self) -> "_Line":
+    def __enter__(self) -> "_TransferLine":
         self.bar.start()
         return self
 

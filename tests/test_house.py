@@ -2,8 +2,10 @@
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -80,9 +82,31 @@ def test_imports_go_one_way(path):
         assert part not in NEVER.get(own, ()), f"{own} must not import {target}"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_modules_stay_short(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+SIZES_OF = [path for folder in (PACKAGE, ROOT / "datasets", ROOT / "tools") for path in sorted(folder.rglob("*.py"))]
+LONGEST = {ast.FunctionDef: 50, ast.AsyncFunctionDef: 50, ast.ClassDef: 150}
+
+
+@pytest.mark.parametrize("path", SIZES_OF, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_functions_classes_and_files_stay_short(path):
+    """A longer file gives its reason: a sentence of its docstring with the word `lines`."""
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    if len(text.splitlines()) > 300:
+        assert re.search(r"\blines\b", ast.get_docstring(tree) or ""), f"{path}: over 300 lines, without a reason"
+    for node in ast.walk(tree):
+        if type(node) in LONGEST:
+            count = node.end_lineno - node.lineno + 1
+            assert count <= LONGEST[type(node)], f"{path}: {node.name} has {count} lines"
+
+
+def test_no_two_classes_share_a_name():
+    names = Counter(
+        node.name
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef) and node.name != "Settings"  # of an algorithm, inside it
+    )
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_only_the_engine_trains():

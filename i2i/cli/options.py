@@ -55,6 +55,18 @@ class Workers(click.ParamType):
         return int(value)
 
 
+class NameList(click.ParamType):
+    """Names, separated by commas, as in l1,ssim."""
+
+    name = "names"
+
+    def convert(
+        self, value: str | tuple[str, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Return the names."""
+        return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
+
+
 class SeedList(click.ParamType):
     """Seeds, separated by commas, as in 3,17,3."""
 

@@ -138,7 +138,7 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
     def _take(self, index: int, place: int, draw: int, broken: dict[str, str]) -> tuple[tuple[Array, ...], int]:
         """Read the item at `place` of a list, or a substitute drawn for `draw` if it is broken; return its place."""
         items, reason = self.lists[index], ""
-        for candidate in self._candidates(place, draw, len(items)):
+        for candidate in _candidates(self.seed, place, draw, len(items)):
             try:
                 return self.pictures.read(items[candidate], self.channels[index]), candidate
             except DataError as error:
@@ -146,11 +146,6 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
                     raise MemoryError(str(error)) from error
                 broken[str(items[candidate])] = reason = str(error)
         raise DataError(f"{_TRIES} pictures in a row cannot be read. The last one: {reason}")
-
-    def _candidates(self, place: int, draw: int, count: int) -> Iterator[int]:
-        yield place
-        others = np.random.default_rng(derive_seed(self.seed, SUBSTITUTE, draw))
-        yield from (int(other) for other in others.integers(count, size=_TRIES - 1))
 
     def places(self, number: int) -> tuple[int, ...]:
         """Return the place in each list of the items of image number `number`."""
@@ -202,6 +197,13 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
         sides = sides_of(self.lists, self.channels, {item for item, _, _ in known}, self.channels_setting)
         self.transparent = tuple(is_transparent(side, self.seen, data) for side in sides)
         self.notes += notes(sides, self.transparent, self.seen, data)
+
+
+def _candidates(seed: int, place: int, draw: int, count: int) -> Iterator[int]:
+    """Yield `place`, then the places of its substitutes."""
+    yield place
+    others = np.random.default_rng(derive_seed(seed, SUBSTITUTE, draw))
+    yield from (int(other) for other in others.integers(count, size=_TRIES - 1))
 
 
 @functools.lru_cache(maxsize=2)

@@ -1,5 +1,39 @@
-"""Metrics, and the table of those that `i2i evaluate` computes."""
+"""Metrics of pairs, and the table that `i2i evaluate` goes through."""
 
-from i2i.metrics.pairs import l1, psnr, ssim
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, NamedTuple
 
-METRICS = {"l1": l1, "psnr": psnr, "ssim": ssim}
+from i2i.images import Array
+from i2i.metrics.pairs import MS_SSIM_LEAST_PX, SSIM_WINDOW_PX, l1, ms_ssim, psnr, ssim
+from i2i.metrics.perceptual import LEAST_PX, dists, lpips
+
+
+class Metric(NamedTuple):
+    """A score of an output (H, W, C) against its truth."""
+
+    score: Callable[[Array, Array], float]
+    label: str
+    better: Literal["lower", "higher"]
+    decimals: int
+    least_px: int = 1
+    """Shorter sides have no such score."""
+    weights: tuple[str, ...] = ()
+    """Files that it needs; see i2i.metrics.weights."""
+
+    def beats(self, one: float, other: float) -> bool:
+        """Whether one score is better than another."""
+        return one < other if self.better == "lower" else one > other
+
+
+METRICS = {
+    "l1": Metric(l1, "L1", "lower", 1),
+    "psnr": Metric(psnr, "PSNR", "higher", 2),
+    "ssim": Metric(ssim, "SSIM", "higher", 3, SSIM_WINDOW_PX),
+    "ms_ssim": Metric(ms_ssim, "MS-SSIM", "higher", 3, MS_SSIM_LEAST_PX),
+    "lpips": Metric(lpips, "LPIPS", "lower", 3, LEAST_PX["alexnet"], ("alexnet",)),
+    "lpips_vgg": Metric(partial(lpips, network="vgg16"), "LPIPS-VGG", "lower", 3, LEAST_PX["vgg16"], ("vgg16",)),
+    "dists": Metric(dists, "DISTS", "lower", 3, LEAST_PX["vgg16"], ("vgg16", "dists")),
+}
+USUAL = ("l1", "psnr", "ssim")
+"""What is scored unasked; `lpips` too, where its weights are."""

@@ -16,25 +16,23 @@ import numpy as np
 from i2i import status
 from i2i.config.settings import DataSettings
 from i2i.data.folders import SPLITS, find_images, find_sides, has_split, spread
-from i2i.data.items import Picture, read_picture
+from i2i.data.items import Picture
 from i2i.data.labels import find_labels
 from i2i.data.watch import watched
 from i2i.errors import ConfigError, DataError, ImageError, UsageError
 from i2i.images import Array, Header, read_facts
 from i2i.machine import core_count, has_nvidia_gpu
-from i2i.metrics.pairs import as_rgb8
+from i2i.metrics.looks import EDGES_PX, LEAST_PAIRS, Look, look_at, median_shift, near_duplicates, partner_ranks
 from i2i.words import name_some, show_count
 
 MOST = 2000
-"""Largest number of pictures that are decoded in each split."""
-DUPLICATE_LEVELS = 2.0
-"""Root mean square difference of two 16 px thumbnails, in grey levels, under which they are called near-duplicates."""
+"""Pictures of a split that are decoded."""
 PAIRED_RANK = 0.7
 """Pairs look shuffled where a picture is nearer to its partner than to this share of the others, on average."""
 SHIFT = 1.0
 """Of 64 px thumbnails: pairs are called misaligned where the median shift of their edges is more."""
 _KINDS = {"paired": "Pairs", "unpaired": "Unpaired pictures", "images": "Pictures"}
-_EDGES_PX, _THUMB_PX, _LEAST_PAIRS, _EXAMPLES = 64, 16, 20, 12
+_EXAMPLES = 12
 _TIMEOUT_S = 600.0
 
 
@@ -65,16 +63,6 @@ class Report(NamedTuple):
         return {name: value for name, value in values.items() if name != "examples"}
 
 
-class _Look(NamedTuple):
-    """What a picture is known by: its file, size, a small copy for comparison and its edges."""
-
-    picture: Picture
-    size: Header
-    thumb: Array
-    edges: Array
-    constant: bool
-
-
 def examine_data(paths: Sequence[str], labels: str | None = None) -> Report:
     """Examine a data folder, or A's and B's, without changing anything.
 
@@ -82,7 +70,7 @@ def examine_data(paths: Sequence[str], labels: str | None = None) -> Report:
     """
     findings: list[Finding] = []
     kind, splits = _find(paths, findings)
-    looks = {split: [_look_at(side, findings) for side in sides] for split, sides in splits.items()}
+    looks = {split: [_look_at_side(side, findings) for side in sides] for split, sides in splits.items()}
     if kind == "paired":  # without those whose partner is broken
         looks = {split: _both_sides(sides) for split, sides in looks.items()}
     everything = [look for sides in looks.values() for side in sides for look in side]
@@ -145,41 +133,26 @@ def _alone(a: Sequence[Picture], b: Sequence[Picture]) -> Iterator[Picture]:
     yield from (one for one in b if _stem(one) not in stems[0])
 
 
-def _look_at(pictures: Sequence[Picture], findings: list[Finding]) -> list[_Look]:
+def _look_at_side(pictures: Sequence[Picture], findings: list[Finding]) -> list[Look]:
     """Decode up to MOST pictures of a side; broken ones become a finding, and are None in no list."""
     chosen = spread(pictures, MOST)
     with status.doing("Looking at pictures"):
-        looks = watched(_look, chosen, _TIMEOUT_S, threads=core_count())
+        looks = watched(look_at, chosen, _TIMEOUT_S, threads=core_count())
     broken = [str(look) for look in looks if isinstance(look, ImageError)]
     if broken:
         text = f"{show_count(len(broken), 'file')} cannot be read. Mend or remove them, or set data.skip_broken=true."
         findings.append(Finding("broken", text, tuple(broken)))
-    return [look for look in looks if isinstance(look, _Look)]
+    return [look for look in looks if isinstance(look, Look)]
 
 
-def _both_sides(sides: Sequence[Sequence[_Look]]) -> list[list[_Look]]:
+def _both_sides(sides: Sequence[Sequence[Look]]) -> list[list[Look]]:
     by_stem = [{_stem(look.picture): look for look in side} for side in sides]
     stems = [stem for stem in by_stem[0] if stem in by_stem[1]]
     return [[side[stem] for stem in stems] for side in by_stem]
 
 
-def _look(picture: Picture) -> _Look | ImageError:
-    import cv2
-
-    try:
-        array = read_picture(picture)
-    except ImageError as error:
-        return error
-    rgb = as_rgb8(array)
-    thumb = cv2.resize(rgb, (_THUMB_PX, _THUMB_PX), interpolation=cv2.INTER_AREA).astype(np.float32)
-    small = cv2.resize(rgb, (_EDGES_PX, _EDGES_PX), interpolation=cv2.INTER_AREA)
-    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    edges = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
-    return _Look(picture, Header(*array.shape[:2]), thumb.ravel(), edges, bool(np.ptp(array, axis=(0, 1)).max() == 0))
-
-
-def _of_files(looks: Sequence[_Look]) -> Iterator[Finding]:
-    """Yield findings on single files: constant pictures, and differing sizes, channels, depths and profiles."""
+def _of_files(looks: Sequence[Look]) -> Iterator[Finding]:
+    """Yield what single files show: constant ones, and sizes, channels and depths that differ."""
     constant = [str(look.picture) for look in looks if look.constant]
     if constant:
         text = f"{show_count(len(constant), 'picture')} of a single colour, from which nothing can be learned."
@@ -232,8 +205,8 @@ def _profile(path: Path) -> str:
         return "without profile"
 
 
-def _duplicates(looks: dict[str, list[list[_Look]]], together: bool) -> Iterator[Finding]:
-    """Yield near-duplicates within train, and pictures of val or test that are also in train."""
+def _duplicates(looks: dict[str, list[list[Look]]], together: bool) -> Iterator[Finding]:
+    """Yield near-duplicates within train, and pictures of val or test that are in train."""
 
     def rows(split: str, side: int) -> tuple[list[str], Array]:
         sides = looks[split] if together else [looks[split][side]]
@@ -244,7 +217,7 @@ def _duplicates(looks: dict[str, list[list[_Look]]], together: bool) -> Iterator
         if not all(looks["train"]):
             return
         names, thumbs = rows("train", side)
-        near = _near(thumbs, thumbs)
+        near = near_duplicates(thumbs, thumbs)
         pairs = [(i, j) for i, j in near if i < j]
         if pairs:
             text = f"{show_count(len(pairs), 'pair')} of near-duplicates in train: training counts them twice."
@@ -253,34 +226,22 @@ def _duplicates(looks: dict[str, list[list[_Look]]], together: bool) -> Iterator
             if split == "train" or not all(looks[split]):
                 continue
             others, other_thumbs = rows(split, side)
-            leaked = _near(other_thumbs, thumbs)
+            leaked = near_duplicates(other_thumbs, thumbs)
             if leaked:
                 count = show_count(len({i for i, _ in leaked}), "picture")
                 text = f"{count} of {split} also in train: scores on {split} will be too good. Remove them from train."
                 yield Finding("leakage", text, tuple(f"{others[i]} and {names[j]}" for i, j in leaked))
 
 
-def _near(first: Array, second: Array) -> list[tuple[int, int]]:
-    """Return the places of rows that differ by less than DUPLICATE_LEVELS on average."""
-    found = []
-    squares = np.square(second).sum(axis=1, dtype=np.float64)
-    for start in range(0, len(first), 256):
-        block = first[start : start + 256].astype(np.float64)
-        distances = np.square(block).sum(axis=1)[:, None] + squares[None] - 2 * block @ second.T.astype(np.float64)
-        near = distances < DUPLICATE_LEVELS**2 * first.shape[1]
-        found += [(start + int(i), int(j)) for i, j in zip(*np.nonzero(near), strict=True)]
-    return found
-
-
-def _of_pairs(sides: Sequence[Sequence[_Look]]) -> Iterator[Finding]:
-    """Yield findings on pairs from their edges: partners that do not belong together, or are shifted."""
+def _of_pairs(sides: Sequence[Sequence[Look]]) -> Iterator[Finding]:
+    """Yield what the edges of pairs show: partners that do not belong together, and partners that are shifted."""
     both = [*zip(*sides, strict=True)]
     sizes = [str(a.picture) for a, b in both if a.size != b.size]
     if sizes:
         yield Finding("pair sizes", f"{show_count(len(sizes), 'pair')} with halves of different sizes.", tuple(sizes))
-    if len(both) < _LEAST_PAIRS:
+    if len(both) < LEAST_PAIRS:
         return
-    ranks = _ranks([a.edges for a, _ in both], [b.edges for _, b in both])
+    ranks = partner_ranks([a.edges for a, _ in both], [b.edges for _, b in both])
     if ranks.mean() < PAIRED_RANK:
         text = (
             f"Pairs look shuffled: the edges of A match their own B better than {ranks.mean():.0%} of the other B's; "
@@ -288,41 +249,11 @@ def _of_pairs(sides: Sequence[Sequence[_Look]]) -> Iterator[Finding]:
         )
         yield Finding("shuffled", text)
         return
-    shift = _median_shift(both)
+    shift = median_shift(both)
     if np.abs(shift).max() > SHIFT:
         width = float(np.median([a.size.width for a, _ in both]))
-        x, y = shift * width / _EDGES_PX
+        x, y = shift * width / EDGES_PX
         yield Finding("misaligned", f"B lies about {x:.0f} px to the right of A and {y:.0f} px below it. Align them.")
-
-
-def _ranks(a: Sequence[Array], b: Sequence[Array]) -> Array:
-    """Return, for each pair, the share of all B whose edges correlate less with A's than its own B's do."""
-    import cv2
-
-    def rows(maps: Sequence[Array]) -> Array:
-        half = (_EDGES_PX // 2, _EDGES_PX // 2)
-        small = [cv2.GaussianBlur(cv2.resize(one, half, interpolation=cv2.INTER_AREA), (0, 0), 1) for one in maps]
-        flat = np.stack(small).reshape(len(maps), -1)
-        flat = flat - flat.mean(axis=1, keepdims=True)
-        return flat / (np.linalg.norm(flat, axis=1, keepdims=True) + 1e-3)
-
-    correlations = rows(a) @ rows(b).T
-    own = np.diag(correlations)
-    count = len(own)
-    return (correlations < own[:, None]).sum(axis=1) / (count - 1)
-
-
-def _median_shift(both: Sequence[tuple[_Look, _Look]]) -> Array:
-    """Return the median (x, y) by which B's edges lie off A's, in pixels of the thumbnails."""
-    import cv2
-
-    window = cv2.createHanningWindow((_EDGES_PX, _EDGES_PX), cv2.CV_32F)
-    shifts = []
-    for a, b in both:
-        shift, response = cv2.phaseCorrelate(a.edges, b.edges, window)
-        if response > 0.1:  # less says nothing
-            shifts.append(shift)
-    return np.median(shifts, axis=0) if len(shifts) >= _LEAST_PAIRS else np.zeros(2)
 
 
 def _of_labels(names: Sequence[str], labels: str) -> Iterator[Finding]:
@@ -340,8 +271,8 @@ def _of_labels(names: Sequence[str], labels: str) -> Iterator[Finding]:
             yield Finding("labels", name_some(text, small))
 
 
-def _suggest(kind: str, looks: Sequence[_Look], count: int) -> tuple[str, tuple[str, ...]]:
-    """Return a preset, and the settings to change for these pictures."""
+def _suggest(kind: str, looks: Sequence[Look], count: int) -> tuple[str, tuple[str, ...]]:
+    """Return a preset and the settings to change for these pictures."""
     preset = {"paired": "pix2pix", "unpaired": "cyclegan", "images": "dcgan"}[kind]
     side = int(np.median([min(look.size) for look in looks]))
     crop = next(size for size in (256, 128, 64, 32) if size <= side or size == 32)

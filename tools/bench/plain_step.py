@@ -141,40 +141,42 @@ def dcgan(networks: Networks) -> Step:
     return step
 
 
-def contrastive(networks: Networks, nce_weight: float, identity: bool, flips: bool) -> Step:
-    """Run G on x and y; train D on fake and then on real; train G and H with D frozen, gradients through all features.
+def cut_features(generator: nn.Module, image: Tensor) -> list[Tensor]:
+    """The image and four stages of a ResNet with five blocks or more."""
+    value = generator.get_submodule("centre")(image)
+    found = [image]
+    for name in ("stem", "down.0", "down.1", *(f"blocks.{number}" for number in range(5))):
+        value = generator.get_submodule(name)(value)
+        if name in ("down.0", "down.1", "blocks.0", "blocks.4"):
+            found.append(value)
+    return found
 
-    The generator is a ResNet with at least five blocks. Places are drawn in the same order as in our step.
-    """
+
+def patch_nce(generator: nn.Module, heads: nn.Module, source: Tensor, made: Tensor, mirrored: Tensor | None) -> Tensor:
+    """PatchNCE; `mirrored` tells whose features of `made` are turned back. Places are drawn in the order of ours."""
+    queries, keys = cut_features(generator, made), cut_features(generator, source)
+    places = [torch.rand(len(one), one[0, 0].numel()).topk(min(256, one[0, 0].numel())).indices for one in queries]
+    total = torch.zeros((), dtype=source.dtype)
+    for number, layer in enumerate(zip(queries, keys, places, strict=True)):
+        for picture, (query, key, place) in enumerate(zip(*layer, strict=True)):
+            if mirrored is not None and mirrored[picture]:
+                query = query.flip(2)
+            head = heads.get_submodule(f"heads.{number}")
+            own = F.normalize(head(query.flatten(1)[:, place].T), dim=1)
+            others = F.normalize(head(key.flatten(1)[:, place].T), dim=1).detach()
+            right = (own * others).sum(dim=1, keepdim=True)
+            wrong = (own @ others.T).masked_fill(torch.eye(len(own), dtype=torch.bool), -10.0)
+            logits = torch.cat([right, wrong], dim=1) / 0.07
+            zeros = torch.zeros(len(own), dtype=torch.long)
+            total = total + F.cross_entropy(logits, zeros) / len(source)
+    return total / len(queries)
+
+
+def contrastive(networks: Networks, nce_weight: float, identity: bool, flips: bool) -> Step:
+    """G on x and y; D on fake and then on real; G and H with D frozen, features from both halves with gradients."""
     generator, discriminator, heads = networks["generator"], networks["discriminator"], networks["heads"]
     adam_g, adam_d, adam_h = adam(generator), adam(discriminator), adam(heads)
-
-    def features(image: Tensor) -> list[Tensor]:
-        value = generator.get_submodule("centre")(image)
-        found = [image]
-        for name in ("stem", "down.0", "down.1", *(f"blocks.{number}" for number in range(5))):
-            value = generator.get_submodule(name)(value)
-            if name in ("down.0", "down.1", "blocks.0", "blocks.4"):
-                found.append(value)
-        return found
-
-    def nce(source: Tensor, translated: Tensor, mirrored: Tensor | None) -> Tensor:
-        queries, keys = features(translated), features(source)
-        places = [torch.rand(len(one), one[0, 0].numel()).topk(min(256, one[0, 0].numel())).indices for one in queries]
-        total = torch.zeros((), dtype=source.dtype)
-        for number, layer in enumerate(zip(queries, keys, places, strict=True)):
-            for picture, (query, key, place) in enumerate(zip(*layer, strict=True)):
-                if mirrored is not None and mirrored[picture]:
-                    query = query.flip(2)
-                head = heads.get_submodule(f"heads.{number}")
-                own = F.normalize(head(query.flatten(1)[:, place].T), dim=1)
-                others = F.normalize(head(key.flatten(1)[:, place].T), dim=1).detach()
-                right = (own * others).sum(dim=1, keepdim=True)
-                wrong = (own @ others.T).masked_fill(torch.eye(len(own), dtype=torch.bool), -10.0)
-                logits = torch.cat([right, wrong], dim=1) / 0.07
-                zeros = torch.zeros(len(own), dtype=torch.long)
-                total = total + F.cross_entropy(logits, zeros) / len(source)
-        return total / len(queries)
+    nce = functools.partial(patch_nce, generator, heads)
 
     def step(batch: Batch) -> dict[str, Tensor]:
         x, y = batch["a"], batch["b"]

@@ -5,7 +5,7 @@ unbounded (loss.penalty none), then with the original minimax loss as well. Of 2
 sigma of a centre is good; a mode with a good sample is found.
 Points drawn uniformly from the square around the grid find many modes by chance, so their figures are printed, too.
 
-    python tools/bench/toy_modes.py OUT [--toys ring grid] [--seeds 0 1 2 3 4] [--cases WGAN-GP ...]
+    python tools/bench/toy_modes.py OUT [--toys ring grid] [--seeds 0 1 2 3 4] [--cases WGAN-GP unbounded minimax]
 
 Prints the processor time of each training.
 """

@@ -12,7 +12,7 @@ training amplifies rounding.
 The table shows medians, with quartiles in brackets. `faster` is plain time over our time, turn by turn, of the clock
 and of the processor. `of matmul` is the share of the rate that a large matrix product reaches in the same precision.
 `host` is the share of our step after which the host is free: near 1 on a GPU, the host is the bottleneck. `--side` is
-for the processes that this one starts.
+for the processes that this one starts. Both stand in one script of some 300 lines, since they share its cases.
 """
 
 import argparse

@@ -4,16 +4,16 @@ import errno
 import json
 import os
 
+import cv2
 import numpy as np
 import pytest
 
 import i2i
 from i2i.data.folders import find_pairs
-from i2i.errors import DataError
+from i2i.errors import DataError, ModelError, UsageError
 from i2i.evaluation import fit_baselines, sides
 from i2i.images import read_image, write_image
-from i2i.metrics import METRICS
-from i2i.metrics.pairs import PSNR_CEILING, l1, psnr, ssim
+from i2i.metrics.pairs import PSNR_CEILING, l1, ms_ssim, psnr, ssim
 from tests.cli.test_cli import call
 from tests.conftest import LINEART, ROOT, picture, run_i2i, save
 
@@ -54,7 +54,6 @@ def test_metrics_take_every_kind_of_picture():
     for channels in (1, 3, 4):
         eight, sixteen = picture(24, 24, channels), picture(24, 24, channels).astype(np.uint16) * 257
         assert l1(eight, sixteen) == pytest.approx(0, abs=0.01 if channels == 4 else 0)  # laid on white, then rounded
-        assert set(METRICS) == {"l1", "psnr", "ssim"}
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +100,7 @@ def test_without_a_train_split_its_baselines_are_null(tiny_onnx, few_pairs, tmp_
     done = run_i2i("evaluate", "-m", tiny_onnx, "--data", tmp_path, "--json", tmp_path / "scores.json")
     assert done.returncode == 0, done.stderr
     scores = json.loads((tmp_path / "scores.json").read_text())
-    assert list(scores) == ["model", "baselines"]
+    assert {"model", "baselines", "intervals", "pairs"} <= scores.keys()
     assert list(scores["model"]) == ["l1", "psnr", "ssim"]
     assert list(scores["baselines"]) == ["input_copied", "target_mean", "affine_colour"]
     assert scores["baselines"]["target_mean"] is scores["baselines"]["affine_colour"] is None
@@ -153,7 +152,7 @@ def test_another_scale_than_that_of_training_is_mentioned(tiny_onnx, tiny_run, t
     for name, height in (("same", 24), ("large", 36)):  # trained at 18 px
         for side in "AB":
             save(tmp_path / name / f"test{side}" / "x.png", height, 50)
-    assert i2i.evaluate(tiny_run, str(tmp_path / "same")).notes == ()
+    assert not any("scale" in note for note in i2i.evaluate(tiny_run, str(tmp_path / "same")).notes)
     done = run_i2i("evaluate", "-m", tiny_onnx, "--data", tmp_path / "large", "--sheet", tmp_path / "sheet.png")
     assert done.returncode == 0, done.stderr
     assert "2 times the scale of training" in done.stderr
@@ -167,3 +166,59 @@ def test_two_flat_folders_are_scored_as_what_they_are(tiny_onnx, tmp_path):
     result = i2i.evaluate(tiny_onnx, [str(tmp_path / "A"), str(tmp_path / "B")])
     assert (result.pairs, result.split) == (1, "the two folders")
     assert result.baselines["target_mean"] is None
+
+
+def test_a_trivial_answer_that_wins_is_named(copied):
+    (lost,) = (note for note in copied.notes if "lost" in note)
+    assert "affine colour (L1)" in lost or "input copied (L1)" in lost
+
+
+def test_intervals_hold_the_mean_and_rows_its_parts(copied):
+    assert len(copied.rows) == copied.pairs
+    for name, (low, high) in copied.intervals.items():
+        assert low < copied.model[name] < high
+        assert np.mean([row[name] for row in copied.rows]) == pytest.approx(copied.model[name])
+
+
+def test_metrics_are_chosen_by_name(tiny_run, few_pairs):
+    result = i2i.evaluate(tiny_run, str(few_pairs), metrics=["ssim", "l1"])
+    assert list(result.model) == ["ssim", "l1"]
+    with pytest.raises(UsageError, match="nonsense"):
+        i2i.evaluate(tiny_run, str(few_pairs), metrics=["nonsense"])
+    with pytest.raises(DataError, match="MS-SSIM"):
+        i2i.evaluate(tiny_run, str(few_pairs), metrics=["ms_ssim"])
+
+
+def test_weights_that_are_missing_are_named_before_the_work(tiny_run, few_pairs, tmp_path, monkeypatch):
+    monkeypatch.setenv("I2I_WEIGHTS", str(tmp_path))
+    with pytest.raises(ModelError, match="i2i weights get vgg16"):
+        i2i.evaluate(tiny_run, str(few_pairs), metrics=["dists"])
+
+
+def test_a_run_knows_its_data_and_rows_and_the_worst_are_written(tiny_run, tmp_path, capsys):
+    for suffix in ("csv", "jsonl"):
+        words = ["evaluate", "-m", tiny_run, "--rows", tmp_path / f"rows.{suffix}", "--worst", tmp_path / "w.png"]
+        assert call(*map(str, words), "--overwrite") == 0, capsys.readouterr().err
+    header, *rows = (tmp_path / "rows.csv").read_text().splitlines()
+    assert header == "name,l1,psnr,ssim"
+    parsed = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    assert [row.split(",")[0] for row in rows] == [row["name"] for row in parsed]
+    assert (tmp_path / "w.png").stat().st_size > 0
+
+
+def test_going_there_and_back_is_scored_with_and_without_rounding(two_way_run, few_pairs):
+    result = i2i.evaluate(two_way_run, str(few_pairs), direction="A2B")
+    assert result.cycle_l1 == pytest.approx(result.cycle_l1_unrounded, abs=1)
+    assert result.cycle_l1 != result.cycle_l1_unrounded
+
+
+def test_ms_ssim_by_hand_and_of_equal_pictures():
+    x = picture(176, 180)
+    assert ms_ssim(x, x) == 1
+    # Two flat pictures: contrast and structure are 1 at every scale, so only the luminance of the last one counts.
+    black, grey = np.zeros((176, 176, 3), np.uint8), np.full((176, 176, 3), 51, np.uint8)
+    assert ms_ssim(black, grey) == pytest.approx((1e-4 / (0.04 + 1e-4)) ** 0.1333, rel=1e-6)
+    blurred = cv2.GaussianBlur(x, (0, 0), 2)
+    assert ssim(blurred, x) < ms_ssim(blurred, x) < 1  # detail weighs little at coarser scales
+    with pytest.raises(DataError, match="176 px"):
+        ms_ssim(x[:175], x[:175])

@@ -1,0 +1,120 @@
+"""Trivial answers: what pictures would score without a model."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from i2i import status
+from i2i.config.settings import by_direction
+from i2i.data.derive import Derived
+from i2i.data.items import Pair, read_pair
+from i2i.images import Array, Range, largest
+from i2i.metrics.pairs import grey_levels
+
+Answer = Callable[[Array], Array]
+"""Maps a picture (H, W, C) to what is scored against the truth."""
+BLUR = 0.02
+"""Sigma of blurred pictures, as a share of their shorter side."""
+BASELINES = ("input_copied", "target_mean", "affine_colour")
+
+
+def sides(pair: Pair | Derived, direction: str, value_range: Range | None = None) -> tuple[Array, Array]:
+    """Read a pair as (input, target), in the range that the model was trained with."""
+    if isinstance(pair, Derived):
+        target = pair.read_target(value_range)
+        return by_direction(direction, pair.input_from(target), target)
+    return by_direction(direction, *read_pair(pair, value_range))
+
+
+def fit_baselines(
+    pairs: Sequence[Pair | Derived], direction: str, value_range: Range | None = None
+) -> dict[str, Answer]:
+    """Return target_mean and affine_colour, which map an input (H, W, C) to (H, W, 3) in the same type.
+
+    If all training targets have one size, target_mean is their mean picture for inputs of that size; otherwise it is
+    their mean colour. affine_colour is the least-squares 3x4 matrix from a pixel's input colour to its target colour.
+    """
+    picture_sum: Array | None = None
+    one_size = True
+    colour_sum, pixels = np.zeros(3), 0
+    gram, cross = np.zeros((4, 4)), np.zeros((4, 3))
+    for done, pair in enumerate(pairs):
+        status.count(done, len(pairs))
+        x, y = (grey_levels(side) for side in sides(pair, direction, value_range))
+        if picture_sum is None:
+            picture_sum = np.zeros_like(y)
+        one_size = one_size and picture_sum.shape == y.shape
+        if one_size:
+            picture_sum += y
+        colour_sum += y.sum(axis=(0, 1))
+        pixels += y.shape[0] * y.shape[1]
+        flat = _with_one(x)
+        gram += flat.T @ flat
+        cross += flat.T @ y.reshape(-1, 3)
+    matrix = np.linalg.lstsq(gram, cross, rcond=None)[0]
+    mean_colour = colour_sum / pixels
+    mean_picture = None if picture_sum is None or not one_size else picture_sum / len(pairs)
+
+    def target_mean(x: Array) -> Array:
+        if mean_picture is not None and mean_picture.shape[:2] == x.shape[:2]:
+            return _from_levels(mean_picture, x.dtype)
+        return np.broadcast_to(_from_levels(mean_colour, x.dtype), (*x.shape[:2], 3))
+
+    def affine_colour(x: Array) -> Array:
+        return _from_levels(_with_one(grey_levels(x)) @ matrix, x.dtype).reshape(*x.shape[:2], 3)
+
+    return {"target_mean": target_mean, "affine_colour": affine_colour}
+
+
+def _with_one(picture: Array) -> Array:
+    flat = picture.reshape(-1, 3)
+    return np.concatenate([flat, np.ones((len(flat), 1))], axis=1)
+
+
+def _from_levels(values: Array, dtype: Any) -> Array:
+    """Map grey levels, 0 to 255, to a type by its full range, integers rounded and floats in [0, 1]."""
+    if dtype == np.float32:
+        return np.clip(values / 255, 0, 1).astype(np.float32)
+    return np.rint(np.clip(values, 0, 255) * (largest(dtype) / 255)).astype(dtype)
+
+
+def fit_colour_map(inputs: Iterator[Array], targets: Iterator[Array]) -> Callable[[Array], Array]:
+    """Return the linear map of colours that takes the mean and covariance of one set of pictures to another's.
+
+    Monge's map between Gaussians; needs no pairs and no training. Pictures are (H, W, 3) uint8.
+    """
+    (mean, covariance), (target_mean, target_covariance) = _colours(inputs), _colours(targets)
+    root = _root(covariance)
+    inverse = np.linalg.inv(root)
+    matrix = inverse @ _root(root @ target_covariance @ root) @ inverse
+
+    def apply(picture: Array) -> Array:
+        mapped = (picture.reshape(-1, 3) - mean) @ matrix + target_mean
+        return np.rint(np.clip(mapped, 0, 255)).astype(np.uint8).reshape(picture.shape)
+
+    return apply
+
+
+def _colours(pictures: Iterator[Array]) -> tuple[Array, Array]:
+    """Return the mean and covariance of all pixels' colours; the covariance is kept off singular ones, as of grey."""
+    count, total, products = 0, np.zeros(3), np.zeros((3, 3))
+    for picture in pictures:
+        flat = picture.reshape(-1, 3).astype(np.float64)
+        count, total, products = count + len(flat), total + flat.sum(axis=0), products + flat.T @ flat
+    mean = total / count
+    return mean, products / count - np.outer(mean, mean) + 0.1 * np.eye(3)
+
+
+def _root(matrix: Array) -> Array:
+    """Return the symmetric square root of a positive matrix."""
+    values, vectors = np.linalg.eigh(matrix)
+    root: Array = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
+    return root
+
+
+def blurred(picture: Array) -> Array:
+    """Return (H, W, 3) uint8 blurred by a Gaussian: alike in all but its detail."""
+    import cv2
+
+    return cv2.GaussianBlur(picture, (0, 0), max(BLUR * min(picture.shape[:2]), 0.5))

@@ -1,0 +1,56 @@
+"""What `i2i evaluate` compares, if the user does not say so: which data, and pairs or sets."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from i2i.config import load_config
+from i2i.data.folders import find_pairs, find_sides
+from i2i.errors import ConfigError, DataError, UsageError
+from i2i.models.modelfile import find_model, is_onnx, read_spec
+from i2i.models.onnxfile import check_onnx
+from i2i.models.spec import ModelSpec
+from i2i.models.trial import described_spec
+
+
+def choose_data(model: str | Path, data: Sequence[str]) -> list[str]:
+    """Return the data folders given, else those that a run folder was trained on; raises UsageError."""
+    if data:
+        return list(data)
+    settings = find_model(Path(model)).parent / "config.yaml"
+    if not settings.is_file():
+        raise UsageError(f"{model} is not in a run folder, so its data is unknown. Add --data FOLDER.")
+    try:
+        paths = list(load_config(settings).data.path)
+    except ConfigError as error:
+        raise UsageError(f"{settings} cannot be read: {error}\nAdd --data FOLDER.") from error
+    if not paths:
+        raise UsageError(f"{model} was trained on points, which have no pictures to compare with.")
+    return paths
+
+
+def described(file: Path) -> ModelSpec | None:
+    """Return what a model file says of itself, None for an .onnx file of another project."""
+    return described_spec(file, check_onnx(file)) if is_onnx(file) else read_spec(file)
+
+
+def kind_of_evaluation(model: str | Path, paths: Sequence[str], split: str) -> Literal["pairs", "sets", "samples"]:
+    """Return how to compare: samples of a model from noise, pairs, or sets where no names match.
+
+    If some names match, those that do not are for `evaluate` to name.
+    """
+    spec = described(find_model(Path(model)))
+    if spec and spec.latent_generator:
+        return "samples"
+    if spec and spec.derivation:
+        return "pairs"
+    try:
+        find_pairs(paths, split)
+    except DataError:
+        try:
+            a, b = find_sides(paths, split)
+        except DataError:
+            return "pairs"  # whose error says what is missing
+        stems = [{Path(one.name).with_suffix("").as_posix() for one in side} for side in (a, b)]
+        return "pairs" if stems[0] & stems[1] else "sets"
+    return "pairs"

@@ -1,0 +1,147 @@
+"""Sets compared as wholes: what gets worse scores worse, and every figure says what it was measured with."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from i2i.data.folders import find_pairs, find_sides
+from i2i.data.items import read_picture
+from i2i.errors import DataError, ModelError, UsageError
+from i2i.evaluation import evaluate_samples, evaluate_translations, make_ruler, refuse_incomparable
+from i2i.evaluation import sets as module
+from i2i.evaluation.baselines import fit_colour_map
+from i2i.evaluation.sets import evaluate_sets, reference_features
+from i2i.images import write_image
+from tests.cli.test_cli import call
+from tests.conftest import LINEART, MAPS
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    """No weights, and a cache of its own: random filters measure."""
+    monkeypatch.setenv("I2I_WEIGHTS", str(tmp_path_factory.mktemp("cache") / "weights"))
+
+
+@pytest.fixture(scope="module")
+def photos():
+    """Forty shipped photographs, and forty others."""
+    a, _ = find_sides([str(MAPS)], "train")
+    return a[:80:2], a[1:80:2]
+
+
+def test_worse_pictures_score_worse_and_the_real_ones_best(photos):
+    reference, others = photos
+    noise = np.random.default_rng(0)
+
+    def made(change):
+        return [lambda one=one: change(read_picture(one)) for one in others]
+
+    def noisy(picture):
+        return np.clip(picture + noise.normal(0, 60, picture.shape), 0, 255).astype(np.uint8)
+
+    ruler = make_ruler("random")
+    real, blurred, spoilt = (
+        evaluate_sets("test", made(change), reference, ruler, others)
+        for change in (lambda x: x, lambda x: cv2.GaussianBlur(x, (0, 0), 2), noisy)
+    )
+    for name in ("kid", "frechet", "sliced_wasserstein"):
+        assert real.model.scores[name] < blurred.model.scores[name] < spoilt.model.scores[name], name
+    assert real.model.scores == real.baselines["real"].scores  # the same pictures
+    low, high = spoilt.model.kid_interval
+    assert low <= spoilt.model.scores["kid"] <= high
+
+
+def test_figures_name_what_they_were_measured_with(photos, monkeypatch):
+    reference, others = photos
+    made = [lambda one=one: read_picture(one) for one in others]
+    first = evaluate_sets("test", made, reference, make_ruler("random")).to_json()
+    assert (first["network"], first["mode"], first["real"], first["weights_sha256"]) == ("random", "clean", 40, "")
+    assert "fid" not in first["model"]["scores"]
+    refuse_incomparable(first, first)
+    for ruler, pictures, name in (
+        (make_ruler("random", "legacy"), reference, "mode"),
+        (make_ruler("random"), reference[:-1], "real"),
+        (make_ruler("random"), others, "reference_sha256"),
+    ):
+        with pytest.raises(UsageError, match=name):
+            refuse_incomparable(first, evaluate_sets("test", made, pictures, ruler).to_json())
+
+
+def test_features_of_a_reference_are_computed_once(photos, monkeypatch):
+    reference, _ = photos
+    ruler = make_ruler("random")
+    sha256, found = reference_features(reference, ruler, None)
+    monkeypatch.setattr(module, "features", lambda *_: pytest.fail("computed again"))
+    again, cached = reference_features(reference, ruler, None)
+    assert again == sha256
+    np.testing.assert_array_equal(cached, found)
+    (file,) = (module.weights.folder().parent / "features").iterdir()
+    file.write_bytes(b"cut")
+    monkeypatch.undo()
+
+
+def test_rulers_are_named_or_refused():
+    assert make_ruler().network == "random"  # nothing else is here
+    with pytest.raises(ModelError, match="i2i weights get inception"):
+        make_ruler("inception")
+    with pytest.raises(UsageError, match="nonsense"):
+        make_ruler("nonsense")
+    with pytest.raises(UsageError, match="nonsense"):
+        make_ruler("random", "nonsense")
+
+
+def test_few_pictures_are_refused(photos):
+    reference, _ = photos
+    with pytest.raises(DataError, match="10"):
+        evaluate_sets("test", [lambda: read_picture(reference[0])] * 9, reference, make_ruler("random"))
+
+
+def test_a_colour_map_gives_the_mean_and_covariance_of_the_target():
+    random = np.random.default_rng(0)
+    source = random.normal(128, 20, (4, 60, 60, 3)).clip(0, 255).astype(np.uint8)
+    mixed = random.normal(0, 1, (4, 60, 60, 3)) @ np.array([[15, 5, 0], [0, 12, 4], [3, 0, 18]]) + [90, 140, 120]
+    target = mixed.clip(0, 255).astype(np.uint8)
+    apply = fit_colour_map(iter(source), iter(target))
+    mapped = np.stack([apply(one) for one in source]).reshape(-1, 3).astype(float)
+    flat = target.reshape(-1, 3).astype(float)
+    np.testing.assert_allclose(mapped.mean(axis=0), flat.mean(axis=0), atol=0.5)
+    np.testing.assert_allclose(np.cov(mapped.T), np.cov(flat.T), rtol=0.05, atol=5)
+
+
+@pytest.fixture(scope="module")
+def unpaired(tmp_path_factory):
+    """Sixteen pictures of each side whose names do not match."""
+    root = tmp_path_factory.mktemp("unpaired")
+    for place, pair in enumerate(find_pairs([str(LINEART)], "test")[:16]):
+        for side in "AB":
+            write_image(root / f"test{side}" / f"{side}{place}.png", read_picture(pair.side(side)))
+    return root
+
+
+def test_pictures_without_partners_are_compared_as_sets(two_way_run, unpaired, tmp_path, capsys):
+    words = ["evaluate", "-m", two_way_run, "--data", unpaired, "--direction", "A2B", "--json", tmp_path / "s.json"]
+    assert call(*map(str, words)) == 0, capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "KID" in said.out
+    assert "random features, clean" in said.out
+    assert "biased" in said.err
+    scores = json.loads((tmp_path / "s.json").read_text())
+    assert set(scores["baselines"]) == {"real_blurred", "input_copied", "colour_map"}
+    assert scores["model"]["made"] == scores["real"] == 16
+    assert call(*map(str, words[:-2]), "--rows", str(tmp_path / "rows.csv")) == 2  # which pairs have
+
+
+def test_pairs_are_compared_as_sets_if_asked(tiny_run, unpaired):
+    result = evaluate_translations(tiny_run, str(unpaired), "test", ruler=make_ruler("random"))
+    assert result.what.startswith("B2A")
+    assert result.model.made == 16
+
+
+def test_samples_are_compared_with_a_folder(noise_model, unpaired, capsys):
+    result = evaluate_samples(noise_model, str(unpaired / "testB"), count=12, ruler=make_ruler("random"))
+    assert (result.model.made, result.real) == (12, 16)
+    words = ["evaluate", "-m", noise_model, "--data", unpaired, "--side", "B", "--network", "random"]
+    assert call(*map(str, words)) == 0, capsys.readouterr().err
+    assert "samples" in capsys.readouterr().out
