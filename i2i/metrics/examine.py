@@ -26,7 +26,7 @@ from i2i.metrics.looks import EDGES_PX, LEAST_PAIRS, Look, look_at, median_shift
 from i2i.words import name_some, show_count
 
 MOST = 2000
-"""Pictures of a split that are decoded."""
+"""Largest number of pictures that are decoded in each split."""
 PAIRED_RANK = 0.7
 """Pairs look shuffled where a picture is nearer to its partner than to this share of the others, on average."""
 SHIFT = 1.0
@@ -152,7 +152,7 @@ def _both_sides(sides: Sequence[Sequence[Look]]) -> list[list[Look]]:
 
 
 def _of_files(looks: Sequence[Look]) -> Iterator[Finding]:
-    """Yield what single files show: constant ones, and sizes, channels and depths that differ."""
+    """Yield findings on single files: constant pictures, and differing sizes, channels, depths and profiles."""
     constant = [str(look.picture) for look in looks if look.constant]
     if constant:
         text = f"{show_count(len(constant), 'picture')} of a single colour, from which nothing can be learned."
@@ -206,7 +206,7 @@ def _profile(path: Path) -> str:
 
 
 def _duplicates(looks: dict[str, list[list[Look]]], together: bool) -> Iterator[Finding]:
-    """Yield near-duplicates within train, and pictures of val or test that are in train."""
+    """Yield near-duplicates within train, and pictures of val or test that are also in train."""
 
     def rows(split: str, side: int) -> tuple[list[str], Array]:
         sides = looks[split] if together else [looks[split][side]]
@@ -234,7 +234,7 @@ def _duplicates(looks: dict[str, list[list[Look]]], together: bool) -> Iterator[
 
 
 def _of_pairs(sides: Sequence[Sequence[Look]]) -> Iterator[Finding]:
-    """Yield what the edges of pairs show: partners that do not belong together, and partners that are shifted."""
+    """Yield findings on pairs from their edges: partners that do not belong together, or are shifted."""
     both = [*zip(*sides, strict=True)]
     sizes = [str(a.picture) for a, b in both if a.size != b.size]
     if sizes:
@@ -272,7 +272,7 @@ def _of_labels(names: Sequence[str], labels: str) -> Iterator[Finding]:
 
 
 def _suggest(kind: str, looks: Sequence[Look], count: int) -> tuple[str, tuple[str, ...]]:
-    """Return a preset and the settings to change for these pictures."""
+    """Return a preset, and the settings to change for these pictures."""
     preset = {"paired": "pix2pix", "unpaired": "cyclegan", "images": "dcgan"}[kind]
     side = int(np.median([min(look.size) for look in looks]))
     crop = next(size for size in (256, 128, 64, 32) if size <= side or size == 32)

@@ -1,4 +1,4 @@
-"""Small copies of pictures, and what comparing them shows: near-duplicates, shuffled pairs, shifted pairs."""
+"""Small copies of pictures, compared to find near-duplicates, shuffled pairs and shifted pairs."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,19 +11,19 @@ from i2i.images import Array, Header
 from i2i.metrics.pairs import as_rgb8
 
 DUPLICATE_LEVELS = 2.0
-"""Root mean square difference of two 16 px thumbnails, in grey levels, under which they are called near-duplicates."""
+"""Near-duplicates are pictures whose 16 px thumbnails differ by less: root mean square, in grey levels."""
 LEAST_PAIRS = 20
-"""Fewer show neither a shuffle nor a shift."""
+"""Fewer pairs are not enough to detect a shuffle or a shift."""
 EDGES_PX = 64
-"""Side of the maps of edges."""
+"""Side of the edge maps."""
 _THUMB_PX = 16
 
 
 class Look(NamedTuple):
-    """What a picture is known by.
+    """A picture, reduced to what is compared.
 
     thumb: a small copy, float (16 * 16 * 3,) in 0 to 255. edges: the strength of its edges, float (64, 64).
-    constant: one colour throughout.
+    constant: the picture has a single colour.
     """
 
     picture: Picture
@@ -34,7 +34,7 @@ class Look(NamedTuple):
 
 
 def look_at(picture: Picture) -> Look | ImageError:
-    """Decode a picture and make its small copies; return the error of a broken one."""
+    """Decode a picture and reduce it; return the error if it is broken."""
     import cv2
 
     try:
@@ -50,7 +50,7 @@ def look_at(picture: Picture) -> Look | ImageError:
 
 
 def near_duplicates(first: Array, second: Array) -> list[tuple[int, int]]:
-    """Return the places (i, j) of rows of `first` (N, D) and `second` (M, D) that are near-duplicates."""
+    """Return the pairs (i, j) of rows of `first` (N, D) and `second` (M, D) that are near-duplicates."""
     found = []
     squares = np.square(second).sum(axis=1, dtype=np.float64)
     for start in range(0, len(first), 256):
@@ -62,7 +62,7 @@ def near_duplicates(first: Array, second: Array) -> list[tuple[int, int]]:
 
 
 def partner_ranks(a: Sequence[Array], b: Sequence[Array]) -> Array:
-    """Return, for each pair, the share of all B whose edges correlate less with A's than its own B's do."""
+    """Return for each pair the share of the other B's whose edges match A's worse than its own B's do."""
     import cv2
 
     def rows(maps: Sequence[Array]) -> Array:
@@ -79,13 +79,13 @@ def partner_ranks(a: Sequence[Array], b: Sequence[Array]) -> Array:
 
 
 def median_shift(both: Sequence[tuple[Look, Look]]) -> Array:
-    """Return the median (x, y) by which B's edges lie off A's, in pixels of the thumbnails."""
+    """Return the median shift (x, y) of B's edges from A's, in pixels of the edge maps."""
     import cv2
 
     window = cv2.createHanningWindow((EDGES_PX, EDGES_PX), cv2.CV_32F)
     shifts = []
     for a, b in both:
         shift, response = cv2.phaseCorrelate(a.edges, b.edges, window)
-        if response > 0.1:  # less says nothing
+        if response > 0.1:  # a lower response says nothing
             shifts.append(shift)
     return np.median(shifts, axis=0) if len(shifts) >= LEAST_PAIRS else np.zeros(2)
