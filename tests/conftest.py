@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,6 +35,8 @@ ORACLES = Path(__file__).parent / "oracles"
 
 # Hide any GPU: every figure in the tests is a CPU figure, and CI has none.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
+# Weights that the user has would change what is scored, and features of pictures must not fill the user's cache.
+os.environ["I2I_WEIGHTS"] = str(Path(tempfile.gettempdir()) / f"i2i-tests-{os.getpid()}" / "weights")
 
 # A runner in the background, or under nohup, may hand down signals that are ignored, which trainings respect.
 for _name, _usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):

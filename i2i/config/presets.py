@@ -16,6 +16,9 @@ def find_config(source: str | Path) -> Path:
     preset = presets_folder() / f"{source}.yaml"
     if preset.parent == presets_folder() and preset.is_file():
         return preset
+    if (path / "config.yaml").is_file():
+        again = f"i2i train {path / 'config.yaml'} --out {path} --resume"
+        raise ConfigError(f"{path} is a run, not a preset. To go on with it: {again}")
     raise ConfigError(
         f"Unknown preset {source}.{did_you_mean(str(source), preset_names())} Presets: {', '.join(preset_names())}."
     )

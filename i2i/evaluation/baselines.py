@@ -13,7 +13,7 @@ from i2i.images import Array, Range, largest
 from i2i.metrics.pairs import grey_levels
 
 Answer = Callable[[Array], Array]
-"""Maps a picture (H, W, C) to what is scored against the truth."""
+"""Maps an input (H, W, C) to an answer that is scored against the truth."""
 BLUR = 0.02
 """Sigma of blurred pictures, as a share of their shorter side."""
 BASELINES = ("input_copied", "target_mean", "affine_colour")
@@ -97,7 +97,7 @@ def fit_colour_map(inputs: Iterator[Array], targets: Iterator[Array]) -> Callabl
 
 
 def _colours(pictures: Iterator[Array]) -> tuple[Array, Array]:
-    """Return the mean and covariance of all pixels' colours; the covariance is kept off singular ones, as of grey."""
+    """Return the mean and covariance of all pixels' colours; 0.1 is added to variances, lest grey be singular."""
     count, total, products = 0, np.zeros(3), np.zeros((3, 3))
     for picture in pictures:
         flat = picture.reshape(-1, 3).astype(np.float64)
@@ -114,7 +114,7 @@ def _root(matrix: Array) -> Array:
 
 
 def blurred(picture: Array) -> Array:
-    """Return (H, W, 3) uint8 blurred by a Gaussian: alike in all but its detail."""
+    """Return (H, W, 3) uint8 blurred with a Gaussian: the same but for detail."""
     import cv2
 
     return cv2.GaussianBlur(picture, (0, 0), max(BLUR * min(picture.shape[:2]), 0.5))

@@ -1,4 +1,4 @@
-"""What `i2i evaluate` compares, if the user does not say so: which data, and pairs or sets."""
+"""The defaults of `i2i evaluate`: which data, and whether to compare pairs or sets."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,14 +30,14 @@ def choose_data(model: str | Path, data: Sequence[str]) -> list[str]:
 
 
 def described(file: Path) -> ModelSpec | None:
-    """Return what a model file says of itself, None for an .onnx file of another project."""
+    """Return the description in a model file; None for an .onnx file of another project."""
     return described_spec(file, check_onnx(file)) if is_onnx(file) else read_spec(file)
 
 
 def kind_of_evaluation(model: str | Path, paths: Sequence[str], split: str) -> Literal["pairs", "sets", "samples"]:
     """Return how to compare: samples of a model from noise, pairs, or sets where no names match.
 
-    If some names match, those that do not are for `evaluate` to name.
+    If only some names match, `evaluate` names the others.
     """
     spec = described(find_model(Path(model)))
     if spec and spec.latent_generator:

@@ -6,7 +6,7 @@ training pairs allow.
 
 import functools
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ import numpy as np
 from i2i import status
 from i2i.data.checking import Seen, check_pairs, check_pictures, odd_halves, refuse_small
 from i2i.data.derive import Derived, find_derived
-from i2i.data.folders import Lister, find_pairs, has_split
+from i2i.data.folders import Lister, find_pairs, has_split, spread
 from i2i.data.items import Pair
 from i2i.errors import DataError, UsageError
 from i2i.evaluation.baselines import BASELINES, Answer, fit_baselines, sides
@@ -126,15 +126,15 @@ def evaluate(
     least_px = min(min(size) for size in sizes)
     chosen = tuple(name for name in chosen if METRICS[name].least_px <= least_px)
     translator = Translator.open(model, direction, device, fit=fit, values=values)
-    back = translator.direction[::-1]
-    way_back = Translator.open(model, back, device, fit=fit) if back in translator.spec.generators else None
-    scorer = _Scorer(chosen, translator, _baselines(paths, find, translator), way_back)
+    answers = {"model": translator.translate, **_trivial_answers(paths, find, translator)}
+    scorer = _Scorer(chosen, answers, _open_way_back(model, translator, device, fit))
+    read = functools.partial(sides, direction=translator.direction, value_range=translator.spec.input_range)
     with status.doing("Scoring pairs"):
         for index, pair in enumerate(pairs):
             status.count(index, len(pairs))
-            scorer.score(pair)
+            scorer.score(pair.name, *read(pair))
             progress(index + 1, len(pairs))
-    means = {name: scorer.means(name) for name in scorer.answers}
+    means = {name: scorer.means(name) for name in answers}
     return Evaluation(
         len(pairs),
         split if has_split(paths, split) else "the two folders",
@@ -144,52 +144,57 @@ def evaluate(
         tuple(scorer.rows),
         translator.direction,
         *scorer.cycles(),
-        scorer.sheet([pairs[place] for place in _shown(len(pairs))]) if sheet else None,
-        scorer.sheet([pairs[place] for place in scorer.worst()]) if worst else None,
+        scorer.sheet(map(read, spread(pairs, SHEET_ROWS))) if sheet else None,
+        scorer.sheet(read(pairs[place]) for place in scorer.worst()) if worst else None,
         (*translator.backend.notes, *_scale_note(sizes, translator.spec.trained_side_px), *_lost(means)),
     )
+
+
+def _trivial_answers(paths: Sequence[str], find: Finder, translator: Translator) -> dict[str, Answer]:
+    """Return the input as it is, and, if there is a train split, what is fitted to its pairs."""
+    answers: dict[str, Answer] = {"input_copied": lambda x: x}
+    if has_split(paths, "train"):
+        with status.doing("Fitting the baselines"):
+            pairs = find(paths, "train", list_pictures)
+            answers |= fit_baselines(pairs, translator.direction, translator.spec.input_range)
+    return answers
+
+
+def _open_way_back(model: str | Path, translator: Translator, device: str, fit: Fit) -> Translator | None:
+    """Return a model's other direction, if it has one."""
+    back = translator.direction[::-1]
+    return Translator.open(model, back, device, fit=fit) if back in translator.spec.generators else None
 
 
 class _Scorer:
     """Scores of the model and each baseline, pair by pair, and of the way back if there is one."""
 
-    def __init__(
-        self,
-        metrics: Sequence[str],
-        translator: Translator,
-        baselines: dict[str, Answer],
-        way_back: Translator | None,
-    ):
-        self.metrics, self.translator, self.way_back = metrics, translator, way_back
-        self.answers: dict[str, Answer] = {"model": translator.translate, **baselines}
-        self.scores: dict[str, list[list[float]]] = {name: [] for name in self.answers}
+    def __init__(self, metrics: Sequence[str], answers: dict[str, Answer], way_back: Translator | None):
+        self.metrics, self.answers, self.way_back = metrics, answers, way_back
+        self.scores: dict[str, list[list[float]]] = {name: [] for name in answers}
         self.rows: list[dict[str, str | float]] = []
         self.cycle_l1 = self.cycle_l1_unrounded = 0.0
 
-    def score(self, pair: Pair | Derived) -> None:
+    def score(self, name: str, x: Array, y: Array) -> None:
         """Score the answers to an input against its target."""
-        x, y = self._sides(pair)
         outputs = {answer: call(x) for answer, call in self.answers.items()}
         for answer, output in outputs.items():
             self.scores[answer].append([METRICS[metric].score(output, y) for metric in self.metrics])
-        self.rows.append({"name": pair.name, **dict(zip(self.metrics, self.scores["model"][-1], strict=True))})
+        self.rows.append({"name": name, **dict(zip(self.metrics, self.scores["model"][-1], strict=True))})
         if self.way_back:
             self.cycle_l1 += self._cycle(outputs["model"], x)
             unrounded = self.answers["model"](_as_float(x))
             self.cycle_l1_unrounded += self._cycle(unrounded, x)
 
-    def sheet(self, pairs: Sequence[Pair | Derived]) -> bytes:
-        """Return a PNG with a row a pair: input, output, the way back if there is one, and target."""
-        return sheet_png(
-            [self._row(*self._sides(pair)) for pair in pairs],
-            ["input", "output", *(["back"] if self.way_back else []), "truth"],
-        )
+    def row(self, x: Array, y: Array) -> list[Array]:
+        """Return input, output, the way back if there is one, and target."""
+        output = self.answers["model"](x)
+        return [x, output, *([self.way_back.translate(output)] if self.way_back else []), y]
 
-    def cycles(self) -> tuple[float | None, float | None]:
-        """Return the mean of cycle_l1 and of cycle_l1_unrounded; None without a way back."""
-        if not self.way_back:
-            return None, None
-        return self.cycle_l1 / len(self.rows), self.cycle_l1_unrounded / len(self.rows)
+    def sheet(self, examples: Iterable[tuple[Array, Array]]) -> bytes:
+        """Return a PNG file with a row for each input and its target."""
+        titles = ["input", "output", *(["back"] if self.way_back else []), "truth"]
+        return sheet_png([self.row(x, y) for x, y in examples], titles)
 
     def of(self, answer: str, metric: str) -> list[float]:
         """Return the scores of an answer, pair by pair."""
@@ -200,39 +205,21 @@ class _Scorer:
         """Return the mean of each score of an answer."""
         return {metric: float(np.mean(self.of(answer, metric))) for metric in self.metrics}
 
+    def cycles(self) -> tuple[float | None, float | None]:
+        """Return the mean L1 of going there and back, rounded in between and not."""
+        count = len(self.rows)
+        return (self.cycle_l1 / count, self.cycle_l1_unrounded / count) if self.way_back else (None, None)
+
     def worst(self) -> list[int]:
         """Return the places of the pairs with the worst scores by the last metric, worst first."""
         last = self.metrics[-1]
         order = np.argsort(self.of("model", last), kind="stable")
         return (order[::-1] if METRICS[last].better == "lower" else order)[:WORST].tolist()
 
-    def _sides(self, pair: Pair | Derived) -> tuple[Array, Array]:
-        return sides(pair, self.translator.direction, self.translator.spec.input_range)
-
-    def _row(self, x: Array, y: Array) -> list[Array]:
-        output = self.answers["model"](x)
-        return [x, output, *([self.way_back.translate(output)] if self.way_back else []), y]
-
     def _cycle(self, output: Array, x: Array) -> float:
         assert self.way_back is not None
         back = self.way_back.translate(output)
         return METRICS["l1"].score(back, to_channels(x, back.shape[2]))
-
-
-def _baselines(paths: Sequence[str], find: Finder, translator: Translator) -> dict[str, Answer]:
-    """Return the input itself and, where there is a train split, what it allows to fit."""
-    copied: dict[str, Answer] = {"input_copied": lambda x: x}
-    if not has_split(paths, "train"):
-        return copied
-    with status.doing("Fitting the baselines"):
-        train = find(paths, "train", list_pictures)
-        return copied | fit_baselines(train, translator.direction, translator.spec.input_range)
-
-
-def _shown(count: int) -> list[int]:
-    """Return the places of pairs on a sheet, from all over the split."""
-    places: list[int] = np.linspace(0, count - 1, min(SHEET_ROWS, count)).astype(int).tolist()
-    return places
 
 
 def _as_float(picture: Array) -> Array:

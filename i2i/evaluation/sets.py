@@ -1,7 +1,7 @@
-"""Sets of pictures compared as wholes: translations of A against B, or samples against the pictures of a folder.
+"""Compare sets of pictures: translations of A with B, or samples with the pictures of a folder.
 
-No figure means anything without its feature network, way of resizing, numbers of pictures and reference, so all of
-them are part of the result. Beside the model stand trivial answers, and what another real set would reach.
+A figure is meaningless without its feature network, way of resizing, numbers of pictures and reference, so all of them
+are part of the result. Trivial answers and another real set are scored beside the model.
 """
 
 import functools
@@ -44,13 +44,13 @@ class Ruler(NamedTuple):
 
     @property
     def sha256(self) -> str:
-        """The digest of the network's weights, empty for random filters."""
+        """The digest of the network's weights; empty for random filters."""
         name = NETWORKS[self.network].weights
         return weights.KNOWN[name].sha256 if name else ""
 
     @property
     def frechet_name(self) -> str:
-        """`fid` is the distance on Inception's features; on others it has no such name."""
+        """The name of the Fréchet distance: `fid` on Inception's features, `frechet` on others."""
         return "fid" if self.network == "inception" else "frechet"
 
 
@@ -63,7 +63,7 @@ class SetScores(NamedTuple):
 
 
 class SetEvaluation(NamedTuple):
-    """A model's set against the real one, and each baseline's; the reference's digest is of its files."""
+    """Scores of a model's set and of each baseline; `reference_sha256` is the digest of the real files."""
 
     what: str
     ruler: Ruler
@@ -86,15 +86,15 @@ class SetEvaluation(NamedTuple):
         }
 
     def notes(self) -> Iterator[str]:
-        """Yield what a reader of the figures should know."""
+        """Yield what readers of the figures should know."""
         if min(self.real, self.model.made) < FEW:
             yield (
-                f"With {self.real:,} real and {self.model.made:,} made pictures, {self.ruler.frechet_name} is biased: "
-                f"it is too high under some {FEW:,}. Compare KID, and its interval."
+                f"With {self.real:,} real and {self.model.made:,} generated pictures, {self.ruler.frechet_name} is too "
+                f"high: it is biased below about {FEW:,}. Compare KID and its interval instead."
             )
         if self.ruler.network == "random":
             yield (
-                "Random filters rank runs on the same data, and nothing else; no published figure compares with them. "
+                "Random filters only rank runs on the same data; never compare them with published figures. "
                 "Get weights with: i2i weights get alexnet"
             )
 
@@ -220,9 +220,9 @@ def reference_features(pictures: Sequence[Picture], ruler: Ruler, value_range: R
             if len(found) == len(pictures):
                 return sha256, found
         except (OSError, ValueError):
-            pass  # cut short, or of another numpy: made anew
+            pass  # cut short, or from another numpy: computed again
     calls = [functools.partial(read_picture, one, value_range) for one in pictures]
-    with status.doing("Looking at the reference set"):
+    with status.doing("Examining the reference set"):
         found = features(_counted(calls), *ruler)
     if os.access(_existing(kept.parent), os.W_OK):
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -232,7 +232,7 @@ def reference_features(pictures: Sequence[Picture], ruler: Ruler, value_range: R
 
 
 def refuse_incomparable(first: dict[str, object], second: dict[str, object]) -> None:
-    """Raise UsageError where two results of `SetEvaluation.to_json` were measured differently, with what differs."""
+    """Raise UsageError if two results of `SetEvaluation.to_json` were measured differently; it names the difference."""
     for name in ("network", "mode", "weights_sha256", "real", "reference_sha256"):
         if first[name] != second[name]:
             raise UsageError(

@@ -1,4 +1,4 @@
-"""Metrics of pairs, and the table that `i2i evaluate` goes through."""
+"""Metrics of pairs, and the table of those that `i2i evaluate` computes."""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,9 +17,9 @@ class Metric(NamedTuple):
     better: Literal["lower", "higher"]
     decimals: int
     least_px: int = 1
-    """Shorter sides have no such score."""
+    """Smallest side of an image that has this score."""
     weights: tuple[str, ...] = ()
-    """Files that it needs; see i2i.metrics.weights."""
+    """Names of the weights that it needs, in i2i.metrics.weights."""
 
     def beats(self, one: float, other: float) -> bool:
         """Whether one score is better than another."""
@@ -36,4 +36,4 @@ METRICS = {
     "dists": Metric(dists, "DISTS", "lower", 3, LEAST_PX["vgg16"], ("vgg16", "dists")),
 }
 USUAL = ("l1", "psnr", "ssim")
-"""What is scored unasked; `lpips` too, where its weights are."""
+"""The default metrics; `lpips` is added if its weights are present."""

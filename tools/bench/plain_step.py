@@ -142,7 +142,7 @@ def dcgan(networks: Networks) -> Step:
 
 
 def cut_features(generator: nn.Module, image: Tensor) -> list[Tensor]:
-    """Return the image and four stages of a ResNet with at least five blocks."""
+    """The image and four stages of a ResNet with five blocks or more."""
     value = generator.get_submodule("centre")(image)
     found = [image]
     for name in ("stem", "down.0", "down.1", *(f"blocks.{number}" for number in range(5))):
@@ -152,11 +152,9 @@ def cut_features(generator: nn.Module, image: Tensor) -> list[Tensor]:
     return found
 
 
-def patch_nce(
-    generator: nn.Module, heads: nn.Module, source: Tensor, translated: Tensor, mirrored: Tensor | None
-) -> Tensor:
-    """Return PatchNCE; `mirrored` says whose features are flipped back. Places are drawn as in our step."""
-    queries, keys = cut_features(generator, translated), cut_features(generator, source)
+def patch_nce(generator: nn.Module, heads: nn.Module, source: Tensor, made: Tensor, mirrored: Tensor | None) -> Tensor:
+    """PatchNCE; `mirrored` tells whose features of `made` are turned back. Places are drawn in the order of ours."""
+    queries, keys = cut_features(generator, made), cut_features(generator, source)
     places = [torch.rand(len(one), one[0, 0].numel()).topk(min(256, one[0, 0].numel())).indices for one in queries]
     total = torch.zeros((), dtype=source.dtype)
     for number, layer in enumerate(zip(queries, keys, places, strict=True)):
@@ -175,7 +173,7 @@ def patch_nce(
 
 
 def contrastive(networks: Networks, nce_weight: float, identity: bool, flips: bool) -> Step:
-    """Run G on x and y; train D on fake and then on real; train G and H with D frozen, through all features."""
+    """G on x and y; D on fake and then on real; G and H with D frozen, features from both halves with gradients."""
     generator, discriminator, heads = networks["generator"], networks["discriminator"], networks["heads"]
     adam_g, adam_d, adam_h = adam(generator), adam(discriminator), adam(heads)
     nce = functools.partial(patch_nce, generator, heads)
