@@ -1,5 +1,6 @@
 """The presets: the YAML files in `configs/`, by name."""
 
+import shlex
 from pathlib import Path
 
 from i2i.config.names import did_you_mean
@@ -17,7 +18,7 @@ def find_config(source: str | Path) -> Path:
     if preset.parent == presets_folder() and preset.is_file():
         return preset
     if (path / "config.yaml").is_file():
-        again = f"i2i train {path / 'config.yaml'} --out {path} --resume"
+        again = shlex.join(["i2i", "train", str(path / "config.yaml"), "--out", str(path), "--resume"])
         raise ConfigError(f"{path} is a run, not a preset. To go on with it: {again}")
     raise ConfigError(
         f"Unknown preset {source}.{did_you_mean(str(source), preset_names())} Presets: {', '.join(preset_names())}."

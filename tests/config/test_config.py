@@ -109,4 +109,4 @@ def test_differences_name_what_changed():
 def test_a_run_folder_is_no_preset_but_says_how_to_go_on(tmp_path):
     (tmp_path / "config.yaml").write_text("algorithm: pix2pix\n")
     with pytest.raises(ConfigError, match="--resume"):
-        load_config(tmp_path)
+        i2i.load_config(tmp_path)
