@@ -194,11 +194,13 @@ def score_table(result: "Evaluation") -> "Table":
     for answer, scores in {"model": result.model, **result.baselines}.items():
         cells = [f"{scores[name]:.{metric.decimals}f}" if scores else "–" for name, metric in chosen.items()]
         table.add_row(answer.replace("_", " "), *cells)
-    bounds = [
-        f"{low:.{metric.decimals}f} to {high:.{metric.decimals}f}"
-        for (low, high), metric in ((result.intervals[name], metric) for name, metric in chosen.items())
-    ]
-    table.add_row("model, 95%", *bounds)
+        if answer == "model":
+            ends = {name: result.intervals[name] for name in chosen}
+            bounds = [
+                f"{low:.{chosen[name].decimals}f}–{high:.{chosen[name].decimals}f}"
+                for name, (low, high) in ends.items()
+            ]
+            table.add_row("  95%", *bounds)
     return table
 
 
