@@ -120,6 +120,14 @@ def _origin(name: str, source: str, overridden: Sequence[str]) -> str:
     return f"{source} with --set" if any(one.startswith(f"{name}.") for one in overridden) else source
 
 
+def _listed(name: str, known: Sequence[str]) -> str:
+    """Name the settings of the section in which an unknown one was set."""
+    section = name.rpartition(".")[0]
+    beside = [one.rpartition(".")[2] for one in known if one.rpartition(".")[0] == section]
+    what = f"Settings of {section}" if section else "Sections"
+    return f" {what}: {', '.join(beside)}." if beside else ""
+
+
 def _explain(problem: dict[str, Any], known: Sequence[str], prefix: str) -> tuple[str, str]:
     """Return one of pydantic's problems in our words: the dotted name of the setting, and what follows it."""
     parts = [str(part) for part in problem["loc"] if part not in WEIGHT_KINDS]
@@ -136,7 +144,7 @@ def _explain(problem: dict[str, Any], known: Sequence[str], prefix: str) -> tupl
         wrong = f" is {tag!r}." if tag else " is missing."
         return f"{name}.name", f"{wrong}{did_you_mean(tag or '', choices)} Choose one of {', '.join(choices)}."
     if problem["type"] == "extra_forbidden":
-        return name, f" is not a setting{kind}.{did_you_mean(name, known)}"
+        return name, f" is not a setting{kind}.{did_you_mean(name, known) or _listed(name, known)}"
     if problem["type"] == "missing":
         return name, " is missing."
     message = str(problem["msg"]).removeprefix("Value error, ")

@@ -158,8 +158,8 @@ class Translator:
     def _check_takes_values(self, name: str) -> None:
         if self.spec.io == "image":
             raise ModelError(
-                f"{name} has, or is to have, more than 8 bits; {self.planner.model} was exported for pictures of "
-                "8 bits, without ranges.\nExport it again with --io tensor, or use pictures of 8 bits."
+                f"{name} needs more than 8 bits, but {self.planner.model} was exported for 8-bit pictures.\n"
+                "Export it again with --io tensor, or use 8-bit pictures."
             )
 
     def _note(self, text: str) -> None:
