@@ -106,7 +106,7 @@ def _alpha(generator: "Part") -> str:
         return "takes alpha and makes its own"
     if generator.in_channels == 4:
         return "takes alpha; outputs are opaque"
-    laid = "transparent pictures are laid on white"
+    laid = "transparent pictures are composited on white"
     if generator.out_channels == 4:
         return f"{laid}; outputs have an alpha of their own"
     return f"{laid}; outputs {'get their alpha back' if generator.keeps_alpha else 'are opaque'}"

@@ -74,7 +74,7 @@ def notes(sides: list[Side], transparent: Sequence[bool], seen: Seen, data: Data
     for side in sides:
         found += [*_grey(side, seen.grey), *_range(side, seen.deep, data)]
     return found + [
-        f"{side.name} that are transparent are laid on white, since {side.setting} is {side.channels}."
+        f"{side.name} that are transparent are composited on white, since {side.setting} is {side.channels}."
         for side, has_alpha in zip(sides, transparent, strict=True)
         if has_alpha and side.channels != 4
     ]

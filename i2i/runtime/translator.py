@@ -106,7 +106,7 @@ class Translator:
         """Translate (H, W, 1 to 4) integers, or float32 in [0, 1], to (H, W, out_channels).
 
         dtype: of the output, by default the same. name: what errors call the picture. Alpha that the network does not
-        take is laid on white, as in training, and not put back. With Fit "crop" the output is smaller.
+        take is composited on white, as in training, and not put back. With Fit "crop" the output is smaller.
         Raises ImageError for a picture too small to crop, ModelError for one that a file exported with --io image or
         --size does not take, and OutOfMemoryError.
         """

@@ -115,7 +115,7 @@ def test_info_says_what_the_file_says(tiny_run, tiny_onnx):
         assert "pix2pix, trained on 16 images" in done.stdout
         assert "B2A: rgb to rgb, unet" in done.stdout
         assert "multiples of 16 px" in done.stdout
-        assert "laid on white; outputs get their alpha back" in done.stdout
+        assert "composited on white; outputs get their alpha back" in done.stdout
         assert "batch norm by running statistics" in done.stdout
     assert "exported for tensors in fp32" in done.stdout
     assert "equal to torch within" in done.stdout
