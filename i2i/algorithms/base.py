@@ -16,7 +16,7 @@ from i2i.config import parse
 from i2i.config.derive import Mask
 from i2i.config.section import Section
 from i2i.config.settings import Config, DataKind, by_direction
-from i2i.data.training_set import HISTORY, derive_seed
+from i2i.data.seeds import HISTORY, derive_seed
 from i2i.errors import ConfigError
 from i2i.images import Channels
 from i2i.models.spec import LatentBlock, Part, generating, translating

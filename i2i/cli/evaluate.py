@@ -22,7 +22,6 @@ Examples:
   i2i evaluate -m runs/lineart
   i2i evaluate -m model.onnx --data datasets/lineart --split val --json scores.json --sheet sheet.png
   i2i evaluate -m runs/lineart --data datasets/lineart --rows scores.csv --worst worst.png
-  i2i evaluate -m runs/lineart --data datasets/lineart --sets
 """
 )
 @options.model

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from i2i.config.settings import Config, DataSettings, by_direction
 from i2i.data.augment import jitter_ranges
-from i2i.data.training_set import AUGMENT, TrainingSet, derive_seed
+from i2i.data.seeds import AUGMENT, derive_seed
+from i2i.data.training_set import TrainingSet
 
 
 class BatchAugment:

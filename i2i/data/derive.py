@@ -26,7 +26,7 @@ from i2i.config.derive import (
 from i2i.data.augment import resize_to
 from i2i.data.folders import Lister, find_images
 from i2i.data.items import Picture, read_picture
-from i2i.data.training_set import DERIVE, derive_seed
+from i2i.data.seeds import DERIVE, derive_seed
 from i2i.images import Array, Channels, Range, largest, to_channels
 from i2i.images.listing import list_pictures
 

@@ -12,7 +12,8 @@ from i2i.data.derive import derive
 from i2i.data.folders import find_images, find_pairs, find_sides, in_time
 from i2i.data.items import Item
 from i2i.data.labels import FOLDERS
-from i2i.data.training_set import DERIVE, ORDER, PARTNER, TrainingSet, derive_seed
+from i2i.data.seeds import DERIVE, ORDER, PARTNER, derive_seed
+from i2i.data.training_set import TrainingSet
 from i2i.errors import ConfigError, DataError
 from i2i.images import Array, to_channels
 from i2i.words import show_count

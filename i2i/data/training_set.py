@@ -28,19 +28,12 @@ from i2i.data.folders import refuse_missing
 from i2i.data.items import Item
 from i2i.data.labels import Classes, Labels, common_classes, decode_text, find_labels
 from i2i.data.notes import is_transparent, notes, sides_of
+from i2i.data.seeds import AUGMENT, ORDER, SUBSTITUTE, derive_seed
 from i2i.errors import ConfigError, DataError
 from i2i.images import Array, Header
 from i2i.images.listing import list_pictures
 
-# Independent streams of random numbers, all from the seed of a run.
-ORDER, AUGMENT, PARTNER, HISTORY, RANKS, SUBSTITUTE, DERIVE = range(7)
-
 _TRIES = 20  # pictures in a row that cannot be read before giving up
-
-
-def derive_seed(seed: int, stream: int, number: int) -> int:
-    """Return a 63-bit seed for draw `number` of a stream, independent of all others."""
-    return int(np.random.SeedSequence((seed, stream, number)).generate_state(1, np.uint64)[0]) >> 1
 
 
 class Loaded(NamedTuple):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from i2i.algorithms import Algorithm
 from i2i.algorithms.base import Batch, Outputs, Phase
-from i2i.data.training_set import RANKS, derive_seed
+from i2i.data.seeds import RANKS, derive_seed
 from i2i.training import ranks
 from i2i.training.checkpoint import State
 from i2i.training.ema import Ema

@@ -704,7 +704,7 @@ def test_sizes_are_checked_before_decoding(tmp_path):
     through(tmp_path / "b.gif", max_pixels=3000)
     header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (90000, 90000, 3)}\n"
     (tmp_path / "c.npy").write_bytes(npy(header, bytes(1000)))
-    assert "is damaged: it ends before" in refusal(tmp_path / "c.npy")
+    assert "is damaged" in refusal(tmp_path / "c.npy")
     with (tmp_path / "c.npy").open("r+b") as file:
         file.truncate(100_000_000_000)  # a hole, no bytes on disk
     assert "90000x90000, over the limit" in refusal(tmp_path / "c.npy")

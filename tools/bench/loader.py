@@ -25,8 +25,8 @@ from PIL import Image
 
 import i2i
 from i2i.data.items import Pair
+from i2i.data.seeds import AUGMENT, derive_seed
 from i2i.data.sets import PairSet
-from i2i.data.training_set import AUGMENT, derive_seed
 from i2i.images import Array, read_image
 from i2i.machine import keep_freed_memory
 
