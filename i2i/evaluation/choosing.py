@@ -14,8 +14,11 @@ from i2i.models.trial import described_spec
 
 
 def choose_data(model: str | Path, data: Sequence[str]) -> list[str]:
-    """Return the data folders given, else those that a run folder was trained on; raises UsageError."""
+    """Return the data folders given, else those of the run. Raises UsageError, DataError."""
     if data:
+        for path in data:
+            if not Path(path).is_dir():
+                raise DataError(f"{path} is not a folder. Give the folder that holds the pictures.")
         return list(data)
     settings = find_model(Path(model)).parent / "config.yaml"
     if not settings.is_file():

@@ -191,7 +191,7 @@ def test_growth_that_is_computed_meets_the_memory_limit(folder, monkeypatch):
     assert peak_kib() - before < 200_000
     (folder / "m.onnx").write_bytes(model().SerializeToString())
     monkeypatch.setattr(trial, "MEMORY_BYTES", -(10 << 20))
-    with pytest.raises(ModelError, match=r"ONNX ?Runtime"):
+    with pytest.raises(ModelError, match=r"not a model file|ONNX Runtime"):
         i2i.load(folder / "m.onnx", device="cpu")
 
 
