@@ -18,8 +18,3 @@ def mean_interval(values: Sequence[float], seed: int = 0) -> tuple[float, float]
     )
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
-
-
-def overlap(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    """Whether two intervals overlap, so that their means cannot be told apart."""
-    return one[0] <= other[1] and other[0] <= one[1]

@@ -14,7 +14,7 @@ from i2i.metrics.distributions import (
     sliced_wasserstein,
 )
 from i2i.metrics.features import features
-from i2i.metrics.intervals import mean_interval, overlap
+from i2i.metrics.intervals import mean_interval
 from tests.conftest import MAPS
 
 
@@ -74,12 +74,6 @@ def test_bootstrap_intervals_hold_the_mean_about_as_often_as_they_say():
         held += low <= 1 <= high
     assert 178 <= held <= 198  # 190 expected; the percentile bootstrap falls a little short on skewed data
     assert all(np.isnan(end) for end in mean_interval([1.0]))
-
-
-def test_means_with_overlapping_intervals_are_not_told_apart():
-    assert overlap((0, 2), (1, 3))
-    assert overlap((1, 3), (0, 1))
-    assert not overlap((0, 1), (1.1, 3))
 
 
 def test_missing_kinds_lower_recall_and_coverage_bad_pictures_precision_and_density():
