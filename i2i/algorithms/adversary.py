@@ -4,7 +4,7 @@ An algorithm has one adversary for each discriminator. pix2pix, CycleGAN and the
 that every loss and every penalty works in all of them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 import torch
@@ -116,23 +116,24 @@ class Adversary:
             return 10.0  # Gulrajani et al. 2017, section 4
         return _R1_PER_SQUARE_PX * self.field_px**2 if self.field_px else 1.0
 
-    def logits(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Return the discriminator's logits of images (N, C, H, W), with a condition (N, K) if it takes one."""
+    def judge(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
+        """Return the discriminator's output for images (N, C, H, W), with a condition (N, K) if it takes one."""
         inputs = (image,) if condition is None else (image, condition)
         output: DiscriminatorOutput = self.networks[self.name](*inputs)
-        return output.logits
+        return output
 
     def discriminate(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
         """Return the discriminator's terms and its accuracies; fakes are detached here."""
         if self.settings.penalty == "clip":
             self._clip()
         shown = self.pool.exchange(fake.detach())
-        on_real, on_fake = self.logits(real, condition), self.logits(shown, condition)
-        real_term, fake_term = self.loss.d(on_real, on_fake)
-        terms = {f"{self.prefix}_real": real_term, f"{self.prefix}_fake": fake_term}
+        scales = list(zip(self.judge(real, condition).scales, self.judge(shown, condition).scales, strict=True))
+        real_terms, fake_terms = zip(*(self.loss.d(on_real, on_fake) for on_real, on_fake in scales), strict=True)
+        terms = {f"{self.prefix}_real": mean(real_terms), f"{self.prefix}_fake": mean(fake_terms)}
         if self.settings.penalty in PENALTIES and not self.is_lazy:
             terms |= self.penalise(real, shown, condition)
         if self.loss.boundary is not None:
+            on_real, on_fake = (torch.cat([one.flatten() for one in side]) for side in zip(*scales, strict=True))
             terms[f"{self.prefix}_real_accuracy"] = (on_real > self.loss.boundary).float().mean()
             terms[f"{self.prefix}_fake_accuracy"] = (on_fake < self.loss.boundary).float().mean()
         return terms
@@ -140,12 +141,12 @@ class Adversary:
     def penalise(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
         """Return the penalty alone, for the phase of a lazy one."""
         penalty = PENALTIES[self.settings.penalty]
-        value = penalty(lambda image: self.logits(image, condition), real, fake.detach())
+        value = penalty(lambda image: _image_logits(self.judge(image, condition)), real, fake.detach())
         return {f"{self.prefix}_penalty": value}
 
     def fool(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return the generator's term."""
-        return self.loss.g(None, self.logits(fake, condition))
+        return mean([self.loss.g(None, on_fake) for on_fake in self.judge(fake, condition).scales])
 
     @torch.no_grad()
     def _clip(self) -> None:
@@ -165,3 +166,15 @@ class Adversary:
         """Restore the image pool, on the network's device."""
         if self.pool.size:
             self.pool.load_state_dict(state, next(self.networks[self.name].parameters()).device)
+
+
+def mean(terms: Sequence[Tensor]) -> Tensor:
+    """Return the mean of scalars; one alone is returned as it is."""
+    return terms[0] if len(terms) == 1 else torch.stack(list(terms)).mean()
+
+
+def _image_logits(output: DiscriminatorOutput) -> Tensor:
+    """Return the logits of which the losses take the mean: one for each image and scale, (N, scales), if several."""
+    if not output.coarser:
+        return output.logits
+    return torch.stack([one.flatten(1).mean(dim=1) for one in output.scales], dim=1)

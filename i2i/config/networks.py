@@ -94,6 +94,8 @@ class PatchGANSettings(Section):
     """Normalisation."""
     spectral_norm: bool = False
     """Divide every weight by its largest singular value, which bounds the Lipschitz constant (Miyato et al. 2018)."""
+    scales: Annotated[int, Field(ge=1, le=3)] = 1
+    """Number of discriminators, each with half the size of the one before; their losses are averaged."""
 
 
 class DCGANDiscriminatorSettings(Section):

@@ -104,19 +104,26 @@ class DiscriminatorOutput(NamedTuple):
     """What every discriminator returns.
 
     logits: of any shape, high for real. features: the activations of each layer, outermost first. heads: the
-    outputs of any other heads, by name.
+    outputs of any other heads, by name. coarser: the logits of each further scale, finest first, whose features
+    follow in `features`.
     """
 
     logits: Tensor
     features: tuple[Tensor, ...] = ()
     heads: dict[str, Tensor] | None = None
+    coarser: tuple[Tensor, ...] = ()
+
+    @property
+    def scales(self) -> tuple[Tensor, ...]:
+        """The logits of each scale, which count the same in a loss."""
+        return (self.logits, *self.coarser)
 
 
 class Discriminator(nn.Module, ABC):
     """Base of the networks that tell real from fake."""
 
     receptive_field_px: int | None
-    """Side of the receptive field of a logit; None for a discriminator of points."""
+    """Side of the receptive field of a logit, at the finest scale; None for a discriminator of points."""
 
     @abstractmethod
     def fits(self, side_px: int) -> str | None:

@@ -21,6 +21,8 @@ class PatchGAN(Discriminator):
         convolutions.
     width: channels of the first layer; they double down to the fourth and stay at 8 * width.
     spectral_norm: divide every weight by its largest singular value.
+    scales: number of discriminators. Each further one has weights of its own, and sees the image at half the size of
+        the one before (Wang et al. 2018, "High-resolution image synthesis", section 3.2).
     condition: length of a condition vector, which forward then also takes and projects onto each patch; 0: none.
     The first and the last layer have no normalisation.
     """
@@ -32,6 +34,7 @@ class PatchGAN(Discriminator):
         width: int = 64,
         norm: Norm = "batch",
         spectral_norm: bool = False,
+        scales: int = 1,
         condition: int = 0,
     ):
         super().__init__()
@@ -66,13 +69,21 @@ class PatchGAN(Discriminator):
         initialise(self)
         if spectral_norm:
             normalise_spectrally(self)
+        self.coarser: PatchGAN | None = None
+        if scales > 1:
+            self.coarser = PatchGAN(in_channels, layers, width, norm, spectral_norm, scales - 1, condition)
+            self.halve = nn.AvgPool2d(3, 2, 1, count_include_pad=False)
 
     def fits(self, side_px: int) -> str | None:
-        """Return None if at least one patch fits."""
-        if side_px >= smallest_side(self.count):
-            return None
-        most = max(count for count in RECEPTIVE_FIELD_PX if side_px >= smallest_side(count))
-        return f"a PatchGAN of {self.count} layers needs {smallest_side(self.count)} px or more; it allows up to {most}"
+        """Return None if at least one patch fits, at every scale."""
+        if side_px < smallest_side(self.count):
+            most = max(count for count in RECEPTIVE_FIELD_PX if side_px >= smallest_side(count))
+            least = smallest_side(self.count)
+            return f"a PatchGAN of {self.count} layers needs {least} px or more; it allows up to {most}"
+        half = (side_px + 1) // 2
+        if self.coarser is not None and (reason := self.coarser.fits(half)):
+            return f"a coarser scale of the discriminator sees {half} px of it, and {reason}"
+        return None
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
         """(N, in_channels, H, W) to logits (N, 1, h, w), one for each patch, and the features of each layer."""
@@ -84,4 +95,7 @@ class PatchGAN(Discriminator):
         logits = self.head(value)
         if self.projection is not None:
             logits = logits + self.projection(self.pool(value), condition)
-        return DiscriminatorOutput(logits, tuple(features))
+        if self.coarser is None:
+            return DiscriminatorOutput(logits, tuple(features))
+        output: DiscriminatorOutput = self.coarser(self.halve(image), condition)
+        return DiscriminatorOutput(logits, (*features, *output.features), coarser=output.scales)

@@ -12,6 +12,7 @@ from i2i.algorithms import ALGORITHMS
 from i2i.algorithms.adversary import AdversarialName, PenaltyName
 from i2i.data.sets import make_set
 from i2i.errors import ConfigError
+from i2i.networks import DiscriminatorOutput
 from i2i.training.engine import Engine
 from i2i.training.fabric import make_fabric
 from tests.conftest import SMALLEST, make_algorithm, smallest_config
@@ -65,6 +66,47 @@ def test_every_penalty_trains_every_algorithm(few_pairs, kind, name):
     else:
         assert penalties
         assert all(value > 0 for value in penalties)
+
+
+@pytest.mark.parametrize("change", [f"adversarial={name}" for name in losses.ADVERSARIAL] + ["penalty=none"])
+def test_two_scales_average_their_losses(few_pairs, change):
+    """Every term is the mean of what the scales give alone: each with the weights that it has in both."""
+    settings = ["discriminator.norm=none", "discriminator.spectral_norm=true", f"loss.{change}"]
+    engine = make_engine(smallest_config("pix2pix", few_pairs, *settings, "discriminator.scales=2"))
+    adversary, networks = engine.algorithm.adversary, engine.algorithm.networks
+    real, fake = (torch.rand(2, 6, 16, 16) * 2 - 1 for _ in range(2))
+    both = networks["discriminator"].eval()
+    found = {**adversary.discriminate(real, fake), "G": adversary.fool(real, fake)}
+    singles = []
+    for scale in (both, both.coarser):
+        networks["discriminator"] = lambda image, of=scale: DiscriminatorOutput(of(image).logits)
+        singles.append({**adversary.discriminate(real, fake), "G": adversary.fool(real, fake)})
+        real, fake = both.halve(real), both.halve(fake)
+    for name in ("D_real", "D_fake", "G"):
+        assert found[name].item() == pytest.approx(sum(one[name].item() for one in singles) / 2, rel=1e-5)
+    assert singles[0]["G"] != singles[1]["G"]
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+@pytest.mark.parametrize("change", [[], ["train.activation_checkpointing=true"], ["train.precision=bf16"]])
+def test_every_penalty_trains_two_scales(few_pairs, name, change):
+    settings = ["discriminator.norm=none", "discriminator.scales=2", f"loss.penalty={name}"]
+    terms, _ = step(smallest_config("cyclegan", few_pairs, *settings, *change))
+    assert all(math.isfinite(value) for value in terms.values())
+    assert all(value > 0 for term, value in terms.items() if term.startswith("grad."))
+
+
+def test_a_penalty_takes_the_mean_of_the_scales(few_pairs):
+    """R1 of (D1 + D2) / 2, whose scales count the same although the finer one has more logits."""
+    settings = ["discriminator.norm=none", "discriminator.scales=2", "loss.penalty=r1"]
+    algorithm = make_algorithm(smallest_config("pix2pix", few_pairs, *settings))
+    image = (torch.rand(2, 6, 16, 16) * 2 - 1).requires_grad_()
+    fine, coarse = algorithm.networks["discriminator"](image).scales
+    assert fine[0].numel() > coarse[0].numel()
+    (gradient,) = torch.autograd.grad((fine.flatten(1).mean(1) + coarse.flatten(1).mean(1)).sum() / 2, image)
+    expected = gradient.flatten(1).square().sum(1).mean() / 2
+    found = algorithm.adversary.penalise(image, image)["D_penalty"]
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", list(losses.PENALTIES))

@@ -77,6 +77,29 @@ def test_the_smallest_side_of_patchgan_leaves_one_score(layers):
             network(torch.rand(2, 3, side - 1, side - 1))
 
 
+def test_two_scales_are_two_discriminators():
+    """The second sees means of 3 x 3 pixels in every other place; the features of both are returned."""
+    network = PatchGAN(3, layers=1, width=2, norm="none", scales=2).eval()
+    state = network.state_dict()
+    fine, coarse = (PatchGAN(3, layers=1, width=2, norm="none").eval() for _ in range(2))
+    fine.load_state_dict({key: value for key, value in state.items() if not key.startswith("coarser.")})
+    own = {key.removeprefix("coarser."): value for key, value in state.items() if key.startswith("coarser.")}
+    coarse.load_state_dict(own)
+    image = torch.rand(2, 3, 16, 17)
+    inside = torch.nn.functional.pad(torch.ones(1, 1, 16, 17), (1, 1, 1, 1)).unfold(2, 3, 2).unfold(3, 3, 2).sum((4, 5))
+    half = torch.nn.functional.pad(image, (1, 1, 1, 1)).unfold(2, 3, 2).unfold(3, 3, 2).sum((4, 5)) / inside
+    output, one, other = network(image), fine(image), coarse(half)
+    torch.testing.assert_close(output.scales, (one.logits, other.logits))
+    torch.testing.assert_close(output.features, (*one.features, *other.features))
+    assert not torch.equal(state["head.weight"], own["head.weight"])
+
+
+def test_a_coarser_scale_needs_room_too():
+    assert PatchGAN(layers=1, width=1, scales=2).fits(11) is None
+    assert "coarser" in (PatchGAN(layers=1, width=1, scales=2).fits(10) or "")
+    assert PatchGAN(layers=1, width=1).fits(10) is None
+
+
 def test_sizes_of_the_papers_networks():
     """Parameter counts that pytorch-CycleGAN-and-pix2pix prints for the same networks."""
 
