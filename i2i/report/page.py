@@ -13,6 +13,7 @@ from i2i.files import read_json_lines, write_text
 from i2i.words import show_count, show_duration
 
 WARNING = "warning"  # the split of metrics rows that hold the text of a warning
+ROW_KEYS = ("images", "epochs", "seconds", "split")  # in every metrics row, beside its values
 EVALUATION = "evaluation.json"
 _CHECKPOINTS = "[0-9]" * 9 + ".pt"
 _MOST_POINTS = 600  # of a curve, twice its width in pixels
@@ -112,7 +113,7 @@ def _curves(rows: Sequence[dict[str, Any]]) -> str:
     charts: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for row in rows:
         for name, value in row.items():
-            if name not in ("images", "seconds", "split"):
+            if name not in ROW_KEYS:
                 lines = charts.setdefault(_chart(name, row["split"]), {})
                 lines.setdefault(name, []).append((row["images"], value))
     curves = ({name: _thinned(points) for name, points in lines.items()} for lines in charts.values())

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from i2i.errors import UsageError
 from i2i.files import read_json_lines, write_text
-from i2i.report.page import WARNING
+from i2i.report.page import ROW_KEYS, WARNING
 from i2i.training import ranks
 
 
@@ -73,14 +73,16 @@ class Meter:
 
 
 class MetricsLog:
-    """metrics.jsonl: one row {"images", "seconds", "split", <name>: <value>} a line, and the same for TensorBoard."""
+    """metrics.jsonl: a row {"images", "epochs", "seconds", "split", <name>: <value>} a line, also for TensorBoard."""
 
-    def __init__(self, path: Path, images: int, best_effort: BestEffort, tensorboard: bool = False):
+    def __init__(
+        self, path: Path, images: int, best_effort: BestEffort, tensorboard: bool = False, epoch_images: int = 1
+    ):
         """Open for appending after `images` seen; later rows, of a run that was killed, are dropped.
 
-        tensorboard: write the same rows to a folder of that name beside `path`.
+        tensorboard: write the same rows to a folder of that name beside `path`. epoch_images: in an epoch.
         """
-        self.path = path
+        self.path, self.epoch_images = path, epoch_images
         self.tensorboard: TensorBoard | None = None
         if tensorboard:
             with best_effort("tensorboard"):
@@ -101,7 +103,8 @@ class MetricsLog:
         self._append(images, seconds, WARNING, {"text": text})
 
     def _append(self, images: int, seconds: float, split: str, values: dict[str, Any]) -> None:
-        row = {"images": images, "seconds": round(seconds, 2), "split": split, **values}
+        epochs = float(f"{images / self.epoch_images:.6g}")
+        row = {"images": images, "epochs": epochs, "seconds": round(seconds, 2), "split": split, **values}
         start, self.start = self.start, "\n"
         with self.best_effort(self.path.name):
             with self.path.open("a", encoding="utf-8") as file:
@@ -129,7 +132,7 @@ class TensorBoard:
         """Write one row of metrics.jsonl; raises OSError, also for a deleted folder, which no write would notice."""
         if not self.folder.is_dir():
             raise FileNotFoundError(f"{self.folder} has gone")
-        values = {name: value for name, value in row.items() if name not in ("images", "seconds", "split")}
+        values = {name: value for name, value in row.items() if name not in ROW_KEYS}
         for name, value in values.items():
             if row["split"] == WARNING:
                 self.writer.add_text(WARNING, value, row["images"])

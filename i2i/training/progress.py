@@ -64,14 +64,21 @@ class Pace:
         return images / self.speed * whole / max(whole - self.breaks_s, 1e-9)
 
 
-def progress_words(images: int, total: int, speed: float | None, seconds_left: float | None, width: int) -> str:
-    """Return count, percentage, speed and time left, shortened if they exceed `width` characters."""
+def progress_words(
+    images: int, total: int, speed: float | None, seconds_left: float | None, width: int, epoch_images: int = 0
+) -> str:
+    """Return counts, percentage, speed and time left, shortened if they exceed `width` characters.
+
+    epoch_images: in an epoch; 0 leaves epochs out.
+    """
     share = f"{100 * images // total}%"
     pace = [] if speed is None else [f"{speed:.{1 if speed >= 1 else 2}f} img/s"]
     left = [] if seconds_left is None else [f"{show_duration(seconds_left, 0)} left"]
     count = f"{images:>{len(str(total))}}/{total}"
-    words = "  ".join([f"{count} images", f"{share:>4}", *pace, *left])
-    return words if len(words) <= width else " ".join([count, share, *pace, *left])
+    epochs = [f"{images / epoch_images:.1f}/{total / epoch_images:.4g} epochs"] if epoch_images else []
+    choices = ["  ".join([f"{count} images", *one, f"{share:>4}", *pace, *left]) for one in (epochs, [])]
+    fits = [words for words in choices if len(words) <= width]
+    return fits[0] if fits else " ".join([count, share, *pace, *left])
 
 
 def fitting(items: Sequence[str], room: int) -> str:
@@ -86,10 +93,10 @@ def fitting(items: Sequence[str], room: int) -> str:
 
 
 class ProgressLine:
-    """Shows count, percentage, speed, time left and, as far as there is room, losses."""
+    """Shows images and epochs, percentage, speed, time left and, as far as there is room, losses."""
 
-    def __init__(self, total: int, done: int, quiet: bool = False):
-        self.total, self.images = total, done
+    def __init__(self, total: int, done: int, quiet: bool = False, epoch_images: int = 0):
+        self.total, self.images, self.epoch_images = total, done, epoch_images
         self.items: list[str] = []  # losses by name
         self.busy_with = ""
         self.pace = Pace()
@@ -158,7 +165,8 @@ class ProgressLine:
         """Return the progress, and the current interruption or the losses, as far as there is room."""
         pace = self.pace
         left = pace.seconds_for(self.total - self.images)
-        head = progress_words(self.images, self.total, pace.speed, left, width - len(self.busy_with) - 2)
+        room = width - len(self.busy_with) - 2
+        head = progress_words(self.images, self.total, pace.speed, left, room, self.epoch_images)
         return head, fitting([self.busy_with] if self.busy_with else self.items, width - len(head) - 2)
 
     def _print(self) -> None:

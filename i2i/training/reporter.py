@@ -35,11 +35,11 @@ class Reporter:
     @contextlib.contextmanager
     def open(self, images: int) -> Iterator[None]:
         """Show the progress line and append to the log, from `images` seen on."""
+        total, _, epoch_images = self.run.schedule
         if self.is_rank_0:
             path, tensorboard = self.run.folder / "metrics.jsonl", self.run.config.log.tensorboard
-            self.metrics = MetricsLog(path, images, self.best_effort, tensorboard)
-        total = self.run.schedule.total_images
-        with ProgressLine(total, images, quiet=not self.is_rank_0) as self.progress:
+            self.metrics = MetricsLog(path, images, self.best_effort, tensorboard, epoch_images)
+        with ProgressLine(total, images, not self.is_rank_0, epoch_images) as self.progress:
             yield
 
     def write(self, images: int, split: str, values: dict[str, float]) -> None:

@@ -37,7 +37,7 @@ def test_a_run_folder_holds_what_the_design_says(tiny_run, few_pairs):
     train = [row for row in rows if row["split"] == "train"]
     assert [row["images"] for row in train] == [4, 8, 12, 16]
     assert set(train[0]) == {
-        *("images", "seconds", "split", "D_real", "D_fake", "G_GAN", "G_L1"),
+        *("images", "epochs", "seconds", "split", "D_real", "D_fake", "G_GAN", "G_L1"),
         *("D_real_accuracy", "D_fake_accuracy", "grad.generator", "grad.discriminator"),
     }
     val = [row for row in rows if row["split"] == "val previews"]
@@ -105,7 +105,7 @@ def test_every_algorithm_leaves_a_model_that_is_used_and_exported(tmp_path, few_
     rows = read_json_lines(run / "metrics.jsonl")
     assert [row["images"] for row in rows if row["split"] == "train"] == [4, 8, 12, 16]
     weighted = set(algorithm.weights())
-    logged = set(rows[0]) - {"images", "seconds", "split"}
+    logged = set(rows[0]) - {"images", "epochs", "seconds", "split"}
     assert {name for name in logged if not name.startswith("grad.") and not name.endswith("_accuracy")} <= weighted
     assert {f"grad.{name}" for name in algorithm.networks} <= logged
     sheets = sorted(path.name.split(".")[1] for path in (run / "samples").glob("000000016.*"))
@@ -281,7 +281,7 @@ def test_non_finite_losses_stop_the_run(tmp_path, few_pairs, changes):
 
 
 def test_rows_after_the_checkpoint_are_dropped(tmp_path):
-    log = MetricsLog(tmp_path / "metrics.jsonl", 0, BestEffort())
+    log = MetricsLog(tmp_path / "metrics.jsonl", 0, BestEffort(), epoch_images=3)
     for images in (4, 8, 12):
         log.write(images, 1.0, "train", {"G_L1": 1 / 3})
     with log.path.open("a", encoding="utf-8") as file:
@@ -289,7 +289,7 @@ def test_rows_after_the_checkpoint_are_dropped(tmp_path):
     MetricsLog(tmp_path / "metrics.jsonl", 8, BestEffort())
     rows = read_json_lines(tmp_path / "metrics.jsonl")
     assert [row["images"] for row in rows] == [4, 8]
-    assert json.dumps(rows[0]) == '{"images": 4, "seconds": 1.0, "split": "train", "G_L1": 0.333333}'
+    assert json.dumps(rows[0]) == '{"images": 4, "epochs": 1.33333, "seconds": 1.0, "split": "train", "G_L1": 0.333333}'
 
 
 def test_the_rate_falls_once_an_epoch_as_published():

@@ -92,6 +92,8 @@ def test_the_speed_is_that_of_the_last_half_minute(clock):
         ((0, 100, None, None, 80), "  0/100 images    0%"),
         ((50, 100, 0.25, 200.0, 80), " 50/100 images   50%  0.25 img/s  3.3 min left"),
         ((99, 100, 2.0, 0.5, 30), " 99/100 99% 2.0 img/s 0 s left"),
+        ((50, 100, 2.0, 25.0, 80, 8), " 50/100 images  6.2/12.5 epochs   50%  2.0 img/s  25 s left"),
+        ((50, 100, 2.0, 25.0, 48, 8), " 50/100 images   50%  2.0 img/s  25 s left"),
     ],
 )
 def test_progress_in_words(words, shown):
