@@ -2,8 +2,10 @@
 
 import contextlib
 import functools
+import hashlib
 import importlib.util
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -18,6 +20,7 @@ import pytest
 import torch
 
 import i2i
+from i2i import weights
 from i2i.algorithms import ALGORITHMS, Algorithm, resolve
 from i2i.config import preset_names
 from i2i.config.settings import Config
@@ -378,3 +381,37 @@ def load_script(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+_TRUNK_WIDTHS = {"alexnet": [2, 3, 4, 3, 2], "vgg16": [2, 2, 3, 3, 4, 4, 4, 3, 3, 3, 2, 2, 2]}
+_TRUNK_KERNELS = {"alexnet": [11, 5, 3, 3, 3], "vgg16": [3] * 13}
+_TRUNK_HEADS = {"alexnet": [0, 1, 2, 3, 4], "vgg16": [1, 3, 6, 9, 12]}
+
+
+@pytest.fixture
+def small_weights(tmp_path, monkeypatch) -> Path:
+    """A folder with files of weights of the published form, with a few channels, known by their digests."""
+    monkeypatch.setenv("I2I_WEIGHTS", str(tmp_path))
+    random = np.random.default_rng(0)
+    for name, widths in _TRUNK_WIDTHS.items():
+        arrays, before = {}, 3
+        for index, (after, side) in enumerate(zip(widths, _TRUNK_KERNELS[name], strict=True)):
+            kernel = random.standard_normal((side, side, before, after)).astype(np.float32) / side
+            arrays[f"Conv_{index}"] = {"kernel": kernel, "bias": random.standard_normal(after).astype(np.float32) / 9}
+            before = after
+        heads = {
+            f"NetLinLayer_{k}": {"Conv_0": {"kernel": random.random((1, 1, widths[at], 1)).astype(np.float32)}}
+            for k, at in enumerate(_TRUNK_HEADS[name])
+        }
+        know_weights(monkeypatch, name, pickle.dumps({"Net_0": arrays, **heads}))
+    channels = 3 + sum(_TRUNK_WIDTHS["vgg16"][at] for at in _TRUNK_HEADS["vgg16"])
+    torch.save({"alpha": torch.rand(1, channels, 1, 1), "beta": torch.rand(1, channels, 1, 1)}, tmp_path / "dists.pt")
+    know_weights(monkeypatch, "dists", (tmp_path / "dists.pt").read_bytes())
+    return tmp_path
+
+
+def know_weights(monkeypatch, name: str, content: bytes) -> None:
+    """Write the weights `name` into their folder, and know them by their digest."""
+    one = weights.KNOWN[name]
+    (weights.folder() / one.file).write_bytes(content)
+    monkeypatch.setitem(weights.KNOWN, name, one._replace(sha256=hashlib.sha256(content).hexdigest()))

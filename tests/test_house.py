@@ -28,6 +28,7 @@ ORDER = [
     ["i2i.status"],
     ["i2i.files", "i2i.machine"],
     ["i2i.download"],
+    ["i2i.weights"],
     ["i2i.images"],
     ["i2i.config"],
     ["i2i.models"],

@@ -2,10 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from i2i import losses
+from i2i import losses, metrics
+from tests.conftest import picture
 
 REAL = torch.tensor([[0.0, 2.0]])
 FAKE = torch.tensor([[0.0, -1.0]])
@@ -98,6 +100,122 @@ def test_penalties_see_the_mean_of_patches():
 
 def test_l1():
     assert float(losses.l1(torch.tensor([0.0, 1.0, -1.0]), torch.tensor([0.5, -1.0, -1.0]))) == pytest.approx(2.5 / 3)
+
+
+def test_l2():
+    assert float(losses.l2(torch.tensor([0.0, 1.0, -1.0]), torch.tensor([0.5, -1.0, -1.0]))) == pytest.approx(4.25 / 3)
+
+
+def test_gradient():
+    """Steps of [[0, 1], [0, -1]]: down 0 and 2, across 1 and 1; the negative has the same sizes, zeros have none."""
+    one = torch.tensor([[[[0.0, 1.0], [0.0, -1.0]]]])
+    assert float(losses.gradient(one, torch.zeros_like(one))) == (0 + 2) / 2 + (1 + 1) / 2
+    assert float(losses.gradient(one, -one)) == 0
+    assert float(losses.gradient(one, one + 0.5)) == 0
+
+
+def test_feature_matching():
+    """Means of the layers' absolute differences, |1 - 0| and (|2 - 1| + |5 - 2|) / 2, and of both layers."""
+    found = [torch.tensor([[[[1.0]]]]), torch.tensor([[[[2.0, 5.0]]]])]
+    wanted = [torch.tensor([[[[0.0]]]]), torch.tensor([[[[1.0, 2.0]]]])]
+    assert float(losses.feature_matching(found, wanted)) == pytest.approx((1 + 2) / 2)
+
+
+def test_lpips():
+    """Features (3, 4) and (4, 3) are (.6, .8) and (.8, .6) as unit vectors; (0, 5) and (5, 0) are at right angles."""
+    found = [torch.tensor([3.0, 4.0]).view(1, 2, 1, 1), torch.tensor([0.0, 5.0]).view(1, 2, 1, 1)]
+    wanted = [torch.tensor([4.0, 3.0]).view(1, 2, 1, 1), torch.tensor([5.0, 0.0]).view(1, 2, 1, 1)]
+    heads = [torch.tensor([1.0, 2.0]), torch.tensor([0.5, 0.25])]
+    value = losses.lpips(found, wanted, heads)
+    assert float(value) == pytest.approx((1 * 0.2**2 + 2 * 0.2**2) + (0.5 * 1 + 0.25 * 1))
+    assert float(losses.lpips(found, [3 * one for one in found], heads)) == pytest.approx(0, abs=1e-12)
+    dead = torch.zeros(1, 2, 1, 1, requires_grad=True)
+    losses.lpips([dead], wanted[:1], heads[:1]).backward()
+    assert dead.grad.isfinite().all()
+
+
+def test_ssim_of_flat_images_and_of_an_image_and_its_negative():
+    """Flat ones differ in brightness alone, (2 a b + C1) / (a^2 + b^2 + C1); a negative has covariance -variance."""
+    half, dark = torch.full((1, 1, 11, 11), 0.5), torch.full((1, 1, 11, 11), -0.25)
+    c1, c2 = 0.02**2, 0.06**2
+    expected = (2 * 0.5 * -0.25 + c1) / (0.5**2 + 0.25**2 + c1)
+    assert float(losses.ssim(half, dark)) == pytest.approx(1 - expected, rel=1e-4)
+    assert float(losses.structure(half, dark)) == pytest.approx(0, abs=1e-4)
+    torch.manual_seed(0)
+    grain = torch.rand(1, 1, 11, 11) * 2 - 1
+    window = torch.softmax(-torch.arange(-5.0, 6.0).square() / 4.5, 0)
+    window = torch.outer(window, window)
+    variance = float((window * grain.square()).sum() - (window * grain).sum() ** 2)
+    assert float(losses.structure(grain, -grain)) == pytest.approx(
+        1 - (-2 * variance + c2) / (2 * variance + c2), rel=1e-3
+    )
+
+
+def test_ssim_is_that_of_the_metric():
+    one, other = (picture(40, 33, seed=k) for k in (0, 1))
+    tensors = [torch.from_numpy(image.copy()).permute(2, 0, 1)[None] / 127.5 - 1 for image in (one, other)]
+    # The metric is of values from 0 to 255, whose mean counts in the luminance: compared at values from 0 up.
+    up = [(tensor + 1) / 2 for tensor in tensors]
+    luminance, structure = losses._similarities(*(2 * tensor for tensor in up))
+    assert float((luminance * structure).mean()) == pytest.approx(metrics.ssim(one, other), abs=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (37, 52), (16, 16)])
+def test_nlpd_is_the_authors_algorithm(shape):
+    """Laparra et al. 2016, written out for one channel with numpy: pyramid by inserted zeros, then the division."""
+    random = np.random.default_rng(0)
+    one, other = random.random((2, *shape))
+    line = np.array([0.05, 0.25, 0.4, 0.25, 0.05])
+    kernel = np.outer(line, line)
+    neighbours = [
+        [(-1, 0, 0.1011), (0, -1, 0.1493), (0, 1, 0.1460), (0, 2, 0.0072), (1, 0, 0.1015)],
+        [(-1, 0, 0.0757), (0, -1, 0.1986), (0, 1, 0.1846), (1, 0, 0.0837)],
+        [(-1, 0, 0.0477), (0, -1, 0.2138), (0, 1, 0.2243), (1, 0, 0.0467)],
+        [(0, -1, 0.2503), (0, 1, 0.2616)],
+        [(0, -1, 0.2598), (0, 1, 0.2552)],
+        [(0, -1, 0.2215), (0, 1, 0.0717)],
+    ]
+    sigmas = [0.0248, 0.0185, 0.0179, 0.0191, 0.0220, 0.2782]
+    count = min(6, int(math.log2(min(shape))))
+
+    def filtered(image):  # of an image that is already continued by two pixels
+        height, width = image.shape[0] - 4, image.shape[1] - 4
+        windows = (image[y : y + height, x : x + width] * kernel[y, x] for y in range(5) for x in range(5))
+        return sum(windows)
+
+    def levels(image):
+        for level in range(count - 1):
+            small = filtered(np.pad(image, 2, mode="symmetric"))[::2, ::2]
+            padded = np.pad(small, 1, mode="edge")
+            zeros = np.zeros((2 * padded.shape[0], 2 * padded.shape[1]))
+            zeros[::2, ::2] = 4 * padded
+            large = filtered(np.pad(zeros, 2))[2 : 2 + image.shape[0], 2 : 2 + image.shape[1]]
+            yield divided(image - large, level)
+            image = small
+        yield divided(image, 5)
+
+    def divided(band, level):
+        around = np.pad(np.abs(band), 2)
+        height, width = band.shape
+        total = sum(  # a convolution, not a correlation: what is written on the left weights the pixel on the right
+            weight * around[2 - y : 2 - y + height, 2 - x : 2 - x + width] for y, x, weight in neighbours[level]
+        )
+        return band / (sigmas[level] + total)
+
+    expected = np.mean([np.sqrt(np.mean((a - b) ** 2)) for a, b in zip(levels(one), levels(other), strict=True)])
+    tensors = [torch.from_numpy(2 * image - 1)[None, None] for image in (one, other)]
+    assert float(losses.nlpd(*tensors)) == pytest.approx(expected, rel=1e-6)
+    assert float(losses.nlpd(tensors[0], tensors[0])) < 1e-5
+
+
+def test_nlpd_takes_each_image_and_channel_by_itself():
+    torch.manual_seed(0)
+    one, other = (torch.rand(2, 3, 32, 32, dtype=torch.float64) * 2 - 1 for _ in range(2))
+    assert float(losses.nlpd(one, other)) == pytest.approx(
+        sum(float(losses.nlpd(a[None], b[None])) for a, b in zip(one, other, strict=True)) / 2
+    )
+    grey = losses.nlpd(one[:, :1], other[:, :1])
+    assert float(losses.nlpd(*(x[:, :1].expand(-1, 3, -1, -1) for x in (one, other)))) == pytest.approx(float(grey))
 
 
 @pytest.mark.parametrize("name", list(losses.ADVERSARIAL))

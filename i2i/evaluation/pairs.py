@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from i2i import status
+from i2i import status, weights
 from i2i.data.checking import Seen, check_pairs, check_pictures, odd_halves, refuse_small
 from i2i.data.derive import Derived, find_derived
 from i2i.data.folders import Lister, find_pairs, has_split, spread
@@ -22,7 +22,7 @@ from i2i.evaluation.baselines import BASELINES, Answer, fit_baselines, sides
 from i2i.evaluation.choosing import described
 from i2i.images import Array, Header, to_channels
 from i2i.images.listing import list_pictures
-from i2i.metrics import METRICS, USUAL, weights
+from i2i.metrics import METRICS, USUAL
 from i2i.metrics.intervals import mean_interval
 from i2i.models.modelfile import find_model
 from i2i.report.sheets import sheet_png

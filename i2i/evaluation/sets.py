@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from i2i import status
+from i2i import status, weights
 from i2i.config.settings import by_direction
 from i2i.data.folders import find_images, find_sides, has_split, spread
 from i2i.data.items import Picture, read_picture
@@ -21,7 +21,7 @@ from i2i.errors import DataError, UsageError
 from i2i.evaluation.baselines import blurred, fit_colour_map
 from i2i.files import atomic_write
 from i2i.images import Array, Range
-from i2i.metrics import distributions, weights
+from i2i.metrics import distributions
 from i2i.metrics.features import MODES, NETWORKS, best_network, features
 from i2i.metrics.pairs import as_rgb8
 from i2i.runtime.fit import AUTO, Fit

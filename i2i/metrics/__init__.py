@@ -6,7 +6,8 @@ from typing import Literal, NamedTuple
 
 from i2i.images import Array
 from i2i.metrics.pairs import MS_SSIM_LEAST_PX, SSIM_WINDOW_PX, l1, ms_ssim, psnr, ssim
-from i2i.metrics.perceptual import LEAST_PX, dists, lpips
+from i2i.metrics.perceptual import dists, lpips
+from i2i.weights import KNOWN
 
 
 class Metric(NamedTuple):
@@ -19,7 +20,7 @@ class Metric(NamedTuple):
     least_px: int = 1
     """Smallest side of an image that has this score."""
     weights: tuple[str, ...] = ()
-    """Names of the weights that it needs, in i2i.metrics.weights."""
+    """Names of the weights that it needs, in i2i.weights."""
 
     def beats(self, one: float, other: float) -> bool:
         """Whether one score is better than another."""
@@ -31,9 +32,9 @@ METRICS = {
     "psnr": Metric(psnr, "PSNR", "higher", 2),
     "ssim": Metric(ssim, "SSIM", "higher", 3, SSIM_WINDOW_PX),
     "ms_ssim": Metric(ms_ssim, "MS-SSIM", "higher", 3, MS_SSIM_LEAST_PX),
-    "lpips": Metric(lpips, "LPIPS", "lower", 3, LEAST_PX["alexnet"], ("alexnet",)),
-    "lpips_vgg": Metric(partial(lpips, network="vgg16"), "LPIPS-VGG", "lower", 3, LEAST_PX["vgg16"], ("vgg16",)),
-    "dists": Metric(dists, "DISTS", "lower", 3, LEAST_PX["vgg16"], ("vgg16", "dists")),
+    "lpips": Metric(lpips, "LPIPS", "lower", 3, KNOWN["alexnet"].least_px, ("alexnet",)),
+    "lpips_vgg": Metric(partial(lpips, network="vgg16"), "LPIPS-VGG", "lower", 3, KNOWN["vgg16"].least_px, ("vgg16",)),
+    "dists": Metric(dists, "DISTS", "lower", 3, KNOWN["vgg16"].least_px, ("vgg16", "dists")),
 }
 USUAL = ("l1", "psnr", "ssim")
 """The default metrics; `lpips` is added if its weights are present."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from i2i import weights
 from i2i.images import Array
-from i2i.metrics import weights
 from i2i.metrics.pairs import as_rgb8
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _of_trunk(name: str) -> "Callable[[Tensor], Tensor]":
     def features(x: "Tensor") -> "Tensor":
         from i2i.metrics.perceptual import trunk
 
-        *_, last = trunk(name).layers(x / 255)
+        *_, last = trunk(name)(x / 255)
         return last.mean(dim=(2, 3))
 
     return features

@@ -17,11 +17,11 @@ from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 import i2i
+from i2i import weights
 from i2i.algorithms import resolve
 from i2i.cli import cli, main, run_cleanly
 from i2i.config import load_config
 from i2i.errors import Stopped
-from i2i.metrics import weights
 from i2i.models.modelfile import read_spec
 from i2i.models.spec import LatentBlock
 from i2i.training import start

