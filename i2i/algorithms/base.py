@@ -180,7 +180,10 @@ def latent_arguments(config: Config, latent: int) -> dict[str, Any]:
 def build_generator(config: Config, direction: str) -> TranslatingGenerator:
     """Build a direction's generator; raises ConfigError when it does not translate or does not fit the crop."""
     _refuse_other_kind(config, "translate")
-    network = GENERATORS[config.generator.name](**generator_arguments(config, direction))
+    try:
+        network = GENERATORS[config.generator.name](**generator_arguments(config, direction))
+    except ValueError as error:
+        raise ConfigError(f"generator.name is {config.generator.name}, but {error}.") from error
     assert isinstance(network, TranslatingGenerator)
     if reason := network.fits(config.data.crop_px):
         raise ConfigError(f"data.crop_px is {config.data.crop_px}, but {reason}.")

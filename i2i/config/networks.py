@@ -50,6 +50,29 @@ class ResNetSettings(Section):
     """Initial weights: N(0, 0.02) as in the paper, or scaled to the number of inputs and outputs (Xavier)."""
 
 
+class ModernUNetSettings(Section):
+    """A small U-Net of today's parts; see i2i.networks.ModernUNet."""
+
+    name: Literal["modern_unet"] = "modern_unet"
+    """Which generator."""
+    depth: Annotated[int, Field(ge=2, le=8)] = 5
+    """Halvings; sides are padded to multiples of 2**depth."""
+    width: Positive = 32
+    """Channels of the first level."""
+    norm: Norm = "group"
+    """Normalisation."""
+    convolutions: Positive = 1
+    """3x3 convolutions in each level."""
+    blocks: Annotated[int, Field(ge=0)] = 0
+    """Residual blocks at the smallest size."""
+    attention: bool = False
+    """Self-attention at the smallest size, for pictures that are translated whole: tiles do not see each other."""
+    upsample: Literal["nearest", "pixel_shuffle"] = "nearest"
+    """Repeat pixels, or make four of one (pixel shuffle), before each convolution that joins a skip."""
+    residual: bool = False
+    """Add the result to the input, which needs equal channels on both sides."""
+
+
 class DCGANGeneratorSettings(Section):
     """The generator of DCGAN; see i2i.networks.DCGANGenerator. It makes images of data.crop_px."""
 
@@ -77,7 +100,8 @@ class MLPGeneratorSettings(Section):
 
 
 GeneratorSettings = Annotated[
-    UNetSettings | ResNetSettings | DCGANGeneratorSettings | MLPGeneratorSettings, Field(discriminator="name")
+    UNetSettings | ResNetSettings | ModernUNetSettings | DCGANGeneratorSettings | MLPGeneratorSettings,
+    Field(discriminator="name"),
 ]
 
 
@@ -133,6 +157,7 @@ NETWORK_SETTINGS: dict[str, dict[str, type[Section]]] = {
     "generator": {
         "unet": UNetSettings,
         "resnet": ResNetSettings,
+        "modern_unet": ModernUNetSettings,
         "dcgan": DCGANGeneratorSettings,
         "mlp": MLPGeneratorSettings,
     },

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from i2i.networks.base import Discriminator, DiscriminatorOutput, Generator, LatentGenerator, TranslatingGenerator
 from i2i.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from i2i.networks.mlp import MLPDiscriminator, MLPGenerator
+from i2i.networks.modern_unet import ModernUNet
 from i2i.networks.patchgan import PatchGAN
 from i2i.networks.resnet import ResNet
 from i2i.networks.unet import UNet
@@ -12,6 +13,7 @@ from i2i.networks.unet import UNet
 GENERATORS: dict[str, Callable[..., Generator]] = {
     "unet": UNet,
     "resnet": ResNet,
+    "modern_unet": ModernUNet,
     "dcgan": DCGANGenerator,
     "mlp": MLPGenerator,
 }
@@ -32,6 +34,7 @@ __all__ = [
     "LatentGenerator",
     "MLPDiscriminator",
     "MLPGenerator",
+    "ModernUNet",
     "PatchGAN",
     "ResNet",
     "TranslatingGenerator",

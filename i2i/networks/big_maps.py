@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from i2i.networks.layers import BatchNorm, Centre, GroupNorm, InstanceNorm, centre
+from i2i.networks.modern_unet import SelfAttention
 
 _HALO = 8
 """Extra rows of input on both sides of a strip; no stage looks further, and every stride divides it."""
@@ -92,7 +93,7 @@ def in_strips(network: nn.Module) -> nn.Module:
     for name, child in list(striped.named_children()):
         if isinstance(child, nn.ModuleList):
             setattr(striped, name, nn.ModuleList(_InStrips(stage) for stage in child))
-        elif not isinstance(child, Centre):  # it needs the whole image
+        elif not isinstance(child, Centre | SelfAttention):  # which need the whole image
             setattr(striped, name, _InStrips(child))
     return striped
 

@@ -7,6 +7,7 @@ from lightning_fabric import Fabric
 
 import i2i
 from i2i.algorithms.pix2pix import Pix2Pix
+from i2i.errors import ConfigError
 from i2i.interop.pytorch_cyclegan_pix2pix import convert
 from i2i.training.engine import Engine
 from tests.conftest import ORACLES, tiny_config
@@ -73,3 +74,10 @@ def test_direction_swaps_the_sides():
     assert backward.forward(batch)["fake"].shape[1] == 1
     assert list(forward.parts()) == ["A2B"]
     assert backward.parts()["B2A"].out_meaning == "grey"
+
+
+def test_a_generator_that_does_not_fit_the_channels_is_refused():
+    changes = ("generator={name: modern_unet, depth: 2, width: 2, residual: true}", "data.channels_b=1")
+    with pytest.raises(ConfigError, match="residual"):
+        Pix2Pix(tiny_config(*changes))
+    Pix2Pix(tiny_config(*changes, "data.channels_a=1"))

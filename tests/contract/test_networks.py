@@ -11,6 +11,7 @@ from i2i.networks.layers import Norm
 SMALL = {
     "unet": {"depth": 4, "width": 2},
     "resnet": {"blocks": 1, "width": 2},
+    "modern_unet": {"depth": 3, "width": 2},
     "dcgan": {"width": 2, "size": 32},
     "mlp": {"width": 8},
     "patchgan": {"width": 2, "layers": 1},

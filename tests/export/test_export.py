@@ -73,6 +73,8 @@ RESIZING = {"norm": "batch", "upsample": "resize", "downsample": "blur"}
         ("resnet", {"blocks": 1, "width": 4}, "running"),
         ("resnet", {"blocks": 1, "width": 4, **RESIZING}, "image"),
         ("resnet", {"blocks": 1, "width": 4, **RESIZING}, "running"),
+        ("modern_unet", {"depth": 4, "width": 16}, "running"),
+        ("modern_unet", {"depth": 3, "width": 4, "blocks": 1, "attention": True, "upsample": "pixel_shuffle"}, "image"),
     ],
 )
 def test_every_generator_exports_equal(tmp_path, network, arguments, statistics):

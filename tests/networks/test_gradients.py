@@ -126,6 +126,7 @@ NETWORKS = {
     "unet resize": (lambda: GENERATORS["unet"](depth=4, width=4, dropout=0, norm="instance", upsample="resize"), None),
     "resnet": (lambda: GENERATORS["resnet"](blocks=1, width=4), None),
     "resnet cut": (lambda: GENERATORS["resnet"](blocks=1, width=4, upsample="resize", downsample="blur"), None),
+    "modern_unet": (lambda: GENERATORS["modern_unet"](depth=3, width=4, blocks=1, attention=True), None),
     "patchgan": (lambda: PatchGAN(3, layers=2, width=4, norm="instance"), None),
     "dcgan": (lambda: DCGANGenerator(size=32, latent=8, width=4), (8,)),
     "dcgan judge": (lambda: DCGANDiscriminator(size=32, width=4), (3, 32, 32)),

@@ -13,11 +13,13 @@ from i2i.networks import (
     DCGANGenerator,
     MLPDiscriminator,
     MLPGenerator,
+    ModernUNet,
     PatchGAN,
     ResNet,
     UNet,
 )
 from i2i.networks.layers import BatchNorm, InstanceNorm, UnbiasedConv2d, UnbiasedConvTranspose2d, set_norm_statistics
+from i2i.networks.modern_unet import SelfAttention
 from i2i.networks.patchgan import RECEPTIVE_FIELD_PX, smallest_side
 from tests.conftest import ORACLES
 
@@ -33,6 +35,9 @@ SMALL = {
     "resnet": {"blocks": 2, "width": 4},
     "resnet resize": {"blocks": 1, "width": 4, "upsample": "resize", "downsample": "blur", "norm": "batch"},
     "resnet none": {"blocks": 1, "width": 4, "norm": "none", "dropout": 0.5},
+    "modern_unet": {"depth": 4, "width": 4},
+    "modern_unet rich": {"depth": 2, "width": 4, "convolutions": 2, "blocks": 2, "attention": True},
+    "modern_unet shuffled": {"depth": 3, "width": 4, "upsample": "pixel_shuffle", "norm": "batch"},
 }
 
 
@@ -146,6 +151,8 @@ def test_every_parameter_of_a_generator_learns(name):
         (UNet, {"depth": 10}, "4 to 9"),
         (PatchGAN, {"layers": 6}, "0 to 5"),
         (ResNet, {"blocks": 0}, "at least 1"),
+        (ModernUNet, {"depth": 9}, "2 to 8"),
+        (ModernUNet, {"residual": True, "out_channels": 1}, "equal channels"),
     ],
 )
 def test_impossible_networks_are_refused(network, arguments, words):
@@ -321,3 +328,32 @@ def test_xavier_scales_weights_to_the_size_of_layers():
     assert float(network.get_submodule("blocks.0.body.1").weight.detach().std()) == pytest.approx(1 / 24, rel=0.02)
     assert float(network.stem[1].weight.detach().std()) == pytest.approx((2 / (49 * 19)) ** 0.5, rel=0.05)
     assert not network.stem[1].bias.detach().any()
+
+
+def test_modern_unet_joins_its_input_at_full_size():
+    """Without anything from the levels below, a pixel changes its 5x5 neighbours; the paper's U-Net has no such way."""
+    network = ModernUNet(depth=3, width=4, norm="none").eval()
+    for stage in network.enlarge:
+        stage.register_forward_hook(lambda module, inputs, output: torch.zeros_like(output))
+    image = torch.zeros(1, 3, 16, 16)
+    changed = image.clone()
+    changed[0, :, 7, 9] = 1
+    rows, columns = torch.nonzero((network(changed) != network(image))[0].any(0), as_tuple=True)
+    assert (int(rows.min()), int(rows.max()), int(columns.min()), int(columns.max())) == (5, 9, 7, 11)
+
+
+def test_a_residual_modern_unet_starts_from_its_input():
+    network = ModernUNet(depth=2, width=4, residual=True).eval()
+    torch.nn.init.zeros_(network.head.weight)
+    image = torch.rand(1, 3, 16, 16) * 2 - 1
+    assert torch.equal(network(image), torch.tanh(image))
+
+
+def test_attention_is_a_softmax_over_all_places():
+    """softmax(q k^T / sqrt(C)) v, written out place by place."""
+    torch.manual_seed(0)
+    layer, image = SelfAttention(4, "none"), torch.randn(1, 4, 2, 3)
+    query, key, value = layer.queries_keys_values(image)[0].flatten(1).t().split(4, dim=1)
+    made = torch.stack([torch.softmax(key @ one / 2, 0) @ value for one in query])
+    expected = image + layer.out(made.t().reshape(1, 4, 2, 3))
+    torch.testing.assert_close(layer(image), expected)

@@ -4,7 +4,7 @@ import itertools
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from i2i.errors import ImageError, ModelError, OutOfMemoryError, UsageError
 from i2i.images import read_image, to_unit
-from i2i.networks import ResNet, UNet, big_maps
+from i2i.networks import ModernUNet, ResNet, UNet, big_maps
 from i2i.networks.layers import Norm, set_norm_statistics
 from i2i.runtime import plan as plans
 from i2i.runtime.backends import TorchBackend
@@ -64,11 +64,18 @@ def test_tiles_of_the_identity_are_the_picture(height, width, channels, dtype, m
     np.testing.assert_array_equal(output, array)
 
 
+ENLARGING: dict[str, Any] = {"transpose": "pixel_shuffle", "resize": "nearest"}
 NETWORKS = [
     (lambda norm, upsample, down: UNet(depth=5, width=4, norm=norm, upsample=upsample), ["strided"]),
     (
         lambda norm, upsample, down: ResNet(blocks=2, width=4, norm=norm, upsample=upsample, downsample=down),
         ["strided", "blur"],
+    ),
+    (
+        lambda norm, upsample, down: ModernUNet(
+            depth=3, width=4, norm=norm, blocks=1, attention=True, upsample=ENLARGING[upsample]
+        ),
+        ["strided"],
     ),
 ]
 
@@ -88,8 +95,9 @@ def test_strips_and_frozen_statistics_are_the_network(monkeypatch, make, norm, u
     monkeypatch.setattr(big_maps, "_STRIP_VALUES", 1)  # the shortest strips there are
     torch.manual_seed(0)
     network = make(norm, upsample, down).eval()
-    for parameter in network.parameters():
-        parameter.data *= 4  # from next to nothing to strong contrasts
+    if not isinstance(network, ModernUNet):
+        for parameter in network.parameters():
+            parameter.data *= 4  # from next to nothing to strong contrasts
     set_norm_statistics(network, "image")
     image = torch.from_numpy(to_unit(picture(352, 96)))[None]
     other = torch.from_numpy(to_unit(picture(96, 160, seed=3)))[None]

@@ -164,12 +164,14 @@ def test_a_part_keeps_almost_no_memory_until_its_turn():
     assert held[1] < held[0] / 5
 
 
-@pytest.mark.parametrize("generator", ["unet", "resnet"])
+@pytest.mark.parametrize("generator", ["unet", "resnet", "modern_unet"])
 def test_activation_checkpointing_is_the_same_training_with_less_kept(generator, tmp_path):
     """Bit for bit: weights, running statistics, counts and random state after two steps, with dropout."""
     values = tiny_config("data.crop_px=64", "data.resize_px=64").model_dump(mode="json")
     if generator == "resnet":
         values["generator"] = {"name": "resnet", "blocks": 3, "width": 2, "norm": "batch", "dropout": 0.5}
+    elif generator == "modern_unet":
+        values["generator"] = {"name": "modern_unet", "depth": 3, "width": 2, "convolutions": 2, "blocks": 3}
     states, held = [], []
     for on in (False, True):
         values["train"]["activation_checkpointing"] = on

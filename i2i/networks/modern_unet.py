@@ -1,0 +1,133 @@
+"""A small U-Net of today's parts: group norm, SiLU, 3x3 convolutions, and the input joined again at full size."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from i2i.networks.base import TranslatingGenerator
+from i2i.networks.layers import Norm, initialise, make_norm, needs_bias
+from i2i.networks.small_maps import Conv2d
+
+Enlarging = Literal["nearest", "pixel_shuffle"]
+
+
+def _convolution(before: int, after: int, norm: Norm, stride: int = 1) -> nn.Sequential:
+    conv = Conv2d(before, after, 3, stride, 1, bias=needs_bias(norm))
+    return nn.Sequential(conv, make_norm(norm, after), nn.SiLU())
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions, added to their input (He et al. 2016)."""
+
+    def __init__(self, channels: int, norm: Norm):
+        super().__init__()
+        self.body = nn.Sequential(
+            _convolution(channels, channels, norm),
+            Conv2d(channels, channels, 3, 1, 1, bias=needs_bias(norm)),
+            make_norm(norm, channels),
+        )
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) to the same."""
+        return input + self.body(input)
+
+
+class SelfAttention(nn.Module):
+    """Dot-product attention of every place to all others, added to its input (Zhang et al. 2019, section 3)."""
+
+    def __init__(self, channels: int, norm: Norm):
+        super().__init__()
+        self.norm = make_norm(norm, channels)
+        self.queries_keys_values = nn.Conv2d(channels, 3 * channels, 1)
+        self.out = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) to the same."""
+        flat = self.queries_keys_values(self.norm(input)).flatten(2).transpose(1, 2)[:, None]  # of one head
+        found = F.scaled_dot_product_attention(*flat.chunk(3, dim=3))
+        return input + self.out(found[:, 0].transpose(1, 2).reshape(input.shape))
+
+
+class ModernUNet(TranslatingGenerator):
+    """Halvings by strided convolutions, residual blocks at the smallest size, doublings that each join a skip.
+
+    The last doubling joins the input itself, so that details at full size need not pass a bottleneck.
+
+    depth: halvings, 2 to 8; sides must be multiples of 2**depth, and twice that at least, since a norm needs more
+        than one place.
+    width: channels of the first level; they double down to the fourth and stay at 8 * width.
+    convolutions: 3x3 convolutions in each level, on both sides.
+    blocks: residual blocks at the smallest size; 0 for a plain U-Net.
+    attention: self-attention after them. It compares all places of what it is given, so tiles differ from a whole.
+    upsample: "nearest", or "pixel_shuffle", a 1x1 convolution to four pixels (Shi et al. 2016).
+    residual: add the result to the input, which needs equal channels.
+    fills_holes: see TranslatingGenerator.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        depth: int = 5,
+        width: int = 32,
+        norm: Norm = "group",
+        convolutions: int = 1,
+        blocks: int = 0,
+        attention: bool = False,
+        upsample: Enlarging = "nearest",
+        residual: bool = False,
+        fills_holes: bool = False,
+    ):
+        super().__init__()
+        self.fills_holes, self.residual = fills_holes, residual
+        if not 2 <= depth <= 8:
+            raise ValueError(f"depth is {depth}; this network has 2 to 8 levels")
+        if residual and in_channels != out_channels:
+            raise ValueError(
+                f"a residual output needs equal channels, not {in_channels} and {out_channels}: set residual to false"
+            )
+        self.size_multiple, self.size_minimum = 2**depth, 2 ** (depth + 1)
+        channels = [in_channels, *(width * min(2**level, 8) for level in range(depth))]
+
+        def level(before: int, after: int, stride: int = 1) -> nn.Sequential:
+            more = (_convolution(after, after, norm) for _ in range(convolutions - 1))
+            return nn.Sequential(_convolution(before, after, norm, stride), *more)
+
+        self.down = nn.ModuleList(level(channels[k], channels[k + 1], 2) for k in range(depth))
+        self.blocks = nn.ModuleList(Residual(channels[-1], norm) for _ in range(blocks))
+        self.attention = SelfAttention(channels[-1], norm) if attention else nn.Identity()
+        self.enlarge, self.up = nn.ModuleList(), nn.ModuleList()
+        for k in reversed(range(depth)):
+            self.enlarge.append(_doubling(channels[k + 1], upsample))
+            self.up.append(level(channels[k + 1] + channels[k], channels[k] if k else width))
+        self.head = nn.Conv2d(width, out_channels, 3, padding=1)
+        initialise(self, "xavier")
+
+    def encoder(self) -> Iterator[tuple[str, nn.Module]]:
+        """Yield down.0, down.1, ..., blocks.0, ..."""
+        yield from ((f"down.{level}", stage) for level, stage in enumerate(self.down))
+        yield from ((f"blocks.{number}", block) for number, block in enumerate(self.blocks))
+
+    def translate(self, image: Tensor) -> Tensor:
+        """(N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""
+        value = image.to(self.dtype)
+        skips = []
+        for stage in self.down:
+            skips.append(value)
+            value = stage(value)
+        for block in self.blocks:
+            value = block(value)
+        value = self.attention(value)
+        for enlarge, stage in zip(self.enlarge, self.up, strict=True):
+            value = stage(torch.cat([enlarge(value), skips.pop()], dim=1))
+        made = self.head(value)
+        return torch.tanh(made + image) if self.residual else torch.tanh(made)
+
+
+def _doubling(channels: int, upsample: Enlarging) -> nn.Module:
+    if upsample == "nearest":
+        return nn.Upsample(scale_factor=2, mode="nearest")
+    return nn.Sequential(nn.Conv2d(channels, 4 * channels, 1), nn.PixelShuffle(2))
