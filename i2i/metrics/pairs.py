@@ -1,7 +1,8 @@
-"""How far an output is from its truth: each function takes two images (H, W, C) of one size, in 8 or 16 bits each.
+"""How far an output is from its truth: each function takes two images (H, W, 1 to 4) of one size, of any depth.
 
-Each image is compared in its own bit depth, by the full range of its type. Grey images and those with alpha are
-compared as RGB, alpha on white.
+Each image is compared in its own depth, by the full range of its type: nothing is rounded to 8 bits. Both are compared
+in the channels of the one that has more: grey, RGB, or RGB on white and alpha, so that colours under transparent
+pixels do not count.
 """
 
 import math
@@ -9,7 +10,7 @@ import math
 import numpy as np
 
 from i2i.errors import DataError
-from i2i.images import Array, from_unit, largest, to_channels, to_unit
+from i2i.images import Array, from_unit, largest, on_white, to_channels, to_unit
 
 PSNR_CEILING = 100.0
 """PSNR of two equal images, instead of infinity."""
@@ -31,37 +32,56 @@ def grey_levels(array: Array) -> Array:
     return to_channels(array, 3) / (largest(array.dtype) / 255)
 
 
+def own_levels(output: Array, truth: Array) -> tuple[Array, Array]:
+    """Convert both to (H, W, C) float64 in [0, 255], unrounded, in the channels of the one that has more.
+
+    C is 1 (grey), 3 (RGB) or 4 (RGB on white, and alpha).
+    """
+    channels = max(output.shape[2], truth.shape[2])
+    channels = 4 if channels == 2 else channels  # grey with alpha
+    return _levels(output, channels), _levels(truth, channels)
+
+
+def _levels(array: Array, channels: int) -> Array:
+    array = to_channels(array, channels)
+    if channels == 4:
+        array = np.concatenate([on_white(array[:, :, :3], array[:, :, 3:]), array[:, :, 3:]], axis=2)
+    return array / (largest(array.dtype) / 255)
+
+
 def l1(output: Array, truth: Array) -> float:
-    """Return the mean absolute difference, in grey levels (0 to 255)."""
-    return float(np.abs(grey_levels(output) - grey_levels(truth)).mean())
+    """Return the mean absolute difference, in grey levels: 0 to 255 from black to white, whatever the depth."""
+    one, other = own_levels(output, truth)
+    return float(np.abs(one - other).mean())
 
 
 def psnr(output: Array, truth: Array) -> float:
     """Return the peak signal-to-noise ratio in dB, at most PSNR_CEILING."""
-    mean_square = float(np.square((grey_levels(output) - grey_levels(truth)) / 255).mean())
+    one, other = own_levels(output, truth)
+    mean_square = float(np.square((one - other) / 255).mean())
     return min(PSNR_CEILING, -10 * math.log10(mean_square)) if mean_square else PSNR_CEILING
 
 
 def ssim(output: Array, truth: Array) -> float:
-    """Return the structural similarity, the mean of equation 13 over RGB: at most 1, and exactly 1 for equal images.
+    """Return the structural similarity, the mean of equation 13 over channels: at most 1; 1 for equal images.
 
     Wang, Bovik, Sheikh and Simoncelli 2004: Gaussian window of 11 px and sigma 1.5, population covariance,
     K1 = 0.01, K2 = 0.03, averaged where the window lies inside the picture. Raises DataError for sides under 11 px.
     """
     _refuse_small("SSIM", truth, SSIM_WINDOW_PX)
-    whole, _ = _similarity(grey_levels(output), grey_levels(truth))
+    whole, _ = _similarity(*own_levels(output, truth))
     return float(whole.mean())
 
 
 def ms_ssim(output: Array, truth: Array) -> float:
-    """Return the structural similarity at five scales, the mean of equation 7 over RGB: at most 1.
+    """Return the structural similarity at five scales, the mean of equation 7 over channels: at most 1.
 
     Wang, Simoncelli and Bovik 2003, with their exponents; each scale averages 2x2 pixels of the one before.
     A negative contrast-structure term counts as 0. Raises DataError for sides under 176 px.
     """
     _refuse_small("MS-SSIM", truth, MS_SSIM_LEAST_PX)
-    x, y = grey_levels(output), grey_levels(truth)
-    product = np.ones(3)
+    x, y = own_levels(output, truth)
+    product = np.ones(x.shape[2])
     for scale, exponent in enumerate(_SCALES):
         whole, contrast = _similarity(x, y)
         last = scale == len(_SCALES) - 1
@@ -71,13 +91,14 @@ def ms_ssim(output: Array, truth: Array) -> float:
 
 
 def _similarity(x: Array, y: Array) -> tuple[Array, Array]:
-    """Return equation 13 of Wang et al. 2004 at every place, (H, W, 3), and its contrast-structure factor."""
+    """Return equation 13 of Wang et al. 2004 at every place, (H, W, C), and its contrast-structure factor."""
     import cv2
 
     edge, kernel = SSIM_WINDOW_PX // 2, cv2.getGaussianKernel(SSIM_WINDOW_PX, 1.5, cv2.CV_64F)
 
     def local_mean(values: Array) -> Array:
-        return cv2.sepFilter2D(values, cv2.CV_64F, kernel, kernel)[edge:-edge, edge:-edge]
+        filtered = cv2.sepFilter2D(values, cv2.CV_64F, kernel, kernel)
+        return filtered.reshape(values.shape)[edge:-edge, edge:-edge]  # OpenCV drops the axis of a single channel
 
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     mean_x, mean_y = local_mean(x), local_mean(y)
