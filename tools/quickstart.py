@@ -11,7 +11,7 @@ from rich.console import Console
 
 from i2i import ImageGenerator, Translator, evaluate, export_onnx, load_config, train
 from i2i.cli import run_cleanly
-from i2i.cli.evaluate import score_table
+from i2i.cli.tables import score_table
 from i2i.data.folders import find_pairs
 from i2i.evaluation import sides
 from i2i.files import write_bytes, write_json

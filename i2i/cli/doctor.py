@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from i2i import status
-from i2i.cli import options
+from i2i.cli import json_output, options
 
 
 @click.command(
@@ -13,19 +13,17 @@ from i2i.cli import options
 Examples:
   i2i doctor
   i2i doctor datasets/lineart
-  i2i doctor photos/A photos/B --json findings.json
+  i2i doctor photos/A photos/B --json
 """
 )
 @click.argument("data", nargs=-1, type=click.Path(path_type=str))
 @click.option("--labels", help="Labels as in data.labels: folders, or a CSV file with name and label columns.")
-@click.option("--json", "json_file", type=options.OutputPath(), help="Also write the findings to this file.")
+@json_output.flag
 @click.option(
     "--sheet", type=options.OutputPath(), help="Also write some of the pictures to this file, as one picture."
 )
 @options.overwrite
-def doctor(
-    data: tuple[str, ...], labels: str | None, json_file: Path | None, sheet: Path | None, overwrite: bool
-) -> None:
+def doctor(data: tuple[str, ...], labels: str | None, as_json: bool, sheet: Path | None, overwrite: bool) -> None:
     """Examine this machine or, given DATA (a folder, or A's and B's), the pictures before training.
 
     Without DATA: versions, devices and known traps, for you or for a bug report. With DATA: pictures that are
@@ -33,47 +31,42 @@ def doctor(
     shifted, and sizes, depths and profiles that differ. A preset is suggested.
     """
     if data:
-        _look_at_data(data, labels, json_file, sheet, overwrite)
+        _look_at_data(data, labels, as_json, sheet, overwrite)
         return
     if labels or sheet:
         raise click.UsageError("--labels and --sheet need DATA: name a data folder.")
-    from i2i.files import check_output, write_json
-
-    if json_file:
-        check_output(json_file, overwrite)
     with status.shown():
         from i2i.runtime.doctor import examine
 
         with status.doing("Examining the machine"):
             facts, traps = examine()
+    if as_json:
+        json_output.print_json("doctor", {"facts": facts, "traps": traps})
+        return
     for name, fact in facts.items():
         click.echo(f"{name + ':':14} {fact}")
     for trap in traps:
         click.echo(f"Trap: {trap}")
     if not traps:
         click.echo("No known trap.")
-    if json_file:
-        write_json(json_file, {"facts": facts, "traps": traps})
 
 
 def _look_at_data(
-    data: tuple[str, ...], labels: str | None, json_file: Path | None, sheet: Path | None, overwrite: bool
+    data: tuple[str, ...], labels: str | None, as_json: bool, sheet: Path | None, overwrite: bool
 ) -> None:
     from i2i.data.items import read_picture
-    from i2i.files import check_output, write_bytes, write_json
+    from i2i.files import check_output, write_bytes
     from i2i.metrics.examine import examine_data, lines
     from i2i.report.sheets import grid_png, sheet_png
 
-    if json_file:
-        check_output(json_file, overwrite)
     if sheet:
         check_output(sheet, overwrite, ".png")
     with status.shown():
         report = examine_data(data, labels)
-    for line in lines(report, data):
-        click.echo(line)
-    if json_file:
-        write_json(json_file, report.to_json())
+    if as_json:
+        json_output.print_json("doctor", report.to_json())
+    else:
+        click.echo("\n".join(lines(report, data)))
     if sheet:
         rows = [[read_picture(picture) for picture in row] for row in report.examples]
         paired = report.kind == "paired"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from i2i import status
+from i2i.cli import json_output
 from i2i.words import and_more, show_count
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ Examples:
 """
 )
 @click.argument("model", metavar="MODEL")
-@click.option("--json", "as_json", is_flag=True, help="Print the whole description as JSON.")
+@json_output.flag
 def info(model: str, as_json: bool) -> None:
     """Describe a model: a run folder, .safetensors, .onnx or .pth file."""
     backend = None
@@ -43,7 +44,7 @@ def info(model: str, as_json: bool) -> None:
         else:
             spec = read_spec(file)
     if as_json:
-        click.echo(spec.model_dump_json(indent=2))
+        json_output.print_json("info", {"file": str(file), **spec.model_dump(mode="json")})
         return
     if isinstance(backend, OnnxBackend) and backend.form:
         click.echo(f"{file}: no description by i2i; this is what runs on zeros show")

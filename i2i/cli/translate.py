@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from i2i import status
-from i2i.cli import options
+from i2i.cli import json_output, options
 from i2i.errors import SOME_REFUSED, UsageError, one_line
 from i2i.words import show_count
 
@@ -64,6 +64,7 @@ Examples:
     help="How many pictures to work on at a time.",
 )
 @click.option("--report", type=options.OutputPath(), help="List the refused pictures in this .json file.")
+@json_output.flag
 @options.pictures
 def translate(
     inputs: tuple[str, ...],
@@ -75,6 +76,7 @@ def translate(
     shard: tuple[int, int] | None,
     workers: int | None,
     report: Path | None,
+    as_json: bool,
     **choices: Any,
 ) -> int:
     """Translate pictures, or every picture in folders and their subfolders.
@@ -109,7 +111,10 @@ def translate(
                 shard and Shard(*shard),
                 in_place,
             )
-    return _translate(translator, tasks, pictures, workers, output, report)
+    result = _translate(translator, tasks, pictures, workers, output, report)
+    if as_json:
+        json_output.print_json("translate", _described(model, translator, tasks, result))
+    return SOME_REFUSED if result.refused else 0
 
 
 _OPENING = ("direction", "device", "backend", "value_range", "output_value_range", "fit", "tile", "tile_px")
@@ -154,8 +159,8 @@ def _translate(
     workers: int | None,
     output: Path | None,
     report: Path | None,
-) -> int:
-    """Do the tasks, say what became of them and return the exit code."""
+) -> "Result":
+    """Do the tasks, and say and return what became of them."""
     from i2i.runtime.outcome import Result, write_report
     from i2i.runtime.pipeline import translate_files
 
@@ -175,7 +180,23 @@ def _translate(
             write_report(report, result, len(tasks))
         if result.unfinished:  # threads deep in a library would hold up the exit, or crash in it
             os._exit(130)
-    return SOME_REFUSED if result.refused else 0
+    return result
+
+
+def _described(model: str, translator: "Translator", tasks: "Tasks", result: "Result") -> dict[str, object]:
+    """Return what became of the tasks as plain values; docs/json.md describes them."""
+    return {
+        "model": model,
+        "direction": translator.direction,
+        "backend": translator.backend.name,
+        "device": translator.backend.device,
+        "pictures": len(tasks),
+        "written": result.written,
+        "existing": tasks.existing,
+        "failures": result.failures(),
+        "seconds": round(result.wall_s, 2),
+        "notes": [*tasks.notes, *_notes(translator, result)],
+    }
 
 
 @contextlib.contextmanager
@@ -203,17 +224,24 @@ def _count(written: int, total: int, existing: int, output: Path | None) -> str:
     return f"{written:,} of {show_count(total, 'picture')} written{where}{f'; {there}' if there else ''}."
 
 
-def _summary(translator: "Translator", result: "Result", count: str) -> None:
-    """Print notes, refusals and counts."""
+def _notes(translator: "Translator", result: "Result") -> Iterator[str]:
+    """Yield what the user should know about the outputs."""
     from i2i.runtime.fit import large_note
-    from i2i.runtime.outcome import lines, unkept
+    from i2i.runtime.outcome import unkept
 
-    for note in (*translator.backend.notes, *translator.notes, *unkept(result)):
-        click.echo(f"Note: {note}", err=True)
+    yield from (*translator.backend.notes, *translator.notes, *unkept(result))
     if result.large and translator.planner.fit.how != "resize":
         path, side_px = max(result.large.items(), key=lambda one: one[1])
         others = f" (the largest of {len(result.large)})" if len(result.large) > 1 else ""
         note = large_note(side_px, translator.spec.trained_side_px)
-        click.echo(f"Note: {one_line(str(path))}{others} is {note}", err=True)
+        yield f"{one_line(str(path))}{others} is {note}"
+
+
+def _summary(translator: "Translator", result: "Result", count: str) -> None:
+    """Print notes, refusals and counts."""
+    from i2i.runtime.outcome import lines
+
+    for note in _notes(translator, result):
+        click.echo(f"Note: {note}", err=True)
     for line in (*lines(result), count):
         click.echo(line, err=True)

@@ -9,8 +9,8 @@ from i2i.evaluation.baselines import fit_baselines as fit_baselines
 from i2i.evaluation.baselines import sides as sides
 from i2i.evaluation.pairs import Evaluation as Evaluation
 from i2i.evaluation.pairs import evaluate as evaluate
+from i2i.evaluation.ruler import make_ruler as make_ruler
 from i2i.evaluation.sets import SetEvaluation as SetEvaluation
 from i2i.evaluation.sets import evaluate_samples as evaluate_samples
 from i2i.evaluation.sets import evaluate_translations as evaluate_translations
-from i2i.evaluation.sets import make_ruler as make_ruler
 from i2i.evaluation.sets import refuse_incomparable as refuse_incomparable

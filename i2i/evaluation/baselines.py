@@ -9,7 +9,7 @@ from i2i import status
 from i2i.config.settings import by_direction
 from i2i.data.derive import Derived
 from i2i.data.items import Pair, read_pair
-from i2i.images import Array, Range, largest
+from i2i.images import Array, Range, largest, to_channels
 from i2i.metrics.pairs import grey_levels
 
 Answer = Callable[[Array], Array]
@@ -28,20 +28,21 @@ def sides(pair: Pair | Derived, direction: str, value_range: Range | None = None
 
 
 def fit_baselines(
-    pairs: Sequence[Pair | Derived], direction: str, value_range: Range | None = None
+    pairs: Sequence[Pair | Derived], direction: str, value_range: Range | None = None, channels: int = 3
 ) -> dict[str, Answer]:
-    """Return target_mean and affine_colour, which map an input (H, W, C) to (H, W, 3) in the same type.
+    """Return target_mean and affine_colour, which map an input (H, W, C) to (H, W, channels) in the same type.
 
     If all training targets have one size, target_mean is their mean picture for inputs of that size; otherwise it is
-    their mean colour. affine_colour is the least-squares 3x4 matrix from a pixel's input colour to its target colour.
+    their mean colour. affine_colour is the least-squares matrix from a pixel's RGB input to its target.
     """
     picture_sum: Array | None = None
     one_size = True
-    colour_sum, pixels = np.zeros(3), 0
-    gram, cross = np.zeros((4, 4)), np.zeros((4, 3))
+    colour_sum, pixels = np.zeros(channels), 0
+    gram, cross = np.zeros((4, 4)), np.zeros((4, channels))
     for done, pair in enumerate(pairs):
         status.count(done, len(pairs))
-        x, y = (grey_levels(side) for side in sides(pair, direction, value_range))
+        source, target = sides(pair, direction, value_range)
+        x, y = grey_levels(source), to_channels(target, channels) / (largest(target.dtype) / 255)
         if picture_sum is None:
             picture_sum = np.zeros_like(y)
         one_size = one_size and picture_sum.shape == y.shape
@@ -51,7 +52,7 @@ def fit_baselines(
         pixels += y.shape[0] * y.shape[1]
         flat = _with_one(x)
         gram += flat.T @ flat
-        cross += flat.T @ y.reshape(-1, 3)
+        cross += flat.T @ y.reshape(-1, channels)
     matrix = np.linalg.lstsq(gram, cross, rcond=None)[0]
     mean_colour = colour_sum / pixels
     mean_picture = None if picture_sum is None or not one_size else picture_sum / len(pairs)
@@ -59,10 +60,10 @@ def fit_baselines(
     def target_mean(x: Array) -> Array:
         if mean_picture is not None and mean_picture.shape[:2] == x.shape[:2]:
             return _from_levels(mean_picture, x.dtype)
-        return np.broadcast_to(_from_levels(mean_colour, x.dtype), (*x.shape[:2], 3))
+        return np.broadcast_to(_from_levels(mean_colour, x.dtype), (*x.shape[:2], channels))
 
     def affine_colour(x: Array) -> Array:
-        return _from_levels(_with_one(grey_levels(x)) @ matrix, x.dtype).reshape(*x.shape[:2], 3)
+        return _from_levels(_with_one(grey_levels(x)) @ matrix, x.dtype).reshape(*x.shape[:2], channels)
 
     return {"target_mean": target_mean, "affine_colour": affine_colour}
 

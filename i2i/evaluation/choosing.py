@@ -37,6 +37,13 @@ def described(file: Path) -> ModelSpec | None:
     return described_spec(file, check_onnx(file)) if is_onnx(file) else read_spec(file)
 
 
+def directions(model: str | Path, asked: str | None) -> tuple[str | None, ...]:
+    """Return the directions to score: the one that was asked for, else every one that the model has."""
+    spec = described(find_model(Path(model)))
+    both = spec is not None and len(spec.generators) > 1
+    return tuple(spec.generators) if spec and both and asked is None else (asked,)
+
+
 def kind_of_evaluation(model: str | Path, paths: Sequence[str], split: str) -> Literal["pairs", "sets", "samples"]:
     """Return how to compare: samples of a model from noise, pairs, or sets where no names match.
 

@@ -4,28 +4,29 @@ The answers are the input itself, the mean of the training targets, and the best
 training pairs allow.
 """
 
-import functools
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from i2i import status, weights
+from i2i.config.settings import by_direction
 from i2i.data.checking import Seen, check_pairs, check_pictures, odd_halves, refuse_small
 from i2i.data.derive import Derived, find_derived
 from i2i.data.folders import Lister, find_pairs, has_split, spread
-from i2i.data.items import Pair
+from i2i.data.items import Pair, Picture
 from i2i.errors import DataError, UsageError
 from i2i.evaluation.baselines import BASELINES, Answer, fit_baselines, sides
 from i2i.evaluation.choosing import described
-from i2i.images import Array, Header, to_channels
+from i2i.evaluation.cycle import Cycle, CycleScores
+from i2i.evaluation.ruler import reference_digest
+from i2i.evaluation.scorer import PairScorer
+from i2i.images import Array, Header, Range, from_unit, to_unit
 from i2i.images.listing import list_pictures
 from i2i.metrics import METRICS, USUAL
 from i2i.metrics.intervals import mean_interval
 from i2i.models.modelfile import find_model
-from i2i.report.sheets import sheet_png
 from i2i.runtime.fit import AUTO, NATIVE_SCALE, Fit
 from i2i.runtime.foreign import UNSAID, Values
 from i2i.runtime.translator import Translator
@@ -35,8 +36,6 @@ Interval = tuple[float, float]
 Finder = Callable[[Sequence[str], str, Lister], Sequence[Pair | Derived]]
 """Maps folders, a split and what lists a folder to the pairs of the split."""
 SHEET_ROWS = 12
-WORST = 10
-"""Pairs on the sheet of the worst."""
 OTHER_SCALE = 1.5
 """Pictures this many times as large or small as those of training get a note."""
 
@@ -44,11 +43,11 @@ OTHER_SCALE = 1.5
 class Evaluation(NamedTuple):
     """Mean scores over a split: of the model, and of each baseline (None if there is no train split).
 
-    cycle_l1: for a model that holds both directions, mean L1 (0 to 255) between the inputs and their translations
-    translated back; cycle_l1_unrounded: the same where the translation is not rounded to a picture in between: what
-    a model hides in the lowest bits shows in the difference. sheet, worst: PNG files with rows of
-    input | output | truth, of pairs from all over the split and of those with the worst scores.
-    notes: what the user should know about the scores.
+    compared: depth and channels of the targets, in words. value_range: black and white of 16-bit and float files; None
+    is their full range. fit: how pictures came to the network's size; None is whole, or in tiles where memory is short.
+    reference_sha256: the digest of the targets. cycle: of a model that holds both directions. sheet, worst: PNG files
+    with rows of input | output | truth, of pairs from all over the split and of those with the worst scores. notes:
+    what the user should know about the scores.
     """
 
     pairs: int
@@ -60,26 +59,36 @@ class Evaluation(NamedTuple):
     rows: tuple[dict[str, str | float], ...]
     """The model's scores of each pair, with its name."""
     direction: str
-    cycle_l1: float | None = None
-    cycle_l1_unrounded: float | None = None
+    compared: str
+    value_range: Range | None
+    fit: str | None
+    reference_sha256: str
+    cycle: CycleScores | None = None
     sheet: bytes | None = None
     worst: bytes | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def weights_sha256(self) -> dict[str, str]:
+        """The digests of the files of weights that the scores needed."""
+        return {file: weights.KNOWN[file].sha256 for name in self.model for file in METRICS[name].weights}
+
     def to_json(self) -> dict[str, object]:
-        """Return all but the sheets and rows as plain values; docs/evaluate.md describes them."""
-        cycle = {"cycle_l1": self.cycle_l1, "cycle_l1_unrounded": self.cycle_l1_unrounded}
+        """Return all but the sheets and rows as plain values; docs/json.md describes them."""
         return {
             "pairs": self.pairs,
             "split": self.split,
             "direction": self.direction,
+            "compared": self.compared,
+            "value_range": self.value_range and [*self.value_range],
+            "fit": self.fit,
+            "reference_sha256": self.reference_sha256,
             "model": self.model,
             "intervals": {name: [*interval] for name, interval in self.intervals.items()},
             "baselines": self.baselines,
-            "weights_sha256": {
-                file: weights.KNOWN[file].sha256 for name in self.model for file in METRICS[name].weights
-            },
-            **(cycle if self.cycle_l1 is not None else {}),
+            "weights_sha256": self.weights_sha256,
+            **(self.cycle.to_json() if self.cycle else {}),
+            "notes": [*self.notes],
         }
 
 
@@ -123,18 +132,14 @@ def evaluate(
     find = _finder(find_model(Path(model)))
     chosen = choose_metrics(metrics)
     pairs, sizes = _scorable_pairs(paths, split, find, USUAL if metrics is None else chosen, say)
-    least_px = min(min(size) for size in sizes)
-    chosen = tuple(name for name in chosen if METRICS[name].least_px <= least_px)
+    chosen = tuple(name for name in chosen if METRICS[name].least_px <= min(map(min, sizes)))
     translator = Translator.open(model, direction, device, fit=fit, values=values)
     answers = {"model": translator.translate, **_trivial_answers(paths, find, translator)}
-    scorer = _Scorer(chosen, answers, _open_way_back(model, translator, device, fit))
-    read = functools.partial(sides, direction=translator.direction, value_range=translator.spec.input_range)
-    with status.doing("Scoring pairs"):
-        for index, pair in enumerate(pairs):
-            status.count(index, len(pairs))
-            scorer.score(pair.name, *read(pair))
-            progress(index + 1, len(pairs))
+    cycle = Cycle.open(model, translator, device, fit)
+    scorer, read = PairScorer(chosen, answers, translator.generator.out_channels, cycle), partial(_read, translator)
+    _score_all(scorer, pairs, read, progress)
     means = {name: scorer.means(name) for name in answers}
+    spec, direction = translator.spec, translator.direction
     return Evaluation(
         len(pairs),
         split if has_split(paths, split) else "the two folders",
@@ -142,12 +147,43 @@ def evaluate(
         {name: means.get(name) for name in BASELINES},
         {name: mean_interval(scorer.of("model", name)) for name in chosen},
         tuple(scorer.rows),
-        translator.direction,
-        *scorer.cycles(),
+        direction,
+        scorer.compared(),
+        spec.input_range,
+        fit.how,
+        reference_digest([_target(pair, direction) for pair in pairs], spec.input_range),
+        cycle.scores() if cycle else None,
         scorer.sheet(map(read, spread(pairs, SHEET_ROWS))) if sheet else None,
         scorer.sheet(read(pairs[place]) for place in scorer.worst()) if worst else None,
-        (*translator.backend.notes, *_scale_note(sizes, translator.spec.trained_side_px), *_lost(means)),
+        (*translator.backend.notes, *scale_note(sizes, spec.trained_side_px, fit), *_lost(means)),
     )
+
+
+def _score_all(
+    scorer: PairScorer,
+    pairs: Sequence[Pair | Derived],
+    read: Callable[[Pair | Derived], tuple[Array, Array]],
+    progress: Callable[[int, int], None],
+) -> None:
+    with status.doing("Scoring pairs"):
+        for index, pair in enumerate(pairs):
+            status.count(index, len(pairs))
+            scorer.score(pair.name, *read(pair))
+            progress(index + 1, len(pairs))
+
+
+def _target(pair: Pair | Derived, direction: str) -> Picture:
+    """Return the file that is the target of a pair."""
+    if isinstance(pair, Derived):
+        return pair.target
+    return by_direction(direction, pair.side("A"), pair.side("B"))[1]
+
+
+def _read(translator: Translator, pair: Pair | Derived) -> tuple[Array, Array]:
+    """Read input and target, the input in the target's depth if that is deeper, so that the output is not rounded."""
+    x, y = sides(pair, translator.direction, translator.spec.input_range)
+    deeper = y.dtype.itemsize > x.dtype.itemsize and translator.spec.io == "tensor"
+    return (from_unit(to_unit(x), y.dtype) if deeper else x), y
 
 
 def _trivial_answers(paths: Sequence[str], find: Finder, translator: Translator) -> dict[str, Answer]:
@@ -156,77 +192,9 @@ def _trivial_answers(paths: Sequence[str], find: Finder, translator: Translator)
     if has_split(paths, "train"):
         with status.doing("Fitting the baselines"):
             pairs = find(paths, "train", list_pictures)
-            answers |= fit_baselines(pairs, translator.direction, translator.spec.input_range)
+            channels, value_range = translator.generator.out_channels, translator.spec.input_range
+            answers |= fit_baselines(pairs, translator.direction, value_range, channels)
     return answers
-
-
-def _open_way_back(model: str | Path, translator: Translator, device: str, fit: Fit) -> Translator | None:
-    """Return a model's other direction, if it has one."""
-    back = translator.direction[::-1]
-    return Translator.open(model, back, device, fit=fit) if back in translator.spec.generators else None
-
-
-class _Scorer:
-    """Scores of the model and each baseline, pair by pair, and of the way back if there is one."""
-
-    def __init__(self, metrics: Sequence[str], answers: dict[str, Answer], way_back: Translator | None):
-        self.metrics, self.answers, self.way_back = metrics, answers, way_back
-        self.scores: dict[str, list[list[float]]] = {name: [] for name in answers}
-        self.rows: list[dict[str, str | float]] = []
-        self.cycle_l1 = self.cycle_l1_unrounded = 0.0
-
-    def score(self, name: str, x: Array, y: Array) -> None:
-        """Score the answers to an input against its target."""
-        outputs = {answer: call(x) for answer, call in self.answers.items()}
-        for answer, output in outputs.items():
-            self.scores[answer].append([METRICS[metric].score(output, y) for metric in self.metrics])
-        self.rows.append({"name": name, **dict(zip(self.metrics, self.scores["model"][-1], strict=True))})
-        if self.way_back:
-            self.cycle_l1 += self._cycle(outputs["model"], x)
-            unrounded = self.answers["model"](_as_float(x))
-            self.cycle_l1_unrounded += self._cycle(unrounded, x)
-
-    def row(self, x: Array, y: Array) -> list[Array]:
-        """Return input, output, the way back if there is one, and target."""
-        output = self.answers["model"](x)
-        return [x, output, *([self.way_back.translate(output)] if self.way_back else []), y]
-
-    def sheet(self, examples: Iterable[tuple[Array, Array]]) -> bytes:
-        """Return a PNG file with a row for each input and its target."""
-        titles = ["input", "output", *(["back"] if self.way_back else []), "truth"]
-        return sheet_png([self.row(x, y) for x, y in examples], titles)
-
-    def of(self, answer: str, metric: str) -> list[float]:
-        """Return the scores of an answer, pair by pair."""
-        place = self.metrics.index(metric)
-        return [scores[place] for scores in self.scores[answer]]
-
-    def means(self, answer: str) -> Scores:
-        """Return the mean of each score of an answer."""
-        return {metric: float(np.mean(self.of(answer, metric))) for metric in self.metrics}
-
-    def cycles(self) -> tuple[float | None, float | None]:
-        """Return the mean L1 of going there and back, rounded in between and not."""
-        count = len(self.rows)
-        return (self.cycle_l1 / count, self.cycle_l1_unrounded / count) if self.way_back else (None, None)
-
-    def worst(self) -> list[int]:
-        """Return the places of the pairs with the worst scores by the last metric, worst first."""
-        last = self.metrics[-1]
-        order = np.argsort(self.of("model", last), kind="stable")
-        return (order[::-1] if METRICS[last].better == "lower" else order)[:WORST].tolist()
-
-    def _cycle(self, output: Array, x: Array) -> float:
-        assert self.way_back is not None
-        back = self.way_back.translate(output)
-        return METRICS["l1"].score(back, to_channels(x, back.shape[2]))
-
-
-def _as_float(picture: Array) -> Array:
-    """Return a picture as float32 in [0, 1], so that its translation is not rounded either."""
-    if picture.dtype == np.float32:
-        return picture
-    return (picture / np.float32(np.iinfo(picture.dtype).max)).astype(np.float32)
 
 
 def _lost(means: dict[str, Scores]) -> tuple[str, ...]:
@@ -256,7 +224,7 @@ def _scorable_pairs(
     """Return the pairs of a split and the size of each; raises DataError where one cannot be scored."""
     notes: list[str] = []
     try:
-        pairs = find(paths, split, functools.partial(list_pictures, notes=notes))
+        pairs = find(paths, split, partial(list_pictures, notes=notes))
     except DataError as error:
         if find is not find_pairs:
             raise
@@ -275,10 +243,10 @@ def _scorable_pairs(
     return pairs, [size for size in sizes if size]
 
 
-def _scale_note(sizes: Sequence[Header], trained_px: int) -> tuple[str, ...]:
-    """Return a line if the pictures have another scale than those of training; trained_px 0 is unknown."""
+def scale_note(sizes: Sequence[Header], trained_px: int, fit: Fit) -> tuple[str, ...]:
+    """Return a line if pictures go through at another scale than that of training; trained_px 0 is unknown."""
     side_px = statistics.median(min(size) for size in sizes)
-    if not trained_px or 1 / OTHER_SCALE <= side_px / trained_px <= OTHER_SCALE:
+    if not trained_px or fit.how == "resize" or 1 / OTHER_SCALE <= side_px / trained_px <= OTHER_SCALE:
         return ()
     return (
         f"These pictures were scored at their own size, {side_px / trained_px:.2g} times the scale of training:\n"

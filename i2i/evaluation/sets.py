@@ -5,24 +5,24 @@ are part of the result. Trivial answers and another real set are scored beside t
 """
 
 import functools
-import hashlib
-import os
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import numpy as np
-
-from i2i import status, weights
+from i2i import status
 from i2i.config.settings import by_direction
+from i2i.data.checking import check_pictures
 from i2i.data.folders import find_images, find_sides, has_split, spread
 from i2i.data.items import Picture, read_picture
 from i2i.errors import DataError, UsageError
 from i2i.evaluation.baselines import blurred, fit_colour_map
-from i2i.files import atomic_write
-from i2i.images import Array, Range
+from i2i.evaluation.cycle import Cycle, CycleScores
+from i2i.evaluation.pairs import OTHER_SCALE, scale_note
+from i2i.evaluation.ruler import Ruler, counted, make_ruler, reference_features
+from i2i.images import Array, Header, Range
 from i2i.metrics import distributions
-from i2i.metrics.features import MODES, NETWORKS, best_network, features
+from i2i.metrics.features import features
 from i2i.metrics.pairs import as_rgb8
 from i2i.runtime.fit import AUTO, Fit
 from i2i.runtime.generator import ImageGenerator
@@ -34,36 +34,21 @@ MOST_SAMPLES = 1000
 LEAST = 10
 
 
-class Ruler(NamedTuple):
-    """What sets are measured with."""
-
-    network: str
-    """One of NETWORKS in i2i.metrics.features."""
-    mode: str
-    """One of MODES there."""
-
-    @property
-    def sha256(self) -> str:
-        """The digest of the network's weights; empty for random filters."""
-        name = NETWORKS[self.network].weights
-        return weights.KNOWN[name].sha256 if name else ""
-
-    @property
-    def frechet_name(self) -> str:
-        """The name of the Fréchet distance: `fid` on Inception's features, `frechet` on others."""
-        return "fid" if self.network == "inception" else "frechet"
-
-
 class SetScores(NamedTuple):
-    """Scores of a set of pictures against a reference set."""
+    """Scores of a set of pictures against `real` pictures."""
 
     made: int
+    real: int
     scores: dict[str, float]
     kid_interval: tuple[float, float]
 
 
 class SetEvaluation(NamedTuple):
-    """Scores of a model's set and of each baseline; `reference_sha256` is the digest of the real files."""
+    """Scores of a model's set and of each baseline; `reference_sha256` is the digest of the real files.
+
+    direction, cycle: of translations. fit: how pictures came to the network's size. remarks: what the user should know
+    besides `notes`.
+    """
 
     what: str
     ruler: Ruler
@@ -71,11 +56,17 @@ class SetEvaluation(NamedTuple):
     reference_sha256: str
     model: SetScores
     baselines: dict[str, SetScores]
+    direction: str | None = None
+    fit: str | None = None
+    cycle: CycleScores | None = None
+    remarks: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
-        """Return everything as plain values."""
+        """Return everything as plain values; docs/json.md describes them."""
         return {
             "what": self.what,
+            "direction": self.direction,
+            "fit": self.fit,
             "network": self.ruler.network,
             "mode": self.ruler.mode,
             "weights_sha256": self.ruler.sha256,
@@ -83,10 +74,13 @@ class SetEvaluation(NamedTuple):
             "reference_sha256": self.reference_sha256,
             "model": self.model._asdict(),
             "baselines": {name: scores._asdict() for name, scores in self.baselines.items()},
+            **(self.cycle.to_json() if self.cycle else {}),
+            "notes": [*self.notes()],
         }
 
     def notes(self) -> Iterator[str]:
         """Yield what readers of the figures should know."""
+        yield from self.remarks
         if min(self.real, self.model.made) < FEW:
             yield (
                 f"With {self.real:,} real and {self.model.made:,} generated pictures, {self.ruler.frechet_name} is too "
@@ -97,18 +91,6 @@ class SetEvaluation(NamedTuple):
                 "Random filters only rank runs on the same data; never compare them with published figures. "
                 "Get weights with: i2i weights get alexnet"
             )
-
-
-def make_ruler(network: str | None = None, mode: str = "clean") -> Ruler:
-    """Return a ruler; network: None takes the best known one whose weights are here. Raises UsageError, ModelError."""
-    if network is not None and network not in NETWORKS:
-        raise UsageError(f"Unknown feature network {network}. Choose one of {', '.join(NETWORKS)}.")
-    if mode not in MODES:
-        raise UsageError(f"Unknown mode {mode}. Choose one of {', '.join(MODES)}.")
-    chosen = network or best_network()
-    if name := NETWORKS[chosen].weights:
-        weights.find(name)  # raises before any work
-    return Ruler(chosen, mode)
 
 
 def evaluate_translations(
@@ -130,13 +112,21 @@ def evaluate_translations(
     a, b = find_sides(paths, split)
     translator = Translator.open(model, direction, device, fit=fit)
     inputs, reference = by_direction(translator.direction, a, b)
+    sizes = _sizes(inputs)
+    _sizes(reference)
     others: Sequence[Picture] = ()
     if split != "train" and has_split(paths, "train"):
         others = spread(by_direction(translator.direction, *find_sides(paths, "train"))[1], len(reference))
-    value_range = translator.spec.input_range
-    made = [functools.partial(_translated, translator, one, value_range) for one in inputs]
+    value_range, cycle = translator.spec.input_range, Cycle.open(model, translator, device, fit)
+    made = [functools.partial(_translated, translator, one, value_range, cycle) for one in inputs]
     what = f"{translator.direction}: translations of {split} against pictures of {translator.direction[-1]}"
-    return evaluate_sets(what, made, reference, ruler, others, inputs, value_range)
+    result = evaluate_sets(what, made, reference, ruler, others, inputs, value_range)
+    return result._replace(
+        direction=translator.direction,
+        fit=fit.how,
+        cycle=cycle.scores() if cycle else None,
+        remarks=(*translator.backend.notes, *scale_note(sizes, translator.spec.trained_side_px, fit)),
+    )
 
 
 def evaluate_samples(
@@ -163,13 +153,33 @@ def evaluate_samples(
     seeds = range(1, 1 + (count or min(len(reference), MOST_SAMPLES)))
     made = [functools.partial(_sampled, generator, seed) for seed in seeds]
     value_range = generator.spec.input_range
-    return evaluate_sets(
-        f"samples against pictures of {here}", made, reference, ruler, spread(others, len(reference)), (), value_range
+    remarks = _sharpness_note(_sizes(reference), generator.generator.out_px)
+    what, others = f"samples against pictures of {here}", spread(others, len(reference))
+    return evaluate_sets(what, made, reference, ruler, others, (), value_range)._replace(remarks=remarks)
+
+
+def _sizes(pictures: Sequence[Picture]) -> list[Header]:
+    """Return the size of each picture; raises one DataError that names all that cannot be read."""
+    return [size for size in check_pictures(pictures) if size]
+
+
+def _sharpness_note(sizes: Sequence[Header], made_px: int) -> tuple[str, ...]:
+    """Return a line if the real pictures are much larger or smaller than samples."""
+    side_px = statistics.median(min(size) for size in sizes)
+    if not made_px or 1 / OTHER_SCALE <= side_px / made_px <= OTHER_SCALE:
+        return ()
+    return (
+        f"The real pictures' shorter side is {side_px:.0f} px (median), that of samples {made_px} px: scores count the "
+        "difference in sharpness.\nFor a fair score, give real pictures of the samples' size.",
     )
 
 
-def _translated(translator: Translator, picture: Picture, value_range: Range | None) -> Array:
-    return translator.translate(read_picture(picture, value_range))
+def _translated(translator: Translator, picture: Picture, value_range: Range | None, cycle: Cycle | None) -> Array:
+    x = read_picture(picture, value_range)
+    output = translator.translate(x)
+    if cycle:
+        cycle.add(x, output)
+    return output
 
 
 def _sampled(generator: ImageGenerator, seed: int) -> Array:
@@ -189,8 +199,9 @@ def evaluate_sets(
     """Compare what a model made with real pictures, and with what needs no model.
 
     what: names the two sets. made: calls that return one picture each. others: further real pictures, as of train.
-    inputs: what was translated. Baselines: `real` (as many others), `real_blurred`; with inputs `input_copied` and
-    `colour_map`, the linear map of colours that gives inputs the reference's mean and covariance.
+    inputs: what was translated. Baselines: `real` (as many others or, without them, one half of the real pictures
+    against the other half), `real_blurred` (the same, blurred); with inputs `input_copied` and `colour_map`, the linear
+    map of colours that gives inputs the reference's mean and covariance.
     Raises DataError for fewer than LEAST pictures on a side.
     """
     for name, count in (("real", len(reference)), ("made", len(made))):
@@ -198,45 +209,27 @@ def evaluate_sets(
             raise DataError(f"{count} {name} pictures are too few to compare sets: at least {LEAST} are needed.")
     sha256, real = reference_features(reference, ruler, value_range)
     with status.doing("Making pictures"):
-        of_made = features(_counted(made), *ruler)
+        of_made = features(counted(made), *ruler)
     baselines: dict[str, SetScores] = {}
     with status.doing("Scoring baselines"):
-        for name, pictures in _baselines(reference, others, inputs, value_range):
-            baselines[name] = _scores(real, features(pictures, *ruler), ruler)
+        for name, against, pictures in _baselines(reference, others, inputs, value_range):
+            baselines[name] = _scores(real[against], features(pictures, *ruler), ruler)
     return SetEvaluation(what, ruler, len(real), sha256, _scores(real, of_made, ruler), baselines)
 
 
-def reference_features(pictures: Sequence[Picture], ruler: Ruler, value_range: Range | None) -> tuple[str, Array]:
-    """Return the digest of a reference set and its features, kept in the cache by digest, network and mode."""
-    digest = hashlib.sha256(f"{value_range}".encode())
-    for picture in pictures:
-        digest.update(f"{picture.name} {picture.half} ".encode("utf-8", "surrogateescape"))
-        digest.update(hashlib.sha256(picture.path.read_bytes()).digest())
-    sha256 = digest.hexdigest()
-    kept = weights.folder().parent / "features" / f"{sha256[:32]}-{ruler.network}-{ruler.mode}-{ruler.sha256[:8]}.npy"
-    if kept.is_file():
-        try:
-            found: Array = np.load(kept, allow_pickle=False)
-            if len(found) == len(pictures):
-                return sha256, found
-        except (OSError, ValueError):
-            pass  # cut short, or from another numpy: computed again
-    calls = [functools.partial(read_picture, one, value_range) for one in pictures]
-    with status.doing("Examining the reference set"):
-        found = features(_counted(calls), *ruler)
-    if os.access(_existing(kept.parent), os.W_OK):
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(kept) as temporary, temporary.open("wb") as file:
-            np.save(file, found)
-    return sha256, found
+MEASURED_WITH = (
+    *("network", "mode", "real", "pairs", "compared", "value_range", "direction", "fit"),
+    *("weights_sha256", "reference_sha256"),
+)
 
 
 def refuse_incomparable(first: dict[str, object], second: dict[str, object]) -> None:
-    """Raise UsageError if two results of `SetEvaluation.to_json` were measured differently; it names the difference."""
-    for name in ("network", "mode", "weights_sha256", "real", "reference_sha256"):
-        if first[name] != second[name]:
+    """Raise UsageError if two results of `to_json` were measured differently; it names the difference."""
+    for name in MEASURED_WITH:
+        if first.get(name) != second.get(name):
+            was, now = first.get(name), second.get(name)
             raise UsageError(
-                f"These scores cannot be compared: {name} is {first[name]} in one and {second[name]} in the other.\n"
+                f"These scores cannot be compared: {name} is {was} in one and {now} in the other.\n"
                 "Evaluate both models in the same way, on the same pictures."
             )
 
@@ -253,30 +246,26 @@ def _scores(real: Array, made: Array, ruler: Ruler) -> SetScores:
         "density": density,
         "coverage": coverage,
     }
-    return SetScores(len(made), scores, distributions.kid_interval(real, made))
+    return SetScores(len(made), len(real), scores, distributions.kid_interval(real, made))
 
 
 def _baselines(
     reference: Sequence[Picture], others: Sequence[Picture], inputs: Sequence[Picture], value_range: Range | None
-) -> Iterator[tuple[str, Iterator[Array]]]:
+) -> Iterator[tuple[str, slice, Iterator[Array]]]:
+    """Yield name, which of the real pictures to compare with, and pictures."""
+
     def read(pictures: Sequence[Picture]) -> Iterator[Array]:
         return (as_rgb8(read_picture(picture, value_range)) for picture in pictures)
 
-    if len(others) >= LEAST:
-        yield "real", read(others[: len(reference)])
-    yield "real_blurred", map(blurred, read(reference))
+    everything = slice(None)
+    # Not the reference itself, blurred: with the very same pictures, KID falls below that of other real ones.
+    fresh, against = others[: len(reference)], everything
+    if len(fresh) < LEAST <= len(reference) // 2:
+        fresh, against = reference[1::2], slice(None, None, 2)
+    if len(fresh) >= LEAST:
+        yield "real", against, read(fresh)
+        yield "real_blurred", against, map(blurred, read(fresh))
     if inputs:
-        yield "input_copied", read(inputs)
+        yield "input_copied", everything, read(inputs)
         colour_map = fit_colour_map(read(inputs), read(reference))
-        yield "colour_map", map(colour_map, read(inputs))
-
-
-def _counted(calls: Sequence[Callable[[], Array]]) -> Iterator[Array]:
-    for done, call in enumerate(calls):
-        status.count(done, len(calls))
-        yield call()
-
-
-def _existing(path: Path) -> Path:
-    """Return the nearest folder above a path that exists."""
-    return next(one for one in (path, *path.parents) if one.exists())
+        yield "colour_map", everything, map(colour_map, read(inputs))

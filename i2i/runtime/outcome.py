@@ -60,6 +60,10 @@ class Result:
         for name in lost:
             self.lost.setdefault(name, []).append(source)
 
+    def failures(self) -> list[dict[str, str]]:
+        """Return what was refused and why; bytes of names that are not UTF-8 are Python's surrogate escapes."""
+        return [{"picture": str(refused.source), "reason": refused.reason} for refused in self.refused]
+
 
 def unkept(result: Result) -> Iterator[str]:
     """Yield a line for each kind of thing that the outputs do not keep, and how to keep it."""
@@ -90,6 +94,5 @@ def lines(result: Result) -> Iterator[str]:
 
 
 def write_report(path: Path, result: Result, pictures: int) -> None:
-    """Write what was refused as JSON; bytes of names that are not UTF-8 appear as Python's surrogate escapes."""
-    failures = [{"picture": str(refused.source), "reason": refused.reason} for refused in result.refused]
-    write_json(path, {"pictures": pictures, "written": result.written, "failures": failures})
+    """Write what was refused as JSON."""
+    write_json(path, {"pictures": pictures, "written": result.written, "failures": result.failures()})

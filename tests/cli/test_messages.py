@@ -67,7 +67,7 @@ USE = [  # what stands after `i2i`, the exit code, what the message must name
     ("translate photo.jpg -m model.onnx -o photo.jpg --overwrite", 2, "photo.jpg"),
     ("translate photo.jpg -m runs/faces -o out", 2, "i2i generate"),
     ("evaluate -m model.onnx --data D --data D --data D", 2, "3 data folders"),
-    ("evaluate -m model.onnx --data D --json -", 2, "--json"),
+    ("evaluate -m model.onnx --data D --rows -", 2, "--rows"),
     ("evaluate -m model.onnx --data D --split val --direction A2B", 2, "B2A"),
     ("evaluate -m model.onnx --data photos", 1, "photos"),
     ("info photo.jpg", 1, "photo.jpg"),

@@ -56,7 +56,9 @@ def test_every_command_takes_them(odd_run, tmp_path, capfdbinary, noise_model):
     photos, onnx = root / "data" / "val", root / f"{ODD}.onnx"
     for code, words in (
         (0, ["info", odd_run]),
-        (0, ["evaluate", "-m", odd_run, "--data", root / "data", "--json", root / f"{ODD}.json"]),
+        (0, ["evaluate", "-m", odd_run, "--data", root / "data", "--rows", root / f"{ODD}.jsonl"]),
+        (0, ["evaluate", "-m", odd_run, "--data", root / "data", "--json"]),
+        (0, ["info", odd_run, "--json"]),
         (0, ["export", odd_run, "-o", onnx, "--verify", photos]),
         (0, ["info", onnx]),
         (0, ["translate", photos, "-m", odd_run, "-o", root / f"torch{ODD}"]),
@@ -77,7 +79,7 @@ def test_every_command_takes_them(odd_run, tmp_path, capfdbinary, noise_model):
     for name in (f"{ODD}{k}.png" for k in range(5)):
         one, other = (read_image(root / f"{kind}{ODD}" / name).astype(int) for kind in ("torch", "onnx"))
         assert np.abs(one - other).max() <= 1
-    assert json.loads((root / f"{ODD}.json").read_text())["model"]["l1"] > 0
+    assert json.loads((root / f"{ODD}.jsonl").read_text().splitlines()[0])["l1"] > 0
     assert "caf\\udce9" in i2i.load(onnx).spec.proof.source
 
 

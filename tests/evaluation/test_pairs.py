@@ -7,13 +7,20 @@ import os
 import cv2
 import numpy as np
 import pytest
+import torch
 
 import i2i
+from i2i.cli.tables import score_caption
 from i2i.data.folders import find_pairs
 from i2i.errors import DataError, ModelError, UsageError
-from i2i.evaluation import fit_baselines, sides
+from i2i.evaluation import fit_baselines, refuse_incomparable, sides
 from i2i.images import read_image, write_image
 from i2i.metrics.pairs import PSNR_CEILING, l1, ms_ssim, psnr, ssim
+from i2i.models.modelfile import load_generator, read_spec, save_model
+from i2i.models.parts import translating
+from i2i.models.spec import ModelSpec
+from i2i.networks import GENERATORS
+from i2i.runtime.fit import Fit
 from tests.cli.test_cli import call
 from tests.conftest import LINEART, ROOT, picture, run_i2i, save
 
@@ -50,10 +57,107 @@ def test_sixteen_bits_are_compared_in_sixteen():
     assert ssim(deep, deep + np.uint16(100)) < 1
 
 
+def test_floats_are_compared_unrounded():
+    x = picture(16, 16).astype(np.float32) / 255 * np.float32(0.9)
+    step = np.float32(1 / 2000)  # an eighth of a level of 8 bits
+    assert l1(x, x + step) == pytest.approx(255 / 2000, rel=1e-3)
+    assert psnr(x, x + step) == pytest.approx(20 * np.log10(2000), abs=0.01)
+    assert ssim(x, x + step) < 1
+
+
 def test_metrics_take_every_kind_of_picture():
     for channels in (1, 3, 4):
         eight, sixteen = picture(24, 24, channels), picture(24, 24, channels).astype(np.uint16) * 257
         assert l1(eight, sixteen) == pytest.approx(0, abs=0.01 if channels == 4 else 0)  # laid on white, then rounded
+
+
+@pytest.mark.parametrize(("metric", "side"), [(l1, 8), (psnr, 8), (ssim, 24), (ms_ssim, 176)])
+def test_grey_scores_as_the_same_grey_in_rgb(metric, side):
+    one, other = (picture(side, side, 1, np.uint16, seed=seed) for seed in (0, 1))
+    in_rgb = metric(*(np.repeat(each, 3, axis=2) for each in (one, other)))
+    assert metric(one, other) == pytest.approx(in_rgb, rel=1e-12)
+
+
+def test_alpha_counts_and_colours_that_nobody_sees_do_not():
+    """RGB on white, and alpha: four channels."""
+    truth = np.full((16, 16, 4), [200, 100, 50, 255], np.uint8)
+    assert l1(np.full_like(truth, [200, 100, 50, 155]), truth) == pytest.approx(
+        np.mean(
+            [
+                round(200 + 55 * 100 / 255) - 200,
+                round(100 + 155 * 100 / 255) - 100,
+                round(50 + 205 * 100 / 255) - 50,
+                100,
+            ]
+        )
+    )
+    clear, hidden = np.full_like(truth, [0, 0, 0, 0]), np.full_like(truth, [9, 250, 3, 0])
+    assert l1(clear, hidden) == 0
+    assert ssim(clear, hidden) == 1
+    white = np.full((16, 16, 3), 255, np.uint8)
+    assert l1(white, clear) == 255 / 4  # equal on white; alpha is 255 against 0
+
+
+def deep_pairs(root, levels):
+    """Grey pictures of 16 bits: B is A brighter by `levels`."""
+    for split in ("train", "test"):
+        for k in range(3):
+            x = picture(24, 24, 1, np.uint16, seed=k) // 2
+            for side, y in (("A", x), ("B", x + np.uint16(levels))):
+                (root / f"{split}{side}").mkdir(parents=True, exist_ok=True)
+                write_image(root / f"{split}{side}" / f"{k}.png", y)
+    return root
+
+
+def test_microscopy_in_16_bits_is_scored_in_16_bits(grey_model, tmp_path):
+    """A change by 64 of 65,535 is a quarter of a level of 8 bits, which rounding would lose."""
+    result = i2i.evaluate(grey_model, str(deep_pairs(tmp_path, 64)))
+    copied = result.baselines["input_copied"]
+    assert copied["l1"] == pytest.approx(64 / 257)
+    assert copied["psnr"] == pytest.approx(20 * np.log10(65535 / 64))
+    assert result.baselines["affine_colour"]["l1"] < 0.01  # it finds the 64 levels; rounded to 8 bits it could not
+    assert result.compared == "16-bit grey"
+    assert result.to_json()["compared"] == "16-bit grey"
+
+
+def test_an_input_of_8_bits_is_scored_in_the_depth_of_its_target(grey_model, tmp_path):
+    root = deep_pairs(tmp_path, 0)
+    for split in ("train", "test"):
+        for path in (root / f"{split}A").iterdir():
+            write_image(path, (read_image(path) >> 8).astype(np.uint8))
+    model = i2i.load(grey_model)
+    x, y = (read_image(root / f"test{side}" / "0.png") for side in "AB")
+    exact = model.translate(x.astype(np.uint16) * 257)
+    assert i2i.evaluate(grey_model, str(root)).rows[0]["l1"] == pytest.approx(l1(exact, y), abs=1e-9)
+    assert l1(model.translate(x), y) != pytest.approx(l1(exact, y), abs=1e-4)  # rounded to 8 bits, it would differ
+
+
+def test_values_are_scored_in_the_range_of_training(grey_model, tmp_path):
+    spec, ranged = read_spec(grey_model), tmp_path / "ranged.safetensors"
+    network = load_generator(grey_model, spec, "A2B")
+    save_model(ranged, spec.model_copy(update={"input_range": (0.0, 40000.0)}), {"A2B": network})
+    result = i2i.evaluate(ranged, str(deep_pairs(tmp_path / "D", 64)))
+    assert result.baselines["input_copied"]["l1"] == pytest.approx(64 / 40000 * 255, abs=1e-3)
+    assert result.value_range == (0, 40000)
+
+
+@pytest.fixture(scope="module")
+def grey_model(tmp_path_factory):
+    """A .safetensors file that translates grey pictures, untrained."""
+    torch.manual_seed(0)
+    arguments = {"in_channels": 1, "out_channels": 1, "width": 4, "blocks": 1}
+    part = translating("resnet", arguments, 1, 1, 4, 8)
+    spec = ModelSpec(
+        i2i_version="0",
+        algorithm="pix2pix",
+        parts={"A2B": part},
+        norm_statistics="image",
+        trained_crop_px=24,
+        trained_side_px=24,
+    )
+    path = tmp_path_factory.mktemp("grey") / "model.safetensors"
+    save_model(path, spec, {"A2B": GENERATORS["resnet"](**arguments)})
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -97,13 +201,14 @@ def test_target_mean_of_many_sizes_is_a_colour(tmp_path):
 
 def test_without_a_train_split_its_baselines_are_null(tiny_onnx, few_pairs, tmp_path):
     (tmp_path / "test").symlink_to(few_pairs / "test")
-    done = run_i2i("evaluate", "-m", tiny_onnx, "--data", tmp_path, "--json", tmp_path / "scores.json")
+    words = ["evaluate", "-m", tiny_onnx, "--data", tmp_path]
+    done = run_i2i(*words, "--json")
     assert done.returncode == 0, done.stderr
-    scores = json.loads((tmp_path / "scores.json").read_text())
-    assert {"model", "baselines", "intervals", "pairs"} <= scores.keys()
+    (scores,) = json.loads(done.stdout)["result"]["scores"]
     assert list(scores["model"]) == ["l1", "psnr", "ssim"]
     assert list(scores["baselines"]) == ["input_copied", "target_mean", "affine_colour"]
     assert scores["baselines"]["target_mean"] is scores["baselines"]["affine_colour"] is None
+    done = run_i2i(*words)
     assert "input copied" in done.stdout
     assert f"{scores['model']['ssim']:.3f}" in done.stdout
 
@@ -115,33 +220,33 @@ def test_pictures_too_small_for_ssim_are_named(tiny_run, tmp_path):
 
 
 def test_scores_and_sheets_that_exist_are_not_touched_unasked(tiny_onnx, few_pairs, tmp_path):
-    (tmp_path / "mine.json").write_text("mine", encoding="utf-8")
+    (tmp_path / "mine.csv").write_text("mine", encoding="utf-8")
     words = ["evaluate", "-m", tiny_onnx, "--data", few_pairs]
-    refused = run_i2i(*words, "--json", tmp_path / "mine.json")
+    refused = run_i2i(*words, "--rows", tmp_path / "mine.csv")
     assert refused.returncode == 2
     assert "Add --overwrite" in refused.stderr
-    assert (tmp_path / "mine.json").read_text(encoding="utf-8") == "mine"
+    assert (tmp_path / "mine.csv").read_text(encoding="utf-8") == "mine"
 
 
 @pytest.mark.parametrize(
     ("option", "name"),
-    [("--json", "mine/scores.json"), ("--json", "folder"), ("--sheet", "mine/new/s.png"), ("--sheet", "s.jpg")],
+    [("--rows", "mine/scores.csv"), ("--rows", "folder.csv"), ("--sheet", "mine/new/s.png"), ("--sheet", "s.jpg")],
 )
 def test_outputs_that_cannot_be_written_are_refused_before_the_work(tmp_path, monkeypatch, capsys, option, name):
     (tmp_path / "mine").write_text("a file", encoding="utf-8")
-    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder.csv").mkdir()
     monkeypatch.chdir(tmp_path)
     assert call("evaluate", "-m", "no-model", "--data", "no-data", option, name, "--overwrite") == 2
     assert name.split("/")[0] in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "mine"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.csv", "mine"]
 
 
 def test_the_table_is_printed_whatever_happens(tiny_onnx, few_pairs, tmp_path, monkeypatch, capsys):
     def full(path, value):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("i2i.files.write_json", full)
-    words = ["evaluate", "-m", str(tiny_onnx), "--data", str(few_pairs), "--json", str(tmp_path / "scores.json")]
+    monkeypatch.setattr("i2i.files.write_text", full)
+    words = ["evaluate", "-m", str(tiny_onnx), "--data", str(few_pairs), "--rows", str(tmp_path / "scores.csv")]
     assert call(*words) == 1
     said = capsys.readouterr()
     assert "input copied" in said.out
@@ -206,10 +311,43 @@ def test_a_run_knows_its_data_and_rows_and_the_worst_are_written(tiny_run, tmp_p
     assert (tmp_path / "w.png").stat().st_size > 0
 
 
+def test_a_model_of_both_directions_is_scored_in_both(two_way_run, few_pairs, tmp_path, capsys):
+    words = ["evaluate", "-m", two_way_run, "--data", few_pairs, "--rows", tmp_path / "r.csv"]
+    assert call(*map(str, words)) == 0, capsys.readouterr().err
+    said = capsys.readouterr().out
+    assert "A2B: 4 pairs" in said
+    assert "B2A: 4 pairs" in said
+    assert said.count("not rounded") == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r.A2B.csv", "r.B2A.csv"]
+    assert call(*map(str, words), "--direction", "A2B") == 0
+    assert (tmp_path / "r.csv").read_text() == (tmp_path / "r.A2B.csv").read_text()
+    assert "B2A: 4 pairs" not in capsys.readouterr().out
+
+
+def test_every_figure_says_what_it_depends_on(two_way_run, few_pairs, capsys):
+    result = i2i.evaluate(two_way_run, str(few_pairs), direction="A2B", fit=Fit("resize"))
+    said = score_caption(result)
+    for word in ("8-bit RGB", "fit resize", result.reference_sha256[:12]):
+        assert word in said
+    whole = i2i.evaluate(two_way_run, str(few_pairs), direction="A2B").to_json()
+    with pytest.raises(UsageError, match="fit"):
+        refuse_incomparable(result.to_json(), whole)
+    refuse_incomparable(whole, whole)
+
+
+def test_resizing_to_the_scale_of_training_needs_no_note(tiny_run, tmp_path):
+    for side in "AB":
+        save(tmp_path / f"test{side}" / "x.png", 36, 50)  # trained at 18 px
+    whole, resized = (i2i.evaluate(tiny_run, str(tmp_path), fit=Fit(how)).notes for how in (None, "resize"))
+    assert any("scale" in note for note in whole)
+    assert not any("scale" in note for note in resized)
+
+
 def test_going_there_and_back_is_scored_with_and_without_rounding(two_way_run, few_pairs):
-    result = i2i.evaluate(two_way_run, str(few_pairs), direction="A2B")
-    assert result.cycle_l1 == pytest.approx(result.cycle_l1_unrounded, abs=1)
-    assert result.cycle_l1 != result.cycle_l1_unrounded
+    cycle = i2i.evaluate(two_way_run, str(few_pairs), direction="A2B").cycle
+    assert cycle.l1 == pytest.approx(cycle.l1_unrounded, abs=1)
+    assert cycle.l1 != cycle.l1_unrounded
+    assert cycle.interval[0] < cycle.l1 < cycle.interval[1]
 
 
 def test_ms_ssim_by_hand_and_of_equal_pictures():

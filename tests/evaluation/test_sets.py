@@ -10,10 +10,12 @@ from i2i.data.folders import find_pairs, find_sides
 from i2i.data.items import read_picture
 from i2i.errors import DataError, ModelError, UsageError
 from i2i.evaluation import evaluate_samples, evaluate_translations, make_ruler, refuse_incomparable
-from i2i.evaluation import sets as module
+from i2i.evaluation import ruler as module
 from i2i.evaluation.baselines import fit_colour_map
-from i2i.evaluation.sets import evaluate_sets, reference_features
+from i2i.evaluation.ruler import reference_features
+from i2i.evaluation.sets import evaluate_sets
 from i2i.images import write_image
+from i2i.runtime.fit import Fit
 from tests.cli.test_cli import call
 from tests.conftest import LINEART, MAPS
 
@@ -51,6 +53,17 @@ def test_worse_pictures_score_worse_and_the_real_ones_best(photos):
     assert real.model.scores == real.baselines["real"].scores  # the same pictures
     low, high = spoilt.model.kid_interval
     assert low <= spoilt.model.scores["kid"] <= high
+
+
+def test_without_other_pictures_one_half_of_the_real_ones_stands_beside_the_model(photos):
+    reference, _ = photos
+    noisy = [lambda one=one: 255 - read_picture(one) for one in reference]
+    result = evaluate_sets("test", noisy, reference, make_ruler("random"))
+    half, blurred = result.baselines["real"], result.baselines["real_blurred"]
+    assert (half.made, half.real) == (blurred.made, blurred.real) == (20, 20)
+    assert half.kid_interval[0] < 0 < half.kid_interval[1]  # equal sets
+    assert half.scores != blurred.scores
+    assert max(half.scores["kid"], blurred.scores["kid"]) < result.model.scores["kid"] / 2
 
 
 def test_figures_name_what_they_were_measured_with(photos, monkeypatch):
@@ -121,22 +134,37 @@ def unpaired(tmp_path_factory):
 
 
 def test_pictures_without_partners_are_compared_as_sets(two_way_run, unpaired, tmp_path, capsys):
-    words = ["evaluate", "-m", two_way_run, "--data", unpaired, "--direction", "A2B", "--json", tmp_path / "s.json"]
+    words = ["evaluate", "-m", two_way_run, "--data", unpaired]
     assert call(*map(str, words)) == 0, capsys.readouterr().err
     said = capsys.readouterr()
-    assert "KID" in said.out
-    assert "random features, clean" in said.out
+    for word in ("KID", "random features of 8-bit RGB, clean", "A2B: translations", "B2A: translations"):
+        assert word in said.out
     assert "biased" in said.err
-    scores = json.loads((tmp_path / "s.json").read_text())
-    assert set(scores["baselines"]) == {"real_blurred", "input_copied", "colour_map"}
-    assert scores["model"]["made"] == scores["real"] == 16
-    assert call(*map(str, words[:-2]), "--rows", str(tmp_path / "rows.csv")) == 2  # which pairs have
+    assert call(*map(str, words), "--json") == 0
+    both = json.loads(capsys.readouterr().out)["result"]["scores"]
+    assert [scores["direction"] for scores in both] == ["A2B", "B2A"]
+    assert both[0]["reference_sha256"] != both[1]["reference_sha256"]
+    for scores in both:
+        assert set(scores["baselines"]) == {"input_copied", "colour_map"}  # 16 real ones are too few to halve
+        assert scores["model"]["made"] == scores["model"]["real"] == scores["real"] == 16
+        assert scores["cycle_l1"] != scores["cycle_l1_unrounded"]
+        assert scores["cycle_l1"] == pytest.approx(scores["cycle_l1_unrounded"], abs=1)
+    assert call(*map(str, words), "--rows", str(tmp_path / "rows.csv")) == 2  # which pairs have
 
 
 def test_pairs_are_compared_as_sets_if_asked(tiny_run, unpaired):
     result = evaluate_translations(tiny_run, str(unpaired), "test", ruler=make_ruler("random"))
     assert result.what.startswith("B2A")
     assert result.model.made == 16
+
+
+def test_another_scale_is_mentioned_for_sets_too(two_way_run, noise_model, unpaired):
+    """Trained at 18 px, samples of 32 px; these pictures have 64."""
+    for fit, told in ((Fit(), True), (Fit("resize"), False)):
+        result = evaluate_translations(two_way_run, str(unpaired), "test", "A2B", ruler=make_ruler("random"), fit=fit)
+        assert any("scale of training" in note for note in result.notes()) == told
+    samples = evaluate_samples(noise_model, str(unpaired / "testB"), count=12, ruler=make_ruler("random"))
+    assert any("64 px" in note and "32 px" in note for note in samples.notes())
 
 
 def test_samples_are_compared_with_a_folder(noise_model, unpaired, capsys):

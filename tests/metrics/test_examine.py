@@ -153,13 +153,13 @@ def test_folders_without_pictures_are_refused(tmp_path):
 
 def test_the_command_prints_findings_and_how_to_train(data, tmp_path):
     plant("duplicates", data)
-    words = ["doctor", str(data), "--json", str(tmp_path / "found.json"), "--sheet", str(tmp_path / "sheet.png")]
+    words = ["doctor", str(data), "--sheet", str(tmp_path / "sheet.png")]
     done = CliRunner().invoke(cli, words)
     assert done.exit_code == 0, done.output
     assert "duplicates" in done.output
     assert f"--data {data}" in done.output
-    found = json.loads((tmp_path / "found.json").read_text())
-    assert found["findings"][0]["kind"] == "duplicates"
+    found = json.loads(CliRunner().invoke(cli, ["doctor", str(data), "--json"]).stdout)
+    assert found["result"]["findings"][0]["kind"] == "duplicates"
     assert read_image(tmp_path / "sheet.png").shape[0] > 12 * 64
     assert CliRunner().invoke(cli, words).exit_code != 0  # would overwrite
 

@@ -1,0 +1,67 @@
+"""There and back again: what a model of both directions makes of its own translations."""
+
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from i2i.images import Array, from_unit, to_channels, to_unit
+from i2i.metrics.intervals import mean_interval
+from i2i.metrics.pairs import l1
+from i2i.runtime.fit import Fit
+from i2i.runtime.translator import Translator
+
+
+class CycleScores(NamedTuple):
+    """Mean L1 (0 to 255) between inputs and their translations translated back, with 95% intervals.
+
+    l1: the translation is rounded to 8 bits in between, as in a file. l1_unrounded: it is not. What a model hides in
+    the lowest bits shows in the difference.
+    """
+
+    l1: float
+    interval: tuple[float, float]
+    l1_unrounded: float
+    interval_unrounded: tuple[float, float]
+
+    def to_json(self) -> dict[str, object]:
+        """Return all as plain values; docs/json.md describes them."""
+        return {
+            "cycle_l1": self.l1,
+            "cycle_interval": [*self.interval],
+            "cycle_l1_unrounded": self.l1_unrounded,
+            "cycle_interval_unrounded": [*self.interval_unrounded],
+        }
+
+
+class Cycle:
+    """Both directions of a model, and the scores of going there and back so far."""
+
+    def __init__(self, there: Translator, back: Translator):
+        self.there, self.back = there, back
+        self.rounded: list[float] = []
+        self.unrounded: list[float] = []
+
+    @classmethod
+    def open(cls, model: str | Path, there: Translator, device: str, fit: Fit) -> Self | None:
+        """Open the other direction of a model; None if it has one direction only."""
+        back = there.direction[::-1]
+        return cls(there, Translator.open(model, back, device, fit=fit)) if back in there.spec.generators else None
+
+    def add(self, x: Array, output: Array | None = None) -> None:
+        """Score an input (H, W, C); output: its translation, if that was made already."""
+        if output is None or output.dtype != np.uint8:
+            output = self.there.translate(x, np.uint8)
+        self.rounded.append(self._l1(self.back.translate(output, x.dtype), x))
+        unrounded = self.there.translate(from_unit(to_unit(x), np.float32))
+        self.unrounded.append(self._l1(self.back.translate(unrounded), x))
+
+    def scores(self) -> CycleScores:
+        """Return the means over the inputs so far."""
+        each = (self.rounded, self.unrounded)
+        (one, interval), (other, interval_unrounded) = ((float(np.mean(part)), mean_interval(part)) for part in each)
+        return CycleScores(one, interval, other, interval_unrounded)
+
+    @staticmethod
+    def _l1(back: Array, x: Array) -> float:
+        return l1(back, to_channels(x, back.shape[2]))

@@ -1,0 +1,71 @@
+"""Scores of answers to the inputs of pairs, kept pair by pair."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from i2i.evaluation.baselines import Answer
+from i2i.evaluation.cycle import Cycle
+from i2i.images import CHANNEL_NAMES, Array, to_channels
+from i2i.metrics import METRICS
+from i2i.report.sheets import sheet_png
+
+WORST = 10
+"""Pairs on the sheet of the worst."""
+
+
+class PairScorer:
+    """Scores of the model and each baseline, and of the way back if there is one.
+
+    Outputs and targets are compared in the channels that the model makes, each in its own depth.
+    """
+
+    def __init__(self, metrics: Sequence[str], answers: dict[str, Answer], channels: int, cycle: Cycle | None):
+        self.metrics, self.answers, self.channels, self.cycle = metrics, answers, channels, cycle
+        self.scores: dict[str, list[list[float]]] = {name: [] for name in answers}
+        self.rows: list[dict[str, str | float]] = []
+        self.depths: Counter[int] = Counter()
+
+    def score(self, name: str, x: Array, y: Array) -> None:
+        """Score the answers to an input against its target."""
+        y = to_channels(y, self.channels)
+        outputs = {answer: to_channels(call(x), self.channels) for answer, call in self.answers.items()}
+        for answer, output in outputs.items():
+            self.scores[answer].append([METRICS[metric].score(output, y) for metric in self.metrics])
+        self.rows.append({"name": name, **dict(zip(self.metrics, self.scores["model"][-1], strict=True))})
+        self.depths[8 * y.dtype.itemsize] += 1
+        if self.cycle:
+            self.cycle.add(x, outputs["model"])
+
+    def row(self, x: Array, y: Array) -> list[Array]:
+        """Return input, output, the way back if there is one, and target."""
+        output = self.answers["model"](x)
+        return [x, output, *([self.cycle.back.translate(output)] if self.cycle else []), y]
+
+    def sheet(self, examples: Iterable[tuple[Array, Array]]) -> bytes:
+        """Return a PNG file with a row for each input and its target."""
+        titles = ["input", "output", *(["back"] if self.cycle else []), "truth"]
+        return sheet_png([self.row(x, y) for x, y in examples], titles)
+
+    def of(self, answer: str, metric: str) -> list[float]:
+        """Return the scores of an answer, pair by pair."""
+        place = self.metrics.index(metric)
+        return [scores[place] for scores in self.scores[answer]]
+
+    def means(self, answer: str) -> dict[str, float]:
+        """Return the mean of each score of an answer."""
+        return {metric: float(np.mean(self.of(answer, metric))) for metric in self.metrics}
+
+    def worst(self) -> list[int]:
+        """Return the places of the pairs with the worst scores by the last metric, worst first."""
+        last = self.metrics[-1]
+        order = np.argsort(self.of("model", last), kind="stable")
+        return (order[::-1] if METRICS[last].better == "lower" else order)[:WORST].tolist()
+
+    def compared(self) -> str:
+        """Say in what depth and channels targets were compared."""
+        names = {8: "8-bit", 16: "16-bit", 32: "float"}
+        many = len(self.depths) > 1
+        depths = [f"{names[bits]}{f' ({count:,})' if many else ''}" for bits, count in sorted(self.depths.items())]
+        return f"{' and '.join(depths)} {CHANNEL_NAMES[self.channels]}"
