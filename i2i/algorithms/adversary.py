@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from i2i.algorithms.image_pool import ImagePool
 from i2i.config.section import Positive, Section, Weight, weight_at
 from i2i.errors import ConfigError
-from i2i.losses import ADVERSARIAL, PENALTIES
+from i2i.losses import ADVERSARIAL, PENALTIES, feature_matching
 from i2i.networks import Discriminator, DiscriminatorOutput
 from i2i.networks.layers import has_batch_norm, has_spectral_norm
 
@@ -147,6 +147,14 @@ class Adversary:
     def fool(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return the generator's term."""
         return mean([self.loss.g(None, on_fake) for on_fake in self.judge(fake, condition).scales])
+
+    def fool_and_match(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the generator's term, and how far the discriminator's features of fakes are from those of reals."""
+        with torch.no_grad():
+            wanted = self.judge(real).features
+        output = self.judge(fake)
+        fooled = mean([self.loss.g(None, on_fake) for on_fake in output.scales])
+        return fooled, feature_matching(output.features, wanted)
 
     @torch.no_grad()
     def _clip(self) -> None:

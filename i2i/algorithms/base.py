@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 from torch import Tensor, nn
 
 from i2i.algorithms.adversary import Adversary
+from i2i.algorithms.terms import ExtraTerms, TermsSettings
 from i2i.config import parse
 from i2i.config.derive import Mask
 from i2i.config.section import Section
@@ -61,6 +62,8 @@ class Algorithm(ABC):
     """The network for each direction of the model, or for "generate" if it makes images from noise."""
     adversaries: dict[str, Adversary]
     """One for each discriminator, by a short name."""
+    terms: ExtraTerms
+    """Further terms of the generators, none for algorithms without the setting `loss.terms`."""
     settings: Any
     """`config.loss`, parsed as Settings."""
 
@@ -70,6 +73,8 @@ class Algorithm(ABC):
         self.notes: list[str] = []  # for the user, on how the settings were understood
         self.images, self.total_images = 0, 0
         self.adversaries = {}
+        terms = getattr(self.settings, "terms", TermsSettings())
+        self.terms = ExtraTerms(terms, config, has_pairs=self.data == "paired")
 
     def begin(self, images: int, total_images: int) -> None:
         """Receive, before each step, how many images the training has seen and will see in total.
@@ -77,6 +82,13 @@ class Algorithm(ABC):
         Whatever changes during a training is a function of these, so that resuming stays exact.
         """
         self.images, self.total_images = images, total_images
+
+    def load_frozen(self) -> dict[str, nn.Module]:
+        """Load and return the networks that terms compare features in; nothing trains or saves them.
+
+        Raises ModelError for missing weights.
+        """
+        return self.terms.load()
 
     @abstractmethod
     def forward(self, batch: Batch) -> Outputs:

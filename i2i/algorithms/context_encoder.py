@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from i2i.algorithms.adversary import Adversary, AdversarySettings
+from i2i.algorithms.adversary import Adversary
 from i2i.algorithms.base import (
     Algorithm,
     Batch,
@@ -24,13 +24,14 @@ from i2i.algorithms.base import (
     build_generator,
     discriminator_phases,
 )
+from i2i.algorithms.terms import TranslationSettings
 from i2i.config.derive import Mask
 from i2i.config.section import Weight, weight_at
 from i2i.config.settings import Config
 from i2i.errors import ConfigError
 
 
-class ContextEncoderSettings(AdversarySettings):
+class ContextEncoderSettings(TranslationSettings):
     """The objective of context encoders."""
 
     l2: Weight = 0.999
@@ -82,14 +83,16 @@ class ContextEncoder(Algorithm):
             return self.adversary.penalise(x, fake)
         hole = (1 - batch["a"][:, 3:]) / 2
         return {
-            "G_GAN": self.adversary.fool(x, fake),  # L_adv, non-saturating
+            **self.terms.fool(self.adversary, x, fake),  # L_adv, non-saturating
             "G_L2": self._reconstruction(x, fake, hole),  # L_rec, eq. 1
+            **self.terms.compare(fake, x),
         }
 
     def weights(self) -> dict[str, float]:
         """The joint loss: lambda_rec and lambda_adv."""
         l2, gan = weight_at(self.settings.l2, self.images), weight_at(self.settings.gan, self.images)
-        return {"G_GAN": gan, "G_L2": l2, **self.adversary.weights(self.images)}
+        further = self.terms.weights(self.images) | self.adversary.weights(self.images)
+        return {"G_GAN": gan, "G_L2": l2, **further}
 
     def _reconstruction(self, x: Tensor, fake: Tensor, hole: Tensor) -> Tensor:
         """Eq. 1 as a mean over the hole (N, 1, H, W) of each image, so that large and small holes count the same.

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from i2i import losses
-from i2i.algorithms.adversary import AdversarialName, Adversary, AdversarySettings
+from i2i.algorithms.adversary import AdversarialName, Adversary
 from i2i.algorithms.base import (
     Algorithm,
     Batch,
@@ -22,6 +22,7 @@ from i2i.algorithms.base import (
     build_generator,
     discriminator_phases,
 )
+from i2i.algorithms.terms import TranslationSettings
 from i2i.config.section import Positive, Weight, is_ever_on, weight_at
 from i2i.config.settings import Config, DataKind, by_direction
 from i2i.errors import ConfigError
@@ -29,7 +30,7 @@ from i2i.networks import TranslatingGenerator
 from i2i.networks.patch_heads import PatchHeads
 
 
-class CUTSettings(AdversarySettings):
+class CUTSettings(TranslationSettings):
     """The objective of CUT."""
 
     adversarial: AdversarialName = "least_squares"
@@ -104,8 +105,10 @@ class CUT(Algorithm):
             return self.adversary.discriminate(y, fake)  # eq. 1
         if phase == "penalty":
             return self.adversary.penalise(y, fake)
+        wanted = mirror(y if self.data == "paired" else x, outputs)  # what further terms compare the output with
         terms = {
-            "G_GAN": self.adversary.fool(y, fake),  # eq. 1, least squares as in appendix C
+            **self.terms.fool(self.adversary, mirror(y, outputs), fake),  # eq. 1, least squares as in appendix C
+            **self.terms.compare(fake, wanted),
             "G_NCE": self._patch_nce(x, [mirror(one, outputs) for one in self._features(fake)]),  # eq. 5 of x
         }
         if self.identity:
@@ -116,7 +119,7 @@ class CUT(Algorithm):
         """Eq. 6."""
         nce, identity = weight_at(self.settings.nce, self.images), weight_at(self.settings.identity, self.images)
         weights = {"G_GAN": 1.0, "G_NCE": nce, "G_NCE_identity": identity}
-        return weights | self.adversary.weights(self.images)
+        return weights | self.terms.weights(self.images) | self.adversary.weights(self.images)
 
     def _sides(self, batch: Batch) -> tuple[Tensor, Tensor]:
         return by_direction(self.direction, batch["a"], batch["b"])

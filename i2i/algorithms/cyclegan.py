@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from i2i import losses
-from i2i.algorithms.adversary import AdversarialName, Adversary, AdversarySettings
+from i2i.algorithms.adversary import AdversarialName, Adversary
 from i2i.algorithms.base import (
     Algorithm,
     Batch,
@@ -20,11 +20,12 @@ from i2i.algorithms.base import (
     build_generator,
     discriminator_phases,
 )
+from i2i.algorithms.terms import TranslationSettings
 from i2i.config.section import Weight, is_ever_on, weight_at
 from i2i.config.settings import Config
 
 
-class CycleGANSettings(AdversarySettings):
+class CycleGANSettings(TranslationSettings):
     """The objective of CycleGAN."""
 
     adversarial: AdversarialName = "least_squares"
@@ -93,6 +94,8 @@ class CycleGAN(Algorithm):
             "G_B2A_GAN": adversary_a.fool(a, outputs["fake_a"]),
             "G_cycle_A": losses.l1(outputs["back_a"], a),  # eq. 2
             "G_cycle_B": losses.l1(outputs["back_b"], b),
+            **self.terms.compare(outputs["back_a"], a, "G_cycle_A_"),
+            **self.terms.compare(outputs["back_b"], b, "G_cycle_B_"),
         }
         if self.identity:  # section 5.2
             terms |= {
@@ -109,6 +112,7 @@ class CycleGAN(Algorithm):
         return {
             **{"G_A2B_GAN": 1.0, "G_B2A_GAN": 1.0, "G_cycle_A": cycle_a, "G_cycle_B": cycle_b},
             **{"G_identity_A": cycle_a * identity, "G_identity_B": cycle_b * identity},
+            **self.terms.weights(images, ("G_cycle_A_", "G_cycle_B_")),
             **self.adversaries["A"].weights(images),
             **self.adversaries["B"].weights(images),
         }

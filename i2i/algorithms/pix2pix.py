@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from i2i import losses
-from i2i.algorithms.adversary import Adversary, AdversarySettings
+from i2i.algorithms.adversary import Adversary
 from i2i.algorithms.base import (
     Algorithm,
     Batch,
@@ -18,11 +18,12 @@ from i2i.algorithms.base import (
     build_generator,
     discriminator_phases,
 )
+from i2i.algorithms.terms import TranslationSettings
 from i2i.config.section import Weight, weight_at
 from i2i.config.settings import Config, by_direction
 
 
-class Pix2PixSettings(AdversarySettings):
+class Pix2PixSettings(TranslationSettings):
     """The objective of pix2pix."""
 
     l1: Weight = 100.0
@@ -66,13 +67,16 @@ class Pix2Pix(Algorithm):
         if phase == "penalty":
             return self.adversary.penalise(real_pair, fake_pair)
         return {
-            "G_GAN": self.adversary.fool(real_pair, fake_pair),  # eq. 1, non-saturating as in section 3.3
+            **self.terms.fool(self.adversary, real_pair, fake_pair),  # eq. 1, non-saturating as in section 3.3
             "G_L1": losses.l1(fake, y),  # eq. 3
+            **self.terms.compare(fake, y),
         }
 
     def weights(self) -> dict[str, float]:
         """Eq. 4: the L1 term has weight lambda."""
-        return {"G_GAN": 1.0, "G_L1": weight_at(self.settings.l1, self.images), **self.adversary.weights(self.images)}
+        l1 = weight_at(self.settings.l1, self.images)
+        further = self.terms.weights(self.images) | self.adversary.weights(self.images)
+        return {"G_GAN": 1.0, "G_L1": l1, **further}
 
     def _sides(self, batch: Batch) -> tuple[Tensor, Tensor]:
         return by_direction(self.direction, batch["a"], batch["b"])

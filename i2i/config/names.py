@@ -35,6 +35,7 @@ KNOWN_ELSEWHERE = {
     "lambda_a": "loss.cycle_a",
     "lambda_b": "loss.cycle_b",
     "lambda_identity": "loss.identity",
+    "lambda_feat": "loss.terms.feature_matching",
     "pool_size": "loss.history",
     "dataroot": "data.path",
     "size": "data.crop_px",

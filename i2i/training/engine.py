@@ -34,12 +34,13 @@ class Engine:
         self.steps = 0
         self.finite_check = FiniteCheck()
         self.layout = memory_format(fabric, self.settings)
-        place_networks(fabric, self.networks, self.settings)
+        placed = self.networks | algorithm.load_frozen()
+        place_networks(fabric, placed, self.settings)
         ranks.broadcast_networks(list(self.networks.values()))
         generators = {name: self.networks[name] for name in algorithm.generators.values()}
         half_life = self.settings.ema_half_life_images
         self.ema = Ema(generators, half_life) if half_life else None
-        for name, network in self.networks.items():
+        for name, network in placed.items():
             wrap_forward(fabric, network, self.settings, is_generator=name in generators)
         self.optimizers = {}
         for phase in algorithm.phases:

@@ -10,6 +10,7 @@ import numpy as np
 from torch import nn
 
 from i2i.algorithms import ALGORITHMS, Algorithm, resolve
+from i2i.algorithms.terms import refuse_missing_weights
 from i2i.config import to_yaml
 from i2i.config.settings import Config
 from i2i.data.derive import Derived
@@ -69,6 +70,7 @@ class Run:
             self.val_pairs = find_val_pairs(config.data)
         if config.log.tensorboard:
             refuse_missing_tensorboard()
+        refuse_missing_weights(config.loss)
 
     @property
     def model(self) -> Path:

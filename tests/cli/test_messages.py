@@ -26,6 +26,8 @@ TRAIN = [  # what stands after `i2i train`, the exit code, what the message must
     ("lineart --dry-run --set data.crop_px=50", 2, "64"),
     ("dcgan --data D --data D", 2, "2 data folders"),
     ("pix2pix --data D --set generator.name=dcgan", 2, "dcgan"),
+    ("cut --data D --dry-run --set loss.terms.feature_matching=1", 2, "loss.terms.feature_matching"),
+    ("lineart --data D --dry-run --set data.crop_px=16 --set generator.depth=4 --set loss.terms.lpips=1", 2, "31"),
 ]
 SET = [  # what stands after `i2i train pix2pix --data D --set`, and what the message must name
     ("optimizer.lrr=1", "optimizer.lr"),
@@ -50,6 +52,8 @@ SET = [  # what stands after `i2i train pix2pix --data D --set`, and what the me
     ("data.resize_px=128", "resize_px"),
     ("loss.lambda_L1=10", "loss.l1"),
     ("loss.l1=-1", "loss.l1"),
+    ("loss.terms.lpip=1", "loss.terms.lpips"),
+    ("loss.terms.lpips=-1", "loss.terms.lpips"),
     ("'loss.l1={from: 1, to: 2}'", "loss.l1.over_images"),
     ("'loss.l1={form: 1, from: 1, to: 2, over_images: 5}'", "loss.l1.from"),
     ("schedule.images=100", "epochs"),

@@ -59,6 +59,7 @@ def test_a_run_folder_holds_what_the_design_says(tiny_run, few_pairs):
         ("ring", ["loss.adversarial=wasserstein", "loss.penalty=clip", "loss.history=3"]),
         ("pix2pix", ["loss.l1={from: 100, to: 10, over_images: 12}"]),
         ("context_encoder", ["data.derive.name=free_form_mask"]),
+        ("cyclegan", ["loss.terms.random_features={from: 9, to: 1, over_images: 12}", "discriminator.scales=2"]),
     ],
     ids=[
         "pix2pix",
@@ -71,6 +72,7 @@ def test_a_run_folder_holds_what_the_design_says(tiny_run, few_pairs):
         "toy-clip-pool",
         "pix2pix-in-a-ramp",
         "context-encoder-drawn-holes",
+        "cyclegan-terms-scales",
     ],
 )
 def test_resuming_equals_never_having_stopped(tmp_path, few_pairs, kind, changes):

@@ -17,7 +17,8 @@ from i2i.training.engine import Engine
 from tests.conftest import SMALLEST, smallest_config
 
 # Batch norm, and nothing drawn: the same training as on one device, but for rounding. The last step has one image.
-SAME_AS_ONE = ["generator.dropout=0", "train.accumulate=2", "schedule.images=13"]
+_TERMS = ["loss.terms.random_features=9", "loss.terms.feature_matching=5", "loss.terms.nlpd=2"]
+SAME_AS_ONE = ["generator.dropout=0", "train.accumulate=2", "schedule.images=13", *_TERMS]
 # What each device draws for itself is not the same: here all points are halfway, and the networks draw nothing.
 PENALISED = ["generator.dropout=0", "generator.norm=instance", "discriminator.norm=instance", "train.accumulate=2"]
 # The last step has three images: rank 0 has two parts, rank 1 one and must fill up, or one would wait for ever.
