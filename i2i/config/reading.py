@@ -11,17 +11,12 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from i2i.config.derive import DERIVE_SETTINGS
-from i2i.config.names import did_you_mean, setting_names
-from i2i.config.networks import NETWORK_SETTINGS
 from i2i.config.presets import find_config, preset_names
-from i2i.config.section import WEIGHT_KINDS
+from i2i.config.problems import CHOICES, explain
 from i2i.config.settings import Config
 from i2i.errors import ConfigError
 
 S = TypeVar("S", bound=BaseModel)
-CHOICES = {**NETWORK_SETTINGS, "data.derive": DERIVE_SETTINGS}
-"""The sections whose `name` chooses their other settings."""
 
 
 def load_config(source: str | Path, overrides: Iterable[str] = ()) -> Config:
@@ -64,8 +59,7 @@ def parse(model: type[S], values: object, source: str, prefix: str = "", overrid
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        known = [f"{prefix}{name}" for name in setting_names(model)]
-        problems = [_explain(dict(problem), known, prefix) for problem in error.errors()[:3]]
+        problems = list(explain(error, model, values, prefix).items())[:3]
         lines = [f"{_origin(name, source, overridden)}: {name}{reason}" for name, reason in problems]
         raise ConfigError("\n".join(lines)) from None
 
@@ -118,36 +112,3 @@ def _origin(name: str, source: str, overridden: Sequence[str]) -> str:
     if any(f"{name}.".startswith(f"{one}.") for one in overridden):
         return "--set"
     return f"{source} with --set" if any(one.startswith(f"{name}.") for one in overridden) else source
-
-
-def _listed(name: str, known: Sequence[str]) -> str:
-    """Name the settings of the section in which an unknown one was set."""
-    section = name.rpartition(".")[0]
-    beside = [one.rpartition(".")[2] for one in known if one.rpartition(".")[0] == section]
-    what = f"Settings of {section}" if section else "Sections"
-    return f" {what}: {', '.join(beside)}." if beside else ""
-
-
-def _explain(problem: dict[str, Any], known: Sequence[str], prefix: str) -> tuple[str, str]:
-    """Return one of pydantic's problems in our words: the dotted name of the setting, and what follows it."""
-    parts = [str(part) for part in problem["loc"] if part not in WEIGHT_KINDS]
-    kind = ""
-    section = next((one for one in CHOICES if f"{'.'.join(parts)}.".startswith(f"{one}.")), "")
-    choices, place = CHOICES.get(section, {}), section.count(".") + 1
-    if len(parts) > place and parts[place] in choices:  # a union's tag is in the location, like a section
-        tag = parts.pop(place)
-        kind = f" of {tag}"
-        known = [f"{section}.{field}" for field in choices[tag].model_fields]
-    name = (prefix + ".".join(parts)).rstrip(".")
-    if problem["type"] in ("union_tag_not_found", "union_tag_invalid"):
-        tag = problem.get("ctx", {}).get("tag")
-        wrong = f" is {tag!r}." if tag else " is missing."
-        return f"{name}.name", f"{wrong}{did_you_mean(tag or '', choices)} Choose one of {', '.join(choices)}."
-    if problem["type"] == "extra_forbidden":
-        return name, f" is not a setting{kind}.{did_you_mean(name, known) or _listed(name, known)}"
-    if problem["type"] == "missing":
-        return name, " is missing."
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    received = problem["input"]
-    shown = "" if isinstance(received, dict | BaseModel) else f" is {received!r}"
-    return name, f"{shown}: {message[0].lower()}{message[1:]}."

@@ -1,14 +1,17 @@
 """Settings: what is accepted, and what the messages say of what is not."""
 
+import re
 import shlex
 from pathlib import Path
 
 import pytest
 
 import i2i
-from i2i.algorithms import resolve
-from i2i.config import did_you_mean, differences, find_config, setting_names, to_yaml
+from i2i.algorithms import ALGORITHMS, resolve
+from i2i.config import did_you_mean, differences, find_config, parse, setting_names, to_yaml
 from i2i.config.networks import ResNetSettings
+from i2i.config.problems import CHOICES
+from i2i.config.section import Ramp
 from i2i.config.settings import Config
 from i2i.errors import ConfigError
 from tests.cli.test_messages import SET
@@ -21,6 +24,25 @@ def test_a_wrong_setting_is_named(words, name):
     assert name in str(error.value)
     assert len(str(error.value).splitlines()) <= 3
     assert error.value.exit_code == 2
+
+
+SECTIONS = [
+    *(field.annotation for field in Config.model_fields.values() if hasattr(field.annotation, "model_fields")),
+    *(algorithm.Settings for algorithm in ALGORITHMS.values()),
+    *(section for choices in CHOICES.values() for section in choices.values()),
+    *(Config, Ramp),
+]
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_setting_says_in_our_words_what_it_received_and_what_it_takes(section):
+    for name in [field.alias or own for own, field in section.model_fields.items()]:
+        with pytest.raises(ConfigError) as error:
+            parse(section, {name: [[0], [0], [0]]}, "mine.yaml")
+        said = next(line for line in str(error.value).splitlines() if line.startswith(f"mine.yaml: {name} "))
+        reason = said.partition(f"{name} is [[0], [0], [0]]")[2]
+        own = name == "path"  # a validator of ours counts the folders
+        assert re.fullmatch(r": .+\." if own else r"\. (Give|Choose one of) .+\.", reason), said
 
 
 def test_overrides_are_laid_over_the_preset():
