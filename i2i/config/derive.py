@@ -33,9 +33,9 @@ class DeriveSection(Section):
             return f"makes inputs of {known} {noun}; set data.channels_a to {wanted[0]}"
         if data.augment == "kornia":
             return "needs each picture cropped by itself, but kornia crops batches; set data.augment to auto"
-        return (
-            "makes the inputs, which colour_jitter would change; set colour_jitter to 0" if data.colour_jitter else None
-        )
+        if data.colour_jitter:
+            return "makes the inputs, which colour_jitter would change; set data.colour_jitter to 0"
+        return None
 
 
 class Mask(DeriveSection):

@@ -109,12 +109,6 @@ class DataSettings(Section):
             raise ValueError(f"resize_px is {self.resize_px}, smaller than crop_px, {self.crop_px}")
         return self
 
-    @model_validator(mode="after")
-    def _derived_inputs_fit(self) -> Self:
-        if self.derive and (reason := self.derive.misfit(self)):
-            raise ValueError(f"derive {self.derive.name} {reason}")
-        return self
-
 
 class OptimizerSettings(Section):
     """Adam (Kingma and Ba 2015), one for each phase of an algorithm."""

@@ -65,10 +65,10 @@ def has_split(paths: Sequence[str], split: str) -> bool:
     return (root / split).is_dir() or ((root / f"{split}A").is_dir() and (root / f"{split}B").is_dir())
 
 
-def has_sides(path: str, split: str) -> bool:
-    """Whether the data folder has a folder for A or for B of `split`."""
-    root = Path(path)
-    return any((root / name).is_dir() for side in "AB" for name in (f"{split}{side}", f"{split}/{side}"))
+def has_sides(path: str, *splits: str) -> bool:
+    """Whether the data folder has a folder for A or for B of one of the splits."""
+    names = (name for split in splits for side in "AB" for name in (f"{split}{side}", f"{split}/{side}"))
+    return any((Path(path) / name).is_dir() for name in names)
 
 
 def find_pairs(paths: Sequence[str], split: str, lister: Lister = list_pictures) -> list[Pair]:
@@ -113,7 +113,10 @@ def find_images(
     side: take this side of data with two. Raises DataError and UsageError.
     """
     if side:
-        return find_sides(paths, split, lister=lister)["AB".index(side)]
+        where = _locate(paths, split)
+        if isinstance(where, tuple):
+            return _pictures(where["AB".index(side)], lister)
+        return [pair.side(side) for pair in _side_by_side(where, lister)]
     if len(paths) != 1:
         raise UsageError(f"{len(paths)} data folders were given; pictures without sides come from one.")
     root = Path(paths[0])
@@ -137,6 +140,9 @@ def _locate(paths: Sequence[str], split: str) -> tuple[Path, Path] | Path:
         if not Path(path).is_dir():
             raise DataError(f"{path} is not a folder. {_expected(split)}")
     if len(paths) == 2:
+        for path in paths:
+            if has_sides(path, *SPLITS):
+                raise DataError(f"{path} holds both sides, and two folders are A's and B's. Give that folder alone.")
         flat = not any((Path(path) / one).is_dir() for path in paths for one in SPLITS)
         a, b = (Path(path) if flat else Path(path) / split for path in paths)
         for folder in (a, b):

@@ -81,6 +81,9 @@ class ImageSet(TrainingSet):
         self.label()
         sizes = check_pictures(pictures, config.data, seen=self.seen)
         self.accept(sizes)
+        if config.data.side and len(config.data.path) == 2:
+            side, place = config.data.side, config.data.path["AB".index(config.data.side)]
+            self.notes.append(f"The two data folders are A's and B's; data.side is {side}: only {place} is read.")
         if not config.data.side and all(size.width == 2 * size.height for size in sizes if size):
             self.notes.append(
                 "All pictures are twice as wide as high. If they are A|B files, choose a side with data.side."
@@ -151,31 +154,40 @@ SETS: dict[str, type[TrainingSet]] = {
 
 def make_set(kind: DataKind, config: Config) -> TrainingSet:
     """Find and check the training data of a config; raises ConfigError, DataError and UsageError."""
-    source = "derived" if kind == "paired" and config.data.derive else kind
+    refuse_settings(kind, config)
+    return PointSet(config) if config.data.toy else SETS[_source(kind, config)](config)
+
+
+def refuse_settings(kind: DataKind, config: Config) -> None:
+    """Raise ConfigError for settings of the data that would have no effect, or do not fit one another."""
+    data, source = config.data, _source(kind, config)
     for name, readers in READ_BY.items():
-        value = getattr(config.data, name)
+        value = getattr(data, name)
         if source not in readers and value != DataSettings.model_fields[name].default:
             shown = value.name if name == "derive" else value
             raise ConfigError(
                 f"data.{name} is {shown}, but {config.algorithm} learns from {source} data, which does not read it. "
                 "Leave it out."
             )
-    if config.data.text and config.data.labels in (None, FOLDERS):
+    if data.derive and (reason := data.derive.misfit(data)):  # where inputs are derived at all
+        raise ConfigError(f"data.derive.name is {data.derive.name}, which {reason}.")
+    if data.text and data.labels in (None, FOLDERS):
         raise ConfigError(
-            f"data.text is {config.data.text}, which is a column of a CSV file, but data.labels names no such file."
+            f"data.text is {data.text}, which is a column of a CSV file, but data.labels names no such file."
         )
-    if config.data.classes and not config.data.labels:
+    if data.classes and not data.labels:
         raise ConfigError(
             "data.classes is set, but data.labels is not. Set data.labels to folders or a CSV file, or leave both out."
         )
-    if not config.data.toy:
-        return SETS[source](config)
-    if kind != "images":
-        raise ConfigError(f"data.toy is {config.data.toy}, but {config.algorithm} learns from pictures.")
-    if config.data.path or config.data.labels:
-        other = "labels" if config.data.labels else "folder"
-        raise ConfigError(f"data.toy is {config.data.toy}, which needs no data {other}. Leave one of the two out.")
-    return PointSet(config)
+    if data.toy and kind != "images":
+        raise ConfigError(f"data.toy is {data.toy}, but {config.algorithm} learns from pictures.")
+    if data.toy and (data.path or data.labels):
+        other = "labels" if data.labels else "folder"
+        raise ConfigError(f"data.toy is {data.toy}, which needs no data {other}. Leave one of the two out.")
+
+
+def _source(kind: DataKind, config: Config) -> str:
+    return "derived" if kind == "paired" and config.data.derive else kind
 
 
 def with_facts(config: Config, data: TrainingSet) -> Config:

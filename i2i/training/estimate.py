@@ -13,7 +13,7 @@ from i2i.algorithms import ALGORITHMS, Algorithm
 from i2i.algorithms.base import Batch
 from i2i.config.settings import Config
 from i2i.data.loader import batches
-from i2i.data.sets import make_set
+from i2i.data.sets import make_set, refuse_settings
 from i2i.data.training_set import TrainingSet
 from i2i.networks import Discriminator
 from i2i.training.engine import Engine
@@ -39,11 +39,13 @@ def describe(algorithm: Algorithm) -> Iterator[str]:
 
 def find_data(config: Config) -> TrainingSet | None:
     """Find and check the data of a resolved config, without a cache; None where it names none."""
+    kind = ALGORITHMS[config.algorithm].data
     if not config.data.path and not config.data.toy:
+        refuse_settings(kind, config)
         return None
     config = config.model_copy(update={"data": config.data.model_copy(update={"cache": "none"})})
     with status.doing("Checking the data"):
-        return make_set(ALGORITHMS[config.algorithm].data, config)
+        return make_set(kind, config)
 
 
 def estimate(config: Config, data: TrainingSet | None) -> Iterator[str]:

@@ -13,7 +13,7 @@ from i2i.config.settings import DataSettings
 from i2i.data.derive import DERIVATIONS, derive
 from i2i.data.loader import batches
 from i2i.data.previews import find_previews, find_val_pairs
-from i2i.data.sets import make_set
+from i2i.data.sets import make_set, refuse_settings
 from i2i.errors import ConfigError, ExportError, UsageError
 from i2i.evaluation import evaluate
 from i2i.images import largest, read_image, to_channels, write_image
@@ -207,7 +207,7 @@ def test_draws_are_functions_of_seed_and_number(singles, name):
 )
 def test_settings_that_do_not_fit_are_refused_by_name(few_pairs, changes, named):
     with pytest.raises(ConfigError, match=named):
-        tiny_config("data.direction=A2B", *changes, data=few_pairs)
+        refuse_settings("paired", tiny_config("data.direction=A2B", *changes, data=few_pairs))
 
 
 def test_another_derivation_brings_its_own_settings(tmp_path):
@@ -219,10 +219,12 @@ def test_another_derivation_brings_its_own_settings(tmp_path):
 
 
 @pytest.mark.parametrize(("kind", "algorithm"), [("unpaired", "cyclegan"), ("images", "gan")])
-def test_data_without_pairs_derives_nothing(few_pairs, kind, algorithm):
-    overrides = ["data.derive.name=blur", "data.direction=A2B"]
-    with pytest.raises(ConfigError, match=rf"data\.derive is blur, but {algorithm}"):
-        make_set(kind, smallest_config(algorithm, few_pairs, *overrides))
+@pytest.mark.parametrize("name", ["blur", "grey"])
+def test_data_without_pairs_derives_nothing(few_pairs, kind, algorithm, name):
+    """Which is said at once: not after the user has set what only a derivation needs, as one channel for grey."""
+    config = smallest_config(algorithm, few_pairs, f"data.derive.name={name}", "data.direction=A2B")
+    with pytest.raises(ConfigError, match=rf"data\.derive is {name}, but {algorithm}"):
+        make_set(kind, config)
 
 
 def test_files_with_two_pictures_need_a_side(few_pairs, tmp_path):
@@ -235,8 +237,12 @@ def test_files_with_two_pictures_need_a_side(few_pairs, tmp_path):
     shutil.copytree(few_pairs / "train", tmp_path / "trainB")
     with pytest.raises(i2i.I2IError, match=r"data\.side"):
         make_set("paired", on_singles("blur", data=tmp_path))
+    two = f"data.path=[{tmp_path / 'trainA'},{few_pairs / 'train'}]"
     with pytest.raises(UsageError, match="one"):
-        make_set("paired", on_singles("blur", f"data.path=[{tmp_path},{few_pairs}]", data=tmp_path))
+        make_set("paired", on_singles("blur", two, data=tmp_path))
+    named = make_set("paired", on_singles("blur", two, "data.side=B", data=tmp_path))
+    assert {picture.path.parent for picture in named.lists[0]} == {few_pairs / "train"}
+    assert str(few_pairs / "train") in named.notes[-1]
 
 
 def test_holes_of_previews_and_val_pairs_do_not_depend_on_the_seed(singles):

@@ -1,5 +1,6 @@
 """Data folders: the layouts that are read, and one message for everything that does not fit."""
 
+import functools
 import shutil
 
 import numpy as np
@@ -266,6 +267,25 @@ def test_two_folders_with_splits_are_never_taken_whole(tmp_path):
         find_pairs(paths, "train")
     with pytest.raises(UsageError, match="3 data folders"):
         find_pairs([*paths, "C"], "train")
+
+
+def test_two_folders_with_both_sides_each_are_not_mixed(tmp_path):
+    """They would be A and B as wholes, the test pictures included."""
+    for name in ("one", "two"):
+        two_folders(tmp_path / name / "trainA", tmp_path / name / "testB")
+    paths = [str(tmp_path / "one"), str(tmp_path / "two")]
+    for find in (find_pairs, find_sides, functools.partial(find_images, side="B")):
+        with pytest.raises(DataError, match=str(tmp_path / "one")):
+            find(paths, "train")
+
+
+def test_one_of_two_folders_is_enough_for_one_side(tmp_path):
+    two_folders(tmp_path / "a", tmp_path / "b")
+    (tmp_path / "empty").mkdir()
+    pictures = find_images([str(tmp_path / "empty"), str(tmp_path / "b")], "train", side="B")
+    assert [picture.name for picture in pictures] == ["x.jpg", "y.jpg"]
+    with pytest.raises(DataError, match="empty"):
+        find_images([str(tmp_path / "empty"), str(tmp_path / "b")], "train", side="A")
 
 
 def test_a_picture_cut_after_its_header_is_found_by_decoding(tmp_path):
