@@ -100,14 +100,11 @@ def _checked(config: str, overrides: "Sequence[str]", out: Path | None, resume: 
     """Read the settings and refuse what is wrong before torch is loaded; out: the run folder, None for a dry run."""
     with status.doing("Reading the settings"):
         from i2i.config import load_config
-        from i2i.training.folder import refuse_early, refuse_missing_inputs
+        from i2i.training.folder import refuse_early
 
         settings = load_config(config, overrides)
     with status.doing("Looking for the data"):
-        if out is not None:
-            refuse_early(settings, out, resume)
-        elif settings.data.path:
-            refuse_missing_inputs(settings)
+        refuse_early(settings, out, resume)
     return settings
 
 
@@ -119,6 +116,7 @@ def _dry_run(settings: "Config") -> None:
     from i2i.config import to_yaml
     from i2i.data.sets import with_facts
     from i2i.training.estimate import describe, estimate, find_data
+    from i2i.training.finetune import init_from
 
     settings = resolve(settings)
     with status.shown():
@@ -126,8 +124,10 @@ def _dry_run(settings: "Config") -> None:
     settings = with_facts(settings, data) if data else settings
     with torch.device("meta"):  # builds the networks, to see that they fit, without taking memory
         algorithm = ALGORITHMS[settings.algorithm](settings)
+    source = settings.train.init_from
+    taken = init_from(algorithm, source) if source else []
     click.echo(to_yaml(settings), nl=False)
-    _comment(describe(algorithm))
+    _comment([*describe(algorithm), *taken])
     with status.shown():
         lines = list(estimate(settings, data))
     _comment(lines)

@@ -30,7 +30,8 @@ def init_from(algorithm: Algorithm, source: str) -> list[str]:
             continue
         own = algorithm.networks[name].state_dict()
         fits = {key: t for key, t in load_tensors(file, origin).items() if key in own and own[key].shape == t.shape}
-        algorithm.networks[name].load_state_dict(fits, strict=False)
+        for key, tensor in fits.items():
+            own[key].copy_(tensor)  # on the device meta, which a dry run takes, it does nothing
         copied += sum(tensor.dim() > 0 for tensor in fits.values())  # batch norm's counter fits anything
         left = [key for key in own if key not in fits]
         rest = f"; these start fresh: {', '.join(left[:4])}{' ...' if len(left) > 4 else ''}" if left else ""

@@ -12,22 +12,20 @@ from i2i.status import first_process
 LOCK_NAME = ".i2i-lock"
 
 
-def refuse_early(config: Config, out: Path, resume: bool) -> None:
+def refuse_early(config: Config, out: Path | None, resume: bool) -> None:
     """Raise what a training raises for its folders and for missing weights to start from.
 
-    Of several processes only the first checks, before the others are started.
+    out: None for a dry run, which writes nothing and needs no data. Of several processes only the first checks,
+    before the others are started.
     """
     if not first_process():
         return
-    refuse_foreign(out)
-    if not resume:
-        refuse_run(out)
-    refuse_missing_inputs(config)
-
-
-def refuse_missing_inputs(config: Config) -> None:
-    """Raise UsageError, DataError and LoaderError for missing data, ModelError for missing weights."""
-    refuse_missing(config.data)
+    if out is not None:
+        refuse_foreign(out)
+        if not resume:
+            refuse_run(out)
+    if out is not None or config.data.path:
+        refuse_missing(config.data)
     if config.train.init_from:
         find_model(Path(config.train.init_from))
 
