@@ -38,10 +38,10 @@ ORACLES = Path(__file__).parent / "oracles"
 
 # Hide any GPU: every figure in the tests is a CPU figure, and CI has none.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
-# Weights that the user has would change what is scored, and features of pictures must not fill the user's cache.
+# The user's weights would change the scores, and features of test pictures must not fill the user's cache.
 os.environ["I2I_WEIGHTS"] = str(Path(tempfile.gettempdir()) / f"i2i-tests-{os.getpid()}" / "weights")
 
-# A runner in the background, or under nohup, may hand down signals that are ignored, which trainings respect.
+# A runner in the background or under nohup may pass on ignored signals, which a training respects.
 for _name, _usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
     _signum = getattr(signal, _name, None)
     if _signum is not None and signal.getsignal(_signum) == signal.SIG_IGN:
@@ -60,7 +60,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def damaged(content: bytes, damage: str) -> bytes:
-    """What a disk can make of a file: cut, zeroed in a place, or with one bit flipped."""
+    """Damage as from a disk: cut short, zeroed in one place, or with one bit flipped."""
     if damage == "cut":
         return content[:-100]
     if damage == "zeroed":
@@ -187,7 +187,7 @@ def few_pairs(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def few_scaled(tmp_path_factory, few_pairs) -> Path:
-    """Its val pairs at the scale that tiny trainings see, in valA and valB."""
+    """Its val pairs, in valA and valB, at the scale of tiny trainings."""
     root = tmp_path_factory.mktemp("scaled")
     for path in (few_pairs / "val").iterdir():
         both = read_image(path)
@@ -320,7 +320,7 @@ def desk(tmp_path, monkeypatch, few_pairs, tiny_run, tiny_onnx) -> Path:
 
 @pytest.fixture
 def float64():
-    """Double precision throughout: Fabric gives outputs the default type."""
+    """Use double precision throughout, since Fabric gives outputs the default type."""
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
@@ -359,7 +359,7 @@ def assert_looks_like(back, expected):
 
 
 def peak_kib() -> int:
-    """The most memory that this process has had so far; 0 on systems that do not say it in this way."""
+    """Peak memory of this process so far in KiB; 0 on systems that do not report it."""
     if sys.platform != "linux":
         return 0
     import resource
@@ -390,7 +390,7 @@ _TRUNK_HEADS = {"alexnet": [0, 1, 2, 3, 4], "vgg16": [1, 3, 6, 9, 12]}
 
 @pytest.fixture
 def small_weights(tmp_path, monkeypatch) -> Path:
-    """A folder with files of weights of the published form, with a few channels, known by their digests."""
+    """A folder of weight files in the published layout, with few channels and known digests."""
     monkeypatch.setenv("I2I_WEIGHTS", str(tmp_path))
     random = np.random.default_rng(0)
     for name, widths in _TRUNK_WIDTHS.items():
@@ -411,7 +411,7 @@ def small_weights(tmp_path, monkeypatch) -> Path:
 
 
 def know_weights(monkeypatch, name: str, content: bytes) -> None:
-    """Write the weights `name` into their folder, and know them by their digest."""
+    """Write the weights `name` into their folder and register their digest."""
     one = weights.KNOWN[name]
     (weights.folder() / one.file).write_bytes(content)
     monkeypatch.setitem(weights.KNOWN, name, one._replace(sha256=hashlib.sha256(content).hexdigest()))

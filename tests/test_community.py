@@ -1,4 +1,4 @@
-"""Files that forges and tools read, and nobody runs here: they parse, and say what the project says."""
+"""Files for GitHub and other tools, which nothing here runs: they parse and agree with the project."""
 
 import re
 import tomllib

@@ -57,7 +57,7 @@ def module_name(path):
 
 
 def part_of(module):
-    """The entry of LEVELS that a module belongs to: the longest that its name begins with."""
+    """The entry of LEVELS that a module belongs to: the longest prefix of its name."""
     parts = module.split(".")
     return next(name for end in range(len(parts), 0, -1) if (name := ".".join(parts[:end])) in LEVELS)
 
@@ -89,7 +89,7 @@ LONGEST = {ast.FunctionDef: 50, ast.AsyncFunctionDef: 50, ast.ClassDef: 150}
 
 @pytest.mark.parametrize("path", SIZES_OF, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_functions_classes_and_files_stay_short(path):
-    """A longer file gives its reason: a sentence of its docstring with the word `lines`."""
+    """A longer file gives its reason in a sentence of its docstring with the word `lines`."""
     text = path.read_text(encoding="utf-8")
     tree = ast.parse(text)
     if len(text.splitlines()) > 300:
@@ -201,6 +201,23 @@ def read_yaml_text(text):
 def test_presets_are_found_from_the_checkout():
     assert preset_names() == sorted(path.stem for path in (ROOT / "configs").glob("*.yaml"))
     assert read_yaml(presets_folder() / "pix2pix.yaml")["algorithm"] == "pix2pix"
+
+
+ASSERTED = r"""(match=|assert (not )?|search\(|startswith\(|endswith\()[rfb]*["'][^"'{}]*"""
+SENTENCE = re.compile(ASSERTED + r"(?<![\w./-])[a-z]+( [a-z]+){2}(?![\w/\\-])")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("test_*.py")), ids=lambda path: path.stem)
+def test_tests_assert_names_and_not_sentences(path):
+    """Three words in a row are a sentence, unless they are a command; whole texts stand in the golden file."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if SENTENCE.search(line) and "i2i " not in line and "SENTENCE" not in line] == []
+
+
+def test_what_counts_as_a_sentence():
+    assert SENTENCE.search("with raises(Error, match=r'a.png cannot be read'):")
+    assert not SENTENCE.search('assert "data.side" in text')
+    assert not SENTENCE.search('assert "batch norm" in text')
 
 
 def test_every_algorithm_is_in_the_contract_tests():

@@ -1,4 +1,4 @@
-"""Cores and memory, as a control group leaves them."""
+"""Cores and memory within a control group."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from i2i import machine
 
 @pytest.fixture
 def group(tmp_path, monkeypatch):
-    """A folder in place of the process's control groups; write(name=text) says what they answer."""
+    """A folder in place of the process's control groups; write(name=text) sets what they report."""
     monkeypatch.setattr(machine, "_own_groups", lambda controller: [tmp_path])
 
     def write(**files):
@@ -23,7 +23,7 @@ def group(tmp_path, monkeypatch):
 def test_what_a_group_uses_already_is_not_free(group, names):
     group(**dict(zip(names, ("1000000", "700000"), strict=True)))
     assert machine.available_bytes() == 300_000
-    group(**{"memory.stat": "anon 5\ninactive_file 100000\n"})  # the cache of files can be dropped
+    group(**{"memory.stat": "anon 5\ninactive_file 100000\n"})  # the file cache can be dropped
     assert machine.available_bytes() == 400_000
 
 

@@ -23,7 +23,7 @@ def test_a_conditional_gan_makes_what_it_is_asked_for(tmp_path):
 
 
 def test_a_gradient_penalty_keeps_all_modes(tmp_path):
-    """Of the ring, with both seeds; without it most runs land nowhere near, so one of the two at least."""
+    """All modes of the ring with both seeds; without the penalty, most runs collapse, so at least one of the two."""
     bench = load_script(ROOT / "tools" / "bench" / "toy_modes.py")
     kept, unbounded = (
         [bench.find_modes("ring", tmp_path / f"{case} {seed}", seed, case) for seed in (0, 2)]

@@ -52,11 +52,11 @@ def test_the_python_runs_and_needs_no_i2i_to_deploy(desk, capfd):
     exec(compile(use, "README.md", "exec"), {})
     capfd.readouterr()
     exec(compile(deploy, "README.md", "exec"), {})
-    assert "CUDA" not in capfd.readouterr().err  # of which ONNX Runtime has errors to show where it does not start
+    assert "CUDA" not in capfd.readouterr().err  # where ONNX Runtime cannot start its CUDA provider, it prints errors
     assert "import i2i" not in deploy
     ours, plain = read_image(desk / "drawing.png"), read_image(desk / "output.png")
     assert ours.shape == plain.shape == (50, 70, 3)
-    apart = np.abs(plain.astype(int) - ours)  # rounded in the graph in float32, where equal values may fall apart
+    apart = np.abs(plain.astype(int) - ours)  # the graph rounds in float32, where equal values may round differently
     assert apart.max() <= 1
     assert (apart > 0).mean() <= 1e-3
 

@@ -29,7 +29,7 @@ def images(step, px=32, count=2):
 
 
 class Reference:
-    """The two players with nothing of ours but the networks' layers: the hole is known to be the middle."""
+    """The two players written out, with only the networks' layers taken from i2i; the hole is the middle."""
 
     def __init__(self, algorithm, band, factor, px=32):
         inner = UNet(4, 3, depth=4, width=2, dropout=0, upsample="resize")
@@ -97,7 +97,7 @@ def test_the_joint_loss_has_the_papers_weights():
 
 
 def test_holes_of_every_size_count_alike():
-    """The reconstruction is a mean over each picture's own hole; one without a hole has nothing to learn."""
+    """Reconstruction is averaged over each picture's own hole; a picture without a hole teaches nothing."""
     algorithm = ContextEncoder(smallest_config("context_encoder", ".", "loss.overlap_px=0"))
     x, fake = torch.zeros(3, 3, 16, 16), torch.full((3, 3, 16, 16), 0.5)
     a = torch.ones(3, 4, 16, 16)
@@ -122,7 +122,7 @@ def test_holes_of_emoji_are_filled_better_than_without_training(tmp_path):
     short = ["schedule.images=3200", "schedule.decay_images=1600", "log.samples_every_images=3200"]
     i2i.train(i2i.load_config("inpaint_emoji", [f"data.path={LINEART}", "train.device=cpu", *short]), tmp_path / "run")
     script = load_script(ROOT / "tools" / "bench" / "inpainting.py")
-    scores, _ = script.measure(tmp_path / "run")  # which stops where anything outside a hole differs
+    scores, _ = script.measure(tmp_path / "run")  # raises if anything outside a hole differs
     print(*(f"{mean:6.2f} {pooled:6.2f} {name}" for name, (mean, pooled) in scores.items()), sep="\n")
     model = scores.pop("model")
     assert model.pooled > max(one.pooled for one in scores.values()) + 1

@@ -110,7 +110,7 @@ def test_features_of_mirrored_inputs_are_mirrored_back():
 
     straight = nce(batch["a"])
     assert nce(made, mirrored=mirrored) == pytest.approx(straight, rel=1e-4)
-    assert nce(made) > 1.5 * straight  # as if nobody had mirrored back
+    assert nce(made) > 1.5 * straight  # as if the features were not mirrored back
 
 
 def test_negatives_can_come_from_the_whole_batch():
@@ -120,7 +120,7 @@ def test_negatives_can_come_from_the_whole_batch():
         torch.manual_seed(1)
         pictures = random_batch(3)
         terms.append(float(algorithm.losses("generator", pictures, algorithm.forward(pictures))["G_NCE"].detach()))
-    assert terms[1] > terms[0] + 0.5  # of about log P and log 3P
+    assert terms[1] > terms[0] + 0.5  # about log P and log 3P
 
 
 def test_only_cut_runs_the_generator_on_the_target_domain():

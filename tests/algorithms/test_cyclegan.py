@@ -75,10 +75,10 @@ def test_the_pool_gives_back_old_fakes_half_of_the_time():
     assert seen[:50] == list(range(50))  # while it fills, what comes in goes out
     new = sum(value == number for number, value in enumerate(seen[50:], 50))
     assert 450 < new < 550
-    assert len(set(seen)) > 500  # an old one is given back once, then it is gone
+    assert len(set(seen)) > 500  # an old fake is returned once, then it is gone
     kept = [float(image) for image in pool.images]
     assert len(kept) == 50
-    assert sorted(set(seen) | set(kept)) == list(range(1050))  # none is lost: shown or kept
+    assert sorted(set(seen) | set(kept)) == list(range(1050))  # none is lost: each is returned or kept
     assert float(ImagePool(0, 0).exchange(fakes[3])) == 3
 
 
@@ -94,7 +94,7 @@ def test_the_pool_resumes_where_it_stopped():
 
 
 def test_discriminators_learn_from_the_pool():
-    """With a pool of one, the second step shows half of the time the first step's fake."""
+    """With a pool of one, the second step shows the first step's fake half of the time."""
     algorithm = cyclegan("generator.blocks=1", "loss.history=1")
     shown = []
     algorithm.networks["D_B"].register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0].detach().clone()))

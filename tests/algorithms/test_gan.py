@@ -20,7 +20,7 @@ def gan(*overrides):
 
 
 def test_reals_and_fakes_never_share_a_batch_statistic():
-    """Other fakes, the same D(real), bit by bit, in training mode."""
+    """With other fakes, D(real) stays the same bit for bit in training mode."""
     algorithm = gan()
     judge = algorithm.networks["discriminator"].train()
     real = torch.rand(4, 3, 32, 32)

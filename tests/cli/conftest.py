@@ -12,7 +12,7 @@ from tests.conftest import ORACLES, save, tiny_config
 
 @pytest.fixture
 def desk(desk, tiny_run, two_way_run, noise_model, named_model, noise_onnx, point_model):
-    """And everything else that the examples name, small."""
+    """The desk, with small versions of everything else that the examples name."""
     shutil.copytree("D", "datasets/lineart")
     shutil.copytree("runs/mine", "runs/lineart")
     shutil.rmtree("runs/mine")

@@ -40,7 +40,7 @@ def test_a_ramp_is_written_as_it_is_read(tmp_path):
     ],
 )
 def test_ramps_that_make_no_sense_are_refused(ramp, words):
-    """In one line, which speaks of nothing but settings."""
+    """In one line that names only settings."""
     with pytest.raises(ConfigError, match=words) as refused:
         resolve(tiny_config(f"loss.l1={ramp}"))
     assert len(str(refused.value).splitlines()) == 1

@@ -1,4 +1,4 @@
-"""Every loss and every penalty in every algorithm by settings alone, with the same values however a step is made."""
+"""Every loss and penalty works in every algorithm by settings alone, with equal values however a step is split."""
 
 import math
 from typing import get_args
@@ -70,7 +70,7 @@ def test_every_penalty_trains_every_algorithm(few_pairs, kind, name):
 
 @pytest.mark.parametrize("change", [f"adversarial={name}" for name in losses.ADVERSARIAL] + ["penalty=none"])
 def test_two_scales_average_their_losses(few_pairs, change):
-    """Every term is the mean of what the scales give alone: each with the weights that it has in both."""
+    """Every term is the mean over the scales, each computed alone with the same weights."""
     settings = ["discriminator.norm=none", "discriminator.spectral_norm=true", f"loss.{change}"]
     engine = make_engine(smallest_config("pix2pix", few_pairs, *settings, "discriminator.scales=2"))
     adversary, networks = engine.algorithm.adversary, engine.algorithm.networks
@@ -97,7 +97,7 @@ def test_every_penalty_trains_two_scales(few_pairs, name, change):
 
 
 def test_a_penalty_takes_the_mean_of_the_scales(few_pairs):
-    """R1 of (D1 + D2) / 2, whose scales count the same although the finer one has more logits."""
+    """R1 of (D1 + D2) / 2: both scales count the same, although the finer one has more logits."""
     settings = ["discriminator.norm=none", "discriminator.scales=2", "loss.penalty=r1"]
     algorithm = make_algorithm(smallest_config("pix2pix", few_pairs, *settings))
     image = (torch.rand(2, 6, 16, 16) * 2 - 1).requires_grad_()
@@ -128,7 +128,7 @@ def test_a_penalty_with_batch_norm_is_refused_by_name(few_pairs, kind, name):
 )
 @pytest.mark.parametrize("name", list(losses.PENALTIES))
 def test_a_penalty_is_the_same_however_a_step_is_made(few_pairs, monkeypatch, name, change, tolerance):
-    """Its value, and the gradient of the discriminator that it is part of."""
+    """The penalty's value and its gradient with respect to the discriminator's weights."""
 
     def halves(*shape, **options):  # with accumulate, other draws come in between
         return torch.full(shape, 0.5, **options)
@@ -145,7 +145,7 @@ def test_a_penalty_is_the_same_however_a_step_is_made(few_pairs, monkeypatch, na
 
 @pytest.mark.parametrize("penalty", ["none", "gradient"])
 def test_spectral_norm_is_the_same_with_checkpointing(few_pairs, penalty):
-    """Its buffers move with every forward, and two precede the backward; weights are equal bit for bit."""
+    """Buffers change in each of the two forward passes before the backward pass; weights are equal bit for bit."""
     changes = ["discriminator.norm=none", "discriminator.spectral_norm=true", f"loss.penalty={penalty}"]
     (terms, networks), (same_terms, same_networks) = (
         step(smallest_config("pix2pix", few_pairs, *changes, *more))
@@ -168,7 +168,7 @@ def test_a_lazy_penalty_takes_its_turn_in_the_discriminators_own_adam(few_pairs)
         assert [name in terms for terms in logged] == [False, False, True] * 2
     assert all("grad.discriminator" in terms for terms in logged)
     steps = {int(state["step"]) for state in engine.optimizers["discriminator"].state_dict()["state"].values()}
-    assert max(steps) == 8  # six of its own, and two of the penalty, which no last bias has a part in
+    assert max(steps) == 8  # six of its own, and two of the penalty, in which the last bias has no part
     every = engine.algorithm.weights()["D_penalty"]
     once = ALGORITHMS["pix2pix"](smallest_config("pix2pix", few_pairs, "loss.penalty=r1", "discriminator.norm=none"))
     assert every == pytest.approx(3 * once.weights()["D_penalty"])

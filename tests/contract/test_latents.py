@@ -29,13 +29,13 @@ def test_the_runtime_draws_what_training_drew(name):
     assert drawn.shape == seeded.shape == (COUNT, block.size)
     assert drawn.dtype == seeded.dtype == np.float32
     for column in range(block.size):
-        assert distance(drawn[:, column], seeded[:, column]) < 0.04  # over 0.036 in one of a hundred
+        assert distance(drawn[:, column], seeded[:, column]) < 0.04  # exceeds 0.036 in one of a hundred cases
     others = [distance(drawn[:, 0], latents.seed_latents(range(COUNT), (b,))[:, 0]) for b in BLOCKS.values()]
     assert sum(other < 0.04 for other in others) == 1  # the test can tell priors apart
 
 
 def distance(one, two):
-    """The largest difference of two empirical distribution functions (Kolmogorov and Smirnov)."""
+    """The largest difference between two empirical distribution functions (Kolmogorov and Smirnov)."""
     places = np.concatenate([one, two])
     functions = (np.searchsorted(np.sort(values), places, "right") / len(values) for values in (one, two))
     return np.abs(np.subtract(*functions)).max()

@@ -79,7 +79,7 @@ def test_features_are_what_the_stages_give(name):
 
 @pytest.mark.parametrize("name", TRANSLATORS)
 def test_translators_that_fill_holes_keep_the_rest(name):
-    """Bit for bit, whatever colours alpha hides; and they learn from the hole alone."""
+    """Known pixels stay bit for bit, whatever colours alpha hides, and the networks learn from the hole alone."""
     network = make(GENERATORS, name, in_channels=4, fills_holes=True)
     assert network.state_dict().keys() == make(GENERATORS, name, in_channels=4).state_dict().keys()
     image = torch.rand(2, 4, 32, 32) * 2 - 1
@@ -141,7 +141,7 @@ def largest_singular_values(network):
 
 @pytest.mark.parametrize("name", list(DISCRIMINATORS))
 def test_discriminators_depend_on_a_condition(name):
-    """With another condition the same image is judged otherwise; without one there is nothing to be told."""
+    """Another condition changes the logits of the same image; a network without a condition takes none."""
     network, image = make(DISCRIMINATORS, name, condition=3).eval(), judged(name)
     one, other = (network(image, torch.eye(3)[[place] * 4]).logits for place in (0, 1))
     assert one.shape == make(DISCRIMINATORS, name).eval()(image).logits.shape

@@ -96,7 +96,7 @@ def test_every_kind_of_picture(library, channels, dtype):
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_crops_and_flips_cover_what_they_should(library):
-    """A picture of its own coordinates tells where each crop lay and whether it was mirrored."""
+    """A picture whose values are its coordinates shows where each crop lay and whether it was mirrored."""
     side, crop = 8, 4
     rows, columns = np.mgrid[:side, :side] * 36
     x = np.stack([rows, columns, rows * 0], axis=2).astype(np.uint8)
@@ -110,7 +110,7 @@ def test_crops_and_flips_cover_what_they_should(library):
 
 
 def test_libraries_cut_and_mirror_alike():
-    """And jitter by as much: the same ranges, drawn in another order."""
+    """Jitter has equal strength: the same ranges, drawn in another order."""
     x = picture(50, 64)
     plain = [augment_pair(library, x, x, 3)[0] for library in ("auto", "albumentations", "torchvision")]
     for other in plain[1:]:
@@ -153,7 +153,7 @@ def test_auto_falls_back_to_torchvision(monkeypatch):
 
 @pytest.mark.parametrize(("channels", "dtype"), [(1, np.uint8), (4, np.uint8), (3, np.uint16)])
 def test_crops_and_flips_are_those_of_albumentations(channels, dtype):
-    """Its own Compose, one pair of generators for all transforms, against ours."""
+    """Compare with albumentations' own Compose, which shares one pair of generators among all transforms."""
     import albumentations as A
 
     x, y = picture(50, 64, channels, dtype), picture(50, 64, seed=3)

@@ -171,7 +171,7 @@ def test_training_targets_are_the_pictures(singles, name):
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_draws_are_functions_of_seed_and_number(singles, name):
-    """Not of who loads, what was loaded before, or the epoch's pictures; resuming and workers stay exact."""
+    """They do not depend on the worker, on what was loaded before, or on the epoch; resuming and workers stay exact."""
     config = on_singles(name, data=singles)
     straight = shown(config, range(12))["a"]
     assert torch.equal(torch.cat([shown(config, [number])["a"] for number in range(12)]), straight)
@@ -221,7 +221,7 @@ def test_another_derivation_brings_its_own_settings(tmp_path):
 @pytest.mark.parametrize(("kind", "algorithm"), [("unpaired", "cyclegan"), ("images", "gan")])
 @pytest.mark.parametrize("name", ["blur", "grey"])
 def test_data_without_pairs_derives_nothing(few_pairs, kind, algorithm, name):
-    """Which is said at once: not after the user has set what only a derivation needs, as one channel for grey."""
+    """The refusal comes before a demand for what only derivations need, such as one channel for grey."""
     config = smallest_config(algorithm, few_pairs, f"data.derive.name={name}", "data.direction=A2B")
     with pytest.raises(ConfigError, match=rf"data\.derive is {name}, but {algorithm}"):
         make_set(kind, config)
@@ -319,7 +319,7 @@ def test_deep_pictures_keep_known_pixels_too(filler, model):
 
 
 def test_soft_edges_blend(filler):
-    """Where an eraser was soft, the picture shines through as much as its alpha says."""
+    """Where an eraser was soft, the picture shows through in proportion to its alpha."""
     model, target = i2i.load(filler / "run"), picture(32, 32, 4)
     target[:, :, 3] = 255
     target[8:24, 8:24, 3] = 0

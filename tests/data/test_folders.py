@@ -1,6 +1,7 @@
 """Data folders: the layouts that are read, and one message for everything that does not fit."""
 
 import functools
+import re
 import shutil
 
 import numpy as np
@@ -72,7 +73,7 @@ def test_previews_come_from_val_or_else_from_train(tmp_path):
 @pytest.mark.parametrize(
     ("sides", "resize_px", "crop_px", "shown", "words"),
     [
-        ((64, 64), 68, 64, (64, 64), ""),  # the presets' little more than the crop
+        ((64, 64), 68, 64, (64, 64), ""),  # a little more than the crop, as in the presets
         ((256, 300), 286, 256, (256, 300), ""),
         ((1000, 1500), 286, 256, (286, 429), " at 286 px"),
         ((32, 32), 64, 64, (64, 64), " at 64 px"),
@@ -99,7 +100,7 @@ def test_previews_of_unpaired_data_have_a_truth_where_val_is_matched(tmp_path):
     two_folders(tmp_path / "trainA", tmp_path / "trainB")
     settings = DataSettings(path=(str(tmp_path),))
     assert find_previews(settings, "unpaired", "B2A", 1).inputs[0].path == tmp_path / "trainB" / "x.jpg"
-    assert find_previews(settings, "unpaired", "B2A", 1).truths is None  # it trains on them
+    assert find_previews(settings, "unpaired", "B2A", 1).truths is None  # they are trained on
     save(tmp_path / "valA" / "one.png", 20, 30)
     save(tmp_path / "valB" / "two.png", 20, 30)
     assert find_previews(settings, "unpaired", "A2B", 3).split == "val"
@@ -156,7 +157,7 @@ def test_images_come_from_one_folder_with_its_subfolders(tmp_path):
     assert {picture.half for picture in halves} == {"B"}
     with pytest.raises(UsageError, match="2 data folders"):
         find_images([str(tmp_path), str(LINEART)], "train")
-    with pytest.raises(DataError, match="is not a folder"):
+    with pytest.raises(DataError, match="nowhere"):
         find_images([str(tmp_path / "nowhere")], "train")
     save(tmp_path / "only" / "test" / "a.png", 20, 30)
     with pytest.raises(DataError, match=r"test.* train"):
@@ -184,7 +185,6 @@ def test_pictures_without_a_partner_are_named(tmp_path):
     assert "8 pictures" in text
     assert str(tmp_path / "trainA" / "n0.png") in text
     assert "and 3 more" in text
-    assert "same name up to the suffix" in text
 
 
 def test_two_pictures_with_the_same_name_are_named(tmp_path):
@@ -209,7 +209,7 @@ def test_empty_and_half_folders_are_named(tmp_path, made, words):
         (tmp_path / name).mkdir(parents=True)
     with pytest.raises(DataError, match=words):
         find_pairs([str(tmp_path)], "train")
-    with pytest.raises(DataError, match="is not a folder"):
+    with pytest.raises(DataError, match="nowhere"):
         find_pairs([str(tmp_path / "nowhere")], "train")
 
 
@@ -221,8 +221,7 @@ def test_everything_that_does_not_fit_is_in_one_message(tmp_path):
         check_pairs(find_pairs([str(tmp_path)], "train"))
     text = str(error.value)
     assert "2 of 3 pairs" in text
-    assert "size.png is 30x20" in text
-    assert "size.jpg is 31x20" in text
+    assert re.search(r"size\.png.* 30x20\b.*size\.jpg.* 31x20\b", text)
     assert "cut.png" in text
     assert "good" not in text
 
@@ -250,11 +249,11 @@ def test_single_pictures_are_not_cut_into_pairs_silently(tmp_path, kind, width, 
     save(tmp_path / "train" / "d.png", 20, 44)  # one that differs from the others changes nothing
     config = tiny_config("data.crop_px=8", data=tmp_path) if kind == "paired" else None
     config = config or smallest_config("cyclegan", tmp_path, "data.crop_px=8")
-    notes = [note for note in make_set(kind, config).notes if "twice as wide as high" in note]
+    notes = [note for note in make_set(kind, config).notes if str(tmp_path) in note]
     assert [str(tmp_path / "train" / "a.png") in note for note in notes] == [True] * warned
     if warned:
         assert "3 of 4 files" in notes[0]
-        assert f"is {width}x20" in notes[0]
+        assert f"{width}x20" in notes[0]
     assert odd_halves(find_pairs([str(LINEART)], "test"), check_pairs(find_pairs([str(LINEART)], "test"))) is None
 
 
@@ -270,7 +269,7 @@ def test_two_folders_with_splits_are_never_taken_whole(tmp_path):
 
 
 def test_two_folders_with_both_sides_each_are_not_mixed(tmp_path):
-    """They would be A and B as wholes, the test pictures included."""
+    """Each would be taken whole, as A and as B, test pictures included."""
     for name in ("one", "two"):
         two_folders(tmp_path / name / "trainA", tmp_path / name / "testB")
     paths = [str(tmp_path / "one"), str(tmp_path / "two")]

@@ -1,4 +1,4 @@
-"""Labels: found, checked by name before training, and with the picture that is shown."""
+"""Labels: found, checked by name before training, and always those of the picture shown."""
 
 import shutil
 
@@ -19,7 +19,7 @@ CLASSES = {"bag": 3, "hat": 4, "shoe": 2}
 
 @pytest.fixture
 def folders(tmp_path):
-    """Pictures in a subfolder a class; each is one grey level, by which it can be told."""
+    """One subfolder for each class; each picture has one grey level, by which it is recognised."""
     for number, (name, count) in enumerate(CLASSES.items()):
         for k in range(count):
             save(tmp_path / "train" / name / f"{k}.png", 34, 34, seed=10 * number + k)
@@ -154,7 +154,7 @@ def test_tables_as_programs_write_them(folders, change):
 
 
 def test_text_after_a_dot_is_a_suffix_only_if_pictures_have_it(tmp_path):
-    """Pairs have names without suffix; img.3 is not labelled by img.2."""
+    """Names of pairs have no suffix, and img.3 does not get the label of img.2."""
     path = tmp_path / "labels.csv"
     path.write_text("name,label\nimg.0,a\nimg.1,b\nimg.2,b\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"1 of 4 .*img\.3\b"):
@@ -211,7 +211,7 @@ def test_algorithms_say_whether_they_read_labels(folders):
     with pytest.raises(ConfigError, match="--data"):
         ALGORITHMS["conditional_gan"](config)  # before the data has filled its classes in
     data = config.data.model_copy(update={"classes": {"noise": {"bag": 2, "hat": 3}}})
-    with pytest.raises(ConfigError, match="noise"):  # which would take the noise's place
+    with pytest.raises(ConfigError, match="noise"):  # the name of the noise block
         ALGORITHMS["conditional_gan"](config.model_copy(update={"data": data}))
 
 

@@ -1,5 +1,6 @@
 """The loader: data is a function of seed and image number."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -92,7 +93,7 @@ def test_an_unpaired_epoch_is_the_longer_side_with_partners_drawn_anew(tmp_path)
     assert (data.epoch_images, data.what) == (7, "3 pictures of A and 7 pictures of B")
     a, b = pictures(config, 0, 28, "unpaired")
     seen = [{p.numpy().tobytes() for p in epoch} for epoch in b.split(7)]
-    assert [len(epoch) for epoch in seen] == [7] * 4  # none of the longer side is dropped or shown twice
+    assert [len(epoch) for epoch in seen] == [7] * 4  # no picture of the longer side is dropped or shown twice
     assert seen[0] == seen[3]
     partners = {}
     for one, two in zip(a, b, strict=True):
@@ -139,7 +140,7 @@ def test_data_that_an_algorithm_cannot_use_is_refused(few_pairs, tmp_path):
             make_set(kind, tiny_config(f"data.{setting}", data=few_pairs))
     with pytest.raises(ConfigError, match="data folder"):
         make_set("images", tiny_config("data.toy=ring", data=few_pairs))
-    assert "choose a side with data.side" in make_set("images", tiny_config(data=few_pairs)).notes[-1]
+    assert "data.side" in make_set("images", tiny_config(data=few_pairs)).notes[-1]
     save(tmp_path / "one.png", 20, 20)
     with pytest.raises(DataError, match="only picture"):
         make_set("images", tiny_config(data=tmp_path))
@@ -148,7 +149,7 @@ def test_data_that_an_algorithm_cannot_use_is_refused(few_pairs, tmp_path):
 
 
 def with_broken(few_pairs, folder, *places):
-    """A copy of the training pairs in which those at `places` are cut behind their headers."""
+    """A copy of the training pairs in which those at `places` are cut off after their headers."""
     shutil.copytree(few_pairs / "train", folder / "train")
     broken = [path for place, path in enumerate(sorted((folder / "train").iterdir())) if place in places]
     for path in broken:
@@ -182,7 +183,7 @@ def test_each_broken_picture_is_named_once_and_too_many_end_the_run(few_pairs, t
     data = make_set("paired", tiny_config(data=tmp_path))
     seen = BrokenPictures(data)
     (note,) = seen.add({names[0]: "x is damaged."})
-    assert re.search("^x is damaged; .*1 of 8", note)
+    assert re.search("^x .*1 of 8", note)
     assert seen.add({names[0]: "x is damaged."}) == []
     resumed = BrokenPictures(data)
     resumed.load_state_dict(seen.state_dict())
@@ -235,7 +236,7 @@ def test_data_that_disappears_is_one_error(few_pairs, tmp_path, workers):
     shutil.copytree(few_pairs / "train", tmp_path / "train")
     config = tiny_config(f"data.workers={workers}", data=tmp_path)
     data = make_set("paired", config)
-    shutil.rmtree(tmp_path / "train")  # as a network mount that goes away
+    shutil.rmtree(tmp_path / "train")  # as on a network mount that goes away
     with pytest.raises(DataError, match="20 pictures") as error:
         list(batches(data, config, 0, 8, "cpu"))
     assert "\n" not in str(error.value)
@@ -313,7 +314,7 @@ print(len(list(batches(make_set("paired", config), config, 0, 8, "cpu"))), sys.m
 
 
 def test_a_script_needs_no_main_guard(few_pairs, tmp_path):
-    """Processes that start anew import the script of the user, by Python's usual way."""
+    """Spawned processes import the user's script, as Python always does."""
     script = tmp_path / "script.py"
     script.write_text(_NO_GUARD)
     words = [sys.executable, str(script), str(few_pairs)]
@@ -330,9 +331,9 @@ def test_leaving_early_ends_threads_and_processes(few_pairs, workers):
     loaded, others = batches(make_set("paired", config), config, 0, 4000, "cpu"), set(threading.enumerate())
     next(loaded)
     assert set(threading.enumerate()) - others
-    loaded.close()  # what the end of a for loop does on Ctrl-C
+    loaded.close()  # as at the end of a for loop on Ctrl-C
     left = set(threading.enumerate()) - others
-    for thread in left:  # those that feed torch's queues end a moment after the queues
+    for thread in left:  # the feeder threads of torch's queues end a moment after the queues
         thread.join(5)
     assert not [thread for thread in left if thread.is_alive()]
     assert not multiprocessing.active_children()
@@ -345,7 +346,7 @@ def test_a_cache_changes_nothing_and_spares_decoding(few_pairs, tmp_path, kind, 
     plain = pictures(tiny_config(*extra, data=few_pairs), 0, 24, kind)
     config = tiny_config(f"data.cache={cache}", *extra, data=few_pairs)
     data = make_set(kind, config)
-    assert any("The cache takes up to" in note for note in data.notes)
+    assert any("cache" in note for note in data.notes)
     list(batches(data, config, 0, 24, "cpu"))
     reads = []
     monkeypatch.setattr("i2i.data.items.read_image", lambda path: reads.append(path))
@@ -396,7 +397,7 @@ def test_what_is_in_the_cache_needs_no_room(few_pairs, tmp_path, monkeypatch):
     config = tiny_config("data.cache=disk", f"data.cache_path={json.dumps(str(tmp_path))}", data=few_pairs)
     pictures(config, 0, 8)
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10_000))
-    assert any("takes up to 0 bytes" in note for note in make_set("paired", config).notes)
+    assert any("0 bytes" in note for note in make_set("paired", config).notes)
 
 
 def test_a_cache_that_cannot_be_written_is_refused_and_an_old_one_swept(few_pairs, tmp_path):
@@ -406,7 +407,7 @@ def test_a_cache_that_cannot_be_written_is_refused_and_an_old_one_swept(few_pair
     os.utime(old, (time.time() - 7200,) * 2)
     make_set("paired", tiny_config("data.cache=disk", f"data.cache_path={json.dumps(str(tmp_path))}", data=few_pairs))
     assert list(tmp_path.iterdir()) == [new]
-    with pytest.raises(ConfigError, match=r"data\.cache disk.*new\.npy/x: Not a directory"):
+    with pytest.raises(ConfigError, match=rf"data\.cache disk.*new\.npy/x: {os.strerror(errno.ENOTDIR)}"):
         make_set("paired", tiny_config("data.cache=disk", f"data.cache_path={json.dumps(f'{new}/x')}", data=few_pairs))
 
 
@@ -414,7 +415,7 @@ def test_many_workers_are_taken_without_a_warning(few_pairs):
     data = make_set("paired", tiny_config(data=few_pairs))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        loader._Processes(data, ImageNumbers(0, 8, 4), 1000)  # which starts none yet
+        loader._Processes(data, ImageNumbers(0, 8, 4), 1000)  # no process has started yet
 
 
 def test_workers_are_chosen_from_the_machine(monkeypatch):

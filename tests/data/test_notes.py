@@ -1,5 +1,6 @@
 """Notes on the pictures before training."""
 
+import re
 import shutil
 
 import numpy as np
@@ -69,7 +70,7 @@ def test_floats_train_as_the_same_bytes_do(tmp_path):
 def test_grey_files_under_rgb_are_named_with_their_setting(tmp_path):
     pairs(tmp_path, picture(24, 24), picture(24, 24, 1))
     (note,) = (note for note in notes(tmp_path).notes if "grey" in note)
-    assert note.startswith("All pictures of B are grey files")
+    assert re.search(r"\bB\b.* grey\b", note)
     assert "data.channels_b=1" in note
     assert not any("grey" in note for note in notes(tmp_path, "data.channels_b=1").notes)
 
@@ -82,7 +83,7 @@ def test_pages_after_the_first_are_counted(tmp_path):
     pages = np.stack([picture(24, 24)] * 3)
     tifffile.imwrite(tmp_path / "trainA" / "x.tif", pages, photometric="rgb", metadata=None)
     (note,) = (note for note in notes(tmp_path).notes if "left out" in note)
-    assert note.startswith("2 frames or pages are left out")
+    assert note.startswith("2 frames")
     assert "x.tif" in note
 
 

@@ -1,4 +1,4 @@
-"""Archives: good ones come out whole, hostile and damaged ones not at all."""
+"""Archives: good ones are unpacked whole, hostile and damaged ones not at all."""
 
 import bz2
 import gzip
@@ -62,7 +62,7 @@ def header(name, kind, link="", **fields):
 
 
 def raw_header(name, kind=tarfile.REGTYPE, size=0):
-    """A header whose size is not followed by so much data."""
+    """A header that announces more data than follows."""
     return header(name, kind, size=size).tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
 
 
@@ -126,7 +126,7 @@ def test_only_a_wrapping_folder_is_left_out(tmp_path, names, expected):
 def test_a_folder_that_exists_is_never_touched(tmp_path):
     (tmp_path / "given").write_bytes(tar_bytes(("a", b"new")))
     (tmp_path / "out").mkdir()
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="out"):
         unpack(tmp_path / "given", tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -177,7 +177,7 @@ def test_names_that_escape_or_collide_are_refused(tmp_path, pack, names, match):
         (tar_bytes(header("d", tarfile.DIRTYPE)), "no files"),
         (zip_bytes(), "no files"),
         (patched(zip_bytes(("a", b"x")), 47 + 16, b"\xf0\xff\xff\x7f"), "damaged"),  # an index before the file's start
-        (raw_header("._a", size=-1024) + bytes(1024), "lead back"),  # would be read over and over
+        (raw_header("._a", size=-1024) + bytes(1024), "lead back"),  # would be read again and again
         (raw_header("x", tarfile.XHDTYPE, size=8 << 30) + bytes(1024), "too long"),  # would fill the memory
         (raw_header("x", tarfile.GNUTYPE_LONGNAME, size=8 << 30) + bytes(1024), "too long"),
         (tar_bytes(("a", b"x")) + tar_bytes(("b", b"x")), "follows its end"),
@@ -193,13 +193,13 @@ def test_hostile_archives_are_refused(tmp_path, data, match):
 def test_limits_apply_to_real_sizes_not_stated_ones(tmp_path, monkeypatch):
     monkeypatch.setattr(bounded, "_SMALL", 1 << 16)
     zeros = bytes(8 << 20)
-    refuse(tmp_path, gzip.compress(tar_bytes(("zeros", zeros))), "unpacks to more than")
-    refuse(tmp_path, zip_bytes(("zeros", zeros)), "unpacks to more than")
-    refuse(tmp_path, gzip.compress(tar_bytes(("a", b"x")) + zeros), "unpacks to more than")  # behind the end
+    refuse(tmp_path, gzip.compress(tar_bytes(("zeros", zeros))), "unpacks to more")
+    refuse(tmp_path, zip_bytes(("zeros", zeros)), "unpacks to more")
+    refuse(tmp_path, gzip.compress(tar_bytes(("a", b"x")) + zeros), "unpacks to more")  # after the end
     two = (("a", bytes(9)), ("b", bytes(9)))
     refuse(tmp_path, tar_bytes(*two), "more than 1 files", Limits(members=1))
     refuse(tmp_path, zip_bytes(*two), "larger than 8 bytes", Limits(member_bytes=8))
-    refuse(tmp_path, tar_bytes(*two), "unpacks to more than 1", Limits(total_bytes=1000))
+    refuse(tmp_path, tar_bytes(*two), "more than 1", Limits(total_bytes=1000))
 
 
 @pytest.mark.parametrize("suffix", [*PACKERS, ".zip"])

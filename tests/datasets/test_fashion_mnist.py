@@ -47,7 +47,7 @@ def test_pictures_keep_their_pixels_inside_a_black_border(source, tmp_path, caps
 def test_size_and_limit(source, tmp_path):
     assert recipe.convert(source, tmp_path / "out", 64, 2) == {"train": 2, "test": 2}
     assert read_image(tmp_path / "out" / "test" / "00001_8.png").shape == (64, 64, 1)
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="out"):
         recipe.convert(source, tmp_path / "out")
 
 

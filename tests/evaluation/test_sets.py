@@ -1,4 +1,4 @@
-"""Sets compared as wholes: what gets worse scores worse, and every figure says what it was measured with."""
+"""Comparing whole sets: worse pictures score worse, and every figure says what it was measured with."""
 
 import json
 
@@ -22,7 +22,7 @@ from tests.conftest import LINEART, MAPS
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch):
-    """No weights, and a cache of its own: random filters measure."""
+    """No weights and an empty cache, so that random filters measure."""
     monkeypatch.setenv("I2I_WEIGHTS", str(tmp_path_factory.mktemp("cache") / "weights"))
 
 
@@ -96,7 +96,7 @@ def test_features_of_a_reference_are_computed_once(photos, monkeypatch):
 
 
 def test_rulers_are_named_or_refused():
-    assert make_ruler().network == "random"  # nothing else is here
+    assert make_ruler().network == "random"  # nothing else is available here
     with pytest.raises(ModelError, match="i2i weights get inception"):
         make_ruler("inception")
     with pytest.raises(UsageError, match="nonsense"):
@@ -149,7 +149,7 @@ def test_pictures_without_partners_are_compared_as_sets(two_way_run, unpaired, t
         assert scores["model"]["made"] == scores["model"]["real"] == scores["real"] == 16
         assert scores["cycle_l1"] != scores["cycle_l1_unrounded"]
         assert scores["cycle_l1"] == pytest.approx(scores["cycle_l1_unrounded"], abs=1)
-    assert call(*map(str, words), "--rows", str(tmp_path / "rows.csv")) == 2  # which pairs have
+    assert call(*map(str, words), "--rows", str(tmp_path / "rows.csv")) == 2  # as pairs have
 
 
 def test_pairs_are_compared_as_sets_if_asked(tiny_run, unpaired):

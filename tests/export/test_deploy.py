@@ -1,4 +1,4 @@
-"""docs/deploy.md: its programs are files, run here, and need nothing of i2i."""
+"""docs/deploy.md: its programs are files that run here without i2i."""
 
 import importlib.util
 import os
@@ -39,7 +39,7 @@ def is_as_i2i_has_it(model, folder, suffix):
     translated = read_image(folder / f"drawing{suffix}").astype(int)
     expected = i2i.load(model, device="cpu")(picture(37, 50))
     assert translated.shape == (37, 50, 3)
-    assert np.abs(translated - expected).max() <= 1  # another version of ONNX Runtime may round otherwise
+    assert np.abs(translated - expected).max() <= 1  # another version of ONNX Runtime may round differently
 
 
 def test_the_page_shows_the_programs_that_are_tested():
@@ -52,7 +52,7 @@ def test_the_page_shows_the_programs_that_are_tested():
 def test_python(pixels_onnx, tmp_path):
     save(tmp_path / "photo.png", 37, 50)
     done = run(sys.executable, EXAMPLES / "translate.py", pixels_onnx, "photo.png", "drawing.png", cwd=tmp_path)
-    assert "CUDA" not in done.stderr  # of which ONNX Runtime has errors to show where it does not start
+    assert "CUDA" not in done.stderr  # where ONNX Runtime cannot start its CUDA provider, it prints errors
     is_as_i2i_has_it(pixels_onnx, tmp_path, ".png")
 
 
@@ -95,7 +95,7 @@ def test_javascript(pixels_onnx, node_modules, runtime):
 
 @pytest.mark.slow
 def test_cpp(pixels_onnx, tmp_path):
-    """With what $ONNXRUNTIME_DIR holds (a release's include and lib) or Debian's libonnxruntime-dev."""
+    """Built with the release in $ONNXRUNTIME_DIR (its include and lib) or Debian's libonnxruntime-dev."""
     release = os.environ.get("ONNXRUNTIME_DIR")
     include = Path(release, "include") if release else Path("/usr/include/onnxruntime")
     if not shutil.which("g++") or not (include / "onnxruntime_cxx_api.h").exists():
@@ -109,7 +109,7 @@ def test_cpp(pixels_onnx, tmp_path):
 
 
 def parsed(config):
-    """The file as Triton's own schema reads it, which refuses what it does not know."""
+    """Parsed with Triton's own schema, which refuses unknown fields."""
     schema = importlib.util.find_spec("tritonclient")
     if schema is None or not schema.submodule_search_locations:
         pytest.skip("tritonclient is not installed")

@@ -64,16 +64,21 @@ def test_the_file_is_plain_and_describes_itself(tiny_run, tiny_onnx):
 RESIZING = {"norm": "batch", "upsample": "resize", "downsample": "blur"}
 
 
+def slow(*case):
+    """A case of which the quick tests export a near relative."""
+    return pytest.param(*case, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("network", "arguments", "statistics"),
-    [  # which statistics they take matters to batch norm alone
+    [  # only batch norm depends on which statistics are used
         ("unet", {"depth": 4, "width": 4}, "image"),
-        ("unet", {"depth": 4, "width": 4}, "running"),
+        slow("unet", {"depth": 4, "width": 4}, "running"),
         ("unet", {"depth": 5, "width": 4, "upsample": "resize", "norm": "none"}, "image"),
         ("resnet", {"blocks": 1, "width": 4}, "running"),
-        ("resnet", {"blocks": 1, "width": 4, **RESIZING}, "image"),
+        slow("resnet", {"blocks": 1, "width": 4, **RESIZING}, "image"),
         ("resnet", {"blocks": 1, "width": 4, **RESIZING}, "running"),
-        ("modern_unet", {"depth": 4, "width": 16}, "running"),
+        slow("modern_unet", {"depth": 4, "width": 16}, "running"),
         ("modern_unet", {"depth": 3, "width": 4, "blocks": 1, "attention": True, "upsample": "pixel_shuffle"}, "image"),
     ],
 )
@@ -96,7 +101,7 @@ def test_every_generator_exports_equal(tmp_path, network, arguments, statistics)
 
 
 def test_a_file_says_nothing_of_the_machine_that_wrote_it(tiny_onnx, noise_onnx):
-    """torch notes the folder of every line of source that a node came from."""
+    """torch records the source file of every node."""
     for file in (tiny_onnx, noise_onnx):
         content = file.read_bytes()
         assert str(Path(torch.__file__).parent.parent).encode() not in content
@@ -118,7 +123,7 @@ def model_spec(network, arguments, made, statistics):
 
 @pytest.fixture(scope="module")
 def strong(tmp_path_factory):
-    """A model whose layers all count, by its norm statistics, and pictures for it."""
+    """A model in which every layer matters, by norm statistics, and pictures for it."""
     folder = tmp_path_factory.mktemp("strong")
     torch.manual_seed(0)
     arguments = {"in_channels": 1, "out_channels": 4, "depth": 4, "width": 4}
@@ -138,7 +143,7 @@ def strong(tmp_path_factory):
 
 
 def spoiled(make, spoil):
-    """`make_graph` with something done to the network in what it makes."""
+    """`make_graph`, with the network inside changed by a function."""
 
     def broken(network, spec):
         graph = make(network, spec)
@@ -152,18 +157,13 @@ def spoiled(make, spoil):
     ("io", "precision", "said"),
     [
         ("tensor", "fp32", r".* on 0\.png.*0\.0001"),
-        pytest.param(
-            "image",
-            "fp16",
-            r"[\d,]+ of 4,096 .* 0\.png",
-            marks=pytest.mark.slow,
-        ),
+        slow("image", "fp16", r"[\d,]+ of 4,096 .* 0\.png"),
     ],
 )
 def test_a_graph_that_differs_fails_names_the_layer_and_leaves_no_file(
     strong, tmp_path, monkeypatch, io, precision, said
 ):
-    """One norm layer takes the statistics of what it sees, as in training."""
+    """One norm layer uses the statistics of its input, as in training."""
 
     def spoil(network):
         network.up[1][2].norm_statistics = "image"
@@ -223,7 +223,7 @@ def test_the_padding_inside_is_that_of_the_runtime(tmp_path):
 
 @pytest.fixture(scope="module")
 def pixels_onnx(strong):
-    """The strong model for pixels."""
+    """The strong model, exported for pixels."""
     path = strong / "pixels.onnx"
     return path, i2i.export_onnx(strong / "image.safetensors", path, verify=strong / "pictures", io="image")
 
@@ -256,7 +256,7 @@ def test_a_graph_of_pixels_is_the_runtime_in_one_file(strong, pixels_onnx):
 
 @pytest.mark.parametrize("factor", [1, 1.003])
 def test_a_model_is_not_refused_for_rounding_but_for_a_wrong_weight(strong, tmp_path, monkeypatch, factor):
-    """The last layer takes away 60 that the one before it adds, and with it digits of float32."""
+    """The last layer subtracts 60 that the one before adds, which costs digits of float32."""
     torch.manual_seed(0)
     arguments = {"in_channels": 1, "out_channels": 4, "blocks": 1, "width": 4, "norm": "none", "upsample": "resize"}
     network = GENERATORS["resnet"](**arguments).eval()
@@ -296,9 +296,9 @@ def instance_normed(tmp_path_factory):
     return path, network
 
 
-@pytest.mark.parametrize(("io", "precision"), [("tensor", "fp32"), ("image", "fp32"), ("tensor", "fp16")])
+@pytest.mark.parametrize(("io", "precision"), [("tensor", "fp32"), slow("image", "fp32"), slow("tensor", "fp16")])
 def test_flat_pictures_are_flat_and_the_same_in_every_form(instance_normed, tmp_path, io, precision):
-    """A margin that is flat is no reason to refuse; and of a flat picture nothing is left to be amplified."""
+    """A flat margin is no reason to refuse, and a flat picture leaves nothing to amplify."""
     source, _ = instance_normed
     icon = np.full((100, 120, 1), 255, np.uint8)
     icon[60:90, 80:110] = picture(30, 30, 1)
@@ -336,7 +336,7 @@ def test_agreement_is_said_in_words(tiny_onnx, io, worst, differing, words):
     assert all(word in said for word in words), said
 
 
-@pytest.mark.parametrize("io", ["tensor", "image"])
+@pytest.mark.parametrize("io", [slow("tensor"), "image"])
 def test_fp16_and_one_size(strong, tmp_path, io):
     source, output = strong / "image.safetensors", tmp_path / "m.onnx"
     spec = i2i.export_onnx(source, output, None, strong / "pictures", io=io, precision="fp16", size=(32, 48))

@@ -1,5 +1,6 @@
 """Single pictures: every format, depth and channel count, and broken files."""
 
+import errno
 import os
 import struct
 import sys
@@ -88,7 +89,7 @@ def test_pixels_fill_the_range_that_is_given_and_go_back(tmp_path):
     floats = np.array([[[-1000], [0], [3000]]], np.float32)
     np.testing.assert_allclose(from_range(floats, tmp_path, (-1000, 3000)).ravel(), [0, 0.25, 1])
     np.testing.assert_allclose(to_range(from_range(floats, tmp_path, (-1000, 3000)), (-1000, 3000)), floats, atol=1e-3)
-    for array in (deep.astype(np.uint8), deep):  # bytes always use all of theirs, others without a range
+    for array in (deep.astype(np.uint8), deep):  # bytes always use their full range; so do others if none is given
         assert from_range(array, tmp_path, (0, 4095) if array.dtype == np.uint8 else None) is array
     clear = np.array([[[2047, 0], [4095, 65535]]], np.uint16)
     assert from_range(clear, tmp_path, (0, 4095)).tolist() == [[[32759, 0], [65535, 65535]]]
@@ -142,7 +143,7 @@ def test_alpha_is_composited_on_white():
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
 def test_exif_orientation_is_applied(tmp_path, orientation, suffix):
     array = np.zeros((24, 40, 3), dtype=np.uint8)
-    array[:8, :16] = 255  # a white block top left says how the picture lies
+    array[:8, :16] = 255  # a white block at the top left shows the orientation
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = tmp_path / f"a{suffix}"
@@ -185,12 +186,12 @@ def test_jpegs_with_damage_inside_are_refused(tmp_path, capfd):
         with pytest.raises(ImageError, match=r"a\.jpg.* damaged"):
             read_image(tmp_path / "a.jpg")
     tables = content.index(b"\xff\xdb")
-    (tmp_path / "b.jpg").write_bytes(content[:tables] + b"stray" + content[tables:])  # as some programs leave it
+    (tmp_path / "b.jpg").write_bytes(content[:tables] + b"stray" + content[tables:])  # as some programs write it
     assert read_image(tmp_path / "b.jpg").shape == (128, 128, 3)
     (tmp_path / "b.jpg").write_bytes((content[:tables] + b"stray" + content[tables:])[:-1000])
     with pytest.raises(ImageError, match="truncated"):
         read_image(tmp_path / "b.jpg")
-    assert capfd.readouterr().err == ""  # libjpeg prints by itself in OpenCV
+    assert capfd.readouterr().err == ""  # libjpeg in OpenCV prints by itself
 
 
 def test_turn_matches_pillow():
@@ -249,7 +250,7 @@ def test_a_ppm_of_ten_bits_fills_the_range(tmp_path):
 
 
 def broken_files(folder):
-    """One file of each kind that a folder of pictures holds by mistake, and a word of its message."""
+    """One of each kind of file that gets into picture folders by mistake, and a word of its message."""
     good = folder / "good.png"
     write_image(good, picture(64, 64))
     content = good.read_bytes()
@@ -270,13 +271,13 @@ def broken_files(folder):
     Image.fromarray(np.full((4, 4), 2, np.float32)).save(folder / "float.tif")
     yield folder / "float.tif", "2 to 2.*0 to 1"
     if sys.platform == "win32":
-        return  # it has no pipes with a name, and links need rights
+        return  # it has no named pipes, and links need rights
     os.mkfifo(folder / "pipe.png")
-    yield folder / "pipe.png", "not a regular file"
+    yield folder / "pipe.png", "regular"
     (folder / "dangling.png").symlink_to(folder / "nowhere.png")
     yield folder / "dangling.png", "does not exist"
     (folder / "loop.png").symlink_to(folder / "loop.png")
-    yield folder / "loop.png", "Too many levels of symbolic links"
+    yield folder / "loop.png", os.strerror(errno.ELOOP)
 
 
 def test_broken_files_are_named_with_their_reason(tmp_path):

@@ -1,6 +1,7 @@
 """The listing of folders: its content and order, and what is left out and named."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def test_hidden_and_service_folders_are_left_out_and_named(tmp_path):
     assert listing.hidden == [".git/", ".ipynb_checkpoints/", "@eaDir/", "__MACOSX/", "a/._b.jpg", "lost+found/"]
     assert listing.other == ["photo.heic"]
     hidden, other = listing.notes()
-    assert f"6 hidden files and folders in {tmp_path}: .git/, " in hidden
+    assert re.search(rf"\b6 hidden.* {re.escape(str(tmp_path))}: \.git/, ", hidden)
     assert hidden.endswith(" and 1 more.")
     assert "1 file" in other
     assert "photo.heic" in other
@@ -89,7 +90,7 @@ def test_folders_that_cannot_be_listed_raise_a_data_error(tmp_path, unreadable):
     touch(tmp_path, "trainA/a.png", "trainA/secret/b.png", "trainB/a.png", "trainB/secret/b.png")
     touch(tmp_path, "secretB/a.png")
     for find in (find_pairs, find_sides):
-        with pytest.raises(DataError, match="cannot be listed") as error:
+        with pytest.raises(DataError, match="trainA/secret") as error:
             find([str(tmp_path)], "train")
         assert f"{tmp_path}/trainA/secret: Permission denied" in str(error.value)
     with pytest.raises(DataError, match="secretB: Permission denied"):

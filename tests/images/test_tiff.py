@@ -27,7 +27,7 @@ MATRIX = [
     ["unassalpha", "assocalpha", "unspecified"],
 ]
 VOLUME = {"photometric": "minisblack", "volumetric": True, "tile": (2, 16, 16)}
-NAMES = ("signed integers", "32-bit integers", "complex numbers", "without saying what they", "floats where 0 is white")
+NAMES = ("signed integers", "32-bit integers", "complex numbers", "channels without", "floats where 0 is white")
 
 
 def decode(path):
@@ -36,7 +36,7 @@ def decode(path):
 
 
 def expected(raw, photometric, extra):
-    """What the samples that tifffile reads, (H, W, C), mean."""
+    """The image that samples read by tifffile, (H, W, C), stand for."""
     raw = raw.astype(np.float32) if raw.dtype.kind == "f" else raw
     colours = 3 if photometric == "rgb" else 1
     array = ~raw[:, :, :1] if photometric == "miniswhite" else raw[:, :, :colours]
@@ -52,7 +52,7 @@ def expected(raw, photometric, extra):
 
 
 def test_layouts_of_the_whole_matrix_are_exact_or_refused_by_name(tmp_path):
-    """A draw from all combinations, the same each time; those that do not exist fail in tifffile's own writer."""
+    """A fixed draw from all combinations; invalid ones fail in tifffile's own writer."""
     rng, path = np.random.default_rng(0), tmp_path / "a.tif"
     every = list(itertools.product(*MATRIX))
     exact = refused = 0
@@ -89,7 +89,7 @@ def test_layouts_of_the_whole_matrix_are_exact_or_refused_by_name(tmp_path):
 @pytest.mark.parametrize("samples", [3, 4])
 @pytest.mark.parametrize("parts", [{}, {"tile": (16, 16)}])
 def test_16_bits_in_planes_of_their_own(tmp_path, compression, samples, parts):
-    """As GDAL, ImageJ and tifffile write them; OpenCV left memory as it was."""
+    """As GDAL, ImageJ and tifffile write them; OpenCV left memory uninitialised."""
     array = picture(40, 50, samples, np.uint16)
     planes = np.moveaxis(array, -1, 0)
     options = {"photometric": "rgb", "planarconfig": "separate", "compression": compression, **parts}
@@ -145,7 +145,7 @@ def patched(content, tag, kind, value):
         (lambda content: patched(content, 322, 4, 60_000), "tiles are|damaged"),
         (lambda content: patched(patched(content, 322, 4, 65_520), 323, 4, 65_520), "tiles are"),
         (lambda content: patched(content, 256, 4, 2_000_000_000), "over the limit"),
-        (lambda content: patched(content, 257, 4, 9_000), "where its sides ask for|damaged"),
+        (lambda content: patched(content, 257, 4, 9_000), "sides|damaged"),
         (lambda content: patched(content, 277, 3, 60_000), "channels|damaged"),
         (lambda content: patched(content, 259, 3, 34712 + 9), "compressed with|damaged"),
         (lambda content: content[:4] + struct.pack("<I", len(content) + 5) + content[8:], "damaged"),
@@ -171,7 +171,7 @@ def test_a_strip_that_unpacks_to_more_than_its_rows_takes_no_memory(tmp_path):
     content = patched(patched(content, 273, 4, len(content)), 279, 4, len(bomb)) + bomb
     (tmp_path / "a.tif").write_bytes(content)
     tracemalloc.start()
-    with contextlib.suppress(ImageError):  # or its first rows, which is as good
+    with contextlib.suppress(ImageError):  # or it returns the first rows, which is fine
         decode(tmp_path / "a.tif")
     assert tracemalloc.get_traced_memory()[1] < 50_000_000
     tracemalloc.stop()

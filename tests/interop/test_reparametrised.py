@@ -47,7 +47,7 @@ def test_a_generator_under_a_norm_gives_its_outputs(kind, norm, tmp_path):
 
 
 def test_folded_weights_are_those_of_torch():
-    """Each for itself, also where torch before 1.0 stored the weight beside its parts."""
+    """Each alone, and also as torch before 1.0 stored it, with the weight beside its parts."""
     torch.manual_seed(0)
     for module in (nn.Conv2d(3, 5, 3), nn.ConvTranspose2d(4, 4, 3), nn.ConvTranspose2d(4, 5, 3)):
         plain = {"weight"} if isinstance(module, nn.ConvTranspose2d) else set()
@@ -100,7 +100,7 @@ def test_safetensors_that_are_no_generator_are_refused_with_the_next_step(tiny_r
     with pytest.raises(ModelError, match=r"i2i train"):
         i2i.load(tmp_path / "lost.safetensors")
     save_tensors(tmp_path / "described.safetensors", model.spec, tensors)
-    with pytest.raises(i2i.I2IError, match="model file of i2i"):
+    with pytest.raises(i2i.I2IError, match="model file"):
         import_weights([tmp_path / "described.safetensors"])
     save_file({"encoder.weight": torch.ones(2, 2)}, tmp_path / "other.safetensors")
     with pytest.raises(ModelError, match=r"other\.safetensors"):

@@ -93,7 +93,7 @@ def test_missing_kinds_lower_recall_and_coverage_bad_pictures_precision_and_dens
 
 
 def test_sliced_wasserstein_of_a_shift_is_its_length_over_the_root_of_the_dimensions():
-    """A shift by s moves each projection by s cos: its root mean square over directions is |s| / sqrt(D)."""
+    """A shift by s moves each projection by s cos(angle), whose root mean square over directions is |s| / sqrt(D)."""
     real = draw(300, 0)
     shift = np.array([3.0, 0, 4, 0, 0, 0])
     assert sliced_wasserstein(real, real + shift) == pytest.approx(5 / np.sqrt(6), rel=0.1)
@@ -103,7 +103,7 @@ def test_sliced_wasserstein_of_a_shift_is_its_length_over_the_root_of_the_dimens
 
 @pytest.fixture(scope="module")
 def halves():
-    """Two halves of the shipped photographs, and the second blurred and noisy."""
+    """Two halves of the shipped photographs, and the second half blurred and with noise."""
     photos = [read_image(path)[:, :128] for path in sorted((MAPS / "train").iterdir())]
     random = np.random.default_rng(0)
     others = photos[1::2]

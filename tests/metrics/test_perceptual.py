@@ -17,7 +17,7 @@ HEADS = {"alexnet": [0, 1, 2, 3, 4], "vgg16": [1, 3, 6, 9, 12]}
 
 @pytest.fixture(autouse=True)
 def no_cache():
-    """A trunk of other weights is forgotten."""
+    """Clear the cached trunk before and after, since the weights differ."""
     for cache in (perceptual.trunk, perceptual._dists_weights):
         cache.cache_clear()
     yield

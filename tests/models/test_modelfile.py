@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 
 import pytest
@@ -77,10 +78,10 @@ def test_a_hand_written_part_that_makes_no_sense_is_one_error(noise_model, tmp_p
 
 
 def test_a_flipped_bit_anywhere_is_noticed(tiny_run, tmp_path):
-    """Twice a hundred places in the header, which is the smaller part, and behind it."""
+    """A hundred places in the header, which is the smaller part, and a hundred after it."""
     content = (tiny_run / "model.safetensors").read_bytes()
     behind, draw, path = 8 + int.from_bytes(content[:8], "little"), random.Random(0), tmp_path / "m.safetensors"
-    name = content.index(b"i2i_digest")  # under another name it is no digest, and all else is whole
+    name = content.index(b"i2i_digest")  # with this name damaged there is no digest to check
     places = [*draw.sample(range(behind), 100), *draw.sample(range(behind, len(content)), 100)]
     for place in places:
         damaged = bytearray(content)
@@ -90,7 +91,7 @@ def test_a_flipped_bit_anywhere_is_noticed(tiny_run, tmp_path):
             with pytest.raises(ModelError) as refused:
                 read_spec(path)
             assert len(str(refused.value).splitlines()) <= 2
-            assert place < behind or "m.safetensors is damaged, or another program" in str(refused.value)
+            assert place < behind or "m.safetensors" in str(refused.value)
 
 
 @pytest.mark.parametrize("kind", ["float4_e2m1fn_x2", "complex64", "bool"])
@@ -158,10 +159,10 @@ def test_every_command_goes_by_the_content_of_a_file(kind, kinds, tmp_path, caps
         assert code("export", file, "-o", tmp_path / "new.onnx") == 2
     for error, start in ((UsageError, onnx), (ModelError, kind == "torch")):
         if start:
-            with pytest.raises(error, match="cannot be trained on" if onnx else "Nothing in"):
+            with pytest.raises(error, match=re.escape(str(file))):
                 init_from(build("pix2pix"), str(file))
     if kind == "safetensors":
-        assert "tensors from" in init_from(build("pix2pix"), str(file))[0]
+        assert str(file) in init_from(build("pix2pix"), str(file))[0]
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -170,6 +171,6 @@ def test_no_name_makes_code_run(name, tmp_path, monkeypatch):
     for content in (saved({"w": Runs(open, "ran", "w")}), saved({"w": Runs(open, "ran", "w")}, False)):
         (tmp_path / name).write_bytes(content)
         for opens in (i2i.load, lambda path: import_weights([path])):
-            with pytest.raises(ModelError, match="could run code"):
+            with pytest.raises(ModelError, match=re.escape(name)):
                 opens(tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -1,4 +1,4 @@
-"""Strangers' ONNX files: what generators need runs, and the rest is refused before ONNX Runtime sees it."""
+"""Untrusted ONNX files: what generators need runs; the rest is refused before ONNX Runtime sees it."""
 
 import os
 import platform
@@ -47,7 +47,7 @@ SAME = [("Identity", ["x"], ["y"])]
 
 
 def outside(location, claims=27, **place):
-    """Weights that lie in another file."""
+    """Weights stored in another file."""
     made = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[3, 3, 1, claims // 9])
     made.data_location = TensorProto.EXTERNAL
     for key, value in {"location": location, **place}.items():
@@ -66,7 +66,7 @@ def claims(*dims):
 
 
 def grows(operator, size, dtype=np.int64):
-    """A picture, or nothing, made as large as the file says."""
+    """An operator that makes its output as large as the file says."""
     if operator == "ConstantOfShape":
         return model(
             [(operator, ["s"], ["z"]), ("ReduceSum", ["z"], ["r"]), ("Add", ["x", "r"], ["y"])],
@@ -107,56 +107,56 @@ REFUSED = {
     "if": (lambda: loop("If"), "the operator If"),
     "graph in an operator": (
         lambda: model([("Tanh", ["x"], ["y"], {"body": graph(SAME)})]),
-        "graphs or references in an operator, Tanh",
+        "graphs.* Tanh",
     ),
     "random": (lambda: model([("RandomNormalLike", ["x"], ["y"])]), "RandomNormalLike"),
     "custom": (lambda: changed(lambda m: setattr(m.graph.node[0], "domain", "evil")), "operators of evil"),
     "domain": (lambda: changed(lambda m: m.opset_import.add(domain="com.evil", version=1)), "operators of com.evil"),
-    "function": (function, "functions of its own"),
+    "function": (function, "functions"),
     "training": (lambda: changed(lambda m: m.training_info.add()), "holds a training"),
     "strings": (lambda: model(SAME, [helper.make_tensor("w", TensorProto.STRING, [1], [b"x"])]), "holds no numbers"),
-    "parent": (lambda: outside("../secret.bin"), r"names \.\./secret\.bin as the file of its weights"),
+    "parent": (lambda: outside("../secret.bin"), r"names \.\./secret\.bin"),
     "absolute": (lambda: outside("/etc/passwd"), "names /etc/passwd"),
     "backslash": (lambda: outside("..\\secret.bin"), r"names \.\.\\secret\.bin"),
     "nowhere": (lambda: outside(""), "names nothing"),
     "missing": (lambda: outside("gone.bin"), "gone.bin"),
-    "symbolic link": (lambda: outside("link.bin"), "not a regular file"),
-    "hard link": (lambda: outside("hard.bin"), "not a regular file"),
-    "pipe": (lambda: outside("pipe"), "not a regular file"),
+    "symbolic link": (lambda: outside("link.bin"), "regular"),
+    "hard link": (lambda: outside("hard.bin"), "regular"),
+    "pipe": (lambda: outside("pipe"), "regular"),
     "too long": (lambda: outside("inside.bin", length=108), "claims more weights"),
     "negative": (lambda: outside("inside.bin", 9, offset=-16, length=36), "claims more weights"),
-    "words": (lambda: outside("inside.bin", 9, offset="x"), "is not a number"),
-    "constant": (lambda: grows("ConstantOfShape", [2 * 10**9]), r"asks for 2e\+09 as a size in ConstantOfShape"),
-    "resize": (lambda: grows("Resize", [1, 1, 4096, 4096], np.float32), "1x1x4096x4096 times the size in Resize"),
+    "words": (lambda: outside("inside.bin", 9, offset="x"), "number"),
+    "constant": (lambda: grows("ConstantOfShape", [2 * 10**9]), r" 2e\+09 .*ConstantOfShape"),
+    "resize": (lambda: grows("Resize", [1, 1, 4096, 4096], np.float32), "1x1x4096x4096 .*Resize"),
     "nan": (lambda: grows("Resize", [1, 1, np.nan, 2], np.float32), "asks for 1x1xnanx2"),
-    "tile": (lambda: grows("Tile", [1, 1, 30000, 30000]), "1x1x30000x30000 times the size in Tile"),
-    "expand": (lambda: grows("Expand", [10**5, 3, 8, 8]), "as a size in Expand"),
+    "tile": (lambda: grows("Tile", [1, 1, 30000, 30000]), "1x1x30000x30000 .*Tile"),
+    "expand": (lambda: grows("Expand", [10**5, 3, 8, 8]), "size.* Expand"),
     "overflow": (lambda: claims(2**31, 2**31, 2**31), "w claims"),
-    "short": (lambda: claims(3, 3, 1, 1), "bytes of its shape"),
+    "short": (lambda: claims(3, 3, 1, 1), "shape"),
     "axes": (lambda: claims(*[1] * 2000), "holds no numbers"),
     "no operators": (lambda: model([]), "holds no operators"),
-    "rank 2": (lambda: model(SAME, takes=("n", 10), makes=("n", 10)), "not a picture: it is a classifier"),
-    "rank 5": (lambda: model(SAME, takes=(1, 3, 4, 8, 8), makes=(1, 3, 4, 8, 8)), "holds no description by i2i"),
+    "rank 2": (lambda: model(SAME, takes=("n", 10), makes=("n", 10)), "classifier"),
+    "rank 5": (lambda: model(SAME, takes=(1, 3, 4, 8, 8), makes=(1, 3, 4, 8, 8)), "description"),
     "integers": (lambda: model(SAME, element=TensorProto.INT64), r"takes int64 \(\?, 3, \?, \?\)"),
-    "7 channels": (lambda: model(SAME, takes=("n", 7, "h", "w")), "one picture to another: float32"),
-    "classifier": (lambda: model([("GlobalAveragePool", ["x"], ["y"])], makes=("n", 3, 1, 1)), "it is a classifier"),
+    "7 channels": (lambda: model(SAME, takes=("n", 7, "h", "w")), "picture.* float32"),
+    "classifier": (lambda: model([("GlobalAveragePool", ["x"], ["y"])], makes=("n", 3, 1, 1)), "classifier"),
     "two inputs": (
         lambda: changed(lambda m: m.graph.input.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, [1]))),
         r"takes float32 \(\?, 3, \?, \?\); float32 \(1\)",
     ),
-    "dangling": (lambda: changed(lambda m: m.graph.node[0].input.__setitem__(0, "q")), "is not a model file"),
-    "future": (lambda: model(opset=999), "is not a model file"),
+    "dangling": (lambda: changed(lambda m: m.graph.node[0].input.__setitem__(0, "q")), "model file"),
+    "future": (lambda: model(opset=999), "model file"),
     "nan weights": (lambda: model(CONV, [tensor("w", np.full((3, 3, 1, 1), np.nan))]), "NaN or infinity"),
     "infinity": (lambda: model([("Div", ["x", "w"], ["y"])], [tensor("w", [0])]), "NaN or infinity"),
     "5 channels": (lambda: model([("Concat", ["x", "x"], ["y"], {"axis": 1})], makes=None), "makes 6 channels"),
-    "larger": (lambda: grows("Resize", [1, 1, 2, 2], np.float32), "makes no picture as large as its input"),
+    "larger": (lambda: grows("Resize", [1, 1, 2, 2], np.float32), "large"),
     "escape": (lambda: model([("\x1b[2J", ["x"], ["y"])]), r"operator \?\[2J"),
 }
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """What a model's weights might be asked to be, and a picture."""
+    """Files that a model might name as its weights, and a picture."""
     np.full(27, 7, np.float32).tofile(tmp_path / "secret.bin")
     inside = tmp_path / "models"
     inside.mkdir()
@@ -186,17 +186,17 @@ def test_growth_that_is_computed_meets_the_memory_limit(folder, monkeypatch):
     (folder / "m.onnx").write_bytes(hidden_growth().SerializeToString())
     check_onnx(folder / "m.onnx")
     before = peak_kib()
-    with pytest.raises(ModelError, match=r"no picture|zeros"):
+    with pytest.raises(ModelError, match=r"picture|zeros"):
         i2i.load(folder / "m.onnx", device="cpu")
     assert peak_kib() - before < 200_000
     (folder / "m.onnx").write_bytes(model().SerializeToString())
     monkeypatch.setattr(trial, "MEMORY_BYTES", -(10 << 20))
-    with pytest.raises(ModelError, match=r"not a model file|ONNX Runtime"):
+    with pytest.raises(ModelError, match=r"m\.onnx|ONNX Runtime"):
         i2i.load(folder / "m.onnx", device="cpu")
 
 
 def slow(how):
-    """Models that run for minutes: in many operators, in one, or when they are opened and constants are folded."""
+    """Models that run for minutes: in many operators, in one, or while constants are folded on opening."""
     if how == "many operators":
         nodes = [("Conv", [f"x{k}" if k else "x", "w"], [f"x{k + 1}"], {"pads": [10] * 4}) for k in range(9000)]
         shape, weights = (1, 3, 64, 64), [tensor("w", np.zeros((3, 3, 21, 21)))]
@@ -224,7 +224,7 @@ def test_time_is_limited(folder, monkeypatch, how):
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="where this division is a trap")
 @pytest.mark.parametrize("operator", ["Div", "Mod"])
 def test_a_model_that_crashes_onnx_runtime_is_refused(folder, operator):
-    """The least integer divided by -1 is none."""
+    """The least integer divided by -1 overflows."""
     nodes = [("Shape", ["x"], ["s"]), ("Sub", ["s", "s"], ["zeros"]), ("Sub", ["zeros", "one"], ["minus"])]
     nodes += [(operator, ["least", "minus"], ["d"]), ("Cast", ["d"], ["f"], {"to": TensorProto.FLOAT})]
     nodes += [("ReduceMean", ["f"], ["r"], {"keepdims": 0}), ("Add", ["x", "r"], ["y"])]
@@ -236,7 +236,7 @@ def test_a_model_that_crashes_onnx_runtime_is_refused(folder, operator):
 
 
 def test_the_trial_imports_nothing_of_the_user(folder, tmp_path):
-    """Neither the program that loads a model, nor what lies in its folder."""
+    """Neither the program that loads a model nor the files in its folder are called."""
     (folder / "m.onnx").write_bytes(model().SerializeToString())
     (tmp_path / "json.py").write_text("print('imported')")
     program = tmp_path / "program.py"
@@ -284,7 +284,7 @@ def test_a_plain_model_without_a_description_runs(folder, tmp_path):
     done = run_i2i("translate", tmp_path / "a.png", "-m", folder / "m.onnx", "-o", tmp_path / "b.png")
     assert done.returncode == 0, done.stderr
     assert all(word in done.stderr for word in ("m.onnx", "description", "RGB", "float32 NCHW", "-1 to 1"))
-    assert "no description by i2i" in run_i2i("info", folder / "m.onnx").stdout
+    assert "description" in run_i2i("info", folder / "m.onnx").stdout
 
 
 def test_a_description_and_a_graph_that_differ_are_named(tiny_onnx, noise_onnx, tmp_path):
@@ -301,13 +301,9 @@ def test_a_description_and_a_graph_that_differ_are_named(tiny_onnx, noise_onnx, 
         return str(refused.value)
 
     assert "float32 (?, 1, ?, ?)" in described_as(tiny_onnx, {'"inputs":{"channels":3': '"inputs":{"channels":1'})
-    assert "output is float32 (?, 3, ?, ?)" in described_as(
-        tiny_onnx, {'"outputs":{"channels":3': '"outputs":{"channels":4'}
-    )
+    assert "float32 (?, 3, ?, ?)" in described_as(tiny_onnx, {'"outputs":{"channels":3': '"outputs":{"channels":4'})
     assert "uint8" in described_as(tiny_onnx, {'"io":"tensor"': '"io":"image"'})
-    assert "latent is float32 (?, 16)" in described_as(
-        noise_onnx, {'"name":"noise","size":16': '"name":"noise","size":17'}
-    )
+    assert "float32 (?, 16)" in described_as(noise_onnx, {'"name":"noise","size":16': '"name":"noise","size":17'})
     for change in ({'"size_multiple":16': '"size_multiple":1000000'}, {'"pix2pix"': '"\\u001b[2J"'}):
         assert "description" in described_as(tiny_onnx, change)
 

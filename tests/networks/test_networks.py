@@ -59,7 +59,7 @@ def test_weights_of_the_reference_give_its_outputs(name):
 
 @pytest.mark.parametrize("layers", list(RECEPTIVE_FIELD_PX))
 def test_receptive_field_of_patchgan(layers):
-    """The support of one score's gradient is the receptive field; weights of 1 leave no accidental zero."""
+    """The support of one logit's gradient is the receptive field; weights of 1 avoid accidental zeros."""
     field = RECEPTIVE_FIELD_PX[layers]
     network = PatchGAN(1, layers=layers, width=1, norm="none").double()
     for parameter in network.parameters():
@@ -193,7 +193,7 @@ def test_instance_norm_is_the_same_in_both_modes_and_has_the_right_gradient():
 
 
 def with_biases(**arguments):
-    """A ResNet at random whose biases and weights are strong, as after training."""
+    """A random ResNet with strong biases and weights, as after training."""
     torch.manual_seed(0)
     network = ResNet(blocks=2, width=8, **arguments)
     for layer in network.modules():
@@ -207,7 +207,7 @@ def with_biases(**arguments):
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("down", ["strided", "blur"])
 def test_a_flat_picture_stays_flat_through_instance_norm(training, down):
-    """Whatever its colour: norms divide by its contrast, and rounding errors would be all that they see."""
+    """Whatever its colour: norms divide by the contrast, and only rounding errors would be left."""
     network = with_biases(downsample=down, upsample="resize" if down == "blur" else "transpose").train(training)
     flat = torch.tensor([[0.0, 0.1, -0.3], [-1.0, -1.0, -1.0], [1.0, 1.0, 1.0]])[:, :, None, None].expand(3, 3, 64, 96)
     for layout in (torch.contiguous_format, torch.channels_last):
@@ -247,7 +247,7 @@ def test_colours_of_flat_pictures_count_by_running_statistics():
 
 
 def test_resize_convolution_leaves_no_checkerboard():
-    """A flat picture stays flat away from the borders, where transposed convolutions alternate."""
+    """A flat picture stays flat away from the borders; transposed convolutions alternate there."""
 
     def unevenness(upsample):
         torch.manual_seed(1)
@@ -331,7 +331,7 @@ def test_xavier_scales_weights_to_the_size_of_layers():
 
 
 def test_modern_unet_joins_its_input_at_full_size():
-    """Without anything from the levels below, a pixel changes its 5x5 neighbours; the paper's U-Net has no such way."""
+    """With the inner levels silenced, a pixel changes its 5x5 neighbours; the paper's U-Net has no such path."""
     network = ModernUNet(depth=3, width=4, norm="none").eval()
     for stage in network.enlarge:
         stage.register_forward_hook(lambda module, inputs, output: torch.zeros_like(output))

@@ -44,7 +44,7 @@ def test_a_cloud_shows_points_where_they_are():
     cloud = opened(cloud_png(np.array([[0.75, 0.75]], np.float32)))
     assert cloud.shape == (480, 480, 3)
     blue = np.argwhere((cloud == (0x22, 0x66, 0xCC)).all(axis=2))
-    blue = blue[(blue > 60).all(axis=1)]  # but for the caption
+    blue = blue[(blue > 60).all(axis=1)]  # except for the caption
     np.testing.assert_allclose(blue.mean(axis=0), [120, 360], atol=1)  # y grows upwards
 
 
@@ -65,12 +65,12 @@ def test_an_animation_has_every_frame_at_its_time(suffix, channels):
     assert getattr(made, "n_frames", 1) == 6
     assert made.info["loop"] == 0
     for frame, one in zip(ImageSequence.Iterator(made), frames, strict=True):
-        frame.load()  # WebP says only then how long it lasts
+        frame.load()  # WebP reports the duration only then
         assert frame.info["duration"] == 50
         assert frame.size == (40, 32)
         shown = np.asarray(frame.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels])).reshape(one.shape)
         if suffix == ".webp":
-            seen = one[:, :, 3:] > 0 if channels == 4 else True  # what cannot be seen has no colour to keep
+            seen = one[:, :, 3:] > 0 if channels == 4 else True  # hidden pixels have no colour to keep
             np.testing.assert_array_equal(shown * seen, one * seen)
         elif channels != 4:  # alpha becomes white there
             assert np.abs(shown.astype(int) - one).mean() < 8

@@ -1,4 +1,4 @@
-"""Alpha is prepared in one way: what training saw is what the network sees, and previews show what is written."""
+"""Alpha is prepared in one way: the network sees what training saw, and previews show what is written."""
 
 import shutil
 from pathlib import Path
@@ -64,7 +64,7 @@ def unchanged(batch):
 
 
 def rings(batch):
-    """Dark rings that begin inside an icon and end outside it."""
+    """Dark rings that start inside an icon and end outside it."""
     places = np.add(*np.meshgrid(np.arange(batch.shape[2]), np.arange(batch.shape[3]), indexing="ij"))
     return np.broadcast_to(np.where(places % 8 < 2, -1, 1), batch.shape).astype(np.float32)
 
@@ -210,7 +210,7 @@ def icons(tmp_path_factory):
 
 
 def on_sheet(path, row, column):
-    """Cut a picture of 48 px, enlarged twice, out of a sheet."""
+    """Cut a picture of 48 px, shown at twice its size, out of a sheet."""
     top, left = 20 + row * 100, 4 + column * 100
     return read_image(path)[top : top + 96 : 2, left : left + 96 : 2]
 

@@ -9,7 +9,7 @@ from i2i.runtime.batches import Batches
 
 
 class Device:
-    """Doubles what it gets; holds the first call until it is told to go on, and keeps the sizes of all."""
+    """Doubles its input; holds the first call until released, and records all batch sizes."""
 
     def __init__(self, room=100):
         self.sizes, self.room = [], room

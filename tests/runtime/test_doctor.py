@@ -25,7 +25,7 @@ def test_known_traps_are_found(monkeypatch):
     monkeypatch.setattr(doctor, "why_no_provider", lambda device: "a reason" if device == "cuda" else None)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     traps = "\n".join(doctor.examine().traps)
-    for words in ("both installed", "are the same module", "will not use it: a reason", "hides every GPU"):
+    for words in ("both installed", "same module", ": a reason", "every GPU"):
         assert words in traps
 
 

@@ -1,5 +1,6 @@
-"""Folder runs: what is done, by whom, and what is left when a run is cut."""
+"""Folder runs: what is done, by which worker, and what remains when a run is interrupted."""
 
+import errno
 import itertools
 import json
 import os
@@ -135,7 +136,7 @@ def test_shards_are_the_folder_and_share_no_output(tmp_path, folder):
 
 
 def test_names_that_some_disks_treat_as_equal_do_not_collide(tmp_path):
-    """Capitals on those of Windows and macOS, and two ways to write an accent on macOS's."""
+    """Upper and lower case on disks of Windows and macOS, and two forms of an accent on macOS."""
     composed, apart = "\u00e9.jpg", "e\u0301.bmp"
     for name in ("a.jpg", "A.bmp", "Sub/b.jpg", "sub/B.bmp", composed, apart, "straße.jpg", "STRASSE.bmp"):
         save(tmp_path / "in" / name, 8, 8)
@@ -152,7 +153,7 @@ def test_names_that_some_disks_treat_as_equal_do_not_collide(tmp_path):
     assert {"A.bmp.png", "a.jpg.png", "Sub/b.jpg.png", "sub/B.bmp.png"} < set(outputs(format="png"))
     save(tmp_path / "in" / "A.jpg", 8, 8)
     if (tmp_path / "in" / "A.jpg").samefile(tmp_path / "in" / "a.jpg"):
-        return  # such a disk
+        return  # a disk that ignores case
     save(tmp_path / "in" / "Sub" / "B.jpg", 8, 8)
     for options in ({}, {"format": "png"}, {"suffix": "_x"}):
         assert len(on_disk(outputs(**options))) == 10
@@ -179,7 +180,7 @@ def test_a_share_is_the_same_however_a_disk_writes_the_name(tmp_path):
 def test_in_place_is_only_by_its_flag(folder):
     with pytest.raises(UsageError, match="--in-place"):
         list_tasks(folder, folder, 3, overwrite=True)
-    with pytest.raises(UsageError, match="is the output"):
+    with pytest.raises(UsageError, match=re.escape(str(folder))):
         list_tasks(folder, folder / "out", 3, in_place=True)
     with pytest.raises(UsageError, match="--skip-existing"):
         list_tasks(folder, folder, 3, skip_existing=True, in_place=True)
@@ -214,7 +215,7 @@ def test_a_link_among_outputs_leads_to_no_input(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights")
 def test_in_place_replaces_no_links_and_keeps_permissions(tmp_path, tiny_onnx):
-    """What a link leads to may lie elsewhere, or be replaced already; another name of a file keeps its picture."""
+    """A link's target may lie elsewhere or be replaced already; a hard link keeps its picture."""
     inner, outer = tmp_path / "in", tmp_path / "far.png"
     save(outer, 16, 16)
     before = outer.read_bytes()
@@ -283,7 +284,7 @@ def test_links_to_folders_are_followed_but_for_one_to_the_output(folder, tmp_pat
     assert len(tasks) == 13
     assert Path("far/x.png") in [task.output.relative_to(tmp_path / "out") for task in tasks]
     (note,) = tasks.notes
-    assert f"1 link to a folder in {folder}" in note
+    assert re.search(rf"\b1 link.* {re.escape(str(folder))}\b", note)
     assert "back" in note
     assert (
         len(list_tasks(folder, None, 3, in_place=True)) == 13
@@ -292,7 +293,7 @@ def test_links_to_folders_are_followed_but_for_one_to_the_output(folder, tmp_pat
     done = run_i2i("translate", folder, "-m", tiny_onnx, "-o", tmp_path / "out")
     assert done.returncode == 0
     assert re.search(rf"Note: .*\b1 hidden .*{re.escape(str(folder))}.*\.git/", done.stderr)
-    assert "13 of 13 pictures written" in done.stderr
+    assert "13 of 13 pictures" in done.stderr
     again = run_i2i("translate", folder, "-m", tiny_onnx, "-o", tmp_path / "out", "--skip-existing")
     assert again.returncode == 0
     assert "13 " in again.stderr
@@ -398,13 +399,13 @@ def test_a_disk_that_fills_up_ends_the_run_and_keeps_what_is_whole(folder, tmp_p
 
     def write(path, content, sync):
         if next(turns) >= 5:
-            raise OSError(28, "No space left on device")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         original(path, content, sync)
         written.append(path)
 
     monkeypatch.setattr(worker, "write_bytes", write)
     result = Result()
-    with pytest.raises(DiskFullError, match="No space left on device"):
+    with pytest.raises(DiskFullError, match=os.strerror(errno.ENOSPC)):
         translate_files(identity(), list_tasks(folder, tmp_path / "out", 3), workers=2, result=result)
     assert result.written == 5
     assert sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file()) == sorted(written)
@@ -423,7 +424,7 @@ def test_ctrl_c_ends_with_a_summary_and_whole_files(tmp_path, tiny_onnx):
         _, text = process.communicate(timeout=20)
     assert process.returncode == 130, text
     outputs = list((tmp_path / "out").iterdir())
-    assert f"{len(outputs)} of 60 pictures written" in text
+    assert f"{len(outputs)} of 60 pictures" in text
     assert json.loads((tmp_path / "r.json").read_text())["written"] == len(outputs) < 60
     assert all(read_image(path).shape == (400, 400, 3) for path in outputs)
 

@@ -1,4 +1,4 @@
-"""ONNX models of other projects: other values, axes and types, and outputs that do not look like what is assumed."""
+"""ONNX models of other projects: other values, axes and types, and outputs that contradict what is assumed."""
 
 import re
 
@@ -28,7 +28,7 @@ def to_bytes():
 
 
 def turned(element=TensorProto.FLOAT):
-    """NHWC, the picture mirrored left to right: what takes the axes for others mirrors something else."""
+    """NHWC, mirrored left to right: mistaken axes would mirror something else."""
     ends = [tensor(name, [value], np.int64) for name, value in (("s", -1), ("e", -(2**62)), ("a", 2), ("t", -1))]
     return model([("Slice", ["x", "s", "e", "a", "t"], ["y"])], ends, NHWC, NHWC, element=element)
 
@@ -130,7 +130,7 @@ def test_ranges_where_they_do_not_belong_are_refused(file, tiny_onnx, tiny_run):
     with pytest.raises(UsageError, match="uint8"):
         i2i.load(file(turned(TensorProto.UINT8)), value_range=(0, 1))
     for pair in ((1, 0), (0, float("nan")), (0, float("inf"))):
-        with pytest.raises(UsageError, match="not a range"):
+        with pytest.raises(UsageError, match="range"):
             i2i.load(file(clip(0, 1)), value_range=pair)
     with pytest.raises(ModelError, match="NaN or infinity"):
         i2i.load(file(model([("Div", ["x", "x"], ["y"])])), value_range=(0, 1))
@@ -156,7 +156,7 @@ def test_the_command_says_what_is_assumed_and_what_was_seen(file, tmp_path, caps
 
 
 def test_scores_are_those_of_the_values_that_were_said(file, tmp_path):
-    """A model that copies its input, of pairs that are the same picture twice."""
+    """A model that copies its input, scored on pairs of equal pictures."""
     for side in "AB":
         save(tmp_path / f"test{side}" / "a.png", 40, 50)
     path = file(clip(0, 1))

@@ -1,4 +1,4 @@
-"""Pictures from noise: one seed, one picture, whatever runs it and whatever stands beside it."""
+"""Pictures from noise: one seed, one picture, on every backend and in every batch."""
 
 import numpy as np
 import pytest
@@ -73,7 +73,7 @@ def test_grey_and_alpha(tmp_path, channels, meaning, mode):
 
 
 def test_a_walk_is_smooth(noise_model):
-    """Pictures change evenly on the way: no step is over 4 times the median one."""
+    """Pictures change evenly along a walk: no step exceeds 4 times the median."""
     model = ImageGenerator.open(noise_model, "cpu")
     steps = []
     for seed in range(50):

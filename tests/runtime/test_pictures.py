@@ -1,4 +1,4 @@
-"""Every kind of picture through a model that changes nothing: what goes in comes out."""
+"""Every kind of picture through an identity model: what goes in comes out."""
 
 import functools
 import io
@@ -60,7 +60,7 @@ def with_alpha(array):
 
 
 def colourful(height, width, dtype=np.uint8):
-    """A picture of every value there is, by chance."""
+    """A picture of random values over the full range."""
     return np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, (height, width, 3), dtype=dtype)
 
 
@@ -98,7 +98,7 @@ def test_floats_return_to_their_range(tmp_path, suffix, channels, low, high):
         order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[channels]
         source.write_bytes(cv2.imencode(".tif", array[:, :, order])[1].tobytes())
     if (low, high) != (0, 1):
-        assert "outside the range 0 to 1" in refusal(source, channels)
+        assert "range 0 to 1" in refusal(source, channels)
     output = through(source, channels, input_range=(low, high))
     if suffix == ".npy":
         back = np.load(output)
@@ -111,7 +111,7 @@ def test_floats_return_to_their_range(tmp_path, suffix, channels, low, high):
 
 def test_non_finite_floats_are_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.array([[0, np.nan]], np.float32))
-    assert "a.npy holds NaN: 1 of 2 values" in refusal(tmp_path / "a.npy")
+    assert re.search(r"a\.npy.* NaN\b.* 1 of 2\b", refusal(tmp_path / "a.npy"))
 
 
 def test_16_bits_return_to_the_range_that_is_given_or_that_the_model_knows(tmp_path):
@@ -129,7 +129,7 @@ def test_16_bits_return_to_the_range_that_is_given_or_that_the_model_knows(tmp_p
     np.testing.assert_allclose(seen[0].max(), 2 * array.max() / 4095 - 1, atol=1e-4)
     done = through(tmp_path / "a.tif", input_range=(0, 4095), bit_depth=8)  # other depths fill their type
     np.testing.assert_array_equal(read_image(done), np.rint(array * (255 / 4095)))
-    assert "outside the range 0 to 100" in refusal(tmp_path / "a.tif", input_range=(0, 100))
+    assert "range 0 to 100" in refusal(tmp_path / "a.tif", input_range=(0, 100))
 
 
 def test_what_is_left_out_and_lost_is_said(tmp_path, tiny_onnx):
@@ -146,7 +146,7 @@ def test_what_is_left_out_and_lost_is_said(tmp_path, tiny_onnx):
     assert done.returncode == 0, done.stderr
     notes = [line for line in done.stderr.splitlines() if line.startswith("Note: ")]
     assert any("6 frames or pages" in note and "--frames all" in note for note in notes), done.stderr
-    assert any("georeference" in note and "nodata value" in note and "resolution" in note for note in notes), notes
+    assert any("georeference" in note and "nodata" in note and "resolution" in note for note in notes), notes
     done = run_i2i("translate", tmp_path / "in" / "plain.png", "-m", tiny_onnx, "-o", tmp_path / "b.png")
     assert "Note: " not in done.stderr
 
@@ -238,7 +238,7 @@ def test_large_later_pages_are_refused_before_they_are_decoded(tmp_path, dtype):
     pages = [np.zeros((20, 20, 3), dtype), np.zeros((200, 200, 3), dtype)]
     (tmp_path / "a.tif").write_bytes(encode(pages, "TIFF"))
     reason = refusal(tmp_path / "a.tif", frames="all", max_pixels=40_000)
-    assert "over the limit" in reason
+    assert "limit" in reason
     through(tmp_path / "a.tif", frames="all", max_pixels=40_400)
 
 
@@ -266,7 +266,7 @@ def test_pages_of_every_kind_come_out_as_pages(tmp_path):
     """Each page with a size and depth of its own."""
     pages = [picture(10, 20), picture(30, 14, 3, np.uint16), picture(8, 8, 1), with_alpha(picture(9, 9))]
     (tmp_path / "a.tif").write_bytes(encode(pages, "TIFF"))
-    with Image.open(tmp_path / "a.tif") as image:  # as others see it
+    with Image.open(tmp_path / "a.tif") as image:  # as other programs read it
         assert image.n_frames == 4
     output = through(tmp_path / "a.tif", frames="all")
     made = decode(output, PictureOptions(frames="all")).frames
@@ -460,9 +460,9 @@ def test_cmyk_has_its_colours_and_loses_its_profile(tmp_path):
         np.testing.assert_allclose(middle, colours, atol=3)
 
 
-@functools.cache  # the second it was made at stands in it
+@functools.cache  # it contains the time of its creation
 def srgb(space="RGB "):
-    """A profile as programs attach it; `space` says of what colours."""
+    """A profile as programs attach it; `space` is its colour space."""
     made = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     made[16:20] = space.encode()
     return bytes(made)
@@ -500,7 +500,7 @@ def test_metadata_is_kept_only_when_asked_for_and_upright(tmp_path, suffix):
     plain = Image.open(through(source))
     assert dict(plain.getexif()).keys() <= set(range(254, 340))  # a TIFF's own
     assert "xmp" not in plain.info
-    assert plain.info.get("dpi") in (None, (1, 1))  # a TIFF says 1 where it says nothing
+    assert plain.info.get("dpi") in (None, (1, 1))  # 1 is a TIFF's default
     output = through(source, keep_metadata=True)
     kept = Image.open(output)
     assert read_image(output).shape == (30, 20, 3)
@@ -658,8 +658,8 @@ def test_suffixes_and_formats_never_make_two_names_one(tmp_path):
         ({"format": "psd"}, "psd"),
         ({"format": "jpg", "bit_depth": 16}, "jpg.* 8 bits"),
         ({"format": "avif", "quality": "lossless"}, "avif"),
-        ({"input_range": (1.0, 0.0)}, "is not a range"),
-        ({"suffix": "../x"}, "would change the folder"),
+        ({"input_range": (1.0, 0.0)}, "range"),
+        ({"suffix": "../x"}, "folder"),
     ],
 )
 def test_options_that_contradict_themselves(options, words):
@@ -698,21 +698,21 @@ def npy(header, body=b""):
 
 def test_sizes_are_checked_before_decoding(tmp_path):
     write_image(tmp_path / "a.png", picture(20, 20))
-    assert "20x20, over the limit of 399 pixels" in refusal(tmp_path / "a.png", max_pixels=399)
+    assert re.search(r"20x20\b.* 399 pixels", refusal(tmp_path / "a.png", max_pixels=399))
     (tmp_path / "b.gif").write_bytes(encode(FRAMES, "GIF"))
-    assert "4 pictures of 3,072 pixels together" in refusal(tmp_path / "b.gif", max_pixels=3000, frames="all")
+    assert re.search(r"\b4 pictures.* 3,072 pixels", refusal(tmp_path / "b.gif", max_pixels=3000, frames="all"))
     through(tmp_path / "b.gif", max_pixels=3000)
     header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (90000, 90000, 3)}\n"
     (tmp_path / "c.npy").write_bytes(npy(header, bytes(1000)))
     assert "is damaged" in refusal(tmp_path / "c.npy")
     with (tmp_path / "c.npy").open("r+b") as file:
         file.truncate(100_000_000_000)  # a hole, no bytes on disk
-    assert "90000x90000, over the limit" in refusal(tmp_path / "c.npy")
+    assert "90000x90000" in refusal(tmp_path / "c.npy")
     tiff = bytearray(cv2.imencode(".tif", np.zeros((20, 30, 3), np.float32))[1].tobytes())
     place = tiff.index(struct.pack("<HHI", 256, 3, 1))
     tiff[place : place + 12] = struct.pack("<HHII", 256, 4, 1, 2_000_000_000)
     (tmp_path / "d.tif").write_bytes(tiff)
-    assert "2000000000x20, over the limit" in refusal(tmp_path / "d.tif")
+    assert "2000000000x20" in refusal(tmp_path / "d.tif")
 
 
 @pytest.mark.parametrize(
@@ -750,7 +750,7 @@ def test_what_an_encoder_cannot_do_is_one_line(tmp_path):
     write_image(tmp_path / "a.png", np.zeros((2, 70_000, 1), np.uint8))
     for kind in ("jpg", "webp", "gif"):
         reason = refusal(tmp_path / "a.png", format=kind)
-        assert f"a.png cannot be written as .{kind}" in reason
+        assert re.search(rf"a\.png.* \.{kind}\b", reason)
         assert "\n" not in reason
 
 

@@ -1,4 +1,4 @@
-"""Big pictures: invisible tiles, shared or exact statistics, and memory that runs out."""
+"""Large pictures: invisible seams, shared or exact statistics, and running out of memory."""
 
 import itertools
 import re
@@ -27,7 +27,7 @@ from tests.runtime.test_translator import identity
 
 @given(st.integers(1, 12), st.data())
 def test_tiles_cover_a_side_and_weigh_one(multiple, data):
-    """Every pixel: one in sum, nothing negative, nothing from a tile's outer edges inside the picture."""
+    """Weights of every pixel sum to one, none is negative, and a tile's outer edges inside the picture have none."""
     tile = data.draw(st.integers(2, 12))
     overlap = data.draw(st.integers(1, tile - 1))
     side, blend = data.draw(st.integers(1, 60)), data.draw(st.integers(1, overlap * multiple))
@@ -91,7 +91,7 @@ NETWORKS = [
     ],
 )
 def test_strips_and_frozen_statistics_are_the_network(monkeypatch, make, norm, upsample, down):
-    """In strips the whole network is the same function; so it is frozen at the statistics of the same picture."""
+    """The network is the same function in strips, and so when frozen at the statistics of the same picture."""
     monkeypatch.setattr(big_maps, "_STRIP_VALUES", 1)  # the shortest strips there are
     torch.manual_seed(0)
     network = make(norm, upsample, down).eval()
@@ -114,7 +114,7 @@ def test_strips_and_frozen_statistics_are_the_network(monkeypatch, make, norm, u
 
 @pytest.fixture(scope="module")
 def sensitive(tmp_path_factory):
-    """A model whose tiles would differ: a ResNet with instance norm, at random."""
+    """A model whose tiles differ: a random ResNet with instance norm."""
     from i2i.models.modelfile import save_model
     from i2i.models.spec import ModelSpec, translating
 
@@ -138,7 +138,7 @@ def sensitive(tmp_path_factory):
 
 
 def uneven(height, width):
-    """A picture that is bright on the left and dark on the right, so that tiles have other statistics than it."""
+    """A picture that is bright on the left and dark on the right, so that its tiles have other statistics."""
     ramp = np.linspace(1.0, 0.2, width)[None, :, None]
     return np.rint(picture(height, width) * ramp).astype(np.uint8)
 
@@ -202,7 +202,7 @@ def test_big_pictures_go_through_in_tiles_by_themselves(tiny_run, tmp_path, monk
 
 
 class Limited:
-    """A backend with little memory."""
+    """A backend that has little memory."""
 
     name, device = "fake", "toaster"
 

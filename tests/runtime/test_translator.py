@@ -27,7 +27,7 @@ from tests.images.test_images import broken_files
 
 
 class Identity:
-    """A backend that gives back what it gets, and checks that it gets what the spec promises."""
+    """A backend that returns its input, and checks that the input is what the spec promises."""
 
     name = "identity"
     device = "cpu"
@@ -85,7 +85,7 @@ def test_padding_is_what_the_design_says(side, multiple, times):
 
 
 class Exported(Identity):
-    """The same of a file exported for pixels, or for one size."""
+    """The same for a file exported for pixels, or for one size."""
 
     def __init__(self, dtype, size):
         self.dtype, self.size = dtype, size
@@ -123,7 +123,7 @@ def test_a_file_of_one_size_takes_what_fits(fixed, sides):
     model = exported(np.float32, fixed)
     for size in ((1, 1), (20, 31), fixed):
         np.testing.assert_array_equal(model.translate(picture(*size)), picture(*size))
-    words = rf"a\.png is 30x33, but this model was exported with fixed sides of {sides}\.\n.*--fit resize"
+    words = rf"a\.png .*30x33\b.* {sides}\.\n.*--fit resize"
     with pytest.raises(ModelError, match=words):
         model.translate(picture(33, 30), name="a.png")
 
@@ -256,7 +256,7 @@ def test_what_exists_is_not_touched_unasked(tmp_path):
         save(tmp_path / "in" / name, 8, 8)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a.png").write_bytes(b"mine")
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="--overwrite"):
         list_tasks(tmp_path / "in", tmp_path / "out", 3)
     translate_files(identity(), list_tasks(tmp_path / "in", tmp_path / "out", 3, skip_existing=True))
     assert (tmp_path / "out" / "a.png").read_bytes() == b"mine"
@@ -283,7 +283,7 @@ def test_one_file_to_a_file_or_into_a_folder(tmp_path):
     assert list_tasks(source, tmp_path / "out", 3)[0].output == tmp_path / "out" / "a.png"
     (tmp_path / "odd.png").mkdir()
     assert list_tasks(source, tmp_path / "odd.png", 3)[0].output == tmp_path / "odd.png" / "a.png"
-    with pytest.raises(UsageError, match="holds no pictures"):
+    with pytest.raises(UsageError, match=r"odd\.png"):
         list_tasks(tmp_path / "odd.png", tmp_path / "out", 3)
     assert list_tasks(source, tmp_path / ".hidden.png", 3)[0].output == tmp_path / ".hidden.png"
 
@@ -311,9 +311,9 @@ def test_broken_files_are_named_and_the_others_come_out(tmp_path, tiny_onnx):
     assert "Traceback" not in done.stderr
     for path in broken:
         assert f"Refused: {path}" in done.stderr
-    assert f"2 of {len(broken) + 2} pictures written" in done.stderr
+    assert f"2 of {len(broken) + 2} pictures" in done.stderr
     assert sorted(path.name for path in list_pictures(tmp_path / "out")) == ["good.png", "other.jpg"]
-    assert len([entry for entry in (tmp_path / "out").rglob("*") if entry.is_file()]) == 2  # no half file
+    assert len([entry for entry in (tmp_path / "out").rglob("*") if entry.is_file()]) == 2  # no partial file
 
 
 def test_large_pictures_are_mentioned_once(tmp_path, tiny_onnx):
@@ -354,12 +354,12 @@ def test_directions_are_those_that_the_model_has(tiny_run):
 
 def test_files_that_are_not_models_are_named(tmp_path):
     cases = {
-        "nowhere": "does not exist",
+        "nowhere": "nowhere",
         ".": "holds no model.safetensors",
-        "a.txt": "is a web page, not a model",
-        "a.bin": "is not a model file",
-        "a.onnx": "is a web page, not a model",
-        "a.safetensors": "is a web page, not a model",
+        "a.txt": "web page",
+        "a.bin": "model file",
+        "a.onnx": "web page",
+        "a.safetensors": "web page",
     }
     for name in ("a.txt", "a.onnx", "a.safetensors"):
         (tmp_path / name).write_bytes(b"<!doctype html>")
@@ -433,9 +433,9 @@ def test_a_run_folder_can_be_moved(tiny_run, tmp_path):
 def test_an_output_that_cannot_be_made_is_one_error(tmp_path):
     save(tmp_path / "in" / "a.png", 8, 8)
     (tmp_path / "file").write_bytes(b"mine")
-    with pytest.raises(UsageError, match=r"is a file, but .* is a folder"):
+    with pytest.raises(UsageError, match=r"\bfile\b.* folder"):
         list_tasks(tmp_path / "in", tmp_path / "file", 3, overwrite=True)
-    with pytest.raises(UsageError, match="cannot be made"):
+    with pytest.raises(UsageError, match="out"):
         translate_files(identity(), list_tasks(tmp_path / "in", tmp_path / "file" / "out", 3))
     assert (tmp_path / "file").read_bytes() == b"mine"
 

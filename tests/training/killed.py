@@ -1,7 +1,7 @@
 """Kill a training over and over and resume it each time: `python -m tests.training.killed CONFIG.yaml FOLDER KILLS`.
 
-Half of the kills are meant for the midst of a save. Every training is a fork of this process, which has imported
-all and trained nothing, so that a round takes a second or two.
+Half of the kills aim at a save. Every training is a fork of this process, which has imported everything and trained
+nothing, so that a round takes a second or two.
 """
 
 import itertools
@@ -34,13 +34,13 @@ def start(config: Config, out: Path) -> int:
 
 
 def moment(draw: random.Random, longest_s: float) -> Callable[[], bool]:
-    """Return what turns true at a random moment of so many seconds."""
+    """Return a function that turns true at a random moment within so many seconds."""
     due = time.monotonic() + draw.random() * longest_s
     return lambda: time.monotonic() > due
 
 
 def save(draw: random.Random, out: Path) -> Callable[[], bool]:
-    """Return what turns true while one of the next few checkpoints is written."""
+    """Return a function that turns true while one of the next few checkpoints is written."""
     seen: set[Path] = set()
     wanted = draw.randint(1, 4)
 
@@ -52,7 +52,7 @@ def save(draw: random.Random, out: Path) -> Callable[[], bool]:
 
 
 def kill(pid: int, due: Callable[[], bool]) -> bool:
-    """Kill the training when that is due; return False when it ended before."""
+    """Kill the training when `due()` is true; return False if it ended before."""
     while not due():
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:

@@ -1,4 +1,4 @@
-"""Memory layouts are the same training, and freed memory is used again."""
+"""Memory layouts do not change a training, and freed memory is reused."""
 
 import copy
 import platform
@@ -55,9 +55,9 @@ def test_a_checkpoint_resumes_in_another_memory_layout(float64):
 
 
 @pytest.mark.skipif(sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="malloc is not glibc's")
-@pytest.mark.parametrize("mebibytes", [8, 48])  # below and above what glibc lets one set as a threshold
+@pytest.mark.parametrize("mebibytes", [8, 48])  # below and above the largest threshold that glibc accepts
 def test_freed_memory_is_kept(mebibytes):
-    """A tensor that takes the place of one just freed costs no page faults, where 8 MiB cost 2,048."""
+    """A tensor in memory that was just freed costs no page faults; 8 MiB of new memory cost 2,048."""
     import resource
 
     keep_freed_memory()

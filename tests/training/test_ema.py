@@ -1,4 +1,4 @@
-"""Averaged weights: how fast they forget, and which weights previews, model file and checkpoint hold."""
+"""Averaged weights: how fast they follow, and which weights previews, model file and checkpoint hold."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from tests.conftest import tiny_config
 
 
 def follow(half_life, batch, images=4096, warm=10**6):
-    """A weight that was 0 and has been 1 for `images` images: what the mean is then."""
+    """The mean of a weight that was 0 and has been 1 for `images` images."""
     network = nn.Linear(1, 1)
     nn.init.zeros_(network.weight)
     ema = Ema({"g": network}, half_life)
@@ -33,7 +33,7 @@ def test_the_half_life_is_in_images_whatever_the_batch(batch):
 
 
 def test_the_first_weights_are_soon_forgotten():
-    """Of a half-life that is longer than the run, a twentieth of the run is left."""
+    """A half-life longer than the run is cut to a twentieth of the run."""
     assert follow(10**9, 16, warm=0) > 0.99
     assert follow(10**9, 16, images=16, warm=0) == pytest.approx(1 - 0.5 ** (1 / RAMP_UP))
 
@@ -70,7 +70,7 @@ def test_the_model_is_the_mean_and_the_checkpoint_has_both(tmp_path, few_pairs):
     for name, tensor in state["ema"]["networks"]["generator"].items():
         assert torch.equal(model[f"B2A.{name}"], tensor)
     plain = load_file(tmp_path / "plain" / "model.safetensors")
-    for name, tensor in state["networks"]["generator"].items():  # the mean only looks on
+    for name, tensor in state["networks"]["generator"].items():  # averaging does not change the training
         assert torch.equal(plain[f"B2A.{name}"], tensor)
     assert not all(torch.equal(plain[name], model[name]) for name in plain)
     sheets = [(tmp_path / name / "samples" / "000000016.B2A.png").read_bytes() for name in ("plain", "run")]

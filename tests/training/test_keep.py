@@ -1,5 +1,6 @@
 """train.keep best, and the rows for TensorBoard."""
 
+import re
 import shutil
 import signal
 
@@ -54,11 +55,11 @@ def test_the_best_is_that_of_all_val_pairs_at_the_scale_of_training(tmp_path, fe
     assert capsys.readouterr().err.count("scoring 3 val pairs took") == 1
 
 
-@pytest.mark.parametrize("images", [8, 16])  # in the midst, and at the end
+@pytest.mark.parametrize("images", [8, 16])  # in the middle, and at the end
 def test_a_stop_is_heard_between_two_val_pairs_and_they_are_scored_on_resuming(
     tmp_path, few_pairs, monkeypatch, images
 ):
-    """Hundreds of them take minutes, and who asks for a stop may wait 30 s before killing."""
+    """Scoring hundreds takes minutes, and a scheduler may wait only 30 s before killing."""
     config = tiny_config(*BEST, data=few_pairs)
     i2i.train(config, tmp_path / "straight")
     reads: list[int] = []
@@ -71,7 +72,7 @@ def test_a_stop_is_heard_between_two_val_pairs_and_they_are_scored_on_resuming(
 
     with monkeypatch.context() as patch:
         patch.setattr(validation, "read_pair", read)
-        # In the training's own thread, as a handler of Python runs: that of a reader may come a little later.
+        # In the training's own thread, where Python runs handlers; from a reader's thread it may arrive a little later.
         patch.setattr(validation, "watched", lambda call, items, timeout_s: [call(item) for item in items])
         with pytest.raises(Stopped) as stopped:
             i2i.train(config, tmp_path / "run")
@@ -99,7 +100,8 @@ def test_a_val_pair_that_vanishes_costs_its_score_only(tmp_path, few_pairs, monk
     i2i.train(tiny_config(*BEST, data=few_pairs), tmp_path / "run")
     rows = read_json_lines(tmp_path / "run" / "metrics.jsonl")
     assert [row["images"] for row in rows if row["split"] == "val previews"] == [4, 8, 12, 16]
-    assert {row["text"] for row in rows if row["split"] == "warning"} == {"val was not scored: gone"}
+    (warning,) = {row["text"] for row in rows if row["split"] == "warning"}
+    assert re.search(r"\bval\b.*: gone", warning)
 
 
 def test_val_pairs_are_from_all_over_a_large_split(few_pairs, monkeypatch):
@@ -113,7 +115,7 @@ def test_a_best_model_that_is_lost_is_told_and_replaced(tmp_path, few_pairs, kno
     list_checkpoints(tmp_path / "checkpoints")[-1].unlink()
     (tmp_path / "model.safetensors").unlink()
     i2i.train(tiny_config(*BEST, data=few_pairs), tmp_path, resume=True)
-    assert "the next one decides anew" in capsys.readouterr().err
+    assert "model.safetensors" in capsys.readouterr().err
     assert read_spec(tmp_path / "model.safetensors").images_seen == 16
 
 
@@ -148,5 +150,5 @@ def test_tensorboard_gets_the_rows_of_the_log(tmp_path, few_pairs, capsys):
     shutil.rmtree(tmp_path / "run" / "tensorboard")
     for images in (20, 24):
         log.write(images, 1.0, "train", {"G_L1": 1.0})
-    assert capsys.readouterr().err.count("Warning: tensorboard cannot be written") == 1
+    assert capsys.readouterr().err.count("Warning: tensorboard ") == 1
     assert read_json_lines(tmp_path / "run" / "metrics.jsonl")[-1]["images"] == 24

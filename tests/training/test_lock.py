@@ -1,4 +1,4 @@
-"""Two trainings never share a run folder; a process that was killed keeps nobody out."""
+"""Two trainings never share a run folder; a killed process leaves no lock behind."""
 
 import errno
 import shutil

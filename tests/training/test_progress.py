@@ -1,4 +1,4 @@
-"""The progress line at every width, the pace behind it, and the word about a slow machine."""
+"""The progress line at every width, the speed that it shows, and the warning of a slow machine."""
 
 import io
 import re
@@ -126,7 +126,7 @@ def test_a_run_that_has_slowed_to_a_third_says_so_once_with_the_figures():
     (text,) = [warning for _ in range(6) for warning in slow.add(15, 5.0)]
     for word in ("3 images a second", "from 15", "2 threads", "OMP_NUM_THREADS=1", "--resume"):
         assert word in text
-    assert speeds(SpeedCheck(threads=1), 15, 15, 1, 1, 1) == [0, 0, 0, 0, 0]  # one thread waits for no other
+    assert speeds(SpeedCheck(threads=1), 15, 15, 1, 1, 1) == [0, 0, 0, 0, 0]  # one thread has no other to wait for
     once = SpeedCheck(threads=2)
     assert speeds(once, 15, 15) == [0, 0]
     assert once.add(5, 3600.0) == []  # a process that was suspended

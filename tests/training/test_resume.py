@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import re
 import shutil
 import signal
@@ -23,7 +24,7 @@ from tests.conftest import damaged, tiny_config
 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory, few_pairs):
-    """A run that nothing happened to."""
+    """An undisturbed run."""
     out = tmp_path_factory.mktemp("straight") / "run"
     i2i.train(config(few_pairs), out)
     return out
@@ -34,14 +35,14 @@ def config(data, *changes):
 
 
 def what_remains(out):
-    """All of a run but times: the model's bytes, the log's rows, the names of the samples and checkpoints."""
+    """Everything in a run except times: the model's bytes, the log's rows, the names of samples and checkpoints."""
     rows = [{k: v for k, v in row.items() if k != "seconds"} for row in read_json_lines(out / "metrics.jsonl")]
     names = sorted(path.name for folder in ("samples", "checkpoints") for path in (out / folder).iterdir())
     return (out / "model.safetensors").read_bytes(), rows, names
 
 
 def at_call(monkeypatch, module, name, number, happen):
-    """Make `happen()` happen at the start of the call with this number, from 1 on, of a function of a module."""
+    """Call `happen()` at the start of one call of a module's function; number: which call, from 1."""
     original, calls = getattr(module, name), []
 
     def patched(*args, **kwargs):
@@ -96,7 +97,7 @@ def test_a_training_asked_to_stop_saves_and_goes_on_exactly(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_a_training_asked_to_stop_while_it_waits_leaves_at_once(straight, tmp_path, monkeypatch, few_pairs):
-    """Before its first step, and for its third batch: what was trained is saved, the log without a gap."""
+    """Before the first step and at the third batch: all training is saved, and the log has no gap."""
     with monkeypatch.context() as patch:
         at_call(patch, start, "make_fabric", 1, lambda: signal.raise_signal(signal.SIGTERM))
         with pytest.raises(Stopped, match="before"):
@@ -139,7 +140,7 @@ def test_a_damaged_checkpoint_is_passed_over(straight, tmp_path, capsys, few_pai
     (checkpoints[0].parent / f"{TEMP_PREFIX}0123.pt").write_bytes(b"half")
     i2i.train(config(few_pairs), tmp_path / "run", resume=True)
     assert "000000016.pt" in (said := capsys.readouterr().err)
-    assert "going on after 12 images, 4 before it" in said
+    assert re.search(r"\b12 images\b.* 4\b", said)
     names = {path.name for path in checkpoints[0].parent.iterdir()}
     assert names == {"000000012.pt", "000000016.pt", "000000016.damaged"}
     (checkpoints[0].parent / "000000016.damaged").unlink()
@@ -158,7 +159,7 @@ class Runs:
 
 
 def other(state, place, value):
-    """A state with something else at a place, as "scores" or "stepper.steps"."""
+    """A state with the value at a place, such as "scores" or "stepper.steps", replaced."""
     *parents, last = place.split(".")
     for name in parents:
         state = state[int(name) if isinstance(state, list) or name.isdigit() else name]
@@ -169,13 +170,13 @@ def other(state, place, value):
     ("place", "value", "reason"),
     [
         ("extra", Runs(), r"000000016\.pt(.|\n)*io\.open"),
-        ("stepper.steps", torch.zeros(1).expand(10**6, 10**6), "reaches beyond its bytes"),
+        ("stepper.steps", torch.zeros(1).expand(10**6, 10**6), "bytes"),
         ("scores", {"L1": "low"}, "scores.L1"),
         ("best", {"images": 3}, "best.L1"),
         ("images", -1, "images"),
-        ("stepper", [], "does not fit these settings"),
+        ("stepper", [], "checkpoints"),
         ("stepper.optimizers.discriminator.state.0.exp_avg", torch.zeros(1), "optimizer states"),
-        ("stepper.ranks", [7], "does not fit these settings"),
+        ("stepper.ranks", [7], "checkpoints"),
     ],
 )
 def test_a_hostile_checkpoint_with_a_right_digest_is_refused(
@@ -198,13 +199,13 @@ def test_a_killed_process_leaves_an_older_model_and_the_resumed_run_mends_it(str
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / f"{TEMP_PREFIX}0123.yaml").write_text("half", encoding="utf-8")
     model = i2i.train(config(few_pairs, "schedule.images=12"), tmp_path / "run", resume=True)
-    assert "holds no run yet: starting one" in capsys.readouterr().err
+    assert str(tmp_path / "run") in capsys.readouterr().err
     assert [path.name for path in model.parent.glob(f"{TEMP_PREFIX}*")] == []
     older = model.read_bytes()
     i2i.train(config(few_pairs), tmp_path / "run", resume=True)
     model.write_bytes(older)
     i2i.train(config(few_pairs), tmp_path / "run", resume=True)
-    assert "already finished, after 16 images" in capsys.readouterr().err
+    assert re.search(r"finished\b.* 16 images", capsys.readouterr().err)
     assert i2i.load(tmp_path / "run").spec.images_seen == 16
 
 
@@ -216,13 +217,13 @@ def test_a_changed_run_resumes_only_when_that_is_allowed(straight, tmp_path, few
     ]:
         with pytest.raises(ConfigError, match=text):
             i2i.train(config(few_pairs, *changes), straight, resume=True)
-    with pytest.raises(ConfigError, match="does not fit these settings"):
+    with pytest.raises(ConfigError, match=str(straight / "checkpoints")):
         i2i.train(config(few_pairs, "generator.width=3"), straight, resume=True, allow_config_change=True)
     out = tmp_path / "run"
     i2i.train(config(few_pairs, "schedule.images=8"), out)
     capsys.readouterr()
     i2i.train(config(few_pairs, "optimizer.lr=1e-3"), out, resume=True, allow_config_change=True)
-    assert "optimizer.lr was 0.0004, now 0.001" in capsys.readouterr().err
+    assert re.search(r"optimizer\.lr .*0\.0004\b.* 0\.001\b", capsys.readouterr().err)
     assert read_json_lines(out / "metrics.jsonl")[-1]["images"] == 16
 
 
@@ -241,7 +242,7 @@ def test_logs_that_vanish_cost_a_warning_each_and_never_the_run(straight, tmp_pa
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Warning")]
     assert len(said) == 3
     for what in ("samples", "metrics.jsonl", "report.html"):
-        assert sum(f"{what} cannot be written" in line for line in said) == 1
+        assert sum(f"{what} cannot" in line for line in said) == 1
 
 
 def test_a_log_that_cannot_be_opened_costs_a_warning(straight, tmp_path, few_pairs, capsys):
@@ -330,14 +331,14 @@ def test_a_log_line_that_was_cut_spoils_no_other(tmp_path):
 
 
 def test_a_full_disk_costs_what_came_after_the_last_checkpoint(straight, tmp_path, monkeypatch, few_pairs):
-    """A limit on file sizes is as good as a full disk: real writes fail in the midst."""
+    """A limit on file sizes acts like a full disk: real writes fail in the middle."""
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     at_call(
         monkeypatch, run, "save_checkpoint", 2, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20000, before[1]))
     )
     try:
-        with pytest.raises(DiskFullError, match=r"File too large.* 8 images(.|\n)* 4"):
+        with pytest.raises(DiskFullError, match=rf"{os.strerror(errno.EFBIG)}.* 8 images(.|\n)* 4"):
             i2i.train(config(few_pairs), tmp_path / "run")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -359,7 +360,7 @@ def test_a_disk_too_small_is_refused_before_the_training(tmp_path, monkeypatch, 
     assert told
     size = float(told[1]) * {"K": 1e3, "M": 1e6}[told[2]]
     assert size == pytest.approx(newest, rel=0.1)
-    # What is there, but for damaged checkpoints, is written over; what a killed process left goes first.
+    # Existing files, except damaged checkpoints, are overwritten; what a killed process left is removed first.
     out = tmp_path / "other"
     half = out / f"{TEMP_PREFIX}0123.pt"
     half.write_bytes(b"half")

@@ -1,4 +1,4 @@
-"""One step under each setting: it stops before a broken update, and parts and clipping do what they say."""
+"""One step under each setting: it stops before a broken update, and micro-batches and clipping work as stated."""
 
 import lightning_fabric
 import pytest
@@ -39,7 +39,7 @@ def equal(one, two):
 
 @pytest.mark.parametrize("phase", ["discriminator", "generator"])
 def test_a_non_finite_loss_stops_before_the_update(phase):
-    """Nor does a later phase update from what the broken one left."""
+    """A later phase does not update from the broken one's gradients."""
     engine = make_engine(tiny_config())
     engine.train_step(random_batch(4))
     original, before = engine.algorithm.losses, weights(engine)
@@ -86,7 +86,7 @@ def test_the_run_names_loss_step_and_pictures_and_keeps_a_finite_checkpoint(tmp_
 
 @pytest.fixture
 def scaled():
-    """A step as on a GPU in mixed fp16, whose scaler a CPU can stand in for; the products stay fp32."""
+    """A step with the scaler of mixed fp16 as on a GPU, run on the CPU; products stay fp32."""
     precision = MixedPrecision("16-mixed", "cpu", scaler=torch.amp.GradScaler("cpu", init_scale=2.0**8))
     precision._desired_input_dtype = torch.float32
     precision.forward_context = torch.enable_grad
@@ -107,7 +107,7 @@ def test_scaled_gradients_are_the_same(scaled):
 def test_a_scale_too_large_skips_the_update_and_is_counted(scaled):
     engine = scaled()
     engine.train_step(random_batch(4))
-    engine._scaler.update(new_scale=1e38)  # too much for the generator, whose loss is above 10
+    engine._scaler.update(new_scale=1e38)  # overflows in the generator, whose loss is above 10
     before = weights(engine)
     terms = engine.train_step(random_batch(4))
     assert equal({"generator": before["generator"]}, weights(engine))
@@ -136,7 +136,7 @@ def test_a_gradient_broken_at_any_scale_stops_after_25_steps(scaled):
 
 @pytest.mark.parametrize("kind", ["pix2pix", "cyclegan"])
 def test_parts_of_a_batch_are_the_whole(kind, float64):
-    """Two, two and one against five at once, where no layer looks across pictures: phases in turn, D before G."""
+    """Micro-batches of two, two and one equal five at once if no layer mixes pictures: phases in turn, D before G."""
     norms = ["generator.norm=instance", "discriminator.norm=instance", "generator.dropout=0"]
     engines = [
         make_engine(smallest_config(kind, ".", *norms, "data.crop_px=32", "data.resize_px=32", *changes))
@@ -150,7 +150,7 @@ def test_parts_of_a_batch_are_the_whole(kind, float64):
 
 
 def test_a_part_keeps_almost_no_memory_until_its_turn():
-    """The graph of a waiting part holds its input, not its activations, and dropout and statistics count once."""
+    """A waiting micro-batch keeps its input, not its activations; dropout and statistics count once."""
     held = []
     for accumulate in (1, 2):
         config = tiny_config("data.crop_px=64", "data.resize_px=64", f"train.accumulate={accumulate}")
@@ -207,9 +207,9 @@ def test_a_machine_that_cannot_compile_is_told(monkeypatch):
         raise RuntimeError("No working C++ compiler found")
 
     monkeypatch.setattr(torch, "compile", fail)
-    with pytest.raises(UsageError, match=r"No working C\+\+ compiler") as error:
+    with pytest.raises(UsageError, match=r"train\.compile") as error:
         make_fabric(tiny_config("train.compile=true"))
-    assert "set it to false" in str(error.value)
+    assert "false" in str(error.value)
 
 
 def test_clipping_bounds_each_network_and_logs_what_it_was():

@@ -19,15 +19,15 @@ from tests.conftest import SMALLEST, smallest_config
 # Batch norm, and nothing drawn: the same training as on one device, but for rounding. The last step has one image.
 _TERMS = ["loss.terms.random_features=9", "loss.terms.feature_matching=5", "loss.terms.nlpd=2"]
 SAME_AS_ONE = ["generator.dropout=0", "train.accumulate=2", "schedule.images=13", *_TERMS]
-# What each device draws for itself is not the same: here all points are halfway, and the networks draw nothing.
+# Devices draw different points; here all points are halfway, and the networks draw nothing.
 PENALISED = ["generator.dropout=0", "generator.norm=instance", "discriminator.norm=instance", "train.accumulate=2"]
 # The last step has three images: rank 0 has two parts, rank 1 one and must fill up, or one would wait for ever.
-# And while rank 0 scores val, rank 1 waits and hears.
+# While rank 0 scores val, rank 1 waits for the result.
 UNEVEN = ["train.batch=1", "train.accumulate=2", "schedule.images=15", "train.keep=best"]
 
 
 def halves(*shape, **options):
-    """In place of torch.rand."""
+    """Replaces torch.rand: always one half."""
     return torch.full(shape, 0.5, **options)
 
 
