@@ -4,7 +4,7 @@ All networks take and return float tensors (N, C, H, W); images are in [-1, 1].
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -117,6 +117,14 @@ class DiscriminatorOutput(NamedTuple):
     def scales(self) -> tuple[Tensor, ...]:
         """The logits of each scale, which count the same in a loss."""
         return (self.logits, *self.coarser)
+
+
+def layer_outputs(layers: Iterable[nn.Module], image: Tensor) -> list[Tensor]:
+    """Return the output of each of several layers, applied to an image one after another."""
+    outputs = [image]
+    for layer in layers:
+        outputs.append(layer(outputs[-1]))
+    return outputs[1:]
 
 
 class Discriminator(nn.Module, ABC):

@@ -9,7 +9,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from i2i.networks.base import Discriminator, DiscriminatorOutput, LatentGenerator
+from i2i.networks.base import Discriminator, DiscriminatorOutput, LatentGenerator, layer_outputs
 from i2i.networks.layers import Norm, Projection, initialise, make_norm, needs_bias, normalise_spectrally
 from i2i.networks.small_maps import ConvTranspose2d
 
@@ -113,12 +113,8 @@ class DCGANDiscriminator(Discriminator):
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
         """(N, in_channels, size, size) in [-1, 1] to logits (N, 1, 1, 1) and the features of each level."""
-        features = []
-        value = image
-        for layer in self.layers:
-            value = layer(value)
-            features.append(value)
-        logits = self.head(value)
+        features = layer_outputs(self.layers, image)
+        logits = self.head(features[-1])
         if self.projection is not None:
-            logits = logits + self.projection(value.sum(dim=(2, 3), keepdim=True), condition)
+            logits = logits + self.projection(features[-1].sum(dim=(2, 3), keepdim=True), condition)
         return DiscriminatorOutput(logits, tuple(features))

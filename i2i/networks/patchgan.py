@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from i2i.networks.base import Discriminator, DiscriminatorOutput
+from i2i.networks.base import Discriminator, DiscriminatorOutput, layer_outputs
 from i2i.networks.layers import Norm, Projection, initialise, make_norm, needs_bias, normalise_spectrally
 
 # The receptive field of a logit, by `layers` (1, 16, 70 and 286 are the paper's).
@@ -87,14 +87,10 @@ class PatchGAN(Discriminator):
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
         """(N, in_channels, H, W) to logits (N, 1, h, w), one for each patch, and the features of each layer."""
-        features = []
-        value = image
-        for layer in self.layers:
-            value = layer(value)
-            features.append(value)
-        logits = self.head(value)
+        features = layer_outputs(self.layers, image)
+        logits = self.head(features[-1])
         if self.projection is not None:
-            logits = logits + self.projection(self.pool(value), condition)
+            logits = logits + self.projection(self.pool(features[-1]), condition)
         if self.coarser is None:
             return DiscriminatorOutput(logits, tuple(features))
         output: DiscriminatorOutput = self.coarser(self.halve(image), condition)
