@@ -56,6 +56,9 @@ class Algorithm(ABC):
     """Whether its training data must have labels."""
     has_discriminator: ClassVar[bool] = True
     """Whether it reads the section `discriminator`."""
+    recordable: ClassVar[bool] = False
+    """Whether a step never waits for the device and draws nothing on the host, so that it can be a CUDA graph; the
+    tests of devices show it on a GPU."""
     networks: dict[str, nn.Module]
     phases: tuple[Phase, ...]
     generators: dict[str, str]

@@ -48,6 +48,7 @@ class ContextEncoder(Algorithm):
     """A generator that fills holes, trained with L2 in the hole and against a discriminator of whole images."""
 
     Settings = ContextEncoderSettings
+    recordable = True
     data = "paired"
 
     def __init__(self, config: Config):

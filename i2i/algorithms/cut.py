@@ -57,6 +57,7 @@ class CUT(Algorithm):
     """A generator against a discriminator, tied to its input patch by patch."""
 
     Settings = CUTSettings
+    recordable = True
     data: ClassVar[DataKind] = "unpaired"
 
     def __init__(self, config: Config):

@@ -44,6 +44,7 @@ class CycleGAN(Algorithm):
     """Two generators against two discriminators, tied together by cycle consistency."""
 
     Settings = CycleGANSettings
+    recordable = True
     data = "unpaired"
 
     def __init__(self, config: Config):

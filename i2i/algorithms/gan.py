@@ -35,6 +35,7 @@ class GAN(Algorithm):
     """A generator from noise against a discriminator."""
 
     Settings = GANSettings
+    recordable = True
     data = "images"
 
     def __init__(self, config: Config):

@@ -34,6 +34,7 @@ class Pix2Pix(Algorithm):
     """A generator against a conditional discriminator, tied to the target by L1."""
 
     Settings = Pix2PixSettings
+    recordable = True
     data = "paired"
 
     def __init__(self, config: Config):

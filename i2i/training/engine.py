@@ -5,7 +5,7 @@ The engine keeps a step cheap: the generators run forward once, and no gradient 
 optimizer uses.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,12 +14,14 @@ from torch import Tensor, nn
 
 from i2i.algorithms import Algorithm
 from i2i.algorithms.base import Batch, Outputs, Phase
+from i2i.config.settings import OptimizerSettings
 from i2i.data.seeds import RANKS, derive_seed
 from i2i.training import ranks
 from i2i.training.checkpoint import State
 from i2i.training.ema import Ema
 from i2i.training.fabric import memory_format, place_networks, wrap_forward
 from i2i.training.finite_check import FiniteCheck, any_non_finite
+from i2i.training.graphs import WARM_UP, Compute, StepGraphs, records_steps
 from i2i.training.optim import gradient_norm, load_optimizer, make_optimizer, set_rate
 
 
@@ -42,11 +44,10 @@ class Engine:
         self.ema = Ema(generators, half_life) if half_life else None
         for name, network in placed.items():
             wrap_forward(fabric, network, self.settings, is_generator=name in generators)
-        self.optimizers = {}
-        for phase in algorithm.phases:
-            if not phase.optimizer:
-                optimizer = make_optimizer((self.networks[name] for name in phase.trains), algorithm.config.optimizer)
-                self.optimizers[phase.name] = fabric.setup_optimizers(optimizer)
+        graphs = records_steps(algorithm, fabric.device)
+        self.warm_up_steps = WARM_UP + 1 if graphs else 1  # until a step takes its usual time
+        self._run: Compute = StepGraphs(self._compute) if graphs else self._compute
+        self.optimizers = make_optimizers(fabric, algorithm, capturable=graphs)
         if fabric.global_rank:  # its own noise and dropout; rank 0 draws as a single process would
             torch.manual_seed(derive_seed(self.settings.seed, RANKS, fabric.global_rank))
         algorithm.reseed(fabric.global_rank)
@@ -66,10 +67,23 @@ class Engine:
         "grad.<network>.<phase>" for a phase that uses another's optimizer. Raises NonFiniteError when a value
         is NaN or infinite; then nothing is updated from that phase on.
         """
-        due = [phase for phase in self.algorithm.phases if (self.steps + 1) % phase.every_steps == 0]
-        self._train_only([name for phase in due for name in phase.trains])
+        due = tuple(phase for phase in self.algorithm.phases if (self.steps + 1) % phase.every_steps == 0)
         images = images or batch_size(batch) * self.fabric.world_size
-        fabric, whole = self.fabric, {name: self._in_memory_format(tensor) for name, tensor in batch.items()}
+        for phase in due:
+            set_rate(self._optimizer(phase), rate_factor * learning_rate(phase, self.algorithm.config.optimizer))
+        logged = self._run(batch, due, images, self.algorithm.weights())
+        logged = self.finite_check.check(logged, scaled=self._scaler is not None)
+        self.steps += 1
+        if self.ema:
+            self.ema.update(self.networks, images)
+        return logged
+
+    def _compute(
+        self, batch: Batch, due: Sequence[Phase], images: int, weights: Mapping[str, float]
+    ) -> dict[str, Tensor]:
+        """Train the phases that are due; return the scalars to log. It never waits for the device."""
+        self._train_only([name for phase in due for name in phase.trains])
+        fabric, whole = self.fabric, {name: in_format(tensor, self.layout) for name, tensor in batch.items()}
         micro_batches = split_batch(whole, self.settings.batch, images, fabric.global_rank, fabric.world_size)
         outputs = [self.algorithm.forward(part) for part, _ in micro_batches]
         logged: dict[str, Tensor] = {}
@@ -78,44 +92,34 @@ class Engine:
             self._optimizer(phase).zero_grad(set_to_none=True)
             terms: dict[str, Tensor] = {}
             for (part, share), output in zip(micro_batches, outputs, strict=True):
-                for name, term in self._backward(phase, part, output, share).items():
+                for name, term in self._backward(phase, part, output, share, weights).items():
                     terms[name] = terms[name] + term if name in terms else term
-            ranks.all_reduce_mean([*self._gradients(*phase.trains), *terms.values()])
+            ranks.all_reduce_mean([*gradients(self.networks[name] for name in phase.trains), *terms.values()])
             logged |= terms
-            self._update(phase, rate_factor, logged)
-        logged = self.finite_check.check(logged, scaled=self._scaler is not None)
-        self.steps += 1
-        if self.ema:
-            self.ema.update(self.networks, images)
+            self._update(phase, logged)
         return logged
 
-    def _in_memory_format(self, tensor: Tensor) -> Tensor:
-        return tensor.contiguous(memory_format=self.layout) if tensor.dim() == 4 else tensor
-
-    def _backward(self, phase: Phase, batch: Batch, outputs: Outputs, share: float) -> dict[str, Tensor]:
+    def _backward(
+        self, phase: Phase, batch: Batch, outputs: Outputs, share: float, weights: Mapping[str, float]
+    ) -> dict[str, Tensor]:
         """Add a phase's gradient on a micro-batch, times its share; return the terms times the share."""
-        terms, weights = self.algorithm.losses(phase.name, batch, outputs), self.algorithm.weights()
+        terms = self.algorithm.losses(phase.name, batch, outputs)
         self.fabric.backward(sum(share * weights[name] * term for name, term in terms.items() if name in weights))
         return {name: share * term.detach() for name, term in terms.items()}
 
-    def _update(self, phase: Phase, rate_factor: float, logged: dict[str, Tensor]) -> None:
+    def _update(self, phase: Phase, logged: dict[str, Tensor]) -> None:
         """Update the networks of a phase, unless this step met NaN or infinity; log the norms of their gradients."""
         optimizer, clip_norm = self._optimizer(phase), self.algorithm.config.optimizer.clip_norm
         if self._scaler is not None:
             self._scaler.unscale_(optimizer.optimizer)
         for name in phase.trains:
-            norm = gradient_norm(self._gradients(name))
+            norm = gradient_norm(gradients([self.networks[name]]))
             logged[f"grad.{name}.{phase.name}" if phase.optimizer else f"grad.{name}"] = norm
             if clip_norm is not None:
                 torch.nn.utils.clip_grads_with_norm_(self.networks[name].parameters(), clip_norm, norm)
         if self._scaler is None:  # which sets the same; torch's fused optimizers read it without waiting for the device
             optimizer.optimizer.found_inf = any_non_finite(logged)
-        set_rate(optimizer, self._learning_rate(phase) * rate_factor)
         optimizer.step()
-
-    def _gradients(self, *names: str) -> list[Tensor]:
-        parameters = (parameter for name in names for parameter in self.networks[name].parameters())
-        return [parameter.grad for parameter in parameters if parameter.grad is not None]
 
     @property
     def _scaler(self) -> Any:
@@ -124,10 +128,6 @@ class Engine:
 
     def _optimizer(self, phase: Phase) -> Any:
         return self.optimizers[phase.optimizer or phase.name]
-
-    def _learning_rate(self, phase: Phase) -> float:
-        settings = self.algorithm.config.optimizer
-        return settings.lr_discriminator or settings.lr if phase.role == "discriminator" else settings.lr
 
     def _train_only(self, names: Sequence[str]) -> None:
         for name, network in self.networks.items():
@@ -155,6 +155,8 @@ class Engine:
         With more ranks than then, the new ones start with their own draws and algorithm state; with fewer,
         those of the last ranks are lost.
         """
+        if isinstance(self._run, StepGraphs):
+            self._run.forget()  # the moments below get memory of their own
         self.steps = state["steps"]
         self.finite_check.load_state_dict(state["guard"])
         for name, network in self.networks.items():
@@ -171,6 +173,17 @@ class Engine:
             own = state["ranks"][self.fabric.global_rank]
             self.algorithm.load_state_dict(own["algorithm"])
             set_rng_state(self.fabric.device, own)
+
+
+def make_optimizers(fabric: Fabric, algorithm: Algorithm, capturable: bool) -> dict[str, Any]:
+    """Return the optimizer of each phase that has its own, set up by Fabric; capturable: see `make_optimizer`."""
+    optimizers = {}
+    for phase in algorithm.phases:
+        if not phase.optimizer:
+            trained = [algorithm.networks[name] for name in phase.trains]
+            optimizer = make_optimizer(trained, algorithm.config.optimizer, capturable)
+            optimizers[phase.name] = fabric.setup_optimizers(optimizer)
+    return optimizers
 
 
 def split_batch(batch: Batch, size: int, images: int, rank: int, world_size: int) -> list[tuple[Batch, float]]:
@@ -203,6 +216,22 @@ def set_rng_state(device: torch.device, state: State) -> None:
         torch.cuda.set_rng_state(state["cuda_rng"], device)
     if device.type == "mps" and state["mps_rng"] is not None:
         torch.mps.set_rng_state(state["mps_rng"])
+
+
+def learning_rate(phase: Phase, settings: OptimizerSettings) -> float:
+    """Return the learning rate of a phase before any decay."""
+    return settings.lr_discriminator or settings.lr if phase.role == "discriminator" else settings.lr
+
+
+def gradients(networks: Iterable[nn.Module]) -> list[Tensor]:
+    """Return the gradients that the parameters of networks have."""
+    parameters = (parameter for network in networks for parameter in network.parameters())
+    return [parameter.grad for parameter in parameters if parameter.grad is not None]
+
+
+def in_format(tensor: Tensor, layout: torch.memory_format) -> Tensor:
+    """Return images (N, C, H, W) in a memory format; other tensors as they are."""
+    return tensor.contiguous(memory_format=layout) if tensor.dim() == 4 else tensor
 
 
 def batch_size(batch: Batch) -> int:

@@ -23,7 +23,7 @@ from i2i.training.optim import resolve_schedule
 from i2i.words import show_duration
 
 MEASURED = 5
-"""How many steps, or cycles of different steps, are timed at most, after one to warm up ..."""
+"""How many steps, or cycles of different steps, are timed at most, after those to warm up ..."""
 PATIENCE_SECONDS = 20.0
 """... unless that takes longer than this; at least one is timed."""
 
@@ -84,16 +84,16 @@ def _time_steps(engine: Engine, source: Iterator[Batch]) -> tuple[float, int]:
     """Return the median seconds of a step, loading included, and how many were timed."""
     cycle = max(phase.every_steps for phase in engine.algorithm.phases)  # steps until they repeat
     times: list[float] = []
-    begin = time.monotonic()
-    for done in range(1 + MEASURED):
-        status.count(done, 1 + MEASURED)
+    begin, warm_up = time.monotonic(), engine.warm_up_steps
+    for done in range(warm_up + MEASURED):
+        status.count(done, warm_up + MEASURED)
         start = time.monotonic()
         for batch in itertools.islice(source, cycle):
             engine.train_step({name: tensor.to(engine.fabric.device) for name, tensor in batch.items()})
         times.append((time.monotonic() - start) / cycle)
-        if len(times) > 1 and time.monotonic() - begin > PATIENCE_SECONDS:
+        if len(times) > warm_up and time.monotonic() - begin > PATIENCE_SECONDS:
             break
-    return statistics.median(times[1:]), cycle * (len(times) - 1)
+    return statistics.median(times[warm_up:]), cycle * (len(times) - warm_up)
 
 
 def _real(config: Config, data: TrainingSet, device: str) -> Iterator[Batch]:

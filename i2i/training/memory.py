@@ -38,6 +38,8 @@ def _explain(message: str, config: Config, device: torch.device) -> str:
     others += ["generator.width", "discriminator.width"]
     halves = f"train.batch={train.batch // 2} with train.accumulate={2 * train.accumulate} keeps the images of a step"
     saving = "" if train.activation_checkpointing else ", or set train.activation_checkpointing=true"
+    if device.type == "cuda" and train.cuda_graphs and not train.bars_graphs:
+        saving = f", set train.cuda_graphs=false{saving}"
     return (
         f"Out of memory on {device} with train.batch {train.batch}{crop}"
         f"{': ' if amounts else ''}{' and '.join(amounts)}.\n"

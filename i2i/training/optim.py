@@ -38,10 +38,16 @@ def resolve_schedule(settings: ScheduleSettings, epoch_images: int) -> Schedule:
     return Schedule(total, decay, epoch_images)
 
 
-def make_optimizer(networks: Iterable[nn.Module], settings: OptimizerSettings) -> torch.optim.Optimizer:
-    """Return Adam over the parameters of the networks, in torch's fused form, the fastest on every device."""
+def make_optimizer(
+    networks: Iterable[nn.Module], settings: OptimizerSettings, capturable: bool = False
+) -> torch.optim.Optimizer:
+    """Return Adam over the parameters of the networks, in torch's fused form, the fastest on every device.
+
+    capturable: for CUDA graphs, with the learning rate on the device.
+    """
     parameters = [parameter for network in networks for parameter in network.parameters()]
-    return torch.optim.Adam(parameters, lr=settings.lr, betas=settings.betas, fused=True)
+    lr: float | Tensor = torch.tensor(settings.lr, device=parameters[0].device) if capturable else settings.lr
+    return torch.optim.Adam(parameters, lr=lr, betas=settings.betas, fused=True, capturable=capturable)
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
@@ -66,7 +72,10 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> N
 def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Set the learning rate of every parameter group."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr
 
 
 def gradient_norm(gradients: list[Tensor]) -> Tensor:

@@ -21,6 +21,7 @@ FREE_ON_RESUME = (
     "train.precision",
     "train.init_from",
     "train.tf32",
+    "train.cuda_graphs",
     "train.channels_last",
     "train.compile",
     "train.activation_checkpointing",

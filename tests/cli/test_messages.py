@@ -52,6 +52,7 @@ SET = [  # what stands after `i2i train pix2pix --data D --set`, and what the me
     ("train.seed.deep=1", "train.seed"),
     ("train.seed=[", "YAML"),
     ("'train={compile: true, activation_checkpointing: true}'", "activation_checkpointing"),
+    ("'train={cuda_graphs: true, accumulate: 2}'", "accumulate"),
     ("generator.blocks=6", "generator.blocks"),
     ("generator.dept=6", "generator.depth"),
     ("generator.depth=12", "generator.depth"),

@@ -9,12 +9,13 @@ import i2i
 from i2i.algorithms import ALGORITHMS
 from i2i.algorithms.pix2pix import Pix2Pix
 from i2i.config.settings import Config
-from i2i.errors import NonFiniteError, UsageError
+from i2i.errors import ConfigError, NonFiniteError, UsageError
 from i2i.training.checkpoint import list_checkpoints, load_checkpoint
 from i2i.training.engine import Engine
 from i2i.training.fabric import make_fabric, set_tf32
 from i2i.training.finite_check import MOST_SKIPPED
-from tests.conftest import smallest_config, tiny_config
+from i2i.training.graphs import records_steps
+from tests.conftest import make_algorithm, smallest_config, tiny_config
 
 NO_DROPOUT = "generator.dropout=0"
 
@@ -210,6 +211,34 @@ def test_a_machine_that_cannot_compile_is_told(monkeypatch):
     with pytest.raises(UsageError, match=r"train\.compile") as error:
         make_fabric(tiny_config("train.compile=true"))
     assert "false" in str(error.value)
+
+
+def test_an_image_pool_is_refused_where_steps_are_recorded():
+    with pytest.raises(ConfigError, match=r"cuda_graphs.*loss\.history"):
+        make_engine(tiny_config("loss.history=3", "train.cuda_graphs=true"))
+    make_engine(tiny_config("loss.history=0", "train.cuda_graphs=true"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "recorded"),
+    [
+        ([], True),
+        (["train.precision=bf16", "train.compile=true"], True),
+        (["train.cuda_graphs=false"], False),
+        (["loss.history=3"], False),
+        (["train.precision=fp16"], False),
+        (["train.accumulate=2"], False),
+        (["train.devices=2"], False),
+        (["train.activation_checkpointing=true"], False),
+    ],
+    ids=str,
+)
+def test_steps_are_recorded_where_they_can_be(changes, recorded, monkeypatch):
+    algorithm = make_algorithm(tiny_config(*changes))
+    assert records_steps(algorithm, torch.device("cuda")) == recorded
+    assert not records_steps(algorithm, torch.device("cpu"))
+    monkeypatch.setattr(type(algorithm), "recordable", False)
+    assert not records_steps(algorithm, torch.device("cuda"))
 
 
 def test_clipping_bounds_each_network_and_logs_what_it_was():
