@@ -209,3 +209,18 @@ def test_a_training_stops_and_goes_on_when_the_scheduler_says_so(name, tmp_path)
     resumed = run_i2i(*words, "--resume")
     assert resumed.returncode == 0, resumed.stderr
     assert read_json_lines(log)[-1]["images"] == 80
+
+
+def test_the_script_for_a_gpu_runs_on_a_cpu(tmp_path):
+    """Every part of it, in its smallest form."""
+    environment = {**os.environ, "I2I_BENCH_DEVICE": "cpu", "I2I_BENCH_TINY": "1", "I2I_PYTHON": sys.executable}
+    words = ["bash", str(ROOT / "tools" / "bench" / "gpu.sh"), str(tmp_path)]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    parts = (tmp_path / "parts.txt").read_text(encoding="utf-8").splitlines()
+    assert done.returncode == 0, parts
+    assert len(parts) == 7
+    table = [line for line in (tmp_path / "steps.md").read_text(encoding="utf-8").splitlines() if "batch 1 |" in line]
+    assert len(table) == 2
+    assert "times" in (tmp_path / "translate.txt").read_text(encoding="utf-8")
+    rows = read_json_lines(tmp_path / "training-ram.jsonl")
+    assert rows[-1]["images"] == 16

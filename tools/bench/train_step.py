@@ -1,7 +1,7 @@
 """Compare our train step with a plain one, in turns in one run, on random images in memory.
 
     python tools/bench/train_step.py                                   # a few minutes on two CPU cores
-    python tools/bench/train_step.py --device cuda --modes fp32 tf32 bf16 channels_last compile
+    python tools/bench/train_step.py --device cuda --together --modes fp32 tf32 bf16 channels_last compile graphs
 
 Ours is the Engine's train step; `plain_step.py` holds the plain steps. Each side has its own process: what `i2i train`
 sets for its process is part of our step, and peak memory is measured per process. The two take turns. The driver loads
@@ -11,8 +11,11 @@ training amplifies rounding.
 
 The table shows medians, with quartiles in brackets. `faster` is plain time over our time, turn by turn, of the clock
 and of the processor. `of matmul` is the share of the rate that a large matrix product reaches in the same precision.
-`host` is the share of our step after which the host is free: near 1 on a GPU, the host is the bottleneck. `--side` is
-for the processes that this one starts. Both stand in one script of some 300 lines, since they share its cases.
+`host` is the share of our step after which the host is free: near 1 on a GPU, the host is the bottleneck. The plain
+side computes in full fp32; the mode `plain_tf32` is the same step with torch's own defaults, TF32 in convolutions.
+`--together` starts the processes of all modes of a case at once, where memory allows, so that a GPU does not wait for
+compilers. `--side` is for the processes that this one starts. Both stand in one script of some 300 lines, since they
+share its cases.
 """
 
 import argparse
@@ -24,6 +27,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from i2i.algorithms import Algorithm
 
 Answer = dict[str, float]
+Sides = dict[str, "subprocess.Popen[str]"]
 
 
 class Case(NamedTuple):
@@ -46,31 +51,36 @@ SMALL = ("data.resize_px=143", "data.crop_px=128")
 CASES = {
     "pix2pix 256, batch 1": Case("pix2pix", (), 1),
     "pix2pix 256, batch 4": Case("pix2pix", (), 4),
+    "pix2pix 256, batch 16": Case("pix2pix", (), 16),
     "pix2pix 128, batch 1": Case("pix2pix", (*SMALL, "generator.depth=7"), 1),
     "CycleGAN 128, batch 1": Case("cyclegan", (*SMALL, "generator.blocks=6"), 1),
     "CUT 128, batch 1": Case("cut", (*SMALL, "generator.blocks=6"), 1),
     "FastCUT 128, batch 1": Case("fastcut", (*SMALL, "generator.blocks=6"), 1),
     "DCGAN 64, batch 64": Case("dcgan", ("generator.width=64", "discriminator.width=64"), 64),
 }
-USUAL = list(CASES)
+USUAL = [name for name in CASES if not name.endswith("batch 16")]
 CASES |= {  # too long for every day
     "CycleGAN 256, batch 1": Case("cyclegan", (), 1),
     "CUT 256, batch 1": Case("cut", (), 1),
     "FastCUT 256, batch 1": Case("fastcut", (), 1),
 }
+EAGER, BF16, COMPILE = "train.cuda_graphs=false", "train.precision=bf16", "train.compile=true"
+LAST, GRAPHS = "train.channels_last=true", "train.cuda_graphs=true"
 MODES: dict[str, tuple[str, ...]] = {  # settings of our side; the plain side is always eager fp32
     "default": (),
-    "fp32": ("train.tf32=false",),
-    "tf32": ("train.tf32=true",),
-    "bf16": ("train.precision=bf16",),
-    "channels_last": ("train.precision=bf16", "train.channels_last=true"),
-    "compile": ("train.precision=bf16", "train.channels_last=true", "train.compile=true"),
+    "fp32": ("train.tf32=false", EAGER),
+    "tf32": ("train.tf32=true", EAGER),
+    "bf16": (BF16, EAGER),
+    "channels_last": (BF16, LAST, EAGER),
+    "compile": (BF16, LAST, COMPILE, EAGER),
+    "graphs_tf32": ("train.tf32=true", GRAPHS),
+    "graphs": (BF16, LAST, GRAPHS),
+    "graphs_compile": (BF16, LAST, COMPILE, GRAPHS),
+    "plain_tf32": (),  # the plain side again
 }
 CHECK_STEPS, TOLERANCE = 3, 1e-9
 NARROW = ("generator.width=8", "discriminator.width=8")
 """The same networks with fewer channels, for the comparison of losses: float64 is slow."""
-TURN_SECONDS = 1.0
-"""How long a turn of one side lasts, in seconds; at least one step."""
 
 
 def main() -> None:
@@ -80,6 +90,8 @@ def main() -> None:
     parser.add_argument("--modes", nargs="+", default=["default"], choices=list(MODES), metavar="MODE")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--rounds", type=int, default=9, help="Turns of each side.")
+    parser.add_argument("--seconds", type=float, default=1.0, help="Length of a turn; at least one step.")
+    parser.add_argument("--together", action="store_true", help="Start the processes of all modes of a case at once.")
     parser.add_argument("--skip-check", action="store_true", help="Skip the comparison of losses.")
     parser.add_argument("--side", choices=["plain", "ours", "check"], help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -87,7 +99,7 @@ def main() -> None:
     if options.side == "check":
         print(json.dumps({"worst": check(case)}))
     elif options.side:
-        serve(options.side, case, options.modes[0], options.device)
+        serve(options.side, case, options.modes[0], options.device, options.seconds)
     else:
         compare(options)
 
@@ -95,45 +107,76 @@ def main() -> None:
 # The driver
 
 
+class Ended(Exception):
+    """A side has ended, after an error of its own."""
+
+
 def compare(options: argparse.Namespace) -> None:
-    """Print one row for each case and mode."""
+    """Print one row for each case and mode; exit with 1 if a side failed."""
     heads = ["train step", "mode", "plain, ms", "ours, ms", "faster: clock", "faster: processor"]
     heads += ["peak memory, plain to ours", "img/s", "of matmul", "host"]
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)
-    for name in options.cases:
-        if not options.skip_check:
-            with start("check", name, "default", "cpu") as process:
-                worst = answer(process)["worst"]
-            if not worst <= TOLERANCE:
-                sys.exit(f"{name}: the losses of the two sides differ by {worst:.1e}.")
-            print(f"{name}: losses agree within {worst:.1e} over {CHECK_STEPS} steps in float64.", file=sys.stderr)
-        for mode in options.modes:
-            print(row(name, mode, options.device, options.rounds), flush=True)
-
-
-def row(name: str, mode: str, device: str, rounds: int) -> str:
-    """Let the two sides take turns, and return a row of the table."""
-    turns: dict[str, list[Answer]] = {"plain": [], "ours": []}
+    for name in [] if options.skip_check else options.cases:
+        with start("check", name, "default", "cpu") as process:
+            worst = answer(process)["worst"]
+        if not worst <= TOLERANCE:
+            sys.exit(f"{name}: the losses of the two sides differ by {worst:.1e}.")
+        print(f"{name}: losses agree within {worst:.1e} over {CHECK_STEPS} steps in float64.", file=sys.stderr)
     with contextlib.ExitStack() as stack:
-        sides = {side: stack.enter_context(start(side, name, mode, device)) for side in turns}
-        for process in sides.values():
-            answer(process)  # both are set up and warm
-        for number in range(rounds):
-            for side in sorted(sides, reverse=number % 2 == 1):
-                turns[side].append(ask(sides[side], "turn"))
-        plain, ours = (ask(sides[side], "end") for side in turns)
+
+        def begin(name: str, modes: Sequence[str]) -> Sides:
+            kinds = {"": "plain", **{mode: "plain" if mode == "plain_tf32" else "ours" for mode in modes}}
+            return {
+                mode: stack.enter_context(start(side, name, mode or "default", options.device, options.seconds))
+                for mode, side in kinds.items()
+            }
+
+        groups = [options.modes] if options.together else [[mode] for mode in options.modes]
+        failed = [
+            not whole
+            for name in options.cases
+            for modes in groups
+            for whole in rows(name, begin(name, modes), options.rounds)
+        ]
+    sys.exit(1 if any(failed) else 0)
+
+
+def rows(name: str, sides: Sides, rounds: int) -> Iterator[bool]:
+    """Let the plain side, named "", and the modes take turns; print a row for each mode, and yield whether it ran."""
+    turns: dict[str, list[Answer]] = {mode: [] for mode in sides}
+    ends: dict[str, Answer] = {}
+    for number in range(-1, rounds + 1):
+        for mode in sorted(turns, reverse=number % 2 == 1):
+            try:
+                if number < 0:
+                    answer(sides[mode])  # it is set up and warm
+                elif number < rounds:
+                    turns[mode].append(ask(sides[mode], "turn"))
+                else:
+                    ends[mode] = ask(sides[mode], "end")
+                    sides[mode].stdin.close()  # type: ignore[union-attr]
+            except Ended:
+                del turns[mode]
+    for mode in list(sides)[1:]:
+        whole = mode in ends and "" in ends
+        print(row(name, mode, turns, ends) if whole else f"| {name} | {mode} | failed |", flush=True)
+        yield whole
+
+
+def row(name: str, mode: str, turns: dict[str, list[Answer]], ends: dict[str, Answer]) -> str:
+    """Return a row of the table."""
     faster = {
-        key: [one[key] / two[key] for one, two in zip(turns["plain"], turns["ours"], strict=True)]
+        key: [one[key] / two[key] for one, two in zip(turns[""], turns[mode], strict=True)]
         for key in ("seconds", "processor")
     }
-    times = {side: [1000 * turn["seconds"] for turn in turns[side]] for side in turns}
-    cells = [name, mode, spread(times["plain"], 0), spread(times["ours"], 0)]
+    cells = [name, mode, *(spread([1000 * turn["seconds"] for turn in turns[side]], 1) for side in ("", mode))]
     cells += [spread(faster["seconds"], 2), spread(faster["processor"], 2)]
+    plain, ours = ends[""], ends[mode]
     cells.append(f"{plain['peak_mib']:.0f} to {ours['peak_mib']:.0f} MiB: {ours['peak_mib'] / plain['peak_mib']:.2f}")
-    seconds = statistics.median(turn["seconds"] for turn in turns["ours"])
+    seconds = statistics.median(turn["seconds"] for turn in turns[mode])
     cells.append(f"{CASES[name].batch / seconds:.1f}")
     cells.append(f"{ours['flops'] / seconds / ours['matmul_flops']:.0%}")
-    cells.append(f"{statistics.median(turn['host'] for turn in turns['ours']):.2f}")
+    cells.append(f"{statistics.median(turn['host'] for turn in turns[mode]):.2f}")
     return f"| {' | '.join(cells)} |"
 
 
@@ -143,9 +186,10 @@ def spread(values: list[float], digits: int) -> str:
     return f"{middle:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
-def start(side: str, name: str, mode: str, device: str) -> "subprocess.Popen[str]":
+def start(side: str, name: str, mode: str, device: str, seconds: float = 1.0) -> "subprocess.Popen[str]":
     """Start one side; leaving its context closes its input and waits for it to end."""
     words = [sys.executable, __file__, "--side", side, "--cases", name, "--modes", mode, "--device", device]
+    words += ["--seconds", str(seconds)]
     environment = {**({"OMP_WAIT_POLICY": "PASSIVE"} if side == "ours" else {}), **os.environ}  # as `i2i train` sets it
     return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
@@ -153,16 +197,17 @@ def start(side: str, name: str, mode: str, device: str) -> "subprocess.Popen[str
 def ask(process: "subprocess.Popen[str]", question: str) -> Answer:
     """Send one line and wait for the answer."""
     assert process.stdin is not None
-    print(question, file=process.stdin, flush=True)
+    with contextlib.suppress(BrokenPipeError):
+        print(question, file=process.stdin, flush=True)
     return answer(process)
 
 
 def answer(process: "subprocess.Popen[str]") -> Answer:
-    """Return the next answer of a side, or exit if it has ended."""
+    """Return the next answer of a side; raises Ended."""
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
-        sys.exit("One of the two sides has ended; see above.")
+        raise Ended("One of the two sides has ended; see above.")
     answered: Answer = json.loads(line)
     return answered
 
@@ -170,13 +215,26 @@ def answer(process: "subprocess.Popen[str]") -> Answer:
 # The sides
 
 
-def serve(side: str, case: Case, mode: str, device: str) -> None:
+def serve(side: str, case: Case, mode: str, device: str, turn_seconds: float) -> None:
     """Serve as one side: answer "turn" with seconds per step, and "end" with memory and rates, as lines of JSON."""
     import torch
 
     torch.manual_seed(0)
-    step, pictures = (make_ours if side == "ours" else make_plain)(case, MODES[mode], device)
+    make = make_ours if side == "ours" else make_plain_tf32 if mode == "plain_tf32" else make_plain
+    step, pictures = make(case, MODES[mode], device)
     batch = {name: picture.to(device) for name, picture in pictures.items()}
+
+    def flops() -> float:
+        """Count an eager step; there is nothing to count in a replay or in compiled networks."""
+        if device == "cpu" and COMPILE not in MODES[mode]:
+            return count_flops(step, batch)
+        usual = tuple(change for change in MODES[mode] if change not in (COMPILE, GRAPHS))
+        return count_flops(make(case, (*usual, EAGER), device)[0], batch)
+
+    counted = None
+    if device == "cuda":  # before the turns; on a CPU it would count as peak memory
+        counted = flops()
+        torch.cuda.reset_peak_memory_stats()
     synchronise = torch.cuda.synchronize if device == "cuda" else (lambda: None)
 
     def run(steps: int) -> Answer:
@@ -189,15 +247,16 @@ def serve(side: str, case: Case, mode: str, device: str) -> None:
         clock, processor = time.perf_counter() - clock, time.process_time() - processor
         return {"seconds": clock / steps, "processor": processor / steps, "host": host / clock}
 
-    run(3)
-    steps = max(1, round(TURN_SECONDS / run(1)["seconds"]))
+    run(5)
     print(json.dumps({}), flush=True)
+    steps = 0
     for line in sys.stdin:
         if line.strip() == "turn":
+            steps = steps or max(1, round(turn_seconds / run(1)["seconds"]))
             print(json.dumps(run(steps)), flush=True)
             continue
         peak = torch.cuda.max_memory_allocated() if device == "cuda" else resident_bytes()
-        rates = {"flops": count_flops(step, batch), "matmul_flops": matmul_flops(device, mode)}
+        rates = {"flops": counted or flops(), "matmul_flops": matmul_flops(device, mode)}
         print(json.dumps({"peak_mib": peak / 2**20, **rates}), flush=True)
 
 
@@ -221,7 +280,7 @@ def matmul_flops(device: str, mode: str) -> float:
     import torch
 
     side = 8192 if device == "cuda" else 2048
-    dtype = torch.bfloat16 if "train.precision=bf16" in MODES[mode] else torch.float32
+    dtype = torch.bfloat16 if BF16 in MODES[mode] else torch.float32
     one = torch.randn(side, side, device=device, dtype=dtype)
     times = []
     for _ in range(5):
@@ -250,6 +309,8 @@ def make_ours(case: Case, changes: tuple[str, ...], device: str) -> Any:
     from i2i.training.engine import Engine
     from i2i.training.fabric import make_fabric
 
+    if GRAPHS in changes and case.preset == "cyclegan":
+        changes += ("loss.history=0",)  # the pool draws on the host; the plain step has none either
     algorithm, batch = make_algorithm(case, (f"train.device={device}", *changes))
     return Engine(make_fabric(algorithm.config), algorithm).train_step, batch
 
@@ -265,6 +326,15 @@ def make_plain(case: Case, changes: tuple[str, ...], device: str) -> Any:
     for network in algorithm.networks.values():
         plain_layers(network.to(device).train())
     return STEPS[case.preset](algorithm.networks), batch
+
+
+def make_plain_tf32(case: Case, changes: tuple[str, ...], device: str) -> Any:
+    """Return the plain step with torch's own defaults on NVIDIA GPUs, and a batch."""
+    import torch
+
+    made = make_plain(case, changes, device)
+    torch.backends.cudnn.allow_tf32 = True
+    return made
 
 
 def check(case: Case) -> float:

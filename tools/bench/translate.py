@@ -1,13 +1,16 @@
 """Compare `i2i translate` on a folder with a plain loop, and the network alone in both libraries.
 
-    python tools/bench/translate.py [--networks unet16 unet64 resnet9] [--pictures 60] [--rounds 3]
+    python tools/bench/translate.py [--networks unet16 unet64 resnet9] [--pictures 60] [--rounds 3] [--device cuda]
 
 The plain loop takes one picture at a time: Pillow, torch eager with its default threads, PNG at Pillow's default level.
 The pictures are 256 px JPEGs cut from datasets/maps. The networks have random weights, which run as fast as trained
 ones. Both sides take turns in this process, and read the files each time. Prints medians.
+
+On a GPU both sides run in torch, the plain loop too, and the network alone is measured in several precisions.
 """
 
 import argparse
+import copy
 import statistics
 import tempfile
 import threading
@@ -51,8 +54,8 @@ def write_pictures(folder: Path, count: int) -> None:
         )
 
 
-def write_model(folder: Path, name: str, verify: Path) -> tuple[Path, Path]:
-    """Write one network with random weights as .safetensors and as .onnx; return both paths."""
+def write_model(folder: Path, name: str, verify: Path, export: bool) -> tuple[Path, Path]:
+    """Write one network with random weights as .safetensors and, to `export`, as .onnx; return both paths."""
     network, sizes = NETWORKS[name]
     arguments: dict[str, Any] = {"in_channels": 3, "out_channels": 3, **sizes}
     torch.manual_seed(0)
@@ -69,11 +72,12 @@ def write_model(folder: Path, name: str, verify: Path) -> tuple[Path, Path]:
     )
     path = folder / f"{name}.safetensors"
     save_model(path, spec, {"A2B": module})
-    i2i.export_onnx(path, path.with_suffix(".onnx"), verify=verify)
+    if export:
+        i2i.export_onnx(path, path.with_suffix(".onnx"), verify=verify)
     return path, path.with_suffix(".onnx")
 
 
-def plain_loop(network: torch.nn.Module, source: Path, output: Path) -> float:
+def plain_loop(network: torch.nn.Module, device: str, source: Path, output: Path) -> float:
     """Translate a folder one picture at a time; return pictures per second."""
     output.mkdir()
     paths = sorted(source.iterdir())
@@ -81,17 +85,18 @@ def plain_loop(network: torch.nn.Module, source: Path, output: Path) -> float:
     for path in paths:
         values = to_unit(np.asarray(Image.open(path).convert("RGB")))
         with torch.inference_mode():
-            made = network(torch.from_numpy(values)[None])[0].numpy()
+            made = network(torch.from_numpy(values)[None].to(device))[0].cpu().numpy()
         Image.fromarray(from_unit(made)).save(output / f"{path.stem}.png")
     return len(paths) / (time.perf_counter() - start)
 
 
-def ours(model: Path, source: Path, output: Path) -> tuple[float, Result]:
+def ours(model: Path, device: str, source: Path, output: Path) -> tuple[float, Result]:
     """Translate the folder as `i2i translate --format png` does; return pictures per second and the result."""
     from i2i.runtime.pictures import PictureOptions
 
     options = PictureOptions(format="png")
-    translator = Translator.open(model, device="cpu", threads=1)
+    translator = Translator.open(model, device=device, threads=1 if device == "cpu" else None)
+    translator(source / "0000.jpg")  # the first call of a process sets libraries up
     start = time.perf_counter()
     result = translate_files(translator, list_tasks(source, output, 3, options=options), options=options)
     assert not result.refused
@@ -127,12 +132,34 @@ def networks_alone(network: torch.nn.Module, model: Path, batch: Array) -> tuple
     return calls_a_second(eager, 1), calls_a_second(lambda: session.run(batch), thread_count())
 
 
+def on_device(network: torch.nn.Module, device: str, batch: Array, seconds: float = 0.5) -> str:
+    """Return the pictures per second of the network alone on a GPU, in each precision, one by one and by 16."""
+    found = []
+    image = torch.from_numpy(batch).to(device)
+    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)):
+        for layout in (torch.contiguous_format, torch.channels_last):
+            module = copy.deepcopy(network).to(device, dtype).to(memory_format=layout)
+            for count in (1, 16):
+                images = image.expand(count, -1, -1, -1).contiguous(memory_format=layout)
+
+                def call(module: torch.nn.Module = module, images: torch.Tensor = images) -> None:
+                    with torch.inference_mode():
+                        module(images).float().cpu()
+
+                rate = count * calls_a_second(call, 1, seconds)
+                found.append(
+                    f"{precision}{' channels_last' if layout == torch.channels_last else ''} {count}: {rate:.0f}"
+                )
+    return ", ".join(found)
+
+
 def main() -> None:
     """Measure each network, and print a line for it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--pictures", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     words = parser.parse_args()
     torch.set_num_threads(thread_count())
     with tempfile.TemporaryDirectory() as name:
@@ -141,23 +168,33 @@ def main() -> None:
         source.mkdir()
         write_pictures(source, words.pictures)
         for network in words.networks:
-            weights, model = write_model(folder, network, source)
-            module = load_generator(weights, read_spec(weights), "A2B")
-            plain, quick, shares = [], [], Result()
-            for number in range(words.rounds):
-                plain.append(plain_loop(module, source, folder / f"plain-{network}{number}"))
-                rate, shares = ours(model, source, folder / f"ours-{network}{number}")
-                quick.append(rate)
-            batch = to_unit(np.asarray(Image.open(source / "0000.jpg")))[None]
-            eager, alone = networks_alone(module, model, batch)
-            busy_s = sum(shares.busy_s.values())
-            print(
-                f"{network}: plain {statistics.median(plain):.1f} img/s, ours {statistics.median(quick):.1f}: "
-                f"{statistics.median(two / one for one, two in zip(plain, quick, strict=True)):.2f} times; "
-                + ", ".join(f"{stage} {seconds / busy_s:.0%}" for stage, seconds in shares.busy_s.items())
-                + f"; network alone: torch eager {eager:.1f}, ours {alone:.1f}: {alone / eager:.2f} times",
-                flush=True,
-            )
+            print(measure(network, folder, source, words), flush=True)
+
+
+def measure(network: str, folder: Path, source: Path, words: argparse.Namespace) -> str:
+    """Measure one network; return a line."""
+    on_cpu, device = words.device == "cpu", words.device
+    weights, exported = write_model(folder, network, source, export=on_cpu)
+    model = exported if on_cpu else weights
+    module = load_generator(weights, read_spec(weights), "A2B").to(device)
+    plain, quick, shares = [], [], Result()
+    for number in range(words.rounds):
+        plain.append(plain_loop(module, device, source, folder / f"plain-{network}{number}"))
+        rate, shares = ours(model, device, source, folder / f"ours-{network}{number}")
+        quick.append(rate)
+    batch = to_unit(np.asarray(Image.open(source / "0000.jpg")))[None]
+    if on_cpu:
+        eager, alone = networks_alone(module, model, batch)
+        alone_words = f"torch eager {eager:.1f}, ours {alone:.1f}: {alone / eager:.2f} times"
+    else:
+        alone_words = on_device(module, device, batch)
+    busy_s = sum(shares.busy_s.values())
+    return (
+        f"{network}: plain {statistics.median(plain):.1f} img/s, ours {statistics.median(quick):.1f}: "
+        f"{statistics.median(two / one for one, two in zip(plain, quick, strict=True)):.2f} times; "
+        + ", ".join(f"{stage} {seconds / busy_s:.0%}" for stage, seconds in shares.busy_s.items())
+        + f"; network alone: {alone_words}"
+    )
 
 
 if __name__ == "__main__":
