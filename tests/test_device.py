@@ -1,4 +1,4 @@
-"""What must hold on every device: `I2I_TEST_DEVICE=cuda tools/test device` runs these tests on a GPU, CI on the CPU."""
+"""What must hold on every device: CI runs this on the CPU, `I2I_TEST_DEVICE=cuda tools/test --all device` on a GPU."""
 
 import subprocess
 import sys
@@ -26,6 +26,7 @@ from i2i.training.fabric import make_fabric
 from i2i.training.graphs import WARM_UP
 from tests.conftest import LINEART, SMALLEST, TEST_DEVICE, smallest_config, tiny_config
 
+pytestmark = pytest.mark.slow
 ON_DEVICE = (f"train.device={TEST_DEVICE}", "data.workers=0")
 on_gpu = pytest.mark.skipif(TEST_DEVICE == "cpu", reason="needs a GPU: set I2I_TEST_DEVICE")
 PICTURES = sorted((LINEART / "test").glob("*.png"))[:6]
@@ -103,7 +104,6 @@ def test_settings_train_and_learn(changes, few_pairs, tmp_path):
     assert found[-1] < 0.9 * found[0], found
 
 
-@pytest.mark.slow
 def test_compiled_networks_train(few_pairs, tmp_path):
     compiled = train(few_pairs, tmp_path / "compiled", "train.compile=true")
     usual = train(few_pairs, tmp_path / "usual")
