@@ -17,7 +17,7 @@ long=("pix2pix 256, batch 1" "pix2pix 256, batch 16") short=("pix2pix 128, batch
 steps=(--rounds 5 --seconds 0.5 --together) tests=(-n 8) networks=(unet64 resnet9) pictures=300 images=12800
 if [ -n "${I2I_BENCH_TINY:-}" ]; then
     all=(graphs_tf32) most=(plain_tf32) long=("pix2pix 128, batch 1") short=("pix2pix 128, batch 1")
-    steps=(--rounds 1 --seconds 0.1) tests=(-k estimate) networks=(unet16) pictures=2 images=16 slack=10
+    steps=(--rounds 2 --seconds 0.1) tests=(-k estimate) networks=(unet16) pictures=2 images=16 slack=10
 fi
 
 part() {  # part FILE SECONDS COMMAND...: run a part; what it prints goes to FILE
