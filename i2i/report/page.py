@@ -1,174 +1,121 @@
-"""One HTML page for each run, in a single file."""
+"""One HTML page for a run, or for several side by side: a single file that needs no network and no server.
 
-import base64
-import html
-import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-
-from i2i.files import read_json_lines, write_text
-from i2i.words import show_count, show_duration
-
-WARNING = "warning"  # the split of metrics rows that hold the text of a warning
-ROW_KEYS = ("images", "epochs", "seconds", "split")  # in every metrics row, beside its values
-EVALUATION = "evaluation.json"
-_CHECKPOINTS = "[0-9]" * 9 + ".pt"
-_MOST_POINTS = 600  # of a curve, twice its width in pixels
-EVALUATION_SHEET = "evaluation.png"
-
-
-def write_report(run: Path) -> Path:
-    """Write `report.html` of a run folder: curves, the newest sheets, scores if there are any, settings.
-
-    Pictures and curves are inside the file. Returns its path.
-    """
-    rows = read_json_lines(run / "metrics.jsonl")
-    parts = [
-        f"<h1>{html.escape(run.resolve().name)}</h1>",
-        _summary(rows, sorted((run / "checkpoints").glob(_CHECKPOINTS))),
-    ]
-    scores, sheet, model = run / EVALUATION, run / EVALUATION_SHEET, run / "model.safetensors"
-    current = scores.exists() and scores.stat().st_mtime >= model.stat().st_mtime  # not of an earlier model
-    if current:
-        parts.append("<h2>Scores</h2>" + _score_table(json.loads(scores.read_text(encoding="utf-8"))))
-    if current and sheet.exists():
-        parts.append("<h2>Test pictures</h2>" + _picture(sheet, "test split"))
-    warnings = [row for row in rows if row["split"] == WARNING]
-    if warnings:
-        parts.append("<h2>Warnings</h2>" + "".join(_warning(row) for row in warnings))
-    curves = [row for row in rows if row["split"] != WARNING]
-    if curves:
-        parts.append("<h2>Curves</h2>" + _curves(curves))
-    sheets = sorted((run / "samples").glob("*.png"))
-    if sheets:
-        newest = sheets[-1].name.split(".")[0]
-        pictures = [_picture(path, path.stem) for path in sheets if path.name.startswith(newest)]
-        parts.append(f"<h2>Previews after {show_count(int(newest), 'image')}</h2>" + "".join(pictures))
-    if (run / "config.yaml").exists():
-        text = html.escape((run / "config.yaml").read_text(encoding="utf-8"))
-        parts.append(f"<details><summary>All settings</summary><pre>{text}</pre></details>")
-    page = _PAGE.replace("{title}", html.escape(f"i2i: {run.resolve().name}")).replace("{body}", "\n".join(parts))
-    write_text(run / "report.html", page)
-    return run / "report.html"
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
-table { border-collapse: collapse } td, th { padding: .2rem .9rem .2rem 0; text-align: right }
-td:first-child, th:first-child { text-align: left } tr.model { font-weight: 600 }
-img { max-width: 100%; border: 1px solid #ddd } figure { margin: 0 0 1rem; display: inline-block; vertical-align: top }
-.curves { display: flex; flex-wrap: wrap; gap: 1rem } svg text { font: 11px system-ui, sans-serif; fill: #555 }
-pre { background: #f6f6f6; padding: 1rem; overflow-x: auto }
-</style></head><body>
-{body}
-</body></html>
+Its script and style are page.js and page.css, and stand inside the page.
 """
 
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
 
-def _summary(rows: Sequence[dict[str, Any]], checkpoints: Sequence[Path]) -> str:
-    trained = ""
-    if rows:
-        trained = f"{show_count(rows[-1]['images'], 'image')} in {show_duration(rows[-1]['seconds'])}. "
-    saved = (
-        f"The newest checkpoint was saved after {show_count(int(checkpoints[-1].stem), 'image')}."
-        if checkpoints
-        else ""
-    )
-    return f"<p>{trained}{saved}</p>"
+from i2i.files import write_text
+from i2i.report.curves import charts
+from i2i.report.markup import text
+from i2i.report.record import RunRecord, labels, read_run
+from i2i.report.samples import frames
+from i2i.report.scored import Scored, scores_section
+from i2i.report.scores import table_of
+from i2i.report.sections import (
+    all_settings,
+    facts_section,
+    findings_section,
+    samples_section,
+    settings_section,
+    worst_section,
+)
+from i2i.version import __version__
+from i2i.words import show_count
 
-
-def _score_table(evaluation: dict[str, Any]) -> str:
-    scores = {"model": evaluation["model"], **evaluation["baselines"]}
-    names = list(evaluation["model"])
-    lines = ["<tr><th></th>" + "".join(f"<th>{html.escape(name.upper())}</th>" for name in names) + "</tr>"]
-    for who, values in scores.items():
-        cells = "".join(f"<td>{values[name]:.3f}</td>" if values else "<td>–</td>" for name in names)
-        lines.append(f'<tr class="{html.escape(who)}"><td>{html.escape(who.replace("_", " "))}</td>{cells}</tr>')
-    cycle = f" There and back again: L1 {evaluation['cycle_l1']:.1f}." if "cycle_l1" in evaluation else ""
-    return f"<table>{''.join(lines)}</table><p>L1 in grey levels (0 to 255), PSNR in dB.{cycle}</p>"
-
-
-def _picture(path: Path, caption: str) -> str:
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    caption = html.escape(caption)
-    return (
-        f'<figure><img src="data:image/png;base64,{data}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
-    )
+REPORT = "report.html"
 
 
-def _warning(row: dict[str, Any]) -> str:
-    return f"<p>After {show_count(row['images'], 'image')}, {html.escape(row['text'])}</p>"
+def write_report(folder: Path) -> Path:
+    """Write `report.html` of a run folder and return its path; what cannot be read of the run is left out."""
+    run = read_run(folder)
+    scored, notes = _own_scores(run)
+    write_text(folder / REPORT, page_of([run], labels([folder]), scored, notes))
+    return folder / REPORT
 
 
-Points = Sequence[tuple[float, float]]
+def page_of(runs: Sequence[RunRecord], names: Sequence[str], scored: Sequence[Scored], notes: Sequence[str]) -> str:
+    """Return a page of one or several runs. names: their labels. notes: what readers of the scores should know."""
+    samples = frames(runs)
+    drawn = charts(runs)
+    parts = [
+        facts_section(runs, names),
+        settings_section(runs, names) if len(runs) > 1 else "",
+        findings_section(runs, names),
+        scores_section(scored, notes),
+        samples_section(samples, names),
+        _CURVES if drawn["charts"] else "",
+        worst_section(runs, names),
+        all_settings(runs, names),
+    ]
+    drawn["runs"] = list(names)
+    for sample in samples:  # the newest sheet stands in the page already
+        for one in sample["runs"]:
+            one["frames"][-1].pop("src")
+    title = names[0] if len(runs) == 1 else f"{show_count(len(runs), 'run')} compared"
+    # No "<" can end the script in which the JSON stands.
+    content = {
+        "title": text(title),
+        "lead": text(_lead(runs)),
+        "body": "\n".join(filter(None, parts)),
+        "data": json.dumps({**drawn, "samples": samples}, separators=(",", ":")).replace("<", "\\u003c"),
+        "style": _beside("page.css"),
+        "script": _beside("page.js"),
+        "made": f"i2i {__version__}, {datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
+    }
+    return "".join(content.get(piece, piece) for piece in _PAGE.split("@@"))
 
 
-def _curves(rows: Sequence[dict[str, Any]]) -> str:
-    charts: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for row in rows:
-        for name, value in row.items():
-            if name not in ROW_KEYS:
-                lines = charts.setdefault(_chart(name, row["split"]), {})
-                lines.setdefault(name, []).append((row["images"], value))
-    curves = ({name: _thinned(points) for name, points in lines.items()} for lines in charts.values())
-    return f'<div class="curves">{"".join(map(curve_svg, charts, curves))}</div>'
+def _own_scores(run: RunRecord) -> tuple[list[Scored], list[str]]:
+    """Return the evaluations of a run as tables, and a note where they are of an earlier model."""
+    scored, old = [], False
+    for scores in run.scores:
+        if one := table_of(scores):
+            model, *trivial = one.answers
+            scored.append(Scored(one.title, one.caption, one.columns, [model], trivial, [0], one.notes))
+            old = old or (run.spec is not None and scores.get("images_seen", 0) != run.spec.images_seen)
+    again = "The model file holds other weights by now. `i2i evaluate -m` with this folder scores them."
+    return scored, [again] if old else []
 
 
-def _thinned(points: Points) -> Points:
-    """Return points spread over a long curve, with its ends: the page is written often during training."""
-    places = np.linspace(0, len(points) - 1, min(len(points), _MOST_POINTS)).round().astype(int)
-    return [points[place] for place in places]
+def _lead(runs: Sequence[RunRecord]) -> str:
+    algorithms = dict.fromkeys(str(run.setting("algorithm")) for run in runs if run.setting("algorithm"))
+    seen = f", {show_count(runs[0].images, 'image')} of training" if len(runs) == 1 else ""
+    return f"{', '.join(algorithms) or 'a run'}{seen}"
 
 
-def _chart(name: str, split: str) -> str:
-    """Return the title of the chart that a value belongs on: its own, or one of values that are best compared."""
-    if name.endswith("_accuracy"):
-        return "accuracy of the discriminator"
-    if name.startswith("grad."):
-        return "norm of the gradient"
-    if "near_duplicates" in name:
-        return "share of near duplicates"
-    return f"{name} ({split})"
+def _beside(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
-_COLOURS = ("#2266cc", "#cc5522", "#228855", "#8844aa", "#888888")
-
-
-def curve_svg(title: str, lines: Mapping[str, Points], width: int = 290, height: int = 170) -> str:
-    """Return curves by name, (x, y) with ascending x, as one SVG; labels mark the ends of the axes.
-
-    Several curves have a legend.
-    """
-    left, right, top, bottom = 44, 8, 22, 20
-    xs, ys = np.concatenate([np.array(points, dtype=float) for points in lines.values()]).T
-    first, span = float(xs.min()), float(xs.max() - xs.min()) or 1.0
-    low, high = float(ys.min()), float(ys.max())
-    base = height - bottom
-    drawn = []
-    for index, (name, points) in enumerate(lines.items()):
-        x, y = np.array(points, dtype=float).T
-        px = left + (x - first) / span * (width - left - right)
-        py = top + (high - y) / ((high - low) or 1.0) * (height - top - bottom)
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(px, py, strict=True))
-        colour = _COLOURS[index % len(_COLOURS)]
-        drawn.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
-        if len(lines) > 1:
-            drawn.append(
-                f'<text x="{left + 4}" y="{top + 12 * (index + 1)}" style="fill:{colour}">{html.escape(name)}</text>'
-            )
-    return (
-        f'<svg width="{width}" height="{height}" role="img" aria-label="{html.escape(title)}">'
-        f'<text x="{left}" y="13" font-weight="600">{html.escape(title)}</text>'
-        f'<path d="M{left},{top}V{base}H{width - right}" fill="none" stroke="#aaa"/>'
-        f'<text x="{left - 4}" y="{top + 4}" text-anchor="end">{high:.3g}</text>'
-        f'<text x="{left - 4}" y="{base}" text-anchor="end">{low:.3g}</text>'
-        f'<text x="{left}" y="{height - 6}">{first:.0f}</text>'
-        f'<text x="{width - right}" y="{height - 6}" text-anchor="end">{first + span:.0f} images</text>'
-        f"{''.join(drawn)}</svg>"
-    )
+_CURVES = """<h2>Curves</h2>
+<div class="controls">
+<label for="smooth">Smoothing<input type="range" id="smooth" min="0" max="10" step="0.5" value="1">
+<output id="smooth-said" for="smooth"></output></label>
+<label for="by">Over<select id="by"><option value="images">images</option><option value="epochs">epochs</option>
+<option value="seconds">time</option></select></label>
+<label for="log"><input type="checkbox" id="log">Logarithmic</label>
+<output id="cursor"></output>
+</div>
+<div class="charts" id="charts"></div>
+<noscript><p>The curves need JavaScript, which this browser has switched off.</p></noscript>"""
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
+<title>@@title@@</title>
+<style>
+@@style@@</style></head><body>
+<header><h1>@@title@@</h1><p class="lead">@@lead@@</p></header>
+<main>
+@@body@@
+</main>
+<footer>@@made@@</footer>
+<script type="application/json" id="data">@@data@@</script>
+<script>
+@@script@@</script>
+</body></html>
+"""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from i2i.errors import UsageError
 from i2i.files import read_json_lines, write_text
-from i2i.report.page import ROW_KEYS, WARNING
+from i2i.report.record import ROW_KEYS, WARNING
 from i2i.training import ranks
 
 
@@ -34,11 +34,11 @@ class BestEffort:
         self.told: set[str] = set()
 
     @contextlib.contextmanager
-    def __call__(self, what: str) -> Iterator[None]:
-        """Catch the OSError of writing `what`."""
+    def __call__(self, what: str, errors: type[Exception] = OSError) -> Iterator[None]:
+        """Catch the errors of writing `what`."""
         try:
             yield
-        except OSError as error:
+        except errors as error:
             if what not in self.told:
                 self.told.add(what)
                 tell(f"Warning: {what} cannot be written, and the training goes on without: {error}.")

@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections.abc import Iterable, Iterator
 
-from i2i.report.page import write_report
+from i2i.report.page import REPORT, write_report
 from i2i.training.log import BestEffort, MetricsLog
 from i2i.training.progress import ProgressLine
 from i2i.training.run import Run
@@ -58,7 +58,7 @@ class Reporter:
         """Bring report.html up to date."""
         if self.is_rank_0:
             began = time.monotonic()
-            with self.best_effort("report.html"):
+            with self.best_effort(REPORT, Exception):  # a page is never worth a training, whatever it stumbles over
                 write_report(self.run.folder)
             self.reported = time.monotonic()
             self.report_s = self.reported - began

@@ -1,4 +1,4 @@
-"""A run is a folder: config.yaml, checkpoints/, model.safetensors, metrics.jsonl, samples/, report.html."""
+"""A run is a folder: config.yaml, run.json, checkpoints/, model.safetensors, metrics.jsonl, samples/, report.html."""
 
 import contextlib
 import functools

@@ -12,6 +12,7 @@ from i2i.config.settings import Config
 from i2i.errors import ConfigError
 from i2i.machine import is_out_of_memory
 from i2i.networks.layers import set_norm_statistics
+from i2i.report.record import RUN_FACTS
 from i2i.training import ranks
 from i2i.training.checkpoint import State
 from i2i.training.engine import Engine
@@ -24,6 +25,7 @@ from i2i.training.loop import Training
 from i2i.training.memory import memory_explained
 from i2i.training.resume import find_state
 from i2i.training.run import Run
+from i2i.training.sessions import begin_session
 from i2i.training.signals import Stop
 from i2i.words import show_count
 
@@ -87,6 +89,9 @@ def _finish(training: Training, stop: Stop) -> None:
         if unfinished:
             run.require_space(engine.algorithm, engine_state)
         run.begin()
+        if unfinished:
+            with training.reporter.best_effort(RUN_FACTS):
+                begin_session(run, engine.algorithm, engine.fabric, training.images)
     del engine_state
     try:
         if unfinished:

@@ -26,7 +26,15 @@ from tests.conftest import LINEART, SMALLEST, damaged, make_algorithm, save, sma
 
 def test_a_run_folder_holds_what_the_design_says(tiny_run, few_pairs):
     names = {path.name for path in tiny_run.iterdir()} - {"model.onnx"}
-    assert names == {"config.yaml", "checkpoints", "model.safetensors", "metrics.jsonl", "samples", "report.html"}
+    assert names == {
+        "config.yaml",
+        "checkpoints",
+        "model.safetensors",
+        "metrics.jsonl",
+        "samples",
+        "report.html",
+        "run.json",
+    }
     assert [path.name for path in list_checkpoints(tiny_run / "checkpoints")] == ["000000008.pt", "000000016.pt"]
     assert [path.name for path in sorted((tiny_run / "samples").iterdir())] == [
         "000000008.B2A.png",
@@ -43,7 +51,10 @@ def test_a_run_folder_holds_what_the_design_says(tiny_run, few_pairs):
     val = [row for row in rows if row["split"] == "val previews"]
     assert [row["images"] for row in val] == [8, 16]
     assert 0 < val[0]["L1.B2A"] < 255
-    assert "<svg" in (tiny_run / "report.html").read_text(encoding="utf-8")
+    facts = json.loads((tiny_run / "run.json").read_text(encoding="utf-8"))
+    assert (facts["data"], facts["total_images"]) == ("8 pairs", 16)
+    assert set(facts["parameters"]) == {"generator", "discriminator"}
+    assert [one["images"] for one in facts["sessions"]] == [0]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +124,7 @@ def test_every_algorithm_leaves_a_model_that_is_used_and_exported(tmp_path, few_
     sheets = sorted(path.name.split(".")[1] for path in (run / "samples").glob("000000016.*"))
     assert sheets == sorted(algorithm.generators)
     page = (run / "report.html").read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") == len(sheets)
+    assert page.count("data:image/webp;base64,") == 2 * len(sheets)  # after 8 and after 16 images
     if kind == "cyclegan":
         proofs = export_model(run, ExportOptions(tmp_path / "m.onnx", direction="both")).values()
     else:

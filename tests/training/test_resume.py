@@ -84,9 +84,9 @@ def test_a_training_asked_to_stop_saves_and_goes_on_exactly(
     newest = list_checkpoints(tmp_path / "run" / "checkpoints")[-1]
     assert newest.name == f"{images:09d}.pt"
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert f"after {images} images" in page
-    assert "Previews after 8 images" in page
-    assert re.search(r"images in [\d.]+ s\.", page)
+    assert f"{images} of 16" in page
+    assert "after 8 images" in page
+    assert re.search(r"<dt>Time</dt><dd>[\d.]+ s</dd>", page)
     capsys.readouterr()
     i2i.train(config(few_pairs), tmp_path / "run", resume=True)
     said = capsys.readouterr().err
@@ -240,9 +240,24 @@ def test_logs_that_vanish_cost_a_warning_each_and_never_the_run(straight, tmp_pa
     model = i2i.train(config(few_pairs, "log.every_images=4", "log.samples_every_images=4"), out)
     assert model.exists()
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Warning")]
-    assert len(said) == 3
-    for what in ("samples", "metrics.jsonl", "report.html"):
+    assert len(said) == 2
+    for what in ("samples", "metrics.jsonl"):
         assert sum(f"{what} cannot" in line for line in said) == 1
+    assert "Model file" in (out / "report.html").read_text(encoding="utf-8")  # without the rest
+
+
+def test_a_report_that_fails_costs_a_warning(straight, tmp_path, monkeypatch, few_pairs, capsys):
+    """Whatever it fails with, and however often."""
+
+    def fail(folder):
+        raise LookupError("no idea")
+
+    monkeypatch.setattr(reporter, "write_report", fail)
+    i2i.train(config(few_pairs, "log.samples_every_images=4"), tmp_path / "run")
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Warning")]
+    assert len(said) == 1
+    assert "report.html" in said[0]
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == (straight / "model.safetensors").read_bytes()
 
 
 def test_a_log_that_cannot_be_opened_costs_a_warning(straight, tmp_path, few_pairs, capsys):

@@ -15,7 +15,7 @@ from torch import Tensor
 from i2i import load_config, train
 from i2i.files import read_json_lines
 from i2i.networks import GENERATORS, MLPGenerator
-from i2i.report.page import WARNING
+from i2i.report.record import WARNING
 
 
 class BlindGenerator(MLPGenerator):
