@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from i2i.files import read_json_lines
 from i2i.images import read_image
 from i2i.images.listing import list_pictures
 from i2i.networks import GENERATORS, DCGANGenerator
-from i2i.report.page import WARNING
+from i2i.report.record import WARNING
 from tests.conftest import LINEART, ROOT, run_i2i, smallest_config, tiny_config
 
 pytestmark = pytest.mark.slow
@@ -49,15 +50,17 @@ class TestQuickstart:
         assert {path.name for path in outputs} == {path.name for path in (LINEART / "test").glob("*.png")}
         assert {read_image(path).shape for path in outputs} == {(64, 64, 3)}
         page = (out / "report.html").read_text(encoding="utf-8")
-        assert page.count("data:image/png;base64,") == 2  # the test sheet and the newest preview
-        assert page.count("<svg") == 9  # four losses, accuracy, gradients, L1, diversity, near duplicates
+        assert page.count("data:image/webp;base64,") == 3  # two previews and the worst pairs
+        data = json.loads(re.search(r'id="data">(.*?)</script>', page)[1])
+        assert len(data["charts"]) == 9  # four losses, accuracy, gradients, L1, diversity, near duplicates
         assert 'src="http' not in page
         assert "href=" not in page
 
     def test_a_short_real_training_beats_every_baseline(self, quickstart):
         """On the test split, in both L1 and SSIM; a full quickstart reaches more."""
         out, _, _ = quickstart
-        scores = json.loads((out / "evaluation.json").read_text())
+        (kept,) = (out / "scores").glob("pairs.test.B2A.*.json")
+        scores = json.loads(kept.read_text())
         for baseline in scores["baselines"].values():
             assert scores["model"]["l1"] < baseline["l1"]
             assert scores["model"]["ssim"] > baseline["ssim"]
@@ -80,7 +83,7 @@ class TestQuickstart:
 @pytest.mark.parametrize(
     ("word", "images", "made"),
     [
-        ("cyclegan", 160, ("evaluation.json", "evaluation.png", "test/output/y0225x3072.png")),
+        ("cyclegan", 160, ("evaluation.png", "test/output/y0225x3072.png")),
         ("dcgan", 1280, ("generated/grid.png", "generated/walk.webp")),
     ],
 )

@@ -13,11 +13,11 @@ from i2i import ImageGenerator, Translator, evaluate, export_onnx, load_config, 
 from i2i.cli import run_cleanly
 from i2i.cli.tables import score_table
 from i2i.data.folders import find_pairs
-from i2i.evaluation import sides
-from i2i.files import write_bytes, write_json
+from i2i.evaluation import keep_evaluation, sides
+from i2i.files import write_bytes
 from i2i.generation import choose, write_grid, write_walk
 from i2i.images import write_image
-from i2i.report.page import EVALUATION, EVALUATION_SHEET, write_report
+from i2i.report.page import write_report
 from i2i.runtime.folder import list_tasks
 from i2i.runtime.pipeline import translate_files
 
@@ -91,11 +91,11 @@ def translate_and_score(run: Path, demo: Demo) -> Path:
     translate_files(model, tasks)
 
     print("4/4  Scoring them against the truth")
-    scores = evaluate(run, demo.data, direction=demo.direction, sheet=True)
+    scores = evaluate(run, demo.data, direction=demo.direction, sheet=True, worst=True)
     Console().print(score_table(scores))
-    write_json(run / EVALUATION, scores.to_json())
+    keep_evaluation(run, "pairs", scores.to_json(), [demo.data], "test", scores.worst)
     assert scores.sheet is not None
-    write_bytes(run / EVALUATION_SHEET, scores.sheet)
+    write_bytes(run / "evaluation.png", scores.sheet)
     return run / "test" / "output"
 
 

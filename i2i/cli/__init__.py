@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from i2i.cli.arithmetic import arithmetic
+from i2i.cli.compare import compare
 from i2i.cli.doctor import doctor
 from i2i.cli.evaluate import evaluate
 from i2i.cli.export import export
@@ -36,7 +37,10 @@ def cli(context: click.Context, debug: bool) -> None:
     context.obj = debug
 
 
-for command in (train, translate, generate, interpolate, arithmetic, evaluate, export, import_, info, doctor, weights):
+for command in (
+    *(train, translate, generate, interpolate, arithmetic),
+    *(evaluate, compare, export, import_, info, doctor, weights),
+):
     cli.add_command(command)
 
 

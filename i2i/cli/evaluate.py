@@ -69,11 +69,13 @@ def evaluate(model: str, data: tuple[str, ...], **choices: Any) -> None:
 
     Pairs are compared one by one: L1 (grey levels), PSNR (dB), SSIM, and LPIPS if its weights are here (`i2i
     weights`). Pictures without partners, and samples of a model from noise, are compared as sets: KID, Fréchet
-    distance (FID on Inception's features), precision, recall, density and coverage.
+    distance (FID on Inception's features), precision, recall, density and coverage. A run folder keeps its scores and
+    shows them in its report.
     """
     with status.shown():
         with status.doing("Loading libraries"):
             from i2i.evaluation.choosing import choose_data, directions, kind_of_evaluation
+            from i2i.evaluation.keeping import run_of
             from i2i.files import check_output
 
         for name, suffixes in _OUTPUTS.items():
@@ -82,6 +84,7 @@ def evaluate(model: str, data: tuple[str, ...], **choices: Any) -> None:
         paths = choose_data(model, data)
         kind = "sets" if choices["sets"] else kind_of_evaluation(model, paths, choices["split"])
         todo = directions(model, choices["direction"])
+        choices["run"] = run_of(model)
         for name, suffixes in _OUTPUTS.items():
             for direction in todo if choices[name] else ():
                 check_output(_of_direction(choices[name], direction, todo), choices["overwrite"], *suffixes)
@@ -120,7 +123,7 @@ def _score_pairs(
             values=Values(choices["value_range"], choices["output_value_range"]),
             say=_note,
             metrics=choices["metrics"],
-            worst=choices["worst"] is not None,
+            worst=choices["worst"] is not None or choices["run"] is not None,
             fit=make_fit(choices["fit"], None, None),
         )
     if not choices["as_json"]:  # before anything that may fail
@@ -133,7 +136,7 @@ def _score_pairs(
         content: bytes | None = getattr(result, name)
         if choices[name] and content:
             write_bytes(_of_direction(choices[name], direction, todo), content)
-    return result.to_json()
+    return _keep(kind, result.to_json(), paths, choices, result.worst)
 
 
 def _score_sets(
@@ -159,7 +162,25 @@ def _score_sets(
         _show(set_table(result), set_caption(result), result)
     for note in result.notes():
         _note(note)
-    return result.to_json()
+    return _keep(kind, result.to_json(), paths, choices)
+
+
+def _keep(
+    kind: str, scores: dict[str, object], paths: list[str], choices: dict[str, Any], worst: bytes | None = None
+) -> dict[str, object]:
+    """Keep the scores of a run's own model in its folder, say where they are shown, and return them."""
+    from i2i.evaluation.keeping import keep_evaluation
+
+    run: Path | None = choices["run"]
+    if run is None:
+        return scores
+    try:
+        page = keep_evaluation(run, kind, scores, paths, choices["split"], worst)
+    except OSError as error:
+        _note(f"{run} does not keep these scores: {error.strerror or error}.")
+    else:
+        click.echo(f"Report: {page}", err=choices["as_json"])
+    return scores
 
 
 def _show(table: "Table", caption: str, result: "Evaluation | SetEvaluation") -> None:

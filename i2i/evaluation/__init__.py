@@ -7,6 +7,9 @@ sets (sets.py).
 
 from i2i.evaluation.baselines import fit_baselines as fit_baselines
 from i2i.evaluation.baselines import sides as sides
+from i2i.evaluation.comparing import compare_scores as compare_scores
+from i2i.evaluation.keeping import keep_evaluation as keep_evaluation
+from i2i.evaluation.keeping import run_of as run_of
 from i2i.evaluation.pairs import Evaluation as Evaluation
 from i2i.evaluation.pairs import evaluate as evaluate
 from i2i.evaluation.ruler import make_ruler as make_ruler

@@ -102,7 +102,7 @@ def read_run(folder: Path) -> RunRecord:
 
 def refuse_no_run(folder: Path) -> None:
     """Raise UsageError for what is no run folder."""
-    if not any((folder / name).is_file() for name in ("config.yaml", "metrics.jsonl")):
+    if not any((folder / name).is_file() for name in ("config.yaml", "metrics.jsonl", "model.safetensors")):
         raise UsageError(f"{folder} is not a run folder: it has no config.yaml. Give a folder that `i2i train` wrote.")
 
 

@@ -156,8 +156,8 @@ def _title(scores: Mapping[str, Any]) -> str:
         return str(scores.get("what", "sets of pictures"))
     pairs = scores.get("pairs")
     counted = show_count(pairs, "pair") if isinstance(pairs, int) else "pairs"
-    direction = f", {scores['direction']}" if scores.get("direction") else ""
-    return f"{counted} of {scores.get('split', 'a split')}{direction}"
+    direction = f"{scores['direction']}: " if scores.get("direction") else ""
+    return f"{direction}{counted} of {scores.get('split', 'a split')}"
 
 
 def _caption(scores: Mapping[str, Any]) -> str:
@@ -169,6 +169,10 @@ def _caption(scores: Mapping[str, Any]) -> str:
     if scores["kind"] == "sets":
         parts.append(f"{scores.get('network')} features, {scores.get('mode')}")
         parts.append(f"{scores.get('real')} real pictures")
+    if scores.get("compared"):
+        parts.append(str(scores["compared"]))
+    if scores.get("fit"):
+        parts.append(f"fit {scores['fit']}")
     weights = scores.get("weights_sha256")
     digests = weights.values() if isinstance(weights, dict) else [weights] if weights else []
     parts += [f"weights {str(one)[:12]}" for one in digests]

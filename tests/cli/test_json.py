@@ -80,6 +80,7 @@ LINES = [
     ("info runs/horses", [("info", 0)], 0),
     ("info model.onnx", [("info", 0)], 0),
     ("info runs/clothes", [("info", 0)], 0),
+    ("compare runs/lineart runs/horses runs/faces", [("compare", 0)], 0),
     ("doctor", [("doctor", 0)], 0),
     ("doctor D", [("doctor", 1)], 0),
 ]

@@ -90,6 +90,8 @@ USE = [  # what stands after `i2i`, the exit code, what the message must name
     ("evaluate -m model.onnx --data D --rows -", 2, "--rows"),
     ("evaluate -m model.onnx --data D --split val --direction A2B", 2, "B2A"),
     ("evaluate -m model.onnx --data photos", 1, "photos"),
+    ("compare runs/lineart photos", 2, "photos"),
+    ("compare runs/lineart -o c.png", 2, ".html"),
     ("info photo.jpg", 1, "photo.jpg"),
     ("import latest_net_G.pth -o -", 2, "-o"),
     ("generate -m runs/lineart -o g.png", 2, "i2i translate"),

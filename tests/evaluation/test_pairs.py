@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import shutil
 
 import cv2
 import numpy as np
@@ -302,8 +303,9 @@ def test_weights_that_are_missing_are_named_before_the_work(tiny_run, few_pairs,
 
 
 def test_a_run_knows_its_data_and_rows_and_the_worst_are_written(tiny_run, tmp_path, capsys):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
     for suffix in ("csv", "jsonl"):
-        words = ["evaluate", "-m", tiny_run, "--rows", tmp_path / f"rows.{suffix}", "--worst", tmp_path / "w.png"]
+        words = ["evaluate", "-m", run, "--rows", tmp_path / f"rows.{suffix}", "--worst", tmp_path / "w.png"]
         assert call(*map(str, words), "--overwrite") == 0, capsys.readouterr().err
     header, *rows = (tmp_path / "rows.csv").read_text().splitlines()
     assert header == "name,l1,psnr,ssim"
