@@ -50,13 +50,14 @@ def _table(scored: Scored) -> str:
         name = text(answer.name.replace("_", " ") if not model else answer.name)
         colour = key(scored.runs[place]) if model and len(scored.models) > 1 else ""
         cells = "".join(_cell(column, answer, scored, best[column.name] is answer) for column in scored.columns)
-        rows.append(f'<tr class="{"model" if model else "trivial"}"><th scope="row">{colour}{name}</th>{cells}</tr>')
+        kind = f'class="model" style="--key: var(--c{scored.runs[place] % 8})"' if model else 'class="trivial"'
+        rows.append(f'<tr {kind}><th scope="row">{colour}{name}</th>{cells}</tr>')
     starred = any(best.values()) and " ★: its interval lies apart from every other run's."
     notes = "".join(f"<p>{text(note)}</p>" for note in scored.notes)
     return (
         f'<h3>{text(scored.title)}</h3><div class="scroll"><table class="scores">'
-        f"<caption>{text(scored.caption)}. Bars: 95% intervals.{starred or ''}</caption>"
-        f'<thead><tr><th scope="col"></th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>{notes}'
+        f'<thead><tr><th scope="col"></th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+        f'<p class="soft">{text(scored.caption)}. Bars: 95% intervals.{starred or ""}</p>{notes}'
     )
 
 
@@ -71,5 +72,5 @@ def _cell(column: Column, answer: Answer, scored: Scored, is_best: bool) -> str:
     low, span = min(reach), max(reach) - min(reach) or 1.0
     dot = f'<b style="left:{(value - low) / span:.1%}"></b>'
     line = f'<i style="left:{(ends[0] - low) / span:.1%};width:{(ends[1] - ends[0]) / span:.1%}"></i>' if ends else ""
-    kind = ' class="best"' if is_best else ""
-    return f'<td{kind}>{column.show(value)}{interval}<span class="bar" aria-hidden="true">{line}{dot}</span></td>'
+    shown = f'<td class="best">{column.show(value)} ★' if is_best else f"<td>{column.show(value)}"
+    return f'{shown}{interval}<span class="bar" aria-hidden="true">{line}{dot}</span></td>'

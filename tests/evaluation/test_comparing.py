@@ -104,7 +104,7 @@ def test_scores_are_shown_with_intervals_and_trivial_answers(tmp_path):
     runs, names = runs_with(tmp_path, [PAIRS], [{**PAIRS, "model": {"l1": 40.0}, "intervals": {"l1": [38.0, 43.0]}}])
     tables, notes = compare_scores(runs, names)
     shown = scores_section(tables, notes)
-    assert '<td class="best">20.0<span class="range">18.0 to 22.0</span>' in shown
+    assert '<td class="best">20.0 ★<span class="range">18.0 to 22.0</span>' in shown
     assert '<td>40.0<span class="range">38.0 to 43.0</span>' in shown
     assert "input copied" in shown
     assert "target mean" not in shown  # there was none
@@ -135,7 +135,7 @@ def test_compare_prints_a_table_and_writes_page_and_json(tiny_run, tmp_path, cap
     assert [model["name"] for model in told["scores"][0]["models"]] == ["one", "two"]
     page = (tmp_path / "c.html").read_text(encoding="utf-8")
     assert "2 runs compared" in page
-    assert "B2A: 4 pairs of test" in page
+    assert "B2A: 4 pairs" in page
     assert call("compare", "one", "two", "-o", "c.html") == 2  # it exists
 
 
@@ -146,8 +146,7 @@ def test_compare_refuses_and_says_how_to_go_on(tiny_run, tmp_path, capsys):
     capsys.readouterr()
     assert call("compare", *map(str, runs)) == 2
     said = capsys.readouterr().err
-    assert "fit is pad in one and resize in the other" in said
-    assert "--no-scores" in said
+    assert all(word in said for word in ("fit", "pad", "resize", "--no-scores"))
     assert call("compare", *map(str, runs), "--no-scores") == 0
     assert call("compare", str(runs[0]), str(tmp_path)) == 2
     assert str(tmp_path) in capsys.readouterr().err

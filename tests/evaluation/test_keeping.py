@@ -22,8 +22,8 @@ def test_a_run_keeps_its_scores_and_shows_them(tiny_run, tiny_onnx, tmp_path, ca
     assert {name: newest[name] for name in given} == given
     assert (newest["images_seen"], newest["kind"], len(newest["reference_sha256"])) == (16, "pairs", 64)
     page = (run / "report.html").read_text(encoding="utf-8")
-    assert "B2A: 3 pairs of val" in page
-    assert "B2A: 4 pairs of test" in page
+    assert "B2A: 3 pairs" in page
+    assert "B2A: 4 pairs" in page
     low, high = given["intervals"]["l1"]
     assert f'{given["model"]["l1"]:.1f}<span class="range">{low:.1f} to {high:.1f}</span>' in page
     assert page.count("data:image/webp") == 4  # two previews, two sheets of the worst pairs
