@@ -48,6 +48,8 @@ class ResNetSettings(Section):
     """Strided convolution as in the paper, or a low-pass filter before halving."""
     init: Literal["normal", "xavier"] = "normal"
     """Initial weights: N(0, 0.02) as in the paper, or scaled to the number of inputs and outputs (Xavier)."""
+    halvings: Annotated[int, Field(ge=1, le=5)] = 2
+    """How often sides are halved before the residual blocks; 4 in pix2pixHD."""
 
 
 class ModernUNetSettings(Section):

@@ -10,12 +10,11 @@ from torch import Tensor
 from i2i.errors import ModelError, UsageError
 from i2i.interop.directions import choose_directions
 from i2i.interop.pytorch_cyclegan_pix2pix import (
-    ANTIALIASED_PROJECT,
     PROJECT,
     build_empty,
     convert,
     describe,
-    is_antialiased,
+    project_of,
     recognise,
     transposed_names,
 )
@@ -65,7 +64,7 @@ def import_weights(
     ones = {choice.direction: _import_one(choice.file) for choice in choices}
     spec = ModelSpec(
         i2i_version=__version__,
-        algorithm=ANTIALIASED_PROJECT if any(one.antialiased for one in ones.values()) else PROJECT,
+        algorithm=next((one.project for one in ones.values() if one.project != PROJECT), PROJECT),
         parts={way: ones[way].spec for way in sorted(ones)},
         norm_statistics=norm_statistics,
         trained_crop_px=crop,
@@ -98,7 +97,7 @@ class _One(NamedTuple):
     spec: Part
     tensors: dict[str, Tensor]
     words: str
-    antialiased: bool
+    project: str
 
 
 def _import_one(file: Path) -> _One:
@@ -118,7 +117,7 @@ def _import_one(file: Path) -> _One:
                 "i2i supports 1, 3 and 4: grey, RGB, RGB with alpha."
             )
     spec = translating(name, arguments, inputs, outputs, network.size_multiple, network.size_minimum)
-    return _One(spec, tensors, describe(network), is_antialiased(network))
+    return _One(spec, tensors, describe(network), project_of(network))
 
 
 def _read(file: Path) -> dict[str, Tensor]:

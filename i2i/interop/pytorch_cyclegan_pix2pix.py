@@ -1,12 +1,14 @@
-"""Convert networks of pytorch-CycleGAN-and-pix2pix and contrastive-unpaired-translation to ours, and back.
+"""Convert networks of pytorch-CycleGAN-and-pix2pix, contrastive-unpaired-translation and pix2pixHD to ours, and back.
 
 i2i.interop.their_names maps the names of tensors. Some tensors exist on one side only:
 
 - The low-pass filters of contrastive-unpaired-translation are buffers there and constants here.
 - Files from before torch 0.4 hold running statistics for instance norm, which uses none. They are left out.
 - Without normalisation, only the last of their convolutions has a bias; ours all have one, and get zeros.
+- In pix2pixHD, convolutions before a batch norm have a bias. It moves into the running mean.
 """
 
+import itertools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -31,6 +33,7 @@ from i2i.networks.layers import Norm
 
 PROJECT = "pytorch-CycleGAN-and-pix2pix"
 ANTIALIASED_PROJECT = "contrastive-unpaired-translation"
+DEEPER_PROJECT = "pix2pixHD"
 SHOWN = 4
 """Number of tensors that an error names."""
 _NOT_THEIRS = (
@@ -46,6 +49,11 @@ def recognise(state: State) -> tuple[str, dict[str, Any]]:
     They do not show the dropout of a U-Net, which is then off. `convert` checks whether all of them fit.
     Raises ModelError for anything but one of their generators.
     """
+    if any(key.startswith("model1_1.") for key in state):
+        raise ModelError(
+            f"These are the tensors of a local enhancer of {DEEPER_PROJECT}, a network that i2i does not have.\n"
+            "Give the file of its global generator, from a training with --netG global."
+        )
     if "model.model.1.model.1.weight" in state:
         return "unet", _unet_arguments(state)
     if any(".conv_block." in key for key in state):
@@ -69,6 +77,7 @@ def convert(state: State, network: nn.Module) -> dict[str, Tensor]:
 
     Raises ModelError, which names the first tensors that do not fit.
     """
+    state = _without_biases(state, network)
     own, names, filters = network.state_dict(), tensor_names(network), dict(filters_of(network))
     absent = may_be_absent(network)
     known = {**names, **filters, **dict.fromkeys(unused(network))}
@@ -126,6 +135,7 @@ def describe(network: nn.Module) -> str:
         words = [f"unet_{2 ** len(network.down)}"]
     elif isinstance(network, ResNet):
         words = [f"resnet_{len(network.blocks)}blocks"]
+        words += [f"{len(network.down)} halvings"] if is_deeper(network) else []
     else:
         return "a discriminator"
     norm = norm_of(network)
@@ -149,6 +159,16 @@ def their_options(network: nn.Module) -> str:
     if isinstance(network, ResNet) and is_antialiased(network):
         words += ["--no_antialias"] * (not blurs(network)) + ["--no_antialias_up"] * (not resizes(network))
     return " ".join(words)
+
+
+def project_of(network: nn.Module) -> str:
+    """Return the name of the project that has this network; the first if several have it."""
+    return DEEPER_PROJECT if is_deeper(network) else ANTIALIASED_PROJECT if is_antialiased(network) else PROJECT
+
+
+def is_deeper(network: nn.Module) -> bool:
+    """Whether this is a global generator of pix2pixHD only."""
+    return isinstance(network, ResNet) and len(network.down) != 2
 
 
 def is_antialiased(network: nn.Module) -> bool:
@@ -176,9 +196,11 @@ def _resnet_arguments(state: State) -> dict[str, Any]:
     blocks = sorted({int(match[1]) for match in found if match})
     if not blocks:
         raise _unknown(state)
-    after = blocks[-1] + 1
+    after, blurs = blocks[-1] + 1, "model.7.filt" in state
+    halvings = (blocks[0] - 4) // (4 if blurs else 3)  # four modules come before the first
     resizes = f"model.{after}.filt" in state
-    first, last = _kernel(state, "model.1.weight"), _kernel(state, f"model.{after + (9 if resizes else 7)}.weight")
+    head = f"model.{after + (4 if resizes else 3) * halvings + 1}.weight"
+    first, last = _kernel(state, "model.1.weight"), _kernel(state, head)
     second = state.get(f"model.{blocks[0]}.conv_block.6.weight")  # the norm's scale, unless dropout comes before
     return {
         "in_channels": first.shape[1],
@@ -188,7 +210,8 @@ def _resnet_arguments(state: State) -> dict[str, Any]:
         "norm": _norm_shown(state, "model.2", "model.1"),
         "dropout": 0.5 if second is not None and second.dim() == 4 else 0.0,
         "upsample": "resize" if resizes else "transpose",
-        "downsample": "blur" if "model.7.filt" in state else "strided",
+        "downsample": "blur" if blurs else "strided",
+        **({"halvings": halvings} if halvings != 2 else {}),
     }
 
 
@@ -221,6 +244,19 @@ def _unknown(state: State) -> ModelError:
     )
 
 
+def _without_biases(state: State, network: nn.Module) -> State:
+    """Move the biases before a batch norm into its running mean: (x + b) - m = x - (m - b)."""
+    changed, modules = dict(state), list(module_names(network))
+    for (our, their), (_, norm) in itertools.pairwise(modules):
+        bias, mean = state.get(f"{their}.bias"), state.get(f"{norm}.running_mean")
+        convolution = network.get_submodule(our)
+        if bias is None or mean is None or getattr(convolution, "bias", 0) is not None or bias.shape != mean.shape:
+            continue
+        changed[f"{norm}.running_mean"] = mean - bias
+        del changed[f"{their}.bias"]
+    return changed
+
+
 def _same(one: Tensor, other: Tensor) -> bool:
     return one.shape == other.shape and torch.allclose(one.float(), other, atol=1e-3)
 
@@ -238,6 +274,8 @@ def _not_theirs(network: nn.Module) -> str:
             else "a U-Net that upsamples by resizing"
         )
     assert isinstance(network, ResNet)
+    if is_deeper(network):
+        return f"{len(network.down)} halvings"
     return "" if len(network.blocks) in (6, 9) else f"{len(network.blocks)} residual blocks"
 
 

@@ -53,11 +53,12 @@ def _resnet_names(network: ResNet) -> Iterator[tuple[str, str]]:
     """Yield names for a ResNet.
 
     Theirs is one sequence: [pad, conv, norm, ReLU], [conv, norm, ReLU(, blur)] twice, the blocks,
-    [(doubling, )conv, norm, ReLU] twice, [pad, conv, tanh]. In a block, dropout takes an index.
+    [(doubling, )conv, norm, ReLU] twice, [pad, conv, tanh]. In a block, dropout takes an index. In pix2pixHD, "twice"
+    is as often as the network halves.
     """
     yield from (("stem.1", "model.1"), ("stem.2", "model.2"))
     index = 4
-    for level in range(2):
+    for level in range(len(network.down)):
         yield from ((f"down.{level}.0", f"model.{index}"), (f"down.{level}.1", f"model.{index + 1}"))
         index += 3 + blurs(network)
     shift = 0 if has_dropout(network) else 1
@@ -65,7 +66,7 @@ def _resnet_names(network: ResNet) -> Iterator[tuple[str, str]]:
         for our, their in ((1, 1), (2, 2), (6, 6 - shift), (7, 7 - shift)):
             yield f"blocks.{block}.body.{our}", f"model.{index}.conv_block.{their}"
         index += 1
-    for level in range(2):
+    for level in range(len(network.up)):
         conv = f"up.{level}.0.1" if resizes(network) else f"up.{level}.0"
         index += resizes(network)
         yield from ((conv, f"model.{index}"), (f"up.{level}.1", f"model.{index + 1}"))
@@ -88,7 +89,7 @@ def filters_of(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
     if not isinstance(network, ResNet):
         return
     modules = dict(module_names(network))
-    for level in range(2):
+    for level in range(len(network.down)):
         blur = network.get_submodule(f"down.{level}.3")
         if isinstance(blur, BlurPool):
             index = int(modules[f"down.{level}.0"].removeprefix("model.")) + 3

@@ -52,17 +52,16 @@ class ResidualBlock(nn.Module):
 class ResNet(TranslatingGenerator):
     """Two halvings, `blocks` residual blocks at a quarter of the size, two doublings.
 
+    halvings: 2 as in the paper; 3 or 4 make the global generator of pix2pixHD (Wang et al. 2018, section 3.1).
+
     blocks: 6 for 128 px and 9 from 256 px on in the paper; any number from 1.
     upsample: "transpose" as in the paper, or "resize", which avoids checkerboards.
     downsample: "strided" as in the paper, or "blur", low-pass filtered, as in contrastive unpaired
         translation (Park et al. 2020), together with upsample "resize".
     init: "normal" as in the paper, or "xavier".
     fills_holes: see TranslatingGenerator.
-    Sides must be multiples of 4 and at least 8 (reflect padding needs two pixels at a quarter).
+    Sides must be multiples of 4 and at least 8 (reflect padding needs two pixels at a quarter), or of 2**halvings.
     """
-
-    size_multiple = 4
-    size_minimum = 8
 
     def __init__(
         self,
@@ -75,13 +74,16 @@ class ResNet(TranslatingGenerator):
         upsample: Upsampling = "transpose",
         downsample: Downsampling = "strided",
         init: Initialisation = "normal",
+        halvings: int = 2,
         fills_holes: bool = False,
     ):
         super().__init__()
         self.fills_holes = fills_holes
-        if blocks < 1:
-            raise ValueError(f"blocks is {blocks}; a ResNet has at least 1")
+        if blocks < 1 or not 1 <= halvings <= 8:
+            raise ValueError(f"blocks is {blocks} and halvings is {halvings}; a ResNet has at least 1, and 1 to 8")
+        self.size_multiple, self.size_minimum = 2**halvings, 2 * 2**halvings
         bias, conv = needs_bias(norm), _conv_before(norm)
+        widths = [width * 2**level for level in range(halvings)]
 
         self.centre = Centre(norm)
         self.stem = nn.Sequential(
@@ -91,7 +93,7 @@ class ResNet(TranslatingGenerator):
             nn.ReLU(inplace=True),
         )
         self.down = nn.ModuleList()
-        for count in (width, 2 * width):
+        for count in widths:
             stride = 2 if downsample == "strided" else 1
             self.down.append(
                 nn.Sequential(
@@ -101,9 +103,9 @@ class ResNet(TranslatingGenerator):
                     nn.Identity() if downsample == "strided" else BlurPool(2 * count),
                 )
             )
-        self.blocks = nn.ModuleList(ResidualBlock(4 * width, norm, dropout) for _ in range(blocks))
+        self.blocks = nn.ModuleList(ResidualBlock(2 * widths[-1], norm, dropout) for _ in range(blocks))
         self.up = nn.ModuleList()
-        for count in (4 * width, 2 * width):
+        for count in (2 * count for count in reversed(widths)):
             conv_transpose = UnbiasedConvTranspose2d if norm == "instance" else nn.ConvTranspose2d
             transposed = conv_transpose(count, count // 2, 3, 2, 1, output_padding=1, bias=bias)
             self.up.append(
