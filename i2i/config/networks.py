@@ -122,6 +122,8 @@ class PatchGANSettings(Section):
     """Divide every weight by its largest singular value, which bounds the Lipschitz constant (Miyato et al. 2018)."""
     scales: Annotated[int, Field(ge=1, le=3)] = 1
     """Number of discriminators, each with half the size of the one before; their losses are averaged."""
+    downsample: Literal["strided", "blur"] = "strided"
+    """Strided convolution as in the paper, or a low-pass filter before halving, as in the code of CUT."""
 
 
 class DCGANDiscriminatorSettings(Section):

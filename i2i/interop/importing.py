@@ -101,7 +101,7 @@ class _One(NamedTuple):
 
 
 def _import_one(file: Path) -> _One:
-    state = _read(file)
+    state = read_state(file)
     try:
         name, arguments = recognise(fold_norms(state))
         network = build_empty(name, arguments)
@@ -120,12 +120,16 @@ def _import_one(file: Path) -> _One:
     return _One(spec, tensors, describe(network), project_of(network))
 
 
-def _read(file: Path) -> dict[str, Tensor]:
+def read_state(file: Path, makes_pictures: bool = True) -> dict[str, Tensor]:
+    """Return the tensors of another project's file; raises ModelError and UsageError for other kinds of files.
+
+    makes_pictures: a network whose last layer makes numbers is refused.
+    """
     kind = kind_of(file)
     if kind == ONNX:
         raise UsageError(f"{file} is an ONNX model, and needs no import. Use it with -m.")
     if kind == TORCH:
-        return _without_module(read_torch_file(file))
+        return _without_module(read_torch_file(file, makes_pictures))
     metadata = read_metadata(file)
     refuse_changed(file, metadata)
     if METADATA_KEY in metadata:

@@ -28,7 +28,7 @@ from i2i.interop.their_names import (
     tensor_names,
     unused,
 )
-from i2i.networks import GENERATORS, ResNet, TranslatingGenerator, UNet
+from i2i.networks import GENERATORS, PatchGAN, ResNet, TranslatingGenerator, UNet
 from i2i.networks.layers import Norm
 
 PROJECT = "pytorch-CycleGAN-and-pix2pix"
@@ -73,7 +73,7 @@ def build_empty(name: str, arguments: Mapping[str, Any]) -> TranslatingGenerator
 
 
 def convert(state: State, network: nn.Module) -> dict[str, Tensor]:
-    """Rename the tensors of their U-Net, ResNet or PatchGAN for `network`, ours.
+    """Rename the tensors of their U-Net, ResNet, PatchGAN or heads of patches for `network`, ours.
 
     Raises ModelError, which names the first tensors that do not fit.
     """
@@ -137,7 +137,7 @@ def describe(network: nn.Module) -> str:
         words = [f"resnet_{len(network.blocks)}blocks"]
         words += [f"{len(network.down)} halvings"] if is_deeper(network) else []
     else:
-        return "a discriminator"
+        return "a discriminator" if isinstance(network, PatchGAN) else "the heads of CUT"
     norm = norm_of(network)
     words += [f"width {next(network.parameters()).shape[0]}", "no norm" if norm == "none" else f"{norm} norm"]
     if isinstance(network, ResNet):

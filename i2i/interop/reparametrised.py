@@ -13,7 +13,7 @@ from torch import Tensor
 
 from i2i.errors import ModelError
 
-_SPECTRAL = (
+SPECTRAL_PARTS = (
     ("weight_orig", "weight_u", "weight_v"),
     ("parametrizations.weight.original", "parametrizations.weight.0._u", "parametrizations.weight.0._v"),
 )
@@ -33,7 +33,7 @@ def fold_norms(state: Mapping[str, Tensor], transposed: Collection[str] = ()) ->
     """
     folded = dict(state)
     folds: dict[tuple[str, ...], Callable[..., Tensor]] = {
-        **dict.fromkeys(_SPECTRAL, _spectral),
+        **dict.fromkeys(SPECTRAL_PARTS, _spectral),
         **dict.fromkeys(_WEIGHT, _weight),
     }
     for name in state:
@@ -56,6 +56,15 @@ def fold_norms(state: Mapping[str, Tensor], transposed: Collection[str] = ()) ->
             "torch.nn.utils.remove_spectral_norm, and save the state_dict again."
         )
     return folded
+
+
+def with_old_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the same tensors, those of spectral norm under the names of torch.nn.utils."""
+    renamed = dict(state)
+    for old, new in zip(*SPECTRAL_PARTS, strict=True):
+        for name in [name for name in renamed if name.endswith(f".{new}")]:
+            renamed[f"{name.removesuffix(new)}{old}"] = renamed.pop(name)
+    return renamed
 
 
 def _spectral(name: str, weight: Tensor, u: Tensor, v: Tensor, transposed: bool) -> Tensor:

@@ -9,22 +9,36 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from i2i.interop.reparametrised import SPECTRAL_PARTS
 from i2i.networks import PatchGAN, ResNet, UNet
 from i2i.networks.layers import BatchNorm, BlurPool, InstanceNorm, Norm
+from i2i.networks.patch_heads import PatchHeads
 
 
 def tensor_names(network: nn.Module) -> dict[str, str]:
-    """Return our name for every tensor by theirs; the bias of the last convolution comes last."""
+    """Return our name for every tensor by theirs; the bias of the last convolution comes last.
+
+    Weights under spectral norm have the names that torch.nn.utils.spectral_norm gives them.
+    """
     modules = dict(module_names(network))
     names = {}
     for our in network.state_dict():
-        module, _, tensor = our.rpartition(".")
+        old = our
+        for new, part in zip(SPECTRAL_PARTS[1], SPECTRAL_PARTS[0], strict=True):
+            old = f"{our.removesuffix(new)}{part}" if our.endswith(new) else old
+        module, _, tensor = old.rpartition(".")
         names[f"{modules[module]}.{tensor}"] = our
     return names
 
 
 def module_names(network: nn.Module) -> Iterator[tuple[str, str]]:
     """Yield our name and theirs for modules that hold tensors, and for all norms."""
+    if isinstance(network, PatchHeads):
+        return (
+            (f"heads.{number}.{layer}", f"mlp_{number}.{layer}")
+            for number in range(len(network.heads))
+            for layer in (0, 2)
+        )
     if isinstance(network, UNet):
         return _unet_names(len(network.down))
     if isinstance(network, ResNet):
@@ -75,20 +89,29 @@ def _resnet_names(network: ResNet) -> Iterator[tuple[str, str]]:
 
 
 def _patchgan_names(network: PatchGAN) -> Iterator[tuple[str, str]]:
-    """Yield names for a PatchGAN. Theirs is [conv, leaky ReLU], then [conv, norm, leaky ReLU] a layer, then a conv."""
-    count = len(network.layers)
+    """Yield names for a PatchGAN.
+
+    Theirs is [conv, leaky ReLU(, blur)], then [conv, norm, leaky ReLU(, blur)] a layer, then a conv.
+    """
     model = "net" if network.head.kernel_size == (1, 1) else "model"  # their PixelGAN
-    for layer in range(count):
-        index = max(3 * layer - 1, 0)
+    index = 0
+    for layer, stage in enumerate(network.layers):
         yield from ((f"layers.{layer}.0", f"{model}.{index}"), (f"layers.{layer}.1", f"{model}.{index + 1}"))
-    yield "head", f"{model}.{3 * count - 1}"
+        index += len(list(stage.children())) - (layer == 0)
+    yield "head", f"{model}.{index}"
 
 
 def filters_of(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Yield the low-pass filters of a ResNet as they store them, for downsampling and for upsampling."""
+    """Yield the low-pass filters of a network as they store them, for downsampling and for upsampling."""
+    modules = dict(module_names(network))
+    if isinstance(network, PatchGAN):
+        for number, stage in enumerate(network.layers):
+            blur = list(stage.children())[-1]
+            if isinstance(blur, BlurPool):
+                model, _, place = modules[f"layers.{number}.0"].partition(".")
+                yield f"{model}.{int(place) + (2 if number == 0 else 3)}.filt", _filter([1, 2, 1], blur.channels)
     if not isinstance(network, ResNet):
         return
-    modules = dict(module_names(network))
     for level in range(len(network.down)):
         blur = network.get_submodule(f"down.{level}.3")
         if isinstance(blur, BlurPool):

@@ -48,15 +48,16 @@ CHECKPOINT = Limits(1 << 50, 64 << 20, 4_000_000, checksums=False)
 """For our own checkpoints: as large as their networks, with a list of broken pictures and their own digest."""
 
 
-def read_torch_file(path: Path) -> "dict[str, Tensor]":
+def read_torch_file(path: Path, makes_pictures: bool = True) -> "dict[str, Tensor]":
     """Return the weights in a torch file, by name, on the CPU, as they were saved.
 
     Takes a state dict, or a checkpoint that holds one. Raises ModelError, which names what the file is instead.
+    makes_pictures: a network whose last layer makes numbers is refused, too.
     """
     import torch
 
     require_kind(path, TORCH)
-    names = _weights(check_torch_file(path), path)
+    names = _weights(check_torch_file(path), path, makes_pictures)
     try:
         with path.open("rb") as file:  # given a name, torch would go by its suffix
             tree = torch.load(file, map_location="cpu", weights_only=True)
@@ -177,7 +178,7 @@ class _Names(NamedTuple):
     tensors: dict[str, TensorShape]
 
 
-def _weights(tree: object, path: Path) -> _Names:
+def _weights(tree: object, path: Path, makes_pictures: bool) -> _Names:
     """Find the state dict in the content of a torch file; raises ModelError for none, and for a classifier's."""
     found = next(_state_dicts(tree), None)
     if found is None and isinstance(tree, dict) and {"i2i_version", "config"} <= tree.keys():
@@ -191,7 +192,7 @@ def _weights(tree: object, path: Path) -> _Names:
             f"{path} holds no weights ({held}). Give the state_dict of a generator, as torch.save wrote it."
         )
     matrices = [name for name, tensor in found.tensors.items() if name.endswith("weight") and len(tensor.shape) > 1]
-    if matrices and len(found.tensors[matrices[-1]].shape) == 2:
+    if makes_pictures and matrices and len(found.tensors[matrices[-1]].shape) == 2:
         outputs = found.tensors[matrices[-1]].shape[0]
         raise ModelError(
             f"{path} is a classifier or the like: its last layer, {shown(matrices[-1])}, makes {outputs} numbers, "

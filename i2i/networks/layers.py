@@ -10,6 +10,7 @@ from torch.nn import functional as F
 Norm = Literal["batch", "instance", "group", "layer", "none"]
 NormStatistics = Literal["image", "running"]
 Upsampling = Literal["transpose", "resize"]
+Downsampling = Literal["strided", "blur"]
 Initialisation = Literal["normal", "xavier"]
 
 

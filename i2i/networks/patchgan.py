@@ -3,10 +3,20 @@
 from torch import Tensor, nn
 
 from i2i.networks.base import Discriminator, DiscriminatorOutput, layer_outputs
-from i2i.networks.layers import Norm, Projection, initialise, make_norm, needs_bias, normalise_spectrally
+from i2i.networks.layers import (
+    BlurPool,
+    Downsampling,
+    Norm,
+    Projection,
+    initialise,
+    make_norm,
+    needs_bias,
+    normalise_spectrally,
+)
 
 # The receptive field of a logit, by `layers` (1, 16, 70 and 286 are the paper's).
 RECEPTIVE_FIELD_PX = {0: 1, 1: 16, 2: 34, 3: 70, 4: 142, 5: 286}
+_BLURRED_FIELD_PX = {0: 1, 1: 18, 2: 40, 3: 84, 4: 172, 5: 348}
 
 
 def smallest_side(layers: int) -> int:
@@ -23,6 +33,8 @@ class PatchGAN(Discriminator):
     spectral_norm: divide every weight by its largest singular value.
     scales: number of discriminators. Each further one has weights of its own, and sees the image at half the size of
         the one before (Wang et al. 2018, "High-resolution image synthesis", section 3.2).
+    downsample: "strided" as in the paper, or "blur": convolutions keep the size, and a low-pass filter halves it, as in
+        the code of contrastive unpaired translation (Park et al. 2020).
     condition: length of a condition vector, which forward then also takes and projects onto each patch; 0: none.
     The first and the last layer have no normalisation.
     """
@@ -35,18 +47,19 @@ class PatchGAN(Discriminator):
         norm: Norm = "batch",
         spectral_norm: bool = False,
         scales: int = 1,
+        downsample: Downsampling = "strided",
         condition: int = 0,
     ):
         super().__init__()
         if layers not in RECEPTIVE_FIELD_PX:
             raise ValueError(f"layers is {layers}; a PatchGAN has 0 to 5")
         self.count = layers
-        self.receptive_field_px = RECEPTIVE_FIELD_PX[layers]
+        self.receptive_field_px = (RECEPTIVE_FIELD_PX if downsample == "strided" else _BLURRED_FIELD_PX)[layers]
         bias = needs_bias(norm)
         if layers == 0:
             sizes = [(1, 1, 0), (1, 1, 0)]  # kernel, stride, padding
         else:
-            sizes = [(4, 2, 1)] * layers + [(4, 1, 1)]
+            sizes = [(4, 2 if downsample == "strided" else 1, 1)] * layers + [(4, 1, 1)]
         self.layers = nn.ModuleList()
         count = in_channels
         for index, (kernel, stride, padding) in enumerate(sizes):
@@ -57,6 +70,7 @@ class PatchGAN(Discriminator):
                     nn.Conv2d(count, target, kernel, stride, padding, bias=first or bias),
                     nn.Identity() if first else make_norm(norm, target),
                     nn.LeakyReLU(0.2, inplace=True),
+                    *([BlurPool(target)] if downsample == "blur" and index < layers else []),
                 )
             )
             count = target
@@ -71,7 +85,7 @@ class PatchGAN(Discriminator):
             normalise_spectrally(self)
         self.coarser: PatchGAN | None = None
         if scales > 1:
-            self.coarser = PatchGAN(in_channels, layers, width, norm, spectral_norm, scales - 1, condition)
+            self.coarser = PatchGAN(in_channels, layers, width, norm, spectral_norm, scales - 1, downsample, condition)
             self.halve = nn.AvgPool2d(3, 2, 1, count_include_pad=False)
 
     def fits(self, side_px: int) -> str | None:

@@ -1,7 +1,6 @@
 """The residual generator of CycleGAN (Zhu et al. 2017, section 7.2), after Johnson et al. 2016."""
 
 from collections.abc import Iterator
-from typing import Literal
 
 from torch import Tensor, nn
 
@@ -9,6 +8,7 @@ from i2i.networks.base import TranslatingGenerator
 from i2i.networks.layers import (
     BlurPool,
     Centre,
+    Downsampling,
     Initialisation,
     Norm,
     UnbiasedConv2d,
@@ -19,8 +19,6 @@ from i2i.networks.layers import (
     make_upsampling,
     needs_bias,
 )
-
-Downsampling = Literal["strided", "blur"]
 
 
 def _conv_before(norm: Norm) -> type[nn.Conv2d]:

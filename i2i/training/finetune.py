@@ -4,6 +4,7 @@ from pathlib import Path
 
 from i2i.algorithms import Algorithm
 from i2i.errors import ModelError, UsageError
+from i2i.interop.beside import load_beside
 from i2i.models.modelfile import find_model, is_onnx, load_tensors, read_spec
 from i2i.models.spec import GENERATE
 
@@ -11,7 +12,8 @@ from i2i.models.spec import GENERATE
 def init_from(algorithm: Algorithm, source: str) -> list[str]:
     """Copy weights of a run folder, .safetensors or .pth file into the generators; return lines on what was copied.
 
-    A tensor is copied where name and shape agree. Raises ModelError when none does.
+    A tensor is copied where name and shape agree. Raises ModelError when none does. Of another project, the
+    discriminator and the heads of CUT come from the files beside, if they fit.
     """
     file = find_model(Path(source))
     if is_onnx(file):
@@ -36,6 +38,9 @@ def init_from(algorithm: Algorithm, source: str) -> list[str]:
         left = [key for key in own if key not in fits]
         rest = f"; these start fresh: {', '.join(left[:4])}{' ...' if len(left) > 4 else ''}" if left else ""
         lines.append(f"{name}: {len(fits)} of {len(own)} tensors from {file} ({origin}){rest}.")
+    beside = load_beside(file, {name: algorithm.networks[name] for name in fresh})
+    lines += beside.values()
+    fresh = [name for name in fresh if name not in beside]
     if not copied:
         raise ModelError(f"Nothing in {file} fits these networks. Train with the generator settings that it has.")
-    return [*lines, f"Fresh weights: {', '.join(fresh)}."]
+    return [*lines, f"Fresh weights: {', '.join(fresh)}."] if fresh else lines

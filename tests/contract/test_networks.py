@@ -134,6 +134,18 @@ def test_spectral_norm_bounds_every_weight(name):
     assert max(largest_singular_values(free)) > 2
 
 
+def test_patchgan_has_low_pass_filters_by_option():
+    """A picture moved by a pixel changes its scores less: the point of the filter (Zhang 2019)."""
+    torch.manual_seed(0)
+    image = torch.rand(1, 3, 64, 64)
+    changes = {}
+    for downsample in ("strided", "blur"):
+        network = make(DISCRIMINATORS, "patchgan", in_channels=3, norm="none", downsample=downsample).eval()
+        one, other = (network(part).features[0] for part in (image[..., :-1], image[..., 1:]))
+        changes[downsample] = ((one - other).abs().mean() / one.std()).item()
+    assert changes["blur"] < 0.8 * changes["strided"]
+
+
 def largest_singular_values(network):
     layers = [one for one in network.modules() if isinstance(one, (torch.nn.Conv2d, torch.nn.Linear))]
     return [float(torch.linalg.matrix_norm(layer.weight.detach().flatten(1), 2)) for layer in layers]

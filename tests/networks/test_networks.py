@@ -57,11 +57,13 @@ def test_weights_of_the_reference_give_its_outputs(name):
     np.testing.assert_allclose(output.numpy(), values["y"], atol=1e-5)
 
 
+@pytest.mark.parametrize("downsample", ["strided", "blur"])
 @pytest.mark.parametrize("layers", list(RECEPTIVE_FIELD_PX))
-def test_receptive_field_of_patchgan(layers):
+def test_receptive_field_of_patchgan(layers, downsample):
     """The support of one logit's gradient is the receptive field; weights of 1 avoid accidental zeros."""
-    field = RECEPTIVE_FIELD_PX[layers]
-    network = PatchGAN(1, layers=layers, width=1, norm="none").double()
+    network = PatchGAN(1, layers=layers, width=1, norm="none", downsample=downsample).double()
+    field = network.receptive_field_px
+    assert downsample == "blur" or field == RECEPTIVE_FIELD_PX[layers]
     for parameter in network.parameters():
         torch.nn.init.constant_(parameter, 0.1)
     side = 2 * field + 32 * (layers > 0) + 3
@@ -73,9 +75,10 @@ def test_receptive_field_of_patchgan(layers):
     assert int(columns.max() - columns.min()) + 1 == field
 
 
+@pytest.mark.parametrize("downsample", ["strided", "blur"])
 @pytest.mark.parametrize("layers", list(RECEPTIVE_FIELD_PX))
-def test_the_smallest_side_of_patchgan_leaves_one_score(layers):
-    network, side = PatchGAN(3, layers=layers, width=1), smallest_side(layers)
+def test_the_smallest_side_of_patchgan_leaves_one_score(layers, downsample):
+    network, side = PatchGAN(3, layers=layers, width=1, downsample=downsample), smallest_side(layers)
     assert network(torch.rand(2, 3, side, side)).logits.shape == (2, 1, 1, 1)
     if layers:
         with pytest.raises(RuntimeError):
