@@ -13,10 +13,11 @@ from i2i.algorithms.terms import FEATURE_TERMS, FROZEN, IMAGE_TERMS, TermsSettin
 from i2i.config import load_config
 from i2i.data.sets import make_set
 from i2i.errors import ConfigError, ModelError
+from i2i.metrics import perceptual
 from i2i.training.checkpoint import load_checkpoint
 from i2i.training.engine import Engine
 from i2i.training.fabric import make_fabric
-from tests.conftest import SMALLEST, make_algorithm, smallest_config
+from tests.conftest import SMALLEST, make_algorithm, picture, smallest_config
 
 TERMS = list(TermsSettings.model_fields)
 KINDS = [
@@ -129,6 +130,19 @@ def test_a_crop_that_is_too_small_is_refused_by_name(few_pairs, name, least):
     sizes = ["data.crop_px=8", "data.resize_px=9"]
     with pytest.raises(ConfigError, match=rf"data\.crop_px is 8.*loss\.terms\.{name} needs {least}"):
         make_algorithm(smallest_config("paired_cut", few_pairs, *sizes, f"loss.terms.{name}=1"))
+
+
+@pytest.mark.parametrize(("name", "network"), [("lpips", "alexnet"), ("lpips_vgg", "vgg16")])
+def test_lpips_is_the_metric(few_pairs, small_weights, name, network):
+    """The term of an image is the score of the same picture."""
+    terms = make_algorithm(smallest_config("pix2pix", few_pairs, f"loss.terms.{name}=1", *LARGER)).terms
+    terms.load()
+    pictures = [picture(40, 48, seed=seed) for seed in (0, 1)]
+    one, other = (torch.from_numpy(image.copy()).permute(2, 0, 1)[None] / 127.5 - 1 for image in pictures)
+    perceptual.trunk.cache_clear()
+    score = perceptual.lpips(*pictures, network)
+    perceptual.trunk.cache_clear()
+    assert terms.compare(one, other)[f"G_{name}"].item() == pytest.approx(score, rel=1e-4)
 
 
 def test_images_of_other_channels_are_compared_as_rgb():
