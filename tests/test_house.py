@@ -37,7 +37,8 @@ ORDER = [
     ["i2i.models.modelfile"],
     ["i2i.runtime"],
     ["i2i.report"],
-    ["i2i.interop.exporting", "i2i.export", "i2i.evaluation", "i2i.generation", "i2i.training"],
+    ["i2i.interop.exporting", "i2i.export", "i2i.evaluation", "i2i.generation"],
+    ["i2i.training"],
     ["i2i.cli"],
     ["i2i.__main__"],
 ]

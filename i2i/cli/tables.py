@@ -15,14 +15,14 @@ def score_table(result: "Evaluation") -> "Table":
     """Return the scores of pairs as a table; arrows say what is better."""
     from rich.table import Table
 
-    from i2i.metrics import METRICS
+    from i2i.metrics import ARROWS, METRICS
 
     title = f"{result.direction}: {show_count(result.pairs, 'pair')} of {result.split}"
     table = Table(title=title, title_justify="left")
     table.add_column("")
     chosen = {name: METRICS[name] for name in result.model}
     for metric in chosen.values():
-        table.add_column(f"{metric.label} {'↓' if metric.better == 'lower' else '↑'}", justify="right")
+        table.add_column(f"{metric.label} {ARROWS[metric.better]}", justify="right")
     for answer, scores in {"model": result.model, **result.baselines}.items():
         cells = [f"{scores[name]:.{metric.decimals}f}" if scores else "–" for name, metric in chosen.items()]
         table.add_row(answer.replace("_", " "), *cells)

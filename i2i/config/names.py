@@ -18,6 +18,8 @@ KNOWN_ELSEWHERE = {
     "max_grad_norm": "optimizer.clip_norm",
     "ema": "train.ema_half_life_images",
     "ema_decay": "train.ema_half_life_images",
+    "patience": "train.patience_images",
+    "early_stopping": "train.patience_images",
     "n_epochs": "schedule.epochs",
     "num_epochs": "schedule.epochs",
     "n_epochs_decay": "schedule.decay_epochs",

@@ -15,6 +15,20 @@ from i2i.images import Channels
 
 Direction = Literal["A2B", "B2A"]
 DataKind = Literal["paired", "unpaired", "images"]
+BestBy = Literal[
+    "l1",
+    "psnr",
+    "ssim",
+    "ms_ssim",
+    "lpips",
+    "lpips_vgg",
+    "dists",
+    "kid_inception",
+    "kid_alexnet",
+    "kid_vgg16",
+    "kid_random",
+]
+"""METRICS and SET_METRICS in i2i.metrics."""
 
 
 T = TypeVar("T")
@@ -181,7 +195,14 @@ class TrainSettings(Section):
     """Write an exponential moving average of the generators' weights to the model file, of this half-life in images.
     null is off."""
     keep: Literal["latest", "best"] = "latest"
-    """Which weights the model file holds: the latest, or those with the lowest L1 on the pairs of val."""
+    """Which weights the model file holds: the latest, or those with the best score on val."""
+    best_by: BestBy | None = None
+    """The score that keep=best goes by: a metric of pairs, or KID on a network's features (kid_random needs no file).
+    null is l1 for pairs, and kid_random for other data."""
+    scored_pictures: Annotated[int, Field(ge=2)] = 500
+    """Pictures or pairs of val, at most, that keep=best scores each time; more are thinned out evenly."""
+    patience_images: Positive | None = None
+    """End the training when this many images have brought no better score; with keep=best. null is never."""
     channels_last: bool | Literal["auto"] = "auto"
     """Memory format with channels innermost; auto uses it on a CPU, except for layers of millions of weights."""
     norm_statistics: Literal["auto", "image", "running"] = "auto"
@@ -194,6 +215,13 @@ class TrainSettings(Section):
             raise ValueError("compile and activation_checkpointing exclude each other; set one of them to false")
         if self.cuda_graphs is True and self.bars_graphs:
             raise ValueError(f"cuda_graphs does not work with {self.bars_graphs}; leave one of them out")
+        return self
+
+    @model_validator(mode="after")
+    def _best_is_kept(self) -> Self:
+        for name in ("best_by", "patience_images"):
+            if self.keep != "best" and getattr(self, name) is not None:
+                raise ValueError(f"{name} has an effect only with keep: best; set train.keep=best, or {name} to null")
         return self
 
     @property

@@ -8,19 +8,15 @@ from i2i.config.settings import DataKind, DataSettings, by_direction
 from i2i.data.augment import resize
 from i2i.data.checking import check_pairs, check_pictures
 from i2i.data.derive import Derived, find_derived
-from i2i.data.folders import Lister, find_pairs, find_sides, has_split, in_time, spread
-from i2i.data.items import Pair, Picture
+from i2i.data.folders import Lister, find_images, find_pairs, find_sides, has_split, in_time, spread
+from i2i.data.items import Pair, Picture, read_picture
 from i2i.errors import DataError
-from i2i.images import Array
+from i2i.images import Array, Header, to_channels
 from i2i.images.listing import list_pictures
 
 SHOWN_PX = 512
 """Largest side of a preview, unless twice the crop is more; larger pictures show their middle."""
 _LIKE = 1.25  # a picture larger or smaller than in training by up to this factor is not resized
-
-MOST_SCORED = 500
-"""Largest number of val pairs that choose the best weights: enough to tell models apart, at little cost."""
-
 
 Shown = Sequence[Picture | Derived]
 """Pictures, or derived pairs in place of their inputs."""
@@ -41,13 +37,32 @@ def at_training_scale(image: Array, data: DataSettings) -> tuple[Array, str]:
     than its crop only to vary the crop. The words are empty if nothing changed.
     """
     words = ""
-    if data.resize_px and not 1 / _LIKE <= data.resize_px / min(image.shape[:2]) <= _LIKE:
+    if data.resize_px and _is_resized(min(image.shape[:2]), data.resize_px):
         image, words = resize(image, data.resize_px), f" at {data.resize_px} px"
     most = max(SHOWN_PX, 2 * data.crop_px)
     if max(image.shape[:2]) > most:
         words += f", middle {most} px"
     top, left = (max(0, side - most) // 2 for side in image.shape[:2])
     return image[top : top + most, left : left + most], words
+
+
+def side_at_training_scale(size: Header, data: DataSettings) -> int:
+    """Return the shorter side of what `at_training_scale` makes of pictures of this size, in pixels."""
+    side = min(size)
+    scaled = data.resize_px if data.resize_px and _is_resized(side, data.resize_px) else side
+    return min(scaled, max(SHOWN_PX, 2 * data.crop_px))
+
+
+def _is_resized(side_px: int, resize_px: int) -> bool:
+    return not 1 / _LIKE <= resize_px / side_px <= _LIKE
+
+
+def read_at_training_scale(picture: Picture | Derived, data: DataSettings, channels: int) -> tuple[Array, str]:
+    """Return an input or a truth as `at_training_scale` does, with `channels`; raises DataError."""
+    if isinstance(picture, Derived):
+        target, words = at_training_scale(picture.read_target(data.input_range), data)
+        return to_channels(picture.input_from(target), channels), words
+    return at_training_scale(to_channels(read_picture(picture, data.input_range), channels), data)
 
 
 def find_previews(
@@ -101,12 +116,34 @@ def _find_derived(data: DataSettings, split: str, lister: Lister = list_pictures
     return in_time(data, lambda paths: find_derived(paths, split, settings, data.channels_b, data.side, lister))
 
 
-def find_val_pairs(data: DataSettings) -> list[Pair | Derived]:
-    """Return the pairs of val that pass a check, at most MOST_SCORED from all over the split; raises DataError."""
+def find_val_pairs(data: DataSettings, most: int) -> list[Pair | Derived]:
+    """Return the pairs of val that pass a check, at most so many from all over the split; raises DataError."""
     if data.derive:
-        derived = spread(_find_derived(data, "val"), MOST_SCORED)
-        sizes = check_pictures([pair.target for pair in derived], data)
-        return [pair for pair, size in zip(derived, sizes, strict=True) if size]
-    pairs = in_time(data, lambda paths: find_pairs(paths, "val"))
-    chosen = spread(pairs, MOST_SCORED)
-    return [pair for pair, size in zip(chosen, check_pairs(chosen, data), strict=True) if size]
+        return list(_find_val_derived(data, most))
+    pairs = spread(in_time(data, lambda paths: find_pairs(paths, "val")), most)
+    return [pair for pair, size in zip(pairs, check_pairs(pairs, data), strict=True) if size]
+
+
+def find_val_sides(data: DataSettings, most: int) -> tuple[Shown, Shown]:
+    """Return the pictures of A and of B of val, at most so many of each; raises DataError."""
+    if data.derive:
+        pairs = _find_val_derived(data, most)
+        return pairs, [pair.target for pair in pairs]
+    a, b = in_time(data, lambda paths: find_sides(paths, "val"))
+    return _checked(a, data, most), _checked(b, data, most)
+
+
+def find_val_images(data: DataSettings, most: int) -> Shown:
+    """Return the pictures of val, at most so many, where training pictures have no sides; raises DataError."""
+    return _checked(in_time(data, lambda paths: find_images(paths, "val", data.side)), data, most)
+
+
+def _find_val_derived(data: DataSettings, most: int) -> list[Derived]:
+    pairs = spread(_find_derived(data, "val"), most)
+    sizes = check_pictures([pair.target for pair in pairs], data)
+    return [pair for pair, size in zip(pairs, sizes, strict=True) if size]
+
+
+def _checked(pictures: Sequence[Picture], data: DataSettings, most: int) -> list[Picture]:
+    chosen = spread(pictures, most)
+    return [one for one, size in zip(chosen, check_pictures(chosen, data), strict=True) if size]

@@ -5,9 +5,13 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from i2i.images import Array
+from i2i.metrics.features import NETWORKS
 from i2i.metrics.pairs import MS_SSIM_LEAST_PX, SSIM_WINDOW_PX, l1, ms_ssim, psnr, ssim
 from i2i.metrics.perceptual import dists, lpips
 from i2i.weights import KNOWN
+
+ARROWS = {"lower": "↓", "higher": "↑"}
+"""What is better, behind the name of a score."""
 
 
 class Metric(NamedTuple):
@@ -36,5 +40,7 @@ METRICS = {
     "lpips_vgg": Metric(partial(lpips, network="vgg16"), "LPIPS-VGG", "lower", 3, KNOWN["vgg16"].least_px, ("vgg16",)),
     "dists": Metric(dists, "DISTS", "lower", 3, KNOWN["vgg16"].least_px, ("vgg16", "dists")),
 }
+SET_METRICS = {f"kid_{network}": network for network in NETWORKS}
+"""KID of sets of pictures, by the network that computes the features."""
 USUAL = ("l1", "psnr", "ssim")
 """The default metrics; `lpips` is added if its weights are present."""

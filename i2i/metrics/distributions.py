@@ -7,6 +7,7 @@ name the network with it. The sets may differ in size.
 import numpy as np
 
 from i2i.images import Array
+from i2i.metrics.intervals import interval
 
 NEIGHBOURS_PR, NEIGHBOURS_DC = 3, 5
 """Neighbours that define the balls of precision and recall, and of density and coverage, as in the papers."""
@@ -35,12 +36,16 @@ def kid(real: Array, generated: Array) -> float:
     return _discrepancy(*_kernels(real, generated), np.ones((1, len(real))), np.ones((1, len(generated))))[0]
 
 
-def kid_interval(real: Array, generated: Array, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
-    """Return the 95% bootstrap interval of `kid`, resampling both sets; no image is compared with itself."""
+def kid_draws(real: Array, generated: Array, draws: int = 1000, seed: int = 0) -> Array:
+    """Return bootstrap draws of `kid`, resampling both sets; no image is compared with itself."""
     random = np.random.default_rng(seed)
     weights = [random.multinomial(len(one), np.full(len(one), 1 / len(one)), draws) for one in (real, generated)]
-    low, high = np.quantile(_discrepancy(*_kernels(real, generated), *weights), [0.025, 0.975])
-    return float(low), float(high)
+    return _discrepancy(*_kernels(real, generated), *weights)
+
+
+def kid_interval(real: Array, generated: Array, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
+    """Return the 95% bootstrap interval of `kid`."""
+    return interval(kid_draws(real, generated, draws, seed))
 
 
 def precision_recall(real: Array, generated: Array, neighbours: int = NEIGHBOURS_PR) -> tuple[float, float]:

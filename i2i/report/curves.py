@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from i2i.images import Array
-from i2i.report.record import Row, RunRecord
+from i2i.report.record import CHOICE_KEYS, Row, RunRecord
 
 _MOST_POINTS = 500
 """Of a curve: more than a chart has pixels across. Longer ones are means of that many stretches."""
@@ -24,7 +24,9 @@ def charts(runs: Sequence[RunRecord]) -> dict[str, Any]:
     for place, run in enumerate(runs):
         for split in dict.fromkeys(row.split for row in run.rows):
             rows = [row for row in run.rows if row.split == split]
-            names = list(dict.fromkeys(name for row in rows for name in row.values))
+            names = [
+                name for name in dict.fromkeys(name for row in rows for name in row.values) if name not in CHOICE_KEYS
+            ]
             points = _thinned(_table(rows, names))
             images, epochs, seconds, *curves = map(_numbers, points.T)
             axes.append({"run": place, "images": images, "epochs": epochs, "seconds": seconds})

@@ -23,6 +23,8 @@ _DIAGNOSIS = "diagnosis.json"
 _FINDING = ("name", "severity", "number", "threshold", "advice")
 ROW_KEYS = ("images", "epochs", "seconds", "split")
 """In every metrics row, beside its values."""
+CHOICE_KEYS = ("low", "high", "gain", "gain_low", "gain_high", "best_images", "scoring_s", "scoring_share")
+"""In rows `val`: how the best model was chosen, and at what cost; these are not drawn."""
 
 
 class Row(NamedTuple):

@@ -21,6 +21,7 @@ from i2i.machine import is_out_of_memory
 from i2i.models.mistaken import shown
 from i2i.models.torchfile import CHECKPOINT, check_torch_file
 from i2i.networks.layers import NormStatistics
+from i2i.training.best import Best
 
 MAGIC = b"i2i-sha256:"
 DAMAGED = ".damaged"
@@ -29,11 +30,6 @@ _TRAILER = len(MAGIC) + hashlib.sha256().digest_size
 _CHUNK = 1 << 20
 
 State = dict[str, Any]
-
-
-class _Best(BaseModel):
-    images: NonNegativeInt
-    L1: FiniteFloat
 
 
 class _Head(BaseModel):
@@ -45,7 +41,7 @@ class _Head(BaseModel):
     seconds: FiniteFloat
     config: dict[str, Any]
     scores: dict[str, float]
-    best: _Best | None
+    best: Best | None
     norm_statistics: NormStatistics = "image"
     data: str
     what: str

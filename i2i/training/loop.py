@@ -34,7 +34,7 @@ _ADVICE = (
 _NAMED = 8  # files in a message before "and N more"
 
 # What a rank has for its next step; the largest of all ranks counts.
-_READY, _NEWS, _WAITING, _FAILED = range(4)
+_READY, _NEWS, _WAITING, _FAILED, _ENOUGH = range(5)
 
 
 class Training:
@@ -53,6 +53,7 @@ class Training:
         self.images = 0
         self.saved_images = 0
         self.unscored = False  # a stop cut the scoring of val short: it is repeated before the next step
+        self.is_enough = False  # train.patience_images is over
 
     def state_dict(self) -> State:
         """Return all that the rest of the training depends on; every rank must call it."""
@@ -64,6 +65,7 @@ class Training:
             "meter": self.meter.state_dict(),
             "broken": self.broken.state_dict(),
             "unscored": self.unscored,
+            "scoring_s": self.validation.scoring_s,
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -75,6 +77,7 @@ class Training:
         self.meter.load_state_dict(state["meter"])
         self.broken.load_state_dict(state["broken"])
         self.unscored = state.get("unscored", False)
+        self.validation.scoring_s = state.get("scoring_s", 0.0)
 
     def train_to_end(self, stop: Stop) -> None:
         """Train to the end of the schedule, logging, validating and saving on the way.
@@ -87,14 +90,17 @@ class Training:
         with self.reporter.open(self.images):
             for line in introduction(run, self.engine, self.images):
                 self.reporter.progress.say(line)
+            self.validation.tell_cost()
             loader = batches(run.data, run.config, self.images, run.schedule.total_images, device, rank, world_size)
             try:
                 if self.unscored:
                     stop.hold()
                     self._validate()
                     self._save()
-                for loaded in agreed_batches(loader, stop):
+                for loaded in () if self.is_enough else agreed_batches(loader, stop):
                     self._advance(loaded)
+                    if self.is_enough:
+                        break
                 stop.hold()  # all is trained and saved: what is left is finished
             except Stopped as stopped:
                 stop.hold()
@@ -131,7 +137,7 @@ class Training:
             self._log()
         if last or _crossed(before, self.images, config.samples_every_images):
             self._validate()
-        if last or _crossed(before, self.images, config.checkpoint_every_images):
+        if last or self.is_enough or _crossed(before, self.images, config.checkpoint_every_images):
             self._save()
 
     def _log(self) -> None:
@@ -154,8 +160,9 @@ class Training:
             if self.reporter.is_rank_0:
                 self.validation.validate(self.images, listen=lambda: self.stop.agree(_WAITING))
             self.unscored = False
-            while self.stop.agree(_READY) == _WAITING:
+            while (agreed := self.stop.agree(_ENOUGH if self.run.is_out_of_patience else _READY)) == _WAITING:
                 continue
+            self.is_enough = agreed == _ENOUGH
 
     def _save(self) -> None:
         self._refuse_non_finite_weights()

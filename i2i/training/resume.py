@@ -8,9 +8,10 @@ from i2i.algorithms import resolve
 from i2i.config import differences, load_config, parse
 from i2i.config.settings import Config
 from i2i.errors import ConfigError
+from i2i.training.best import Best
 from i2i.training.checkpoint import State, load_newest
 from i2i.training.log import tell
-from i2i.training.run import Run
+from i2i.training.run import Run, holds_model_of
 from i2i.words import show_count
 
 # Settings that a resumed run may change. data.path may change too: its content is compared instead.
@@ -26,6 +27,9 @@ FREE_ON_RESUME = (
     "train.compile",
     "train.activation_checkpointing",
     "train.keep",
+    "train.best_by",
+    "train.scored_pictures",
+    "train.patience_images",
     "data.workers",
     "data.cache",
     "data.timeout_s",
@@ -62,11 +66,23 @@ def find_state(run: Run, resume: bool, allow_config_change: bool) -> State | Non
     _refuse_changes(run, _changes(run, _with_defaults(before), state), allow_config_change)
     if state:
         run.scores = state["scores"]
-        run.best = state["best"] if run.config.train.keep == "best" else None
-    if run.best and not run.holds_model_of(run.best["images"]):
-        tell(f"{run.model} is no longer the one with the best val score; the next one decides anew.")
-        run.best = None
+        _find_best(run, state)
     return state
+
+
+def _find_best(run: Run, state: State) -> None:
+    """Go on from the best of a checkpoint, if its model is there and its score is of what is scored now."""
+    if run.scorer is None or not state["best"]:
+        return
+    best, reason = Best.model_validate(state["best"]), ""
+    if not best.is_of(run.scorer.measure):
+        reason = f"{run.model} was chosen by {best.by} and other pictures than now"
+    elif not any(holds_model_of(path, best.images) for path in (run.model, run.candidate)):
+        reason = f"{run.model} is no longer the one with the best val score"
+    if reason:
+        tell(f"{reason}; the next one decides anew.")
+    else:
+        run.best = best
 
 
 def _changes(run: Run, before: dict[str, Any], state: State | None) -> Iterator[tuple[str, bool]]:

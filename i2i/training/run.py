@@ -13,18 +13,17 @@ from i2i.algorithms import ALGORITHMS, Algorithm, resolve
 from i2i.algorithms.terms import refuse_missing_weights
 from i2i.config import to_yaml
 from i2i.config.settings import Config
-from i2i.data.derive import Derived
-from i2i.data.items import Pair
 from i2i.data.labels import FOLDERS
-from i2i.data.previews import find_previews, find_val_pairs
+from i2i.data.previews import find_previews
 from i2i.data.sets import make_set, with_facts
 from i2i.data.watch import watched
-from i2i.errors import ConfigError, DiskFullError, ModelError
-from i2i.files import DISK_FULL, free_bytes, show_size, sweep_temporaries, write_text
+from i2i.errors import DiskFullError, ModelError
+from i2i.files import DISK_FULL, free_bytes, show_size, sweep_temporaries, write_json, write_text
 from i2i.images import Array
 from i2i.models.modelfile import MODEL_NAME, read_spec, save_model
 from i2i.models.spec import Derivation, ModelSpec, Part
 from i2i.networks.layers import NormStatistics
+from i2i.training.best import Best, Decision, ValScore, choose
 from i2i.training.checkpoint import (
     DAMAGED,
     State,
@@ -36,6 +35,7 @@ from i2i.training.checkpoint import (
 )
 from i2i.training.log import refuse_missing_tensorboard
 from i2i.training.optim import resolve_schedule
+from i2i.training.scoring import find_scorer
 from i2i.version import __version__
 from i2i.words import show_count
 
@@ -63,11 +63,9 @@ class Run:
         self.norm_statistics = norm_statistics(config)
         self.damaged: list[Path] = []  # checkpoints that were passed over
         self.scores: dict[str, float] = {}  # of the newest validation, for the model file
-        self.best: dict[str, float] | None = None  # with train.keep best: images seen and val L1 of the model file
-        self.val_pairs: list[Pair | Derived] = []  # on which train.keep best is decided
-        if config.train.keep == "best":
-            _refuse_without_val_pairs(self)
-            self.val_pairs = find_val_pairs(config.data)
+        keeps_best = config.train.keep == "best"
+        self.scorer = find_scorer(config, self.kind, self.previews) if keeps_best else None
+        self.best: Best | None = None  # with train.keep best, on rank 0
         if config.log.tensorboard:
             refuse_missing_tensorboard()
         refuse_missing_weights(config.loss)
@@ -88,6 +86,11 @@ class Run:
         return self.folder / "checkpoints"
 
     @property
+    def candidate(self) -> Path:
+        """The best model, until the checkpoint that knows it is written: a run that is killed between resumes."""
+        return self.checkpoints / "best.safetensors"
+
+    @property
     def sample_split(self) -> str:
         """The split that the scores of samples are logged under."""
         return f"{self.previews['A2B'].split} previews" if self.previews else "samples"
@@ -105,25 +108,10 @@ class Run:
         for path in self.damaged:
             path.replace(path.with_suffix(DAMAGED))
         self.checkpoints.mkdir(parents=True, exist_ok=True)  # first, so that nothing is lost if that fails
+        if self.best and not holds_model_of(self.model, self.best.images):
+            self._publish_best()
+        self.candidate.unlink(missing_ok=True)  # of after the checkpoint; it is made again
         write_text(self.settings_file, to_yaml(self.config))
-
-    def require_space(self, algorithm: Algorithm, engine: State) -> None:
-        """Raise DiskFullError unless there is room for the checkpoints to keep, a new one, and the model twice.
-
-        engine: the state of the Engine. What a killed process left is removed first.
-        """
-        sweep_temporaries(self.folder)
-        count, size = self.config.log.keep_checkpoints + 1, checkpoint_bytes(engine)
-        model = tensor_bytes([engine["networks"][name] for name in algorithm.generators.values()])
-        kept = [path for path in list_checkpoints(self.checkpoints) if path not in self.damaged]
-        taken = sum(path.stat().st_size for path in (*kept, self.model) if path.exists())
-        needed, free = count * size + 2 * model - taken, free_bytes(self.folder)
-        if free < needed:
-            raise DiskFullError(
-                f"The disk of {self.folder} has {show_size(free)} free, but about {show_size(needed)} will be needed: "
-                f"{count} checkpoints of {show_size(size)}, the newest among them before the oldest goes, and the "
-                "model.\nMake room, give --out on another disk, or lower log.keep_checkpoints (2 at least)."
-            )
 
     def spec(self, algorithm: Algorithm, images: int) -> ModelSpec:
         """Describe the model as it is after `images`."""
@@ -157,7 +145,7 @@ class Run:
             "i2i_version": __version__,
             "config": self.config.model_dump(mode="json"),
             "scores": self.scores,
-            "best": self.best,
+            "best": self.best and self.best.model_dump(),
             "norm_statistics": self.norm_statistics,
             "data": self.data.digest,
             "what": self.data.what,
@@ -168,37 +156,67 @@ class Run:
             save_checkpoint(self.checkpoints, state["images"], head | state)
             if self.best is None:
                 self.save_model(algorithm, networks, state["images"])
+            else:
+                self._publish_best()
         prune_checkpoints(self.checkpoints, self.config.log.keep_checkpoints)
 
-    def save_if_best(
-        self, algorithm: Algorithm, networks: dict[str, nn.Module], images: int, scores: dict[str, float]
-    ) -> None:
-        """Write the model file if no earlier val scores had a lower L1, the mean over the directions."""
-        l1 = float(np.mean(list(scores.values())))
-        if self.best is None or l1 < self.best["L1"]:
+    def keep_if_best(
+        self, algorithm: Algorithm, networks: dict[str, nn.Module], images: int, score: ValScore
+    ) -> tuple[Best, Decision]:
+        """Decide by its score whether to keep the model of now; the next checkpoint makes it the model file."""
+        assert self.scorer is not None
+        best, decision = choose(self.best, images, score, self.scorer.measure)
+        if best.images == images:
             with _disk_full_explained(self, images):
-                self.save_model(algorithm, networks, images)
-            self.best = {"images": images, "L1": l1}
+                self.save_model(algorithm, networks, images, self.candidate)
+        self.best = best
+        return best, decision
 
-    def holds_model_of(self, images: float) -> bool:
-        """Whether the model file is from after `images`: a kill between checkpoint and model leaves an older one."""
-        try:
-            return read_spec(self.model).images_seen == images
-        except ModelError:
-            return False
+    def _publish_best(self) -> None:
+        """Make the candidate, if there is one, the model file, and write down which it is."""
+        assert self.best is not None
+        if self.candidate.exists():
+            self.candidate.replace(self.model)
+        write_json(self.folder / "best.json", self.best.model_dump(exclude={"top_draws", "val"}))
 
-    def save_model(self, algorithm: Algorithm, networks: dict[str, nn.Module], images: int) -> None:
-        """Write the model file."""
+    @property
+    def is_out_of_patience(self) -> bool:
+        """Whether train.patience_images ends the training; known on rank 0."""
+        return self.best is not None and self.best.out_of_patience(self.config.train.patience_images)
+
+    def save_model(
+        self, algorithm: Algorithm, networks: dict[str, nn.Module], images: int, path: Path | None = None
+    ) -> None:
+        """Write the model file, or another one."""
         generators = {direction: networks[name] for direction, name in algorithm.generators.items()}
-        save_model(self.model, self.spec(algorithm, images), generators)
+        save_model(path or self.model, self.spec(algorithm, images), generators)
 
 
-def _refuse_without_val_pairs(run: Run) -> None:
-    if not run.previews or any(one.split != "val" or not one.truths for one in run.previews.values()):
-        raise ConfigError(
-            f"train.keep is best, which is the lowest L1 on the pairs of a val split, and "
-            f"{', '.join(run.config.data.path) or 'data.toy'} has none.\n"
-            "Add one (val/, or valA/ and valB/, with matching names), or set train.keep to latest."
+def holds_model_of(path: Path, images: int) -> bool:
+    """Whether a model file is from after `images`: a kill between checkpoint and model leaves an older one."""
+    try:
+        return read_spec(path).images_seen == images
+    except ModelError:
+        return False
+
+
+def require_space(run: Run, algorithm: Algorithm, engine: State) -> None:
+    """Raise DiskFullError unless there is room for the checkpoints to keep, a new one, and the model's copies.
+
+    engine: the state of the Engine. What a killed process left is removed first.
+    """
+    sweep_temporaries(run.folder)
+    count, size = run.config.log.keep_checkpoints + 1, checkpoint_bytes(engine)
+    model = tensor_bytes([engine["networks"][name] for name in algorithm.generators.values()])
+    kept = [path for path in list_checkpoints(run.checkpoints) if path not in run.damaged]
+    taken = sum(path.stat().st_size for path in (*kept, run.model) if path.exists())
+    copies = 3 if run.scorer else 2
+    needed, free = count * size + copies * model - taken, free_bytes(run.folder)
+    if free < needed:
+        raise DiskFullError(
+            f"The disk of {run.folder} has {show_size(free)} free, but about {show_size(needed)} will be needed: "
+            f"{count} checkpoints of {show_size(size)}, the newest among them before the oldest goes, and the "
+            "model.\nMake room, give --out on another disk, or lower log.keep_checkpoints (2 at least)."
         )
 
 

@@ -9,7 +9,7 @@ from lightning_fabric import Fabric
 from i2i import status
 from i2i.algorithms import ALGORITHMS
 from i2i.config.settings import Config
-from i2i.errors import ConfigError
+from i2i.errors import ConfigError, DataError, LoaderError
 from i2i.machine import is_out_of_memory
 from i2i.networks.layers import set_norm_statistics
 from i2i.report.record import RUN_FACTS
@@ -24,9 +24,10 @@ from i2i.training.log import tell
 from i2i.training.loop import Training
 from i2i.training.memory import memory_explained
 from i2i.training.resume import find_state
-from i2i.training.run import Run
+from i2i.training.run import Run, holds_model_of, require_space
 from i2i.training.sessions import begin_session
 from i2i.training.signals import Stop
+from i2i.training.validation import lost_to_inputs
 from i2i.words import show_count
 
 
@@ -77,17 +78,18 @@ def _prepare(run: Run, fabric: Fabric, resume: bool, allow_config_change: bool) 
             training = Training(run, Engine(fabric, algorithm))
             if state:
                 _load_state(training, state)
+        training.is_enough = ranks.broadcast(run.is_out_of_patience)
     return training
 
 
 def _finish(training: Training, stop: Stop) -> None:
     """Train to the end and write the rest of the run; the report also where the training ends early."""
     run, engine = training.run, training.engine
-    unfinished = training.images < run.schedule.total_images or training.unscored
+    unfinished = training.unscored or not (training.is_enough or training.images >= run.schedule.total_images)
     engine_state = engine.state_dict() if unfinished else {}  # on every rank, since they gather it
     if engine.fabric.is_global_zero:
         if unfinished:
-            run.require_space(engine.algorithm, engine_state)
+            require_space(run, engine.algorithm, engine_state)
         run.begin()
         if unfinished:
             with training.reporter.best_effort(RUN_FACTS):
@@ -99,10 +101,15 @@ def _finish(training: Training, stop: Stop) -> None:
                 training.train_to_end(stop)
         else:
             stop.hold()
-            tell(f"{run.folder} is already finished, after {show_count(training.images, 'image')}.")
-        images = run.best["images"] if run.best else training.images
-        if engine.fabric.is_global_zero and not run.holds_model_of(images):
+            more = " Raise train.patience_images, or set it to null, to go on." if training.is_enough else ""
+            tell(f"{run.folder} is already finished, after {show_count(training.images, 'image')}.{more}")
+        images = run.best.images if run.best else training.images
+        if engine.fabric.is_global_zero and not holds_model_of(run.model, images):
             run.save_model(engine.algorithm, engine.model_networks, training.images)
+        if engine.fabric.is_global_zero and unfinished:
+            with contextlib.suppress(DataError, LoaderError):  # previews that have gone
+                for line in lost_to_inputs(run):
+                    tell(line)
     finally:
         training.reporter.write_report()
 

@@ -12,31 +12,32 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 
-from i2i.config.settings import DataSettings, by_direction
 from i2i.data.derive import Derived
-from i2i.data.items import Pair, Picture, read_pair, read_picture
-from i2i.data.previews import at_training_scale
+from i2i.data.items import Picture
+from i2i.data.previews import read_at_training_scale
 from i2i.data.toy import DRAWS, modes_found
 from i2i.data.watch import watched
 from i2i.errors import DataError, LoaderError
 from i2i.files import write_bytes
-from i2i.images import Array, to_channels
+from i2i.images import Array
+from i2i.metrics import ARROWS
 from i2i.metrics.diagnostics import diversity
+from i2i.metrics.intervals import interval
 from i2i.metrics.pairs import as_rgb8, l1
+from i2i.models.modelfile import read_spec
 from i2i.models.spec import GENERATE
 from i2i.report.sheets import cloud_png, grid_png, sheet_png
-from i2i.runtime.backends import TorchBackend
-from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.latents import captions
 from i2i.runtime.translator import Translator
+from i2i.training.best import Best, Decision, ValScore
 from i2i.training.diagnostics import Diagnostics
 from i2i.training.engine import Engine
+from i2i.training.inference import at_inference, image_generator, translators, truth_channels
 from i2i.training.reporter import Reporter
 from i2i.training.run import SAMPLES, Run
-from i2i.words import show_count
+from i2i.training.scoring import Count, Scorer
+from i2i.words import show_count, show_duration
 
-Count = Callable[[int, int], object]
-"""Called before each image with how many are done, and of how many."""
 _GENERATED_AT_ONCE = 64  # between two counts
 
 Samples = tuple[dict[str, bytes], dict[str, float]]
@@ -48,25 +49,43 @@ class Validation:
 
     def __init__(self, run: Run, engine: Engine, diagnostics: Diagnostics, reporter: Reporter):
         self.run, self.engine, self.diagnostics, self.reporter = run, engine, diagnostics, reporter
+        self.scoring_s = 0.0  # that scoring val has taken so far
 
     def validate(self, images: int, listen: Callable[[], object]) -> None:
         """Make samples and score val, and log both, or neither where `listen` raises in between.
 
         listen: called between two val pairs, since scoring all of them may take minutes.
         """
-        # Previews run as all inference does, uncompiled; they have many sizes, and each would be compiled.
-        compiled = self.run.config.train.compile
-        with torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext():
+        scorer = self.run.scorer
+        with self._uncompiled():
             scores = self._try_samples(images)
             began = time.monotonic()
-            val = self._try_val(images, listen)
+            val = scorer and self._try_val(scorer, images, listen)
+            seconds = time.monotonic() - began
         if scores:
             self.reporter.write(images, self.run.sample_split, scores)
             self.reporter.warn(images, self.diagnostics.check_samples(self.engine.steps, scores))
-        if val:
-            self.reporter.write(images, "val", val)
-            self._keep_best(images, val, time.monotonic() - began)
+        if scorer and val:
+            self._keep_best(scorer, images, val, seconds)
         self.reporter.write_report_if_due()
+
+    def _uncompiled(self) -> contextlib.AbstractContextManager[object]:
+        """Run as all inference does, uncompiled: pictures have many sizes, and each would be compiled."""
+        compiled = self.run.config.train.compile
+        return torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext()
+
+    def tell_cost(self) -> None:
+        """Say how long scoring val will take, as measured on a few pictures; silent where they cannot be read."""
+        scorer, every = self.run.scorer, self.run.config.log.samples_every_images
+        if scorer is None or not self.reporter.is_rank_0:
+            return
+        with contextlib.suppress(DataError, LoaderError), self._uncompiled():
+            each_s = scorer.estimate_s(self.run, self.engine)
+            times = -(-self.run.schedule.total_images // every)
+            self.reporter.progress.say(
+                f"train.keep best: scoring {scorer.what} by {scorer.measure.by} takes about {show_duration(each_s)} "
+                f"every {every:,} images, {show_duration(times * each_s)} in the whole training."
+            )
 
     def _try_samples(self, images: int) -> dict[str, float]:
         """Write samples/ and return their scores; none where a preview has become unreadable."""
@@ -82,10 +101,8 @@ class Validation:
         self.run.scores = {f"{self.run.sample_split}, {name}": score for name, score in scores.items()}
         return scores
 
-    def _try_val(self, images: int, listen: Callable[[], object]) -> dict[str, float]:
-        """Return the scores of the val pairs; none where there are no pairs, or one has become unreadable."""
-        if not self.run.val_pairs:
-            return {}
+    def _try_val(self, scorer: Scorer, images: int, listen: Callable[[], object]) -> ValScore | None:
+        """Return the score of val; None where a picture has become unreadable, or the score is not finite."""
         try:
             with self.reporter.progress.busy("scoring val") as show:
 
@@ -93,17 +110,67 @@ class Validation:
                     show(done, total)
                     listen()
 
-                return score_val(self.run, self.engine, images, count)
+                score = scorer.score(self.run, self.engine, images, count)
         except (DataError, LoaderError) as error:
             self.reporter.warn(images, [f"val was not scored: {error}"])
-            return {}
+            return None
+        if not np.isfinite(score.value):
+            self.reporter.warn(images, [f"val was not scored: its {scorer.label} is {score.value}"])
+            return None
+        self.run.scores |= {f"val, {name}": value for name, value in score.scores.items()}
+        return score
 
-    def _keep_best(self, images: int, scores: dict[str, float], seconds: float) -> None:
-        if self.run.best is None:
-            took = f"{seconds:.1f} s of the first {self.reporter.seconds:.1f} s"
-            pairs = show_count(len(self.run.val_pairs), "val pair")
-            self.reporter.progress.say(f"train.keep best: scoring {pairs} took {took}.")
-        self.run.save_if_best(self.engine.algorithm, self.engine.model_networks, images, scores)
+    def _keep_best(self, scorer: Scorer, images: int, score: ValScore, seconds: float) -> None:
+        """Keep the model of now if it is not worse than the best; log which is kept, why, and what scoring costs."""
+        before, networks = self.run.best, self.engine.model_networks
+        best, decision = self.run.keep_if_best(self.engine.algorithm, networks, images, score)
+        self.scoring_s += seconds
+        share, (low, high) = self.scoring_s / max(self.reporter.seconds, 1e-9), interval(score.draws)
+        costs = {"scoring_s": seconds, "scoring_share": share}
+        values = {**score.scores, "low": low, "high": high, "best_images": best.images, **costs}
+        if before:
+            values |= {"gain": decision.gain, "gain_low": decision.low, "gain_high": decision.high}
+        self.reporter.write(images, "val", values)
+        line = f"After {show_count(images, 'image')}, val {scorer.label} {ARROWS[scorer.measure.better]} "
+        line += f"{score.value:.4g} (95% {low:.4g} to {high:.4g}): {_why(before, decision)}."
+        self.reporter.progress.say(f"{line} Scoring: {seconds:.1f} s, {share:.0%} of the time so far.")
+        total, patience = self.run.schedule.total_images, self.run.config.train.patience_images or 0
+        if self.run.is_out_of_patience and images < total:
+            self.reporter.progress.say(
+                f"Ended after {images:,} of {total:,} images: for {patience:,} (train.patience_images), no {best.by} "
+                f"on val was better than {best.top:.4g} after {best.top_images:,}. The model file is that after "
+                f"{best.images:,}."
+            )
+
+
+def _why(before: Best | None, decision: Decision) -> str:
+    """Return which model is kept, and why; before: the best before this score."""
+    if before is None:
+        return "the first, kept"
+    verdict, gain, low, high = decision
+    gained = f"gain {gain:+.2g} ({low:+.2g} to {high:+.2g}) on {before.top:.4g} after {before.top_images:,}"
+    kept = {"worse": f"the model after {before.images:,} stays", "undecided": "the later model is kept"}
+    return f"{gained}, {verdict}; {kept.get(verdict, 'kept')}"
+
+
+def lost_to_inputs(run: Run) -> Iterator[str]:
+    """Yield a line for each direction in which copying the inputs is closer to the truths than the model file is.
+
+    Measured on the previews, by L1. Raises DataError and LoaderError where they cannot be read any more.
+    """
+    metrics = read_spec(run.model).metrics
+    for direction, previews in run.previews.items():
+        score = metrics.get(f"{run.sample_split}, L1.{direction}")
+        if score is None or not previews.truths:
+            continue
+        inputs, truths = (_read(run, side, 3)[0] for side in (previews.inputs, previews.truths))
+        copied = _mean_l1(inputs, truths)
+        if copied < score:
+            count = show_count(len(inputs), run.sample_split.removesuffix("s"))
+            yield (
+                f"The model lost to input copied: on {count}, its L1 ↓ is {score:.1f} in {direction}, and that of the "
+                f"inputs {copied:.1f}."
+            )
 
 
 def make_samples(run: Run, engine: Engine, images: int, count: Count) -> Samples:
@@ -112,67 +179,15 @@ def make_samples(run: Run, engine: Engine, images: int, count: Count) -> Samples
     Raises DataError when a preview cannot be read any more, and LoaderError when reading takes too long.
     """
     make = _generate if GENERATE in engine.algorithm.generators else _translate
-    with _at_inference(engine):
+    with at_inference(engine):
         return make(run, engine, images, count)
-
-
-def score_val(run: Run, engine: Engine, images: int, count: Count) -> dict[str, float]:
-    """Return the mean L1 of the val pairs that choose the best weights, by direction; raises as `make_samples` does.
-
-    Pairs are scored at the scale of training, as previews are shown. count may raise to end it.
-    """
-    data = run.config.data
-    with _at_inference(engine):
-        translators = _translators(run, engine, images)
-        sums = dict.fromkeys(translators, 0.0)
-        for done, pair in enumerate(run.val_pairs):
-            count(done, len(run.val_pairs))
-            (sides,) = watched(functools.partial(_read_val, data=data), [pair], data.timeout_s)
-            for direction, translator in translators.items():
-                x, truth = by_direction(direction, *sides)
-                if isinstance(pair, Pair):
-                    x, _ = at_training_scale(to_channels(x, translator.generator.in_channels), data)
-                    truth, _ = at_training_scale(to_channels(truth, _truth_channels(translator)), data)
-                sums[direction] += l1(translator.translate(x), truth)
-    scores = {f"L1.{direction}": total / len(run.val_pairs) for direction, total in sums.items()}
-    run.scores |= {f"val, {name}": score for name, score in scores.items()}
-    return scores
-
-
-def _read_val(pair: Pair | Derived, data: DataSettings) -> tuple[Array, Array]:
-    """Read A and B, (H, W, C) each: derived ones at the scale of training, files as they are."""
-    if isinstance(pair, Pair):
-        return read_pair(pair, data.input_range)
-    target, _ = at_training_scale(pair.read_target(data.input_range), data)
-    return pair.input_from(target), target
-
-
-@contextlib.contextmanager
-def _at_inference(engine: Engine) -> Iterator[None]:
-    """Put the generators into eval mode."""
-    generators = [engine.model_networks[name] for name in engine.algorithm.generators.values()]
-    for generator in generators:
-        generator.eval()
-    try:
-        yield
-    finally:
-        for generator in generators:
-            generator.train()
-
-
-def _translators(run: Run, engine: Engine, images: int) -> dict[str, Translator]:
-    spec, device = run.spec(engine.algorithm, images), str(engine.fabric.device)
-    return {
-        direction: Translator(spec, TorchBackend(engine.model_networks[name], device), direction)
-        for direction, name in engine.algorithm.generators.items()
-    }
 
 
 def _translate(run: Run, engine: Engine, images: int, count: Count) -> Samples:
     """By direction, rows of input, output, the way back if the model has one, and truth if there is one."""
-    translators = _translators(run, engine, images)
-    each = len(translators)  # a model of both directions also goes back
-    total, done = each * sum(len(run.previews[direction].inputs) for direction in translators), itertools.count()
+    through = translators(run, engine, images)
+    each = len(through)  # a model of both directions also goes back
+    total, done = each * sum(len(run.previews[direction].inputs) for direction in through), itertools.count()
 
     def translate_all(translator: Translator, inputs: list[Array]) -> list[Array]:
         outputs = []
@@ -182,8 +197,8 @@ def _translate(run: Run, engine: Engine, images: int, count: Count) -> Samples:
         return outputs
 
     sheets, scores = {}, {}
-    for direction, translator in translators.items():
-        way_back = translators.get(direction[::-1])
+    for direction, translator in through.items():
+        way_back = through.get(direction[::-1])
         previews, generator = run.previews[direction], translator.generator
         inputs, scale = _read(run, previews.inputs, generator.in_channels)
         outputs = translate_all(translator, inputs)
@@ -192,7 +207,7 @@ def _translate(run: Run, engine: Engine, images: int, count: Count) -> Samples:
             columns["back"] = translate_all(way_back, outputs)
             scores[f"cycle_L1.{direction}"] = _mean_l1(columns["back"], inputs)
         if previews.truths:
-            truths = columns["truth"] = _read(run, previews.truths, _truth_channels(translator))[0]
+            truths = columns["truth"] = _read(run, previews.truths, truth_channels(translator))[0]
             scores[f"L1.{direction}"] = _mean_l1(outputs, truths)
             scores |= {f"{name}.{direction}": value for name, value in _diversity(outputs, truths).items()}
         rows = list(zip(*columns.values(), strict=True))
@@ -203,20 +218,10 @@ def _translate(run: Run, engine: Engine, images: int, count: Count) -> Samples:
 def _read(run: Run, pictures: Sequence[Picture | Derived], channels: int) -> tuple[list[Array], str]:
     """Read previews with `channels` at the scale of training; return them and the scale in words."""
     data = run.config.data
-
-    def read(picture: Picture | Derived) -> tuple[Array, str]:
-        if isinstance(picture, Derived):
-            target, words = at_training_scale(picture.read_target(data.input_range), data)
-            return to_channels(picture.input_from(target), channels), words
-        return at_training_scale(to_channels(read_picture(picture, data.input_range), channels), data)
-
-    read_all = watched(read, pictures, data.timeout_s)
+    read_all = watched(
+        functools.partial(read_at_training_scale, data=data, channels=channels), pictures, data.timeout_s
+    )
     return [image for image, _ in read_all], max((words for _, words in read_all), default="")
-
-
-def _truth_channels(translator: Translator) -> int:
-    """Return the channels in which truths are compared: RGB, with alpha on white unless the model makes alpha."""
-    return max(3, translator.generator.out_channels)
 
 
 def _mean_l1(outputs: list[Array], truths: list[Array]) -> float:
@@ -232,8 +237,7 @@ def _diversity(outputs: list[Array], truths: list[Array]) -> dict[str, float]:
 
 def _generate(run: Run, engine: Engine, images: int, count: Count) -> Samples:
     """A grid of the first seeds, or the cloud of points, and their diversity."""
-    network = engine.model_networks[engine.algorithm.generators[GENERATE]]
-    generator = ImageGenerator(run.spec(engine.algorithm, images), TorchBackend(network, str(engine.fabric.device)))
+    generator = image_generator(run, engine, images)
     toy = run.config.data.toy
     if toy:
         points = generator.points(generator.draw(range(DRAWS)))

@@ -252,8 +252,8 @@ def test_holes_of_previews_and_val_pairs_do_not_depend_on_the_seed(singles):
     assert previews.split == "val"
     assert [one.name for one in previews.inputs] == ["0.png", "1.png"]
     assert previews.truths == [one.target for one in previews.inputs]
-    assert [one.seed for one in find_val_pairs(data)][:2] == [one.seed for one in previews.inputs]
-    assert len({one.seed for one in find_val_pairs(data)}) == 3
+    assert [one.seed for one in find_val_pairs(data, 500)][:2] == [one.seed for one in previews.inputs]
+    assert len({one.seed for one in find_val_pairs(data, 500)}) == 3
 
 
 def test_a_folder_of_pictures_is_trained_exported_scored_and_used(singles, tmp_path):

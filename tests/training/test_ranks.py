@@ -131,7 +131,7 @@ class TestTwoRanks:
         (folder / "stderr").write_text(done.stderr, encoding="utf-8")
         return folder
 
-    @pytest.mark.parametrize("kind", [*SMALLEST, "uneven"])
+    @pytest.mark.parametrize("kind", [*SMALLEST, "uneven", "patient"])
     def test_they_agree_bit_for_bit(self, trained, kind):
         assert_equal_trees(*(torch.load(trained / f"{kind}.{rank}.pt") for rank in (0, 1)))
 
@@ -164,6 +164,10 @@ class TestTwoRanks:
         assert "1 of 8" in text
         assert (trained / "stderr").read_text(encoding="utf-8").count(text) == 1
         assert load_checkpoint(trained / "broken" / "checkpoints" / "000000016.pt")["broken"] == [text.split(" is ")[0]]
+
+    def test_patience_ends_both_at_the_same_image(self, trained):
+        assert list_checkpoints(trained / "patient" / "checkpoints")[-1].stem == "000000016"
+        assert (trained / "stderr").read_text(encoding="utf-8").count("(train.patience_images)") == 1
 
     def test_two_devices_are_one_with_twice_the_batch(self, trained, few_pairs, tmp_path):
         i2i.train(smallest_config("pix2pix", few_pairs, "train.batch=2", *SAME_AS_ONE), tmp_path)

@@ -172,7 +172,7 @@ def other(state, place, value):
         ("extra", Runs(), r"000000016\.pt(.|\n)*io\.open"),
         ("stepper.steps", torch.zeros(1).expand(10**6, 10**6), "bytes"),
         ("scores", {"L1": "low"}, "scores.L1"),
-        ("best", {"images": 3}, "best.L1"),
+        ("best", {"images": 3}, "best.score"),
         ("images", -1, "images"),
         ("stepper", [], "checkpoints"),
         ("stepper.optimizers.discriminator.state.0.exp_avg", torch.zeros(1), "optimizer states"),
@@ -289,7 +289,7 @@ def test_a_broken_file_of_a_step_that_was_lost_is_named_once(tmp_path, monkeypat
 def test_a_signal_at_the_very_end_lets_it_be_written(straight, tmp_path, monkeypatch, few_pairs, name):
     module = run if name == "save_model" else reporter
     if name == "save_model":
-        monkeypatch.setattr(run.Run, "holds_model_of", lambda self, images: False)
+        monkeypatch.setattr(start, "holds_model_of", lambda path, images: False)
     else:
         monkeypatch.setattr(reporter, "_REPORT_SHARE", 1e-9)  # the first preview writes one, and then the end
     number = 5 if name == "save_model" else 2

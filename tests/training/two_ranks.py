@@ -24,6 +24,14 @@ PENALISED = ["generator.dropout=0", "generator.norm=instance", "discriminator.no
 # The last step has three images: rank 0 has two parts, rank 1 one and must fill up, or one would wait for ever.
 # While rank 0 scores val, rank 1 waits for the result.
 UNEVEN = ["train.batch=1", "train.accumulate=2", "schedule.images=15", "train.keep=best"]
+# The weights stay as they are, and so does the score: patience ends the training after its second score.
+PATIENT = [
+    "train.keep=best",
+    "train.patience_images=8",
+    "optimizer.lr=1e-30",
+    "generator.norm=instance",
+    "train.batch=2",
+]
 
 
 def halves(*shape, **options):
@@ -54,6 +62,7 @@ def main(few_pairs: str, folder: Path) -> None:
         train(config, folder / f"{kind}_cut", resume=True)
     train(smallest_config("pix2pix", few_pairs, "train.batch=1", *SAME_AS_ONE), folder / "same")
     train(smallest_config("pix2pix", few_pairs, *UNEVEN), folder / "uneven")
+    train(smallest_config("pix2pix", few_pairs, *PATIENT, "schedule.images=32"), folder / "patient")
     train(smallest_config("pix2pix", folder / "broken_pairs", "train.batch=2"), folder / "broken")
     rand, torch.rand = torch.rand, halves
     for name in losses.PENALTIES:
