@@ -175,6 +175,7 @@ def test_an_installed_wheel_is_as_good_as_a_clone(tmp_path):
     ]
     words += ["--set=schedule.epochs=null", "--set=schedule.decay_epochs=null"]
     run("i2i", "train", "pix2pix", "--data", str(LINEART), "--out", "run", *words)
+    assert (tmp_path / "run" / "report.html").is_file()  # whose script and style are files of the package
     run("i2i", "export", "run", "-o", "model.onnx")
     run("i2i", "translate", str(LINEART / "test"), "-m", "model.onnx", "-o", "out")
     assert len(list((tmp_path / "out").iterdir())) == 152
