@@ -15,6 +15,7 @@ from i2i.images import Channels
 
 Direction = Literal["A2B", "B2A"]
 DataKind = Literal["paired", "unpaired", "images"]
+LoggerName = Literal["tensorboard", "wandb", "mlflow", "csv"]
 BestBy = Literal[
     "l1",
     "psnr",
@@ -251,8 +252,30 @@ class LogSettings(Section):
     """A checkpoint to resume from; one is also written at the end."""
     keep_checkpoints: Annotated[int, Field(ge=2)] = 2
     """How many of the newest checkpoints stay."""
-    tensorboard: bool = False
-    """Write the rows of metrics.jsonl to tensorboard/ as well; i2i[tensorboard] installs TensorBoard."""
+    loggers: tuple[LoggerName, ...] = ()
+    """Where rows and samples go besides: tensorboard, wandb, mlflow, csv. i2i[tensorboard], i2i[wandb] and i2i[mlflow]
+    install what they need."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tensorboard_was_a_switch(cls, values: object) -> object:
+        if not isinstance(values, dict) or not isinstance(values.get("tensorboard"), bool):
+            return values
+        others = {name: value for name, value in values.items() if name != "tensorboard"}
+        given = others.get("loggers", ())
+        if values["tensorboard"]:
+            others["loggers"] = (*((given,) if isinstance(given, str) else given), "tensorboard")
+        return others
+
+    @field_validator("loggers", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("loggers")
+    @classmethod
+    def _each_once(cls, value: tuple[LoggerName, ...]) -> tuple[LoggerName, ...]:
+        return tuple(dict.fromkeys(value))
 
 
 class AlarmSettings(Section):

@@ -4,7 +4,6 @@ None of it is worth losing a training: what cannot be written, as on a full disk
 """
 
 import contextlib
-import importlib.util
 import json
 import sys
 from collections.abc import Iterator
@@ -13,10 +12,10 @@ from typing import Any
 
 from torch import Tensor
 
-from i2i.errors import UsageError
 from i2i.files import read_json_lines, write_text
-from i2i.report.record import ROW_KEYS, WARNING
+from i2i.report.record import WARNING
 from i2i.training import ranks
+from i2i.training.loggers import Loggers
 
 
 def tell(text: str) -> None:
@@ -73,20 +72,17 @@ class Meter:
 
 
 class MetricsLog:
-    """metrics.jsonl: a row {"images", "epochs", "seconds", "split", <name>: <value>} a line, also for TensorBoard."""
+    """metrics.jsonl: a row {"images", "epochs", "seconds", "split", <name>: <value>} a line, also for `loggers`."""
 
     def __init__(
-        self, path: Path, images: int, best_effort: BestEffort, tensorboard: bool = False, epoch_images: int = 1
+        self, path: Path, images: int, best_effort: BestEffort, epoch_images: int = 1, loggers: Loggers | None = None
     ):
         """Open for appending after `images` seen; later rows, of a run that was killed, are dropped.
 
-        tensorboard: write the same rows to a folder of that name beside `path`. epoch_images: in an epoch.
+        epoch_images: in an epoch. loggers: get the same rows.
         """
         self.path, self.epoch_images = path, epoch_images
-        self.tensorboard: TensorBoard | None = None
-        if tensorboard:
-            with best_effort("tensorboard"):
-                self.tensorboard = TensorBoard(path.parent / "tensorboard", images)
+        self.loggers = loggers or Loggers((), tell)
         self.best_effort = best_effort
         self.start = ""  # of the next line: a line break, where the last write may have been cut
         with best_effort(path.name):
@@ -110,41 +106,4 @@ class MetricsLog:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(start + json.dumps(row) + "\n")
             self.start = ""
-        if self.tensorboard:
-            with self.best_effort("tensorboard"):
-                self.tensorboard.add(row)
-
-
-class TensorBoard:
-    """Event files in their own folder: scalars "<split>/<name>" over images seen, and warnings as text."""
-
-    def __init__(self, folder: Path, images: int):
-        """Write to `folder`; what an earlier run wrote there after `images` will not be shown."""
-        from torch.utils.tensorboard import SummaryWriter
-
-        self.folder = folder
-        try:
-            self.writer = SummaryWriter(str(folder), purge_step=images + 1)
-        except UnicodeEncodeError as error:
-            raise OSError("TensorBoard cannot write to folders whose names are not UTF-8") from error
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Write one row of metrics.jsonl; raises OSError, also for a deleted folder, which no write would notice."""
-        if not self.folder.is_dir():
-            raise FileNotFoundError(f"{self.folder} has gone")
-        values = {name: value for name, value in row.items() if name not in ROW_KEYS}
-        for name, value in values.items():
-            if row["split"] == WARNING:
-                self.writer.add_text(WARNING, value, row["images"])
-            else:
-                self.writer.add_scalar(f"{row['split']}/{name}", value, row["images"])
-        self.writer.flush()
-
-
-def refuse_missing_tensorboard() -> None:
-    """Raise UsageError where TensorBoard is not installed."""
-    if importlib.util.find_spec("tensorboard") is None:
-        raise UsageError(
-            "log.tensorboard is true, but TensorBoard is not installed.\n"
-            "Install it (pip install 'i2i[tensorboard]'), or set log.tensorboard to false."
-        )
+        self.loggers.each(lambda logger: logger.add(row))

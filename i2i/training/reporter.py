@@ -2,10 +2,12 @@
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
+from i2i.files import write_bytes
 from i2i.report.page import REPORT, write_report
-from i2i.training.log import BestEffort, MetricsLog
+from i2i.training.log import BestEffort, MetricsLog, tell
+from i2i.training.loggers import Loggers
 from i2i.training.progress import ProgressLine
 from i2i.training.run import Run
 from i2i.words import show_count
@@ -20,6 +22,7 @@ class Reporter:
         self.run, self.is_rank_0 = run, is_rank_0
         self.best_effort = BestEffort()
         self.metrics: MetricsLog | None = None
+        self.loggers = Loggers(run.config.log.loggers, tell)
         self.report_s, self.reported = 0.0, 0.0  # how long writing the report took, and when that was
         self.started = time.monotonic()
 
@@ -37,15 +40,29 @@ class Reporter:
         """Show the progress line and append to the log, from `images` seen on."""
         total, _, epoch_images = self.run.schedule
         if self.is_rank_0:
-            path, tensorboard = self.run.folder / "metrics.jsonl", self.run.config.log.tensorboard
-            self.metrics = MetricsLog(path, images, self.best_effort, tensorboard, epoch_images)
-        with ProgressLine(total, images, not self.is_rank_0, epoch_images) as self.progress:
-            yield
+            path = self.run.folder / "metrics.jsonl"
+            self.metrics = MetricsLog(path, images, self.best_effort, epoch_images, self.loggers)
+            self.loggers.begin(self.run.folder, images, self.run.config.model_dump(mode="json"))
+        finished = False
+        try:
+            with ProgressLine(total, images, not self.is_rank_0, epoch_images) as self.progress:
+                yield
+            finished = True
+        finally:
+            self.loggers.each(lambda logger: logger.close(finished))
 
     def write(self, images: int, split: str, values: dict[str, float]) -> None:
         """Add a row of metrics to the log."""
         if self.metrics:
             self.metrics.write(images, self.seconds, split, values)
+
+    def write_samples(self, images: int, sheets: Mapping[str, bytes]) -> None:
+        """Write sheets of samples, PNG files by direction, to samples/ and to the loggers."""
+        paths = {direction: self.run.folder / "samples" / f"{images:09d}.{direction}.png" for direction in sheets}
+        with self.best_effort("samples"):
+            for direction, png in sheets.items():
+                write_bytes(paths[direction], png)
+            self.loggers.each(lambda logger: logger.show(images, paths))
 
     def warn(self, images: int, warnings: Iterable[str]) -> None:
         """Print warnings, and add them to the log."""

@@ -33,7 +33,7 @@ from i2i.training.checkpoint import (
     save_checkpoint,
     tensor_bytes,
 )
-from i2i.training.log import refuse_missing_tensorboard
+from i2i.training.loggers import refuse_missing_loggers
 from i2i.training.optim import resolve_schedule
 from i2i.training.scoring import find_scorer
 from i2i.version import __version__
@@ -66,9 +66,8 @@ class Run:
         keeps_best = config.train.keep == "best"
         self.scorer = find_scorer(config, self.kind, self.previews) if keeps_best else None
         self.best: Best | None = None  # with train.keep best, on rank 0
-        if config.log.tensorboard:
-            refuse_missing_tensorboard()
         refuse_missing_weights(config.loss)
+        refuse_missing_loggers(config.log.loggers)
 
     @property
     def model(self) -> Path:

@@ -18,7 +18,6 @@ from i2i.data.previews import read_at_training_scale
 from i2i.data.toy import DRAWS, modes_found
 from i2i.data.watch import watched
 from i2i.errors import DataError, LoaderError
-from i2i.files import write_bytes
 from i2i.images import Array
 from i2i.metrics import ARROWS
 from i2i.metrics.diagnostics import diversity
@@ -95,9 +94,7 @@ class Validation:
         except (DataError, LoaderError) as error:
             self.reporter.warn(images, [f"no samples were made: {error}"])
             return {}
-        for direction, png in sheets.items():
-            with self.reporter.best_effort("samples"):
-                write_bytes(self.run.folder / "samples" / f"{images:09d}.{direction}.png", png)
+        self.reporter.write_samples(images, sheets)
         self.run.scores = {f"{self.run.sample_split}, {name}": score for name, score in scores.items()}
         return scores
 

@@ -1,4 +1,4 @@
-"""train.keep best: what decides, what is written, what is refused; train.patience_images; and rows for TensorBoard."""
+"""train.keep best: what decides, what is written, what is refused; and train.patience_images."""
 
 import json
 import re
@@ -12,7 +12,7 @@ import i2i
 from i2i.config.settings import BestBy
 from i2i.data import previews
 from i2i.data.items import read_pair
-from i2i.errors import ConfigError, DataError, Stopped, UsageError
+from i2i.errors import ConfigError, DataError, Stopped
 from i2i.evaluation import evaluate_samples, make_ruler
 from i2i.files import read_json_lines
 from i2i.images import read_image, write_image
@@ -23,7 +23,6 @@ from i2i.training import run as run_module
 from i2i.training import scoring
 from i2i.training.best import Best, Measure, ValScore, choose
 from i2i.training.checkpoint import list_checkpoints, load_checkpoint
-from i2i.training.log import BestEffort, MetricsLog
 from tests.conftest import SMALLEST, smallest_config, tiny_config
 from tests.training.test_engine import assert_equal_trees
 
@@ -418,30 +417,3 @@ def test_the_best_needs_val_pairs(tmp_path, few_pairs):
 def test_settings_without_effect_are_refused(changes, name):
     with pytest.raises(ConfigError, match=name):
         tiny_config(*changes)
-
-
-def test_tensorboard_must_be_there(tmp_path, few_pairs, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"i2i\[tensorboard\]"):
-        i2i.train(tiny_config("log.tensorboard=true", data=few_pairs), tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
-def test_tensorboard_gets_the_rows_of_the_log(tmp_path, few_pairs, capsys):
-    pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    i2i.train(tiny_config("log.tensorboard=true", data=few_pairs), tmp_path / "run")
-    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
-    events.Reload()
-    rows = read_json_lines(tmp_path / "run" / "metrics.jsonl")
-    for split, name in (("train", "G_L1"), ("val previews", "L1.B2A")):
-        written = [(one.step, one.value) for one in events.Scalars(f"{split}/{name}")]
-        logged = [(row["images"], row[name]) for row in rows if row["split"] == split]
-        assert written == [(step, pytest.approx(value)) for step, value in logged]
-    log = MetricsLog(tmp_path / "run" / "metrics.jsonl", 16, BestEffort(), tensorboard=True)
-    shutil.rmtree(tmp_path / "run" / "tensorboard")
-    for images in (20, 24):
-        log.write(images, 1.0, "train", {"G_L1": 1.0})
-    assert capsys.readouterr().err.count("Warning: tensorboard ") == 1
-    assert read_json_lines(tmp_path / "run" / "metrics.jsonl")[-1]["images"] == 24
