@@ -15,7 +15,7 @@ from i2i.metrics.distributions import (
 )
 from i2i.metrics.features import features
 from i2i.metrics.intervals import mean_interval
-from tests.conftest import MAPS
+from tests.conftest import MAPS, ROOT, load_script, picture
 
 
 def draw(count, seed, shift=0.0, width=6):
@@ -90,6 +90,39 @@ def test_missing_kinds_lower_recall_and_coverage_bad_pictures_precision_and_dens
     assert precision_recall(real, wrong) == (0, 0)
     assert density_coverage(real, wrong) == (0, 0)
     assert all(np.isnan(value) for value in precision_recall(real[:3], wrong))
+
+
+def test_balls_are_those_of_the_papers_written_out():
+    """Kynkäänniemi et al. 2019, equations 1 and 2; Naeem et al. 2020, equations 3 and 4."""
+    real, made = draw(14, 0), draw(9, 1, 0.7)
+
+    def radius(own, one, neighbours):
+        return sorted(np.linalg.norm(own - one, axis=1))[neighbours]  # the nearest is the point itself
+
+    def inside(point, own, neighbours):
+        return [np.linalg.norm(point - one) <= radius(own, one, neighbours) for one in own]
+
+    precision = np.mean([any(inside(one, real, 3)) for one in made])
+    recall = np.mean([any(inside(one, made, 3)) for one in real])
+    assert precision_recall(real, made) == pytest.approx((precision, recall))
+    assert 0 < precision < 1  # the sets overlap in part, or this says little
+    assert 0 < recall < 1
+    hits = np.array([inside(one, real, 5) for one in made])
+    assert density_coverage(real, made) == pytest.approx((hits.sum() / (5 * 9), hits.any(axis=0).mean()))
+
+
+def test_figures_are_those_of_torch_fidelity_and_clean_fid(halves):
+    """Where they are installed; docs/benchmarks.md has the figures."""
+    for name in ("torch_fidelity", "cleanfid"):
+        pytest.importorskip(name)
+    bench = load_script(ROOT / "tools" / "bench" / "fidelity.py")
+    real, *others = halves
+    for made in others:
+        for name, ours, theirs in bench.compare(real, made):
+            # Their square root is of a product of covariances, whose eigenvalues of 0 are rounded.
+            assert ours == pytest.approx(theirs, rel=1e-4 if "Fréchet" in name else 1e-6), name
+    for mode, difference in bench.compare_resizing(picture(100, 130)):
+        assert difference < 1e-3, mode  # of 255
 
 
 def test_sliced_wasserstein_of_a_shift_is_its_length_over_the_root_of_the_dimensions():

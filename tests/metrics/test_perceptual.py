@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from i2i import weights
 from i2i.errors import DataError, ModelError
+from i2i.images import read_image
 from i2i.metrics import perceptual
 from i2i.metrics.features import features
 from i2i.metrics.perceptual import dists, lpips
-from tests.conftest import know_weights, picture
+from tests.conftest import ROOT, USERS_WEIGHTS, know_weights, picture
 
 HEADS = {"alexnet": [0, 1, 2, 3, 4], "vgg16": [1, 3, 6, 9, 12]}
 
@@ -97,3 +99,17 @@ def test_each_network_gives_features_of_its_width(small_weights):
     assert features(pictures, "alexnet").shape == (3, 2)
     assert features(pictures, "random").shape == features(pictures, "random", "legacy").shape
     assert not np.allclose(features(pictures, "random"), features(pictures, "random", "legacy"))
+
+
+@pytest.mark.parametrize(("network", "figures"), [("alexnet", (0.722, 0.138)), ("vgg16", None)])
+def test_lpips_of_the_published_pictures_is_the_published_figure(network, figures, monkeypatch):
+    """Those of richzhang/PerceptualSimilarity, whose README gives them for AlexNet; the blur is always the farther."""
+    monkeypatch.setenv("I2I_WEIGHTS", str(USERS_WEIGHTS))
+    if not weights.has(network):
+        pytest.skip(f"{network} is not in {USERS_WEIGHTS}: i2i weights get {network}")
+    folder = ROOT / "tests" / "data" / "lpips"
+    reference, blurred, warped = (read_image(folder / f"ex_{name}.png") for name in ("ref", "p0", "p1"))
+    found = lpips(blurred, reference, network), lpips(warped, reference, network)
+    assert found[0] > found[1] > 0 == lpips(reference, reference, network)
+    if figures:
+        assert found == pytest.approx(figures, abs=0.0005)
