@@ -8,6 +8,7 @@ import click
 
 from i2i import status
 from i2i.cli import json_output, options
+from i2i.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -43,9 +44,7 @@ Examples:
 @click.option(
     "--mode",
     type=click.Choice(["clean", "legacy"]),
-    default="clean",
-    show_default=True,
-    help="Of sets: how pictures come to the network's size, antialiased or not.",
+    help="Of sets: how pictures come to the network's size, antialiased or not.  [default: clean]",
 )
 @click.option("--count", type=click.IntRange(min=10), help="Of models from noise: samples.  [default: as many as real]")
 @click.option("--side", type=click.Choice(["A", "B"]), help="Of models from noise: which side of data with two.")
@@ -82,7 +81,9 @@ def evaluate(model: str, data: tuple[str, ...], **choices: Any) -> None:
             if choices[name]:
                 check_output(choices[name], True, *suffixes)
         paths = choose_data(model, data)
-        kind = "sets" if choices["sets"] else kind_of_evaluation(model, paths, choices["split"])
+        kind = kind_of_evaluation(model, paths, choices["split"])
+        kind = "sets" if choices["sets"] and kind == "pairs" else kind
+        _refuse_unread(kind, choices)
         todo = directions(model, choices["direction"])
         choices["run"] = run_of(model)
         for name, suffixes in _OUTPUTS.items():
@@ -96,6 +97,28 @@ def evaluate(model: str, data: tuple[str, ...], **choices: Any) -> None:
 
 Direction = str | None
 _OUTPUTS: dict[str, tuple[str, ...]] = {"rows": (".csv", ".jsonl"), "sheet": (".png",), "worst": (".png",)}
+
+
+_UNREAD = {
+    "pairs": (("network", "mode", "count", "side"), "these pictures are compared as pairs"),
+    "sets": (
+        ("metrics", "rows", "sheet", "worst", "count", "side", "value_range", "output_value_range"),
+        "these pictures are compared as sets",
+    ),
+    "samples": (
+        ("metrics", "rows", "sheet", "worst", "sets", "direction", "fit", "value_range", "output_value_range"),
+        "this model makes pictures from noise",
+    ),
+}
+"""Options that a kind of evaluation does not read, and why."""
+
+
+def _refuse_unread(kind: str, choices: dict[str, Any]) -> None:
+    """Raise UsageError for an option that would do nothing."""
+    names, reason = _UNREAD[kind]
+    for name in names:
+        if choices[name]:
+            raise UsageError(f"--{name.replace('_', '-')} does not apply: {reason}. Leave it out.")
 
 
 def _of_direction(path: Path, direction: Direction, todo: Sequence[Direction]) -> Path:
@@ -143,14 +166,10 @@ def _score_sets(
     model: str, paths: list[str], kind: str, direction: Direction, todo: Sequence[Direction], choices: dict[str, Any]
 ) -> dict[str, object]:
     from i2i.cli.tables import set_caption, set_table
-    from i2i.errors import UsageError
     from i2i.evaluation import evaluate_samples, evaluate_translations, make_ruler
     from i2i.runtime.fit import make_fit
 
-    for name in ("metrics", "rows", "sheet", "worst"):
-        if choices[name]:
-            raise UsageError(f"--{name} is about pairs; these pictures are compared as sets. Leave it out.")
-    ruler = make_ruler(choices["network"], choices["mode"])
+    ruler = make_ruler(choices["network"], choices["mode"] or "clean")
     split, device = choices["split"], choices["device"]
     with status.shown():
         if kind == "samples":

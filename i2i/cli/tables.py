@@ -1,5 +1,6 @@
 """Scores as tables for the terminal, and the line under each that says what its figures depend on."""
 
+import math
 from typing import TYPE_CHECKING
 
 from i2i.words import show_count
@@ -32,7 +33,7 @@ def score_table(result: "Evaluation") -> "Table":
                 f"{low:.{chosen[name].decimals}f}–{high:.{chosen[name].decimals}f}"
                 for name, (low, high) in ends.items()
             ]
-            table.add_row("  95%", *bounds)
+            table.add_row("  95%", *(bounds if result.pairs > 1 else ["–"] * len(bounds)))
     return table
 
 
@@ -53,29 +54,36 @@ def score_caption(result: "Evaluation") -> str:
 
 
 def set_table(result: "SetEvaluation") -> "Table":
-    """Return the scores of sets as a table."""
+    """Return the scores of sets as a table, a column for each answer."""
     from rich.table import Table
 
     table = Table(title=result.what, title_justify="left")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
+    answers = {"model": result.model, **result.baselines}
+    for answer in answers:
+        table.add_column(answer.replace("_", " "), justify="right")
+    table.add_row("n", *(f"{one.made:,}" for one in answers.values()))
+    table.add_row("real", *(f"{one.real:,}" for one in answers.values()))
+    table.add_row("KID x 1000 ↓", *(f"{1000 * one.scores['kid']:.1f}" for one in answers.values()))
+    intervals = ([1000 * end for end in one.kid_interval] for one in answers.values())
+    table.add_row("  95%", *("{:.1f} to {:.1f}".format(*ends) for ends in intervals))
     frechet = result.ruler.frechet_name
-    columns = {
-        "kid": "KID x 1000 ↓",
-        frechet: f"{frechet.upper() if frechet == 'fid' else 'Fréchet'} ↓",
+    titles = {
+        frechet: f"{frechet_label(frechet)} ↓",
         "sliced_wasserstein": "SW ↓",
         "precision": "precision ↑",
         "recall": "recall ↑",
         "density": "density ↑",
         "coverage": "coverage ↑",
     }
-    for title in ("n", "real", *columns.values()):
-        table.add_column(title, justify="right")
-    for answer, scores in {"model": result.model, **result.baselines}.items():
-        low, high = (1000 * end for end in scores.kid_interval)
-        kid = f"{1000 * scores.scores['kid']:.1f} ({low:.1f} to {high:.1f})"
-        others = [f"{scores.scores[name]:.3g}" for name in columns if name != "kid"]
-        table.add_row(answer.replace("_", " "), f"{scores.made:,}", f"{scores.real:,}", kid, *others)
+    for name, title in titles.items():
+        table.add_row(title, *(f"{one.scores[name]:.3g}" for one in answers.values()))
     return table
+
+
+def frechet_label(name: str) -> str:
+    """Return how people write the name of a Fréchet distance."""
+    return "FID" if name == "fid" else "Fréchet"
 
 
 def set_caption(result: "SetEvaluation") -> str:
@@ -91,7 +99,9 @@ def set_caption(result: "SetEvaluation") -> str:
 
 def cycle_line(cycle: "CycleScores", direction: str) -> str:
     """Return what going there and back again costs."""
+    rounded, unrounded = (
+        f"{mean:.2f}" if math.isnan(ends[0]) else f"{mean:.2f} ({ends[0]:.2f} to {ends[1]:.2f})"
+        for mean, ends in ((cycle.l1, cycle.interval), (cycle.l1_unrounded, cycle.interval_unrounded))
+    )
     back = direction[::-1]
-    rounded = "{:.2f} ({:.2f} to {:.2f})".format(cycle.l1, *cycle.interval)
-    unrounded = "{:.2f} ({:.2f} to {:.2f})".format(cycle.l1_unrounded, *cycle.interval_unrounded)
     return f"{direction} and back by {back}: L1 {rounded} to the inputs, {unrounded} if not rounded to 8 bits between."

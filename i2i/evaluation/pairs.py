@@ -228,7 +228,7 @@ def _scorable_pairs(
     except DataError as error:
         if find is not find_pairs:
             raise
-        advice = "Scores compare pairs; pictures without partners can be translated, not scored."
+        advice = "To compare pictures without partners as sets, add --sets."
         raise DataError(f"{error}\n{advice}") from error
     seen = Seen()
     targets = [pair.target for pair in pairs if isinstance(pair, Derived)]

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from i2i import status
 from i2i.config.settings import by_direction
 from i2i.data.checking import check_pictures
-from i2i.data.folders import find_images, find_sides, has_split, spread
+from i2i.data.folders import find_images, find_sides, has_sides, has_split, spread
 from i2i.data.items import Picture, read_picture
 from i2i.errors import DataError, UsageError
 from i2i.evaluation.baselines import blurred, fit_colour_map
@@ -27,6 +27,7 @@ from i2i.metrics.pairs import as_rgb8
 from i2i.runtime.fit import AUTO, Fit
 from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.translator import Translator
+from i2i.words import show_count
 
 FEW = 1000
 """Below this number of pictures the Fréchet distance is mostly bias: compare KID instead."""
@@ -82,9 +83,10 @@ class SetEvaluation(NamedTuple):
         """Yield what readers of the figures should know."""
         yield from self.remarks
         if min(self.real, self.model.made) < FEW:
+            frechet = "FID" if self.ruler.frechet_name == "fid" else "the Fréchet distance"
             yield (
-                f"With {self.real:,} real and {self.model.made:,} generated pictures, {self.ruler.frechet_name} is too "
-                f"high: it is biased below about {FEW:,}. Compare KID and its interval instead."
+                f"With {self.real:,} real and {self.model.made:,} generated pictures, {frechet} is too high: it is "
+                f"biased below about {FEW:,}. Compare KID and its interval instead."
             )
         if self.ruler.network == "random":
             yield (
@@ -110,10 +112,10 @@ def evaluate_translations(
     paths = [data] if isinstance(data, str) else list(data)
     ruler = ruler or make_ruler()
     a, b = find_sides(paths, split)
+    _refuse_few(A=len(a), B=len(b))
     translator = Translator.open(model, direction, device, fit=fit)
     inputs, reference = by_direction(translator.direction, a, b)
-    sizes = _sizes(inputs)
-    _sizes(reference)
+    sizes = _sizes([*inputs, *reference])[: len(inputs)]
     others: Sequence[Picture] = ()
     if split != "train" and has_split(paths, "train"):
         others = spread(by_direction(translator.direction, *find_sides(paths, "train"))[1], len(reference))
@@ -145,17 +147,45 @@ def evaluate_samples(
     """
     paths = [data] if isinstance(data, str) else list(data)
     ruler = ruler or make_ruler()
-    here = split if has_split(paths, split) else "train"
+    here, what, remarks = _which_pictures(paths, split, side)
     reference = find_images(paths, here, side)
+    _refuse_few(real=len(reference))
     has_others = here != "train" and has_split(paths, "train")
     others = find_images(paths, "train", side) if has_others else ()
+    sizes = _sizes(reference)
     generator = ImageGenerator.open(model, device)
     seeds = range(1, 1 + (count or min(len(reference), MOST_SAMPLES)))
     made = [functools.partial(_sampled, generator, seed) for seed in seeds]
     value_range = generator.spec.input_range
-    remarks = _sharpness_note(_sizes(reference), generator.generator.out_px)
-    what, others = f"samples against pictures of {here}", spread(others, len(reference))
-    return evaluate_sets(what, made, reference, ruler, others, (), value_range)._replace(remarks=remarks)
+    others = spread(others, len(reference))
+    result = evaluate_sets(f"samples against {what}", made, reference, ruler, others, (), value_range)
+    return result._replace(remarks=(*remarks, *_sharpness_note(sizes, generator.generator.out_px)))
+
+
+def _which_pictures(paths: Sequence[str], split: str, side: str | None) -> tuple[str, str, tuple[str, ...]]:
+    """Return the split to compare samples with, its pictures in words, and remarks: without the split, train.
+
+    Raises UsageError where a side must be chosen.
+    """
+    here = split if has_split(paths, split) else "train"
+    if side is None and (len(paths) > 1 or has_sides(paths[0], here)):
+        raise UsageError(f"{' and '.join(paths)} holds pictures of two sides. Choose one with --side A or --side B.")
+    if here == split:
+        return here, f"pictures of {here}", ()
+    if not has_split(paths, "train"):
+        return here, f"the pictures of {paths[0]}", ()
+    remark = f"There is no {split} split: samples were compared with pictures of train, which the model may have seen."
+    return here, "pictures of train", (remark,)
+
+
+def _refuse_few(**counts: int) -> None:
+    """Raise DataError where there are too few pictures to compare sets."""
+    for name, count in counts.items():
+        if count < LEAST:
+            raise DataError(
+                f"To compare sets, {show_count(count, f'{name} picture')} will not do: at least {LEAST} are needed.\n"
+                "Give more, or pairs: pictures of A and B with the same name up to the suffix."
+            )
 
 
 def _sizes(pictures: Sequence[Picture]) -> list[Header]:
@@ -204,9 +234,7 @@ def evaluate_sets(
     map of colours that gives inputs the reference's mean and covariance.
     Raises DataError for fewer than LEAST pictures on a side.
     """
-    for name, count in (("real", len(reference)), ("made", len(made))):
-        if count < LEAST:
-            raise DataError(f"{count} {name} pictures are too few to compare sets: at least {LEAST} are needed.")
+    _refuse_few(real=len(reference), made=len(made))
     sha256, real = reference_features(reference, ruler, value_range)
     with status.doing("Making pictures"):
         of_made = features(counted(made), *ruler)

@@ -1,6 +1,7 @@
 """Comparing whole sets: worse pictures score worse, and every figure says what it was measured with."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from i2i.evaluation.sets import evaluate_sets
 from i2i.images import write_image
 from i2i.runtime.fit import Fit
 from tests.cli.test_cli import call
-from tests.conftest import LINEART, MAPS
+from tests.conftest import LINEART, MAPS, save
 
 
 @pytest.fixture(autouse=True)
@@ -173,3 +174,71 @@ def test_samples_are_compared_with_a_folder(noise_model, unpaired, capsys):
     words = ["evaluate", "-m", noise_model, "--data", unpaired, "--side", "B", "--network", "random"]
     assert call(*map(str, words)) == 0, capsys.readouterr().err
     assert "samples" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "name"),
+    [
+        ("-m noise --data unpaired", 2, "--side A"),
+        ("-m noise --data unpaired --side B --fit resize", 2, "--fit"),
+        ("-m noise --data unpaired --side B --sets", 2, "--sets"),
+        ("-m noise --data unpaired --side B --rows r.csv", 2, "--rows"),
+        ("-m noise --data one", 1, "10"),
+        ("-m noise --data empty", 1, "empty"),
+        ("-m both --data empty", 1, "testA"),
+        ("-m both --data one_of_each", 1, "same name"),
+        ("-m both --data broken", 1, "A3.png"),
+        ("-m both --data broken", 1, "B4.png"),
+        ("-m both --data unpaired --rows file/r.csv", 2, "file"),
+        ("-m both --data unpaired --count 12", 2, "--count"),
+        ("-m both --data pairs --network random", 2, "--network"),
+        ("-m both --data pairs --mode legacy", 2, "--mode"),
+    ],
+)
+def test_what_cannot_be_compared_is_named(words, code, name, two_way_run, noise_model, unpaired, tmp_path, capsys):
+    """And leaves no file; broken files of both sides are named at once."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("a file", encoding="utf-8")
+    shutil.copytree(unpaired, tmp_path / "broken")
+    for file in ("testA/A3.png", "testB/B4.png"):
+        (tmp_path / "broken" / file).write_bytes(b"no picture")
+    for folder in ("one", "one_of_each/testA", "pairs/testA", "pairs/testB"):
+        save(tmp_path / folder / "a.png", 20, 20)
+    save(tmp_path / "one_of_each" / "testB" / "b.png", 20, 20)
+    places = {"noise": noise_model, "both": two_way_run, "unpaired": unpaired, "r.csv": tmp_path / "r.csv"}
+    before = sorted(tmp_path.rglob("*"))
+    line = [str(places.get(word, word)) for word in words.split()]
+    line = [str(tmp_path / word) if (tmp_path / word.split("/")[0]).exists() else word for word in line]
+    assert call("evaluate", *line) == code
+    said = capsys.readouterr()
+    assert name in said.err
+    assert said.out == ""
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_sets_of_many_sizes_fit_a_narrow_terminal(two_way_run, tmp_path, capsys):
+    for number in range(20):
+        for side in "AB":
+            save(tmp_path / f"test{side}" / f"{side}{number}.png", 16 + number, 40 - number, seed=number)
+    assert call("evaluate", "-m", str(two_way_run), "--data", str(tmp_path), "--direction", "A2B") == 0
+    said = capsys.readouterr().out
+    for title in ("KID x 1000 ↓", "precision ↑", "coverage ↑", "real", "copied"):
+        assert title in said
+    assert "…" not in said
+
+
+def test_samples_say_which_pictures_they_were_compared_with(noise_model, unpaired, tmp_path):
+    pictures = tmp_path / "flat"
+    shutil.copytree(unpaired / "testB", pictures)
+    whole = evaluate_samples(noise_model, str(pictures), ruler=make_ruler("random"))
+    assert str(pictures) in whole.what
+    shutil.copytree(unpaired / "testB", tmp_path / "trained" / "train")
+    trained = evaluate_samples(noise_model, str(tmp_path / "trained"), ruler=make_ruler("random"))
+    assert [sum("may have seen" in note for note in one.notes()) for one in (whole, trained)] == [0, 1]
+
+
+def test_a_single_pair_has_no_interval(two_way_run, tmp_path, capsys):
+    for side in "AB":
+        save(tmp_path / f"test{side}" / "a.png", 20, 20)
+    assert call("evaluate", "-m", str(two_way_run), "--data", str(tmp_path)) == 0
+    assert "nan" not in capsys.readouterr().out
