@@ -27,7 +27,6 @@ from i2i.metrics.pairs import as_rgb8
 from i2i.runtime.fit import AUTO, Fit
 from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.translator import Translator
-from i2i.words import show_count
 
 FEW = 1000
 """Below this number of pictures the Fréchet distance is mostly bias: compare KID instead."""
@@ -112,7 +111,7 @@ def evaluate_translations(
     paths = [data] if isinstance(data, str) else list(data)
     ruler = ruler or make_ruler()
     a, b = find_sides(paths, split)
-    _refuse_few(A=len(a), B=len(b))
+    _refuse_few(in_A=len(a), in_B=len(b))
     translator = Translator.open(model, direction, device, fit=fit)
     inputs, reference = by_direction(translator.direction, a, b)
     sizes = _sizes([*inputs, *reference])[: len(inputs)]
@@ -179,11 +178,11 @@ def _which_pictures(paths: Sequence[str], split: str, side: str | None) -> tuple
 
 
 def _refuse_few(**counts: int) -> None:
-    """Raise DataError where there are too few pictures to compare sets."""
+    """Raise DataError where there are too few pictures to compare sets; counts: by what they are."""
     for name, count in counts.items():
         if count < LEAST:
             raise DataError(
-                f"To compare sets, {show_count(count, f'{name} picture')} will not do: at least {LEAST} are needed.\n"
+                f"Too few pictures to compare sets: {count} {name.replace('_', ' ')}, at least {LEAST} are needed.\n"
                 "Give more, or pairs: pictures of A and B with the same name up to the suffix."
             )
 
