@@ -1,6 +1,6 @@
 """The settings of a run: typed, frozen and documented. i2i.config reads them.
 
-The settings under `loss` are in the file of each algorithm.
+The settings under `loss` are in the file of each algorithm. The file is long, as each setting takes two lines or more.
 """
 
 from collections.abc import Sequence
