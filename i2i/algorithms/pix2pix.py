@@ -28,6 +28,8 @@ class Pix2PixSettings(TranslationSettings):
 
     l1: Weight = 100.0
     """Weight of the L1 term, the paper's lambda."""
+    gan: Weight = 1.0
+    """Weight of the adversarial term; 0 leaves the generator to L1 and the further terms."""
 
 
 class Pix2Pix(Algorithm):
@@ -75,9 +77,9 @@ class Pix2Pix(Algorithm):
 
     def weights(self) -> dict[str, float]:
         """Eq. 4: the L1 term has weight lambda."""
-        l1 = weight_at(self.settings.l1, self.images)
+        l1, gan = (weight_at(one, self.images) for one in (self.settings.l1, self.settings.gan))
         further = self.terms.weights(self.images) | self.adversary.weights(self.images)
-        return {"G_GAN": 1.0, "G_L1": l1, **further}
+        return {"G_GAN": gan, "G_L1": l1, **further}
 
     def _sides(self, batch: Batch) -> tuple[Tensor, Tensor]:
         return by_direction(self.direction, batch["a"], batch["b"])

@@ -81,3 +81,18 @@ def test_a_generator_that_does_not_fit_the_channels_is_refused():
     with pytest.raises(ConfigError, match="residual"):
         Pix2Pix(tiny_config(*changes))
     Pix2Pix(tiny_config(*changes, "data.channels_a=1"))
+
+
+def test_the_adversarial_term_can_be_left_out():
+    """Without it, the generator's update is that of L1 alone; the control, with it, is another."""
+    updates = {}
+    for gan, l1 in ((0.0, 1.0), (1.0, 1.0), (0.0, 5.0)):
+        torch.manual_seed(0)
+        algorithm = Pix2Pix(tiny_config(f"loss.gan={gan}", f"loss.l1={l1}", "generator.dropout=0"))
+        batch = {side: torch.rand(4, 3, 32, 32) * 2 - 1 for side in "ab"}
+        outputs = algorithm.forward(batch)
+        terms, weights = algorithm.losses("generator", batch, outputs), algorithm.weights()
+        loss = sum(weights[name] * term for name, term in terms.items()) / l1
+        updates[gan, l1] = torch.autograd.grad(loss, outputs["fake"])[0]
+    torch.testing.assert_close(updates[0.0, 1.0], updates[0.0, 5.0])
+    assert not torch.allclose(updates[0.0, 1.0], updates[1.0, 1.0])
