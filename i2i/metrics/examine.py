@@ -272,17 +272,18 @@ def _of_labels(names: Sequence[str], labels: str) -> Iterator[Finding]:
 
 def _suggest(kind: str, looks: Sequence[Look], count: int) -> tuple[str, tuple[str, ...]]:
     """Return a preset, and the settings to change for these pictures."""
-    preset = {"paired": "pix2pix", "unpaired": "cyclegan", "images": "dcgan"}[kind]
+    preset = {"paired": "modern", "unpaired": "modern_unpaired", "images": "dcgan"}[kind]
     side = int(np.median([min(look.size) for look in looks]))
     largest = 64 if kind == "images" else 256  # DCGAN makes up to 128 px; the paper's 64 are what it is good at
     crop = next(size for size in (256, 128, 64, 32) if size <= min(side, largest) or size == 32)
     changes = [f"data.crop_px={crop}", f"data.resize_px={max(crop, round(crop * 1.12) if kind != 'images' else crop)}"]
-    batch = (4 if has_nvidia_gpu() else 1) * {256: 1, 128: 2, 64: 4, 32: 16}[crop] * (16 if kind == "images" else 1)
-    changes.append(f"train.batch={min(batch, count or batch)}")
-    if crop < 256 and kind == "paired":
-        changes.append(f"generator.depth={crop.bit_length() - 1}")
-    if count and count < 1000:
-        changes.append(f"schedule.epochs={min(400, round(200_000 / count / 10) * 10)}")
+    if kind == "images":
+        batch = (4 if has_nvidia_gpu() else 1) * (64 if crop == 64 else 256)
+        changes.append(f"train.batch={min(batch, count or batch)}")
+        if count and count < 1000:
+            changes.append(f"schedule.epochs={min(400, round(200_000 / count / 10) * 10)}")
+    elif crop < 64 and kind == "paired":
+        changes.append("generator.depth=4")
     return preset, tuple(changes)
 
 

@@ -61,10 +61,10 @@ def test_every_term_trains_every_algorithm(few_pairs, small_weights, kind, name)
         return
     terms = step(config)
     added = [term for term in terms if term.endswith(f"_{name}")]
-    assert added == (["G_cycle_A_" + name, "G_cycle_B_" + name] if kind == "cyclegan" else ["G_" + name])
+    assert added == (["G_cycle_A_" + name, "G_cycle_B_" + name] if config.algorithm == "cyclegan" else ["G_" + name])
     assert all(math.isfinite(value) for value in terms.values())
     assert all(terms[term] > 0 for term in added)
-    generator = "grad.G_A2B" if kind == "cyclegan" else "grad.generator"
+    generator = "grad.G_A2B" if config.algorithm == "cyclegan" else "grad.generator"
     assert terms[generator] != step(smallest_config(kind, few_pairs, *LARGER))[generator]  # a control without the term
 
 

@@ -125,7 +125,7 @@ def test_pictures_without_partners_are_unpaired_or_images(data):
     for path in (data / "trainB").iterdir():
         path.rename(path.with_name(f"other{path.name}"))
     report = examine_data([str(data)])
-    assert (report.kind, report.preset) == ("unpaired", "cyclegan")
+    assert (report.kind, report.preset) == ("unpaired", "modern_unpaired")
     assert not report.findings
     report = examine_data([str(data / "trainA")])
     assert (report.kind, report.counts) == ("images", {"train": 30})
@@ -171,6 +171,20 @@ def test_what_is_suggested_for_single_pictures_can_be_built(side, tmp_path):
         write_image(tmp_path / "data" / f"{number}.png", picture(side, side, seed=number))
     report = examine_data([str(tmp_path / "data")])
     config = resolve(load_config(report.preset, [f"data.path={tmp_path / 'data'}", *report.changes]))
+    with torch.device("meta"):
+        ALGORITHMS[config.algorithm](config)
+
+
+@pytest.mark.parametrize("side", [8, 40, 100, 300])
+@pytest.mark.parametrize("kind", ["paired", "unpaired"])
+def test_what_is_suggested_for_two_sides_can_be_built(kind, side, tmp_path):
+    for number in range(3):
+        for one in "AB":
+            name = f"{number}.png" if kind == "paired" else f"{one}{number}.png"
+            write_image(tmp_path / f"train{one}" / name, picture(side, side, seed=number))
+    report = examine_data([str(tmp_path)])
+    assert report.preset == {"paired": "modern", "unpaired": "modern_unpaired"}[report.kind]
+    config = resolve(load_config(report.preset, [f"data.path={tmp_path}", *report.changes]))
     with torch.device("meta"):
         ALGORITHMS[config.algorithm](config)
 
