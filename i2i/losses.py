@@ -17,11 +17,13 @@ class AdversarialLoss(NamedTuple):
     """d: (real logits, fake logits) to (real term, fake term). g: the same to the generator's term.
 
     boundary: the logit at which the discriminator is undecided; None if there is no such logit.
+    is_relative: whether each fake is compared with a real, so that g needs the logits of both.
     """
 
     d: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
     g: Callable[[Tensor | None, Tensor], Tensor]
     boundary: float | None
+    is_relative: bool = False
 
 
 def non_saturating_d(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,12 +69,25 @@ def wasserstein_g(real: Tensor | None, fake: Tensor) -> Tensor:
     return -fake.mean()
 
 
+def relativistic_d(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """softplus(-(D(real) - D(fake))) of each pair (Huang et al. 2024, eq. 2): half in each term."""
+    half = F.softplus(fake - real).mean() / 2
+    return half, half
+
+
+def relativistic_g(real: Tensor | None, fake: Tensor) -> Tensor:
+    """softplus(-(D(fake) - D(real))) of each pair (Huang et al. 2024, eq. 2; Jolicoeur-Martineau 2019)."""
+    assert real is not None
+    return F.softplus(real - fake).mean()
+
+
 ADVERSARIAL: dict[str, AdversarialLoss] = {
     "minimax": AdversarialLoss(non_saturating_d, minimax_g, boundary=0.0),
     "non_saturating": AdversarialLoss(non_saturating_d, non_saturating_g, boundary=0.0),
     "least_squares": AdversarialLoss(least_squares_d, least_squares_g, boundary=0.5),
     "hinge": AdversarialLoss(hinge_d, wasserstein_g, boundary=0.0),
     "wasserstein": AdversarialLoss(wasserstein_d, wasserstein_g, boundary=None),
+    "relativistic": AdversarialLoss(relativistic_d, relativistic_g, boundary=None, is_relative=True),
 }
 
 Logits = Callable[[Tensor], Tensor]
@@ -105,7 +120,22 @@ def r2(logits: Logits, real: Tensor, fake: Tensor) -> Tensor:
     return _squared_gradient_norms(logits, fake).mean() / 2
 
 
-PENALTIES: dict[str, Callable[[Logits, Tensor, Tensor], Tensor]] = {"gradient": gradient_penalty, "r1": r1, "r2": r2}
+def zero_centred(logits: Logits, real: Tensor, fake: Tensor) -> Tensor:
+    """R1 and R2 together (Huang et al. 2024, eq. 3): both slopes are drawn to zero."""
+    return r1(logits, real, fake) + r2(logits, real, fake)
+
+
+PENALTIES: dict[str, Callable[[Logits, Tensor, Tensor], Tensor]] = {
+    "gradient": gradient_penalty,
+    "r1": r1,
+    "r2": r2,
+    "zero_centred": zero_centred,
+}
+
+
+def drift(real: Tensor) -> Tensor:
+    """D(real)^2, which keeps the logits of a critic near zero (Karras et al. 2018, appendix A.1)."""
+    return real.square().mean()
 
 
 def l1(output: Tensor, target: Tensor) -> Tensor:

@@ -60,13 +60,44 @@ def test_wasserstein():
     assert float(losses.ADVERSARIAL["wasserstein"].g(None, FAKE)) == 0.5
 
 
+def test_relativistic():
+    """softplus(0) = log 2 of the pair (0, 0); of (2, -1), 3 apart, log(1 + e^-3) for D and log(1 + e^3) for G."""
+    real, fake = losses.ADVERSARIAL["relativistic"].d(REAL, FAKE)
+    assert float(real + fake) == pytest.approx((math.log(2) + math.log1p(math.exp(-3))) / 2)
+    assert float(real) == float(fake)
+    generator = losses.ADVERSARIAL["relativistic"].g(REAL, FAKE)
+    assert float(generator) == pytest.approx((math.log(2) + math.log1p(math.exp(3))) / 2)
+
+
+def test_the_relativistic_gradient_depends_on_the_difference_alone():
+    """D's gradient with respect to D(fake) is sigmoid(fake - real), with respect to D(real) its negative."""
+    gradients = {}
+    for shift in (0.0, 50.0):
+        real, fake = (torch.tensor([value + shift], requires_grad=True) for value in (2.0, -1.0))
+        sum(losses.ADVERSARIAL["relativistic"].d(real, fake)).backward()
+        gradients[shift] = (float(real.grad), float(fake.grad))
+    assert gradients[0.0] == pytest.approx((-1 / (1 + math.exp(3)), 1 / (1 + math.exp(3))))
+    assert gradients[50.0] == pytest.approx(gradients[0.0], rel=1e-4)
+    fake = torch.tensor([-1.0], requires_grad=True)
+    losses.ADVERSARIAL["relativistic"].g(torch.tensor([2.0]), fake).backward()
+    assert float(fake.grad) == pytest.approx(-1 / (1 + math.exp(-3)))  # -sigmoid(2 + 1)
+
+
+def test_drift():
+    logits = torch.tensor([1.0, -3.0], requires_grad=True)
+    value = losses.drift(logits)
+    assert float(value.detach()) == (1 + 9) / 2
+    value.backward()
+    assert logits.grad.tolist() == [1.0, -3.0]  # 2 * logit / 2
+
+
 def test_penalties_of_a_linear_discriminator():
     """D(x) = 3 x1 + 4 x2 has the gradient (3, 4), of norm 5, wherever it is taken."""
     slope = torch.tensor([3.0, 4.0], requires_grad=True)
     real, fake = torch.rand(6, 2), torch.rand(6, 2)
     values = {name: penalty(lambda x: x @ slope[:, None], real, fake) for name, penalty in losses.PENALTIES.items()}
     assert {name: float(value.detach()) for name, value in values.items()} == pytest.approx(
-        {"gradient": (5 - 1) ** 2, "r1": 25 / 2, "r2": 25 / 2}
+        {"gradient": (5 - 1) ** 2, "r1": 25 / 2, "r2": 25 / 2, "zero_centred": 25 / 2 + 25 / 2}
     )
     values["r1"].backward()
     assert slope.grad.tolist() == pytest.approx([3.0, 4.0])  # of |slope|^2 / 2
@@ -81,6 +112,7 @@ def test_penalties_are_taken_where_they_say():
 
     assert float(losses.PENALTIES["r1"](squares, real, fake).detach()) == pytest.approx(2**2 / 2)
     assert float(losses.PENALTIES["r2"](squares, real, fake).detach()) == pytest.approx(6**2 / 2)
+    assert float(losses.PENALTIES["zero_centred"](squares, real, fake).detach()) == pytest.approx((2**2 + 6**2) / 2)
     between = float(losses.PENALTIES["gradient"](squares, real, fake).detach())
     assert (2 - 1) ** 2 < between < (6 - 1) ** 2
 
@@ -226,7 +258,7 @@ def test_every_pair_pulls_the_right_way(name):
     assert (real.grad < 0).all()  # descending raises D(real) ...
     assert (fake.grad > 0).all()  # ... and lowers D(fake)
     fake.grad = None
-    pair.g(None, fake).backward()
+    pair.g(real.detach() if pair.is_relative else None, fake).backward()
     assert (fake.grad < 0).all()
 
 

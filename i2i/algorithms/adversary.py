@@ -12,19 +12,19 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from i2i.algorithms.image_pool import ImagePool
-from i2i.config.section import Positive, Section, Weight, weight_at
+from i2i.config.section import Positive, Section, Weight, is_ever_on, weight_at
 from i2i.errors import ConfigError
-from i2i.losses import ADVERSARIAL, PENALTIES, feature_matching
+from i2i.losses import ADVERSARIAL, PENALTIES, drift, feature_matching
 from i2i.networks import Discriminator, DiscriminatorOutput
 from i2i.networks.layers import has_batch_norm, has_spectral_norm
 
-AdversarialName = Literal["minimax", "non_saturating", "least_squares", "hinge", "wasserstein"]
+AdversarialName = Literal["minimax", "non_saturating", "least_squares", "hinge", "wasserstein", "relativistic"]
 """A name in i2i.losses.ADVERSARIAL."""
-PenaltyName = Literal["none", "gradient", "r1", "r2", "clip"]
+PenaltyName = Literal["none", "gradient", "r1", "r2", "zero_centred", "clip"]
 """A name in i2i.losses.PENALTIES; "clip" bounds the weights instead."""
 _R1_PER_SQUARE_PX = 2e-4
-"""The weight of R1 and R2 is proportional to the receptive field of a logit: the rule of StyleGAN2-ADA (Karras et al.
-2020), for a batch of one."""
+"""The weight of R1, R2 and both together is proportional to the receptive field of a logit: the rule of StyleGAN2-ADA
+(Karras et al. 2020), for a batch of one."""
 
 
 class AdversarySettings(Section):
@@ -33,15 +33,17 @@ class AdversarySettings(Section):
     adversarial: AdversarialName = "non_saturating"
     """Adversarial loss."""
     penalty: PenaltyName = "none"
-    """Regularisation of the discriminator: a penalty on its gradient between reals and fakes (WGAN-GP), at reals (r1)
-    or at fakes (r2), or clipped weights (WGAN)."""
+    """Regularisation of the discriminator: a penalty on its gradient between reals and fakes (WGAN-GP), at reals (r1),
+    at fakes (r2) or at both (zero_centred, as in R3GAN), or clipped weights (WGAN)."""
     penalty_weight: Weight | None = None
-    """Weight of the penalty; null is 10 for gradient, and for r1 and r2 0.0002 for each square pixel of the receptive
-    field of a logit."""
+    """Weight of the penalty; null is 10 for gradient, and for r1, r2 and zero_centred 0.0002 for each square pixel of
+    the receptive field of a logit."""
     penalty_every_steps: Positive = 1
     """Apply the penalty only every so many steps, in its own update and with so many times the weight (lazy)."""
     clip: Annotated[float, Field(gt=0)] = 0.01
     """Largest absolute weight of the discriminator, with penalty clip."""
+    drift: Weight = 0.0
+    """Weight of the discriminator's squared logits of reals, which keeps them near zero; 0.001 in ProGAN."""
     history: Annotated[int, Field(ge=0)] = 0
     """Size of the image pool: past fakes that the discriminator also learns from; 0 is none."""
 
@@ -103,6 +105,8 @@ class Adversary:
     def weights(self, images: int) -> dict[str, float]:
         """Return the weights of its terms after `images`."""
         weights = {f"{self.prefix}_real": self.share, f"{self.prefix}_fake": self.share}
+        if is_ever_on(self.settings.drift):
+            weights[f"{self.prefix}_drift"] = weight_at(self.settings.drift, images)
         if self.settings.penalty in PENALTIES:
             every = self.settings.penalty_every_steps
             weights[f"{self.prefix}_penalty"] = every * weight_at(self._penalty_weight, images)
@@ -130,6 +134,8 @@ class Adversary:
         scales = list(zip(self.judge(real, condition).scales, self.judge(shown, condition).scales, strict=True))
         real_terms, fake_terms = zip(*(self.loss.d(on_real, on_fake) for on_real, on_fake in scales), strict=True)
         terms = {f"{self.prefix}_real": mean(real_terms), f"{self.prefix}_fake": mean(fake_terms)}
+        if is_ever_on(self.settings.drift):
+            terms[f"{self.prefix}_drift"] = mean([drift(on_real) for on_real, _ in scales])
         if self.settings.penalty in PENALTIES and not self.is_lazy:
             terms |= self.penalise(real, shown, condition)
         if self.loss.boundary is not None:
@@ -146,15 +152,22 @@ class Adversary:
 
     def fool(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return the generator's term."""
-        return mean([self.loss.g(None, on_fake) for on_fake in self.judge(fake, condition).scales])
+        if not self.loss.is_relative:
+            return self._fool(self.judge(fake, condition))
+        with torch.no_grad():
+            on_real = self.judge(real, condition)
+        return self._fool(self.judge(fake, condition), on_real)
 
     def fool_and_match(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Return the generator's term, and how far the discriminator's features of fakes are from those of reals."""
         with torch.no_grad():
-            wanted = self.judge(real).features
+            on_real = self.judge(real)
         output = self.judge(fake)
-        fooled = mean([self.loss.g(None, on_fake) for on_fake in output.scales])
-        return fooled, feature_matching(output.features, wanted)
+        return self._fool(output, on_real), feature_matching(output.features, on_real.features)
+
+    def _fool(self, on_fake: DiscriminatorOutput, on_real: DiscriminatorOutput | None = None) -> Tensor:
+        reals = on_real.scales if on_real else [None] * len(on_fake.scales)
+        return mean([self.loss.g(real, fake) for real, fake in zip(reals, on_fake.scales, strict=True)])
 
     @torch.no_grad()
     def _clip(self) -> None:

@@ -68,6 +68,44 @@ def test_every_penalty_trains_every_algorithm(few_pairs, kind, name):
         assert all(value > 0 for value in penalties)
 
 
+@pytest.mark.parametrize("kind", list(SMALLEST))
+def test_drift_goes_with_every_algorithm(few_pairs, kind):
+    """Its weight follows a ramp, and moves the discriminator."""
+    ramp = "loss.drift={from: 2, to: 0, over_images: 8}"
+    (terms, networks), (plain_terms, plain) = (
+        step(smallest_config(kind, few_pairs, *changes)) for changes in ([ramp], [])
+    )
+    names = [name for name in terms if name.endswith("_drift")]
+    assert len(names) == sum(name.endswith("_real") for name in terms)
+    assert all(terms[name] > 0 for name in names)
+    assert not any(name.endswith("_drift") for name in plain_terms)
+    algorithm = make_algorithm(smallest_config(kind, few_pairs, ramp))
+    algorithm.begin(4, 16)
+    assert [algorithm.weights()[name] for name in names] == [1.0] * len(names)
+    moved = [one.name for one in algorithm.adversaries.values()]
+    assert all(any(not torch.equal(value, plain[name][key]) for key, value in networks[name].items()) for name in moved)
+
+
+@pytest.mark.parametrize("changes", [[], ["loss.terms.feature_matching=1"]], ids=["alone", "with-features"])
+def test_a_relative_loss_shows_the_generator_its_reals(few_pairs, changes):
+    """G's term falls as the reals look worse to D; that of another loss does not see them."""
+    found = {}
+    for name in ("relativistic", "non_saturating"):
+        config = smallest_config("pix2pix", few_pairs, f"loss.adversarial={name}", *changes, "discriminator.norm=none")
+        algorithm = make_algorithm(config)
+        torch.manual_seed(0)
+        fake, *reals = (torch.rand(2, 6, 16, 16) * 2 - 1 for _ in range(3))
+        fooled = [algorithm.terms.fool(algorithm.adversary, real, fake.requires_grad_())["G_GAN"] for real in reals]
+        logits = [algorithm.adversary.judge(image).logits for image in (fake, *reals)]
+        if name == "relativistic":
+            expected = [torch.nn.functional.softplus(real - logits[0]).mean().item() for real in logits[1:]]
+            assert [one.item() for one in fooled] == pytest.approx(expected)
+        assert torch.autograd.grad(fooled[0], fake)[0].abs().sum() > 0
+        found[name] = [one.item() for one in fooled]
+    assert found["relativistic"][0] != found["relativistic"][1]
+    assert found["non_saturating"][0] == found["non_saturating"][1]
+
+
 @pytest.mark.parametrize("change", [f"adversarial={name}" for name in losses.ADVERSARIAL] + ["penalty=none"])
 def test_two_scales_average_their_losses(few_pairs, change):
     """Every term is the mean over the scales, each computed alone with the same weights."""
