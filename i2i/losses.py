@@ -18,12 +18,14 @@ class AdversarialLoss(NamedTuple):
 
     boundary: the logit at which the discriminator is undecided; None if there is no such logit.
     is_relative: whether each fake is compared with a real, so that g needs the logits of both.
+    toward: the loss of logits against labels of their shape, 1 real and 0 fake; None for a loss without labels.
     """
 
     d: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
     g: Callable[[Tensor | None, Tensor], Tensor]
     boundary: float | None
     is_relative: bool = False
+    toward: Callable[[Tensor, Tensor], Tensor] | None = None
 
 
 def non_saturating_d(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
@@ -81,10 +83,11 @@ def relativistic_g(real: Tensor | None, fake: Tensor) -> Tensor:
     return F.softplus(real - fake).mean()
 
 
+_cross_entropy = F.binary_cross_entropy_with_logits
 ADVERSARIAL: dict[str, AdversarialLoss] = {
-    "minimax": AdversarialLoss(non_saturating_d, minimax_g, boundary=0.0),
-    "non_saturating": AdversarialLoss(non_saturating_d, non_saturating_g, boundary=0.0),
-    "least_squares": AdversarialLoss(least_squares_d, least_squares_g, boundary=0.5),
+    "minimax": AdversarialLoss(non_saturating_d, minimax_g, boundary=0.0, toward=_cross_entropy),
+    "non_saturating": AdversarialLoss(non_saturating_d, non_saturating_g, boundary=0.0, toward=_cross_entropy),
+    "least_squares": AdversarialLoss(least_squares_d, least_squares_g, boundary=0.5, toward=F.mse_loss),
     "hinge": AdversarialLoss(hinge_d, wasserstein_g, boundary=0.0),
     "wasserstein": AdversarialLoss(wasserstein_d, wasserstein_g, boundary=None),
     "relativistic": AdversarialLoss(relativistic_d, relativistic_g, boundary=None, is_relative=True),

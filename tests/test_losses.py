@@ -47,6 +47,26 @@ def test_the_minimax_gradient_vanishes_where_d_is_sure_and_the_other_does_not():
     assert gradients["non_saturating"] == pytest.approx(1 / (1 + math.exp(-12)), rel=1e-5)  # sigmoid(12)
 
 
+def test_losses_toward_labels():
+    """Logit 2 toward 0.9: log(1 + e^2) - 0.9 * 2, or (2 - 0.9)^2; its gradients sigmoid(2) - 0.9 and 2 * (2 - 0.9)."""
+    found = {}
+    for name in ("minimax", "non_saturating", "least_squares"):
+        logit = torch.tensor([2.0], requires_grad=True)
+        value = losses.ADVERSARIAL[name].toward(logit, torch.tensor([0.9]))
+        value.backward()
+        found[name] = (float(value.detach()), float(logit.grad))
+    entropy = (math.log1p(math.exp(2)) - 0.9 * 2, 1 / (1 + math.exp(-2)) - 0.9)
+    assert found["minimax"] == found["non_saturating"] == pytest.approx(entropy, rel=1e-5)
+    assert found["least_squares"] == pytest.approx((1.1**2, 2.2))
+
+
+@pytest.mark.parametrize("name", [name for name, loss in losses.ADVERSARIAL.items() if loss.toward])
+def test_whole_labels_are_the_loss_itself(name):
+    loss = losses.ADVERSARIAL[name]
+    real, fake = loss.d(REAL, FAKE)
+    assert (real, fake) == (loss.toward(REAL, torch.ones(1, 2)), loss.toward(FAKE, torch.zeros(1, 2)))
+
+
 def test_hinge():
     real, fake = losses.ADVERSARIAL["hinge"].d(REAL, FAKE)
     assert float(real) == pytest.approx((1 + 0) / 2)  # max(0, 1 - 0), max(0, 1 - 2)

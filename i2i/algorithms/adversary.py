@@ -27,6 +27,10 @@ _R1_PER_SQUARE_PX = 2e-4
 (Karras et al. 2020), for a batch of one."""
 
 
+Scales = Sequence[tuple[Tensor, Tensor]]
+"""The logits of reals and of fakes, (N, ...) each, at every scale."""
+
+
 class AdversarySettings(Section):
     """The settings under `loss` that all algorithms with a discriminator share."""
 
@@ -42,6 +46,12 @@ class AdversarySettings(Section):
     """Apply the penalty only every so many steps, in its own update and with so many times the weight (lazy)."""
     clip: Annotated[float, Field(gt=0)] = 0.01
     """Largest absolute weight of the discriminator, with penalty clip."""
+    smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    """How far the discriminator's label of reals is below 1: 0.1 is one-sided smoothing (Salimans et al. 2016)."""
+    smoothing_fake: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    """How far its label of fakes is above 0; with `smoothing`, it is two-sided."""
+    flip: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    """Probability that the discriminator is given the other label for an image."""
     drift: Weight = 0.0
     """Weight of the discriminator's squared logits of reals, which keeps them near zero; 0.001 in ProGAN."""
     history: Annotated[int, Field(ge=0)] = 0
@@ -55,7 +65,18 @@ class AdversarySettings(Section):
                 f"penalty_weight and penalty_every_steps have no effect with penalty {self.penalty}; leave them out, "
                 f"or choose {', '.join(PENALTIES)}"
             )
+        if self.changes_labels and ADVERSARIAL[self.adversarial].toward is None:
+            labelled = [name for name, loss in ADVERSARIAL.items() if loss.toward]
+            raise ValueError(
+                f"smoothing, smoothing_fake and flip change labels, and adversarial {self.adversarial} has none; leave "
+                f"them out, or choose {', '.join(labelled)}"
+            )
         return self
+
+    @property
+    def changes_labels(self) -> bool:
+        """Whether the discriminator learns from other labels than 1 and 0."""
+        return max(self.smoothing, self.smoothing_fake, self.flip) > 0
 
 
 class Adversary:
@@ -132,7 +153,8 @@ class Adversary:
             self._clip()
         shown = self.pool.exchange(fake.detach())
         scales = list(zip(self.judge(real, condition).scales, self.judge(shown, condition).scales, strict=True))
-        real_terms, fake_terms = zip(*(self.loss.d(on_real, on_fake) for on_real, on_fake in scales), strict=True)
+        compare = self._compare_with_labels if self.settings.changes_labels else self._compare
+        real_terms, fake_terms = zip(*compare(scales), strict=True)
         terms = {f"{self.prefix}_real": mean(real_terms), f"{self.prefix}_fake": mean(fake_terms)}
         if is_ever_on(self.settings.drift):
             terms[f"{self.prefix}_drift"] = mean([drift(on_real) for on_real, _ in scales])
@@ -143,6 +165,23 @@ class Adversary:
             terms[f"{self.prefix}_real_accuracy"] = (on_real > self.loss.boundary).float().mean()
             terms[f"{self.prefix}_fake_accuracy"] = (on_fake < self.loss.boundary).float().mean()
         return terms
+
+    def _compare(self, scales: Scales) -> list[tuple[Tensor, Tensor]]:
+        return [self.loss.d(on_real, on_fake) for on_real, on_fake in scales]
+
+    def _compare_with_labels(self, scales: Scales) -> list[tuple[Tensor, Tensor]]:
+        """The same with labels that are smoothed, and flipped for some images, at all scales alike."""
+        toward, settings = self.loss.toward, self.settings
+        assert toward is not None
+        real, fake = 1 - settings.smoothing, settings.smoothing_fake
+        labels = (
+            draw_labels(scales[0][0], real, fake, settings.flip),
+            draw_labels(scales[0][1], fake, real, settings.flip),
+        )
+        return [
+            (toward(on_real, as_logits(labels[0], on_real)), toward(on_fake, as_logits(labels[1], on_fake)))
+            for on_real, on_fake in scales
+        ]
 
     def penalise(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
         """Return the penalty alone, for the phase of a lazy one."""
@@ -192,6 +231,19 @@ class Adversary:
 def mean(terms: Sequence[Tensor]) -> Tensor:
     """Return the mean of scalars; one alone is returned as it is."""
     return terms[0] if len(terms) == 1 else torch.stack(list(terms)).mean()
+
+
+def draw_labels(logits: Tensor, label: float, other: float, flip: float) -> Tensor:
+    """Return a label for each image of logits (N, ...), (N,): `label`, or `other` with the probability `flip`."""
+    labels = logits.new_full((len(logits),), label)
+    if not flip:
+        return labels
+    return torch.where(torch.rand(len(logits), device=logits.device) < flip, other, labels)
+
+
+def as_logits(labels: Tensor, logits: Tensor) -> Tensor:
+    """Return labels (N,) in the shape of logits (N, ...)."""
+    return labels.view(-1, *[1] * (logits.dim() - 1)).expand_as(logits)
 
 
 def _image_logits(output: DiscriminatorOutput) -> Tensor:

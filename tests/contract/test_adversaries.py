@@ -9,7 +9,7 @@ import torch
 import i2i
 from i2i import losses
 from i2i.algorithms import ALGORITHMS
-from i2i.algorithms.adversary import AdversarialName, PenaltyName
+from i2i.algorithms.adversary import AdversarialName, PenaltyName, draw_labels
 from i2i.data.sets import make_set
 from i2i.errors import ConfigError
 from i2i.networks import DiscriminatorOutput
@@ -17,6 +17,7 @@ from i2i.training.engine import Engine
 from i2i.training.fabric import make_fabric
 from tests.conftest import SMALLEST, make_algorithm, smallest_config
 
+LABELLED = [name for name, loss in losses.ADVERSARIAL.items() if loss.toward]
 PENALTIES = [name for name in get_args(PenaltyName) if name != "none"]
 HAS_NORM = [kind for kind, preset in SMALLEST.items() if hasattr(i2i.load_config(preset).discriminator, "norm")]
 
@@ -84,6 +85,53 @@ def test_drift_goes_with_every_algorithm(few_pairs, kind):
     assert [algorithm.weights()[name] for name in names] == [1.0] * len(names)
     moved = [one.name for one in algorithm.adversaries.values()]
     assert all(any(not torch.equal(value, plain[name][key]) for key, value in networks[name].items()) for name in moved)
+
+
+@pytest.mark.parametrize("kind", list(SMALLEST))
+@pytest.mark.parametrize("name", LABELLED)
+def test_labels_are_smoothed_and_flipped_in_every_algorithm(few_pairs, kind, name):
+    labels = ["loss.smoothing=0.1", "loss.smoothing_fake=0.2", "loss.flip=0.3"]
+    terms, _ = step(smallest_config(kind, few_pairs, f"loss.adversarial={name}", *labels))
+    plain, _ = step(smallest_config(kind, few_pairs, f"loss.adversarial={name}"))
+    assert all(math.isfinite(value) for value in terms.values())
+    first = next(term for term in terms if term.endswith("_real"))  # the same logits
+    assert terms[first] != plain[first]
+
+
+@pytest.mark.parametrize("scales", [1, 2])
+@pytest.mark.parametrize("drawn", [0.0, 1.0], ids=["flipped", "not-flipped"])
+def test_smoothing_and_flips_change_the_labels_of_d_alone(few_pairs, monkeypatch, scales, drawn):
+    """Cross-entropy is linear in the label: 0.9 for reals and 0.2 for fakes, the other way round where flipped."""
+    monkeypatch.setattr(torch, "rand", lambda *shape, **options: torch.full(shape, drawn, **options))
+    labels = ["loss.smoothing=0.1", "loss.smoothing_fake=0.2", "loss.flip=0.3"]
+    usual = ["discriminator.norm=none", f"discriminator.scales={scales}"]
+    images = [torch.linspace(first, 1, 2 * 6 * 16 * 16).view(2, 6, 16, 16) for first in (-1, 0)]
+    found = {}
+    for changes in ((), tuple(labels)):
+        torch.manual_seed(0)
+        adversary = make_algorithm(smallest_config("pix2pix", few_pairs, *usual, *changes)).adversary
+        found[changes] = {**adversary.discriminate(*images), "G": adversary.fool(*images)}
+        means = [torch.stack([one.mean() for one in adversary.judge(image).scales]).mean() for image in images]
+    plain, terms = found.values()
+    real, fake = (0.9, 0.2) if drawn else (0.2, 0.9)
+    # toward a label: log(1 + e^x) - label x, where the plain terms have the labels 1 and 0
+    assert terms["D_real"].item() == pytest.approx((plain["D_real"] + (1 - real) * means[0]).item(), rel=1e-5)
+    assert terms["D_fake"].item() == pytest.approx((plain["D_fake"] - fake * means[1]).item(), rel=1e-5)
+    assert terms["G"] == plain["G"]
+
+
+def test_labels_are_flipped_as_often_as_asked():
+    torch.manual_seed(0)
+    labels = draw_labels(torch.zeros(20000, 1, 2, 2), 0.9, 0.2, 0.3)
+    assert {round(value, 6) for value in labels.tolist()} == {0.9, 0.2}
+    assert float((labels < 0.5).float().mean()) == pytest.approx(0.3, abs=0.015)
+
+
+@pytest.mark.parametrize("change", ["smoothing=0.1", "smoothing_fake=0.1", "flip=0.1"])
+@pytest.mark.parametrize("name", [name for name in losses.ADVERSARIAL if name not in LABELLED])
+def test_labels_of_a_loss_without_any_are_refused_by_name(few_pairs, name, change):
+    with pytest.raises(ConfigError, match=rf"flip.*{name}.*least_squares"):
+        make_algorithm(smallest_config("gan", few_pairs, f"loss.adversarial={name}", f"loss.{change}"))
 
 
 @pytest.mark.parametrize("changes", [[], ["loss.terms.feature_matching=1"]], ids=["alone", "with-features"])
