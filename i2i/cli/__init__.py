@@ -13,6 +13,7 @@ import click
 
 from i2i.cli.arithmetic import arithmetic
 from i2i.cli.compare import compare
+from i2i.cli.diagnose import diagnose
 from i2i.cli.doctor import doctor
 from i2i.cli.evaluate import evaluate
 from i2i.cli.export import export
@@ -38,8 +39,8 @@ def cli(context: click.Context, debug: bool) -> None:
 
 
 for command in (
-    *(train, translate, generate, interpolate, arithmetic),
-    *(evaluate, compare, export, import_, info, doctor, weights),
+    *(train, translate, generate, interpolate, arithmetic, evaluate, diagnose),
+    *(compare, export, import_, info, doctor, weights),
 ):
     cli.add_command(command)
 

@@ -25,9 +25,9 @@ class PairSet(TrainingSet):
     image_names = ("a", "b")
     together = True
 
-    def __init__(self, config: Config):
-        super().__init__(config)
-        pairs = in_time(config.data, lambda paths: find_pairs(paths, "train", self.list_folder))
+    def __init__(self, config: Config, split: str = "train"):
+        super().__init__(config, split)
+        pairs = in_time(config.data, lambda paths: find_pairs(paths, split, self.list_folder))
         self.lists, self.channels = (pairs,), ((config.data.channels_a, config.data.channels_b),)
         self.names = [pair.name for pair in pairs]
         self.epoch_images = len(pairs)
@@ -44,9 +44,10 @@ class UnpairedSet(TrainingSet):
 
     image_names = ("a", "b")
 
-    def __init__(self, config: Config):
-        super().__init__(config)
-        sides = in_time(config.data, lambda paths: find_sides(paths, "train", config.data.disjoint, self.list_folder))
+    def __init__(self, config: Config, split: str = "train"):
+        super().__init__(config, split)
+        disjoint = config.data.disjoint and split == "train"
+        sides = in_time(config.data, lambda paths: find_sides(paths, split, disjoint, self.list_folder))
         self.lists = sides
         self.channels = ((config.data.channels_a,), (config.data.channels_b,))
         self.names = [f"{side}:{picture.name}" for side, one in zip("AB", self.lists, strict=True) for picture in one]
@@ -69,9 +70,9 @@ class ImageSet(TrainingSet):
 
     image_names: ClassVar[tuple[str, ...]] = ("image",)
 
-    def __init__(self, config: Config):
-        super().__init__(config)
-        pictures = in_time(config.data, lambda paths: find_images(paths, "train", config.data.side, self.list_folder))
+    def __init__(self, config: Config, split: str = "train"):
+        super().__init__(config, split)
+        pictures = in_time(config.data, lambda paths: find_images(paths, split, config.data.side, self.list_folder))
         if len(pictures) < 2:
             raise DataError(f"{pictures[0]} is the only picture. Training needs at least two.")
         self.lists, self.channels = (pictures,), ((getattr(config.data, self.channels_setting),),)
@@ -96,8 +97,8 @@ class DerivedSet(ImageSet):
     image_names = ("a", "b")
     channels_setting = "channels_b"
 
-    def __init__(self, config: Config):
-        super().__init__(config)
+    def __init__(self, config: Config, split: str = "train"):
+        super().__init__(config, split)
         self.transparent *= 2  # both show the background of the picture
 
     def complete(self, pictures: tuple[Array, ...], draw: int) -> tuple[Array, ...]:
@@ -152,10 +153,13 @@ SETS: dict[str, type[TrainingSet]] = {
 """By what an algorithm learns from; `data.derive` turns paired into derived."""
 
 
-def make_set(kind: DataKind, config: Config) -> TrainingSet:
-    """Find and check the training data of a config; raises ConfigError, DataError and UsageError."""
+def make_set(kind: DataKind, config: Config, split: str = "train") -> TrainingSet:
+    """Find and check the data of a config; raises ConfigError, DataError and UsageError.
+
+    split: another than train for what compares with it; never to train on. Points have none.
+    """
     refuse_settings(kind, config)
-    return PointSet(config) if config.data.toy else SETS[_source(kind, config)](config)
+    return PointSet(config) if config.data.toy else SETS[_source(kind, config)](config, split)
 
 
 def refuse_settings(kind: DataKind, config: Config) -> None:

@@ -69,8 +69,10 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
     labels: tuple[Labels | None, ...] = ()
     """Of the items of each list, if they have labels."""
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, split: str = "train"):
+        """Find and check the data of a split."""
         self.config = config
+        self.split = split
         self.seed = config.train.seed
         self.pictures = Pictures(config.data)
         self.seen = Seen()  # what headers say besides sizes

@@ -56,7 +56,7 @@ def precision_recall(real: Array, generated: Array, neighbours: int = NEIGHBOURS
     """
     if min(len(real), len(generated)) <= neighbours:
         return float("nan"), float("nan")
-    between = _distances(real, generated)
+    between = distances(real, generated)
     precision = (between <= _radii(real, neighbours)[:, None]).any(axis=0).mean()
     recall = (between <= _radii(generated, neighbours)[None]).any(axis=1).mean()
     return float(precision), float(recall)
@@ -70,7 +70,7 @@ def density_coverage(real: Array, generated: Array, neighbours: int = NEIGHBOURS
     """
     if min(len(real), len(generated)) <= neighbours:
         return float("nan"), float("nan")
-    within = _distances(real, generated) <= _radii(real, neighbours)[:, None]
+    within = distances(real, generated) <= _radii(real, neighbours)[:, None]
     return float(within.sum(axis=0).mean() / neighbours), float(within.any(axis=1).mean())
 
 
@@ -117,13 +117,13 @@ def _discrepancy(of_real: Array, of_generated: Array, between: Array, real: Arra
 
 def _radii(features: Array, neighbours: int) -> Array:
     """Return the distance of each row to its `neighbours`-th neighbour."""
-    return np.partition(_distances(features, features), neighbours, axis=1)[
+    return np.partition(distances(features, features), neighbours, axis=1)[
         :, neighbours
     ]  # the nearest is the row itself
 
 
-def _distances(first: Array, second: Array) -> Array:
-    """Return the Euclidean distances, (N, M)."""
+def distances(first: Array, second: Array) -> Array:
+    """Return the Euclidean distances of rows (N, D) and (M, D): (N, M)."""
     centre = first.mean(axis=0)
     first, second = first - centre, second - centre  # centred values lose less precision in the difference of squares
     squares = np.square(first).sum(axis=1)[:, None] + np.square(second).sum(axis=1)[None]

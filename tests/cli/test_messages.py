@@ -97,6 +97,8 @@ USE = [  # what stands after `i2i`, the exit code, what the message must name
     ("evaluate -m model.onnx --data photos", 1, "photos"),
     ("compare runs/lineart photos", 2, "photos"),
     ("compare runs/lineart -o c.png", 2, ".html"),
+    ("diagnose photos", 2, "config.yaml"),
+    ("diagnose runs/lineart --pictures 3", 2, "4"),
     ("info photo.jpg", 1, "photo.jpg"),
     ("import latest_net_G.pth -o -", 2, "-o"),
     ("generate -m runs/lineart -o g.png", 2, "i2i translate"),

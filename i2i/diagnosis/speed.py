@@ -1,0 +1,92 @@
+"""What a training waits for: its data, or the host that feeds its device. Measured anew, by a few steps."""
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from i2i.algorithms import ALGORITHMS
+from i2i.algorithms.base import Batch
+from i2i.data.loader import batches
+from i2i.data.sets import make_set, with_facts
+from i2i.diagnosis.facts import NotMeasured, RunFacts
+from i2i.diagnosis.reading import Reading
+from i2i.training.engine import Engine
+from i2i.training.fabric import make_fabric
+
+_BATCHES, _STEPS = 8, 4
+_PATIENCE_S = 10.0
+
+
+def data_bound(facts: RunFacts) -> Reading:
+    """Return how long loading a batch takes, in train steps: above 1, a training waits for its data.
+
+    Both alone, the best of three rounds after a first one; loading with the workers and cache of the settings.
+    """
+    config, device = facts.config, facts.device
+    data = make_set(ALGORITHMS[config.algorithm].data, config)
+    last = _BATCHES * config.train.step_images
+
+    def load() -> int:
+        return sum(one is not None for one in batches(data, config, 0, last, device))
+
+    steps, count = _steps(facts)
+    load_s, step_s = _best(load) / _BATCHES, _best(steps) / count
+    return Reading(load_s / step_s, f"loading {1000 * load_s:.1f} ms, step {1000 * step_s:.1f} ms")
+
+
+def host_bound(facts: RunFacts) -> Reading:
+    """Return for what share of its train steps a GPU computes nothing.
+
+    The time between the start of the first kernel and the end of the last in which none runs.
+    """
+    if facts.device != "cuda":
+        raise NotMeasured(f"only a GPU waits for its host, and this ran on {facts.device}")
+    from torch.profiler import ProfilerActivity, profile
+
+    steps, _ = _steps(facts)
+    steps()
+    with profile(activities=[ProfilerActivity.CUDA]) as profiled:
+        steps()
+        torch.cuda.synchronize()
+    spans = [(event.time_range.start, event.time_range.end) for event in profiled.events() or ()]
+    return Reading(idle_share(spans))
+
+
+def idle_share(spans: list[tuple[float, float]]) -> float:
+    """Return the share of the time from the first start to the last end that no span (start, end) covers."""
+    busy, until = 0.0, float("-inf")
+    for start, end in sorted(spans):
+        busy += max(0.0, end - max(start, until))
+        until = max(until, end)
+    whole = until - min(start for start, _ in spans) if spans else 0.0
+    return 1 - busy / whole if whole else 0.0
+
+
+def _best(call: Callable[[], object]) -> float:
+    """Return the shortest time of three calls after a first one, in seconds; of fewer where they take long."""
+    times: list[float] = []
+    while len(times) < 4 and sum(times) < _PATIENCE_S:
+        began = time.monotonic()
+        call()
+        times.append(time.monotonic() - began)
+    return min(times[1:] or times)
+
+
+def _steps(facts: RunFacts) -> tuple[Callable[[], None], int]:
+    """Return a call of some train steps on one batch, in whole cycles of the phases, and their number."""
+    alone = facts.config.train.model_copy(update={"devices": 1, "nodes": 1, "device": facts.device})
+    config = with_facts(facts.config.model_copy(update={"train": alone}), facts.data)
+    engine = Engine(make_fabric(config), ALGORITHMS[config.algorithm](config))
+    loaded = facts.data.load(range(config.train.step_images)).batch
+    batch: Batch = {name: tensor.to(engine.fabric.device) for name, tensor in loaded.items()}
+    cycle = max(phase.every_steps for phase in engine.algorithm.phases)
+    count = -(-_STEPS // cycle) * cycle
+
+    def take() -> None:
+        for _ in range(count):
+            engine.train_step(batch)
+        if facts.device == "cuda":
+            torch.cuda.synchronize()
+
+    return take, count

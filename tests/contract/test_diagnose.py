@@ -1,0 +1,37 @@
+"""Every algorithm can be examined: each illness is measured, or a reason says why not."""
+
+import json
+import shutil
+
+import pytest
+
+import i2i
+from i2i.diagnosis import DIAGNOSIS, ILLNESSES, diagnose
+from tests.conftest import SMALLEST, smallest_config
+
+
+@pytest.mark.parametrize("kind", list(SMALLEST))
+def test_every_algorithm_can_be_examined(few_pairs, tmp_path, kind):
+    i2i.train(smallest_config(kind, few_pairs, "log.every_images=4", "schedule.images=48"), tmp_path)
+    result = diagnose(tmp_path, 4, "cpu")
+    assert {*result.where, *result.not_measured} == set(ILLNESSES)
+    assert all(result.not_measured.values())
+    assert {"non-finite values", "data-bound"} <= set(result.where)
+    written = json.loads((tmp_path / DIAGNOSIS).read_text())
+    assert written == [one._asdict() for one in result.found]
+
+
+@pytest.mark.parametrize("missing", ["config.yaml", "metrics.jsonl", "model.safetensors", "checkpoints", "data"])
+@pytest.mark.parametrize("damage", ["gone", "damaged"])
+def test_what_is_missing_or_damaged_is_told(tiny_run, few_pairs, tmp_path, missing, damage):
+    shutil.copytree(few_pairs, tmp_path / "data")
+    shutil.copytree(tiny_run, tmp_path / "run")
+    config = (tmp_path / "run" / "config.yaml").read_text().replace(str(few_pairs), str(tmp_path / "data"))
+    (tmp_path / "run" / "config.yaml").write_text(config)
+    path = tmp_path / ("data" if missing == "data" else f"run/{missing}")
+    files = [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else [path]
+    for file in files:
+        file.unlink() if damage == "gone" else file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    result = diagnose(tmp_path / "run", 4, "cpu")
+    assert {*result.where, *result.not_measured} == set(ILLNESSES)
+    assert result.not_measured
