@@ -44,9 +44,13 @@ def diagnose(run: str, pictures: int, device: str, as_json: bool) -> None:
     """
     with status.shown():
         with status.doing("Loading libraries"):
+            from pathlib import Path
+
             from i2i.diagnosis import diagnose as examine
+            from i2i.report.page import write_report
 
         result = examine(run, pictures, device)
+        write_report(Path(run))
     if as_json:
         json_output.print_json("diagnose", result.to_json())
         return

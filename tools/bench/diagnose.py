@@ -2,7 +2,7 @@
 
 `ill_runs.py` makes both. Healthy runs are short trainings on the shipped pictures and on the ring of 8 Gaussians.
 Illnesses are trained where a setting makes them, else made by changing a healthy run: its networks, weights or data.
-Thresholds were chosen on seeds 10 to 12; seeds 0 to 4 test them.
+Thresholds were set on seed 10, and tested on seeds 0 to 4 (docs/diagnose.md).
 
     python tools/bench/diagnose.py OUT [--seeds 10 0 1] [--train FAMILY ...]
 
