@@ -21,6 +21,7 @@ from i2i.cli.generate import generate
 from i2i.cli.import_ import import_
 from i2i.cli.info import info
 from i2i.cli.interpolate import interpolate
+from i2i.cli.models import models
 from i2i.cli.train import train
 from i2i.cli.translate import translate
 from i2i.cli.weights import weights
@@ -40,7 +41,7 @@ def cli(context: click.Context, debug: bool) -> None:
 
 for command in (
     *(train, translate, generate, interpolate, arithmetic, evaluate, diagnose),
-    *(compare, export, import_, info, doctor, weights),
+    *(compare, export, import_, info, models, doctor, weights),
 ):
     cli.add_command(command)
 

@@ -126,7 +126,12 @@ class Quality(click.ParamType):
         return int(value)
 
 
-model = click.option("-m", "--model", required=True, help="Run folder, .safetensors, .onnx or .pth file.")
+model = click.option(
+    "-m",
+    "--model",
+    required=True,
+    help="Run folder; .safetensors, .onnx or .pth file; or a shipped model by name, see `i2i models`.",
+)
 direction = click.option("--direction", type=click.Choice(["A2B", "B2A"]), help="For models that hold both.")
 overwrite = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 device = click.option(

@@ -14,6 +14,7 @@ from i2i.errors import ModelError, UsageError
 from i2i.files import write_bytes
 from i2i.models.mistaken import ONNX, TORCH, kind_of, refuse_not_finite, shown
 from i2i.models.safetensorsfile import DIGEST_KEY, digest_of, parts_of, read_metadata, read_safetensors, refuse_changed
+from i2i.models.shipped import find_shipped
 from i2i.models.spec import (
     METADATA_KEY,
     ModelSpec,
@@ -34,13 +35,21 @@ _MOST = 4096
 
 
 def find_model(path: Path) -> Path:
-    """Return `path` if it is a model file, or the model file of a run folder; raises ModelError."""
+    """Return `path` if it is a model file, the model file of a run folder, or that of a shipped model.
+
+    Raises ModelError. Files and folders come before shipped models of the same name.
+    """
     if path.is_dir():
         if (path / MODEL_NAME).is_file():
             return path / MODEL_NAME
         raise ModelError(f"{path} holds no {MODEL_NAME}. Give a folder that `i2i train` wrote, or a model file.")
+    if not path.exists() and (shipped := find_shipped(str(path))):
+        return shipped
     if not path.is_file():
-        raise ModelError(f"{path} does not exist. Give a run folder, a .safetensors, .onnx or .pth file.")
+        raise ModelError(
+            f"{path} does not exist. Give a run folder, a .safetensors, .onnx or .pth file, or the name of a shipped "
+            "model (`i2i models` lists them)."
+        )
     kind_of(path)
     return path
 

@@ -1,0 +1,102 @@
+"""The shipped models: each is small, has its card and picture, works by its name, and scores what its card says."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+from click.testing import CliRunner
+from PIL import Image
+
+import i2i
+from i2i.cli import cli
+from i2i.errors import ModelError, UsageError
+from i2i.models import shipped
+from i2i.models.modelfile import find_model, read_spec
+from i2i.models.shipped import find_shipped, read_card, shipped_folder, shipped_names
+from tests.conftest import ROOT
+
+MOST_BYTES = 3_000_000
+CARD = {
+    "title": "one to another",
+    "data": "none",
+    "licence": "MIT",
+    "rights": "none",
+    "limits": "all",
+    "command": "i2i train lineart",
+    "trained": "16 images in 1 s",
+    "scores": {"l1": 80.5},
+    "use": "i2i translate a.png -m toy -o b.png",
+}
+
+
+@pytest.fixture
+def toy(tiny_run, tmp_path, monkeypatch):
+    """A folder of shipped models that holds one, of a tiny run."""
+    monkeypatch.setattr(shipped, "shipped_folder", lambda: tmp_path / "shipped")  # i2i.cli.models imports it in calls
+    (tmp_path / "shipped").mkdir()
+    shutil.copy(tiny_run / "model.safetensors", tmp_path / "shipped" / "toy.safetensors")
+    (tmp_path / "shipped" / "toy.yaml").write_text(yaml.safe_dump(CARD))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_shipped_model_is_found_by_its_name(toy, tiny_run):
+    picture = np.full((16, 16, 3), 200, np.uint8)
+    by_name = i2i.Translator.open("toy", device="cpu").translate(picture)
+    np.testing.assert_array_equal(by_name, i2i.Translator.open(tiny_run, device="cpu").translate(picture))
+
+
+def test_a_folder_of_that_name_comes_first(toy):
+    (toy / "toy").mkdir()
+    with pytest.raises(ModelError, match="toy"):
+        find_model(toy / "toy")
+
+
+@pytest.mark.parametrize("name", ["../shipped/toy", "toy.safetensors", "", "toi"])
+def test_other_names_are_no_shipped_models(toy, name):
+    assert find_shipped(name) is None
+
+
+def test_an_unknown_name_is_told_the_nearest():
+    with pytest.raises(UsageError, match="nosuch"):
+        read_card("nosuch")
+
+
+def test_models_lists_and_describes_them(toy):
+    assert "toy" in called("models")
+    assert "i2i train lineart" in called("models", "toy")
+    assert json.loads(called("models", "--json")) == {"toy": CARD}
+
+
+def called(*words: str) -> str:
+    result = CliRunner().invoke(cli, words, catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_a_shipped_model_is_complete(name):
+    card, file = read_card(name), shipped_folder() / f"{name}.safetensors"
+    assert file.stat().st_size < MOST_BYTES
+    assert card.scores
+    assert f"-m {name}" in card.use
+    assert Image.open(file.with_suffix(".png")).size > (100, 100)
+    preset = card.command.split()[2]
+    assert preset in i2i.config.preset_names()
+
+
+TRANSLATING = [name for name in shipped_names() if read_spec(shipped_folder() / f"{name}.safetensors").generators]
+
+
+@pytest.mark.parametrize("name", TRANSLATING)
+def test_a_shipped_model_scores_what_its_card_says(name):
+    """On its test split, within half a grey level: other processors round in other ways."""
+    card, spec = read_card(name), read_spec(shipped_folder() / f"{name}.safetensors")
+    data = ROOT / card.data.split(",")[0]
+    for direction in spec.generators:
+        suffix = f"_{direction}" if len(spec.generators) > 1 else ""
+        scores = i2i.evaluate(name, str(data), direction=direction, device="cpu", metrics=["l1", "ssim"])
+        assert scores.model["l1"] == pytest.approx(card.scores[f"l1{suffix}"], abs=0.5)
+        assert scores.model["ssim"] == pytest.approx(card.scores[f"ssim{suffix}"], abs=0.01)

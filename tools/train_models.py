@@ -1,0 +1,197 @@
+"""Train the models that ship with i2i, score them on their test splits, and write them to models/ with their cards.
+
+    python tools/train_models.py                     # all, on whatever device is there
+    python tools/train_models.py lineart --images 8000
+    python tools/train_models.py --compare           # score the shipped files again beside their cards
+
+Weights are stored in half precision; what is scored is the stored file. A run in --runs that has finished is used as
+it is, so a training may have happened on another machine.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from i2i import ImageGenerator, Translator, evaluate, load_config, train
+from i2i.cli import run_cleanly
+from i2i.config.settings import Config
+from i2i.data.folders import find_pairs, spread
+from i2i.evaluation import sides
+from i2i.evaluation.sets import evaluate_samples, evaluate_translations
+from i2i.files import read_json_lines, write_bytes, write_text
+from i2i.generation import choose, write_grid
+from i2i.models.modelfile import MODEL_NAME, load_tensors, read_spec, save_tensors
+from i2i.models.shipped import Card, read_card, shipped_folder, shipped_names
+from i2i.report.sheets import sheet_png
+
+LINEART = "MIT, Microsoft (Fluent Emoji)"
+MAPS = "public domain, NASA and Natural Earth"
+SHOWN = 6
+"""Test pictures in the picture of a model."""
+
+
+class Recipe(NamedTuple):
+    """How a shipped model is trained."""
+
+    title: str
+    preset: str
+    data: str
+    rights: str
+    settings: tuple[str, ...]
+    limits: str
+    use: str
+
+
+RECIPES = {
+    "lineart": Recipe(
+        "flat colour to line art",
+        "modern",
+        "datasets/lineart",
+        LINEART,
+        ("data.direction=B2A",),
+        "Knows flat icons. Photographs become sketchy outlines; text is not kept legible.",
+        "i2i translate icon.png -m lineart -o drawing.png",
+    ),
+    "colour": Recipe(
+        "line art to flat colour",
+        "modern",
+        "datasets/lineart",
+        LINEART,
+        ("data.direction=A2B",),
+        "Guesses colours from 400 icons: yellow faces, brown hair. Shapes it never saw get a mixture.",
+        "i2i translate drawing.png -m colour -o coloured.png",
+    ),
+    "relief": Recipe(
+        "satellite photo to shaded relief",
+        "modern",
+        "datasets/maps",
+        MAPS,
+        ("data.direction=A2B", "data.resize_px=128", "data.crop_px=128"),
+        "Knows the earth from orbit, about 10 km a pixel. Clouds and cities were not in its pictures.",
+        "i2i translate satellite.png -m relief -o relief.png",
+    ),
+    "relief_unpaired": Recipe(
+        "satellite photo to shaded relief and back, learnt without pairs",
+        "modern_unpaired",
+        "datasets/maps",
+        MAPS,
+        (),
+        "Learnt from photos and reliefs of different places, so heights are guesses from colour.",
+        "i2i translate satellite.png -m relief_unpaired --direction A2B -o relief.png",
+    ),
+    "fashion": Recipe(
+        "clothes from noise, by class",
+        "conditional_fashion",
+        "data/fashion",
+        "MIT, Zalando (Fashion-MNIST)",
+        ("data.labels=data/fashion/train.csv", "schedule.images=160000", "schedule.decay_images=60000"),
+        "Grey pictures of 32 px, of ten classes.",
+        "i2i generate -m fashion --label Sneaker -n 16 --seed 1 -o sneakers.png",
+    ),
+}
+
+
+def main() -> None:
+    """Train what was asked for, or compare what is there."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RECIPES)} (default: all)")
+    parser.add_argument("--runs", type=Path, default=Path("runs/shipped"), help="folder of the run folders")
+    parser.add_argument("--images", type=int, help="training images in place of the preset's")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--compare", action="store_true", help="score shipped models again, and train nothing")
+    arguments = parser.parse_args()
+    if unknown := [name for name in arguments.names if name not in RECIPES]:
+        parser.error(f"unknown model {unknown[0]}; choose from {', '.join(RECIPES)}")
+    for name in arguments.names or RECIPES:
+        if arguments.compare:
+            if name in shipped_names():
+                compare(name)
+        else:
+            run = arguments.runs / name
+            train(configure(RECIPES[name], arguments.images, arguments.device), run, resume=True)
+            ship(name, run)
+
+
+def configure(recipe: Recipe, images: int | None, device: str) -> Config:
+    """Return the settings of a recipe's training."""
+    words = [f"data.path={recipe.data}", f"train.device={device}", *recipe.settings]
+    if images:
+        words += [f"schedule.images={images}", f"schedule.decay_images={images // 2}"]
+    return load_config(recipe.preset, words)
+
+
+def ship(name: str, run: Path) -> None:
+    """Write the model of a finished run in half precision, with its picture, scores and card."""
+    recipe, file = RECIPES[name], shipped_folder() / f"{name}.safetensors"
+    spec = read_spec(run / MODEL_NAME)
+    halves = {
+        part: {
+            key: each.half() if each.is_floating_point() else each
+            for key, each in load_tensors(run / MODEL_NAME, part).items()
+        }
+        for part in spec.parts
+    }
+    save_tensors(file, spec, halves)
+    write_picture(name, file)
+    rows = list(read_json_lines(run / "metrics.jsonl"))
+    words = [*recipe.settings, f"schedule.images={spec.images_seen}"]
+    card = Card(
+        title=recipe.title,
+        data=f"{recipe.data}, train split",
+        licence="MIT, as i2i",
+        rights=recipe.rights,
+        limits=recipe.limits,
+        command=f"i2i train {recipe.preset} --data {recipe.data} " + " ".join(f"--set {word}" for word in words),
+        trained=f"{spec.images_seen:,} images in {rows[-1]['seconds']:.0f} s",
+        scores=score(name, file),
+        use=recipe.use,
+    )
+    text = yaml.safe_dump(card.model_dump(), sort_keys=False, allow_unicode=True, width=110)
+    write_text(file.with_suffix(".yaml"), text)
+    print(f"{file}: {file.stat().st_size / 1e6:.2f} MB, {card.scores}")
+
+
+def score(name: str, file: Path) -> dict[str, float]:
+    """Return the scores of a model file on the test split of its data."""
+    recipe, spec = RECIPES[name], read_spec(file)
+    if not spec.generators:
+        made = evaluate_samples(file, recipe.data)
+        return {"kid": round(made.model.scores["kid"], 2)}
+    scores: dict[str, float] = {}
+    for direction in spec.generators:
+        suffix = f"_{direction}" if len(spec.generators) > 1 else ""
+        pairs = evaluate(file, recipe.data, direction=direction)
+        sets = evaluate_translations(file, recipe.data, direction=direction)
+        named: dict[str, Any] = {**pairs.model, f"kid_{sets.ruler.network}": sets.model.scores["kid"]}
+        scores |= {f"{metric}{suffix}": round(value, 4) for metric, value in named.items()}
+    return scores
+
+
+def write_picture(name: str, file: Path) -> None:
+    """Write what a model makes of test pictures, or of noise, beside it."""
+    picture = file.with_suffix(".png")
+    if not read_spec(file).generators:
+        generator = ImageGenerator.open(file)
+        write_grid(generator, choose(generator, range(1, 33), None), picture, overwrite=True)
+        return
+    translator = Translator.open(file, next(iter(read_spec(file).generators)))
+    rows = []
+    for pair in spread(find_pairs([RECIPES[name].data], "test"), SHOWN):
+        source, truth = sides(pair, translator.direction)
+        rows.append((source, translator.translate(source), truth))
+    write_bytes(picture, sheet_png(rows, ("input", "output", "truth")))
+
+
+def compare(name: str) -> None:
+    """Print the scores of a card beside those of its file, scored now."""
+    for (metric, told), now in zip(
+        read_card(name).scores.items(), score(name, shipped_folder() / f"{name}.safetensors").values(), strict=True
+    ):
+        print(f"{name:16} {metric:12} card {told:9.4f}  now {now:9.4f}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_cleanly(main))
