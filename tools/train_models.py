@@ -4,11 +4,12 @@
     python tools/train_models.py lineart --images 8000
     python tools/train_models.py --compare           # score the shipped files again beside their cards
 
-Weights are stored in half precision; what is scored is the stored file. A run in --runs that has finished is used as
-it is, so a training may have happened on another machine.
+Weights are stored in half precision; what is scored is the stored file. A training may happen on another machine:
+--trained takes the runs in --runs as they are.
 """
 
 import argparse
+import platform
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +30,7 @@ from i2i.report.sheets import sheet_png
 
 LINEART = "MIT, Microsoft (Fluent Emoji)"
 MAPS = "public domain, NASA and Natural Earth"
+GALLERY = Path(__file__).parent.parent / "docs" / "models.md"
 SHOWN = 6
 """Test pictures in the picture of a model."""
 
@@ -51,7 +53,14 @@ RECIPES = {
         "modern",
         "datasets/lineart",
         LINEART,
-        ("data.direction=B2A",),
+        (
+            "data.direction=B2A",
+            "data.resize_px=68",
+            "data.crop_px=64",
+            "generator.depth=4",
+            "schedule.images=48000",
+            "schedule.decay_images=24000",
+        ),
         "Knows flat icons. Photographs become sketchy outlines; text is not kept legible.",
         "i2i translate icon.png -m lineart -o drawing.png",
     ),
@@ -60,8 +69,15 @@ RECIPES = {
         "modern",
         "datasets/lineart",
         LINEART,
-        ("data.direction=A2B",),
-        "Guesses colours from 400 icons: yellow faces, brown hair. Shapes it never saw get a mixture.",
+        (
+            "data.direction=A2B",
+            "data.resize_px=68",
+            "data.crop_px=64",
+            "generator.depth=4",
+            "schedule.images=48000",
+            "schedule.decay_images=24000",
+        ),
+        "Guesses colours from what 400 icons taught it: blue signs, yellow faces. What it never saw gets a mixture.",
         "i2i translate drawing.png -m colour -o coloured.png",
     ),
     "relief": Recipe(
@@ -69,7 +85,10 @@ RECIPES = {
         "modern",
         "datasets/maps",
         MAPS,
-        ("data.direction=A2B", "data.resize_px=128", "data.crop_px=128"),
+        (
+            *("data.direction=A2B", "data.resize_px=null", "data.crop_px=128", "generator.depth=4"),
+            *("schedule.images=24000", "schedule.decay_images=12000"),
+        ),
         "Knows the earth from orbit, about 10 km a pixel. Clouds and cities were not in its pictures.",
         "i2i translate satellite.png -m relief -o relief.png",
     ),
@@ -78,7 +97,11 @@ RECIPES = {
         "modern_unpaired",
         "datasets/maps",
         MAPS,
-        (),
+        (
+            *("data.disjoint=true", "data.resize_px=null", "data.crop_px=64", "generator.width=24"),
+            *("loss.cycle_a=10", "loss.cycle_b=10", "loss.identity=0.5"),
+            *("schedule.images=16000", "schedule.decay_images=8000"),
+        ),
         "Learnt from photos and reliefs of different places, so heights are guesses from colour.",
         "i2i translate satellite.png -m relief_unpaired --direction A2B -o relief.png",
     ),
@@ -101,6 +124,8 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/shipped"), help="folder of the run folders")
     parser.add_argument("--images", type=int, help="training images in place of the preset's")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--hardware", default=f"{platform.machine()} processor", help="what the cards say it was")
+    parser.add_argument("--trained", action="store_true", help="take the models in --runs as they are")
     parser.add_argument("--compare", action="store_true", help="score shipped models again, and train nothing")
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.names if name not in RECIPES]:
@@ -111,8 +136,11 @@ def main() -> None:
                 compare(name)
         else:
             run = arguments.runs / name
-            train(configure(RECIPES[name], arguments.images, arguments.device), run, resume=True)
-            ship(name, run)
+            if not arguments.trained:
+                train(configure(RECIPES[name], arguments.images, arguments.device), run, resume=True)
+            ship(name, run, arguments.hardware)
+    if not arguments.compare:
+        write_text(GALLERY, gallery())
 
 
 def configure(recipe: Recipe, images: int | None, device: str) -> Config:
@@ -123,7 +151,7 @@ def configure(recipe: Recipe, images: int | None, device: str) -> Config:
     return load_config(recipe.preset, words)
 
 
-def ship(name: str, run: Path) -> None:
+def ship(name: str, run: Path, hardware: str) -> None:
     """Write the model of a finished run in half precision, with its picture, scores and card."""
     recipe, file = RECIPES[name], shipped_folder() / f"{name}.safetensors"
     spec = read_spec(run / MODEL_NAME)
@@ -137,7 +165,8 @@ def ship(name: str, run: Path) -> None:
     save_tensors(file, spec, halves)
     write_picture(name, file)
     rows = list(read_json_lines(run / "metrics.jsonl"))
-    words = [*recipe.settings, f"schedule.images={spec.images_seen}"]
+    words = [word for word in recipe.settings if not word.startswith("schedule.")]
+    words += [f"schedule.images={spec.images_seen}", f"schedule.decay_images={spec.images_seen // 2}"]
     card = Card(
         title=recipe.title,
         data=f"{recipe.data}, train split",
@@ -145,7 +174,7 @@ def ship(name: str, run: Path) -> None:
         rights=recipe.rights,
         limits=recipe.limits,
         command=f"i2i train {recipe.preset} --data {recipe.data} " + " ".join(f"--set {word}" for word in words),
-        trained=f"{spec.images_seen:,} images in {rows[-1]['seconds']:.0f} s",
+        trained=f"{spec.images_seen:,} images in {rows[-1]['seconds']:.0f} s on {hardware}",
         scores=score(name, file),
         use=recipe.use,
     )
@@ -159,13 +188,13 @@ def score(name: str, file: Path) -> dict[str, float]:
     recipe, spec = RECIPES[name], read_spec(file)
     if not spec.generators:
         made = evaluate_samples(file, recipe.data)
-        return {"kid": round(made.model.scores["kid"], 2)}
+        return {f"kid_{made.ruler.network}": round(1000 * made.model.scores["kid"], 2)}
     scores: dict[str, float] = {}
     for direction in spec.generators:
         suffix = f"_{direction}" if len(spec.generators) > 1 else ""
         pairs = evaluate(file, recipe.data, direction=direction)
         sets = evaluate_translations(file, recipe.data, direction=direction)
-        named: dict[str, Any] = {**pairs.model, f"kid_{sets.ruler.network}": sets.model.scores["kid"]}
+        named: dict[str, Any] = {**pairs.model, f"kid_{sets.ruler.network}": 1000 * sets.model.scores["kid"]}
         scores |= {f"{metric}{suffix}": round(value, 4) for metric, value in named.items()}
     return scores
 
@@ -183,6 +212,30 @@ def write_picture(name: str, file: Path) -> None:
         source, truth = sides(pair, translator.direction)
         rows.append((source, translator.translate(source), truth))
     write_bytes(picture, sheet_png(rows, ("input", "output", "truth")))
+
+
+def gallery() -> str:
+    """Return docs/models.md: every card with its picture."""
+    parts = [
+        "# Models to try",
+        "These small models ship with i2i, for a first look and as weights to start from (`--init-from NAME`). Use "
+        "them by name wherever a command takes a model. `i2i models` lists them, `i2i models NAME` prints a card.\n\n"
+        "`python tools/train_models.py` trains them, scores the stored half-precision files on the test splits, and "
+        "writes their cards and this page. L1 counts in 0 to 255; KID is times 1000, on features of AlexNet.",
+    ]
+    for name in shipped_names():
+        card, file = read_card(name), shipped_folder() / f"{name}.safetensors"
+        scores = ", ".join(f"{metric} {value:g}" for metric, value in card.scores.items())
+        rows = [
+            f"## {name}",
+            f"{card.title[0].upper()}{card.title[1:]}: {file.stat().st_size / 1e6:.1f} MB.",
+            f"```sh\n{card.use}\n```",
+            f"![{card.title}: test pictures](../models/{name}.png)",
+            f"- Trained on {card.data} ({card.rights}): {card.trained}.\n- Scores on the test split: {scores}.\n"
+            f"- Limits: {card.limits}\n- Licence: {card.licence}.\n- Command: `{card.command}`",
+        ]
+        parts += rows
+    return "\n\n".join(parts) + "\n"
 
 
 def compare(name: str) -> None:

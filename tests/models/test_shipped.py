@@ -15,7 +15,7 @@ from i2i.errors import ModelError, UsageError
 from i2i.models import shipped
 from i2i.models.modelfile import find_model, read_spec
 from i2i.models.shipped import find_shipped, read_card, shipped_folder, shipped_names
-from tests.conftest import ROOT
+from tests.conftest import ROOT, load_script
 
 MOST_BYTES = 3_000_000
 CARD = {
@@ -85,6 +85,12 @@ def test_a_shipped_model_is_complete(name):
     assert Image.open(file.with_suffix(".png")).size > (100, 100)
     preset = card.command.split()[2]
     assert preset in i2i.config.preset_names()
+
+
+def test_the_gallery_shows_the_cards():
+    tool = load_script(ROOT / "tools" / "train_models.py")
+    assert (ROOT / "docs" / "models.md").read_text(encoding="utf-8") == tool.gallery()
+    assert set(shipped_names()) == set(tool.RECIPES)
 
 
 TRANSLATING = [name for name in shipped_names() if read_spec(shipped_folder() / f"{name}.safetensors").generators]
