@@ -9,6 +9,7 @@ Weights are stored in half precision; what is scored is the stored file. A train
 """
 
 import argparse
+import functools
 import platform
 import sys
 from pathlib import Path
@@ -19,11 +20,13 @@ import yaml
 from i2i import ImageGenerator, Translator, evaluate, load_config, train
 from i2i.cli import run_cleanly
 from i2i.config.settings import Config
-from i2i.data.folders import find_pairs, spread
+from i2i.data.folders import find_images, find_pairs, spread
 from i2i.evaluation import sides
-from i2i.evaluation.sets import evaluate_samples, evaluate_translations
+from i2i.evaluation.ruler import make_ruler
+from i2i.evaluation.sets import evaluate_sets, evaluate_translations
 from i2i.files import read_json_lines, write_bytes, write_text
 from i2i.generation import choose, write_grid
+from i2i.images import Array
 from i2i.models.modelfile import MODEL_NAME, load_tensors, read_spec, save_tensors
 from i2i.models.shipped import Card, read_card, shipped_folder, shipped_names
 from i2i.report.sheets import sheet_png
@@ -31,6 +34,8 @@ from i2i.report.sheets import sheet_png
 LINEART = "MIT, Microsoft (Fluent Emoji)"
 MAPS = "public domain, NASA and Natural Earth"
 GALLERY = Path(__file__).parent.parent / "docs" / "models.md"
+SAMPLES = 1000
+"""Pictures from noise that are scored, and as many test pictures that they are compared with."""
 SHOWN = 6
 """Test pictures in the picture of a model."""
 
@@ -165,8 +170,10 @@ def ship(name: str, run: Path, hardware: str) -> None:
     save_tensors(file, spec, halves)
     write_picture(name, file)
     rows = list(read_json_lines(run / "metrics.jsonl"))
-    words = [word for word in recipe.settings if not word.startswith("schedule.")]
-    words += [f"schedule.images={spec.images_seen}", f"schedule.decay_images={spec.images_seen // 2}"]
+    words = list(recipe.settings)
+    if f"schedule.images={spec.images_seen}" not in words:
+        words = [word for word in words if not word.startswith("schedule.")]
+        words += [f"schedule.images={spec.images_seen}", f"schedule.decay_images={spec.images_seen // 2}"]
     card = Card(
         title=recipe.title,
         data=f"{recipe.data}, train split",
@@ -187,8 +194,11 @@ def score(name: str, file: Path) -> dict[str, float]:
     """Return the scores of a model file on the test split of its data."""
     recipe, spec = RECIPES[name], read_spec(file)
     if not spec.generators:
-        made = evaluate_samples(file, recipe.data)
-        return {f"kid_{made.ruler.network}": round(1000 * made.model.scores["kid"], 2)}
+        generator = ImageGenerator.open(file)
+        made = [functools.partial(_sample, generator, seed) for seed in range(1, SAMPLES + 1)]
+        real = spread(find_images([recipe.data], "test"), SAMPLES)
+        scored = evaluate_sets("samples against pictures of test", made, real, make_ruler())
+        return {f"kid_{scored.ruler.network}": round(1000 * scored.model.scores["kid"], 2)}
     scores: dict[str, float] = {}
     for direction in spec.generators:
         suffix = f"_{direction}" if len(spec.generators) > 1 else ""
@@ -197,6 +207,11 @@ def score(name: str, file: Path) -> dict[str, float]:
         named: dict[str, Any] = {**pairs.model, f"kid_{sets.ruler.network}": 1000 * sets.model.scores["kid"]}
         scores |= {f"{metric}{suffix}": round(value, 4) for metric, value in named.items()}
     return scores
+
+
+def _sample(generator: ImageGenerator, seed: int) -> Array:
+    """Return the picture of a seed."""
+    return generator.pictures(generator.draw([seed]))[0]
 
 
 def write_picture(name: str, file: Path) -> None:
