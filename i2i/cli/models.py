@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from i2i.cli import json_output
+
 if TYPE_CHECKING:
     from i2i.models.shipped import Card
 
@@ -16,16 +18,14 @@ Examples:
 """
 )
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print the cards as JSON.")
+@json_output.flag
 def models(name: str | None, as_json: bool) -> None:
     """List the trained models that ship with i2i, or print the card of one. Use them by name: -m NAME."""
-    import json
-
     from i2i.models.shipped import read_card, shipped_folder, shipped_names
 
     cards = {each: read_card(each) for each in ([name] if name else shipped_names())}
     if as_json:
-        click.echo(json.dumps({each: card.model_dump() for each, card in cards.items()}, indent=2))
+        json_output.print_json("models", {"models": {each: card.model_dump() for each, card in cards.items()}})
     elif name:
         for key, value in cards[name].model_dump().items():
             if key == "scores":

@@ -81,6 +81,7 @@ LINES = [
     ("info model.onnx", [("info", 0)], 0),
     ("info runs/clothes", [("info", 0)], 0),
     ("compare runs/lineart runs/horses runs/faces", [("compare", 0)], 0),
+    ("models", [("models", 0)], 0),
     ("diagnose runs/lineart", [("diagnose", 0)], 0),
     ("doctor", [("doctor", 0)], 0),
     ("doctor D", [("doctor", 1)], 0),
