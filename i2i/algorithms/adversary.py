@@ -52,6 +52,9 @@ class AdversarySettings(Section):
     """How far its label of fakes is above 0; with `smoothing`, it is two-sided."""
     flip: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     """Probability that the discriminator is given the other label for an image."""
+    instance_noise: Weight = 0.0
+    """Standard deviation of noise on all that the discriminator sees, for images in [-1, 1] (Sonderby et al. 2017);
+    every look draws its own."""
     drift: Weight = 0.0
     """Weight of the discriminator's squared logits of reals, which keeps them near zero; 0.001 in ProGAN."""
     history: Annotated[int, Field(ge=0)] = 0
@@ -98,6 +101,9 @@ class Adversary:
         self.loss = ADVERSARIAL[settings.adversarial]
         self.is_lazy = settings.penalty in PENALTIES and settings.penalty_every_steps > 1
         self.pool = ImagePool(settings.history, seed=0)
+        self.noise: Tensor | None = None
+        if is_ever_on(settings.instance_noise):  # on the device, where a recorded step reads it
+            self.noise = torch.tensor(weight_at(settings.instance_noise, 0))
         network = networks[name]
         assert isinstance(network, Discriminator)
         if settings.penalty in PENALTIES and has_batch_norm(network):
@@ -111,6 +117,12 @@ class Adversary:
                 "loss.penalty clip and discriminator.spectral_norm both bound the weights. Leave one of them out."
             )
         self.field_px = network.receptive_field_px
+
+    def begin(self, images: int) -> None:
+        """Set what changes during a training, before each step."""
+        if self.noise is not None:
+            self.noise = self.noise.to(next(self.networks[self.name].parameters()).device)
+            self.noise.fill_(weight_at(self.settings.instance_noise, images))
 
     @property
     def notes(self) -> list[str]:
@@ -142,7 +154,12 @@ class Adversary:
         return _R1_PER_SQUARE_PX * self.field_px**2 if self.field_px else 1.0
 
     def judge(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
-        """Return the discriminator's output for images (N, C, H, W), with a condition (N, K) if it takes one."""
+        """Return the discriminator's output for images (N, C, H, W), with a condition (N, K) if it takes one.
+
+        Only here does it see images, so that the settings which change what it sees hold for every term.
+        """
+        if self.noise is not None:
+            image = image + self.noise * torch.randn_like(image)
         inputs = (image,) if condition is None else (image, condition)
         output: DiscriminatorOutput = self.networks[self.name](*inputs)
         return output

@@ -85,6 +85,8 @@ class Algorithm(ABC):
         Whatever changes during a training is a function of these, so that resuming stays exact.
         """
         self.images, self.total_images = images, total_images
+        for adversary in self.adversaries.values():
+            adversary.begin(images)
 
     def load_frozen(self) -> dict[str, nn.Module]:
         """Load and return the networks that terms compare features in; nothing trains or saves them.

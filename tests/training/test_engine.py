@@ -70,6 +70,7 @@ def test_a_run_folder_holds_what_the_design_says(tiny_run, few_pairs):
         ("ring", ["loss.adversarial=wasserstein", "loss.penalty=clip", "loss.history=3"]),
         ("pix2pix", ["loss.l1={from: 100, to: 10, over_images: 12}"]),
         ("context_encoder", ["data.derive.name=free_form_mask"]),
+        ("gan", ["loss.instance_noise={from: 0.3, to: 0, over_images: 12}", "loss.flip=0.2"]),
         ("cyclegan", ["loss.terms.random_features={from: 9, to: 1, over_images: 12}", "discriminator.scales=2"]),
     ],
     ids=[
@@ -83,6 +84,7 @@ def test_a_run_folder_holds_what_the_design_says(tiny_run, few_pairs):
         "toy-clip-pool",
         "pix2pix-in-a-ramp",
         "context-encoder-drawn-holes",
+        "gan-noise-flips",
         "cyclegan-terms-scales",
     ],
 )

@@ -1,0 +1,70 @@
+"""What changes the images on their way to the discriminator works in every algorithm, and for every term alike."""
+
+import math
+
+import pytest
+import torch
+
+from tests.conftest import SMALLEST, make_algorithm, smallest_config
+from tests.contract.test_adversaries import step
+
+RAMP = "loss.instance_noise={from: 0.4, to: 0, over_images: 8}"
+
+
+def look(adversary, monkeypatch, image):
+    """What the discriminator gets to see."""
+    seen = []
+    network = adversary.networks[adversary.name]
+    monkeypatch.setattr(network, "forward", lambda *inputs: seen.append(inputs[0]))
+    adversary.judge(image)
+    monkeypatch.undo()
+    return seen[0]
+
+
+@pytest.mark.parametrize("kind", list(SMALLEST))
+def test_instance_noise_trains_every_algorithm(few_pairs, kind):
+    terms, _ = step(smallest_config(kind, few_pairs, RAMP))
+    plain, _ = step(smallest_config(kind, few_pairs))
+    assert all(math.isfinite(value) for value in terms.values())
+    assert all(value > 0 for term, value in terms.items() if term.startswith("grad."))
+    assert all(terms[name] != plain[name] for name in terms if name.endswith("_real"))
+
+
+def test_instance_noise_has_the_deviation_of_its_ramp(few_pairs, monkeypatch):
+    algorithm = make_algorithm(smallest_config("cyclegan", few_pairs, RAMP))
+    zero, found = torch.zeros(8, 3, 64, 64), []
+    for images in (0, 4, 8, 100):
+        algorithm.begin(images, 100)
+        for adversary in algorithm.adversaries.values():
+            found.append(look(adversary, monkeypatch, zero).std().item())
+    assert found == pytest.approx([0.4, 0.4, 0.2, 0.2, 0, 0, 0, 0], rel=0.02)
+
+
+def test_the_deviation_stays_where_a_recorded_step_reads_it(few_pairs):
+    algorithm = make_algorithm(smallest_config("gan", few_pairs, RAMP))
+    algorithm.begin(0, 16)
+    noise = algorithm.adversary.noise
+    algorithm.begin(4, 16)
+    assert algorithm.adversary.noise is noise
+    assert noise.item() == pytest.approx(0.2)
+
+
+def test_every_look_draws_its_own_noise_and_fakes_keep_their_gradient(few_pairs, monkeypatch):
+    adversary = make_algorithm(smallest_config("gan", few_pairs, "loss.instance_noise=0.4")).adversary
+    image = torch.zeros(2, 3, 32, 32, requires_grad=True)
+    one, other = (look(adversary, monkeypatch, image) for _ in range(2))
+    assert not torch.equal(one, other)
+    assert not torch.equal(one[0], one[1])
+    (gradient,) = torch.autograd.grad(one.sum(), image)
+    assert torch.equal(gradient, torch.ones_like(image))
+    plain = make_algorithm(smallest_config("gan", few_pairs)).adversary
+    assert look(plain, monkeypatch, image) is image
+
+
+@pytest.mark.parametrize("change", [["train.precision=bf16"], ["train.batch=2", "train.accumulate=2"]], ids=str)
+@pytest.mark.parametrize("penalty", ["none", "gradient", "zero_centred"])
+def test_instance_noise_goes_with_penalties_however_a_step_is_made(few_pairs, penalty, change):
+    settings = [f"loss.penalty={penalty}", "discriminator.norm=none", "loss.instance_noise=0.1"]
+    terms, _ = step(smallest_config("pix2pix", few_pairs, *settings, *change))
+    assert all(math.isfinite(value) for value in terms.values())
+    assert all(value > 0 for term, value in terms.items() if term.startswith("grad."))
