@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from i2i.algorithms.image_pool import ImagePool
 from i2i.config.section import Positive, Section, Weight, is_ever_on, weight_at
 from i2i.errors import ConfigError
-from i2i.losses import ADVERSARIAL, PENALTIES, drift, feature_matching
+from i2i.losses import ADVERSARIAL, PENALTIES, AdversarialLoss, drift, feature_matching
 from i2i.networks import Discriminator, DiscriminatorOutput
+from i2i.networks.batches import pack, unpack
 from i2i.networks.layers import has_batch_norm, has_spectral_norm
 
 AdversarialName = Literal["minimax", "non_saturating", "least_squares", "hinge", "wasserstein", "relativistic"]
@@ -106,17 +107,8 @@ class Adversary:
             self.noise = torch.tensor(weight_at(settings.instance_noise, 0))
         network = networks[name]
         assert isinstance(network, Discriminator)
-        if settings.penalty in PENALTIES and has_batch_norm(network):
-            raise ConfigError(
-                f"loss.penalty is {settings.penalty}, which needs the gradient of each image by itself, but "
-                "discriminator.norm batch mixes the images of a batch.\n"
-                "Set discriminator.norm to instance, layer, group or none."
-            )
-        if settings.penalty == "clip" and has_spectral_norm(network):
-            raise ConfigError(
-                "loss.penalty clip and discriminator.spectral_norm both bound the weights. Leave one of them out."
-            )
-        self.field_px = network.receptive_field_px
+        _refuse(settings, network)
+        self.field_px, self.packing = network.receptive_field_px, network.packing
 
     def begin(self, images: int) -> None:
         """Set what changes during a training, before each step."""
@@ -170,8 +162,7 @@ class Adversary:
             self._clip()
         shown = self.pool.exchange(fake.detach())
         scales = list(zip(self.judge(real, condition).scales, self.judge(shown, condition).scales, strict=True))
-        compare = self._compare_with_labels if self.settings.changes_labels else self._compare
-        real_terms, fake_terms = zip(*compare(scales), strict=True)
+        real_terms, fake_terms = zip(*compare(scales, self.loss, self.settings), strict=True)
         terms = {f"{self.prefix}_real": mean(real_terms), f"{self.prefix}_fake": mean(fake_terms)}
         if is_ever_on(self.settings.drift):
             terms[f"{self.prefix}_drift"] = mean([drift(on_real) for on_real, _ in scales])
@@ -183,27 +174,14 @@ class Adversary:
             terms[f"{self.prefix}_fake_accuracy"] = (on_fake < self.loss.boundary).float().mean()
         return terms
 
-    def _compare(self, scales: Scales) -> list[tuple[Tensor, Tensor]]:
-        return [self.loss.d(on_real, on_fake) for on_real, on_fake in scales]
-
-    def _compare_with_labels(self, scales: Scales) -> list[tuple[Tensor, Tensor]]:
-        """The same with labels that are smoothed, and flipped for some images, at all scales alike."""
-        toward, settings = self.loss.toward, self.settings
-        assert toward is not None
-        real, fake = 1 - settings.smoothing, settings.smoothing_fake
-        labels = (
-            draw_labels(scales[0][0], real, fake, settings.flip),
-            draw_labels(scales[0][1], fake, real, settings.flip),
-        )
-        return [
-            (toward(on_real, as_logits(labels[0], on_real)), toward(on_fake, as_logits(labels[1], on_fake)))
-            for on_real, on_fake in scales
-        ]
-
     def penalise(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
         """Return the penalty alone, for the phase of a lazy one."""
-        penalty = PENALTIES[self.settings.penalty]
-        value = penalty(lambda image: _image_logits(self.judge(image, condition)), real, fake.detach())
+        penalty, count = PENALTIES[self.settings.penalty], self.packing
+
+        def logits(packs: Tensor) -> Tensor:
+            return _image_logits(self.judge(unpack(packs, count), condition))
+
+        value = penalty(logits, pack(real, count), pack(fake.detach(), count))  # the slope of a whole pack
         return {f"{self.prefix}_penalty": value}
 
     def fool(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -245,9 +223,36 @@ class Adversary:
             self.pool.load_state_dict(state, next(self.networks[self.name].parameters()).device)
 
 
+def _refuse(settings: AdversarySettings, network: Discriminator) -> None:
+    """Raise ConfigError for settings that do not go with the discriminator."""
+    if settings.penalty in PENALTIES and has_batch_norm(network):
+        raise ConfigError(
+            f"loss.penalty is {settings.penalty}, which needs the gradient of each image by itself, but "
+            "discriminator.norm batch mixes the images of a batch.\n"
+            "Set discriminator.norm to instance, layer, group or none."
+        )
+    if settings.penalty == "clip" and has_spectral_norm(network):
+        raise ConfigError(
+            "loss.penalty clip and discriminator.spectral_norm both bound the weights. Leave one of them out."
+        )
+
+
 def mean(terms: Sequence[Tensor]) -> Tensor:
     """Return the mean of scalars; one alone is returned as it is."""
     return terms[0] if len(terms) == 1 else torch.stack(list(terms)).mean()
+
+
+def compare(scales: Scales, loss: AdversarialLoss, settings: AdversarySettings) -> list[tuple[Tensor, Tensor]]:
+    """Return the discriminator's real and fake terms at each scale, at all with the same labels."""
+    if loss.toward is None or not settings.changes_labels:
+        return [loss.d(on_real, on_fake) for on_real, on_fake in scales]
+    real, fake = 1 - settings.smoothing, settings.smoothing_fake
+    reals = draw_labels(scales[0][0], real, fake, settings.flip)
+    fakes = draw_labels(scales[0][1], fake, real, settings.flip)
+    return [
+        (loss.toward(on_real, as_logits(reals, on_real)), loss.toward(on_fake, as_logits(fakes, on_fake)))
+        for on_real, on_fake in scales
+    ]
 
 
 def draw_labels(logits: Tensor, label: float, other: float, flip: float) -> Tensor:

@@ -15,6 +15,7 @@ from i2i.algorithms.adversary import Adversary
 from i2i.algorithms.terms import ExtraTerms, TermsSettings
 from i2i.config import parse
 from i2i.config.derive import Mask
+from i2i.config.networks import DiscriminatorSettings
 from i2i.config.section import Section
 from i2i.config.settings import Config, DataKind, by_direction
 from i2i.data.seeds import HISTORY, derive_seed
@@ -223,6 +224,7 @@ def build_discriminator(config: Config, in_channels: int, condition: int = 0) ->
     """
     settings, crop = config.discriminator, config.data.crop_px
     assert settings is not None
+    _refuse_small_batch(config, settings)
     _refuse_mixing_points(config, "discriminator", settings.name)
     arguments: dict[str, Any] = {"in_channels": in_channels, **settings.model_dump(exclude={"name"})}
     arguments["condition"] = condition
@@ -251,6 +253,20 @@ def _refuse_mixing_points(config: Config, role: str, name: str) -> None:
     if (name == "mlp") != (config.data.toy is not None):
         toy = f"the points of data.toy {config.data.toy} need mlp" if config.data.toy else "mlp is for data.toy alone"
         raise ConfigError(f"{role}.name is {name}, but {toy}.")
+
+
+def _refuse_small_batch(config: Config, settings: DiscriminatorSettings) -> None:
+    batch = config.train.batch
+    if settings.minibatch_std and batch == 1:
+        raise ConfigError(
+            "discriminator.minibatch_std compares the images of a batch, and train.batch is 1. Set train.batch to 4, "
+            "or discriminator.minibatch_std to false."
+        )
+    if batch % settings.packing:
+        raise ConfigError(
+            f"discriminator.packing is {settings.packing}, and train.batch is {batch}. Set train.batch to a multiple "
+            f"of {settings.packing}, or discriminator.packing to 1."
+        )
 
 
 def _build(config: Config, network: Any, arguments: dict[str, Any]) -> nn.Module:

@@ -124,6 +124,10 @@ class PatchGANSettings(Section):
     """Number of discriminators, each with half the size of the one before; their losses are averaged."""
     downsample: Literal["strided", "blur"] = "strided"
     """Strided convolution as in the paper, or a low-pass filter before halving, as in the code of CUT."""
+    minibatch_std: bool = False
+    """Show the last layer how much the images of a batch differ, in groups of 4 (Karras et al. 2018)."""
+    packing: Positive = 1
+    """Images that are judged together, so that too much alike is seen; batches are multiples (Lin et al. 2018)."""
 
 
 class DCGANDiscriminatorSettings(Section):
@@ -137,6 +141,10 @@ class DCGANDiscriminatorSettings(Section):
     """Normalisation."""
     spectral_norm: bool = False
     """Divide every weight by its largest singular value, which bounds the Lipschitz constant (Miyato et al. 2018)."""
+    minibatch_std: bool = False
+    """Show the last layer how much the images of a batch differ, in groups of 4 (Karras et al. 2018)."""
+    packing: Positive = 1
+    """Images that are judged together, so that too much alike is seen; batches are multiples (Lin et al. 2018)."""
 
 
 class MLPDiscriminatorSettings(Section):
@@ -150,6 +158,10 @@ class MLPDiscriminatorSettings(Section):
     """Hidden layers."""
     spectral_norm: bool = False
     """Divide every weight by its largest singular value, which bounds the Lipschitz constant (Miyato et al. 2018)."""
+    minibatch_std: bool = False
+    """Show the last layer how much the images of a batch differ, in groups of 4 (Karras et al. 2018)."""
+    packing: Positive = 1
+    """Images that are judged together, so that too much alike is seen; batches are multiples (Lin et al. 2018)."""
 
 
 DiscriminatorSettings = Annotated[

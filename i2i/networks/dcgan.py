@@ -10,6 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from i2i.networks.base import Discriminator, DiscriminatorOutput, LatentGenerator, layer_outputs
+from i2i.networks.batches import append_spread, pack
 from i2i.networks.layers import Norm, Projection, initialise, make_norm, needs_bias, normalise_spectrally
 from i2i.networks.small_maps import ConvTranspose2d
 
@@ -75,6 +76,8 @@ class DCGANDiscriminator(Discriminator):
 
     width: channels of the first level; they double with every halving.
     spectral_norm: divide every weight by its largest singular value.
+    minibatch_std: show the head how much the images of a batch differ (see append_spread).
+    packing: images that are judged together, with the logits of one (see pack).
     condition: length of a condition vector, which forward then also takes and projects onto the last level; 0: none.
     """
 
@@ -85,12 +88,15 @@ class DCGANDiscriminator(Discriminator):
         width: int = 64,
         norm: Norm = "batch",
         spectral_norm: bool = False,
+        minibatch_std: bool = False,
+        packing: int = 1,
         condition: int = 0,
     ):
         super().__init__()
         self.receptive_field_px: int = size
+        self.minibatch_std, self.packing = minibatch_std, packing
         self.layers = nn.ModuleList()
-        count = in_channels
+        count = in_channels * packing
         for level in range(levels(size)):
             target = width * 2**level
             self.layers.append(
@@ -101,8 +107,8 @@ class DCGANDiscriminator(Discriminator):
                 )
             )
             count = target
-        self.head = nn.Conv2d(count, 1, 4)
-        self.projection = Projection(count, condition) if condition else None
+        self.head = nn.Conv2d(count + minibatch_std, 1, 4)
+        self.projection = Projection(count, condition * packing) if condition else None
         initialise(self)
         if spectral_norm:
             normalise_spectrally(self)
@@ -113,8 +119,10 @@ class DCGANDiscriminator(Discriminator):
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
         """(N, in_channels, size, size) in [-1, 1] to logits (N, 1, 1, 1) and the features of each level."""
-        features = layer_outputs(self.layers, image)
-        logits = self.head(features[-1])
+        features = layer_outputs(self.layers, pack(image, self.packing))
+        logits = self.head(append_spread(features[-1]) if self.minibatch_std else features[-1])
         if self.projection is not None:
-            logits = logits + self.projection(features[-1].sum(dim=(2, 3), keepdim=True), condition)
+            assert condition is not None
+            pooled = features[-1].sum(dim=(2, 3), keepdim=True)
+            logits = logits + self.projection(pooled, pack(condition, self.packing))
         return DiscriminatorOutput(logits, tuple(features))

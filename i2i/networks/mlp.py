@@ -7,6 +7,7 @@ make the output of three narrow layers almost constant.
 from torch import Tensor, nn
 
 from i2i.networks.base import Discriminator, DiscriminatorOutput, LatentGenerator
+from i2i.networks.batches import append_spread, pack
 from i2i.networks.layers import Projection, normalise_spectrally
 
 
@@ -29,7 +30,11 @@ class MLPGenerator(LatentGenerator):
 
 
 class MLPDiscriminator(Discriminator):
-    """From points to one logit each: `layers` hidden layers of `width` with ReLU."""
+    """From points to one logit each: `layers` hidden layers of `width` with ReLU.
+
+    minibatch_std: show the head how much the images of a batch differ (see append_spread).
+    packing: images that are judged together, with the logits of one (see pack).
+    """
 
     receptive_field_px = None
 
@@ -39,12 +44,15 @@ class MLPDiscriminator(Discriminator):
         width: int = 128,
         layers: int = 3,
         spectral_norm: bool = False,
+        minibatch_std: bool = False,
+        packing: int = 1,
         condition: int = 0,
     ):
         super().__init__()
-        self.body = _hidden(in_channels, width, layers)
-        self.head = nn.Linear(width, 1)
-        self.projection = Projection(width, condition) if condition else None
+        self.minibatch_std, self.packing = minibatch_std, packing
+        self.body = _hidden(in_channels * packing, width, layers)
+        self.head = nn.Linear(width + minibatch_std, 1)
+        self.projection = Projection(width, condition * packing) if condition else None
         if spectral_norm:
             normalise_spectrally(self)
 
@@ -54,10 +62,11 @@ class MLPDiscriminator(Discriminator):
 
     def forward(self, points: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
         """(N, in_channels) to logits (N, 1)."""
-        features = self.body(points)
-        logits = self.head(features)
+        features = self.body(pack(points, self.packing))
+        logits = self.head(append_spread(features) if self.minibatch_std else features)
         if self.projection is not None:
-            logits = logits + self.projection(features, condition)
+            assert condition is not None
+            logits = logits + self.projection(features, pack(condition, self.packing))
         return DiscriminatorOutput(logits, (features,))
 
 

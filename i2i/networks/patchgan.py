@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from i2i.networks.base import Discriminator, DiscriminatorOutput, layer_outputs
+from i2i.networks.batches import append_spread, pack
 from i2i.networks.layers import (
     BlurPool,
     Downsampling,
@@ -35,6 +36,8 @@ class PatchGAN(Discriminator):
         the one before (Wang et al. 2018, "High-resolution image synthesis", section 3.2).
     downsample: "strided" as in the paper, or "blur": convolutions keep the size, and a low-pass filter halves it, as in
         the code of contrastive unpaired translation (Park et al. 2020).
+    minibatch_std: show the head of each scale how much the images of a batch differ (see append_spread).
+    packing: images that are judged together, with the logits of one (see pack).
     condition: length of a condition vector, which forward then also takes and projects onto each patch; 0: none.
     The first and the last layer have no normalisation.
     """
@@ -48,12 +51,16 @@ class PatchGAN(Discriminator):
         spectral_norm: bool = False,
         scales: int = 1,
         downsample: Downsampling = "strided",
+        minibatch_std: bool = False,
+        packing: int = 1,
         condition: int = 0,
     ):
         super().__init__()
         if layers not in RECEPTIVE_FIELD_PX:
             raise ValueError(f"layers is {layers}; a PatchGAN has 0 to 5")
         self.count = layers
+        self.minibatch_std, self.packing = minibatch_std, packing
+        in_channels, condition = in_channels * packing, condition * packing
         self.receptive_field_px = (RECEPTIVE_FIELD_PX if downsample == "strided" else _BLURRED_FIELD_PX)[layers]
         bias = needs_bias(norm)
         if layers == 0:
@@ -64,18 +71,15 @@ class PatchGAN(Discriminator):
         count = in_channels
         for index, (kernel, stride, padding) in enumerate(sizes):
             target = width * min(2**index, 8)
-            first = index == 0
-            self.layers.append(
-                nn.Sequential(
-                    nn.Conv2d(count, target, kernel, stride, padding, bias=first or bias),
-                    nn.Identity() if first else make_norm(norm, target),
-                    nn.LeakyReLU(0.2, inplace=True),
-                    *([BlurPool(target)] if downsample == "blur" and index < layers else []),
-                )
-            )
+            convolution = nn.Conv2d(count, target, kernel, stride, padding, bias=index == 0 or bias)
+            layer = nn.Sequential(convolution, nn.Identity() if index == 0 else make_norm(norm, target))
+            layer.append(nn.LeakyReLU(0.2, inplace=True))
+            if downsample == "blur" and index < layers:
+                layer.append(BlurPool(target))
+            self.layers.append(layer)
             count = target
         kernel, padding = (1, 0) if layers == 0 else (4, 1)
-        self.head = nn.Conv2d(count, 1, kernel, 1, padding, bias=bias if layers == 0 else True)
+        self.head = nn.Conv2d(count + minibatch_std, 1, kernel, 1, padding, bias=bias if layers == 0 else True)
         self.projection: nn.Module | None = None
         if condition:  # onto the head's input, pooled to the size of its output
             self.projection = Projection(count, condition)
@@ -85,7 +89,8 @@ class PatchGAN(Discriminator):
             normalise_spectrally(self)
         self.coarser: PatchGAN | None = None
         if scales > 1:
-            self.coarser = PatchGAN(in_channels, layers, width, norm, spectral_norm, scales - 1, downsample, condition)
+            further = (width, norm, spectral_norm, scales - 1, downsample, minibatch_std)
+            self.coarser = PatchGAN(in_channels, layers, *further, condition=condition)  # it is given packs
             self.halve = nn.AvgPool2d(3, 2, 1, count_include_pad=False)
 
     def fits(self, side_px: int) -> str | None:
@@ -101,8 +106,10 @@ class PatchGAN(Discriminator):
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
         """(N, in_channels, H, W) to logits (N, 1, h, w), one for each patch, and the features of each layer."""
+        image = pack(image, self.packing)
+        condition = None if condition is None else pack(condition, self.packing)
         features = layer_outputs(self.layers, image)
-        logits = self.head(features[-1])
+        logits = self.head(append_spread(features[-1]) if self.minibatch_std else features[-1])
         if self.projection is not None:
             logits = logits + self.projection(self.pool(features[-1]), condition)
         if self.coarser is None:

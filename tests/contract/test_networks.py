@@ -158,3 +158,27 @@ def test_discriminators_depend_on_a_condition(name):
     one, other = (network(image, torch.eye(3)[[place] * 4]).logits for place in (0, 1))
     assert one.shape == make(DISCRIMINATORS, name).eval()(image).logits.shape
     assert not torch.equal(one, other)
+
+
+@pytest.mark.parametrize("name", list(DISCRIMINATORS))
+def test_minibatch_std_sees_a_batch_of_equal_images(name):
+    """The same image among its copies and among others has other logits; without the option it has not."""
+    image, others = judged(name, 1), judged(name, 3)
+    for option in (False, True):
+        torch.manual_seed(0)
+        norm = {} if name == "mlp" else {"norm": "none"}
+        network = make(DISCRIMINATORS, name, minibatch_std=option, **norm).eval()
+        alike, mixed = (network(torch.cat([image, more])).logits[0] for more in (image.expand_as(others), others))
+        assert torch.allclose(alike, mixed, atol=1e-7) != option
+
+
+@pytest.mark.parametrize("name", list(DISCRIMINATORS))
+def test_packs_are_judged_by_one(name):
+    network, single = make(DISCRIMINATORS, name, packing=2, condition=3), make(DISCRIMINATORS, name, condition=3)
+    images, labels = judged(name), torch.eye(3)[[0, 1, 2, 0]]
+    logits = network(images, labels).logits
+    assert logits.shape == single(images, labels).logits[:2].shape
+    network.eval()
+    pairs = [network(images[[first, second]], labels[[first, second]]).logits for first, second in ((0, 1), (0, 2))]
+    assert not torch.equal(*pairs)  # an image's logits depend on its neighbour's
+    assert len(network(images[:3], labels[:3]).logits) == 2

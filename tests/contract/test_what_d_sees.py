@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 
+from i2i.errors import ConfigError
+from i2i.networks.batches import pack
 from tests.conftest import SMALLEST, make_algorithm, smallest_config
-from tests.contract.test_adversaries import step
+from tests.contract.test_adversaries import HAS_NORM, step
 
 RAMP = "loss.instance_noise={from: 0.4, to: 0, over_images: 8}"
 
@@ -68,3 +70,55 @@ def test_instance_noise_goes_with_penalties_however_a_step_is_made(few_pairs, pe
     terms, _ = step(smallest_config("pix2pix", few_pairs, *settings, *change))
     assert all(math.isfinite(value) for value in terms.values())
     assert all(value > 0 for term, value in terms.items() if term.startswith("grad."))
+
+
+@pytest.mark.parametrize("kind", list(SMALLEST))
+@pytest.mark.parametrize("change", ["minibatch_std=true", "packing=2"])
+@pytest.mark.parametrize("loss", ["non_saturating", "relativistic"])
+def test_several_images_at_once_train_every_algorithm(few_pairs, kind, change, loss):
+    terms, _ = step(smallest_config(kind, few_pairs, f"loss.adversarial={loss}", f"discriminator.{change}"))
+    assert all(math.isfinite(value) for value in terms.values())
+    assert all(value > 0 for term, value in terms.items() if term.startswith("grad."))
+
+
+@pytest.mark.parametrize("kind", list(SMALLEST))
+@pytest.mark.parametrize("change", ["minibatch_std=true", "packing=2"])
+@pytest.mark.parametrize("penalty", ["gradient", "zero_centred"])
+def test_several_images_at_once_go_with_penalties(few_pairs, kind, change, penalty):
+    free = ["discriminator.spectral_norm=false", *(["discriminator.norm=none"] if kind in HAS_NORM else [])]
+    labels = ["loss.adversarial=non_saturating", "loss.flip=0.2"]
+    settings = [*free, *labels, f"loss.penalty={penalty}", f"discriminator.{change}"]
+    terms, _ = step(smallest_config(kind, few_pairs, *settings), images=3)  # no multiple: the last step of a training
+    assert all(math.isfinite(value) for value in terms.values())
+    assert all(value > 0 for term, value in terms.items() if term.endswith("_penalty"))
+
+
+def test_a_penalty_takes_the_slope_of_a_whole_pack(few_pairs):
+    """R1 is half the squared length of the gradient by both images together."""
+    settings = ["discriminator.norm=none", "discriminator.packing=2", "loss.penalty=r1"]
+    adversary = make_algorithm(smallest_config("pix2pix", few_pairs, *settings)).adversary
+    image = (torch.rand(4, 6, 16, 16) * 2 - 1).requires_grad_()
+    logits = adversary.judge(image).logits
+    assert len(logits) == 2
+    (gradient,) = torch.autograd.grad(logits.flatten(1).mean(1).sum(), image)
+    expected = pack(gradient, 2).flatten(1).square().sum(1).mean() / 2
+    assert adversary.penalise(image, image)["D_penalty"].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "batch"), [("minibatch_std=true", 1), ("packing=3", 4), ("packing=2", 1)], ids=["spread", "odd", "one"]
+)
+@pytest.mark.parametrize("kind", list(SMALLEST))
+def test_batches_that_are_too_small_are_refused_by_name(few_pairs, kind, change, batch):
+    name = change.split("=")[0]
+    with pytest.raises(ConfigError, match=rf"discriminator\.{name}.*train\.batch"):
+        make_algorithm(smallest_config(kind, few_pairs, f"discriminator.{change}", f"train.batch={batch}"))
+
+
+@pytest.mark.parametrize("change", [["train.precision=bf16"], ["train.activation_checkpointing=true"]], ids=str)
+def test_several_images_at_once_however_a_step_is_made(few_pairs, change):
+    both = ["discriminator.minibatch_std=true", "discriminator.packing=2", "discriminator.scales=2"]
+    plain, terms = (step(smallest_config("pix2pix", few_pairs, *both, *more))[0] for more in ([], change))
+    tolerance = 0.05 if "bf16" in change[0] else 0
+    for name in ("D_real", "D_fake"):
+        assert terms[name] == pytest.approx(plain[name], rel=tolerance, abs=0)
