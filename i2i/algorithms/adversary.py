@@ -11,6 +11,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from i2i.algorithms.diffaugment import augment
 from i2i.algorithms.image_pool import ImagePool
 from i2i.config.section import Positive, Section, Weight, is_ever_on, weight_at
 from i2i.errors import ConfigError
@@ -23,6 +24,8 @@ AdversarialName = Literal["minimax", "non_saturating", "least_squares", "hinge",
 """A name in i2i.losses.ADVERSARIAL."""
 PenaltyName = Literal["none", "gradient", "r1", "r2", "zero_centred", "clip"]
 """A name in i2i.losses.PENALTIES; "clip" bounds the weights instead."""
+DiffAugmentName = Literal["colour", "translation", "cutout"]
+"""A name in i2i.algorithms.diffaugment.DIFFAUGMENT."""
 _R1_PER_SQUARE_PX = 2e-4
 """The weight of R1, R2 and both together is proportional to the receptive field of a logit: the rule of StyleGAN2-ADA
 (Karras et al. 2020), for a batch of one."""
@@ -56,6 +59,9 @@ class AdversarySettings(Section):
     instance_noise: Weight = 0.0
     """Standard deviation of noise on all that the discriminator sees, for images in [-1, 1] (Sonderby et al. 2017);
     every look draws its own."""
+    diffaugment: tuple[DiffAugmentName, ...] = ()
+    """How reals and fakes are augmented before the discriminator sees them, and the generator learns through
+    (DiffAugment); the images of a pair alike."""
     drift: Weight = 0.0
     """Weight of the discriminator's squared logits of reals, which keeps them near zero; 0.001 in ProGAN."""
     history: Annotated[int, Field(ge=0)] = 0
@@ -87,7 +93,8 @@ class Adversary:
     """One discriminator and its part of the objective.
 
     networks: the algorithm's, in which `name` is the discriminator. prefix: of its terms in the log.
-    share: the weight of its real and fake terms, 0.5 where a paper halves D's objective.
+    share: the weight of its real and fake terms, 0.5 where a paper halves D's objective. stack: the channels of each
+    image, where it sees several stacked; by default one.
     """
 
     def __init__(
@@ -97,9 +104,10 @@ class Adversary:
         settings: AdversarySettings,
         prefix: str = "D",
         share: float = 1.0,
+        stack: Sequence[int] = (),
     ):
         self.networks, self.name, self.settings, self.prefix, self.share = networks, name, settings, prefix, share
-        self.loss = ADVERSARIAL[settings.adversarial]
+        self.loss, self.stack = ADVERSARIAL[settings.adversarial], stack
         self.is_lazy = settings.penalty in PENALTIES and settings.penalty_every_steps > 1
         self.pool = ImagePool(settings.history, seed=0)
         self.noise: Tensor | None = None
@@ -150,6 +158,8 @@ class Adversary:
 
         Only here does it see images, so that the settings which change what it sees hold for every term.
         """
+        if self.settings.diffaugment:
+            image = augment(image, self.settings.diffaugment, self.stack or (image.shape[1],))
         if self.noise is not None:
             image = image + self.noise * torch.randn_like(image)
         inputs = (image,) if condition is None else (image, condition)
@@ -234,6 +244,11 @@ def _refuse(settings: AdversarySettings, network: Discriminator) -> None:
     if settings.penalty == "clip" and has_spectral_norm(network):
         raise ConfigError(
             "loss.penalty clip and discriminator.spectral_norm both bound the weights. Leave one of them out."
+        )
+    if settings.diffaugment and network.receptive_field_px is None:
+        raise ConfigError(
+            f"loss.diffaugment is {', '.join(settings.diffaugment)}, which changes pictures, but data.toy has points. "
+            "Set it to []."
         )
 
 

@@ -43,11 +43,12 @@ class Pix2Pix(Algorithm):
         super().__init__(config)
         self.direction = config.data.direction
         self.generators = {self.direction: "generator"}
+        stack = by_direction(self.direction, config.data.channels_a, config.data.channels_b)
         self.networks = {
             "generator": build_generator(config, self.direction),
-            "discriminator": build_discriminator(config, config.data.channels_a + config.data.channels_b),
+            "discriminator": build_discriminator(config, sum(stack)),
         }
-        self.adversary = Adversary(self.networks, "discriminator", self.settings, share=0.5)  # section 3.3
+        self.adversary = Adversary(self.networks, "discriminator", self.settings, share=0.5, stack=stack)  # section 3.3
         self.adversaries = {"D": self.adversary}
         self.phases = (
             *discriminator_phases("discriminator", {"discriminator": self.adversary}),

@@ -5,9 +5,10 @@ output with its input. Each term has a name in `loss.terms`, and a weight, 0 by 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from i2i import losses, weights
@@ -52,6 +53,15 @@ class TranslationSettings(AdversarySettings):
 
     terms: TermsSettings = TermsSettings()
     """Further terms of the generator, by name."""
+
+    @model_validator(mode="after")
+    def _refuse_features_of_other_views(self) -> Self:
+        if self.diffaugment and is_ever_on(self.terms.feature_matching):
+            raise ValueError(
+                "terms.feature_matching compares a real and its fake place by place, and diffaugment moves each by "
+                "itself; leave one of them out"
+            )
+        return self
 
 
 class ImageTerm(NamedTuple):

@@ -1,15 +1,20 @@
 """What changes the images on their way to the discriminator works in every algorithm, and for every term alike."""
 
 import math
+from typing import get_args
 
 import pytest
 import torch
 
+import i2i
+from i2i.algorithms.adversary import DiffAugmentName
+from i2i.algorithms.diffaugment import DIFFAUGMENT
 from i2i.errors import ConfigError
 from i2i.networks.batches import pack
 from tests.conftest import SMALLEST, make_algorithm, smallest_config
 from tests.contract.test_adversaries import HAS_NORM, step
 
+PICTURES = [kind for kind, preset in SMALLEST.items() if not i2i.load_config(preset).data.toy]
 RAMP = "loss.instance_noise={from: 0.4, to: 0, over_images: 8}"
 
 
@@ -122,3 +127,53 @@ def test_several_images_at_once_however_a_step_is_made(few_pairs, change):
     tolerance = 0.05 if "bf16" in change[0] else 0
     for name in ("D_real", "D_fake"):
         assert terms[name] == pytest.approx(plain[name], rel=tolerance, abs=0)
+
+
+def test_the_settings_know_every_augmentation():
+    assert set(get_args(DiffAugmentName)) == set(DIFFAUGMENT)
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+@pytest.mark.parametrize("penalty", ["none", "gradient", "zero_centred"])
+def test_diffaugment_trains_every_algorithm(few_pairs, kind, penalty):
+    free = ["discriminator.spectral_norm=false", *(["discriminator.norm=none"] if kind in HAS_NORM else [])]
+    matches = "feature_matching" in smallest_config(kind, few_pairs).loss.get("terms", {})
+    free += ["loss.terms.feature_matching=0"] if matches else []
+    settings = ["loss.diffaugment=[colour, translation, cutout]", f"loss.penalty={penalty}", *free]
+    terms, _ = step(smallest_config(kind, few_pairs, *settings))
+    assert all(math.isfinite(value) for value in terms.values())
+    assert all(value > 0 for term, value in terms.items() if term.startswith("grad."))
+
+
+@pytest.mark.parametrize("change", [["train.precision=bf16"], ["train.batch=2", "train.accumulate=2"]], ids=str)
+def test_diffaugment_however_a_step_is_made(few_pairs, change):
+    terms, _ = step(smallest_config("cyclegan", few_pairs, "loss.diffaugment=[colour, translation, cutout]", *change))
+    assert all(math.isfinite(value) for value in terms.values())
+    assert all(value > 0 for term, value in terms.items() if term.startswith("grad."))
+
+
+@pytest.mark.parametrize("channels", [(3, 3), (1, 3), (4, 1)])
+@pytest.mark.parametrize("direction", ["A2B", "B2A"])
+def test_the_images_of_a_pair_move_together(few_pairs, monkeypatch, channels, direction):
+    """Both sides are the same square; after any draw it is at the same place in both."""
+    sides = [f"data.channels_{side}={count}" for side, count in zip("ab", channels, strict=True)]
+    settings = ["loss.diffaugment=[translation]", *sides, f"data.direction={direction}"]
+    config = smallest_config("pix2pix", few_pairs, *settings)
+    adversary = make_algorithm(config).adversary
+    assert tuple(adversary.stack) == (channels if direction == "A2B" else channels[::-1])
+    pair = torch.zeros(8, sum(channels), 16, 16)
+    pair[:, :, 6:10, 6:10] = 1
+    seen = look(adversary, monkeypatch, pair)
+    assert torch.equal(seen, seen[:, :1].expand_as(seen))
+    assert not torch.equal(seen, pair)
+
+
+def test_diffaugment_of_points_is_refused_by_name(few_pairs):
+    with pytest.raises(ConfigError, match=r"loss\.diffaugment.*data\.toy"):
+        make_algorithm(smallest_config("ring", few_pairs, "loss.diffaugment=[cutout]"))
+
+
+def test_diffaugment_with_feature_matching_is_refused_by_name(few_pairs):
+    changes = ["loss.diffaugment=[colour]", "loss.terms.feature_matching=1"]
+    with pytest.raises(ConfigError, match=r"feature_matching.*diffaugment"):
+        make_algorithm(smallest_config("pix2pix", few_pairs, *changes))
