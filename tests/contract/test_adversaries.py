@@ -229,6 +229,25 @@ def test_a_penalty_is_the_same_however_a_step_is_made(few_pairs, monkeypatch, na
         assert other[term] == pytest.approx(plain[term], rel=tolerance, abs=0)
 
 
+@pytest.mark.parametrize(
+    ("change", "tolerance"),
+    [
+        (["train.activation_checkpointing=true"], 0.0),
+        (["train.batch=2", "train.accumulate=2"], 1e-5),
+        (["train.precision=bf16"], 0.05),
+    ],
+    ids=["checkpointing", "accumulate", "bf16"],
+)
+def test_a_relative_loss_is_the_same_however_a_step_is_made(few_pairs, change, tolerance):
+    settings = ["generator.dropout=0", "generator.norm=instance", "discriminator.norm=instance", "loss.drift=0.1"]
+    plain, other = (
+        step(smallest_config("pix2pix", few_pairs, "loss.adversarial=relativistic", *settings, *more))[0]
+        for more in ([], change)
+    )
+    for term in ("D_real", "D_drift", "G_GAN", "grad.discriminator", "grad.generator"):
+        assert other[term] == pytest.approx(plain[term], rel=tolerance, abs=0)
+
+
 @pytest.mark.parametrize("penalty", ["none", "gradient"])
 def test_spectral_norm_is_the_same_with_checkpointing(few_pairs, penalty):
     """Buffers change in each of the two forward passes before the backward pass; weights are equal bit for bit."""
