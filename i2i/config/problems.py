@@ -12,9 +12,15 @@ from pydantic import BaseModel, ValidationError
 from i2i.config.derive import DERIVE_SETTINGS
 from i2i.config.names import did_you_mean, setting_names
 from i2i.config.networks import NETWORK_SETTINGS
+from i2i.config.optimizers import OPTIMIZER_SETTINGS
+from i2i.config.section import Section
 from i2i.errors import one_line
 
-CHOICES = {**NETWORK_SETTINGS, "data.derive": DERIVE_SETTINGS}
+CHOICES: dict[str, Mapping[str, type[Section]]] = {
+    **NETWORK_SETTINGS,
+    "optimizer": OPTIMIZER_SETTINGS,
+    "data.derive": DERIVE_SETTINGS,
+}
 """The sections whose `name` chooses their other settings."""
 _LONGEST = 80
 """Characters of a received value that a message shows."""

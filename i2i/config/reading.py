@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from i2i.config.optimizers import DEFAULT_OPTIMIZER
 from i2i.config.presets import find_config, preset_names
 from i2i.config.problems import CHOICES, explain
 from i2i.config.settings import Config
@@ -102,7 +103,8 @@ def _apply(values: dict[str, Any], name: str, text: str) -> None:
         values = values[section]
         if not isinstance(values, dict):
             raise ConfigError(f"--set {name}={text}: {section} is a value and has no settings of its own.")
-    if _names_choice(name) and value != values.get("name"):
+    default = DEFAULT_OPTIMIZER if sections == ["optimizer"] else None
+    if _names_choice(name) and value != values.get("name", default):
         values.clear()
     values[leaf] = value
 

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from i2i.config.derive import DeriveSettings
 from i2i.config.networks import DiscriminatorSettings, GeneratorSettings, PatchGANSettings, UNetSettings
+from i2i.config.optimizers import DEFAULT_OPTIMIZER, AdamSettings, OptimizerSettings
 from i2i.config.section import Positive, Section
 from i2i.images import Channels
 
@@ -123,19 +124,6 @@ class DataSettings(Section):
         if self.resize_px is not None and self.resize_px < self.crop_px:
             raise ValueError(f"resize_px is {self.resize_px}, smaller than crop_px, {self.crop_px}")
         return self
-
-
-class OptimizerSettings(Section):
-    """Adam (Kingma and Ba 2015), one for each phase of an algorithm."""
-
-    lr: Annotated[float, Field(gt=0)] = 2e-4
-    """Learning rate."""
-    lr_discriminator: Annotated[float, Field(gt=0)] | None = None
-    """Learning rate of the discriminators; null is the same."""
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.5, 0.999)
-    """Decay rates of the running means of the gradient and of its square."""
-    clip_norm: Annotated[float, Field(gt=0)] | None = None
-    """Clip each network's gradient to this 2-norm; null does not clip."""
 
 
 class ScheduleSettings(Section):
@@ -310,8 +298,8 @@ class Config(Section):
     """The network that tells real from fake; null for algorithms without one."""
     loss: dict[str, Any] = Field(default_factory=dict)
     """The algorithm's own settings, checked by it."""
-    optimizer: OptimizerSettings = OptimizerSettings()
-    """Learning rates."""
+    optimizer: OptimizerSettings = AdamSettings()
+    """How gradients change weights, and at what learning rates."""
     schedule: ScheduleSettings
     """How long."""
     train: TrainSettings = TrainSettings()
@@ -320,3 +308,9 @@ class Config(Section):
     """What is written, and when."""
     alarms: AlarmSettings = AlarmSettings()
     """When to warn."""
+
+    @field_validator("optimizer", mode="before")
+    @classmethod
+    def _name_the_default(cls, value: Any) -> Any:
+        """Choose the optimizer of a section without a name, as in run folders from before there was a choice."""
+        return {"name": DEFAULT_OPTIMIZER, **value} if isinstance(value, dict) else value

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from i2i.algorithms import Algorithm
 from i2i.algorithms.base import Batch, Outputs, Phase
-from i2i.config.settings import OptimizerSettings
+from i2i.config.optimizers import OptimizerSettings
 from i2i.data.seeds import RANKS, derive_seed
 from i2i.training import ranks
 from i2i.training.checkpoint import State
@@ -117,7 +117,7 @@ class Engine:
             logged[f"grad.{name}.{phase.name}" if phase.optimizer else f"grad.{name}"] = norm
             if clip_norm is not None:
                 torch.nn.utils.clip_grads_with_norm_(self.networks[name].parameters(), clip_norm, norm)
-        if self._scaler is None:  # which sets the same; torch's fused optimizers read it without waiting for the device
+        if self._scaler is None:  # which sets the same; optimizers read it without waiting for the device
             optimizer.optimizer.found_inf = any_non_finite(logged)
         optimizer.step()
 
@@ -162,7 +162,7 @@ class Engine:
         for name, network in self.networks.items():
             network.load_state_dict(state["networks"][name])
         for name, optimizer in self.optimizers.items():
-            load_optimizer(optimizer, state["optimizers"][name])
+            load_optimizer(optimizer, state["optimizers"][name], self.algorithm.config.optimizer.name)
         if self.ema and state["ema"]:
             self.ema.load_state_dict(state["ema"])
         elif self.ema:  # switched on only now

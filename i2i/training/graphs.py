@@ -16,6 +16,7 @@ from i2i.algorithms import Algorithm
 from i2i.algorithms.base import Batch, Phase
 from i2i.errors import ConfigError
 from i2i.machine import is_out_of_memory
+from i2i.training.optim import OPTIMIZERS
 
 Compute = Callable[[Batch, Sequence[Phase], int, Mapping[str, float]], dict[str, Tensor]]
 WARM_UP = 3
@@ -94,9 +95,17 @@ class StepGraphs:
 def records_steps(algorithm: Algorithm, device: torch.device) -> bool:
     """Resolve `train.cuda_graphs`: auto records where it can on a GPU.
 
-    Raises ConfigError where recordings are asked for, and an image pool draws on the host.
+    Raises ConfigError where recordings are asked for, and an image pool draws on the host or the optimizer keeps its
+    learning rate there.
     """
-    train = algorithm.config.train
+    train, optimizer = algorithm.config.train, algorithm.config.optimizer.name
+    capturable = [name for name, kind in OPTIMIZERS.items() if kind.capturable]
+    if train.cuda_graphs is True and optimizer not in capturable:
+        raise ConfigError(
+            f"train.cuda_graphs is true, but optimizer.name is {optimizer}: its learning rate is on the host, and a "
+            "CUDA graph repeats the one it was recorded with.\n"
+            f"Set optimizer.name to {' or '.join(capturable)}, or train.cuda_graphs to auto or false."
+        )
     draws = any(adversary.pool.size for adversary in algorithm.adversaries.values())
     if train.cuda_graphs is True and draws:
         raise ConfigError(
@@ -106,4 +115,6 @@ def records_steps(algorithm: Algorithm, device: torch.device) -> bool:
         )
     if device.type != "cuda" or train.cuda_graphs is False:
         return False
-    return train.cuda_graphs is True or (not (draws or train.bars_graphs) and algorithm.recordable)
+    return train.cuda_graphs is True or (
+        not (draws or train.bars_graphs) and algorithm.recordable and optimizer in capturable
+    )

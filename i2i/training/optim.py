@@ -1,12 +1,13 @@
 """Optimizers and their gradients, and how long and at what learning rate to train."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from i2i.config.settings import OptimizerSettings, ScheduleSettings
+from i2i.config.optimizers import AdamSettings, OptimizerSettings, RMSpropSettings, SGDSettings
+from i2i.config.settings import ScheduleSettings
 from i2i.errors import ConfigError
 
 
@@ -38,35 +39,84 @@ def resolve_schedule(settings: ScheduleSettings, epoch_images: int) -> Schedule:
     return Schedule(total, decay, epoch_images)
 
 
-def make_optimizer(
-    networks: Iterable[nn.Module], settings: OptimizerSettings, capturable: bool = False
-) -> torch.optim.Optimizer:
-    """Return Adam over the parameters of the networks, in torch's fused form, the fastest on every device.
+def _skip_broken(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    """Make all gradients 0 where `found_inf` is 1, without waiting for the device."""
+    found_inf = getattr(optimizer, "found_inf", None)
+    if found_inf is not None:
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.grad.masked_fill_(found_inf.bool(), 0.0)
 
-    capturable: for CUDA graphs, with the learning rate on the device.
-    """
-    parameters = [parameter for network in networks for parameter in network.parameters()]
+
+def _adam(parameters: list[Tensor], settings: AdamSettings, capturable: bool) -> torch.optim.Optimizer:
     lr: float | Tensor = torch.tensor(settings.lr, device=parameters[0].device) if capturable else settings.lr
     return torch.optim.Adam(parameters, lr=lr, betas=settings.betas, fused=True, capturable=capturable)
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+def _rmsprop(parameters: list[Tensor], settings: RMSpropSettings, capturable: bool) -> torch.optim.Optimizer:
+    optimizer = torch.optim.RMSprop(parameters, lr=settings.lr, alpha=settings.alpha)
+    optimizer.register_step_pre_hook(_skip_broken)  # torch's fused optimizers read found_inf; it has no fused form
+    return optimizer
+
+
+def _sgd(parameters: list[Tensor], settings: SGDSettings, capturable: bool) -> torch.optim.Optimizer:
+    return torch.optim.SGD(parameters, lr=settings.lr, momentum=settings.momentum, fused=True)
+
+
+class Kind(NamedTuple):
+    """make: (parameters, settings, capturable) to the optimizer. moments: what it keeps in the shape of a parameter.
+
+    counts: whether it counts the steps of each parameter, too. capturable: whether a CUDA graph can hold its step.
+    """
+
+    make: Callable[[list[Tensor], Any, bool], torch.optim.Optimizer]
+    moments: tuple[str, ...]
+    counts: bool
+    capturable: bool
+
+
+OPTIMIZERS: dict[str, Kind] = {
+    "adam": Kind(_adam, ("exp_avg", "exp_avg_sq"), counts=True, capturable=True),
+    "rmsprop": Kind(_rmsprop, ("square_avg",), counts=True, capturable=False),
+    "sgd": Kind(_sgd, ("momentum_buffer",), counts=False, capturable=False),
+}
+
+
+def make_optimizer(
+    networks: Iterable[nn.Module], settings: OptimizerSettings, capturable: bool = False
+) -> torch.optim.Optimizer:
+    """Return the optimizer over the parameters of the networks, in torch's fused form where it has one, the fastest.
+
+    capturable: for CUDA graphs, with the learning rate on the device.
+    """
+    parameters: list[Tensor] = [parameter for network in networks for parameter in network.parameters()]
+    return OPTIMIZERS[settings.name].make(parameters, settings, capturable)
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any], name: str) -> None:
     """Restore an optimizer's state in the memory format of its parameters, whichever it was saved in.
 
-    torch's fused Adam walks through memory and ignores strides: where the formats differ, as after a change of
-    `train.channels_last` or of the device, it silently updates weights with the moments of others. The settings
+    torch's fused optimizers walk through memory and ignore strides: where the formats differ, as after a change of
+    `train.channels_last` or of the device, they silently update weights with the moments of others. The settings
     stay those the optimizer was made with. Raises ValueError for moments of other shapes than the parameters,
-    which fused Adam does not notice either.
+    which fused optimizers do not notice either, and for the state of another optimizer. name: in OPTIMIZERS.
     """
+    kind = OPTIMIZERS[name]
+    scalars: dict[str, tuple[int, ...]] = {"step": ()} if kind.counts else {}
+    kept = {*kind.moments, *scalars}
+    for moments in state["state"].values():
+        if set(moments) != kept:
+            raise ValueError(f"optimizer states {', '.join(moments)} are not {name}'s, {', '.join(sorted(kept))}")
     optimizer.load_state_dict(state)
     for group in optimizer.param_groups:
         group.update(optimizer.defaults)
     for parameter, moments in optimizer.state.items():
-        shapes = {name: tuple(value.shape) for name, value in moments.items()}
-        if shapes != {"step": (), "exp_avg": tuple(parameter.shape), "exp_avg_sq": tuple(parameter.shape)}:
+        shapes = {one: tuple(value.shape) for one, value in moments.items()}
+        if shapes != scalars | dict.fromkeys(kind.moments, tuple(parameter.shape)):
             raise ValueError(f"a parameter of shape {tuple(parameter.shape)} has optimizer states of shapes {shapes}")
-        for name in ("exp_avg", "exp_avg_sq"):
-            moments[name] = torch.empty_like(parameter, requires_grad=False).copy_(moments[name])
+        for one in kind.moments:
+            moments[one] = torch.empty_like(parameter, requires_grad=False).copy_(moments[one])
 
 
 def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
