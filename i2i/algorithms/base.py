@@ -32,11 +32,19 @@ Outputs = Mapping[str, Tensor]
 """What `forward` returns, by names that the algorithm chooses."""
 
 
+class LongTurns(NamedTuple):
+    """Turns of a phase that come after `steps` steps: its `first` ones, and from then on each `every`-th."""
+
+    steps: int
+    first: int
+    every: int
+
+
 class Phase(NamedTuple):
     """One update: its name, the networks it trains, and every how many steps it is due.
 
     role: of these networks; discriminators may have their own learning rate. optimizer: the phase whose
-    optimizer, moments included, this one shares; by default it has its own.
+    optimizer, moments included, this one shares; by default it has its own. long: turns that take more steps.
     """
 
     name: str
@@ -44,6 +52,17 @@ class Phase(NamedTuple):
     every_steps: int = 1
     role: Literal["generator", "discriminator"] = "generator"
     optimizer: str = ""
+    long: LongTurns | None = None
+
+    def is_due(self, step: int) -> bool:
+        """Whether it takes its turn in a step, counted from 1."""
+        if self.long is None:
+            return step % self.every_steps == 0
+        steps, first, every = self.long
+        beginning = first * steps + (every - first) * self.every_steps  # of the turns before the `every`-th
+        if step > beginning:
+            step, first = (step - beginning - 1) % (steps + (every - 1) * self.every_steps) + 1, 1
+        return (step % steps if step <= first * steps else (step - first * steps) % self.every_steps) == 0
 
 
 class Algorithm(ABC):

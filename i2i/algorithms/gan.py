@@ -4,12 +4,16 @@ With the networks `mlp` it learns a toy distribution of points; the objective is
 go through the discriminator in two passes, so that batch norm never mixes their statistics.
 """
 
+from typing import Self
+
+from pydantic import model_validator
 from torch import Tensor
 
 from i2i.algorithms.adversary import Adversary, AdversarySettings
 from i2i.algorithms.base import (
     Algorithm,
     Batch,
+    LongTurns,
     Outputs,
     Phase,
     build_discriminator,
@@ -19,9 +23,26 @@ from i2i.algorithms.base import (
     noise_size,
 )
 from i2i.algorithms.priors import draw
-from i2i.config.section import Positive
+from i2i.config.section import Positive, Section
 from i2i.config.settings import Config
 from i2i.models.spec import GENERATE, LatentBlock, Part
+
+
+class LongTurnsSettings(Section):
+    """Steps of the generator before which the discriminator takes more; the defaults are those of WGAN's authors."""
+
+    steps: Positive = 100
+    """Steps of the discriminator before each of them."""
+    first: Positive = 25
+    """How many of them come first."""
+    every: Positive = 500
+    """Then each so-many-th step of the generator, counted from 0, is one."""
+
+    @model_validator(mode="after")
+    def _first_before_every(self) -> Self:
+        if self.first > self.every:
+            raise ValueError(f"first is {self.first}, more than every, {self.every}")
+        return self
 
 
 class GANSettings(AdversarySettings):
@@ -29,6 +50,8 @@ class GANSettings(AdversarySettings):
 
     n_critic: Positive = 1
     """Steps of the discriminator for one of the generator."""
+    n_critic_long: LongTurnsSettings | None = None
+    """More steps of the discriminator at the start and now and then, as the code of WGAN takes; null is none."""
 
 
 class GAN(Algorithm):
@@ -50,9 +73,14 @@ class GAN(Algorithm):
         self.adversaries = {"D": self.adversary}
         self.phases = (
             *discriminator_phases("discriminator", {"discriminator": self.adversary}),
-            Phase("generator", ("generator",), every_steps=self.settings.n_critic),
+            Phase("generator", ("generator",), every_steps=self.settings.n_critic, long=self._long_turns),
         )
         self.notes += self.adversary.notes
+
+    @property
+    def _long_turns(self) -> LongTurns | None:
+        long = self.settings.n_critic_long
+        return LongTurns(long.steps, long.first, long.every) if long else None
 
     @property
     def condition_size(self) -> int:

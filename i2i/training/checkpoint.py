@@ -150,9 +150,7 @@ def checkpoint_bytes(engine: State) -> int:
     """Return the approximate size of the checkpoints of a training, from the state of its Engine."""
     size = tensor_bytes(engine)
     if not any(optimizer["state"] for optimizer in engine["optimizers"].values()):
-        size += 2 * tensor_bytes(
-            engine["networks"]
-        )  # Adam's two moments, which its first step makes
+        size += 2 * tensor_bytes(engine["networks"])  # Adam's two moments, which its first step makes
     return size
 
 

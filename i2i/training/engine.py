@@ -67,7 +67,7 @@ class Engine:
         "grad.<network>.<phase>" for a phase that uses another's optimizer. Raises NonFiniteError when a value
         is NaN or infinite; then nothing is updated from that phase on.
         """
-        due = tuple(phase for phase in self.algorithm.phases if (self.steps + 1) % phase.every_steps == 0)
+        due = tuple(phase for phase in self.algorithm.phases if phase.is_due(self.steps + 1))
         images = images or batch_size(batch) * self.fabric.world_size
         for phase in due:
             set_rate(self._optimizer(phase), rate_factor * learning_rate(phase, self.algorithm.config.optimizer))

@@ -83,6 +83,8 @@ def estimate(config: Config, data: TrainingSet | None) -> Iterator[str]:
 def _time_steps(engine: Engine, source: Iterator[Batch]) -> tuple[float, int]:
     """Return the median seconds of a step, loading included, and how many were timed."""
     cycle = max(phase.every_steps for phase in engine.algorithm.phases)  # steps until they repeat
+    # Longer turns at the start say little of the whole.
+    engine.steps = max(phase.long.first * phase.long.steps if phase.long else 0 for phase in engine.algorithm.phases)
     times: list[float] = []
     begin, warm_up = time.monotonic(), engine.warm_up_steps
     for done in range(warm_up + MEASURED):

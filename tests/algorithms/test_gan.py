@@ -43,6 +43,35 @@ def test_the_critic_steps_more_often():
     assert all("D_real" in terms for terms in trained)
 
 
+def generator_steps(algorithm, steps):
+    """The steps, from 1, in which the generator trains."""
+    (phase,) = (one for one in algorithm.phases if one.name == "generator")
+    return [step for step in range(1, steps + 1) if phase.is_due(step)]
+
+
+def test_long_turns_are_those_of_the_authors_of_wgan():
+    """Counted as their code does; without long turns, a control, it comes out otherwise."""
+    algorithm = gan("loss.n_critic=5", "loss.n_critic_long={}")
+    expected, step = [], 0
+    for turn in range(1600):
+        step += 100 if turn < 25 or turn % 500 == 0 else 5
+        expected.append(step)
+    assert generator_steps(algorithm, step) == expected
+    assert generator_steps(gan("loss.n_critic=5"), step) != expected
+
+
+def test_a_training_takes_long_turns():
+    algorithm = gan("loss.n_critic=2", "loss.n_critic_long={steps: 3, first: 1, every: 2}")
+    engine = Engine(make_fabric(algorithm.config), algorithm)
+    trained = ["G_GAN" in engine.train_step({"image": torch.rand(4, 3, 32, 32)}) for _ in range(10)]
+    assert [step for step, due in enumerate(trained, 1) if due] == [3, 5, 8, 10]
+
+
+def test_more_first_turns_than_there_are_is_refused():
+    with pytest.raises(ConfigError, match=r"loss\.n_critic_long.* 600.* 500"):
+        gan("loss.n_critic_long.first=600")
+
+
 def test_accuracy_is_the_share_on_the_right_side():
     algorithm = gan()
     logits = iter([torch.tensor([2.0, -1.0, 3.0, 0.5]), torch.tensor([-2.0, 1.0, 1.0, 1.0])])

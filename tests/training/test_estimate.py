@@ -10,6 +10,7 @@ from i2i.config.settings import Config
 from i2i.data.sets import with_facts
 from i2i.networks import UNet
 from i2i.training import estimate as module
+from i2i.training.engine import Engine
 from i2i.training.estimate import describe, estimate, find_data
 from i2i.words import show_duration
 from tests.conftest import SMALLEST, smallest_config, tiny_config
@@ -50,6 +51,15 @@ def test_without_data_it_takes_noise_and_steps_that_differ_count_as_one(monkeypa
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
     config = smallest_config("gan", ".", "data.path=[]", "loss.n_critic=3", "train.accumulate=2")
     assert re.search("3 x 8 images.* noise.* cpu", lines_of(config))
+
+
+def test_long_turns_at_the_start_do_not_count(monkeypatch):
+    trained = []
+    step = Engine.train_step
+    monkeypatch.setattr(Engine, "train_step", lambda *given: trained.append(step(*given)) or trained[-1])
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
+    lines_of(smallest_config("wgan_ring", ".", "loss.n_critic=2"))
+    assert ["G_GAN" in terms for terms in trained] == [False, True] * (len(trained) // 2)
 
 
 @pytest.mark.parametrize(
