@@ -1,0 +1,136 @@
+"""What the lectures say of GANs, each beside a control: the figures of docs/gan.md, computed with i2i's own losses.
+
+python tools/bench/gan_lessons.py [game] [disjoint] [saturation]
+"""
+
+import math
+import sys
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from i2i.data.toy import draw
+from i2i.losses import ADVERSARIAL, PENALTIES
+from i2i.networks import MLPDiscriminator, MLPGenerator
+
+GAMES = {"xy game": "wasserstein", "Dirac-GAN, minimax": "minimax", "Dirac-GAN, non-saturating": "non_saturating"}
+"""The games with reals at 0, G() = x and D(z) = y z; with Wasserstein's loss, G minimises -x y and D x y."""
+DISTANCES = (0.5, 1.0, 2.0, 4.0, 8.0)
+LOGITS = (0.0, -2.0, -5.0, -10.0, -20.0)
+
+
+def total(terms: tuple[Tensor, Tensor]) -> Tensor:
+    """Return D's loss from its two terms."""
+    return terms[0] + terms[1]
+
+
+def play(loss: str, alternating: bool, gamma: float, steps: int = 500, rate: float = 0.1) -> float:
+    """Play a game by gradient descent from (1, 1); return the distance from the equilibrium, (0, 0), at the end.
+
+    gamma: weight of R1 (Mescheder et al. 2018, eq. 9); 0 is without.
+    """
+    x, y = torch.ones(1, 1, requires_grad=True), torch.ones(1, 1, requires_grad=True)
+    real = torch.zeros(1, 1)
+
+    def of_d() -> Tensor:
+        terms = total(ADVERSARIAL[loss].d(real * y, x.detach() * y))
+        return terms + gamma * PENALTIES["r1"](lambda at: at * y, real, x) if gamma else terms
+
+    for _ in range(steps):
+        (up,) = torch.autograd.grad(of_d(), y)
+        if alternating:
+            with torch.no_grad():
+                y -= rate * up
+        (down,) = torch.autograd.grad(ADVERSARIAL[loss].g(None, x * y), x)
+        with torch.no_grad():
+            x -= rate * down
+            if not alternating:
+                y -= rate * up
+    return math.hypot(float(x.detach()), float(y.detach()))
+
+
+def jensen_shannon(real_logits: Tensor, fake_logits: Tensor) -> float:
+    """Return JS in nats from the best D's logits: log 2 minus half of its loss (Goodfellow et al. 2014, theorem 1)."""
+    return math.log(2) - float(total(ADVERSARIAL["minimax"].d(real_logits, fake_logits))) / 2
+
+
+def divergences(distance: float, draws: int = 200_000) -> tuple[float, float, float]:
+    """Return JS and Wasserstein's distance of two points, and JS of two Gaussians of sigma 1 as far apart.
+
+    Of points, the best D is sure of each, wherever they are; the best critic of slope 1 is the line through both.
+    The Gaussians overlap, and their best logit is log p - log q.
+    """
+    sure = torch.tensor([40.0])
+    points = jensen_shannon(sure, -sure)
+    place = torch.tensor([distance])
+    wasserstein = -float(total(ADVERSARIAL["wasserstein"].d(-0 * place, -place)))
+    noise = torch.randn(draws, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    real, fake = ((distance / 2 - at) * distance for at in (noise, noise + distance))
+    return points, wasserstein, jensen_shannon(real, fake)
+
+
+def gradient_on_logit(loss: str, logit: float) -> float:
+    """Return the size of the gradient of G's loss with respect to the logit of one fake."""
+    fake = torch.tensor([logit], dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(ADVERSARIAL[loss].g(None, fake), fake)
+    return float(gradient.abs())
+
+
+def gradients_on_networks(steps: tuple[int, ...] = (0, 50, 200, 1000), seed: int = 0) -> list[tuple[int, list[float]]]:
+    """Train D against a generator that stays, on the ring; return after `steps` each the 2-norms of G's gradient.
+
+    In each list: D's mean logit of fakes, the gradient with the minimax loss, and with the non-saturating one.
+    """
+    torch.manual_seed(seed)
+    generator, judge = MLPGenerator(latent=2, width=64, layers=2), MLPDiscriminator(width=64, layers=2)
+    optimizer = torch.optim.Adam(judge.parameters(), 1e-3)
+    random, found = np.random.default_rng(seed), []
+    weights = list(generator.parameters())
+    for step in range(max(steps) + 1):
+        real, fake = torch.from_numpy(draw("ring", 256, random)), generator(torch.randn(256, 2))
+        if step in steps:
+            logits = judge(fake).logits
+            row = [float(logits.mean().detach())]
+            for loss in ("minimax", "non_saturating"):
+                parts = torch.autograd.grad(ADVERSARIAL[loss].g(None, logits), weights, retain_graph=True)
+                row.append(math.sqrt(sum(float(part.square().sum()) for part in parts)))
+            found.append((step, row))
+        optimizer.zero_grad()
+        total(ADVERSARIAL["minimax"].d(judge(real).logits, judge(fake.detach()).logits)).backward()
+        optimizer.step()
+    return found
+
+
+def tell_game() -> None:
+    """Print where every game ends."""
+    print(f"after 500 steps of rate 0.1 from a distance of {math.hypot(1, 1):.2f}:")
+    for name, loss in GAMES.items():
+        for way in ("simultaneous", "alternating"):
+            without, cured = (play(loss, way == "alternating", gamma) for gamma in (0.0, 1.0))
+            print(f"  {name}, {way}: {without:.3g} without R1, {cured:.2g} with it")
+
+
+def tell_disjoint() -> None:
+    """Print the divergences of points and of Gaussians, by distance."""
+    for distance in DISTANCES:
+        js, wasserstein, overlapping = divergences(distance)
+        print(f"distance {distance:g}: JS {js:.4f}, Wasserstein {wasserstein:.2f}; Gaussians, JS {overlapping:.4f}")
+
+
+def tell_saturation() -> None:
+    """Print the gradients of both losses, on logits and on networks."""
+    for logit in LOGITS:
+        sizes = [gradient_on_logit(loss, logit) for loss in ("minimax", "non_saturating")]
+        print(f"logit {logit:g}: gradient {sizes[0]:.2g} with minimax, {sizes[1]:.2g} non-saturating")
+    for step, (logit, minimax, other) in gradients_on_networks():
+        print(f"{step} steps of D: mean logit {logit:.1f}; G's gradient {minimax:.2g} and {other:.2g}")
+
+
+LESSONS = {"game": tell_game, "disjoint": tell_disjoint, "saturation": tell_saturation}
+
+
+if __name__ == "__main__":
+    for lesson in sys.argv[1:] or LESSONS:
+        print(f"{lesson}:")
+        LESSONS[lesson]()
