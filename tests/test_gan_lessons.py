@@ -6,6 +6,8 @@ import re
 import numpy as np
 import pytest
 
+import i2i
+from i2i.algorithms import resolve
 from i2i.data.toy import DRAWS, TOYS, draw, modes_found
 from tests.conftest import ROOT, load_script
 
@@ -77,7 +79,25 @@ def test_the_ring_has_eight_modes():
     assert good > 0.95
 
 
-@pytest.mark.parametrize("lesson", list(lessons.LESSONS))
+def test_distances_and_ranks():
+    random = np.random.default_rng(0)
+    one, same, far = (draw("ring", 500, random) for _ in range(3))
+    assert abs(lessons.energy_distance(one, same)) < 0.02
+    assert lessons.energy_distance(one, far + 3) > 2
+    assert lessons.ranks_agree([1, 2, 3, 5], [0.1, 7, 8, 90]) == pytest.approx(1)
+    assert lessons.ranks_agree([1, 2, 3, 5], [4, 3, 2, 1]) == pytest.approx(-1)
+
+
+@pytest.mark.slow
+def test_the_loss_of_a_critic_follows_the_quality_and_that_of_a_discriminator_does_not():
+    found = {
+        name: lessons.follow(resolve(i2i.load_config("wgan_gp_ring", changes)))[2]
+        for name, changes in lessons.QUALITY.items()
+    }
+    assert found["WGAN-GP"] >= 0.6 > found["non-saturating"]
+
+
+@pytest.mark.parametrize("lesson", ["game", "disjoint", "saturation"])
 def test_the_page_has_the_figures_of_the_script(lesson, capsys):
     """All but those of trained networks and those near 0, which rounding changes."""
     lessons.LESSONS[lesson]()

@@ -1,23 +1,45 @@
 """What the lectures say of GANs, each beside a control: the figures of docs/gan.md, computed with i2i's own losses.
 
-python tools/bench/gan_lessons.py [game] [disjoint] [saturation]
+python tools/bench/gan_lessons.py [game] [disjoint] [saturation] [quality]
+
+All but `quality` take seconds; that one trains two GANs on the ring of 8 Gaussians.
 """
 
 import math
+import statistics
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from i2i import load_config
+from i2i.algorithms import ALGORITHMS, resolve
+from i2i.config.settings import Config
 from i2i.data.toy import draw
+from i2i.images import Array
 from i2i.losses import ADVERSARIAL, PENALTIES
 from i2i.networks import MLPDiscriminator, MLPGenerator
+from i2i.training.engine import Engine
+from i2i.training.fabric import make_fabric
 
 GAMES = {"xy game": "wasserstein", "Dirac-GAN, minimax": "minimax", "Dirac-GAN, non-saturating": "non_saturating"}
 """The games with reals at 0, G() = x and D(z) = y z; with Wasserstein's loss, G minimises -x y and D x y."""
 DISTANCES = (0.5, 1.0, 2.0, 4.0, 8.0)
 LOGITS = (0.0, -2.0, -5.0, -10.0, -20.0)
+_NEAR_ITS_BEST = [
+    *("train.device=cpu", "optimizer.lr=1e-4", "optimizer.lr_discriminator=1e-3", "optimizer.betas=[0.5, 0.9]"),
+    *("loss.n_critic=5", "loss.n_critic_long={steps: 300, first: 1, every: 100000}"),
+]
+QUALITY = {
+    "WGAN-GP": [*_NEAR_ITS_BEST, "loss.penalty_weight=1"],
+    "non-saturating": [
+        *_NEAR_ITS_BEST,
+        *("loss.adversarial=non_saturating", "loss.penalty=none", "loss.penalty_weight=null"),
+    ],
+}
+"""Changes to the preset `wgan_gp_ring`: a slow generator, and a discriminator that keeps near its best."""
 
 
 def total(terms: tuple[Tensor, Tensor]) -> Tensor:
@@ -102,6 +124,41 @@ def gradients_on_networks(steps: tuple[int, ...] = (0, 50, 200, 1000), seed: int
     return found
 
 
+def energy_distance(one: Array, other: Array) -> float:
+    """Return the energy distance of two sets of points (N, 2): 0 where they are alike (Szekely and Rizzo 2013)."""
+
+    def mean(a: Array, b: Array) -> float:
+        return float(np.linalg.norm(a[:, None] - b, axis=2).mean())
+
+    return 2 * mean(one, other) - mean(one, one) - mean(other, other)
+
+
+def ranks_agree(one: Sequence[float], other: Sequence[float]) -> float:
+    """Return Spearman's rank correlation of two lists without ties."""
+    places = [np.argsort(np.argsort(values)).tolist() for values in (one, other)]
+    return statistics.correlation(*places)
+
+
+def follow(config: Config, turns: int = 160, every: int = 8) -> tuple[float, float, float]:
+    """Train on the ring for `turns` of the generator; return the first and last energy distance, and
+    how D's loss with its sign changed follows it: Spearman's rank correlation."""
+    torch.manual_seed(config.train.seed)
+    engine = Engine(make_fabric(config), ALGORITHMS[config.algorithm](config))
+    random, distances, estimates, seen = np.random.default_rng(config.train.seed), [], [], []
+    real, z = draw("ring", 1000, random), torch.randn(1000, 2)
+    turn = 0
+    while turn < turns:
+        terms = engine.train_step({"image": torch.from_numpy(draw("ring", config.train.batch, random))})
+        seen.append(-float(terms["D_real"] + terms["D_fake"]))
+        turn += "G_GAN" in terms
+        if "G_GAN" in terms and turn % every == 0:
+            with torch.no_grad():
+                made = engine.networks["generator"](z).numpy()
+            distances.append(energy_distance(made, real))
+            estimates.append(float(np.mean(seen[-config.loss["n_critic"] * every // 2 :])))
+    return distances[0], distances[-1], ranks_agree(distances, estimates)
+
+
 def tell_game() -> None:
     """Print where every game ends."""
     print(f"after 500 steps of rate 0.1 from a distance of {math.hypot(1, 1):.2f}:")
@@ -127,7 +184,14 @@ def tell_saturation() -> None:
         print(f"{step} steps of D: mean logit {logit:.1f}; G's gradient {minimax:.2g} and {other:.2g}")
 
 
-LESSONS = {"game": tell_game, "disjoint": tell_disjoint, "saturation": tell_saturation}
+def tell_quality() -> None:
+    """Train, and print how the discriminator's loss follows the distance."""
+    for name, changes in QUALITY.items():
+        first, last, ranks = follow(resolve(load_config("wgan_gp_ring", changes)))
+        print(f"{name}: distance {first:.3f} to {last:.3f}, rank correlation {ranks:.2f}", flush=True)
+
+
+LESSONS = {"game": tell_game, "disjoint": tell_disjoint, "saturation": tell_saturation, "quality": tell_quality}
 
 
 if __name__ == "__main__":
