@@ -105,7 +105,7 @@ class ModernUNet(TranslatingGenerator):
             self.up.append(level(channels[k + 1] + channels[k], channels[k] if k else width))
         self.head = nn.Conv2d(width, out_channels, 3, padding=1)
         initialise(self, "xavier")
-        initialise(self.head)  # small: larger random weights of its channels stay on as coloured fringes
+        initialise(self.head, std=0.001)  # small: larger random weights of its channels stay on as coloured fringes
 
     def encoder(self) -> Iterator[tuple[str, nn.Module]]:
         """Yield down.0, down.1, ..., blocks.0, ..."""
