@@ -255,17 +255,19 @@ def results(out: Path) -> list[dict[str, Any]]:
 
 def work(options: argparse.Namespace) -> None:
     """Train and score every row and seed that is not done yet."""
-    case = CASES[options.case]
+    case, title = CASES[options.case], options.case
+    if options.data:
+        case, title = case._replace(data=options.data), f"{title}, {Path(options.data).name}"
     seconds = options.seconds or case.seconds
     rows = rows_of(case)
     known = json.loads(options.costs.read_text("utf-8")) if options.costs else {}
     for seed in options.seeds:
         for name in options.rows:
             row = options.name or name
-            key = {"case": options.case, "row": row, "seed": seed, "seconds": seconds, "split": options.split}
+            key = {"case": title, "row": row, "seed": seed, "seconds": seconds, "split": options.split}
             if any(key.items() <= done.items() for done in results(options.out)):
                 continue
-            folder = options.out / f"{options.case}, {row}, {seconds:g} s, seed {seed}".replace(" ", "_")
+            folder = options.out / f"{title}, {row}, {seconds:g} s, seed {seed}".replace(" ", "_")
             cost = folder / "cost.json"
             if not cost.exists():
                 folder.mkdir(parents=True, exist_ok=True)
@@ -305,6 +307,7 @@ def main() -> None:
     parser.add_argument(
         "--rows", nargs="+", default=["plain", "modern"], choices=[*PAIRS | UNPAIRED | ONE_WAY, *CONTROLS]
     )
+    parser.add_argument("--data", help="Another folder in place of the case's.")
     parser.add_argument("--set", action="append", default=[], help="A change to the row, as in `i2i train`.")
     parser.add_argument("--as", dest="name", help="What to call the changed row.")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
