@@ -352,6 +352,16 @@ def test_a_residual_modern_unet_starts_from_its_input():
     assert torch.equal(network(image), torch.tanh(image))
 
 
+def test_the_channels_of_a_modern_unet_begin_alike():
+    """In an untrained network; with Xavier's weights in the last layer they do not."""
+    apart = {}
+    for init in ("small", "xavier"):
+        torch.manual_seed(0)
+        output = ModernUNet(depth=2, width=8, head_init=init).eval()(torch.rand(1, 3, 16, 16) * 2 - 1)
+        apart[init] = (output - output.mean(dim=1, keepdim=True)).abs().mean().item()
+    assert apart["small"] < 0.01 < 10 * 0.01 < apart["xavier"]
+
+
 def test_attention_is_a_softmax_over_all_places():
     """softmax(q k^T / sqrt(C)) v, written out place by place."""
     torch.manual_seed(0)
