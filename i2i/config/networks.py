@@ -73,8 +73,8 @@ class ModernUNetSettings(Section):
     """Repeat pixels, or make four of one (pixel shuffle), before each convolution that joins a skip."""
     residual: bool = False
     """Add the result to the input, which needs equal channels on both sides."""
-    head_init: Literal["small", "xavier"] = "small"
-    """Initial weights of the last layer: N(0, 0.001), so that its channels begin alike, or Xavier's as elsewhere."""
+    head_init: Literal["alike", "xavier"] = "alike"
+    """Initial weights of the last layer: the same for each output channel, or Xavier's as elsewhere."""
 
 
 class DCGANGeneratorSettings(Section):

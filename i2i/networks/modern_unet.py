@@ -12,7 +12,7 @@ from i2i.networks.layers import Norm, initialise, make_norm, needs_bias
 from i2i.networks.small_maps import Conv2d
 
 Enlarging = Literal["nearest", "pixel_shuffle"]
-HeadInit = Literal["small", "xavier"]
+HeadInit = Literal["alike", "xavier"]
 
 
 def _convolution(before: int, after: int, norm: Norm, stride: int = 1) -> nn.Sequential:
@@ -65,8 +65,8 @@ class ModernUNet(TranslatingGenerator):
     attention: self-attention after them. It compares all places of what it is given, so tiles differ from a whole.
     upsample: "nearest", or "pixel_shuffle", a 1x1 convolution to four pixels (Shi et al. 2016).
     residual: add the result to the input, which needs equal channels.
-    head_init: "small" weights in the last layer, so that its channels begin alike, or "xavier" as in all others, whose
-        differences between channels can stay on as coloured fringes.
+    head_init: "alike", so that all output channels begin with the same weights, or "xavier", whose differences between
+        channels can stay on as coloured fringes.
     fills_holes: see TranslatingGenerator.
     """
 
@@ -82,7 +82,7 @@ class ModernUNet(TranslatingGenerator):
         attention: bool = False,
         upsample: Enlarging = "nearest",
         residual: bool = False,
-        head_init: HeadInit = "small",
+        head_init: HeadInit = "alike",
         fills_holes: bool = False,
     ):
         super().__init__()
@@ -109,8 +109,8 @@ class ModernUNet(TranslatingGenerator):
             self.up.append(level(channels[k + 1] + channels[k], channels[k] if k else width))
         self.head = nn.Conv2d(width, out_channels, 3, padding=1)
         initialise(self, "xavier")
-        if head_init == "small":
-            initialise(self.head, std=0.001)
+        if head_init == "alike":
+            self.head.weight.data[:] = self.head.weight.data[:1]
 
     def encoder(self) -> Iterator[tuple[str, nn.Module]]:
         """Yield down.0, down.1, ..., blocks.0, ..."""
