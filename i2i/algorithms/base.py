@@ -23,6 +23,7 @@ from i2i.errors import ConfigError
 from i2i.images import Channels
 from i2i.models.spec import LatentBlock, Part, generating, translating
 from i2i.networks import DISCRIMINATORS, GENERATORS, Discriminator, LatentGenerator, TranslatingGenerator
+from i2i.networks.batches import group_size
 
 Batch = Mapping[str, Tensor]
 """The input of one step, by name. Paired and unpaired data have "a" and "b", images have "image": each (N, C, H, W),
@@ -275,16 +276,17 @@ def _refuse_mixing_points(config: Config, role: str, name: str) -> None:
 
 
 def _refuse_small_batch(config: Config, settings: DiscriminatorSettings) -> None:
-    batch = config.train.batch
-    if settings.minibatch_std and batch == 1:
+    batch, packing = config.train.batch, settings.packing
+    if batch % packing:
         raise ConfigError(
-            "discriminator.minibatch_std compares the images of a batch, and train.batch is 1. Set train.batch to 4, "
-            "or discriminator.minibatch_std to false."
+            f"discriminator.packing is {packing}, and train.batch is {batch}. Set train.batch to a multiple of "
+            f"{packing}, or discriminator.packing to 1."
         )
-    if batch % settings.packing:
+    if settings.minibatch_std and group_size(batch // packing) == 1:
         raise ConfigError(
-            f"discriminator.packing is {settings.packing}, and train.batch is {batch}. Set train.batch to a multiple "
-            f"of {settings.packing}, or discriminator.packing to 1."
+            "discriminator.minibatch_std compares 2 to 4 images, or packs, of a batch, and no such number divides "
+            f"train.batch, {batch}, by discriminator.packing, {packing}. Set train.batch to {4 * packing}, or "
+            "discriminator.minibatch_std to false."
         )
 
 

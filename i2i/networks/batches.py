@@ -6,13 +6,18 @@ from torch import Tensor
 _GROUP = 4
 
 
+def group_size(count: int) -> int:
+    """Return how many of `count` images `append_spread` compares with each other; 1 is none."""
+    return next(size for size in range(min(_GROUP, count), 0, -1) if count % size == 0)
+
+
 def append_spread(features: Tensor) -> Tensor:
     """Append a channel to (N, C, ...): how much the images of a group differ, (N, C + 1, ...).
 
     It is the standard deviation of each value within the group, averaged over all values (Karras et al. 2018,
     section 3). Groups have four images, or the most below that which divides N.
     """
-    size = next(count for count in range(min(_GROUP, len(features)), 0, -1) if len(features) % count == 0)
+    size = group_size(len(features))
     groups = features.float().unflatten(0, (size, -1))
     # The small term keeps the gradient of the root finite where the images are equal.
     spread = (groups.var(dim=0, correction=0) + 1e-8).sqrt().flatten(1).mean(dim=1).repeat(size)

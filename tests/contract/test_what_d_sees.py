@@ -111,13 +111,23 @@ def test_a_penalty_takes_the_slope_of_a_whole_pack(few_pairs):
 
 
 @pytest.mark.parametrize(
-    ("change", "batch"), [("minibatch_std=true", 1), ("packing=3", 4), ("packing=2", 1)], ids=["spread", "odd", "one"]
+    ("change", "batch"),
+    [("minibatch_std=true", 1), ("minibatch_std=true", 5), ("packing=3", 4), ("packing=2", 1)],
+    ids=["spread", "prime", "odd", "one"],
 )
 @pytest.mark.parametrize("kind", list(SMALLEST))
 def test_batches_that_are_too_small_are_refused_by_name(few_pairs, kind, change, batch):
     name = change.split("=")[0]
     with pytest.raises(ConfigError, match=rf"discriminator\.{name}.*train\.batch"):
         make_algorithm(smallest_config(kind, few_pairs, f"discriminator.{change}", f"train.batch={batch}"))
+
+
+def test_a_single_pack_has_nothing_to_be_compared_with(few_pairs):
+    """Two packs do, so that the pair of settings is not refused as such."""
+    both = ["discriminator.minibatch_std=true", "train.batch=4"]
+    make_algorithm(smallest_config("pix2pix", few_pairs, *both, "discriminator.packing=2"))
+    with pytest.raises(ConfigError, match=r"minibatch_std.*train\.batch.*discriminator\.packing"):
+        make_algorithm(smallest_config("pix2pix", few_pairs, *both, "discriminator.packing=4"))
 
 
 @pytest.mark.parametrize("change", [["train.precision=bf16"], ["train.activation_checkpointing=true"]], ids=str)
