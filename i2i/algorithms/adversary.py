@@ -75,6 +75,8 @@ class AdversarySettings(Section):
                 f"penalty_weight and penalty_every_steps have no effect with penalty {self.penalty}; leave them out, "
                 f"or choose {', '.join(PENALTIES)}"
             )
+        if self.penalty != "clip" and self.clip != type(self).model_fields["clip"].default:
+            raise ValueError(f"clip has no effect with penalty {self.penalty}; leave it out, or set penalty to clip")
         if self.changes_labels and ADVERSARIAL[self.adversarial].toward is None:
             labelled = [name for name, loss in ADVERSARIAL.items() if loss.toward]
             raise ValueError(

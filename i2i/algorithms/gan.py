@@ -53,6 +53,15 @@ class GANSettings(AdversarySettings):
     n_critic_long: LongTurnsSettings | None = None
     """More steps of the discriminator at the start and now and then, as the code of WGAN takes; null is none."""
 
+    @model_validator(mode="after")
+    def _long_is_longer(self) -> Self:
+        if self.n_critic_long and self.n_critic_long.steps <= self.n_critic:
+            raise ValueError(
+                f"n_critic_long.steps is {self.n_critic_long.steps}, no more than n_critic, {self.n_critic}; raise it, "
+                "or set n_critic_long to null"
+            )
+        return self
+
 
 class GAN(Algorithm):
     """A generator from noise against a discriminator."""

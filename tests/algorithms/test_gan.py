@@ -72,6 +72,11 @@ def test_more_first_turns_than_there_are_is_refused():
         gan("loss.n_critic_long.first=600")
 
 
+def test_long_turns_that_are_no_longer_are_refused():
+    with pytest.raises(ConfigError, match=r"n_critic_long\.steps.* 5.*n_critic"):
+        gan("loss.n_critic=5", "loss.n_critic_long.steps=5")
+
+
 def test_accuracy_is_the_share_on_the_right_side():
     algorithm = gan()
     logits = iter([torch.tensor([2.0, -1.0, 3.0, 0.5]), torch.tensor([-2.0, 1.0, 1.0, 1.0])])

@@ -287,6 +287,16 @@ def test_a_setting_without_effect_is_refused(few_pairs, penalty, change):
         make_algorithm(config)
 
 
+@pytest.mark.parametrize("penalty", ["none", "gradient"])
+def test_a_bound_that_nothing_uses_is_refused(few_pairs, penalty):
+    """The default stays, as resolved configs hold it with every penalty."""
+    free = [f"loss.penalty={penalty}", "discriminator.norm=layer"]
+    make_algorithm(smallest_config("pix2pix", few_pairs, *free, "loss.clip=0.01"))
+    make_algorithm(smallest_config("pix2pix", few_pairs, "loss.penalty=clip", "loss.clip=0.05"))
+    with pytest.raises(ConfigError, match=r"clip.*penalty"):
+        make_algorithm(smallest_config("pix2pix", few_pairs, *free, "loss.clip=0.05"))
+
+
 def test_weights_are_bounded_once(few_pairs):
     config = smallest_config("gan", few_pairs, "loss.penalty=clip", "discriminator.spectral_norm=true")
     with pytest.raises(ConfigError, match=r"clip and discriminator\.spectral_norm"):
