@@ -4,7 +4,10 @@ In the paper's terms: x is the input image, y the target, G(x) the output. The d
 conditional: it sees (x, y) or (x, G(x)). The generator's noise z is dropout.
 """
 
+from typing import Self
+
 import torch
+from pydantic import model_validator
 from torch import Tensor
 
 from i2i import losses
@@ -18,8 +21,8 @@ from i2i.algorithms.base import (
     build_generator,
     discriminator_phases,
 )
-from i2i.algorithms.terms import TranslationSettings
-from i2i.config.section import Weight, weight_at
+from i2i.algorithms.terms import TranslationSettings, terms_in_use
+from i2i.config.section import Weight, is_ever_on, weight_at
 from i2i.config.settings import Config, by_direction
 
 
@@ -30,6 +33,12 @@ class Pix2PixSettings(TranslationSettings):
     """Weight of the L1 term, the paper's lambda."""
     gan: Weight = 1.0
     """Weight of the adversarial term; 0 leaves the generator to L1 and the further terms."""
+
+    @model_validator(mode="after")
+    def _has_a_term(self) -> Self:
+        if not (is_ever_on(self.gan) or is_ever_on(self.l1) or terms_in_use(self.terms)):
+            raise ValueError("gan, l1 and all of terms are 0, so the generator would learn nothing; raise one of them")
+        return self
 
 
 class Pix2Pix(Algorithm):

@@ -47,6 +47,15 @@ def test_four_training_steps_equal_the_reference_in_float64(oracle):
     np.testing.assert_allclose(output.numpy(), values["y"], atol=1e-6)  # y was stored in float32
 
 
+def test_a_generator_without_terms_is_refused():
+    """Any term by itself will do."""
+    off = ["loss.gan=0", "loss.l1=0"]
+    for one in ("loss.gan=1", "loss.l1=1", "loss.terms.l2=1"):
+        Pix2Pix(tiny_config(*off, one))
+    with pytest.raises(ConfigError, match=r"gan, l1.*terms"):
+        Pix2Pix(tiny_config(*off))
+
+
 def test_each_phase_computes_gradients_for_its_own_networks_alone():
     algorithm = Pix2Pix(tiny_config())
     engine = Engine(Fabric(accelerator="cpu"), algorithm)
