@@ -50,15 +50,21 @@ def diagnose(run: str, pictures: int, device: str, as_json: bool) -> None:
             from i2i.report.page import write_report
 
         result = examine(run, pictures, device)
-        write_report(Path(run))
     if as_json:
         json_output.print_json("diagnose", result.to_json())
-        return
-    from rich.console import Console
+    else:  # before anything that may fail
+        from rich.console import Console
 
-    Console().print(_table(result))
-    for line in _lines(result):
-        click.echo(line)
+        Console().print(_table(result))
+        for line in _lines(result):
+            click.echo(line)
+    unkept = result.unkept
+    try:
+        write_report(Path(run))
+    except OSError as error:
+        unkept = unkept or error.strerror or str(error)
+    if unkept:
+        click.echo(f"Note: {run} does not keep these findings: {unkept}.", err=True)
 
 
 def _table(result: "Diagnosis") -> "Table":
@@ -81,7 +87,10 @@ def _lines(result: "Diagnosis") -> Iterator[str]:
     for one in result.found:
         yield f"{one.name}: {one.advice}"
     if not result.found:
-        yield "No illness found."
+        yield f"No illness found by {len(result.healthy)} of {len(result.healthy) + len(result.not_measured)} checks."
+    reasons: dict[str, list[str]] = {}
     for name, reason in result.not_measured.items():
-        yield f"Not measured: {name}, since {reason}."
+        reasons.setdefault(reason, []).append(name)
+    for reason, names in reasons.items():
+        yield f"Not measured: {', '.join(names)}, since {reason}."
     yield f"Examined on {result.pictures}, in {show_duration(result.seconds)}."

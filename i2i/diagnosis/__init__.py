@@ -44,6 +44,8 @@ class Diagnosis(NamedTuple):
     pictures: str
     """What went through the networks."""
     seconds: float
+    unkept: str = ""
+    """Why the run folder does not keep what was found; empty if it does."""
 
     def to_json(self) -> dict[str, object]:
         """Return everything as plain values."""
@@ -60,6 +62,7 @@ class Diagnosis(NamedTuple):
 def diagnose(run: str | Path, pictures: int = PICTURES, device: str = "auto") -> Diagnosis:
     """Examine a run folder, and write what was found into it as diagnosis.json, a list of symptoms.
 
+    A folder that cannot be written to is examined all the same; `unkept` then has the reason.
     pictures: how many go through the networks at most. Raises UsageError for a folder without a run, and for a device
     that is missing.
     """
@@ -75,12 +78,16 @@ def diagnose(run: str | Path, pictures: int = PICTURES, device: str = "auto") ->
                 continue
         where[name] = one_line(reading.where)
         (found if illness.has(reading.number) else healthy).append(_symptom(name, illness, reading, facts))
-    write_text(facts.folder / DIAGNOSIS, json.dumps([one._asdict() for one in found], indent=2) + "\n")
+    unkept = ""
+    try:
+        write_text(facts.folder / DIAGNOSIS, json.dumps([one._asdict() for one in found], indent=2) + "\n")
+    except OSError as error:
+        unkept = error.strerror or str(error)
     try:
         what = facts.what
     except (NotMeasured, I2IError, OSError):
         what = "no pictures"
-    return Diagnosis(tuple(found), tuple(healthy), where, reasons, what, time.monotonic() - began)
+    return Diagnosis(tuple(found), tuple(healthy), where, reasons, what, time.monotonic() - began, unkept)
 
 
 def _symptom(name: str, illness: Illness, reading: Reading, facts: RunFacts) -> Symptom:

@@ -4,8 +4,10 @@ import json
 import shutil
 
 import pytest
+from click.testing import CliRunner
 
 import i2i
+from i2i.cli import cli
 from i2i.diagnosis import DIAGNOSIS, ILLNESSES, diagnose
 from tests.conftest import SMALLEST, smallest_config
 
@@ -35,3 +37,15 @@ def test_what_is_missing_or_damaged_is_told(tiny_run, few_pairs, tmp_path, missi
     result = diagnose(tmp_path / "run", 4, "cpu")
     assert {*result.where, *result.not_measured} == set(ILLNESSES)
     assert result.not_measured
+
+
+def test_what_a_folder_cannot_keep_is_printed_all_the_same(tiny_run, tmp_path):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    (run / DIAGNOSIS).unlink(missing_ok=True)
+    (run / DIAGNOSIS).mkdir()
+    result = CliRunner().invoke(cli, ["diagnose", str(run), "--pictures", "4", "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    assert "identity copied" in result.stdout
+    assert str(run) in result.stderr
+    shutil.rmtree(run / DIAGNOSIS)
+    assert str(run) not in CliRunner().invoke(cli, ["diagnose", str(run), "--device", "cpu"]).stderr
