@@ -88,10 +88,10 @@ def examine_data(paths: Sequence[str], labels: str | None = None) -> Report:
         raise DataError(f"None of the pictures in {' and '.join(paths)} can be read.")
     findings += _of_files(everything)
     findings += _duplicates(looks, kind == "paired")
-    if kind == "paired":
-        findings += _of_pairs(looks["train"])
-    if labels:
-        findings += _of_labels([picture.name for picture in splits["train"][0]], labels)
+    findings += _of_pairs(looks["train"]) if kind == "paired" else ()
+    findings += _of_labels([picture.name for picture in splits["train"][0]], labels) if labels else ()
+    if kind == "images" and (few := len(looks["train"][0])) < 2:
+        findings.append(Finding("few", f"{show_count(few, 'picture')} in train. Training needs at least two."))
     counts = {split: len(sides[0]) if kind != "unpaired" else sum(map(len, sides)) for split, sides in splits.items()}
     preset, changes = _suggest(kind, everything, counts.get("train", 0))
     some = [spread([look.picture for look in side], _EXAMPLES) for side in looks["train"]]

@@ -143,6 +143,13 @@ def test_labels_are_checked_and_small_classes_named(data, tmp_path):
     assert kinds(data, labels=str(tmp_path / "labels.csv")) == set()
 
 
+def test_a_single_picture_is_named_as_too_few(tmp_path):
+    write_image(tmp_path / "a.png", picture(64, 64, seed=1))
+    assert kinds(tmp_path) == {"few"}
+    write_image(tmp_path / "b.png", picture(64, 64, seed=2))
+    assert kinds(tmp_path) == set()
+
+
 def test_folders_without_pictures_are_refused(tmp_path):
     with pytest.raises(DataError):
         examine_data([str(tmp_path)])
