@@ -39,6 +39,7 @@ def compare(runs: tuple[Path, ...], out: Path | None, as_json: bool, no_scores: 
     """
     from rich.console import Console
 
+    from i2i.errors import UsageError
     from i2i.evaluation.comparing import compare_scores
     from i2i.files import check_output, write_text
     from i2i.report.page import page_of
@@ -46,8 +47,10 @@ def compare(runs: tuple[Path, ...], out: Path | None, as_json: bool, no_scores: 
 
     if out:
         check_output(out, overwrite, ".html")
-    for folder in runs:
+    for place, folder in enumerate(runs):
         refuse_no_run(folder)
+        if folder.resolve() in {other.resolve() for other in runs[:place]}:
+            raise UsageError(f"{folder} is given twice. Name each run folder once.")
     with status.shown(), status.doing("Reading the runs"):
         records, names = [read_run(folder) for folder in runs], labels(runs)
         scored, notes = ([], []) if no_scores else compare_scores(records, names)

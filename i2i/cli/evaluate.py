@@ -80,6 +80,8 @@ def evaluate(model: str, data: tuple[str, ...], **choices: Any) -> None:
         for name, suffixes in _OUTPUTS.items():
             if choices[name]:
                 check_output(choices[name], True, *suffixes)
+        if choices["sheet"] and choices["sheet"] == choices["worst"]:
+            raise UsageError(f"--sheet and --worst are both {choices['sheet']}. Give each a file of its own.")
         paths = choose_data(model, data)
         kind = kind_of_evaluation(model, paths, choices["split"])
         kind = "sets" if choices["sets"] and kind == "pairs" else kind

@@ -101,7 +101,7 @@ def choose_metrics(asked: Sequence[str] | None) -> tuple[str, ...]:
         return (*USUAL, "lpips") if weights.has("alexnet") else USUAL
     for name in asked:
         if name not in METRICS:
-            raise UsageError(f"Unknown metric {name}. Choose from {', '.join(METRICS)}.")
+            raise UsageError(f"Unknown metric {name or '(empty)'}. Choose from {', '.join(METRICS)}.")
         for file in METRICS[name].weights:
             weights.find(file)
     return tuple(dict.fromkeys(asked))
