@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from i2i import status
+from i2i.config.names import did_you_mean
 from i2i.errors import ModelError, UsageError
 from i2i.files import write_bytes
 from i2i.models.mistaken import ONNX, TORCH, kind_of, refuse_not_finite, shown
 from i2i.models.safetensorsfile import DIGEST_KEY, digest_of, parts_of, read_metadata, read_safetensors, refuse_changed
-from i2i.models.shipped import find_shipped
+from i2i.models.shipped import find_shipped, shipped_names
 from i2i.models.spec import (
     METADATA_KEY,
     ModelSpec,
@@ -46,9 +47,10 @@ def find_model(path: Path) -> Path:
     if not path.exists() and (shipped := find_shipped(str(path))):
         return shipped
     if not path.is_file():
+        nearest = did_you_mean(str(path), shipped_names())
         raise ModelError(
-            f"{path} does not exist. Give a run folder, a .safetensors, .onnx or .pth file, or the name of a shipped "
-            "model (`i2i models` lists them)."
+            f"{path} does not exist.{nearest} Give a run folder, a .safetensors, .onnx or .pth file, or the name of a "
+            "shipped model (`i2i models` lists them)."
         )
     kind_of(path)
     return path

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,6 +53,14 @@ def test_a_folder_of_that_name_comes_first(toy):
     (toy / "toy").mkdir()
     with pytest.raises(ModelError, match="toy"):
         find_model(toy / "toy")
+
+
+def test_a_wrong_name_gets_the_nearest(toy):
+    with pytest.raises(ModelError, match=r"\btoy\?"):
+        find_model(Path("toyy"))
+    with pytest.raises(ModelError) as far:
+        find_model(Path("elephant"))
+    assert "toy" not in str(far.value)
 
 
 @pytest.mark.parametrize("name", ["../shipped/toy", "toy.safetensors", "", "toi"])
