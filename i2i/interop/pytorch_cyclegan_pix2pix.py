@@ -99,8 +99,7 @@ def convert(state: State, network: nn.Module) -> dict[str, Tensor]:
     if unfit:
         more = f" and {len(unfit) - SHOWN} more" if len(unfit) > SHOWN else ""
         raise ModelError(
-            f"The tensors come closest to {describe(network)} of {PROJECT},\n"
-            f"but do not fit it: {', '.join(unfit[:SHOWN])}{more}."
+            f"The tensors come closest to {describe(network)},\nbut do not fit it: {', '.join(unfit[:SHOWN])}{more}."
         )
     return {
         our: state[key].to(own[our].dtype) if key in state else torch.zeros(own[our].shape, dtype=own[our].dtype)

@@ -140,6 +140,7 @@ def test_what_does_not_fit_starts_fresh_with_the_reason(checkpoint):
     lines = init_from(cut("loss.head_width=4"), str(checkpoint / "latest_net_G.pth"))
     assert any(re.search(r"discriminator: starts fresh.*latest_net_D\.pth", line) for line in lines)
     assert any(re.search(r"heads: starts fresh.*latest_net_F\.pth", line) for line in lines)
+    assert not any("pytorch-CycleGAN-and-pix2pix" in line for line in lines)  # which has no heads
     lines = init_from(cut("discriminator.spectral_norm=true"), str(checkpoint / "latest_net_G.pth"))
     assert any(re.search(r"fresh.*latest_net_D\.pth.*discriminator\.spectral_norm", line) for line in lines)
     (checkpoint / "latest_net_F.pth").unlink()
