@@ -241,8 +241,9 @@ def gallery() -> str:
     """Return docs/models.md: every card with its picture."""
     parts = [
         "# Models to try",
-        "These small models ship with i2i, for a first look and as weights to start from (`--init-from NAME`). Use "
-        "them by name wherever a command takes a model. `i2i models` lists them, `i2i models NAME` prints a card.\n\n"
+        "These small models ship with i2i, for a first look and as weights to start from (`--init-from NAME`, with the "
+        "settings `generator` of its command). Use them by name wherever a command takes a model. `i2i models` lists "
+        "them, `i2i models NAME` prints a card.\n\n"
         "`python tools/train_models.py` trains them, scores the stored half-precision files on the test splits, and "
         "writes their cards and this page. L1 counts in 0 to 255; KID is times 1000, on features of AlexNet.",
     ]

@@ -36,7 +36,8 @@ def init_from(algorithm: Algorithm, source: str) -> list[str]:
             own[key].copy_(tensor)  # on the device meta, which a dry run takes, it does nothing
         copied += sum(tensor.dim() > 0 for tensor in fits.values())  # batch norm's counter fits anything
         left = [key for key in own if key not in fits]
-        rest = f"; these start fresh: {', '.join(left[:4])}{' ...' if len(left) > 4 else ''}" if left else ""
+        more = f" and {len(left) - 4} more" if len(left) > 4 else ""
+        rest = f"; these start fresh: {', '.join(left[:4])}{more}" if left else ""
         lines.append(f"{name}: {len(fits)} of {len(own)} tensors from {file} ({origin}){rest}.")
     beside = load_beside(file, {name: algorithm.networks[name] for name in fresh})
     lines += beside.values()

@@ -42,6 +42,12 @@ def test_what_does_not_fit_starts_fresh_and_is_named(tiny_run):
     assert re.search("Fresh .*: discriminator", lines[-1])
 
 
+def test_tensors_that_start_fresh_are_counted(tiny_run):
+    (line, _) = init_from(build("pix2pix", "generator.width=3"), str(tiny_run))
+    fit, all_, more = map(int, re.search(r": (\d+) of (\d+) .* and (\d+) more\.$", line).groups())
+    assert fit + 4 + more == all_  # four are named
+
+
 def test_one_of_two_directions_may_come_from_a_model_of_one(tiny_run):
     algorithm = build("cyclegan")
     algorithm.networks["G_B2A"] = build("pix2pix").networks["generator"]
