@@ -191,7 +191,7 @@ class RunFacts(RunFiles):
         """Return the first image numbers of a set, each item once, as a batch; count: by default `pictures`."""
         numbers = range(min(count or self.pictures, data.epoch_images))
         if len(numbers) < LEAST_PICTURES:
-            raise NotMeasured(f"{show_count(len(numbers), 'picture')} are too few; {LEAST_PICTURES} are needed")
+            raise NotMeasured(f"{show_count(len(numbers), 'picture')}, and {LEAST_PICTURES} are needed")
         return data.load(numbers).batch
 
     def translations(self) -> Iterator[Translations]:

@@ -199,13 +199,11 @@ def _trivial_answers(paths: Sequence[str], find: Finder, translator: Translator)
 
 def _lost(means: dict[str, Scores]) -> tuple[str, ...]:
     """Return a line if a trivial answer scores better than the model."""
-    better = [
-        f"{name.replace('_', ' ')} ({METRICS[metric].label})"
-        for name in means
-        if name != "model"
-        for metric in means["model"]
-        if METRICS[metric].beats(means[name][metric], means["model"][metric])
-    ]
+    better = []
+    for name, scores in means.items():
+        where = [METRICS[one].label for one in scores if METRICS[one].beats(scores[one], means["model"][one])]
+        if where and name != "model":
+            better.append(f"{name.replace('_', ' ')} ({', '.join(where)})")
     return (f"The model lost to {', '.join(better)}.",) if better else ()
 
 
