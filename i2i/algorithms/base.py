@@ -284,8 +284,8 @@ def _refuse_small_batch(config: Config, settings: DiscriminatorSettings) -> None
         )
     if settings.minibatch_std and group_size(batch // packing) == 1:
         raise ConfigError(
-            "discriminator.minibatch_std compares 2 to 4 images, or packs, of a batch, and no such number divides "
-            f"train.batch, {batch}, by discriminator.packing, {packing}. Set train.batch to {4 * packing}, or "
+            "discriminator.minibatch_std compares groups of 2 to 4 images, or packs of images, and there are none with "
+            f"train.batch {batch} and discriminator.packing {packing}. Set train.batch to {4 * packing}, or "
             "discriminator.minibatch_std to false."
         )
 

@@ -58,7 +58,7 @@ class PatchGAN(Discriminator):
         super().__init__()
         if layers not in RECEPTIVE_FIELD_PX:
             raise ValueError(f"layers is {layers}; a PatchGAN has 0 to 5")
-        self.count = layers
+        self.count, self.scales = layers, scales
         self.minibatch_std, self.packing = minibatch_std, packing
         in_channels, condition = in_channels * packing, condition * packing
         self.receptive_field_px = (RECEPTIVE_FIELD_PX if downsample == "strided" else _BLURRED_FIELD_PX)[layers]
@@ -99,9 +99,9 @@ class PatchGAN(Discriminator):
             most = max(count for count in RECEPTIVE_FIELD_PX if side_px >= smallest_side(count))
             least = smallest_side(self.count)
             return f"a PatchGAN of {self.count} layers needs {least} px or more; it allows up to {most}"
-        half = (side_px + 1) // 2
-        if self.coarser is not None and (reason := self.coarser.fits(half)):
-            return f"a coarser scale of the discriminator sees {half} px of it, and {reason}"
+        whole = (smallest_side(self.count) - 1) * 2 ** (self.scales - 1) + 1  # a half is rounded up
+        if side_px < whole:
+            return f"discriminator.scales {self.scales} with {self.count} layers needs {whole} px or more"
         return None
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:

@@ -103,8 +103,11 @@ def test_two_scales_are_two_discriminators():
 
 
 def test_a_coarser_scale_needs_room_too():
-    assert PatchGAN(layers=1, width=1, scales=2).fits(11) is None
-    assert "coarser" in (PatchGAN(layers=1, width=1, scales=2).fits(10) or "")
+    for scales, least in ((2, 11), (3, 21)):  # a logit at the coarsest scale, and none 1 px below
+        network = PatchGAN(layers=1, width=1, norm="none", scales=scales)
+        assert network.fits(least) is None
+        assert network(torch.zeros(1, 6, least, least)).scales[-1].shape == (1, 1, 1, 1)
+        assert f"discriminator.scales {scales}" in (network.fits(least - 1) or "")
     assert PatchGAN(layers=1, width=1).fits(10) is None
 
 
