@@ -107,6 +107,7 @@ def advise(illness: Illness, facts: RunFacts) -> str:
         section, key = name.split(".")
         values = settings.get(section) or {}
         if key in values and str(values[key]).lower() not in what.split():  # unless it is so already
-            turns.append(f"{what.format(name)} (now {json.dumps(values[key])})")
+            now = values["lr"] if key == "lr_discriminator" and values[key] is None else values[key]  # null: as lr
+            turns.append(f"{what.format(name)} (now {json.dumps(now)})")
     text = ", or ".join(turns)
     return " ".join(filter(None, [f"In a new run, {text}." if text else "", illness.advice]))

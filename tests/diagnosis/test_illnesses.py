@@ -305,6 +305,7 @@ def test_the_diagnosis_names_the_setting_and_its_value(tiny_run, monkeypatch):
     assert [one.name for one in result.found] == list(ILLNESSES)
     found = {one.name: one for one in result.found}
     assert "optimizer.clip_norm to 1 (now null)" in found["non-finite values"].advice
+    assert "optimizer.lr_discriminator (now 0.0004)" in found["mode collapse"].advice  # null: as lr
     assert "upsample" not in found["checkerboard"].advice  # it is resize already
     written = json.loads((tiny_run / "diagnosis.json").read_text())
     assert [one["name"] for one in written] == [one.name for one in result.found]
