@@ -105,9 +105,12 @@ def test_settings_train_and_learn(changes, few_pairs, tmp_path):
 
 
 def test_compiled_networks_train(few_pairs, tmp_path):
-    compiled = train(few_pairs, tmp_path / "compiled", "train.compile=true")
-    usual = train(few_pairs, tmp_path / "usual")
-    assert distance(usual, compiled) < 0.1
+    """As others do, up to rounding, by their losses: Adam makes whole steps of gradients that are rounding alone."""
+    for name in ("true", "false"):
+        train(few_pairs, tmp_path / name, f"train.compile={name}")
+    assert losses(tmp_path / "true") == pytest.approx(losses(tmp_path / "false"), rel=0.02)
+    train(few_pairs, tmp_path / "other", "train.seed=1")
+    assert losses(tmp_path / "other") != pytest.approx(losses(tmp_path / "false"), rel=0.02)
 
 
 def test_resuming_is_exact(few_pairs, tmp_path):
