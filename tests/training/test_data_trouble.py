@@ -14,11 +14,12 @@ import torch
 from safetensors.torch import load_file
 
 import i2i
+from i2i.data import previews
 from i2i.data.sets import PairSet
 from i2i.errors import DataError, LoaderError, Stopped
 from i2i.files import read_json_lines
 from i2i.images import listing
-from i2i.training import loop, validation
+from i2i.training import loop
 from i2i.training.checkpoint import list_checkpoints
 from tests.conftest import LINEART, tiny_config
 
@@ -144,7 +145,7 @@ def test_a_preview_that_vanishes_costs_the_samples_only(data, tmp_path, monkeypa
 
 
 def test_a_preview_that_hangs_costs_the_samples_only(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(validation, "read_picture", lambda *_: time.sleep(30))
+    monkeypatch.setattr(previews, "read_picture", lambda *_: time.sleep(30))
     i2i.train(tiny_config("data.timeout_s=0.5", data=data), tmp_path / "run")
     warnings = warnings_of(tmp_path / "run")
     assert len(warnings) == 2

@@ -137,9 +137,9 @@ class TestTwoRanks:
 
     @pytest.mark.parametrize("kind", list(SMALLEST))
     def test_resuming_equals_never_having_stopped(self, trained, kind):
-        states = [load_checkpoint(trained / run / "checkpoints" / "000000016.pt") for run in (kind, f"{kind}_cut")]
+        states = [load_checkpoint(trained / run / "checkpoints" / "000000016.pt") for run in (kind, f"{kind}.cut")]
         assert_equal_trees(*(state["stepper"] for state in states))
-        assert_equal_trees(*(load_file(trained / run / "model.safetensors") for run in (kind, f"{kind}_cut")))
+        assert_equal_trees(*(load_file(trained / run / "model.safetensors") for run in (kind, f"{kind}.cut")))
 
     @pytest.mark.parametrize("kind", list(SMALLEST))
     def test_their_draws_differ(self, trained, kind):

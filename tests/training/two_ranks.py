@@ -57,9 +57,9 @@ def main(few_pairs: str, folder: Path) -> None:
         config = smallest_config(kind, few_pairs, "train.batch=2")
         train(config, folder / kind)
         if ranks.rank() == 0:
-            shutil.copytree(folder / kind, folder / f"{kind}_cut")
-            list_checkpoints(folder / f"{kind}_cut" / "checkpoints")[-1].unlink()
-        train(config, folder / f"{kind}_cut", resume=True)
+            shutil.copytree(folder / kind, folder / f"{kind}.cut")
+            list_checkpoints(folder / f"{kind}.cut" / "checkpoints")[-1].unlink()
+        train(config, folder / f"{kind}.cut", resume=True)
     train(smallest_config("pix2pix", few_pairs, "train.batch=1", *SAME_AS_ONE), folder / "same")
     train(smallest_config("pix2pix", few_pairs, *UNEVEN), folder / "uneven")
     train(smallest_config("pix2pix", few_pairs, *PATIENT, "schedule.images=32"), folder / "patient")
