@@ -1,6 +1,7 @@
 """Illnesses: each made one is named, and its healthy counterpart is silent."""
 
 import json
+import shutil
 from types import SimpleNamespace
 from typing import Any
 
@@ -295,19 +296,20 @@ def test_host_bound(fresh):
     assert not ILLNESSES["host-bound"].has(idle_share([(0, 6), (6, 10)]))
 
 
-def test_the_diagnosis_names_the_setting_and_its_value(tiny_run, monkeypatch):
+def test_the_diagnosis_names_the_setting_and_its_value(tiny_run, tmp_path, monkeypatch):
     """And everything is either measured, or has a reason."""
+    run = shutil.copytree(tiny_run, tmp_path / "run")
     for name, illness in ILLNESSES.items():
         beyond = 1e6 if illness.ill == "above" else -1e6
         made = illness._replace(measure=lambda facts, beyond=beyond: Reading(beyond))
         monkeypatch.setitem(ILLNESSES, name, made)
-    result = diagnose(tiny_run, 8, "cpu")
+    result = diagnose(run, 8, "cpu")
     assert [one.name for one in result.found] == list(ILLNESSES)
     found = {one.name: one for one in result.found}
     assert "optimizer.clip_norm to 1 (now null)" in found["non-finite values"].advice
     assert "optimizer.lr_discriminator (now 0.0004)" in found["mode collapse"].advice  # null: as lr
     assert "upsample" not in found["checkerboard"].advice  # it is resize already
-    written = json.loads((tiny_run / "diagnosis.json").read_text())
+    written = json.loads((run / "diagnosis.json").read_text())
     assert [one["name"] for one in written] == [one.name for one in result.found]
     assert {key for one in written for key in one} == {"name", "severity", "number", "threshold", "advice"}
 
