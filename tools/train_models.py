@@ -52,21 +52,18 @@ class Recipe(NamedTuple):
     use: str
 
 
+ICONS = (
+    *("data.resize_px=68", "data.crop_px=64", "generator.depth=4", "generator.head_init=xavier"),
+    *("schedule.images=48000", "schedule.decay_images=24000"),
+)
+"""Settings of both models of the icons."""
 RECIPES = {
     "lineart": Recipe(
         "flat colour to line art",
         "modern",
         "datasets/lineart",
         LINEART,
-        (
-            "data.direction=B2A",
-            "data.resize_px=68",
-            "data.crop_px=64",
-            "generator.depth=4",
-            "generator.head_init=xavier",
-            "schedule.images=48000",
-            "schedule.decay_images=24000",
-        ),
+        ("data.direction=B2A", *ICONS),
         "Knows flat icons. Photographs become sketchy outlines; text is not kept legible.",
         "i2i translate icon.png -m lineart -o drawing.png",
     ),
@@ -75,15 +72,7 @@ RECIPES = {
         "modern",
         "datasets/lineart",
         LINEART,
-        (
-            "data.direction=A2B",
-            "data.resize_px=68",
-            "data.crop_px=64",
-            "generator.depth=4",
-            "generator.head_init=xavier",
-            "schedule.images=48000",
-            "schedule.decay_images=24000",
-        ),
+        ("data.direction=A2B", *ICONS),
         "Guesses colours from what 400 icons taught it: blue signs, yellow faces. What it never saw gets a mixture.",
         "i2i translate drawing.png -m colour -o coloured.png",
     ),
