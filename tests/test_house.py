@@ -32,7 +32,7 @@ ORDER = [
     ["i2i.images"],
     ["i2i.config"],
     ["i2i.models"],
-    ["i2i.networks", "i2i.losses", "i2i.data"],
+    ["i2i.networks", "i2i.losses", "i2i.similarity", "i2i.data"],
     ["i2i.algorithms", "i2i.metrics", "i2i.interop"],
     ["i2i.models.modelfile"],
     ["i2i.runtime"],

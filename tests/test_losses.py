@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from i2i import losses, metrics
+from i2i import losses, metrics, similarity
 from tests.conftest import picture
 
 REAL = torch.tensor([[0.0, 2.0]])
@@ -161,9 +161,9 @@ def test_l2():
 def test_gradient():
     """Steps of [[0, 1], [0, -1]]: down 0 and 2, across 1 and 1; the negative has the same sizes, zeros have none."""
     one = torch.tensor([[[[0.0, 1.0], [0.0, -1.0]]]])
-    assert float(losses.gradient(one, torch.zeros_like(one))) == (0 + 2) / 2 + (1 + 1) / 2
-    assert float(losses.gradient(one, -one)) == 0
-    assert float(losses.gradient(one, one + 0.5)) == 0
+    assert float(similarity.gradient(one, torch.zeros_like(one))) == (0 + 2) / 2 + (1 + 1) / 2
+    assert float(similarity.gradient(one, -one)) == 0
+    assert float(similarity.gradient(one, one + 0.5)) == 0
 
 
 def test_feature_matching():
@@ -191,14 +191,14 @@ def test_ssim_of_flat_images_and_of_an_image_and_its_negative():
     half, dark = torch.full((1, 1, 11, 11), 0.5), torch.full((1, 1, 11, 11), -0.25)
     c1, c2 = 0.02**2, 0.06**2
     expected = (2 * 0.5 * -0.25 + c1) / (0.5**2 + 0.25**2 + c1)
-    assert float(losses.ssim(half, dark)) == pytest.approx(1 - expected, rel=1e-4)
-    assert float(losses.structure(half, dark)) == pytest.approx(0, abs=1e-4)
+    assert float(similarity.ssim(half, dark)) == pytest.approx(1 - expected, rel=1e-4)
+    assert float(similarity.structure(half, dark)) == pytest.approx(0, abs=1e-4)
     torch.manual_seed(0)
     grain = torch.rand(1, 1, 11, 11) * 2 - 1
     window = torch.softmax(-torch.arange(-5.0, 6.0).square() / 4.5, 0)
     window = torch.outer(window, window)
     variance = float((window * grain.square()).sum() - (window * grain).sum() ** 2)
-    assert float(losses.structure(grain, -grain)) == pytest.approx(
+    assert float(similarity.structure(grain, -grain)) == pytest.approx(
         1 - (-2 * variance + c2) / (2 * variance + c2), rel=1e-3
     )
 
@@ -208,7 +208,7 @@ def test_ssim_is_that_of_the_metric():
     tensors = [torch.from_numpy(image.copy()).permute(2, 0, 1)[None] / 127.5 - 1 for image in (one, other)]
     # The metric is of values from 0 to 255, whose mean counts in the luminance: compared at values from 0 up.
     up = [(tensor + 1) / 2 for tensor in tensors]
-    luminance, structure = losses._similarities(*(2 * tensor for tensor in up))
+    luminance, structure = similarity._similarities(*(2 * tensor for tensor in up))
     assert float((luminance * structure).mean()) == pytest.approx(metrics.ssim(one, other), abs=1e-4)
 
 
@@ -256,18 +256,18 @@ def test_nlpd_is_the_authors_algorithm(shape):
 
     expected = np.mean([np.sqrt(np.mean((a - b) ** 2)) for a, b in zip(levels(one), levels(other), strict=True)])
     tensors = [torch.from_numpy(2 * image - 1)[None, None] for image in (one, other)]
-    assert float(losses.nlpd(*tensors)) == pytest.approx(expected, rel=1e-6)
-    assert float(losses.nlpd(tensors[0], tensors[0])) < 1e-5
+    assert float(similarity.nlpd(*tensors)) == pytest.approx(expected, rel=1e-6)
+    assert float(similarity.nlpd(tensors[0], tensors[0])) < 1e-5
 
 
 def test_nlpd_takes_each_image_and_channel_by_itself():
     torch.manual_seed(0)
     one, other = (torch.rand(2, 3, 32, 32, dtype=torch.float64) * 2 - 1 for _ in range(2))
-    assert float(losses.nlpd(one, other)) == pytest.approx(
-        sum(float(losses.nlpd(a[None], b[None])) for a, b in zip(one, other, strict=True)) / 2
+    assert float(similarity.nlpd(one, other)) == pytest.approx(
+        sum(float(similarity.nlpd(a[None], b[None])) for a, b in zip(one, other, strict=True)) / 2
     )
-    grey = losses.nlpd(one[:, :1], other[:, :1])
-    assert float(losses.nlpd(*(x[:, :1].expand(-1, 3, -1, -1) for x in (one, other)))) == pytest.approx(float(grey))
+    grey = similarity.nlpd(one[:, :1], other[:, :1])
+    assert float(similarity.nlpd(*(x[:, :1].expand(-1, 3, -1, -1) for x in (one, other)))) == pytest.approx(float(grey))
 
 
 @pytest.mark.parametrize("name", list(losses.ADVERSARIAL))

@@ -11,7 +11,7 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from i2i import losses, weights
+from i2i import losses, similarity, weights
 from i2i.algorithms.adversary import Adversary, AdversarySettings
 from i2i.config.section import Section, Weight, is_ever_on, weight_at
 from i2i.config.settings import Config
@@ -89,10 +89,10 @@ def _lpips(found: Sequence[Tensor], wanted: Sequence[Tensor], network: Trunk) ->
 IMAGE_TERMS: dict[str, ImageTerm] = {
     "l1": ImageTerm(losses.l1),
     "l2": ImageTerm(losses.l2),
-    "gradient": ImageTerm(losses.gradient, least_px=2),
-    "ssim": ImageTerm(losses.ssim, losses.SSIM_WINDOW_PX),
-    "structure": ImageTerm(losses.structure, losses.SSIM_WINDOW_PX),
-    "nlpd": ImageTerm(losses.nlpd, least_px=4),
+    "gradient": ImageTerm(similarity.gradient, least_px=2),
+    "ssim": ImageTerm(similarity.ssim, similarity.SSIM_WINDOW_PX),
+    "structure": ImageTerm(similarity.structure, similarity.SSIM_WINDOW_PX),
+    "nlpd": ImageTerm(similarity.nlpd, least_px=4),
 }
 FEATURE_TERMS: dict[str, FeatureTerm] = {
     "lpips": FeatureTerm("alexnet", _lpips),
