@@ -7,9 +7,9 @@
 Every row trains for the seconds of its case, in processor time, on one thread, with the learning rate constant over
 the first half and falling to zero over the second. Scores go to OUT/results.jsonl, a line for each row, seed and split.
 What is there already is not done again; so a run that was stopped goes on. Choose on val; `--split test` is for the
-table. KID x 1000 is on AlexNet's features, which need `i2i weights get alexnet`, as LPIPS does; --networks chooses
-others. The rows `input copied` and `colour map` are controls without a model. Cases, rows and loop
-stand in one script of some 330 lines.
+table. KID x 1000 is on AlexNet's features, which need `i2i weights get alexnet`, as LPIPS does; --networks and
+--metrics choose others. The rows `input copied` and `colour map` are controls without a model. Cases, rows and loop
+stand in one script of some 360 lines.
 """
 
 import argparse
@@ -54,6 +54,8 @@ class Case(NamedTuple):
     directions: tuple[str, ...]
     settings: tuple[str, ...] = ()
     plain_settings: tuple[str, ...] = ()
+    sea: bool = False
+    """Whether to score how well sea is told from land."""
 
 
 SQUARES = ("data.resize_px=68", "data.crop_px=64")
@@ -76,8 +78,11 @@ CASES = {
         300,
         ("A2B",),
         ("data.disjoint=true", "data.resize_px=null", "data.crop_px=64"),
+        sea=True,
     ),
 }
+SEA = 8
+"""At sea, the reliefs of datasets/maps have more blue than green by this many levels; few pixels are near it."""
 Rows = dict[str, tuple[str, tuple[str, ...]]]
 """By name: the preset to start from, plain and modern being those of the case, and what is changed in it."""
 D_OF_MODERN = ("discriminator.norm=none", "discriminator.spectral_norm=true")
@@ -148,8 +153,9 @@ ONE_WAY: Rows = {  # for cases of one direction
         (SKIPS, CUT_LAYERS, "optimizer.lr=8.0e-4", "optimizer.betas=[0.5,0.99]"),
     ),
 }
-CONTROLS = ("input copied", "colour map")
-"""Rows without a model: the input itself, and the linear map of colours to the mean and covariance of the targets."""
+CONTROLS = ("input copied", "colour map", "colour map of train")
+"""Rows without a model: the input itself, and the linear map of colours that gives the inputs the mean and covariance
+of the truths, or inputs of train those of other targets of train, which is what a training without pairs can know."""
 NOTHING = {"processor_s": 0.0, "clock_s": 0.0, "images": 0, "ms_an_image": 0.0}
 
 
@@ -219,26 +225,46 @@ def costs(case: Case, rows: Rows, rounds: int = 3, steps: int = 3) -> dict[str, 
     return {name: statistics.median(values) for name, values in turns.items()}
 
 
-def answer(row: str, model: Path, direction: str, shown: list[Array], truths: list[Array]) -> list[Array]:
+def answer(case: Case, row: str, model: Path, direction: str, shown: list[Array], truths: list[Array]) -> list[Array]:
     """Return what a row makes of the inputs: those of CONTROLS without a model."""
     if row == "input copied":
         return shown
     if row == "colour map":
         return list(map(fit_colour_map(iter(shown), iter(truths)), shown))
+    if row == "colour map of train":
+        known = by_direction(direction, *find_sides([case.data], "train", disjoint=True))
+        return list(map(fit_colour_map(*(map(read_picture, side) for side in known)), shown))
     return [*map(Translator.open(model, direction, "cpu").translate, shown)]
 
 
-def score(case: Case, row: str, model: Path, split: str, networks: Sequence[str], sheet: Path) -> dict[str, float]:
+def sea_told(made: Sequence[Array], truths: Sequence[Array]) -> float:
+    """Return how well sea is told from land: the mean of the share of sea and the share of land that are right.
+
+    One colour for all has 0.5, and sea and land exchanged have less.
+    """
+    found, true = (np.concatenate([one.ravel() for one in map(at_sea, side)]) for side in (made, truths))
+    return float((found[true].mean() + (~found[~true]).mean()) / 2)
+
+
+def at_sea(picture: Array) -> Array:
+    """Return which pixels of a relief, (H, W, 3) uint8, are sea: (H, W) bool."""
+    return picture[..., 2].astype(int) - picture[..., 1] > SEA
+
+
+def score(case: Case, row: str, model: Path, options: argparse.Namespace, sheet: Path) -> dict[str, float]:
     """Return the scores of a row on a split, by direction and name, and write a sheet of examples."""
     found: dict[str, float] = {}
+    split = options.split
     for direction in case.directions:
         inputs, targets = by_direction(direction, *find_sides([case.data], split))
         shown, truths = ([read_picture(one) for one in side] for side in (inputs, targets))
-        made = answer(row, model, direction, shown, truths)
-        for name in ("l1", "ssim", "lpips"):
+        made = answer(case, row, model, direction, shown, truths)
+        for name in options.metrics:
             scores = [METRICS[name].score(one, truth) for one, truth in zip(made, truths, strict=True)]
             found[f"{direction} {name}"] = float(np.mean(scores))
-        for network in networks:
+        if case.sea:
+            found[f"{direction} sea"] = sea_told(made, truths)
+        for network in options.networks:
             ruler = make_ruler(network)
             _, real = reference_features(targets, ruler, None)
             found[f"{direction} kid_{network}"] = 1000 * float(kid(real, features(made, *ruler)))
@@ -277,7 +303,7 @@ def work(options: argparse.Namespace) -> None:
                     spent = train(config, folder, seconds, 1000 * seconds / known[row] if known else None)
                 cost.write_text(json.dumps(spent), "utf-8")
             model, sheet = folder / "model.safetensors", folder / options.split
-            scores = score(case, row, model, options.split, options.networks, sheet)
+            scores = score(case, row, model, options, sheet)
             line = json.dumps(key | json.loads(cost.read_text("utf-8")) | scores)
             with (options.out / "results.jsonl").open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
@@ -294,7 +320,7 @@ def table(lines: list[dict[str, Any]], split: str) -> Iterator[str]:
         yield f"\n{case}, {seconds:g} s of processor time, {split}\n"
         yield f"| row | seed | images | ms an image | {' | '.join(names)} |\n|{'---|' * (4 + len(names))}"
         for one in sorted(of_case, key=lambda one: (one["row"], one["seed"])):
-            cells = [f"{one[name]:.{3 if 'ssim' in name or 'lpips' in name else 1}f}" for name in names]
+            cells = [f"{one[name]:.{1 if 'l1' in name or 'kid' in name else 3}f}" for name in names]
             head = f"| {one['row']} | {one['seed']} | {one['images']:,} | {one['ms_an_image']:.2f}"
             yield f"{head} | {' | '.join(cells)} |"
 
@@ -314,6 +340,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help="Processor time of a training, in place of the case's.")
     parser.add_argument("--split", choices=["val", "test"], default="val")
     parser.add_argument("--networks", nargs="+", default=["alexnet"], help="Features for KID: alexnet, vgg16, ...")
+    parser.add_argument("--metrics", nargs="+", default=["l1", "ssim", "lpips"], choices=list(METRICS))
     parser.add_argument("--table", action="store_true", help="Print what is done.")
     parser.add_argument(
         "--costs", type=Path, help="What --cost printed: train for as many images as fit, on any device."
