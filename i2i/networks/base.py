@@ -103,8 +103,8 @@ class LatentGenerator(Generator):
 class DiscriminatorOutput(NamedTuple):
     """What every discriminator returns.
 
-    logits: of any shape, high for real. features: the activations of each layer, outermost first. heads: the
-    outputs of any other heads, by name. coarser: the logits of each further scale, finest first, whose features
+    logits: of any shape, high for real. features: the activations of each layer, outermost first. heads: other
+    outputs, (N, size) by name, if it has any. coarser: the logits of each further scale, finest first, whose features
     follow in `features`.
     """
 

@@ -5,12 +5,14 @@ generator's output and the discriminator's input.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 from torch import Tensor, nn
 
 from i2i.networks.base import Discriminator, DiscriminatorOutput, LatentGenerator, layer_outputs
 from i2i.networks.batches import append_spread, pack
+from i2i.networks.heads import Heads
 from i2i.networks.layers import Norm, Projection, initialise, make_norm, needs_bias, normalise_spectrally
 from i2i.networks.small_maps import ConvTranspose2d
 
@@ -79,6 +81,7 @@ class DCGANDiscriminator(Discriminator):
     minibatch_std: show the head how much the images of a batch differ (see append_spread).
     packing: images that are judged together, with the logits of one (see pack).
     condition: length of a condition vector, which forward then also takes and projects onto the last level; 0: none.
+    heads: length of each further output, by name (see Heads).
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class DCGANDiscriminator(Discriminator):
         minibatch_std: bool = False,
         packing: int = 1,
         condition: int = 0,
+        heads: Mapping[str, int] | None = None,
     ):
         super().__init__()
         self.receptive_field_px: int = size
@@ -112,17 +116,19 @@ class DCGANDiscriminator(Discriminator):
         initialise(self)
         if spectral_norm:
             normalise_spectrally(self)
+        self.heads = Heads(16 * count, heads, packing) if heads else None  # of every place of the 4x4
 
     def fits(self, side_px: int) -> str | None:
         """Return None for the one size that it takes."""
         return _only(self.receptive_field_px, side_px)
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
-        """(N, in_channels, size, size) in [-1, 1] to logits (N, 1, 1, 1) and the features of each level."""
+        """(N, in_channels, size, size) in [-1, 1] to logits (N, 1, 1, 1), the features of each level and the heads."""
         features = layer_outputs(self.layers, pack(image, self.packing))
         logits = self.head(append_spread(features[-1]) if self.minibatch_std else features[-1])
         if self.projection is not None:
             assert condition is not None
             pooled = features[-1].sum(dim=(2, 3), keepdim=True)
             logits = logits + self.projection(pooled, pack(condition, self.packing))
-        return DiscriminatorOutput(logits, tuple(features))
+        further = self.heads(features[-1].flatten(1), len(image)) if self.heads else None
+        return DiscriminatorOutput(logits, tuple(features), further)

@@ -4,10 +4,13 @@ They keep torch's own initialisation: the papers' N(0, 0.02) is for deep convolu
 make the output of three narrow layers almost constant.
 """
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 
 from i2i.networks.base import Discriminator, DiscriminatorOutput, LatentGenerator
 from i2i.networks.batches import append_spread, pack
+from i2i.networks.heads import Heads
 from i2i.networks.layers import Projection, normalise_spectrally
 
 
@@ -34,6 +37,7 @@ class MLPDiscriminator(Discriminator):
 
     minibatch_std: show the head how much the images of a batch differ (see append_spread).
     packing: images that are judged together, with the logits of one (see pack).
+    heads: length of each further output, by name (see Heads).
     """
 
     receptive_field_px = None
@@ -47,6 +51,7 @@ class MLPDiscriminator(Discriminator):
         minibatch_std: bool = False,
         packing: int = 1,
         condition: int = 0,
+        heads: Mapping[str, int] | None = None,
     ):
         super().__init__()
         self.minibatch_std, self.packing = minibatch_std, packing
@@ -55,19 +60,21 @@ class MLPDiscriminator(Discriminator):
         self.projection = Projection(width, condition * packing) if condition else None
         if spectral_norm:
             normalise_spectrally(self)
+        self.heads = Heads(width, heads, packing) if heads else None
 
     def fits(self, side_px: int) -> str | None:
         """Return that it takes points, whatever the side."""
         return "it takes points"
 
     def forward(self, points: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
-        """(N, in_channels) to logits (N, 1)."""
+        """(N, in_channels) to logits (N, 1), the last features and the heads."""
         features = self.body(pack(points, self.packing))
         logits = self.head(append_spread(features) if self.minibatch_std else features)
         if self.projection is not None:
             assert condition is not None
             logits = logits + self.projection(features, pack(condition, self.packing))
-        return DiscriminatorOutput(logits, (features,))
+        further = self.heads(features, len(points)) if self.heads else None
+        return DiscriminatorOutput(logits, (features,), further)
 
 
 def _hidden(inputs: int, width: int, layers: int) -> nn.Sequential:

@@ -1,9 +1,12 @@
 """The PatchGAN discriminator (Isola et al. 2017, sections 3.2.2 and 6.1.2)."""
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 
 from i2i.networks.base import Discriminator, DiscriminatorOutput, layer_outputs
 from i2i.networks.batches import append_spread, pack
+from i2i.networks.heads import Heads
 from i2i.networks.layers import (
     BlurPool,
     Downsampling,
@@ -39,6 +42,7 @@ class PatchGAN(Discriminator):
     minibatch_std: show the head of each scale how much the images of a batch differ (see append_spread).
     packing: images that are judged together, with the logits of one (see pack).
     condition: length of a condition vector, which forward then also takes and projects onto each patch; 0: none.
+    heads: length of each further output, by name (see Heads), from the mean features of the finest scale.
     The first and the last layer have no normalisation.
     """
 
@@ -54,6 +58,7 @@ class PatchGAN(Discriminator):
         minibatch_std: bool = False,
         packing: int = 1,
         condition: int = 0,
+        heads: Mapping[str, int] | None = None,
     ):
         super().__init__()
         if layers not in RECEPTIVE_FIELD_PX:
@@ -80,13 +85,12 @@ class PatchGAN(Discriminator):
             count = target
         kernel, padding = (1, 0) if layers == 0 else (4, 1)
         self.head = nn.Conv2d(count + minibatch_std, 1, kernel, 1, padding, bias=bias if layers == 0 else True)
-        self.projection: nn.Module | None = None
-        if condition:  # onto the head's input, pooled to the size of its output
-            self.projection = Projection(count, condition)
-            self.pool = nn.AvgPool2d(kernel, 1, padding) if layers else nn.Identity()
+        self.projection = Projection(count, condition) if condition else None
+        self.pool = nn.AvgPool2d(kernel, 1, padding) if layers else nn.Identity()  # to the size of the head's output
         initialise(self)
         if spectral_norm:
             normalise_spectrally(self)
+        self.heads = Heads(count, heads, packing) if heads else None
         self.coarser: PatchGAN | None = None
         if scales > 1:
             further = (width, norm, spectral_norm, scales - 1, downsample, minibatch_std)
@@ -105,14 +109,15 @@ class PatchGAN(Discriminator):
         return None
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
-        """(N, in_channels, H, W) to logits (N, 1, h, w), one for each patch, and the features of each layer."""
-        image = pack(image, self.packing)
+        """(N, in_channels, H, W) to logits (N, 1, h, w), one a patch, the features of each layer and the heads."""
+        images, image = len(image), pack(image, self.packing)
         condition = None if condition is None else pack(condition, self.packing)
         features = layer_outputs(self.layers, image)
         logits = self.head(append_spread(features[-1]) if self.minibatch_std else features[-1])
         if self.projection is not None:
             logits = logits + self.projection(self.pool(features[-1]), condition)
+        further = self.heads(features[-1].mean(dim=(2, 3)), images) if self.heads else None
         if self.coarser is None:
-            return DiscriminatorOutput(logits, tuple(features))
+            return DiscriminatorOutput(logits, tuple(features), further)
         output: DiscriminatorOutput = self.coarser(self.halve(image), condition)
-        return DiscriminatorOutput(logits, (*features, *output.features), coarser=output.scales)
+        return DiscriminatorOutput(logits, (*features, *output.features), further, output.scales)

@@ -182,3 +182,34 @@ def test_packs_are_judged_by_one(name):
     pairs = [network(images[[first, second]], labels[[first, second]]).logits for first, second in ((0, 1), (0, 2))]
     assert not torch.equal(*pairs)  # an image's logits depend on its neighbour's
     assert len(network(images[:3], labels[:3]).logits) == 2
+
+
+@pytest.mark.parametrize("packing", [1, 2])
+@pytest.mark.parametrize("name", list(DISCRIMINATORS))
+def test_heads_answer_for_each_image(name, packing):
+    """Beside the same logits, and with a gradient for the trunk."""
+    sizes = {"label": 3, "code": 2}
+    norm = {} if name == "mlp" else {"norm": "none"}
+    network, plain = (make(DISCRIMINATORS, name, packing=packing, **norm, **more) for more in ({"heads": sizes}, {}))
+    plain.load_state_dict(network.state_dict(), strict=False)
+    images = judged(name)
+    output = network(images)
+    assert output.heads is not None
+    assert {key: tuple(value.shape) for key, value in output.heads.items()} == {"label": (4, 3), "code": (4, 2)}
+    assert torch.equal(output.logits, plain(images).logits)
+    assert plain(images).heads is None
+    for number, image in enumerate(images):  # each answers to its own image, or pack
+        other = images.clone()
+        other[number] = -image
+        changed = (network(other).heads["code"] != output.heads["code"]).any(dim=1)
+        assert changed.tolist() == [place // packing == number // packing for place in range(4)]
+    assert len(network(images[:3]).heads["code"]) == 3  # packs of three repeat an image
+    output.heads["label"].square().sum().backward()
+    assert all(p.grad is not None for key, p in network.named_parameters() if not key.startswith("head."))
+
+
+@pytest.mark.parametrize("name", list(DISCRIMINATORS))
+def test_spectral_norm_leaves_heads_free(name):
+    """They are no part of the critic whose slope it bounds."""
+    network = make(DISCRIMINATORS, name, spectral_norm=True, heads={"code": 2})
+    assert {key.split(".")[0] for key, _ in network.named_parameters() if "parametrizations" not in key} >= {"heads"}
