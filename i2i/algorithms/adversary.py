@@ -5,27 +5,21 @@ that every loss and every penalty works in all of them.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Any
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from i2i.algorithms.adversary_settings import AdversarySettings
 from i2i.algorithms.diffaugment import augment
 from i2i.algorithms.image_pool import ImagePool
-from i2i.config.section import Positive, Section, Weight, is_ever_on, weight_at
+from i2i.config.section import Weight, is_ever_on, weight_at
 from i2i.errors import ConfigError
 from i2i.losses import ADVERSARIAL, PENALTIES, AdversarialLoss, drift, feature_matching
 from i2i.networks import Discriminator, DiscriminatorOutput
 from i2i.networks.batches import pack, unpack
 from i2i.networks.layers import has_batch_norm, has_spectral_norm
 
-AdversarialName = Literal["minimax", "non_saturating", "least_squares", "hinge", "wasserstein", "relativistic"]
-"""A name in i2i.losses.ADVERSARIAL."""
-PenaltyName = Literal["none", "gradient", "r1", "r2", "zero_centred", "clip"]
-"""A name in i2i.losses.PENALTIES; "clip" bounds the weights instead."""
-DiffAugmentName = Literal["colour", "translation", "cutout"]
-"""A name in i2i.algorithms.diffaugment.DIFFAUGMENT."""
 _R1_PER_SQUARE_PX = 2e-4
 """The weight of R1, R2 and both together is proportional to the receptive field of a logit: the rule of StyleGAN2-ADA
 (Karras et al. 2020), for a batch of one."""
@@ -33,62 +27,6 @@ _R1_PER_SQUARE_PX = 2e-4
 
 Scales = Sequence[tuple[Tensor, Tensor]]
 """The logits of reals and of fakes, (N, ...) each, at every scale."""
-
-
-class AdversarySettings(Section):
-    """The settings under `loss` that all algorithms with a discriminator share."""
-
-    adversarial: AdversarialName = "non_saturating"
-    """Adversarial loss."""
-    penalty: PenaltyName = "none"
-    """Regularisation of the discriminator: a penalty on its gradient between reals and fakes (WGAN-GP), at reals (r1),
-    at fakes (r2) or at both (zero_centred, as in R3GAN), or clipped weights (WGAN)."""
-    penalty_weight: Weight | None = None
-    """Weight of the penalty; null is 10 for gradient, and for r1, r2 and zero_centred 0.0002 for each square pixel of
-    the receptive field of a logit."""
-    penalty_every_steps: Positive = 1
-    """Apply the penalty only every so many steps, in its own update and with so many times the weight (lazy)."""
-    clip: Annotated[float, Field(gt=0)] = 0.01
-    """Largest absolute weight of the discriminator, with penalty clip."""
-    smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
-    """How far the discriminator's label of reals is below 1: 0.1 is one-sided smoothing (Salimans et al. 2016)."""
-    smoothing_fake: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
-    """How far its label of fakes is above 0; with `smoothing`, it is two-sided."""
-    flip: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
-    """Probability that the discriminator is given the other label for an image."""
-    instance_noise: Weight = 0.0
-    """Standard deviation of noise on all that the discriminator sees, for images in [-1, 1] (Sonderby et al. 2017);
-    every look draws its own."""
-    diffaugment: tuple[DiffAugmentName, ...] = ()
-    """How reals and fakes are augmented before the discriminator sees them, and the generator learns through
-    (DiffAugment); the images of a pair alike."""
-    drift: Weight = 0.0
-    """Weight of the discriminator's squared logits of reals, which keeps them near zero; 0.001 in ProGAN."""
-    history: Annotated[int, Field(ge=0)] = 0
-    """Size of the image pool: past fakes that the discriminator also learns from; 0 is none."""
-
-    @model_validator(mode="after")
-    def _refuse_unused_settings(self) -> Self:
-        weighted = self.penalty_weight is not None or self.penalty_every_steps > 1
-        if weighted and self.penalty not in PENALTIES:
-            raise ValueError(
-                f"penalty_weight and penalty_every_steps have no effect with penalty {self.penalty}; leave them out, "
-                f"or choose {', '.join(PENALTIES)}"
-            )
-        if self.penalty != "clip" and self.clip != type(self).model_fields["clip"].default:
-            raise ValueError(f"clip has no effect with penalty {self.penalty}; leave it out, or set penalty to clip")
-        if self.changes_labels and ADVERSARIAL[self.adversarial].toward is None:
-            labelled = [name for name, loss in ADVERSARIAL.items() if loss.toward]
-            raise ValueError(
-                f"smoothing, smoothing_fake and flip change labels, and adversarial {self.adversarial} has none; leave "
-                f"them out, or choose {', '.join(labelled)}"
-            )
-        return self
-
-    @property
-    def changes_labels(self) -> bool:
-        """Whether the discriminator learns from other labels than 1 and 0."""
-        return max(self.smoothing, self.smoothing_fake, self.flip) > 0
 
 
 class Adversary:
@@ -204,11 +142,11 @@ class Adversary:
             on_real = self.judge(real, condition)
         return self._fool(self.judge(fake, condition), on_real)
 
-    def fool_and_match(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    def fool_and_match(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the generator's term, and how far the discriminator's features of fakes are from those of reals."""
         with torch.no_grad():
-            on_real = self.judge(real)
-        output = self.judge(fake)
+            on_real = self.judge(real, condition)
+        output = self.judge(fake, condition)
         return self._fool(output, on_real), feature_matching(output.features, on_real.features)
 
     def _fool(self, on_fake: DiscriminatorOutput, on_real: DiscriminatorOutput | None = None) -> Tensor:

@@ -14,19 +14,12 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from i2i.algorithms.adversary import Adversary
-from i2i.algorithms.base import (
-    Algorithm,
-    Batch,
-    Outputs,
-    Phase,
-    build_discriminator,
-    build_generator,
-    discriminator_phases,
-)
+from i2i.algorithms.base import Algorithm, Batch, Outputs, Shown
+from i2i.algorithms.building import build_generator
+from i2i.algorithms.phases import Phase
 from i2i.algorithms.terms import TranslationSettings
 from i2i.config.derive import Mask
-from i2i.config.section import Weight, weight_at
+from i2i.config.section import Weight
 from i2i.config.settings import Config
 from i2i.errors import ConfigError
 
@@ -59,41 +52,31 @@ class ContextEncoder(Algorithm):
                 "centre_mask, rectangle_mask or free_form_mask."
             )
         self.generators = {"A2B": "generator"}
-        self.networks = {
-            "generator": build_generator(config, "A2B"),
-            "discriminator": build_discriminator(config, config.data.channels_b),
-        }
-        self.adversary = Adversary(self.networks, "discriminator", self.settings)
-        self.adversaries = {"D": self.adversary}
-        self.phases = (
-            *discriminator_phases("discriminator", {"discriminator": self.adversary}),
-            Phase("generator", ("generator",)),
-        )
-        self.notes += self.adversary.notes
+        self.networks["generator"] = build_generator(config, "A2B")
+        self.add_discriminator("discriminator", config.data.channels_b)
+        self.phases = (*self.discriminator_phases("discriminator"), Phase("generator", ("generator",)))
 
     def forward(self, batch: Batch) -> Outputs:
         """F((1 - M) x), with the known pixels kept."""
         return {"fake": self.networks["generator"](batch["a"])}
 
-    def losses(self, phase: str, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
-        """The joint loss (section 3.2), split into its terms and its two players."""
+    def shown(self, batch: Batch, outputs: Outputs) -> dict[str, Shown]:
+        """Whole images."""
+        return {"D": Shown(batch["b"], outputs["fake"])}
+
+    def generator_losses(self, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
+        """The joint loss (section 3.2), the generator's part."""
         x, fake = batch["b"], outputs["fake"]
-        if phase == "discriminator":
-            return self.adversary.discriminate(x, fake)  # L_adv, section 3.2
-        if phase == "penalty":
-            return self.adversary.penalise(x, fake)
         hole = (1 - batch["a"][:, 3:]) / 2
         return {
-            **self.terms.fool(self.adversary, x, fake),  # L_adv, non-saturating
+            **self.terms.fool(self.adversaries["D"], x, fake),  # L_adv, non-saturating
             "G_L2": self._reconstruction(x, fake, hole),  # L_rec, eq. 1
             **self.terms.compare(fake, x),
         }
 
-    def weights(self) -> dict[str, float]:
+    def generator_weights(self) -> dict[str, float]:
         """The joint loss: lambda_rec and lambda_adv."""
-        l2, gan = weight_at(self.settings.l2, self.images), weight_at(self.settings.gan, self.images)
-        further = self.terms.weights(self.images) | self.adversary.weights(self.images)
-        return {"G_GAN": gan, "G_L2": l2, **further}
+        return {"G_GAN": self.weight("gan"), "G_L2": self.weight("l2")}
 
     def _reconstruction(self, x: Tensor, fake: Tensor, hole: Tensor) -> Tensor:
         """Eq. 1 as a mean over the hole (N, 1, H, W) of each image, so that large and small holes count the same.

@@ -12,19 +12,13 @@ from pydantic import Field
 from torch import Tensor
 
 from i2i import losses
-from i2i.algorithms.adversary import AdversarialName, Adversary
-from i2i.algorithms.base import (
-    Algorithm,
-    Batch,
-    Outputs,
-    Phase,
-    build_discriminator,
-    build_generator,
-    discriminator_phases,
-)
+from i2i.algorithms.adversary_settings import AdversarialName
+from i2i.algorithms.base import Algorithm, Batch, Outputs, Shown
+from i2i.algorithms.building import build_generator, side_channels
+from i2i.algorithms.phases import Phase
 from i2i.algorithms.terms import TranslationSettings
-from i2i.config.section import Positive, Weight, is_ever_on, weight_at
-from i2i.config.settings import Config, DataKind, by_direction
+from i2i.config.section import Positive, Weight, is_ever_on
+from i2i.config.settings import Config, DataKind
 from i2i.errors import ConfigError
 from i2i.networks import TranslatingGenerator
 from i2i.networks.patch_heads import PatchHeads
@@ -62,8 +56,7 @@ class CUT(Algorithm):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        self.direction = config.data.direction
-        inputs, outputs = by_direction(self.direction, config.data.channels_a, config.data.channels_b)
+        inputs, outputs = side_channels(config, self.direction)
         if inputs != outputs:
             raise ConfigError(
                 f"{config.algorithm} passes its output through its own encoder, so both sides need the same number of "
@@ -73,22 +66,14 @@ class CUT(Algorithm):
         self.identity = is_ever_on(self.settings.identity)
         self.generators = {self.direction: "generator"}
         generator = build_generator(config, self.direction)
-        self.networks = {
-            "generator": generator,
-            "heads": PatchHeads(self._feature_channels(generator, inputs), self.settings.head_width),
-            "discriminator": build_discriminator(config, outputs),
-        }
-        self.adversary = Adversary(self.networks, "discriminator", self.settings, share=0.5)  # as in CycleGAN
-        self.adversaries = {"D": self.adversary}
-        self.phases = (
-            *discriminator_phases("discriminator", {"discriminator": self.adversary}),
-            Phase("generator", ("generator", "heads")),
-        )
-        self.notes += self.adversary.notes
+        heads = PatchHeads(self._feature_channels(generator, inputs), self.settings.head_width)
+        self.networks |= {"generator": generator, "heads": heads}
+        self.add_discriminator("discriminator", outputs, share=0.5)  # as in CycleGAN
+        self.phases = (*self.discriminator_phases("discriminator"), Phase("generator", ("generator", "heads")))
 
     def forward(self, batch: Batch) -> Outputs:
         """G(x), with some x mirrored, and G(y)."""
-        x, y = self._sides(batch)
+        x, y = self.sides(batch)
         outputs: dict[str, Tensor] = {}
         if self.settings.flip_equivariance:
             outputs["mirrored"] = torch.rand(len(x), device=x.device) < 0.5
@@ -98,17 +83,16 @@ class CUT(Algorithm):
             outputs["same"] = self.networks["generator"](y)
         return outputs
 
-    def losses(self, phase: str, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
-        """Eq. 6, split into its terms and its two players."""
-        x, y = self._sides(batch)
-        fake = outputs["fake"]
-        if phase == "discriminator":
-            return self.adversary.discriminate(y, fake)  # eq. 1
-        if phase == "penalty":
-            return self.adversary.penalise(y, fake)
+    def shown(self, batch: Batch, outputs: Outputs) -> dict[str, Shown]:
+        """The targets y and the translations G(x), eq. 1."""
+        return {"D": Shown(self.sides(batch)[1], outputs["fake"])}
+
+    def generator_losses(self, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
+        """Eq. 6, the generator's part."""
+        (x, y), fake = self.sides(batch), outputs["fake"]
         wanted = mirror(y if self.data == "paired" else x, outputs)  # what further terms compare the output with
         terms = {
-            **self.terms.fool(self.adversary, mirror(y, outputs), fake),  # eq. 1, least squares as in appendix C
+            **self.terms.fool(self.adversaries["D"], mirror(y, outputs), fake),  # eq. 1 as in appendix C
             **self.terms.compare(fake, wanted),
             "G_NCE": self._patch_nce(x, [mirror(one, outputs) for one in self._features(fake)]),  # eq. 5 of x
         }
@@ -116,14 +100,9 @@ class CUT(Algorithm):
             terms["G_NCE_identity"] = self._patch_nce(y, self._features(outputs["same"]))  # eq. 5 of y
         return terms
 
-    def weights(self) -> dict[str, float]:
+    def generator_weights(self) -> dict[str, float]:
         """Eq. 6."""
-        nce, identity = weight_at(self.settings.nce, self.images), weight_at(self.settings.identity, self.images)
-        weights = {"G_GAN": 1.0, "G_NCE": nce, "G_NCE_identity": identity}
-        return weights | self.terms.weights(self.images) | self.adversary.weights(self.images)
-
-    def _sides(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        return by_direction(self.direction, batch["a"], batch["b"])
+        return {"G_GAN": 1.0, "G_NCE": self.weight("nce"), "G_NCE_identity": self.weight("identity")}
 
     def _features(self, image: Tensor) -> list[Tensor]:
         generator = self.networks["generator"]
@@ -172,17 +151,14 @@ class PairedCUT(CUT):
     Settings = PairedCUTSettings
     data = "paired"
 
-    def losses(self, phase: str, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
-        """Eq. 6, and the L1 term of pix2pix in the generator's phase (Isola et al. 2017, eq. 3)."""
-        terms = super().losses(phase, batch, outputs)
-        if phase == "generator":
-            _, y = self._sides(batch)
-            terms["G_L1"] = losses.l1(outputs["fake"], mirror(y, outputs))
-        return terms
+    def generator_losses(self, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
+        """Eq. 6, and the L1 term of pix2pix (Isola et al. 2017, eq. 3)."""
+        target = mirror(self.sides(batch)[1], outputs)
+        return super().generator_losses(batch, outputs) | {"G_L1": losses.l1(outputs["fake"], target)}
 
-    def weights(self) -> dict[str, float]:
+    def generator_weights(self) -> dict[str, float]:
         """Eq. 6, and lambda of pix2pix."""
-        return super().weights() | {"G_L1": weight_at(self.settings.l1, self.images)}
+        return super().generator_weights() | {"G_L1": self.weight("l1")}
 
 
 def mirror(images: Tensor, outputs: Outputs) -> Tensor:

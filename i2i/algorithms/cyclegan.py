@@ -10,18 +10,12 @@ from pydantic import Field
 from torch import Tensor
 
 from i2i import losses
-from i2i.algorithms.adversary import AdversarialName, Adversary
-from i2i.algorithms.base import (
-    Algorithm,
-    Batch,
-    Outputs,
-    Phase,
-    build_discriminator,
-    build_generator,
-    discriminator_phases,
-)
+from i2i.algorithms.adversary_settings import AdversarialName
+from i2i.algorithms.base import Algorithm, Batch, Outputs, Shown
+from i2i.algorithms.building import build_generator
+from i2i.algorithms.phases import Phase
 from i2i.algorithms.terms import TranslationSettings
-from i2i.config.section import Weight, is_ever_on, weight_at
+from i2i.config.section import Weight, is_ever_on
 from i2i.config.settings import Config
 
 
@@ -46,6 +40,7 @@ class CycleGAN(Algorithm):
     Settings = CycleGANSettings
     recordable = True
     data = "unpaired"
+    term_prefixes = ("G_cycle_A_", "G_cycle_B_")
 
     def __init__(self, config: Config):
         super().__init__(config)
@@ -55,21 +50,10 @@ class CycleGAN(Algorithm):
             self.identity = False
             self.notes.append(f"loss.identity is off: it needs equal channels in A and B, which have {a} and {b}.")
         self.generators = {"A2B": "G_A2B", "B2A": "G_B2A"}
-        self.networks = {
-            "G_A2B": build_generator(config, "A2B"),
-            "G_B2A": build_generator(config, "B2A"),
-            "D_A": build_discriminator(config, a),
-            "D_B": build_discriminator(config, b),
-        }
-        # Section 7.1: D's objective is halved.
-        self.adversaries = {
-            side: Adversary(self.networks, f"D_{side}", self.settings, f"D_{side}", share=0.5) for side in "AB"
-        }
-        self.phases = (
-            Phase("generators", ("G_A2B", "G_B2A")),
-            *discriminator_phases("discriminators", {f"D_{side}": one for side, one in self.adversaries.items()}),
-        )
-        self.notes += self.adversaries["A"].notes
+        self.networks |= {name: build_generator(config, direction) for direction, name in self.generators.items()}
+        for side, channels in (("A", a), ("B", b)):
+            self.add_discriminator(f"D_{side}", channels, side=side, share=0.5)  # section 7.1: D's objective is halved
+        self.phases = (Phase("generators", ("G_A2B", "G_B2A")), *self.discriminator_phases("discriminators"))
         self.reseed(0)
 
     def forward(self, batch: Batch) -> Outputs:
@@ -82,17 +66,16 @@ class CycleGAN(Algorithm):
             outputs |= {"same_a": b2a(a), "same_b": a2b(b)}
         return outputs
 
-    def losses(self, phase: str, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
-        """Eq. 3, split into terms for the two players."""
-        a, b = batch["a"], batch["b"]
-        adversary_a, adversary_b = self.adversaries["A"], self.adversaries["B"]
-        if phase == "discriminators":
-            return adversary_a.discriminate(a, outputs["fake_a"]) | adversary_b.discriminate(b, outputs["fake_b"])
-        if phase == "penalty":
-            return adversary_a.penalise(a, outputs["fake_a"]) | adversary_b.penalise(b, outputs["fake_b"])
+    def shown(self, batch: Batch, outputs: Outputs) -> dict[str, Shown]:
+        """The images of each domain and the translations into it, eq. 1."""
+        return {"A": Shown(batch["a"], outputs["fake_a"]), "B": Shown(batch["b"], outputs["fake_b"])}
+
+    def generator_losses(self, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
+        """Eq. 3, the generators' part."""
+        a, b, shown = batch["a"], batch["b"], self.shown(batch, outputs)
         terms = {
-            "G_A2B_GAN": adversary_b.fool(b, outputs["fake_b"]),  # eq. 1, section 4
-            "G_B2A_GAN": adversary_a.fool(a, outputs["fake_a"]),
+            "G_A2B_GAN": self.adversaries["B"].fool(*shown["B"]),  # eq. 1, section 4
+            "G_B2A_GAN": self.adversaries["A"].fool(*shown["A"]),
             "G_cycle_A": losses.l1(outputs["back_a"], a),  # eq. 2
             "G_cycle_B": losses.l1(outputs["back_b"], b),
             **self.terms.compare(outputs["back_a"], a, "G_cycle_A_"),
@@ -105,15 +88,8 @@ class CycleGAN(Algorithm):
             }
         return terms
 
-    def weights(self) -> dict[str, float]:
+    def generator_weights(self) -> dict[str, float]:
         """Eq. 3 and section 5.2."""
-        settings, images = self.settings, self.images
-        cycle_a, cycle_b = weight_at(settings.cycle_a, images), weight_at(settings.cycle_b, images)
-        identity = weight_at(settings.identity, images)
-        return {
-            **{"G_A2B_GAN": 1.0, "G_B2A_GAN": 1.0, "G_cycle_A": cycle_a, "G_cycle_B": cycle_b},
-            **{"G_identity_A": cycle_a * identity, "G_identity_B": cycle_b * identity},
-            **self.terms.weights(images, ("G_cycle_A_", "G_cycle_B_")),
-            **self.adversaries["A"].weights(images),
-            **self.adversaries["B"].weights(images),
-        }
+        a, b, identity = self.weight("cycle_a"), self.weight("cycle_b"), self.weight("identity")
+        cycle = {"G_A2B_GAN": 1.0, "G_B2A_GAN": 1.0, "G_cycle_A": a, "G_cycle_B": b}
+        return {**cycle, "G_identity_A": a * identity, "G_identity_B": b * identity}

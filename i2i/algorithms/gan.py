@@ -9,40 +9,14 @@ from typing import Self
 from pydantic import model_validator
 from torch import Tensor
 
-from i2i.algorithms.adversary import Adversary, AdversarySettings
-from i2i.algorithms.base import (
-    Algorithm,
-    Batch,
-    LongTurns,
-    Outputs,
-    Phase,
-    build_discriminator,
-    build_latent_generator,
-    discriminator_phases,
-    generating_part,
-    noise_size,
-)
+from i2i.algorithms.adversary_settings import AdversarySettings
+from i2i.algorithms.base import Algorithm, Batch, Outputs, Shown
+from i2i.algorithms.building import build_latent_generator, generating_part, noise_size
+from i2i.algorithms.phases import LongTurns, Phase
 from i2i.algorithms.priors import draw
-from i2i.config.section import Positive, Section
+from i2i.config.section import Positive
 from i2i.config.settings import Config
 from i2i.models.spec import GENERATE, LatentBlock, Part
-
-
-class LongTurnsSettings(Section):
-    """Steps of the generator before which the discriminator takes more; the defaults are those of WGAN's authors."""
-
-    steps: Positive = 100
-    """Steps of the discriminator before each of them."""
-    first: Positive = 25
-    """How many of them come first."""
-    every: Positive = 500
-    """Then each so-many-th step of the generator, counted from 0, is one."""
-
-    @model_validator(mode="after")
-    def _first_before_every(self) -> Self:
-        if self.first > self.every:
-            raise ValueError(f"first is {self.first}, more than every, {self.every}")
-        return self
 
 
 class GANSettings(AdversarySettings):
@@ -50,7 +24,7 @@ class GANSettings(AdversarySettings):
 
     n_critic: Positive = 1
     """Steps of the discriminator for one of the generator."""
-    n_critic_long: LongTurnsSettings | None = None
+    n_critic_long: LongTurns | None = None
     """More steps of the discriminator at the start and now and then, as the code of WGAN takes; null is none."""
 
     @model_validator(mode="after")
@@ -74,22 +48,10 @@ class GAN(Algorithm):
         super().__init__(config)
         self.generators = {GENERATE: "generator"}
         channels = 2 if config.data.toy else config.data.channels
-        self.networks = {
-            "generator": build_latent_generator(config, sum(block.size for block in self.blocks)),
-            "discriminator": build_discriminator(config, channels, self.condition_size),
-        }
-        self.adversary = Adversary(self.networks, "discriminator", self.settings)
-        self.adversaries = {"D": self.adversary}
-        self.phases = (
-            *discriminator_phases("discriminator", {"discriminator": self.adversary}),
-            Phase("generator", ("generator",), every_steps=self.settings.n_critic, long=self._long_turns),
-        )
-        self.notes += self.adversary.notes
-
-    @property
-    def _long_turns(self) -> LongTurns | None:
-        long = self.settings.n_critic_long
-        return LongTurns(long.steps, long.first, long.every) if long else None
+        self.networks["generator"] = build_latent_generator(config, sum(block.size for block in self.blocks))
+        self.add_discriminator("discriminator", channels, condition=self.condition_size)
+        turns = {"every_steps": self.settings.n_critic, "long": self.settings.n_critic_long}
+        self.phases = (*self.discriminator_phases("discriminator"), Phase("generator", ("generator",), **turns))
 
     @property
     def condition_size(self) -> int:
@@ -113,18 +75,17 @@ class GAN(Algorithm):
         """G(z), one for every real image; z is made of `blocks`."""
         return {"fake": self.networks["generator"](draw(self.blocks, batch["image"], self.known_blocks(batch)))}
 
-    def losses(self, phase: str, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
-        """Eq. 1 of Goodfellow et al., split into terms for the two players."""
-        real, fake, condition = batch["image"], outputs["fake"], self.condition(batch)
-        if phase == "discriminator":
-            return self.adversary.discriminate(real, fake, condition)
-        if phase == "penalty":
-            return self.adversary.penalise(real, fake, condition)
-        return {"G_GAN": self.adversary.fool(real, fake, condition)}  # end of section 3
+    def shown(self, batch: Batch, outputs: Outputs) -> dict[str, Shown]:
+        """Reals and fakes, with the condition of both."""
+        return {"D": Shown(batch["image"], outputs["fake"], self.condition(batch))}
 
-    def weights(self) -> dict[str, float]:
-        """Weight 1 for each term of eq. 1, and the penalty's weight."""
-        return {"G_GAN": 1.0, **self.adversary.weights(self.images)}
+    def generator_losses(self, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
+        """Eq. 1 of Goodfellow et al., the generator's part, as at the end of section 3."""
+        return {"G_GAN": self.adversaries["D"].fool(*self.shown(batch, outputs)["D"])}
+
+    def generator_weights(self) -> dict[str, float]:
+        """Weight 1 for the only term."""
+        return {"G_GAN": 1.0}
 
     def parts(self) -> dict[str, Part]:
         """Return the generator's part."""

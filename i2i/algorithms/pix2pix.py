@@ -11,19 +11,12 @@ from pydantic import model_validator
 from torch import Tensor
 
 from i2i import losses
-from i2i.algorithms.adversary import Adversary
-from i2i.algorithms.base import (
-    Algorithm,
-    Batch,
-    Outputs,
-    Phase,
-    build_discriminator,
-    build_generator,
-    discriminator_phases,
-)
+from i2i.algorithms.base import Algorithm, Batch, Outputs, Shown
+from i2i.algorithms.building import build_generator, side_channels
+from i2i.algorithms.phases import Phase
 from i2i.algorithms.terms import TranslationSettings, terms_in_use
-from i2i.config.section import Weight, is_ever_on, weight_at
-from i2i.config.settings import Config, by_direction
+from i2i.config.section import Weight, is_ever_on
+from i2i.config.settings import Config
 
 
 class Pix2PixSettings(TranslationSettings):
@@ -50,46 +43,30 @@ class Pix2Pix(Algorithm):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        self.direction = config.data.direction
         self.generators = {self.direction: "generator"}
-        stack = by_direction(self.direction, config.data.channels_a, config.data.channels_b)
-        self.networks = {
-            "generator": build_generator(config, self.direction),
-            "discriminator": build_discriminator(config, sum(stack)),
-        }
-        self.adversary = Adversary(self.networks, "discriminator", self.settings, share=0.5, stack=stack)  # section 3.3
-        self.adversaries = {"D": self.adversary}
-        self.phases = (
-            *discriminator_phases("discriminator", {"discriminator": self.adversary}),
-            Phase("generator", ("generator",)),
-        )
-        self.notes += self.adversary.notes
+        self.networks["generator"] = build_generator(config, self.direction)
+        stack = side_channels(config, self.direction)
+        self.add_discriminator("discriminator", sum(stack), share=0.5, stack=stack)  # section 3.3
+        self.phases = (*self.discriminator_phases("discriminator"), Phase("generator", ("generator",)))
 
     def forward(self, batch: Batch) -> Outputs:
         """G(x)."""
-        x, _ = self._sides(batch)
-        return {"fake": self.networks["generator"](x)}
+        return {"fake": self.networks["generator"](self.sides(batch)[0])}
 
-    def losses(self, phase: str, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
-        """Eq. 4, split into terms for the two players."""
-        x, y = self._sides(batch)
-        fake = outputs["fake"]
-        real_pair, fake_pair = torch.cat([x, y], dim=1), torch.cat([x, fake], dim=1)
-        if phase == "discriminator":
-            return self.adversary.discriminate(real_pair, fake_pair)  # eq. 1
-        if phase == "penalty":
-            return self.adversary.penalise(real_pair, fake_pair)
+    def shown(self, batch: Batch, outputs: Outputs) -> dict[str, Shown]:
+        """(x, y) and (x, G(x)), eq. 1."""
+        x, y = self.sides(batch)
+        return {"D": Shown(torch.cat([x, y], dim=1), torch.cat([x, outputs["fake"]], dim=1))}
+
+    def generator_losses(self, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
+        """Eq. 4, the generator's part."""
+        fake, (_, y) = outputs["fake"], self.sides(batch)
         return {
-            **self.terms.fool(self.adversary, real_pair, fake_pair),  # eq. 1, non-saturating as in section 3.3
+            **self.terms.fool(self.adversaries["D"], *self.shown(batch, outputs)["D"]),  # eq. 1 as in section 3.3
             "G_L1": losses.l1(fake, y),  # eq. 3
             **self.terms.compare(fake, y),
         }
 
-    def weights(self) -> dict[str, float]:
+    def generator_weights(self) -> dict[str, float]:
         """Eq. 4: the L1 term has weight lambda."""
-        l1, gan = (weight_at(one, self.images) for one in (self.settings.l1, self.settings.gan))
-        further = self.terms.weights(self.images) | self.adversary.weights(self.images)
-        return {"G_GAN": gan, "G_L1": l1, **further}
-
-    def _sides(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        return by_direction(self.direction, batch["a"], batch["b"])
+        return {"G_GAN": self.weight("gan"), "G_L1": self.weight("l1")}

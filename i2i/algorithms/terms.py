@@ -12,7 +12,8 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from i2i import losses, similarity, weights
-from i2i.algorithms.adversary import Adversary, AdversarySettings
+from i2i.algorithms.adversary import Adversary
+from i2i.algorithms.adversary_settings import AdversarySettings
 from i2i.config.section import Section, Weight, is_ever_on, weight_at
 from i2i.config.settings import Config
 from i2i.errors import ConfigError, ModelError
@@ -155,11 +156,13 @@ class ExtraTerms:
                 terms[prefix + name] = distance(*features[frozen], self.networks[frozen])
         return terms
 
-    def fool(self, adversary: Adversary, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    def fool(
+        self, adversary: Adversary, real: Tensor, fake: Tensor, condition: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Return the adversarial term of the generator, and that of feature matching where it is on."""
         if not self.matches:
-            return {"G_GAN": adversary.fool(real, fake)}
-        fooled, matched = adversary.fool_and_match(real, fake)
+            return {"G_GAN": adversary.fool(real, fake, condition)}
+        fooled, matched = adversary.fool_and_match(real, fake, condition)
         return {"G_GAN": fooled, f"G_{FEATURE_MATCHING}": matched}
 
     def weights(self, images: int, prefixes: Sequence[str] = ("G_",)) -> dict[str, float]:

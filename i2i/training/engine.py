@@ -13,7 +13,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from i2i.algorithms import Algorithm
-from i2i.algorithms.base import Batch, Outputs, Phase
+from i2i.algorithms.base import Batch, Outputs
+from i2i.algorithms.phases import Phase
 from i2i.config.optimizers import OptimizerSettings
 from i2i.data.seeds import RANKS, derive_seed
 from i2i.training import ranks

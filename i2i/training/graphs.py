@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from i2i.algorithms import Algorithm
-from i2i.algorithms.base import Batch, Phase
+from i2i.algorithms.base import Batch
+from i2i.algorithms.phases import Phase
 from i2i.errors import ConfigError
 from i2i.machine import is_out_of_memory
 from i2i.training.optim import OPTIMIZERS

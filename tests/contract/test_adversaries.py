@@ -9,7 +9,8 @@ import torch
 import i2i
 from i2i import losses
 from i2i.algorithms import ALGORITHMS
-from i2i.algorithms.adversary import AdversarialName, PenaltyName, draw_labels
+from i2i.algorithms.adversary import draw_labels
+from i2i.algorithms.adversary_settings import AdversarialName, PenaltyName
 from i2i.data.sets import make_set
 from i2i.errors import ConfigError
 from i2i.networks import DiscriminatorOutput
@@ -109,7 +110,7 @@ def test_smoothing_and_flips_change_the_labels_of_d_alone(few_pairs, monkeypatch
     found = {}
     for changes in ((), tuple(labels)):
         torch.manual_seed(0)
-        adversary = make_algorithm(smallest_config("pix2pix", few_pairs, *usual, *changes)).adversary
+        adversary = make_algorithm(smallest_config("pix2pix", few_pairs, *usual, *changes)).adversaries["D"]
         found[changes] = {**adversary.discriminate(*images), "G": adversary.fool(*images)}
         means = [torch.stack([one.mean() for one in adversary.judge(image).scales]).mean() for image in images]
     plain, terms = found.values()
@@ -143,8 +144,9 @@ def test_a_relative_loss_shows_the_generator_its_reals(few_pairs, changes):
         algorithm = make_algorithm(config)
         torch.manual_seed(0)
         fake, *reals = (torch.rand(2, 6, 16, 16) * 2 - 1 for _ in range(3))
-        fooled = [algorithm.terms.fool(algorithm.adversary, real, fake.requires_grad_())["G_GAN"] for real in reals]
-        logits = [algorithm.adversary.judge(image).logits for image in (fake, *reals)]
+        adversary = algorithm.adversaries["D"]
+        fooled = [algorithm.terms.fool(adversary, real, fake.requires_grad_())["G_GAN"] for real in reals]
+        logits = [adversary.judge(image).logits for image in (fake, *reals)]
         if name == "relativistic":
             expected = [torch.nn.functional.softplus(real - logits[0]).mean().item() for real in logits[1:]]
             assert [one.item() for one in fooled] == pytest.approx(expected)
@@ -159,7 +161,7 @@ def test_two_scales_average_their_losses(few_pairs, change):
     """Every term is the mean over the scales, each computed alone with the same weights."""
     settings = ["discriminator.norm=none", "discriminator.spectral_norm=true", f"loss.{change}"]
     engine = make_engine(smallest_config("pix2pix", few_pairs, *settings, "discriminator.scales=2"))
-    adversary, networks = engine.algorithm.adversary, engine.algorithm.networks
+    adversary, networks = engine.algorithm.adversaries["D"], engine.algorithm.networks
     real, fake = (torch.rand(2, 6, 16, 16) * 2 - 1 for _ in range(2))
     both = networks["discriminator"].eval()
     found = {**adversary.discriminate(real, fake), "G": adversary.fool(real, fake)}
@@ -191,7 +193,7 @@ def test_a_penalty_takes_the_mean_of_the_scales(few_pairs):
     assert fine[0].numel() > coarse[0].numel()
     (gradient,) = torch.autograd.grad((fine.flatten(1).mean(1) + coarse.flatten(1).mean(1)).sum() / 2, image)
     expected = gradient.flatten(1).square().sum(1).mean() / 2
-    found = algorithm.adversary.penalise(image, image)["D_penalty"]
+    found = algorithm.adversaries["D"].penalise(image, image)["D_penalty"]
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)
 
 

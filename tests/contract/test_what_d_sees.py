@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import i2i
-from i2i.algorithms.adversary import DiffAugmentName
+from i2i.algorithms.adversary_settings import DiffAugmentName
 from i2i.algorithms.diffaugment import DIFFAUGMENT
 from i2i.errors import ConfigError
 from i2i.networks.batches import pack
@@ -50,21 +50,21 @@ def test_instance_noise_has_the_deviation_of_its_ramp(few_pairs, monkeypatch):
 def test_the_deviation_stays_where_a_recorded_step_reads_it(few_pairs):
     algorithm = make_algorithm(smallest_config("gan", few_pairs, RAMP))
     algorithm.begin(0, 16)
-    noise = algorithm.adversary.noise
+    noise = algorithm.adversaries["D"].noise
     algorithm.begin(4, 16)
-    assert algorithm.adversary.noise is noise
+    assert algorithm.adversaries["D"].noise is noise
     assert noise.item() == pytest.approx(0.2)
 
 
 def test_every_look_draws_its_own_noise_and_fakes_keep_their_gradient(few_pairs, monkeypatch):
-    adversary = make_algorithm(smallest_config("gan", few_pairs, "loss.instance_noise=0.4")).adversary
+    adversary = make_algorithm(smallest_config("gan", few_pairs, "loss.instance_noise=0.4")).adversaries["D"]
     image = torch.zeros(2, 3, 32, 32, requires_grad=True)
     one, other = (look(adversary, monkeypatch, image) for _ in range(2))
     assert not torch.equal(one, other)
     assert not torch.equal(one[0], one[1])
     (gradient,) = torch.autograd.grad(one.sum(), image)
     assert torch.equal(gradient, torch.ones_like(image))
-    plain = make_algorithm(smallest_config("gan", few_pairs)).adversary
+    plain = make_algorithm(smallest_config("gan", few_pairs)).adversaries["D"]
     assert look(plain, monkeypatch, image) is image
 
 
@@ -101,7 +101,7 @@ def test_several_images_at_once_go_with_penalties(few_pairs, kind, change, penal
 def test_a_penalty_takes_the_slope_of_a_whole_pack(few_pairs):
     """R1 is half the squared length of the gradient by both images together."""
     settings = ["discriminator.norm=none", "discriminator.packing=2", "loss.penalty=r1"]
-    adversary = make_algorithm(smallest_config("pix2pix", few_pairs, *settings)).adversary
+    adversary = make_algorithm(smallest_config("pix2pix", few_pairs, *settings)).adversaries["D"]
     image = (torch.rand(4, 6, 16, 16) * 2 - 1).requires_grad_()
     logits = adversary.judge(image).logits
     assert len(logits) == 2
@@ -169,7 +169,7 @@ def test_the_images_of_a_pair_move_together(few_pairs, monkeypatch, channels, di
     sides = [f"data.channels_{side}={count}" for side, count in zip("ab", channels, strict=True)]
     settings = ["loss.diffaugment=[translation]", *sides, f"data.direction={direction}"]
     config = smallest_config("pix2pix", few_pairs, *settings)
-    adversary = make_algorithm(config).adversary
+    adversary = make_algorithm(config).adversaries["D"]
     assert tuple(adversary.stack) == (channels if direction == "A2B" else channels[::-1])
     pair = torch.zeros(8, sum(channels), 16, 16)
     pair[:, :, 6:10, 6:10] = 1

@@ -1,0 +1,131 @@
+"""Networks as a config describes them, and what does not fit is refused."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from i2i.config.derive import Mask
+from i2i.config.networks import DiscriminatorSettings
+from i2i.config.settings import Config, by_direction
+from i2i.errors import ConfigError
+from i2i.images import Channels
+from i2i.models.spec import LatentBlock, Part, generating
+from i2i.networks import DISCRIMINATORS, GENERATORS, Discriminator, LatentGenerator, TranslatingGenerator
+from i2i.networks.batches import group_size
+
+
+def side_channels(config: Config, direction: str) -> tuple[Channels, Channels]:
+    """Return the channels of (input, output) for a direction."""
+    return by_direction(direction, config.data.channels_a, config.data.channels_b)
+
+
+def generating_part(config: Config, blocks: Sequence[LatentBlock]) -> Part:
+    """Return the part of a generator of images, or points, from latents of `blocks`."""
+    arguments = latent_arguments(config, sum(block.size for block in blocks))
+    channels, px = (2, 0) if config.data.toy else (config.data.channels, config.data.crop_px)
+    return generating(config.generator.name, arguments, blocks, channels, px)
+
+
+def generator_arguments(config: Config, direction: str) -> dict[str, Any]:
+    """Return the constructor arguments of a direction's generator."""
+    inputs, outputs = side_channels(config, direction)
+    fills = {"fills_holes": True} if isinstance(config.data.derive, Mask) else {}
+    return {"in_channels": inputs, "out_channels": outputs, **config.generator.model_dump(exclude={"name"}), **fills}
+
+
+def noise_size(config: Config) -> int:
+    """Return the length of the generator's noise vector; raises ConfigError for a generator without one."""
+    _refuse_other_kind(config, "generate")
+    return int(config.generator.latent)  # type: ignore[union-attr]  # every latent generator has it
+
+
+def latent_arguments(config: Config, latent: int) -> dict[str, Any]:
+    """Return the constructor arguments of a generator from latents of length `latent`."""
+    arguments = {**config.generator.model_dump(exclude={"name"}), "latent": latent}
+    if config.data.toy:
+        return {"out_channels": 2, **arguments}
+    return {"out_channels": config.data.channels, "size": config.data.crop_px, **arguments}
+
+
+def build_generator(config: Config, direction: str) -> TranslatingGenerator:
+    """Build a direction's generator; raises ConfigError when it does not translate or does not fit the crop."""
+    _refuse_other_kind(config, "translate")
+    try:
+        network = GENERATORS[config.generator.name](**generator_arguments(config, direction))
+    except ValueError as error:
+        raise ConfigError(f"generator.name is {config.generator.name}, but {error}.") from error
+    assert isinstance(network, TranslatingGenerator)
+    if reason := network.fits(config.data.crop_px):
+        raise ConfigError(f"data.crop_px is {config.data.crop_px}, but {reason}.")
+    return network
+
+
+def build_latent_generator(config: Config, latent: int) -> LatentGenerator:
+    """Build the generator from latents of length `latent`; raises ConfigError when it does not fit the data."""
+    _refuse_other_kind(config, "generate")
+    _refuse_mixing_points(config, "generator", config.generator.name)
+    network = _build(config, GENERATORS[config.generator.name], latent_arguments(config, latent))
+    assert isinstance(network, LatentGenerator)
+    return network
+
+
+def build_discriminator(config: Config, in_channels: int, condition: int = 0) -> Discriminator:
+    """Build the discriminator that the config names; raises ConfigError when it does not fit the crop or data.
+
+    condition: length of the condition vector that comes with each image; 0: none.
+    """
+    settings, crop = config.discriminator, config.data.crop_px
+    assert settings is not None
+    _refuse_small_batch(config, settings)
+    _refuse_mixing_points(config, "discriminator", settings.name)
+    arguments: dict[str, Any] = {"in_channels": in_channels, **settings.model_dump(exclude={"name"})}
+    arguments["condition"] = condition
+    if settings.name == "dcgan":
+        arguments["size"] = crop
+    network = _build(config, DISCRIMINATORS[settings.name], arguments)
+    assert isinstance(network, Discriminator)
+    if not config.data.toy and (reason := network.fits(crop)):
+        raise ConfigError(f"data.crop_px is {crop}, but {reason}.")
+    return network
+
+
+def _refuse_other_kind(config: Config, kind: str) -> None:
+    """Raise ConfigError for a generator of another kind than the algorithm needs."""
+    words = {"translate": "translates pictures", "generate": "makes pictures from noise"}
+    fitting = [name for name, network in GENERATORS.items() if getattr(network, "kind", None) == kind]
+    if config.generator.name not in fitting:
+        other = next(word for one, word in words.items() if one != kind)
+        raise ConfigError(
+            f"generator.name is {config.generator.name}, which {other}; {config.algorithm} {words[kind]}. "
+            f"Use {' or '.join(fitting)}."
+        )
+
+
+def _refuse_mixing_points(config: Config, role: str, name: str) -> None:
+    if (name == "mlp") != (config.data.toy is not None):
+        toy = f"the points of data.toy {config.data.toy} need mlp" if config.data.toy else "mlp is for data.toy alone"
+        raise ConfigError(f"{role}.name is {name}, but {toy}.")
+
+
+def _refuse_small_batch(config: Config, settings: DiscriminatorSettings) -> None:
+    batch, packing = config.train.batch, settings.packing
+    if batch % packing:
+        raise ConfigError(
+            f"discriminator.packing is {packing}, and train.batch is {batch}. Set train.batch to a multiple of "
+            f"{packing}, or discriminator.packing to 1."
+        )
+    if settings.minibatch_std and group_size(batch // packing) == 1:
+        raise ConfigError(
+            "discriminator.minibatch_std compares groups of 2 to 4 images, or packs of images, and there are none with "
+            f"train.batch {batch} and discriminator.packing {packing}. Set train.batch to {4 * packing}, or "
+            "discriminator.minibatch_std to false."
+        )
+
+
+def _build(config: Config, network: Any, arguments: dict[str, Any]) -> nn.Module:
+    try:
+        built: nn.Module = network(**arguments)
+    except ValueError as error:  # a size that it does not support
+        raise ConfigError(f"data.crop_px is {config.data.crop_px}, but {error}.") from error
+    return built
