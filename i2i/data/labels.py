@@ -51,8 +51,7 @@ def find_labels(names: Sequence[str], data: DataSettings) -> Labels | None:
     """
     if data.labels is None:
         return None
-    by_folder = data.labels == FOLDERS
-    columns, texts = _from_folders(names) if by_folder else _from_table(Path(data.labels), names, data.text)
+    columns, texts = read_columns(names, data.labels, data.text)
     if absent := data.classes.keys() - columns.keys():
         raise ConfigError(f"data.classes has {', '.join(sorted(absent))}, but the labels are {', '.join(columns)}.")
     classes = {name: _classes(name, column, data.classes.get(name)) for name, column in columns.items()}
@@ -60,6 +59,24 @@ def find_labels(names: Sequence[str], data: DataSettings) -> Labels | None:
     rows = zip(names, zip(*columns.values(), strict=True), strict=True) if columns else ()
     numbers = {name: np.array([places[s][one] for s, one in zip(places, row, strict=True)]) for name, row in rows}
     return Labels(classes, numbers, texts)
+
+
+def read_columns(
+    names: Sequence[str], labels: str, text: str | None = None
+) -> tuple[dict[str, list[str]], dict[str, Array]]:
+    """Return the class of each picture by label set, as it is written, and the encoded texts by picture.
+
+    labels, text: as `data.labels` and `data.text`. Raises DataError and ConfigError as `find_labels` does.
+    """
+    return _from_folders(names) if labels == FOLDERS else _from_table(Path(labels), names, text)
+
+
+def rows_without_picture(names: Sequence[str], labels: str) -> list[str]:
+    """Return the names in a table of labels that none of these pictures has; none for `folders`."""
+    if labels == FOLDERS:
+        return []
+    known = {*names, *map(_stem, names)}
+    return [name for name in _read_table(Path(labels))[1] if name not in known and _stem(name) not in known]
 
 
 def common_classes(labels: Sequence[Labels]) -> Classes:

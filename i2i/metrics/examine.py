@@ -14,14 +14,13 @@ from typing import NamedTuple
 import numpy as np
 
 from i2i import status
-from i2i.config.settings import DataSettings
 from i2i.data.folders import SPLITS, find_images, find_sides, has_sides, has_split, spread
 from i2i.data.items import Picture
-from i2i.data.labels import find_labels
 from i2i.data.watch import watched
-from i2i.errors import ConfigError, DataError, ImageError, UsageError
+from i2i.errors import DataError, ImageError, UsageError
 from i2i.images import Array, Header, read_facts
-from i2i.machine import core_count, has_nvidia_gpu
+from i2i.machine import core_count
+from i2i.metrics.label_faults import label_faults
 from i2i.metrics.looks import (
     EDGES_PX,
     LEAST_PAIRS,
@@ -34,7 +33,8 @@ from i2i.metrics.looks import (
     partner_ranks,
     profile_name,
 )
-from i2i.words import name_some, show_count
+from i2i.metrics.suggest import Machine, suggest
+from i2i.words import name_some, show_count, show_duration
 
 MOST = 2000
 """Largest number of pictures that are decoded in each split."""
@@ -60,6 +60,8 @@ class Report(NamedTuple):
     findings: tuple[Finding, ...]
     preset: str
     changes: tuple[str, ...]
+    about_hours: float | None
+    """That the suggested training takes on this machine's cores, roughly; None with a GPU."""
     examples: tuple[tuple[Picture, ...], ...]
     """Some of train: pairs as (A, B), or single pictures."""
 
@@ -72,8 +74,10 @@ class Report(NamedTuple):
 def examine_data(paths: Sequence[str], labels: str | None = None) -> Report:
     """Examine a data folder, or A's and B's, without changing anything.
 
-    labels: as in `data.labels`, for all pictures of train. Raises DataError where there are no pictures.
+    labels: as in `data.labels`, for all pictures of train. Raises DataError where there are no pictures, UsageError for
+    a run folder.
     """
+    _refuse_runs(paths)
     findings: list[Finding] = []
     kind, splits = _find(paths, findings)
     broken: dict[Path, str] = {}  # by file, since A|B files hold two pictures
@@ -89,14 +93,28 @@ def examine_data(paths: Sequence[str], labels: str | None = None) -> Report:
     findings += _of_files(everything)
     findings += _duplicates(looks, kind == "paired")
     findings += _of_pairs(looks["train"]) if kind == "paired" else ()
-    findings += _of_labels([picture.name for picture in splits["train"][0]], labels) if labels else ()
+    if labels:
+        lists = {split: sides[:1] if kind == "paired" else sides for split, sides in splits.items()}
+        names = {split: [[picture.name for picture in some] for some in each] for split, each in lists.items()}
+        findings += [Finding("labels", text) for text in label_faults(names, labels)]
     if kind == "images" and (few := len(looks["train"][0])) < 2:
         findings.append(Finding("few", f"{show_count(few, 'picture')} in train. Training needs at least two."))
     counts = {split: len(sides[0]) if kind != "unpaired" else sum(map(len, sides)) for split, sides in splits.items()}
-    preset, changes = _suggest(kind, everything, counts.get("train", 0))
+    side_px = int(np.median([min(look.size) for look in everything]))
+    suggestion = suggest(kind, side_px, max(map(len, splits["train"])), Machine.here())
     some = [spread([look.picture for look in side], _EXAMPLES) for side in looks["train"]]
     rows = [*zip(*some, strict=True)] if kind == "paired" else [(picture,) for side in some for picture in side]
-    return Report(kind, counts, tuple(findings), preset, changes, tuple(rows))
+    return Report(kind, counts, tuple(findings), *suggestion, tuple(rows))
+
+
+def _refuse_runs(paths: Sequence[str]) -> None:
+    """Raise UsageError for a run folder, which also holds pictures: its samples."""
+    for path in paths:
+        if any((Path(path) / name).is_file() for name in ("metrics.jsonl", "model.safetensors")):
+            raise UsageError(
+                f"{path} is a run folder, not a data folder.\nTo find what ails the run: i2i diagnose "
+                f"{shlex.quote(path)}. To examine pictures, give the folder that it was trained on."
+            )
 
 
 def _find(paths: Sequence[str], findings: list[Finding]) -> tuple[str, dict[str, list[list[Picture]]]]:
@@ -255,38 +273,6 @@ def _of_pairs(sides: Sequence[Sequence[Look]]) -> Iterator[Finding]:
         yield Finding("misaligned", f"B lies about {x:.0f} px to the right of A and {y:.0f} px below it. Align them.")
 
 
-def _of_labels(names: Sequence[str], labels: str) -> Iterator[Finding]:
-    """Yield faults in the labels, and classes that are much smaller than the others."""
-    try:
-        found = find_labels(names, DataSettings(labels=labels))
-    except (DataError, ConfigError) as error:
-        yield Finding("labels", str(error))
-        return
-    for label_set, classes in (found.classes if found else {}).items():
-        usual = float(np.median([*classes.values()]))
-        small = [f"{name} ({count:,})" for name, count in classes.items() if count < usual / 10]
-        if small:
-            text = f"Classes of {label_set} with under a tenth of the usual {usual:,.0f} pictures:"
-            yield Finding("labels", name_some(text, small))
-
-
-def _suggest(kind: str, looks: Sequence[Look], count: int) -> tuple[str, tuple[str, ...]]:
-    """Return a preset, and the settings to change for these pictures."""
-    preset = {"paired": "modern", "unpaired": "modern_unpaired", "images": "dcgan"}[kind]
-    side = int(np.median([min(look.size) for look in looks]))
-    largest = 64 if kind == "images" else 256  # DCGAN makes up to 128 px; the paper's 64 are what it is good at
-    crop = next(size for size in (256, 128, 64, 32) if size <= min(side, largest) or size == 32)
-    changes = [f"data.crop_px={crop}", f"data.resize_px={max(crop, round(crop * 1.12) if kind != 'images' else crop)}"]
-    if kind == "images":
-        batch = (4 if has_nvidia_gpu() else 1) * (64 if crop == 64 else 256)
-        changes.append(f"train.batch={min(batch, count or batch)}")
-        if count and count < 1000:
-            changes.append(f"schedule.epochs={min(400, round(200_000 / count / 10) * 10)}")
-    elif crop < 64 and kind == "paired":
-        changes.append("generator.depth=4")
-    return preset, tuple(changes)
-
-
 def lines(report: Report, paths: Sequence[str]) -> Iterator[str]:
     """Yield the report as lines for a terminal."""
     counted = ", ".join(f"{count:,} in {split}" for split, count in report.counts.items())
@@ -298,3 +284,6 @@ def lines(report: Report, paths: Sequence[str]) -> Iterator[str]:
         yield "No faults found."
     words = [*(f"--data {shlex.quote(path)}" for path in paths), *(f"--set {change}" for change in report.changes)]
     yield f"To train: i2i train {report.preset} {' '.join(words)}"
+    if report.about_hours is not None:
+        takes, cores = show_duration(3600 * report.about_hours), show_count(core_count(), "core")
+        yield f"That takes about {takes} on {cores}, by a rough rule; add --dry-run to measure it, --out to begin."

@@ -14,7 +14,7 @@ from i2i.cli import cli
 from i2i.config import load_config
 from i2i.data.folders import find_pairs
 from i2i.data.items import read_pair
-from i2i.errors import DataError
+from i2i.errors import DataError, UsageError
 from i2i.images import read_image, write_image
 from i2i.metrics.examine import examine_data
 from tests.conftest import LINEART, MAPS, picture
@@ -143,11 +143,76 @@ def test_labels_are_checked_and_small_classes_named(data, tmp_path):
     assert kinds(data, labels=str(tmp_path / "labels.csv")) == set()
 
 
+def label_texts(folder, table, rows):
+    table.write_text("\n".join(rows))
+    report = examine_data([str(folder)], labels=str(table))
+    assert {finding.kind for finding in report.findings} <= {"labels"}
+    return " / ".join(finding.text for finding in report.findings)
+
+
+def test_class_numbers_out_of_range_are_named(data, tmp_path):
+    table = tmp_path / "labels.csv"
+    for first in (0, 1):  # 0 to 4, or 1 to 5
+        sound = ["name,kind", *(f"{k:02},{first + k % 5}" for k in range(30))]
+        assert label_texts(data, table, sound) == ""
+    odd = ["name,kind", *(f"{k:02},{'255' if k < 3 else '-1' if k < 6 else k % 5}" for k in range(30))]
+    text = label_texts(data, table, odd)
+    assert "255 (3)" in text
+    assert "-1 (3)" in text
+    assert " 4 (" not in text
+    names = ["name,kind", *(f"{k:02},{('1957', '1981', '2004')[k % 3]}" for k in range(30))]
+    assert label_texts(data, table, names) == ""  # years, not class numbers
+
+
+@pytest.mark.parametrize(("one", "other"), [("Shoe", "shoe"), ("3", "03"), ("3", "3.0")])
+def test_classes_that_differ_in_spelling_alone_are_named(data, tmp_path, one, other):
+    rows = ["name,kind", *(f"{k:02},{(one, other, 'hat')[k % 3]}" for k in range(30))]
+    text = label_texts(data, tmp_path / "labels.csv", rows)
+    assert f"{one} (10)" in text
+    assert f"{other} (10)" in text
+
+
+def test_rows_of_pictures_that_do_not_exist_are_named(data, tmp_path):
+    rows = ["name,kind", *(f"{k:02}.png,{'ab'[k % 2]}" for k in range(30))]
+    assert label_texts(data, tmp_path / "labels.csv", rows) == ""
+    text = label_texts(data, tmp_path / "labels.csv", [*rows, "typo.png,a", "sub/07,b"])
+    assert "typo.png" in text
+    assert "sub/07" in text
+
+
+def test_classes_of_other_splits_that_train_does_not_know_are_named(data, tmp_path):
+    for k in range(5):
+        for side in "AB":  # names of their own, so that both splits fit into one table
+            (data / f"test{side}" / f"{k:02}.png").rename(data / f"test{side}" / f"new{k:02}.png")
+    rows = ["name,kind", *(f"{k:02},{'ab'[k % 2]}" for k in range(30))]
+    assert label_texts(data, tmp_path / "labels.csv", rows) == ""  # test needs no labels
+    known = [f"new{k:02},{'ab'[k % 2]}" for k in range(5)]
+    assert label_texts(data, tmp_path / "labels.csv", [*rows, *known]) == ""
+    text = label_texts(data, tmp_path / "labels.csv", [*rows, *known[:4], "new04,c"])
+    assert "test" in text
+    assert text.rstrip(".").endswith(" c")
+
+
+def test_labels_of_both_sides_count_without_partners(tmp_path):
+    for number in range(4):
+        for side in "AB":
+            name = f"{'xy'[number % 2]}/{side}{number}.png"
+            write_image(tmp_path / f"train{side}" / name, picture(64, 64, seed=10 * number + ord(side)))
+    assert kinds(tmp_path, labels="folders") == set()
+    (tmp_path / "trainB" / "x").rename(tmp_path / "trainB" / "z")
+    assert kinds(tmp_path, labels="folders") == {"labels"}
+
+
 def test_a_single_picture_is_named_as_too_few(tmp_path):
     write_image(tmp_path / "a.png", picture(64, 64, seed=1))
     assert kinds(tmp_path) == {"few"}
     write_image(tmp_path / "b.png", picture(64, 64, seed=2))
     assert kinds(tmp_path) == set()
+
+
+def test_a_run_folder_is_no_data(tiny_run):
+    with pytest.raises(UsageError, match="i2i diagnose"):
+        examine_data([str(tiny_run)])
 
 
 def test_folders_without_pictures_are_refused(tmp_path):
@@ -172,25 +237,12 @@ def test_the_command_prints_findings_and_how_to_train(data, tmp_path):
     assert CliRunner().invoke(cli, words).exit_code != 0  # would overwrite
 
 
-@pytest.mark.parametrize("side", [8, 40, 100, 300])
-def test_what_is_suggested_for_single_pictures_can_be_built(side, tmp_path):
-    for number in range(3):
-        write_image(tmp_path / "data" / f"{number}.png", picture(side, side, seed=number))
-    report = examine_data([str(tmp_path / "data")])
-    config = resolve(load_config(report.preset, [f"data.path={tmp_path / 'data'}", *report.changes]))
-    with torch.device("meta"):
-        ALGORITHMS[config.algorithm](config)
-
-
-@pytest.mark.parametrize("side", [8, 40, 100, 300])
-@pytest.mark.parametrize("kind", ["paired", "unpaired"])
-def test_what_is_suggested_for_two_sides_can_be_built(kind, side, tmp_path):
+def test_a_suggestion_goes_with_what_was_found(tmp_path):
     for number in range(3):
         for one in "AB":
-            name = f"{number}.png" if kind == "paired" else f"{one}{number}.png"
-            write_image(tmp_path / f"train{one}" / name, picture(side, side, seed=number))
+            write_image(tmp_path / f"train{one}" / f"{one}{number}.png", picture(40, 40, seed=number))
     report = examine_data([str(tmp_path)])
-    assert report.preset == {"paired": "modern", "unpaired": "modern_unpaired"}[report.kind]
+    assert report.preset == "modern_unpaired"
     config = resolve(load_config(report.preset, [f"data.path={tmp_path}", *report.changes]))
     with torch.device("meta"):
         ALGORITHMS[config.algorithm](config)

@@ -1,0 +1,72 @@
+"""The preset and settings that `i2i doctor DATA` suggests for a set of pictures and a machine."""
+
+from typing import NamedTuple
+
+from i2i.machine import core_count, has_nvidia_gpu
+
+NIGHT_H = 8.0
+"""Without a GPU, crop and schedule are chosen so that a training takes no longer, if it can be."""
+PASSES, LEAST_IMAGES, MOST_IMAGES = 100, 20_000, 200_000
+"""Passes over a set with two sides, within these limits; the preset has 100 for the 400 shipped pairs of line art."""
+_PIXELS_PER_S = {"paired": 140_000.0, "unpaired": 45_000.0, "images": 240_000.0}
+"""That one core trains with the suggested settings, by kind of data; docs/evaluate.md says how fast that is."""
+_PRESETS = {"paired": "modern", "unpaired": "modern_unpaired", "images": "dcgan"}
+_CROPS = (256, 128, 64, 32)
+
+
+class Suggestion(NamedTuple):
+    """A preset, the settings to change, and about how many hours that takes; None on a GPU, where that varies."""
+
+    preset: str
+    changes: tuple[str, ...]
+    hours: float | None
+
+
+class Machine(NamedTuple):
+    """What the suggestion depends on."""
+
+    cores: int
+    gpu: bool
+
+    @classmethod
+    def here(cls) -> "Machine":
+        """Return this machine."""
+        return cls(core_count(), has_nvidia_gpu())
+
+    def hours(self, kind: str, images: int, crop_px: int) -> float | None:
+        """Return about how long a training takes."""
+        return None if self.gpu else images * crop_px**2 / (_PIXELS_PER_S[kind] * self.cores) / 3600
+
+
+def suggest(kind: str, side_px: int, count: int, machine: Machine) -> Suggestion:
+    """Return what to train with.
+
+    kind: paired, unpaired or images. side_px: the median of the shorter sides. count: images in an epoch.
+    """
+    largest = 64 if kind == "images" else 256  # DCGAN makes up to 128 px; the paper's 64 are what it is good at
+    crops = [size for size in _CROPS if size <= min(side_px, largest)] or [32]
+    return _of_images(crops[0], count, machine) if kind == "images" else _of_sides(kind, crops, count, machine)
+
+
+def _of_sides(kind: str, crops: list[int], count: int, machine: Machine) -> Suggestion:
+    images = round(max(min(max(PASSES * count, LEAST_IMAGES), MOST_IMAGES), count), -3)
+    in_time = [crop for crop in crops if crop >= 64 and (machine.hours(kind, images, crop) or 0) <= NIGHT_H]
+    crop = (in_time or [one for one in crops if one >= 64][-1:] or crops)[0]
+    if (hours := machine.hours(kind, images, crop)) and hours > NIGHT_H:
+        images = max(round(images * NIGHT_H / hours, -3), 1000)
+    changes = [f"data.crop_px={crop}", f"data.resize_px={round(crop * 1.12)}"]
+    changes += ["generator.depth=4"] if crop < 64 and kind == "paired" else []
+    changes += [f"schedule.images={images}", f"schedule.decay_images={images // 2}"]
+    return Suggestion(_PRESETS[kind], tuple(changes), machine.hours(kind, images, crop))
+
+
+def _of_images(crop: int, count: int, machine: Machine) -> Suggestion:
+    batch = min((4 if machine.gpu else 1) * (64 if crop == 64 else 256), max(count, 1))
+    changes = [f"data.crop_px={crop}", f"data.resize_px={crop}", f"train.batch={batch}"]
+    epochs = min(400, max(100, round(200_000 / max(count, 1), -1)))
+    if not machine.gpu:  # an eighth of the preset's cost; the paper's width is for a GPU
+        changes += ["generator.width=32", "discriminator.width=32"]
+    if (hours := machine.hours("images", round(epochs * count), crop)) and hours > NIGHT_H:
+        epochs = max(int(epochs * NIGHT_H / hours), 1)
+    changes.append(f"schedule.epochs={int(epochs)}")
+    return Suggestion(_PRESETS["images"], tuple(changes), machine.hours("images", int(epochs) * count, crop))

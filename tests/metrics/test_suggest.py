@@ -1,0 +1,70 @@
+"""What `i2i doctor DATA` suggests depends on the set and on the machine, and can be trained."""
+
+import pytest
+import torch
+
+from i2i.algorithms import ALGORITHMS, resolve
+from i2i.config import load_config
+from i2i.metrics.suggest import NIGHT_H, Machine, suggest
+from tests.conftest import LINEART
+
+SMALL, LARGE, GPU = Machine(2, False), Machine(64, False), Machine(16, True)
+
+
+def settings(suggestion):
+    return {name: int(value) for name, value in (change.split("=") for change in suggestion.changes)}
+
+
+def config_of(suggestion):
+    data = ["data.side=B"] if suggestion.preset == "dcgan" else []
+    return resolve(load_config(suggestion.preset, [f"data.path={LINEART}", *data, *suggestion.changes]))
+
+
+@pytest.mark.parametrize("kind", ["paired", "unpaired", "images"])
+@pytest.mark.parametrize("count", [0, 1, 60_000])
+@pytest.mark.parametrize("machine", [SMALL, GPU])
+def test_a_suggestion_has_crop_resize_batch_and_schedule(kind, count, machine):
+    suggestion = suggest(kind, 300, count, machine)
+    config = config_of(suggestion)
+    assert config.data.crop_px <= (config.data.resize_px or 0)
+    assert config.train.batch >= 1
+    assert (config.schedule.images or 0) >= 1000 or (config.schedule.epochs or 0) >= 1
+    assert (suggestion.hours is None) == machine.gpu
+
+
+@pytest.mark.parametrize("kind", ["paired", "unpaired", "images"])
+@pytest.mark.parametrize("side_px", [8, 40, 100, 300])
+def test_what_is_suggested_can_be_built(kind, side_px):
+    config = config_of(suggest(kind, side_px, 400, SMALL))
+    with torch.device("meta"):
+        ALGORITHMS[config.algorithm](config)
+
+
+def test_a_larger_set_is_trained_on_for_longer():
+    few, many = (settings(suggest("paired", 256, count, GPU))["schedule.images"] for count in (400, 1500))
+    assert (few, many) == (40_000, 150_000)  # 100 passes each
+    assert settings(suggest("paired", 256, 20, GPU))["schedule.images"] == 20_000  # at least
+    assert settings(suggest("paired", 256, 500_000, GPU))["schedule.images"] == 500_000  # one pass at least
+
+
+@pytest.mark.parametrize("kind", ["paired", "unpaired"])
+@pytest.mark.parametrize("side_px", [40, 64, 256])
+@pytest.mark.parametrize("count", [10, 1000, 100_000])
+def test_cores_get_what_they_train_overnight(kind, side_px, count):
+    cores, gpu = (suggest(kind, side_px, count, machine) for machine in (SMALL, GPU))
+    assert cores.hours <= NIGHT_H + 0.1
+    assert settings(cores)["data.crop_px"] <= settings(gpu)["data.crop_px"]
+    assert settings(cores)["schedule.images"] <= settings(gpu)["schedule.images"]
+
+
+def test_photographs_without_pairs_are_cropped_smaller_without_a_gpu():
+    crops = [settings(suggest("unpaired", 300, 1000, one))["data.crop_px"] for one in (SMALL, LARGE, GPU)]
+    assert crops == [128, 256, 256]
+
+
+def test_single_pictures_get_a_thinner_network_and_fewer_epochs_without_a_gpu():
+    cores, gpu = (settings(suggest("images", 64, 60_000, machine)) for machine in (SMALL, GPU))
+    assert cores["generator.width"] == 32
+    assert "generator.width" not in gpu
+    assert cores["schedule.epochs"] < gpu["schedule.epochs"]
+    assert cores["train.batch"] < gpu["train.batch"]
