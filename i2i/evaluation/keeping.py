@@ -5,9 +5,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from i2i.evaluation.pairs import LOST, lost_note
+from i2i.files import read_json
+from i2i.metrics import METRICS
 from i2i.models.modelfile import MODEL_NAME, find_model, read_spec
 from i2i.report.page import write_report
-from i2i.report.scores import keep_scores
+from i2i.report.scores import is_number, keep_scores, scores_file
 from i2i.version import __version__
 
 
@@ -33,5 +36,42 @@ def keep_evaluation(
         "split": split,
         **scores,
     }
-    keep_scores(run, kept, worst)
+    keep_scores(run, with_earlier(kept, read_json(scores_file(run, kept))), worst)
     return write_report(run)
+
+
+_ALIKE = (
+    *("kind", "i2i_version", "images_seen", "pairs", "compared", "value_range", "reference_sha256", "direction", "fit"),
+)
+
+
+def with_earlier(scores: Mapping[str, Any], earlier: Any) -> dict[str, Any]:
+    """Return scores of pairs with those metrics of an earlier evaluation that they lack.
+
+    earlier: what its file holds, if anything. It counts if it is of the same model and pictures, in the same way.
+    """
+    merged = dict(scores)
+    if merged["kind"] != "pairs" or not isinstance(earlier, dict):
+        return merged
+    if any(earlier.get(name) != merged.get(name) for name in _ALIKE) or not _is_table(earlier.get("model")):
+        return merged
+    for name in ("model", "intervals", "weights_sha256"):
+        merged[name] = _ordered(_merge(earlier.get(name), merged[name]))
+    old = _merge(earlier.get("baselines"), {})
+    baselines = {name: new and _ordered(_merge(old.get(name), new)) for name, new in merged["baselines"].items()}
+    notes = [note for note in merged["notes"] if not note.startswith(LOST)]
+    both = {name: values for name, values in ({"model": merged["model"]} | baselines).items() if values}
+    return merged | {"baselines": baselines, "notes": [*notes, *lost_note(both)]}
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict) and all(name in METRICS and is_number(one) for name, one in value.items())
+
+
+def _merge(earlier: Any, newer: Mapping[str, Any]) -> dict[str, Any]:
+    return {**(earlier if isinstance(earlier, dict) else {}), **newer}
+
+
+def _ordered(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values by metric in the order of METRICS, others last."""
+    return {name: values[name] for name in (*(one for one in METRICS if one in values), *values)}

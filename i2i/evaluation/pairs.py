@@ -5,7 +5,7 @@ training pairs allow.
 """
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -38,6 +38,8 @@ Finder = Callable[[Sequence[str], str, Lister], Sequence[Pair | Derived]]
 SHEET_ROWS = 12
 OTHER_SCALE = 1.5
 """Pictures this many times as large or small as those of training get a note."""
+LOST = "The model lost to "
+"""How a note on better trivial answers begins."""
 
 
 class Evaluation(NamedTuple):
@@ -155,7 +157,7 @@ def evaluate(
         cycle.scores() if cycle else None,
         scorer.sheet(map(read, spread(pairs, SHEET_ROWS))) if sheet else None,
         scorer.sheet(read(pairs[place]) for place in scorer.worst()) if worst else None,
-        (*translator.backend.notes, *scale_note(sizes, spec.trained_side_px, fit), *_lost(means)),
+        (*translator.backend.notes, *scale_note(sizes, spec.trained_side_px, fit), *lost_note(means)),
     )
 
 
@@ -197,14 +199,15 @@ def _trivial_answers(paths: Sequence[str], find: Finder, translator: Translator)
     return answers
 
 
-def _lost(means: dict[str, Scores]) -> tuple[str, ...]:
-    """Return a line if a trivial answer scores better than the model."""
+def lost_note(means: Mapping[str, Scores]) -> tuple[str, ...]:
+    """Return a line if a trivial answer scores better than the model; means: by answer, "model" among them."""
     better = []
     for name, scores in means.items():
-        where = [METRICS[one].label for one in scores if METRICS[one].beats(scores[one], means["model"][one])]
+        both = [one for one in scores if one in means["model"]]
+        where = [METRICS[one].label for one in both if METRICS[one].beats(scores[one], means["model"][one])]
         if where and name != "model":
             better.append(f"{name.replace('_', ' ')} ({', '.join(where)})")
-    return (f"The model lost to {', '.join(better)}.",) if better else ()
+    return (f"{LOST}{', '.join(better)}.",) if better else ()
 
 
 def _finder(file: Path) -> Finder:

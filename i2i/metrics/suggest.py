@@ -49,24 +49,28 @@ def suggest(kind: str, side_px: int, count: int, machine: Machine) -> Suggestion
 
 
 def _of_sides(kind: str, crops: list[int], count: int, machine: Machine) -> Suggestion:
-    images = round(max(min(max(PASSES * count, LEAST_IMAGES), MOST_IMAGES), count), -3)
+    images = _thousands(max(min(max(PASSES * count, LEAST_IMAGES), MOST_IMAGES), count))
     in_time = [crop for crop in crops if crop >= 64 and (machine.hours(kind, images, crop) or 0) <= NIGHT_H]
     crop = (in_time or [one for one in crops if one >= 64][-1:] or crops)[0]
     if (hours := machine.hours(kind, images, crop)) and hours > NIGHT_H:
-        images = max(round(images * NIGHT_H / hours, -3), 1000)
+        images = max(_thousands(images * NIGHT_H / hours), 1000)
     changes = [f"data.crop_px={crop}", f"data.resize_px={round(crop * 1.12)}"]
     changes += ["generator.depth=4"] if crop < 64 and kind == "paired" else []
     changes += [f"schedule.images={images}", f"schedule.decay_images={images // 2}"]
     return Suggestion(_PRESETS[kind], tuple(changes), machine.hours(kind, images, crop))
 
 
+def _thousands(images: float) -> int:
+    return 1000 * round(images / 1000)
+
+
 def _of_images(crop: int, count: int, machine: Machine) -> Suggestion:
     batch = min((4 if machine.gpu else 1) * (64 if crop == 64 else 256), max(count, 1))
     changes = [f"data.crop_px={crop}", f"data.resize_px={crop}", f"train.batch={batch}"]
-    epochs = min(400, max(100, round(200_000 / max(count, 1), -1)))
+    epochs = min(400, max(100, 200_000 // max(count, 1)))
     if not machine.gpu:  # an eighth of the preset's cost; the paper's width is for a GPU
         changes += ["generator.width=32", "discriminator.width=32"]
-    if (hours := machine.hours("images", round(epochs * count), crop)) and hours > NIGHT_H:
+    if (hours := machine.hours("images", epochs * count, crop)) and hours > NIGHT_H:
         epochs = max(int(epochs * NIGHT_H / hours), 1)
-    changes.append(f"schedule.epochs={int(epochs)}")
-    return Suggestion(_PRESETS["images"], tuple(changes), machine.hours("images", int(epochs) * count, crop))
+    changes.append(f"schedule.epochs={epochs}")
+    return Suggestion(_PRESETS["images"], tuple(changes), machine.hours("images", epochs * count, crop))

@@ -1,7 +1,7 @@
 """Scores in a run folder: what `i2i evaluate` keeps there, and tables of them.
 
 Each evaluation is a JSON file in scores/, with what its figures depend on; another one of the same pictures, in the
-same way, replaces it. Values of files are checked one by one, since anything may stand there.
+same way, has the same file. Values of files are checked one by one, since anything may stand there.
 """
 
 import hashlib
@@ -70,11 +70,16 @@ _OF_SETS = [
 ]
 
 
-def keep_scores(run: Path, scores: Mapping[str, Any], worst: bytes | None = None) -> Path:
-    """Write scores, and the sheet of the worst pairs, into a run folder; return the file of the scores."""
+def scores_file(run: Path, scores: Mapping[str, Any]) -> Path:
+    """Return the file in a run folder for an evaluation, which an earlier one of the same kind may have written."""
     key = json.dumps([scores.get(name) for name in _KEY]).encode()
     parts = [str(scores[name]) for name in ("kind", "split", "direction") if scores.get(name)]
-    path = run / SCORES / f"{'.'.join(parts)}.{hashlib.sha256(key).hexdigest()[:8]}.json"
+    return run / SCORES / f"{'.'.join(parts)}.{hashlib.sha256(key).hexdigest()[:8]}.json"
+
+
+def keep_scores(run: Path, scores: Mapping[str, Any], worst: bytes | None = None) -> Path:
+    """Write scores, and the sheet of the worst pairs, into a run folder; return the file of the scores."""
+    path = scores_file(run, scores)
     write_json(path, dict(scores))
     if worst:
         write_bytes(path.with_suffix(".worst.png"), worst)

@@ -124,7 +124,7 @@ def test_compare_prints_a_table_and_writes_page_and_json(tiny_run, tmp_path, cap
     for name in ("one", "two"):
         assert call("evaluate", "-m", name) == 0
     capsys.readouterr()
-    assert call("compare", "one", "two", "-o", "c.html") == 0
+    assert call("compare", "one", "two", "-o", "new/folder/c.html") == 0
     said = capsys.readouterr()
     assert "SSIM ↑" in said.out
     assert said.err == ""
@@ -133,10 +133,10 @@ def test_compare_prints_a_table_and_writes_page_and_json(tiny_run, tmp_path, cap
     assert [run["name"] for run in told["runs"]] == ["one", "two"]
     assert told["settings_that_differ"] == {"train.seed": ["0", "5"]}
     assert [model["name"] for model in told["scores"][0]["models"]] == ["one", "two"]
-    page = (tmp_path / "c.html").read_text(encoding="utf-8")
+    page = (tmp_path / "new/folder/c.html").read_text(encoding="utf-8")
     assert "2 runs compared" in page
     assert "B2A: 4 pairs" in page
-    assert call("compare", "one", "two", "-o", "c.html") == 2  # it exists
+    assert call("compare", "one", "two", "-o", "new/folder/c.html") == 2  # it exists
 
 
 def test_compare_refuses_and_says_how_to_go_on(tiny_run, tmp_path, capsys):

@@ -3,7 +3,11 @@
 import json
 import shutil
 
+import pytest
+
 import i2i
+from i2i.evaluation.keeping import with_earlier
+from i2i.metrics import METRICS
 from i2i.report.scores import read_scores
 from tests.cli.test_cli import call
 
@@ -30,6 +34,51 @@ def test_a_run_keeps_its_scores_and_shows_them(tiny_run, tiny_onnx, tmp_path, ca
     (data,) = i2i.load_config(run / "config.yaml").data.path
     assert call("evaluate", "-m", str(tiny_onnx), "--data", data) == 0
     assert "Report:" not in capsys.readouterr().out  # it is no run's own model
+
+
+def test_scores_of_other_metrics_are_added_to_those_that_are_kept(tiny_run, tmp_path, capsys):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+
+    def kept(*words):
+        assert call("evaluate", "-m", str(run), *words) == 0
+        (scores,) = read_scores(run)
+        return scores
+
+    usual = kept("--metrics", "l1,psnr")
+    both = kept("--metrics", "ssim")
+    assert [*both["model"]] == [*both["intervals"]] == ["l1", "psnr", "ssim"]
+    assert {name: both["model"][name] for name in usual["model"]} == usual["model"]
+    assert [*both["baselines"]["input_copied"]] == ["l1", "psnr", "ssim"]
+    assert sum(note.startswith("The model lost") for note in both["notes"]) <= 1
+    again = kept("--metrics", "l1")
+    assert {name: again[name] for name in ("model", "baselines", "notes")} == {
+        name: both[name] for name in ("model", "baselines", "notes")
+    }
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert all(METRICS[name].label in page for name in ("l1", "psnr", "ssim"))
+    (path,) = (run / "scores").glob("*.json")
+    path.write_text(json.dumps({**again, "images_seen": 8, "file": ""}))
+    assert [*kept("--metrics", "psnr")["model"]] == ["psnr"]  # the control: of another model
+
+
+@pytest.mark.parametrize("damaged", [None, 7, {"model": {"l1": "low"}}, {"model": 3}, {"baselines": 4}])
+def test_damaged_scores_are_replaced(damaged):
+    scores = {"kind": "pairs", "model": {"l1": 9.0}, "intervals": {"l1": [8.0, 10.0]}, "notes": []}
+    scores |= {"baselines": {"input_copied": {"l1": 5.0}, "target_mean": None}, "weights_sha256": {}}
+    earlier = {**scores, **damaged} if isinstance(damaged, dict) else damaged
+    assert with_earlier(scores, earlier)["model"] == {"l1": 9.0}
+
+
+def test_the_line_on_trivial_answers_counts_all_metrics():
+    first = {"kind": "pairs", "model": {"l1": 9.0}, "intervals": {"l1": [8.0, 10.0]}, "weights_sha256": {}}
+    first |= {"baselines": {"input_copied": {"l1": 5.0}, "target_mean": None}, "notes": ["x", "The model lost to y."]}
+    second = {**first, "model": {"ssim": 0.5}, "intervals": {"ssim": [0.4, 0.6]}, "notes": ["x"]}
+    second["baselines"] = {"input_copied": {"ssim": 0.4}, "target_mean": None}
+    merged = with_earlier(second, first)
+    assert merged["model"] == {"l1": 9.0, "ssim": 0.5}
+    assert merged["baselines"] == {"input_copied": {"l1": 5.0, "ssim": 0.4}, "target_mean": None}
+    assert merged["notes"][0] == "x"
+    assert "input copied (L1)" in merged["notes"][1]
 
 
 def test_sets_are_kept_too(two_way_run, few_pairs, tmp_path, capsys):
