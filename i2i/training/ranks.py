@@ -3,6 +3,7 @@
 A process is a rank, from 0 on; each has one device. Rank 0 writes the run and talks to the user.
 """
 
+import atexit
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -114,9 +115,11 @@ def fail_together() -> Iterator[None]:
     wakes any rank that waits for it. Rank 0 raises that error; the others exit in silence. Before the ranks
     are connected, the first one of each machine raises its own.
     """
+    atexit.unregister(_disconnect)  # a wait of this training may be under way if it ends
     try:
         yield
         barrier()  # the others wait here for what rank 0 writes
+        atexit.register(_disconnect)
     except BaseException as error:
         final = _final_error(_explain_lost_connection(error)) if _connected() else _of_first_on_machine(error)
         if final is error:
@@ -138,8 +141,7 @@ def _final_error(error: BaseException) -> BaseException:
         if first == own and not has_message:
             return error
         if first == own:
-            if distributed.get_backend() == "gloo":
-                distributed.destroy_process_group()  # closes the connections; NCCL would wait for pending work
+            _disconnect()  # wakes the others; NCCL would wait for pending work
             store.wait(["i2i/reported"], _ANSWER)
     except RuntimeError:  # rank 0, which keeps the store, is gone or busy
         return error
@@ -183,6 +185,12 @@ def _explain_lost_connection(error: BaseException) -> BaseException:
             f"{TIMEOUT.seconds // 60} minutes.\nAdd --resume to go on from the newest checkpoint."
         )
     return error
+
+
+def _disconnect() -> None:
+    """End gloo's threads before the interpreter: one that frees a tensor later aborts the process (pytorch#179291)."""
+    if _connected() and distributed.get_backend() == "gloo":
+        distributed.destroy_process_group()
 
 
 def _connected() -> bool:

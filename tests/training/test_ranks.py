@@ -149,6 +149,10 @@ class TestTwoRanks:
             assert not torch.equal(one["algorithm"]["A"]["random"], two["algorithm"]["A"]["random"])
             assert not torch.equal(one["algorithm"]["A"]["images"][0], two["algorithm"]["A"]["images"][0])
 
+    def test_they_disconnect_before_the_interpreter_ends(self, trained):
+        """Threads of gloo that outlive it abort the process now and then."""
+        assert [(trained / f"connected.{rank}").read_text(encoding="utf-8") for rank in (0, 1)] == ["False", "False"]
+
     def test_only_one_of_them_writes(self, trained):
         rows = read_json_lines(trained / "pix2pix" / "metrics.jsonl")
         assert [row["images"] for row in rows if row["split"] == "train"] == [4, 8, 12, 16]

@@ -3,6 +3,8 @@
 One launch for all of it, since starting a process costs more than these trainings.
 """
 
+import atexit
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -39,8 +41,14 @@ def halves(*shape, **options):
     return torch.full(shape, 0.5, **options)
 
 
+def tell_connection(folder: Path) -> None:
+    """Write whether this rank is still connected."""
+    (folder / f"connected.{os.environ['RANK']}").write_text(str(torch.distributed.is_initialized()), encoding="utf-8")
+
+
 def main(few_pairs: str, folder: Path) -> None:
     """Train every algorithm straight, and resumed from its middle; write each rank's networks to <run>.<rank>.pt."""
+    atexit.register(tell_connection, folder)  # called after what trainings register
     ended: list[dict] = []
     original = Engine.state_dict
 
