@@ -9,10 +9,13 @@ from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
 import i2i
+from i2i.algorithms import ALGORITHMS
 from i2i.errors import ModelError
 from i2i.interop.importing import import_weights
 from i2i.interop.reparametrised import fold_norms
 from i2i.models.modelfile import read_spec, save_tensors
+from i2i.training.finetune import init_from
+from tests.conftest import smallest_config
 from tests.interop.test_pytorch_cyclegan_pix2pix import outputs_of, pictures, reference
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
@@ -24,26 +27,50 @@ NORMS = {
 }
 
 
-@pytest.mark.parametrize("kind", ["unet_128", "resnet_6blocks"])
-@pytest.mark.parametrize("norm", NORMS)
-def test_a_generator_under_a_norm_gives_its_outputs(kind, norm, tmp_path):
-    """Trained for a step, so that the estimate of the norm is not the norm. In a U-Net's middle both axes are alike."""
+def under_norm(kind, norm, x):
+    """A generator under a norm, trained for a step, so that the estimate of the norm is not the norm."""
     network = reference(kind, "instance", width=2, outputs=3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch deprecates the old ones
         for module in list(network.modules()):
             if isinstance(module, CONVOLUTIONS):
                 NORMS[norm](module)
-    x = pictures(128)
     optimizer = torch.optim.SGD(network.parameters(), 0.1)
     network.train()(x).square().mean().backward()
     optimizer.step()
+    return network.eval()
+
+
+@pytest.mark.parametrize("kind", ["unet_128", "resnet_6blocks"])
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_generator_under_a_norm_gives_its_outputs(kind, norm, tmp_path):
+    """In a U-Net's middle both axes are alike."""
+    x = pictures(128)
+    network = under_norm(kind, norm, x)
     torch.save(network.state_dict(), tmp_path / "latest_net_G.pth")
     with torch.no_grad():
-        wanted = network.eval()(x).numpy()
+        wanted = network(x).numpy()
     assert wanted.std() > 0.005
     output = outputs_of(tmp_path / "latest_net_G.pth", x)
     assert abs(output - wanted).max() < 1e-5
+
+
+def test_a_training_begins_with_a_generator_under_a_norm(tmp_path):
+    """With what its convolutions compute in eval mode; the tensors as stored would give other pictures."""
+    x = pictures(64)
+    network = under_norm("resnet_6blocks", "spectral_norm", x)
+    torch.save(network.state_dict(), tmp_path / "latest_net_G.pth")
+    settings = ["generator.width=2", "generator.blocks=6", "generator.norm=instance", "generator.upsample=transpose"]
+    settings += ["generator.downsample=strided", "loss.layers=[input, down.0]"]
+    algorithm = ALGORITHMS["cut"](smallest_config("cut", ".", *settings))
+    ours = algorithm.networks["generator"].eval()
+    before = ours(x)
+    lines = init_from(algorithm, str(tmp_path / "latest_net_G.pth"))
+    count = len(ours.state_dict())
+    assert f"{count} of {count} tensors" in lines[0]
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), network(x), rtol=0, atol=1e-5)
+        assert (before - network(x)).abs().max() > 0.01
 
 
 def test_folded_weights_are_those_of_torch():
