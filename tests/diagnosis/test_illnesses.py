@@ -11,11 +11,15 @@ import torch
 from torch import nn
 
 from i2i.algorithms import ALGORITHMS
+from i2i.config import load_config
+from i2i.data.folders import find_sides
+from i2i.data.items import read_picture
 from i2i.data.toy import TOYS, draw
-from i2i.diagnosis import ILLNESSES, NotMeasured, RunFacts, diagnose, speed
+from i2i.diagnosis import ILLNESSES, NotMeasured, RunFacts, advise, diagnose, speed
 from i2i.diagnosis.facts import Translations
 from i2i.diagnosis.reading import Reading
 from i2i.diagnosis.speed import idle_share
+from i2i.evaluation.baselines import fit_colour_map
 from i2i.images import read_image
 from i2i.networks import DiscriminatorOutput
 from i2i.networks.layers import BatchNorm
@@ -312,6 +316,25 @@ def test_the_diagnosis_names_the_setting_and_its_value(tiny_run, tmp_path, monke
     written = json.loads((run / "diagnosis.json").read_text())
     assert [one["name"] for one in written] == [one.name for one in result.found]
     assert {key for one in written for key in one} == {"name", "severity", "number", "threshold", "advice"}
+
+
+@pytest.mark.parametrize(("preset", "advised"), [("pix2pix", True), ("modern", False)])
+def test_a_network_is_not_told_to_upsample_as_it_does_or_cannot(preset, advised):
+    facts = MadeFacts(config=load_config(preset))
+    assert ("generator.upsample" in advise(ILLNESSES["checkerboard"], facts)) == advised
+
+
+def test_exchanged_sea_and_land_are_inverted_colours():
+    """A training without pairs did this: what is light became dark. The linear map of colours is the healthy one."""
+    photos, reliefs = (np.stack([*map(read_picture, side)]) for side in find_sides([str(MAPS)], "val"))
+    straight = fit_colour_map(iter(photos), iter(reliefs))
+    exchanged = fit_colour_map(iter(255 - photos), iter(reliefs))
+    made = [np.stack([straight(one) for one in photos]), np.stack([exchanged(255 - one) for one in photos])]
+    facts = [
+        MadeFacts(_translations=[Translations("A2B", photos, one, None, reliefs)], spec=SimpleNamespace(generators="A"))
+        for one in made
+    ]
+    check("colours inverted", facts[1], facts[0])
 
 
 def test_the_page_states_the_thresholds():
