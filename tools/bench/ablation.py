@@ -122,7 +122,7 @@ PAIRS: Rows = {
     "modern, residual": ("modern", ("generator.residual=true",)),
     "modern, hinge": ("modern", ("loss.adversarial=hinge",)),
 }
-SKIPS = "generator={name: modern_unet, depth: 3, blocks: 2}"
+SKIPS = "generator={name: modern_unet, depth: 3, blocks: 2, head_init: xavier}"
 RESNET = "generator={name: resnet, blocks: 3, width: 16, norm: group, upsample: resize, init: xavier}"
 UNPAIRED: Rows = {
     "plain": ("plain", ()),
@@ -146,12 +146,9 @@ UNPAIRED: Rows = {
 }
 CUT_LAYERS = "loss.layers=[input, down.0, down.1, blocks.0, blocks.1]"
 ONE_WAY: Rows = {  # for cases of one direction
+    "modern_cut": ("modern_cut", ()),  # FastCUT with skips and Adam at 8e-4, betas 0.5 and 0.99
     "FastCUT": ("maps_cut", ()),
     "FastCUT, generator with skips": ("maps_cut", (SKIPS, CUT_LAYERS)),
-    "FastCUT, generator with skips, Adam": (
-        "maps_cut",
-        (SKIPS, CUT_LAYERS, "optimizer.lr=8.0e-4", "optimizer.betas=[0.5,0.99]"),
-    ),
 }
 CONTROLS = ("input copied", "colour map", "colour map of train")
 """Rows without a model: the input itself, and the linear map of colours that gives the inputs the mean and covariance
