@@ -284,6 +284,8 @@ def lines(report: Report, paths: Sequence[str]) -> Iterator[str]:
         yield "No faults found."
     words = [*(f"--data {shlex.quote(path)}" for path in paths), *(f"--set {change}" for change in report.changes)]
     yield f"To train: i2i train {report.preset} {' '.join(words)}"
+    if report.kind == "unpaired":
+        yield "For both directions, or where colours must change: preset modern_unpaired, at twice the time."
     if report.about_hours is not None:
         takes, cores = show_duration(3600 * report.about_hours), show_count(core_count(), "core")
         yield f"That takes about {takes} on {cores}, by a rough rule; add --dry-run to measure it, --out to begin."

@@ -8,9 +8,9 @@ NIGHT_H = 8.0
 """Without a GPU, crop and schedule are chosen so that a training takes no longer, if it can be."""
 PASSES, LEAST_IMAGES, MOST_IMAGES = 100, 20_000, 200_000
 """Passes over a set with two sides, within these limits; the preset has 100 for the 400 shipped pairs of line art."""
-_PIXELS_PER_S = {"paired": 140_000.0, "unpaired": 45_000.0, "images": 240_000.0}
+_PIXELS_PER_S = {"paired": 140_000.0, "unpaired": 105_000.0, "images": 240_000.0}
 """That one core trains with the suggested settings, by kind of data; docs/evaluate.md says how fast that is."""
-_PRESETS = {"paired": "modern", "unpaired": "modern_unpaired", "images": "dcgan"}
+_PRESETS = {"paired": "modern", "unpaired": "modern_cut", "images": "dcgan"}
 _CROPS = (256, 128, 64, 32)
 
 

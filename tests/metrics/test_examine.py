@@ -16,7 +16,7 @@ from i2i.data.folders import find_pairs
 from i2i.data.items import read_pair
 from i2i.errors import DataError, UsageError
 from i2i.images import read_image, write_image
-from i2i.metrics.examine import examine_data
+from i2i.metrics.examine import examine_data, lines
 from tests.conftest import LINEART, MAPS, picture
 
 
@@ -125,7 +125,7 @@ def test_pictures_without_partners_are_unpaired_or_images(data):
     for path in (data / "trainB").iterdir():
         path.rename(path.with_name(f"other{path.name}"))
     report = examine_data([str(data)])
-    assert (report.kind, report.preset) == ("unpaired", "modern_unpaired")
+    assert (report.kind, report.preset) == ("unpaired", "modern_cut")
     assert not report.findings
     report = examine_data([str(data / "trainA")])
     assert (report.kind, report.counts) == ("images", {"train": 30})
@@ -242,7 +242,8 @@ def test_a_suggestion_goes_with_what_was_found(tmp_path):
         for one in "AB":
             write_image(tmp_path / f"train{one}" / f"{one}{number}.png", picture(40, 40, seed=number))
     report = examine_data([str(tmp_path)])
-    assert report.preset == "modern_unpaired"
+    assert report.preset == "modern_cut"
+    assert any("modern_unpaired" in line for line in lines(report, [str(tmp_path)]))
     config = resolve(load_config(report.preset, [f"data.path={tmp_path}", *report.changes]))
     with torch.device("meta"):
         ALGORITHMS[config.algorithm](config)
