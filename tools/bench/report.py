@@ -13,7 +13,7 @@ PRESET = "lineart"
 
 
 def main() -> None:
-    """Train the quickstart's preset for a short while, with several previews, and print both times."""
+    """Train `lineart` for a short while, with several previews, and print both times."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="a new folder for the run")
     out = parser.parse_args().folder
