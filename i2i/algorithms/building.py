@@ -115,7 +115,13 @@ def _refuse_small_batch(config: Config, settings: DiscriminatorSettings) -> None
             f"discriminator.packing is {packing}, and train.batch is {batch}. Set train.batch to a multiple of "
             f"{packing}, or discriminator.packing to 1."
         )
-    if settings.minibatch_std and group_size(batch // packing) == 1:
+    if getattr(settings, "minibatch_discrimination", "none") != "none" and batch == packing:
+        raise ConfigError(
+            "discriminator.minibatch_discrimination compares the images, or packs of images, of a batch, and there is "
+            f"one with train.batch {batch} and discriminator.packing {packing}. Set train.batch to {2 * packing} or "
+            "more, or discriminator.minibatch_discrimination to none."
+        )
+    if getattr(settings, "minibatch_std", False) and group_size(batch // packing) == 1:
         raise ConfigError(
             "discriminator.minibatch_std compares groups of 2 to 4 images, or packs of images, and there are none with "
             f"train.batch {batch} and discriminator.packing {packing}. Set train.batch to {4 * packing}, or "

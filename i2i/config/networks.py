@@ -128,6 +128,9 @@ class PatchGANSettings(Section):
     """Strided convolution as in the paper, or a low-pass filter before halving, as in the code of CUT."""
     minibatch_std: bool = False
     """Show the last layer how much the images of a batch differ, in groups of 4 (Karras et al. 2018)."""
+    minibatch_discrimination: Literal["none", "l1", "l2"] = "none"
+    """Show it how close each image is to the others of its batch, by 100 learned distances of 5 numbers, absolute (l1)
+    as in the paper or Euclidean (l2) (Salimans et al. 2016)."""
     packing: Positive = 1
     """Images that are judged together, so that too much alike is seen; batches are multiples (Lin et al. 2018)."""
 
@@ -145,6 +148,9 @@ class DCGANDiscriminatorSettings(Section):
     """Divide every weight by its largest singular value, which bounds the Lipschitz constant (Miyato et al. 2018)."""
     minibatch_std: bool = False
     """Show the last layer how much the images of a batch differ, in groups of 4 (Karras et al. 2018)."""
+    minibatch_discrimination: Literal["none", "l1", "l2"] = "none"
+    """Show it how close each image is to the others of its batch, by 100 learned distances of 5 numbers, absolute (l1)
+    as in the paper or Euclidean (l2) (Salimans et al. 2016)."""
     packing: Positive = 1
     """Images that are judged together, so that too much alike is seen; batches are multiples (Lin et al. 2018)."""
 
@@ -162,6 +168,37 @@ class MLPDiscriminatorSettings(Section):
     """Divide every weight by its largest singular value, which bounds the Lipschitz constant (Miyato et al. 2018)."""
     minibatch_std: bool = False
     """Show the last layer how much the images of a batch differ, in groups of 4 (Karras et al. 2018)."""
+    minibatch_discrimination: Literal["none", "l1", "l2"] = "none"
+    """Show it how close each image is to the others of its batch, by 100 learned distances of 5 numbers, absolute (l1)
+    as in the paper or Euclidean (l2) (Salimans et al. 2016)."""
+    packing: Positive = 1
+    """Images that are judged together, so that too much alike is seen; batches are multiples (Lin et al. 2018)."""
+
+
+class AutoencoderSettings(Section):
+    """The discriminator of EBGAN, for images of data.crop_px; see i2i.networks.Autoencoder."""
+
+    name: Literal["autoencoder"] = "autoencoder"
+    """Which discriminator."""
+    levels: Annotated[int, Field(ge=1, le=6)] = 3
+    """Halvings down to the code."""
+    width: Positive = 64
+    """Channels of the first level."""
+    norm: Norm = "batch"
+    """Normalisation."""
+    packing: Positive = 1
+    """Images that are judged together, so that too much alike is seen; batches are multiples (Lin et al. 2018)."""
+
+
+class MLPAutoencoderSettings(Section):
+    """The discriminator of EBGAN for points; see i2i.networks.MLPAutoencoder."""
+
+    name: Literal["mlp_autoencoder"] = "mlp_autoencoder"
+    """Which discriminator."""
+    width: Positive = 128
+    """Units of the hidden layer on each side of the code."""
+    code: Positive = 8
+    """Length of the code."""
     packing: Positive = 1
     """Images that are judged together, so that too much alike is seen; batches are multiples (Lin et al. 2018)."""
 

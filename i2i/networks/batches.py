@@ -1,9 +1,62 @@
 """What a discriminator sees of several images at once, so that it notices if they are too much alike."""
 
-import torch
-from torch import Tensor
+from typing import Literal
 
+import torch
+from torch import Tensor, nn
+
+MinibatchDistance = Literal["none", "l1", "l2"]
+KERNELS, KERNEL_SIZE = 100, 5
 _GROUP = 4
+
+
+class MinibatchDiscrimination(nn.Module):
+    """How close each image is to the others of its batch, by distances that are learned (Salimans et al. 2016, 3.2).
+
+    channels: of the features. distance: "l1" as in the paper, or "l2".
+    An image is not compared with itself, as in the authors' code; in the paper's sum this adds 1 to each value.
+    """
+
+    def __init__(self, channels: int, distance: Literal["l1", "l2"]):
+        super().__init__()
+        self.distance = distance
+        self.kernels = nn.Linear(channels, KERNELS * KERNEL_SIZE, bias=False)  # T
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, ...), of which the mean over all places counts, to (N, KERNELS): o(x), from 0 to N - 1."""
+        matrices = self.kernels(features.flatten(2).mean(dim=2) if features.dim() > 2 else features)
+        rows = matrices.float().unflatten(1, (KERNEL_SIZE, KERNELS)).unbind(dim=1)  # of M, each of all kernels
+        # The small term keeps the gradient of the root finite where the images are equal.
+        distances = torch.full((), 1e-12 if self.distance == "l2" else 0.0, device=features.device)
+        for row in rows:  # all in one tensor take twice as long
+            difference = row[:, None] - row
+            distances = distances + (difference.abs() if self.distance == "l1" else difference.square())
+        if self.distance == "l2":
+            distances = distances.sqrt()
+        itself = torch.eye(len(features), dtype=torch.bool, device=features.device)
+        return torch.exp(-distances).masked_fill(itself[:, :, None], 0.0).sum(dim=1)
+
+
+class BatchChannels(nn.Module):
+    """Append to features what their batch shows: minibatch standard deviation, minibatch discrimination, or nothing.
+
+    channels: of the features. added: how many channels it appends.
+    """
+
+    def __init__(self, channels: int, std: bool, discrimination: MinibatchDistance):
+        super().__init__()
+        self.std = std
+        self.discrimination = None if discrimination == "none" else MinibatchDiscrimination(channels, discrimination)
+        self.added = std + (KERNELS if self.discrimination else 0)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, ...) to (N, C + added, ...)."""
+        shown = append_spread(features) if self.std else features
+        if self.discrimination is None:
+            return shown
+        closeness = self.discrimination(features).to(features.dtype)
+        closeness = closeness.view(*closeness.shape, *[1] * (features.dim() - 2))
+        return torch.cat([shown, closeness.expand(-1, -1, *features.shape[2:])], dim=1)
 
 
 def group_size(count: int) -> int:

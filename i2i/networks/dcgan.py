@@ -11,7 +11,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from i2i.networks.base import Discriminator, DiscriminatorOutput, LatentGenerator, layer_outputs
-from i2i.networks.batches import append_spread, pack
+from i2i.networks.batches import BatchChannels, MinibatchDistance, pack
 from i2i.networks.heads import Heads
 from i2i.networks.layers import Norm, Projection, initialise, make_norm, needs_bias, normalise_spectrally
 from i2i.networks.small_maps import ConvTranspose2d
@@ -79,6 +79,7 @@ class DCGANDiscriminator(Discriminator):
     width: channels of the first level; they double with every halving.
     spectral_norm: divide every weight by its largest singular value.
     minibatch_std: show the head how much the images of a batch differ (see append_spread).
+    minibatch_discrimination: show it how close they are, by "l1" or "l2" (see MinibatchDiscrimination), or "none".
     packing: images that are judged together, with the logits of one (see pack).
     condition: length of a condition vector, which forward then also takes and projects onto the last level; 0: none.
     heads: length of each further output, by name (see Heads).
@@ -92,13 +93,14 @@ class DCGANDiscriminator(Discriminator):
         norm: Norm = "batch",
         spectral_norm: bool = False,
         minibatch_std: bool = False,
+        minibatch_discrimination: MinibatchDistance = "none",
         packing: int = 1,
         condition: int = 0,
         heads: Mapping[str, int] | None = None,
     ):
         super().__init__()
         self.receptive_field_px: int = size
-        self.minibatch_std, self.packing = minibatch_std, packing
+        self.packing = packing
         self.layers = nn.ModuleList()
         count = in_channels * packing
         for level in range(levels(size)):
@@ -111,7 +113,8 @@ class DCGANDiscriminator(Discriminator):
                 )
             )
             count = target
-        self.head = nn.Conv2d(count + minibatch_std, 1, 4)
+        self.batch_channels = BatchChannels(count, minibatch_std, minibatch_discrimination)
+        self.head = nn.Conv2d(count + self.batch_channels.added, 1, 4)
         self.projection = Projection(count, condition * packing) if condition else None
         initialise(self)
         if spectral_norm:
@@ -125,7 +128,7 @@ class DCGANDiscriminator(Discriminator):
     def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
         """(N, in_channels, size, size) in [-1, 1] to logits (N, 1, 1, 1), the features of each level and the heads."""
         features = layer_outputs(self.layers, pack(image, self.packing))
-        logits = self.head(append_spread(features[-1]) if self.minibatch_std else features[-1])
+        logits = self.head(self.batch_channels(features[-1]))
         if self.projection is not None:
             assert condition is not None
             pooled = features[-1].sum(dim=(2, 3), keepdim=True)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from i2i.networks.base import Discriminator, DiscriminatorOutput, LatentGenerator
-from i2i.networks.batches import append_spread, pack
+from i2i.networks.batches import BatchChannels, MinibatchDistance, pack
 from i2i.networks.heads import Heads
 from i2i.networks.layers import Projection, normalise_spectrally
 
@@ -36,6 +36,7 @@ class MLPDiscriminator(Discriminator):
     """From points to one logit each: `layers` hidden layers of `width` with ReLU.
 
     minibatch_std: show the head how much the images of a batch differ (see append_spread).
+    minibatch_discrimination: show it how close they are, by "l1" or "l2" (see MinibatchDiscrimination), or "none".
     packing: images that are judged together, with the logits of one (see pack).
     heads: length of each further output, by name (see Heads).
     """
@@ -49,14 +50,16 @@ class MLPDiscriminator(Discriminator):
         layers: int = 3,
         spectral_norm: bool = False,
         minibatch_std: bool = False,
+        minibatch_discrimination: MinibatchDistance = "none",
         packing: int = 1,
         condition: int = 0,
         heads: Mapping[str, int] | None = None,
     ):
         super().__init__()
-        self.minibatch_std, self.packing = minibatch_std, packing
+        self.packing = packing
         self.body = _hidden(in_channels * packing, width, layers)
-        self.head = nn.Linear(width + minibatch_std, 1)
+        self.batch_channels = BatchChannels(width, minibatch_std, minibatch_discrimination)
+        self.head = nn.Linear(width + self.batch_channels.added, 1)
         self.projection = Projection(width, condition * packing) if condition else None
         if spectral_norm:
             normalise_spectrally(self)
@@ -69,7 +72,7 @@ class MLPDiscriminator(Discriminator):
     def forward(self, points: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
         """(N, in_channels) to logits (N, 1), the last features and the heads."""
         features = self.body(pack(points, self.packing))
-        logits = self.head(append_spread(features) if self.minibatch_std else features)
+        logits = self.head(self.batch_channels(features))
         if self.projection is not None:
             assert condition is not None
             logits = logits + self.projection(features, pack(condition, self.packing))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from i2i.networks.base import Discriminator, DiscriminatorOutput, layer_outputs
-from i2i.networks.batches import append_spread, pack
+from i2i.networks.batches import BatchChannels, MinibatchDistance, pack
 from i2i.networks.heads import Heads
 from i2i.networks.layers import (
     BlurPool,
@@ -40,6 +40,7 @@ class PatchGAN(Discriminator):
     downsample: "strided" as in the paper, or "blur": convolutions keep the size, and a low-pass filter halves it, as in
         the code of contrastive unpaired translation (Park et al. 2020).
     minibatch_std: show the head of each scale how much the images of a batch differ (see append_spread).
+    minibatch_discrimination: show it how close they are, by "l1" or "l2" (see MinibatchDiscrimination), or "none".
     packing: images that are judged together, with the logits of one (see pack).
     condition: length of a condition vector, which forward then also takes and projects onto each patch; 0: none.
     heads: length of each further output, by name (see Heads), from the mean features of the finest scale.
@@ -56,6 +57,7 @@ class PatchGAN(Discriminator):
         scales: int = 1,
         downsample: Downsampling = "strided",
         minibatch_std: bool = False,
+        minibatch_discrimination: MinibatchDistance = "none",
         packing: int = 1,
         condition: int = 0,
         heads: Mapping[str, int] | None = None,
@@ -63,14 +65,11 @@ class PatchGAN(Discriminator):
         super().__init__()
         if layers not in RECEPTIVE_FIELD_PX:
             raise ValueError(f"layers is {layers}; a PatchGAN has 0 to 5")
-        self.count, self.scales = layers, scales
-        self.minibatch_std, self.packing = minibatch_std, packing
+        self.count, self.scales, self.packing = layers, scales, packing
         in_channels, condition = in_channels * packing, condition * packing
         self.receptive_field_px = (RECEPTIVE_FIELD_PX if downsample == "strided" else _BLURRED_FIELD_PX)[layers]
-        bias = needs_bias(norm)
-        if layers == 0:
-            sizes = [(1, 1, 0), (1, 1, 0)]  # kernel, stride, padding
-        else:
+        bias, sizes = needs_bias(norm), [(1, 1, 0), (1, 1, 0)]  # kernel, stride, padding
+        if layers:
             sizes = [(4, 2 if downsample == "strided" else 1, 1)] * layers + [(4, 1, 1)]
         self.layers = nn.ModuleList()
         count = in_channels
@@ -84,7 +83,9 @@ class PatchGAN(Discriminator):
             self.layers.append(layer)
             count = target
         kernel, padding = (1, 0) if layers == 0 else (4, 1)
-        self.head = nn.Conv2d(count + minibatch_std, 1, kernel, 1, padding, bias=bias if layers == 0 else True)
+        self.batch_channels = BatchChannels(count, minibatch_std, minibatch_discrimination)
+        count_all = count + self.batch_channels.added
+        self.head = nn.Conv2d(count_all, 1, kernel, 1, padding, bias=bias if layers == 0 else True)
         self.projection = Projection(count, condition) if condition else None
         self.pool = nn.AvgPool2d(kernel, 1, padding) if layers else nn.Identity()  # to the size of the head's output
         initialise(self)
@@ -93,7 +94,7 @@ class PatchGAN(Discriminator):
         self.heads = Heads(count, heads, packing) if heads else None
         self.coarser: PatchGAN | None = None
         if scales > 1:
-            further = (width, norm, spectral_norm, scales - 1, downsample, minibatch_std)
+            further = (width, norm, spectral_norm, scales - 1, downsample, minibatch_std, minibatch_discrimination)
             self.coarser = PatchGAN(in_channels, layers, *further, condition=condition)  # it is given packs
             self.halve = nn.AvgPool2d(3, 2, 1, count_include_pad=False)
 
@@ -113,7 +114,7 @@ class PatchGAN(Discriminator):
         images, image = len(image), pack(image, self.packing)
         condition = None if condition is None else pack(condition, self.packing)
         features = layer_outputs(self.layers, image)
-        logits = self.head(append_spread(features[-1]) if self.minibatch_std else features[-1])
+        logits = self.head(self.batch_channels(features[-1]))
         if self.projection is not None:
             logits = logits + self.projection(self.pool(features[-1]), condition)
         further = self.heads(features[-1].mean(dim=(2, 3)), images) if self.heads else None

@@ -78,7 +78,7 @@ def test_instance_noise_goes_with_penalties_however_a_step_is_made(few_pairs, pe
 
 
 @pytest.mark.parametrize("kind", list(SMALLEST))
-@pytest.mark.parametrize("change", ["minibatch_std=true", "packing=2"])
+@pytest.mark.parametrize("change", ["minibatch_std=true", "minibatch_discrimination=l1", "packing=2"])
 @pytest.mark.parametrize("loss", ["non_saturating", "relativistic"])
 def test_several_images_at_once_train_every_algorithm(few_pairs, kind, change, loss):
     terms, _ = step(smallest_config(kind, few_pairs, f"loss.adversarial={loss}", f"discriminator.{change}"))
@@ -87,7 +87,7 @@ def test_several_images_at_once_train_every_algorithm(few_pairs, kind, change, l
 
 
 @pytest.mark.parametrize("kind", list(SMALLEST))
-@pytest.mark.parametrize("change", ["minibatch_std=true", "packing=2"])
+@pytest.mark.parametrize("change", ["minibatch_std=true", "minibatch_discrimination=l2", "packing=2"])
 @pytest.mark.parametrize("penalty", ["gradient", "zero_centred"])
 def test_several_images_at_once_go_with_penalties(few_pairs, kind, change, penalty):
     free = ["discriminator.spectral_norm=false", *(["discriminator.norm=none"] if kind in HAS_NORM else [])]
@@ -112,8 +112,14 @@ def test_a_penalty_takes_the_slope_of_a_whole_pack(few_pairs):
 
 @pytest.mark.parametrize(
     ("change", "batch"),
-    [("minibatch_std=true", 1), ("minibatch_std=true", 5), ("packing=3", 4), ("packing=2", 1)],
-    ids=["spread", "prime", "odd", "one"],
+    [
+        ("minibatch_std=true", 1),
+        ("minibatch_std=true", 5),
+        ("packing=3", 4),
+        ("packing=2", 1),
+        ("minibatch_discrimination=l1", 1),
+    ],
+    ids=["spread", "prime", "odd", "one", "alone"],
 )
 @pytest.mark.parametrize("kind", list(SMALLEST))
 def test_batches_that_are_too_small_are_refused_by_name(few_pairs, kind, change, batch):

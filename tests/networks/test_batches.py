@@ -1,9 +1,20 @@
 """Spread and packs by values computed by hand."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 
-from i2i.networks.batches import append_spread, pack, unpack
+from i2i.networks.batches import (
+    KERNEL_SIZE,
+    KERNELS,
+    BatchChannels,
+    MinibatchDiscrimination,
+    append_spread,
+    pack,
+    unpack,
+)
 
 
 def test_spread_of_two_groups():
@@ -43,3 +54,37 @@ def test_packs_join_channels_and_come_apart():
 def test_the_first_images_fill_the_last_pack(images, count, expected):
     points = torch.arange(float(images))[:, None]
     assert unpack(pack(points, count), count)[:, 0].tolist() == expected
+
+
+@pytest.mark.parametrize(("distance", "apart"), [("l1", KERNEL_SIZE), ("l2", KERNEL_SIZE**0.5)])
+def test_closeness_of_three_images(distance, apart):
+    """At 0, 1 and 3, in every number of every kernel: o(x) is the sum of e^-distance to the two others."""
+    layer = MinibatchDiscrimination(1, distance)
+    torch.nn.init.ones_(layer.kernels.weight)
+    places = torch.tensor([[0.0], [1.0], [3.0]], requires_grad=True)
+    found = layer(places)
+    near, far, farthest = (math.exp(-apart * gap) for gap in (1, 2, 3))
+    expected = [near + farthest, near + far, far + farthest]
+    assert found.shape == (3, KERNELS)
+    assert found.detach().T.tolist() == pytest.approx(np.tile(expected, (KERNELS, 1)), rel=1e-5)
+    # Moving the first image towards the others: each of its distances falls by `apart`, in its own o and in theirs.
+    (gradient,) = torch.autograd.grad(found[:, 0].sum(), places)
+    assert gradient[0].item() == pytest.approx(2 * apart * (near + farthest), rel=1e-5)
+
+
+@pytest.mark.parametrize("distance", ["l1", "l2"])
+def test_equal_images_are_as_close_as_can_be(distance):
+    """Each has e^0 from every other; the places of a feature map are averaged, and gradients are finite twice."""
+    torch.manual_seed(0)
+    layer = BatchChannels(2, std=True, discrimination=distance)
+    features = torch.ones(4, 2, 3, 3, requires_grad=True)
+    found = layer(features)
+    assert found.shape == (4, 2 + 1 + KERNELS, 3, 3)
+    assert layer.added == 1 + KERNELS
+    assert torch.allclose(found[:, 3:], torch.tensor(3.0), atol=1e-4)
+    shuffled = torch.tensor([0.0, 2.0]).repeat(4, 2, 1)[..., None]  # the same mean
+    assert torch.allclose(layer.discrimination(shuffled), torch.tensor(3.0), atol=1e-4)
+    (gradient,) = torch.autograd.grad(found.square().sum(), features, create_graph=True)
+    gradient.square().sum().backward()
+    assert features.grad.isfinite().all()
+    assert BatchChannels(2, std=False, discrimination="none")(features) is features
