@@ -83,6 +83,12 @@ def relativistic_g(real: Tensor | None, fake: Tensor) -> Tensor:
     return F.softplus(real - fake).mean()
 
 
+def margin_d(real: Tensor, fake: Tensor, margin: float = 10.0) -> tuple[Tensor, Tensor]:
+    """E(real) and max(0, margin - E(fake)), where the energy E is a logit with its sign changed (Zhao et al. 2017,
+    eq. 1)."""
+    return -real.mean(), F.relu(margin + fake).mean()
+
+
 _cross_entropy = F.binary_cross_entropy_with_logits
 ADVERSARIAL: dict[str, AdversarialLoss] = {
     "minimax": AdversarialLoss(non_saturating_d, minimax_g, boundary=0.0, toward=_cross_entropy),
@@ -91,6 +97,7 @@ ADVERSARIAL: dict[str, AdversarialLoss] = {
     "hinge": AdversarialLoss(hinge_d, wasserstein_g, boundary=0.0),
     "wasserstein": AdversarialLoss(wasserstein_d, wasserstein_g, boundary=None),
     "relativistic": AdversarialLoss(relativistic_d, relativistic_g, boundary=None, is_relative=True),
+    "margin": AdversarialLoss(margin_d, wasserstein_g, boundary=None),  # g is E(fake): their eq. 2
 }
 
 Logits = Callable[[Tensor], Tensor]
@@ -139,6 +146,18 @@ PENALTIES: dict[str, Callable[[Logits, Tensor, Tensor], Tensor]] = {
 def drift(real: Tensor) -> Tensor:
     """D(real)^2, which keeps the logits of a critic near zero (Karras et al. 2018, appendix A.1)."""
     return real.square().mean()
+
+
+def pulling_away(codes: Tensor) -> Tensor:
+    """Squared cosine of the angle between the codes of two images, the mean over all pairs (Zhao et al. 2017, eq. 5).
+
+    codes: (N, ...). The repelling term: 1 where all codes have one direction, 0 where all are at right angles, and for
+    a single image.
+    """
+    directions = F.normalize(codes.flatten(1).float())
+    cosines = directions @ directions.t()
+    others = len(codes) * max(len(codes) - 1, 1)
+    return (cosines.square().sum() - cosines.diagonal().square().sum()) / others
 
 
 def l1(output: Tensor, target: Tensor) -> Tensor:

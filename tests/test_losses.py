@@ -103,6 +103,33 @@ def test_the_relativistic_gradient_depends_on_the_difference_alone():
     assert float(fake.grad) == pytest.approx(-1 / (1 + math.exp(-3)))  # -sigmoid(2 + 1)
 
 
+def test_margin():
+    """Energies 1 and 3 of reals; of the fakes, 4 is 6 below the margin of 10, and 12 above it, where no gradient is."""
+    real, fake = torch.tensor([-1.0, -3.0]), torch.tensor([-4.0, -12.0], requires_grad=True)
+    terms = losses.ADVERSARIAL["margin"].d(real, fake)
+    assert [float(term.detach()) for term in terms] == [(1 + 3) / 2, (6 + 0) / 2]
+    terms[1].backward()
+    assert fake.grad.tolist() == [1 / 2, 0]
+    assert float(losses.margin_d(real, fake, margin=5.0)[1].detach()) == (1 + 0) / 2
+    energy = losses.ADVERSARIAL["margin"].g(None, fake)
+    assert float(energy.detach()) == (4 + 12) / 2
+    (gradient,) = torch.autograd.grad(energy, fake)
+    assert gradient.tolist() == [-1 / 2, -1 / 2]  # also beyond the margin
+
+
+def test_pulling_away():
+    """Angles of (1, 0), (0, 2) and (1, 1): squared cosines 0, 1/2 and 1/2, whatever the lengths; of all alike, 1."""
+    codes = torch.tensor([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]])
+    assert float(losses.pulling_away(codes)) == pytest.approx((0 + 1 / 2 + 1 / 2) / 3)
+    assert float(losses.pulling_away(-3 * codes.view(3, 2, 1, 1))) == pytest.approx(1 / 3)
+    assert float(losses.pulling_away(codes[[0, 0, 0]])) == pytest.approx(1)
+    assert float(losses.pulling_away(codes[:1])) == 0
+    angle = torch.tensor(math.pi / 3, requires_grad=True)
+    pair = torch.stack([torch.tensor([2.0, 0.0]), torch.stack([angle.cos(), angle.sin()])])
+    losses.pulling_away(pair).backward()
+    assert float(angle.grad) == pytest.approx(-math.sin(2 * math.pi / 3))  # of cos^2
+
+
 def test_drift():
     logits = torch.tensor([1.0, -3.0], requires_grad=True)
     value = losses.drift(logits)

@@ -4,10 +4,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from i2i.algorithms.adaptive import AdaptiveSettings
 from i2i.config.section import Positive, Section, Weight
 from i2i.losses import ADVERSARIAL, PENALTIES
 
-AdversarialName = Literal["minimax", "non_saturating", "least_squares", "hinge", "wasserstein", "relativistic"]
+AdversarialName = Literal[
+    "minimax", "non_saturating", "least_squares", "hinge", "wasserstein", "relativistic", "margin"
+]
 """A name in i2i.losses.ADVERSARIAL."""
 PenaltyName = Literal["none", "gradient", "r1", "r2", "zero_centred", "clip"]
 """A name in i2i.losses.PENALTIES; "clip" bounds the weights instead."""
@@ -20,6 +23,14 @@ class AdversarySettings(Section):
 
     adversarial: AdversarialName = "non_saturating"
     """Adversarial loss."""
+    margin: Annotated[float, Field(gt=0)] = 10.0
+    """Energy from which on a fake counts no more, with adversarial margin (EBGAN); energies are Euclidean distances."""
+    repelling: Weight = 0.0
+    """Weight of the generator's term that keeps the codes of its images apart, with a discriminator that is an
+    autoencoder; 0.1 in EBGAN."""
+    unrolled_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps of the discriminator's Adam that the generator foresees (unrolled GAN); each takes the time and memory of
+    one more step, and works for small discriminators only."""
     penalty: PenaltyName = "none"
     """Regularisation of the discriminator: a penalty on its gradient between reals and fakes (WGAN-GP), at reals (r1),
     at fakes (r2) or at both (zero_centred, as in R3GAN), or clipped weights (WGAN)."""
@@ -42,6 +53,9 @@ class AdversarySettings(Section):
     diffaugment: tuple[DiffAugmentName, ...] = ()
     """How reals and fakes are augmented before the discriminator sees them, and the generator learns through
     (DiffAugment); the images of a pair alike."""
+    adaptive: AdaptiveSettings | None = None
+    """How the probability of each augmentation in diffaugment follows the discriminator (adaptive discriminator
+    augmentation); null is always 1."""
     drift: Weight = 0.0
     """Weight of the discriminator's squared logits of reals, which keeps them near zero; 0.001 in ProGAN."""
     history: Annotated[int, Field(ge=0)] = 0
@@ -57,6 +71,20 @@ class AdversarySettings(Section):
             )
         if self.penalty != "clip" and self.clip != type(self).model_fields["clip"].default:
             raise ValueError(f"clip has no effect with penalty {self.penalty}; leave it out, or set penalty to clip")
+        if self.adversarial != "margin" and self.margin != type(self).model_fields["margin"].default:
+            raise ValueError(f"margin has no effect with adversarial {self.adversarial}; leave it out")
+        if self.adaptive and not self.diffaugment:
+            raise ValueError("adaptive changes how often diffaugment is applied, which is []; choose augmentations")
+        if self.adaptive and ADVERSARIAL[self.adversarial].boundary is None:
+            raise ValueError(
+                f"adaptive asks how often logits say real, and those of adversarial {self.adversarial} do not; choose "
+                f"{', '.join(name for name, loss in ADVERSARIAL.items() if loss.boundary is not None)}"
+            )
+        if self.unrolled_steps and (self.penalty == "clip" or ADVERSARIAL[self.adversarial].is_relative):
+            raise ValueError(
+                "unrolled_steps goes neither with penalty clip nor with adversarial relativistic; set it to 0, or "
+                "choose others"
+            )
         if self.changes_labels and ADVERSARIAL[self.adversarial].toward is None:
             labelled = [name for name, loss in ADVERSARIAL.items() if loss.toward]
             raise ValueError(

@@ -140,12 +140,12 @@ class Algorithm(ABC):
 
         Names begin with D or G. A term without a weight, as an accuracy, is only logged.
         """
-        if {one.name: one.role for one in self.phases}[phase] == "generator":
-            return self.generator_losses(batch, outputs)
-        terms: dict[str, Tensor] = {}
+        fools = {one.name: one.role for one in self.phases}[phase] == "generator"
+        terms = self.generator_losses(batch, outputs) if fools else {}
         for name, shown in self.shown(batch, outputs).items():
-            adversary = self.adversaries[name]
-            terms |= adversary.penalise(*shown) if phase == "penalty" else adversary.discriminate(*shown)
+            one = self.adversaries[name]
+            turn = one.repel if fools else one.penalise if phase == "penalty" else one.discriminate
+            terms |= turn(*shown)
         return terms
 
     def weights(self) -> dict[str, float]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from i2i.algorithms.unrolling import refuse_unrolling
 from i2i.config.derive import Mask
 from i2i.config.networks import DiscriminatorSettings
 from i2i.config.settings import Config, by_direction
@@ -81,12 +82,13 @@ def build_discriminator(config: Config, in_channels: int, condition: int = 0) ->
     _refuse_mixing_points(config, "discriminator", settings.name)
     arguments: dict[str, Any] = {"in_channels": in_channels, **settings.model_dump(exclude={"name"})}
     arguments["condition"] = condition
-    if settings.name == "dcgan":
+    if settings.name in ("dcgan", "autoencoder"):
         arguments["size"] = crop
     network = _build(config, DISCRIMINATORS[settings.name], arguments)
     assert isinstance(network, Discriminator)
     if not config.data.toy and (reason := network.fits(crop)):
         raise ConfigError(f"data.crop_px is {crop}, but {reason}.")
+    refuse_unrolling(config, network)
     return network
 
 
@@ -103,8 +105,12 @@ def _refuse_other_kind(config: Config, kind: str) -> None:
 
 
 def _refuse_mixing_points(config: Config, role: str, name: str) -> None:
-    if (name == "mlp") != (config.data.toy is not None):
-        toy = f"the points of data.toy {config.data.toy} need mlp" if config.data.toy else "mlp is for data.toy alone"
+    takes_points = name in ("mlp", "mlp_autoencoder")
+    if takes_points != (config.data.toy is not None):
+        toy = f"{name} is for data.toy alone"
+        if config.data.toy:
+            fitting = "mlp or mlp_autoencoder" if role == "discriminator" else "mlp"
+            toy = f"the points of data.toy {config.data.toy} need {fitting}"
         raise ConfigError(f"{role}.name is {name}, but {toy}.")
 
 

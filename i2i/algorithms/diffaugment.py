@@ -14,10 +14,18 @@ _SHIFT = 0.125
 _HOLE = 0.5
 
 
-def augment(images: Tensor, names: Sequence[str], stack: Sequence[int]) -> Tensor:
-    """Return images (N, C, H, W) in [-1, 1] augmented; stack: the channels of each image in C, one after another."""
+def augment(images: Tensor, names: Sequence[str], stack: Sequence[int], probability: Tensor | None = None) -> Tensor:
+    """Return images (N, C, H, W) in [-1, 1] augmented; stack: the channels of each image in C, one after another.
+
+    probability: with which each augmentation changes an image, a scalar; None: always.
+    """
     for name in names:
-        images = DIFFAUGMENT[name](images, stack)
+        changed = DIFFAUGMENT[name](images, stack)
+        if probability is None:
+            images = changed
+        else:
+            is_changed = torch.rand(len(images), device=images.device) < probability
+            images = torch.where(is_changed.view(-1, 1, 1, 1), changed, images)
     return images
 
 

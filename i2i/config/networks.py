@@ -204,7 +204,12 @@ class MLPAutoencoderSettings(Section):
 
 
 DiscriminatorSettings = Annotated[
-    PatchGANSettings | DCGANDiscriminatorSettings | MLPDiscriminatorSettings, Field(discriminator="name")
+    PatchGANSettings
+    | DCGANDiscriminatorSettings
+    | MLPDiscriminatorSettings
+    | AutoencoderSettings
+    | MLPAutoencoderSettings,
+    Field(discriminator="name"),
 ]
 
 
@@ -220,5 +225,7 @@ NETWORK_SETTINGS: dict[str, dict[str, type[Section]]] = {
         "patchgan": PatchGANSettings,
         "dcgan": DCGANDiscriminatorSettings,
         "mlp": MLPDiscriminatorSettings,
+        "autoencoder": AutoencoderSettings,
+        "mlp_autoencoder": MLPAutoencoderSettings,
     },
 }

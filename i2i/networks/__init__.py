@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from i2i.networks.autoencoder import Autoencoder, MLPAutoencoder
 from i2i.networks.base import Discriminator, DiscriminatorOutput, Generator, LatentGenerator, TranslatingGenerator
 from i2i.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from i2i.networks.mlp import MLPDiscriminator, MLPGenerator
@@ -21,17 +22,21 @@ DISCRIMINATORS: dict[str, Callable[..., Discriminator]] = {
     "patchgan": PatchGAN,
     "dcgan": DCGANDiscriminator,
     "mlp": MLPDiscriminator,
+    "autoencoder": Autoencoder,
+    "mlp_autoencoder": MLPAutoencoder,
 }
 
 __all__ = [
     "DISCRIMINATORS",
     "GENERATORS",
+    "Autoencoder",
     "DCGANDiscriminator",
     "DCGANGenerator",
     "Discriminator",
     "DiscriminatorOutput",
     "Generator",
     "LatentGenerator",
+    "MLPAutoencoder",
     "MLPDiscriminator",
     "MLPGenerator",
     "ModernUNet",

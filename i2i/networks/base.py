@@ -132,6 +132,8 @@ class Discriminator(nn.Module, ABC):
 
     receptive_field_px: int | None
     """Side of the receptive field of a logit, at the finest scale; None for a discriminator of points."""
+    is_energy: ClassVar[bool] = False
+    """Whether its logits are energies with their sign changed, never above 0; the last of its features is a code."""
     packing: int = 1
     """How many images it judges together, with one logit, or map of logits, for all of them."""
 

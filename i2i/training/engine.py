@@ -177,13 +177,19 @@ class Engine:
 
 
 def make_optimizers(fabric: Fabric, algorithm: Algorithm, capturable: bool) -> dict[str, Any]:
-    """Return the optimizer of each phase that has its own, set up by Fabric; capturable: see `make_optimizer`."""
+    """Return the optimizer of each phase that has its own, set up by Fabric; capturable: see `make_optimizer`.
+
+    Adversaries look at that of their network, from whose moments unrolling goes on.
+    """
     optimizers = {}
     for phase in algorithm.phases:
         if not phase.optimizer:
             trained = [algorithm.networks[name] for name in phase.trains]
             optimizer = make_optimizer(trained, algorithm.config.optimizer, capturable)
             optimizers[phase.name] = fabric.setup_optimizers(optimizer)
+            for adversary in algorithm.adversaries.values():
+                if adversary.name in phase.trains:
+                    adversary.optimizer = optimizer
     return optimizers
 
 

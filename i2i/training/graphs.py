@@ -107,8 +107,8 @@ def records_steps(algorithm: Algorithm, device: torch.device) -> bool:
             "CUDA graph repeats the one it was recorded with.\n"
             f"Set optimizer.name to {' or '.join(capturable)}, or train.cuda_graphs to auto or false."
         )
-    draws = any(adversary.pool.size for adversary in algorithm.adversaries.values())
-    if train.cuda_graphs is True and draws:
+    uses_host = any(adversary.uses_host for adversary in algorithm.adversaries.values())
+    if train.cuda_graphs is True and uses_host:
         raise ConfigError(
             f"train.cuda_graphs is true, but loss.history is {algorithm.settings.history}: the image pool draws on the "
             "host in each step, and a CUDA graph repeats what was drawn once.\n"
@@ -117,5 +117,5 @@ def records_steps(algorithm: Algorithm, device: torch.device) -> bool:
     if device.type != "cuda" or train.cuda_graphs is False:
         return False
     return train.cuda_graphs is True or (
-        not (draws or train.bars_graphs) and algorithm.recordable and optimizer in capturable
+        not (uses_host or train.bars_graphs) and algorithm.recordable and optimizer in capturable
     )

@@ -9,15 +9,16 @@ import torch
 import i2i
 from i2i import losses
 from i2i.algorithms import ALGORITHMS
-from i2i.algorithms.adversary import draw_labels
 from i2i.algorithms.adversary_settings import AdversarialName, PenaltyName
+from i2i.algorithms.smoothing import draw_labels
 from i2i.data.sets import make_set
 from i2i.errors import ConfigError
 from i2i.networks import DiscriminatorOutput
 from i2i.training.engine import Engine
 from i2i.training.fabric import make_fabric
-from tests.conftest import SMALLEST, make_algorithm, smallest_config
+from tests.conftest import LINEART, SMALLEST, make_algorithm, smallest_config
 
+OF_LOGITS = [name for name in losses.ADVERSARIAL if name != "margin"]
 LABELLED = [name for name, loss in losses.ADVERSARIAL.items() if loss.toward]
 PENALTIES = [name for name in get_args(PenaltyName) if name != "none"]
 HAS_NORM = [kind for kind, preset in SMALLEST.items() if hasattr(i2i.load_config(preset).discriminator, "norm")]
@@ -43,10 +44,18 @@ def test_the_settings_know_every_entry_of_the_tables():
     assert set(PENALTIES) == {*losses.PENALTIES, "clip"}
 
 
+def energies(kind):
+    """Overrides that make the discriminator an autoencoder, without what goes with another one alone."""
+    points = smallest_config(kind, LINEART).data.toy is not None
+    small = "{name: mlp_autoencoder, width: 8}" if points else "{name: autoencoder, levels: 2, width: 2, norm: none}"
+    return [f"discriminator={small}", "loss.adversarial=margin"]
+
+
 @pytest.mark.parametrize("kind", list(SMALLEST))
 @pytest.mark.parametrize("name", list(losses.ADVERSARIAL))
 def test_every_loss_trains_every_algorithm(few_pairs, kind, name):
-    terms, _ = step(smallest_config(kind, few_pairs, f"loss.adversarial={name}"))
+    needs = energies(kind) if name == "margin" else [f"loss.adversarial={name}"]
+    terms, _ = step(smallest_config(kind, few_pairs, *needs))
     assert all(math.isfinite(value) for value in terms.values())
     assert all(value > 0 for term, value in terms.items() if term.startswith("grad."))
 
@@ -68,6 +77,59 @@ def test_every_penalty_trains_every_algorithm(few_pairs, kind, name):
     else:
         assert penalties
         assert all(value > 0 for value in penalties)
+
+
+@pytest.mark.parametrize("kind", list(SMALLEST))
+@pytest.mark.parametrize("name", list(losses.PENALTIES))
+def test_every_penalty_goes_with_energies(few_pairs, kind, name):
+    terms, _ = step(smallest_config(kind, few_pairs, *energies(kind), f"loss.penalty={name}"))
+    assert all(value > 0 for term, value in terms.items() if term.endswith("_penalty"))
+
+
+@pytest.mark.parametrize("kind", list(SMALLEST))
+def test_the_repelling_term_trains_every_generator(few_pairs, kind):
+    """It has its weight, and a gradient for the generators alone."""
+    ramp = "loss.repelling={from: 2, to: 0, over_images: 8}"
+    config = smallest_config(kind, few_pairs, *energies(kind), ramp)
+    (terms, _), (plain_terms, _) = step(config), step(smallest_config(kind, few_pairs, *energies(kind)))
+    names = [name for name in terms if name.startswith("G_repelling")]
+    assert len(names) == sum(name.endswith("_real") for name in terms)
+    assert all(0 < terms[name] <= 1 + 1e-6 for name in names)
+    assert set(terms) - set(plain_terms) == set(names)
+    algorithm = make_algorithm(config)
+    algorithm.begin(4, 16)
+    assert [algorithm.weights()[name] for name in names] == [1.0] * len(names)
+    for network in algorithm.generators.values():
+        assert terms[f"grad.{network}"] != plain_terms[f"grad.{network}"]
+    for judge in algorithm.adversaries.values():
+        assert terms[f"grad.{judge.name}"] == plain_terms[f"grad.{judge.name}"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        (["loss.adversarial=margin"], r"adversarial.*autoencoder"),
+        (["loss.repelling=0.1"], r"repelling.*autoencoder"),
+        (["discriminator={name: autoencoder}"], r"autoencoder.*adversarial.*margin"),
+        (["loss.margin=1"], r"margin.*adversarial"),
+        (["discriminator={name: autoencoder, levels: 6}", "loss.adversarial=margin"], r"crop_px.*levels"),
+        (["discriminator={name: mlp_autoencoder}", "loss.adversarial=margin"], r"mlp_autoencoder.*toy"),
+    ],
+    ids=str,
+)
+def test_energies_and_logits_are_not_mixed_up(few_pairs, changes, named):
+    with pytest.raises(ConfigError, match=named):
+        make_algorithm(smallest_config("pix2pix", few_pairs, *changes))
+
+
+def test_the_margin_is_that_of_the_settings(few_pairs):
+    real, fake = torch.zeros(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
+    found = []
+    for margin in (100, 101):
+        torch.manual_seed(0)
+        config = smallest_config("gan", few_pairs, *energies("gan"), f"loss.margin={margin}")
+        found.append(make_algorithm(config).adversaries["D"].discriminate(real, fake)["D_fake"].item())
+    assert found[1] - found[0] == pytest.approx(1, abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", list(SMALLEST))
@@ -156,7 +218,7 @@ def test_a_relative_loss_shows_the_generator_its_reals(few_pairs, changes):
     assert found["non_saturating"][0] == found["non_saturating"][1]
 
 
-@pytest.mark.parametrize("change", [f"adversarial={name}" for name in losses.ADVERSARIAL] + ["penalty=none"])
+@pytest.mark.parametrize("change", [f"adversarial={name}" for name in OF_LOGITS] + ["penalty=none"])
 def test_two_scales_average_their_losses(few_pairs, change):
     """Every term is the mean over the scales, each computed alone with the same weights."""
     settings = ["discriminator.norm=none", "discriminator.spectral_norm=true", f"loss.{change}"]

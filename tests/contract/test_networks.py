@@ -1,5 +1,6 @@
 """What every entry of the tables of networks promises."""
 
+import inspect
 from typing import get_args
 
 import pytest
@@ -15,20 +16,28 @@ SMALL = {
     "dcgan": {"width": 2, "size": 32},
     "mlp": {"width": 8},
     "patchgan": {"width": 2, "layers": 1},
+    "autoencoder": {"width": 2, "levels": 2, "size": 32},
+    "mlp_autoencoder": {"width": 8, "code": 3},
 }
+OF_POINTS = ("mlp", "mlp_autoencoder")
 TRANSLATORS = [name for name, network in GENERATORS.items() if getattr(network, "kind", "") == "translate"]
 MAKERS = [name for name, network in GENERATORS.items() if getattr(network, "kind", "") == "generate"]
 
 
+def taking(option):
+    """The discriminators with an option."""
+    return [name for name, network in DISCRIMINATORS.items() if option in inspect.signature(network).parameters]
+
+
 def make(table, name, **more):
     torch.manual_seed(0)
-    channels = {"in_channels": 2} if name == "mlp" and table is DISCRIMINATORS else {}
+    channels = {"in_channels": 2} if name in OF_POINTS and table is DISCRIMINATORS else {}
     return table[name](**channels, **SMALL[name], **more)
 
 
 def judged(name, count=4):
     """Images that a discriminator takes."""
-    if name == "mlp":
+    if name in OF_POINTS:
         return torch.randn(count, 2)
     channels = 6 if name == "patchgan" else 3
     return torch.randn(count, channels, 32, 32)
@@ -104,7 +113,7 @@ def test_generators_take_latents_of_any_length(name):
 
 
 @pytest.mark.parametrize("norm", get_args(Norm))
-@pytest.mark.parametrize("name", [name for name in DISCRIMINATORS if name != "mlp"])
+@pytest.mark.parametrize("name", [name for name in DISCRIMINATORS if name not in OF_POINTS])
 def test_discriminators_take_every_norm(name, norm):
     output = make(DISCRIMINATORS, name, norm=norm)(judged(name))
     assert isinstance(output, DiscriminatorOutput)
@@ -121,7 +130,7 @@ def test_generators_take_every_norm(name, norm):
     assert output.isfinite().all()
 
 
-@pytest.mark.parametrize("name", list(DISCRIMINATORS))
+@pytest.mark.parametrize("name", taking("spectral_norm"))
 def test_spectral_norm_bounds_every_weight(name):
     network, free = make(DISCRIMINATORS, name, spectral_norm=True), make(DISCRIMINATORS, name)
     for module in (network, free):
@@ -160,16 +169,60 @@ def test_discriminators_depend_on_a_condition(name):
     assert not torch.equal(one, other)
 
 
-@pytest.mark.parametrize("name", list(DISCRIMINATORS))
+@pytest.mark.parametrize("name", taking("minibatch_std"))
 def test_minibatch_std_sees_a_batch_of_equal_images(name):
     """The same image among its copies and among others has other logits; without the option it has not."""
     image, others = judged(name, 1), judged(name, 3)
     for option in (False, True):
         torch.manual_seed(0)
-        norm = {} if name == "mlp" else {"norm": "none"}
+        norm = {} if name in OF_POINTS else {"norm": "none"}
         network = make(DISCRIMINATORS, name, minibatch_std=option, **norm).eval()
         alike, mixed = (network(torch.cat([image, more])).logits[0] for more in (image.expand_as(others), others))
         assert torch.allclose(alike, mixed, atol=1e-7) != option
+
+
+@pytest.mark.parametrize("distance", ["l1", "l2"])
+@pytest.mark.parametrize("name", taking("minibatch_discrimination"))
+def test_minibatch_discrimination_sees_a_batch_of_equal_images(name, distance):
+    """The same image among its copies and among others has other logits; without the option it has not."""
+    image, others = judged(name, 1), judged(name, 3)
+    for option in ("none", distance):
+        torch.manual_seed(0)
+        norm = {} if name in OF_POINTS else {"norm": "none"}
+        network = make(DISCRIMINATORS, name, minibatch_discrimination=option, minibatch_std=False, **norm).eval()
+        alike, mixed = (network(torch.cat([image, more])).logits[0] for more in (image.expand_as(others), others))
+        assert torch.allclose(alike, mixed, atol=1e-7) == (option == "none")
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "mlp_autoencoder"])
+def test_an_energy_is_the_distance_from_the_reconstruction(name):
+    """Where the last layer gives 0, it is the length of the image: 5 for a point at (3, 4)."""
+    network = make(DISCRIMINATORS, name)
+    for parameter in [*network.decoder.parameters()][-2:]:
+        parameter.data.zero_()
+    images = torch.zeros_like(judged(name))
+    images.flatten(1)[0, :2] = torch.tensor([3.0, 4.0])
+    output = network.eval()(images)
+    assert output.logits[:, 0].tolist() == pytest.approx([-5, 0, 0, 0], abs=1e-5)
+    assert output.features[-1].shape[0] == 4
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "mlp_autoencoder"])
+def test_an_autoencoder_learns_what_it_is_shown(name):
+    """Energies of what it learned fall, and those of noise stay above."""
+    torch.manual_seed(0)
+    norm = {} if name in OF_POINTS else {"norm": "none"}
+    network = make(DISCRIMINATORS, name, **norm)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-2)
+    known = torch.linspace(-1, 1, judged(name).shape[-1]).expand_as(judged(name))
+    before = -network(known).logits.mean()
+    for _ in range(100):
+        optimizer.zero_grad()
+        (-network(known).logits.mean()).backward()
+        optimizer.step()
+    after, strange = -network(known).logits.mean(), -network(known + torch.randn_like(known)).logits.mean()
+    assert after < before / 2
+    assert strange > 2 * after
 
 
 @pytest.mark.parametrize("name", list(DISCRIMINATORS))
@@ -189,7 +242,7 @@ def test_packs_are_judged_by_one(name):
 def test_heads_answer_for_each_image(name, packing):
     """Beside the same logits, and with a gradient for the trunk."""
     sizes = {"label": 3, "code": 2}
-    norm = {} if name == "mlp" else {"norm": "none"}
+    norm = {} if name in OF_POINTS else {"norm": "none"}
     network, plain = (make(DISCRIMINATORS, name, packing=packing, **norm, **more) for more in ({"heads": sizes}, {}))
     plain.load_state_dict(network.state_dict(), strict=False)
     images = judged(name)
@@ -205,10 +258,10 @@ def test_heads_answer_for_each_image(name, packing):
         assert changed.tolist() == [place // packing == number // packing for place in range(4)]
     assert len(network(images[:3]).heads["code"]) == 3  # packs of three repeat an image
     output.heads["label"].square().sum().backward()
-    assert all(p.grad is not None for key, p in network.named_parameters() if not key.startswith("head."))
+    assert all(p.grad is not None for key, p in network.named_parameters() if not key.startswith(("head.", "decoder.")))
 
 
-@pytest.mark.parametrize("name", list(DISCRIMINATORS))
+@pytest.mark.parametrize("name", taking("spectral_norm"))
 def test_spectral_norm_leaves_heads_free(name):
     """They are no part of the critic whose slope it bounds."""
     network = make(DISCRIMINATORS, name, spectral_norm=True, heads={"code": 2})

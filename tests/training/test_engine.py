@@ -57,6 +57,9 @@ def test_a_run_folder_holds_what_the_design_says(tiny_run, few_pairs):
     assert [one["images"] for one in facts["sessions"]] == [0]
 
 
+ENERGIES = ["discriminator={name: autoencoder, levels: 2, width: 2}", "loss.adversarial=margin"]
+
+
 @pytest.mark.parametrize(
     ("kind", "changes"),
     [
@@ -72,6 +75,9 @@ def test_a_run_folder_holds_what_the_design_says(tiny_run, few_pairs):
         ("pix2pix", ["loss.l1={from: 100, to: 10, over_images: 12}"]),
         ("context_encoder", ["data.derive.name=free_form_mask"]),
         ("cyclegan", ["loss.diffaugment=[colour, translation, cutout]", "discriminator.packing=2"]),
+        ("gan", ["loss.diffaugment=[colour]", "loss.adaptive={target: 0, over_images: 64}", "loss.history=3"]),
+        ("ring", ["loss.unrolled_steps=2", "loss.adversarial=minimax"]),
+        ("gan", [*ENERGIES, "loss.repelling=0.1"]),
         ("gan", ["loss.instance_noise={from: 0.3, to: 0, over_images: 12}", "loss.flip=0.2"]),
         ("cyclegan", ["loss.terms.random_features={from: 9, to: 1, over_images: 12}", "discriminator.scales=2"]),
     ],
@@ -88,6 +94,9 @@ def test_a_run_folder_holds_what_the_design_says(tiny_run, few_pairs):
         "pix2pix-in-a-ramp",
         "context-encoder-drawn-holes",
         "cyclegan-diffaugment-packs",
+        "gan-adaptive-pool",
+        "toy-unrolled",
+        "gan-energy-repelling",
         "gan-noise-flips",
         "cyclegan-terms-scales",
     ],

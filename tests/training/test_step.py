@@ -226,6 +226,8 @@ def test_an_image_pool_is_refused_where_steps_are_recorded():
         (["train.precision=bf16", "train.compile=true"], True),
         (["train.cuda_graphs=false"], False),
         (["loss.history=3"], False),
+        (["loss.unrolled_steps=1"], False),
+        (["loss.diffaugment=[colour]", "loss.adaptive={}"], True),
         (["train.precision=fp16"], False),
         (["train.accumulate=2"], False),
         (["train.devices=2"], False),
