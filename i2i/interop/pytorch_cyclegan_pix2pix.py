@@ -264,6 +264,8 @@ def _not_theirs(network: nn.Module) -> str:
     """Return what makes our network differ from all of theirs; empty if nothing."""
     if isinstance(network, TranslatingGenerator) and network.fills_holes:
         return "a network that fills holes and keeps the rest"
+    if isinstance(network, TranslatingGenerator) and network.condition:
+        return "a network that takes labels"
     if isinstance(network, UNet):
         if len(network.down) not in (7, 8):
             return f"a U-Net of depth {len(network.down)}"

@@ -31,18 +31,22 @@ class TranslatingGenerator(Generator):
     """Base of image-to-image generators: sides are multiples of `size_multiple`, and `size_minimum` px at least.
 
     fills_holes: the image is RGB with alpha, and the output keeps what is opaque in it, bit for bit.
+    condition: length of the condition vector that comes with each image (see FiLM); 0: none.
     """
 
     kind = "translate"
     size_multiple: int
     size_minimum: int
     fills_holes = False
+    condition = 0
 
     @abstractmethod
-    def translate(self, image: Tensor) -> Tensor:
-        """(N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""
+    def translate(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(N, in_channels, H, W) in [-1, 1], and (N, condition) if it takes one, to (N, out_channels, H, W)."""
 
-    def forward(self, image: Tensor, layers: Sequence[str] = ()) -> Tensor | list[Tensor]:
+    def forward(
+        self, image: Tensor, condition: Tensor | None = None, layers: Sequence[str] = ()
+    ) -> Tensor | list[Tensor]:
         """As `translate`, or with `layers` as `features`.
 
         With fills_holes, the input is grey where nothing is known, and the output is used only there.
@@ -50,10 +54,10 @@ class TranslatingGenerator(Generator):
         if layers:
             return self.encode(image, layers)
         if not self.fills_holes:
-            return self.translate(image)
+            return self.translate(image, condition)
         alpha = (image[:, 3:] + 1) / 2
         known = image[:, :3] * alpha  # without the colours that alpha hides
-        filled = self.translate(torch.cat([known, image[:, 3:]], dim=1))
+        filled = self.translate(torch.cat([known, image[:, 3:]], dim=1), condition)
         return known + filled * (1 - alpha)
 
     def fits(self, side_px: int) -> str | None:
@@ -72,9 +76,9 @@ class TranslatingGenerator(Generator):
     def features(self, image: Tensor, layers: Sequence[str]) -> list[Tensor]:
         """(N, C, H, W) to the activations after the named stages of `encoder`, in the order of `layers`.
 
-        "input" is the image itself. Raises ValueError for an unknown stage.
+        "input" is the image itself. Only for networks without a condition. Raises ValueError for an unknown stage.
         """
-        found: list[Tensor] = self(image, tuple(layers))  # a call, which training wraps in its precision
+        found: list[Tensor] = self(image, None, tuple(layers))  # a call, which training wraps in its precision
         return found
 
     def encode(self, image: Tensor, layers: Sequence[str]) -> list[Tensor]:

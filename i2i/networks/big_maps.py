@@ -105,8 +105,8 @@ class _InStrips(nn.Module):
         super().__init__()
         self.stage = nn.Sequential(stage)  # a stage that is a norm layer itself is replaced in this
 
-    def forward(self, input: Tensor) -> Tensor:
-        """(1, C, H, W) to the output of the stage."""
+    def forward(self, input: Tensor, condition: None = None) -> Tensor:
+        """(1, C, H, W) to the output of the stage, whose condition is fixed if it has one."""
         channels, height, width = input.shape[1:]
         rows = max(_STRIP_VALUES // (max(channels, 64) * width * _HALO), 4) * _HALO
         if height <= 2 * rows:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from i2i.networks.base import TranslatingGenerator
+from i2i.networks.film import Stage, make_conditional_norm
 from i2i.networks.layers import Norm, initialise, make_norm, needs_bias
 from i2i.networks.small_maps import Conv2d
 
@@ -15,25 +16,25 @@ Enlarging = Literal["nearest", "pixel_shuffle"]
 HeadInit = Literal["alike", "xavier"]
 
 
-def _convolution(before: int, after: int, norm: Norm, stride: int = 1) -> nn.Sequential:
+def _convolution(before: int, after: int, norm: Norm, condition: int, stride: int = 1) -> Stage:
     conv = Conv2d(before, after, 3, stride, 1, bias=needs_bias(norm))
-    return nn.Sequential(conv, make_norm(norm, after), nn.SiLU())
+    return Stage(conv, make_conditional_norm(norm, after, condition), nn.SiLU())
 
 
 class Residual(nn.Module):
     """Two 3x3 convolutions, added to their input (He et al. 2016)."""
 
-    def __init__(self, channels: int, norm: Norm):
+    def __init__(self, channels: int, norm: Norm, condition: int):
         super().__init__()
-        self.body = nn.Sequential(
-            _convolution(channels, channels, norm),
+        self.body = Stage(
+            _convolution(channels, channels, norm, condition),
             Conv2d(channels, channels, 3, 1, 1, bias=needs_bias(norm)),
-            make_norm(norm, channels),
+            make_conditional_norm(norm, channels, condition),
         )
 
-    def forward(self, input: Tensor) -> Tensor:
-        """(N, C, H, W) to the same."""
-        return input + self.body(input)
+    def forward(self, input: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(N, C, H, W), and (N, condition) if it takes one, to (N, C, H, W)."""
+        return input + self.body(input, condition)
 
 
 class SelfAttention(nn.Module):
@@ -67,7 +68,7 @@ class ModernUNet(TranslatingGenerator):
     residual: add the result to the input, which needs equal channels.
     head_init: "alike", so that all output channels begin with the same weights, or "xavier", whose differences between
         channels can stay on as coloured fringes.
-    fills_holes: see TranslatingGenerator.
+    fills_holes, condition: see TranslatingGenerator; FiLM follows each norm but that of the attention.
     """
 
     def __init__(
@@ -84,9 +85,10 @@ class ModernUNet(TranslatingGenerator):
         residual: bool = False,
         head_init: HeadInit = "alike",
         fills_holes: bool = False,
+        condition: int = 0,
     ):
         super().__init__()
-        self.fills_holes, self.residual = fills_holes, residual
+        self.fills_holes, self.residual, self.condition = fills_holes, residual, condition
         if not 2 <= depth <= 8:
             raise ValueError(f"depth is {depth}; this network has 2 to 8 levels")
         if residual and in_channels != out_channels:
@@ -96,12 +98,12 @@ class ModernUNet(TranslatingGenerator):
         self.size_multiple, self.size_minimum = 2**depth, 2 ** (depth + 1)
         channels = [in_channels, *(width * min(2**level, 8) for level in range(depth))]
 
-        def level(before: int, after: int, stride: int = 1) -> nn.Sequential:
-            more = (_convolution(after, after, norm) for _ in range(convolutions - 1))
-            return nn.Sequential(_convolution(before, after, norm, stride), *more)
+        def level(before: int, after: int, stride: int = 1) -> Stage:
+            more = (_convolution(after, after, norm, condition) for _ in range(convolutions - 1))
+            return Stage(_convolution(before, after, norm, condition, stride), *more)
 
         self.down = nn.ModuleList(level(channels[k], channels[k + 1], 2) for k in range(depth))
-        self.blocks = nn.ModuleList(Residual(channels[-1], norm) for _ in range(blocks))
+        self.blocks = nn.ModuleList(Residual(channels[-1], norm, condition) for _ in range(blocks))
         self.attention = SelfAttention(channels[-1], norm) if attention else nn.Identity()
         self.enlarge, self.up = nn.ModuleList(), nn.ModuleList()
         for k in reversed(range(depth)):
@@ -117,18 +119,18 @@ class ModernUNet(TranslatingGenerator):
         yield from ((f"down.{level}", stage) for level, stage in enumerate(self.down))
         yield from ((f"blocks.{number}", block) for number, block in enumerate(self.blocks))
 
-    def translate(self, image: Tensor) -> Tensor:
-        """(N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""
+    def translate(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(N, in_channels, H, W) in [-1, 1], and (N, condition) if it takes one, to (N, out_channels, H, W)."""
         value = image.to(self.dtype)
         skips = []
         for stage in self.down:
             skips.append(value)
-            value = stage(value)
+            value = stage(value, condition)
         for block in self.blocks:
-            value = block(value)
+            value = block(value, condition)
         value = self.attention(value)
         for enlarge, stage in zip(self.enlarge, self.up, strict=True):
-            value = stage(torch.cat([enlarge(value), skips.pop()], dim=1))
+            value = stage(torch.cat([enlarge(value), skips.pop()], dim=1), condition)
         made = self.head(value)
         return torch.tanh(made + image) if self.residual else torch.tanh(made)
 

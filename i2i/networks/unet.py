@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from i2i.networks.base import TranslatingGenerator
-from i2i.networks.layers import Norm, Upsampling, initialise, make_norm, make_upsampling, needs_bias
+from i2i.networks.film import Stage, make_conditional_norm
+from i2i.networks.layers import Norm, Upsampling, initialise, make_upsampling, needs_bias
 from i2i.networks.small_maps import Conv2d, ConvTranspose2d
 
 
@@ -19,7 +20,7 @@ class UNet(TranslatingGenerator):
     dropout: probability in the three innermost decoder levels (the paper's CD512 layers), its only
         source of noise; 0 leaves it out.
     upsample: "transpose" as in the paper, or "resize", which avoids checkerboards.
-    fills_holes: see TranslatingGenerator.
+    fills_holes, condition: see TranslatingGenerator; FiLM follows each norm.
     The innermost level has no normalisation: at batch size 1 its one pixel would become zero.
     """
 
@@ -33,9 +34,10 @@ class UNet(TranslatingGenerator):
         dropout: float = 0.5,
         upsample: Upsampling = "transpose",
         fills_holes: bool = False,
+        condition: int = 0,
     ):
         super().__init__()
-        self.fills_holes = fills_holes
+        self.fills_holes, self.condition = fills_holes, condition
         if not 4 <= depth <= 9:
             raise ValueError(f"depth is {depth}; a U-Net has 4 to 9 levels")
         self.size_multiple = self.size_minimum = 2**depth
@@ -45,11 +47,11 @@ class UNet(TranslatingGenerator):
         for level, count in enumerate(channels):
             outer, inner = level == 0, level == depth - 1
             self.down.append(
-                nn.Sequential(
+                Stage(
                     # In place, so the skip carries leaky values, which the decoder's ReLU maps to those of a ReLU.
                     nn.Identity() if outer else nn.LeakyReLU(0.2, inplace=True),
                     Conv2d(in_channels if outer else channels[level - 1], count, 4, 2, 1, bias=needs_bias(norm)),
-                    nn.Identity() if outer or inner else make_norm(norm, count),
+                    nn.Identity() if outer or inner else make_conditional_norm(norm, count, condition),
                 )
             )
 
@@ -61,10 +63,10 @@ class UNet(TranslatingGenerator):
             transposed = ConvTranspose2d(count, target, 4, 2, 1, bias=outer or needs_bias(norm))
             noisy = dropout > 0 and level > depth - 4 and not outer
             self.up.append(
-                nn.Sequential(
+                Stage(
                     nn.ReLU(inplace=True),
                     make_upsampling(upsample, transposed),
-                    nn.Tanh() if outer else make_norm(norm, target),
+                    nn.Tanh() if outer else make_conditional_norm(norm, target, condition),
                     nn.Dropout(dropout) if noisy else nn.Identity(),
                 )
             )
@@ -74,16 +76,16 @@ class UNet(TranslatingGenerator):
         """Yield down.0, down.1, ..."""
         yield from ((f"down.{level}", stage) for level, stage in enumerate(self.down))
 
-    def translate(self, image: Tensor) -> Tensor:
-        """(N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""
+    def translate(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(N, in_channels, H, W) in [-1, 1], and (N, condition) if it takes one, to (N, out_channels, H, W)."""
         skips = []
         value = image.to(self.dtype)
         for level in self.down:
-            value = level(value)
+            value = level(value, condition)
             skips.append(value)
         skips.pop()
         for level in self.up:
-            value = level(value)
+            value = level(value, condition)
             if skips:
                 value = torch.cat([skips.pop(), value], dim=1)
         return value

@@ -7,7 +7,10 @@ import pytest
 import torch
 
 from i2i.networks import DISCRIMINATORS, GENERATORS, DiscriminatorOutput
+from i2i.networks.film import FiLM, fix_condition
 from i2i.networks.layers import Norm
+from i2i.networks.recompute import recompute_stages
+from tests.conftest import condition_strongly
 
 SMALL = {
     "unet": {"depth": 4, "width": 2},
@@ -102,6 +105,44 @@ def test_translators_that_fill_holes_keep_the_rest(name):
     assert torch.equal(network(other), output)
     gradient = torch.autograd.grad(output[~hole].sum(), [*network.parameters()], allow_unused=True)
     assert all(one is None or not one.any() for one in gradient)
+
+
+@pytest.mark.parametrize("name", TRANSLATORS)
+def test_translators_depend_on_a_condition(name):
+    """At first no label matters; then each image answers to its own, as in the network that is fixed at that label."""
+    network, image = make(GENERATORS, name, condition=3), torch.rand(2, 3, 32, 32) * 2 - 1
+    labels = torch.eye(3)
+    without = [key for key in network.state_dict() if "embedding" not in key]
+    assert {key.replace(".norm.", ".") for key in without} == set(make(GENERATORS, name).state_dict())
+    network.eval()
+    assert torch.equal(network(image, labels[[0, 0]]), network(image, labels[[1, 2]]))
+    condition_strongly(network)
+    outputs = network(image, labels[[0, 2]])
+    assert not torch.allclose(outputs, network(image, labels[[2, 0]]), atol=1e-3)
+    for place, number in enumerate((0, 2)):
+        fixed = fix_condition(network, labels[number])
+        torch.testing.assert_close(fixed(image)[place], outputs[place], rtol=0, atol=1e-5)
+    with pytest.raises(TypeError):
+        network(image)
+
+
+@pytest.mark.parametrize("name", TRANSLATORS)
+def test_every_norm_of_a_conditional_translator_learns_its_label(name):
+    """Also where activations are computed again in the backward pass, and each image has its own label."""
+    gradients = []
+    for recomputed in (False, True):
+        network = make(GENERATORS, name, condition=2)
+        if recomputed:
+            recompute_stages(network)
+        first, second = torch.eye(2)[[0, 1]], torch.eye(2)[[1, 0]]
+        torch.manual_seed(1)
+        network(network(torch.randn(2, 3, 32, 32), first), second).square().mean().backward()
+        films = [one.embedding.weight for one in network.modules() if isinstance(one, FiLM)]
+        assert films
+        assert all(weight.grad[:, label].any() for weight in films for label in (0, 1))
+        gradients.append([weight.grad for weight in films])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("name", MAKERS)
