@@ -28,7 +28,7 @@ from i2i.data.augment import resize
 from i2i.data.sets import make_set, with_facts
 from i2i.errors import ConfigError
 from i2i.images import largest, read_image, to_channels, write_image
-from i2i.models.spec import GENERATE, LatentBlock, ModelSpec, generating
+from i2i.models.spec import GENERATE, LatentBlock, ModelSpec, generating, translating
 
 ROOT = Path(__file__).parent.parent
 LINEART = ROOT / "datasets" / "lineart"
@@ -273,6 +273,44 @@ def named_model(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("named") / "model.safetensors"
     save_model(path, spec, {GENERATE: DCGANGenerator(**arguments)})
     return path
+
+
+@pytest.fixture(scope="session")
+def labelled_model(tmp_path_factory) -> Path:
+    """A .safetensors file that translates to a thing and a colour by name, untrained."""
+    from i2i.models.modelfile import save_model
+    from i2i.networks import ResNet
+
+    torch.manual_seed(0)
+    things, colours = ("bag", "shoe"), ("blue", "grey", "red")
+    blocks = [
+        LatentBlock(name=name, size=len(classes), prior="one_hot", classes=classes)
+        for name, classes in (("thing", things), ("colour", colours))
+    ]
+    arguments = {"blocks": 1, "width": 4, "condition": 5}
+    network = ResNet(**arguments)
+    condition_strongly(network)
+    part = translating("resnet", arguments, 3, 3, network.size_multiple, network.size_minimum, blocks)
+    spec = ModelSpec(
+        i2i_version=i2i.__version__,
+        algorithm="pix2pix",
+        parts={"A2B": part},
+        norm_statistics="image",
+        trained_crop_px=32,
+        trained_side_px=32,
+    )
+    path = tmp_path_factory.mktemp("labelled") / "model.safetensors"
+    save_model(path, spec, {"A2B": network})
+    return path
+
+
+def condition_strongly(network: torch.nn.Module) -> None:
+    """Make an untrained generator depend on its condition, which FiLM at first leaves out."""
+    from i2i.networks.film import FiLM
+
+    for module in network.modules():
+        if isinstance(module, FiLM):
+            torch.nn.init.normal_(module.embedding.weight, 0, 0.5)
 
 
 @pytest.fixture(scope="session")

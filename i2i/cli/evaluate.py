@@ -37,6 +37,7 @@ Examples:
     help="Which pictures to score.",
 )
 @options.direction
+@options.translated_label
 @options.device
 @click.option("--metrics", type=options.NameList(), help="Of pairs: l1,psnr,ssim,ms_ssim,lpips,lpips_vgg,dists.")
 @click.option("--sets", is_flag=True, help="Compare translations and targets as sets, even if they are pairs.")
@@ -108,7 +109,10 @@ _UNREAD = {
         "these pictures are compared as sets",
     ),
     "samples": (
-        ("metrics", "rows", "sheet", "worst", "sets", "direction", "fit", "value_range", "output_value_range"),
+        (
+            *("metrics", "rows", "sheet", "worst", "sets", "direction", "label", "fit"),
+            *("value_range", "output_value_range"),
+        ),
         "this model makes pictures from noise",
     ),
 }
@@ -150,6 +154,7 @@ def _score_pairs(
             metrics=choices["metrics"],
             worst=choices["worst"] is not None or choices["run"] is not None,
             fit=make_fit(choices["fit"], None, None),
+            labels=choices["label"],
         )
     if not choices["as_json"]:  # before anything that may fail
         _show(score_table(result), score_caption(result), result)
@@ -178,7 +183,7 @@ def _score_sets(
             result = evaluate_samples(model, paths, split, choices["count"], choices["side"], device, ruler)
         else:
             fit = make_fit(choices["fit"], None, None)
-            result = evaluate_translations(model, paths, split, direction, device, ruler, fit)
+            result = evaluate_translations(model, paths, split, direction, device, ruler, fit, choices["label"])
     if not choices["as_json"]:
         _show(set_table(result), set_caption(result), result)
     for note in result.notes():

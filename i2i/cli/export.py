@@ -54,6 +54,7 @@ Examples:
     type=click.Choice(["A2B", "B2A", "both"]),
     help="Needed only if the model holds both; both writes NAME.A2B.onnx and NAME.B2A.onnx.",
 )
+@options.translated_label
 @options.overwrite
 @click.option(
     "--format",
@@ -90,7 +91,7 @@ Examples:
     type=options.OutputPath(),
     help="Instead of -o: the folder of models that a Triton server serves.",
 )
-def export(model: str, kind: str, **choices: Any) -> None:
+def export(model: str, kind: str, label: tuple[str, ...], **choices: Any) -> None:
     """Write a model as one ONNX file, and prove that it equals torch.
 
     ONNX Runtime and torch are compared first, on real pictures at three sizes, singly and as a batch, and on flat
@@ -100,11 +101,12 @@ def export(model: str, kind: str, **choices: Any) -> None:
     """
     from i2i.export import ExportOptions, export_model
 
+    chosen = ExportOptions(labels=label, **choices)
     if kind != "onnx":
-        _export_weights(model, kind, ExportOptions(**choices))
+        _export_weights(model, kind, chosen)
         return
     with status.shown():
-        specs = export_model(model, ExportOptions(**choices))
+        specs = export_model(model, chosen)
     for path, spec in specs.items():
         click.echo(f"{path}: {_proof_sentence(spec)}")
         if spec.io == "image" and spec.input_range:
@@ -150,6 +152,8 @@ def agreement(spec: "ModelSpec") -> str:
 
 def _export_weights(model: str, kind: str, options: "ExportOptions") -> None:
     """Write weights that another project loads; raises UsageError for options of ONNX files."""
+    if options.labels:
+        raise UsageError(f"--format {kind} has no labels. Leave out --label, and export an ONNX file.")
     if options.output is None:
         raise UsageError("--triton writes one direction as ONNX. Leave out --format, and choose A2B or B2A.")
     if options.verify is not None or options.io != "tensor" or options.precision != "fp32" or options.size is not None:

@@ -78,12 +78,18 @@ def _part_lines(spec: "ModelSpec") -> Iterator[str]:
         )
         yield f"       {_sides(spec, generator)}"
         yield f"       {_alpha(generator)}"
+        yield from _label_lines(generator)
     if noise := spec.latent_generator:
         made = "points" if noise.out_meaning == "points" else f"{noise.out_meaning} of {noise.out_px}x{noise.out_px} px"
         yield f"  from noise, {noise.latent} numbers, to {made}, {noise.network} ({_listed(noise.arguments)})"
-        for block in noise.blocks:
-            if block.classes:
-                yield f"       {block.name}: {and_more(block.classes, _LISTED)}"
+        yield from _label_lines(noise)
+
+
+def _label_lines(part: "Part") -> Iterator[str]:
+    """Yield a line for each label set that a part knows."""
+    for block in part.blocks:
+        if block.classes:
+            yield f"       {block.name}: {and_more(block.classes, _LISTED)}"
 
 
 def _sides(spec: "ModelSpec", generator: "Part") -> str:

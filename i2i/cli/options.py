@@ -156,6 +156,12 @@ label = click.option(
     help="Classes by name, one of each label set: shoe,blue; or kind=shoe if two sets have a shoe. Repeat it to give "
     "one for each seed, or for each of A, B and C.",
 )
+translated_label = click.option(
+    "--label",
+    type=LabelNames(),
+    default=(),
+    help="For models that translate to labels: classes by name, one of each label set, as in shoe,blue; or kind=shoe.",
+)
 value_range = click.option(
     "--value-range",
     type=(float, float),

@@ -29,12 +29,14 @@ Examples:
   i2i translate photos -m model.onnx -o drawings
   i2i translate photos/*.png photo.jpg -m model.onnx -o drawings
   i2i translate photos -m model.onnx -o shares --shard 1/2 --report failures.json
+  i2i translate photo.jpg -m runs/things --label shoe,red -o shoe.png
 """
 )
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @options.model
 @click.option("-o", "--output", type=options.OutputPath(), help="Picture or folder to write.")
 @options.direction
+@options.translated_label
 @options.device
 @options.backend
 @options.value_range
@@ -117,7 +119,7 @@ def translate(
     return SOME_REFUSED if result.refused else 0
 
 
-_OPENING = ("direction", "device", "backend", "value_range", "output_value_range", "fit", "tile", "tile_px")
+_OPENING = ("direction", "label", "device", "backend", "value_range", "output_value_range", "fit", "tile", "tile_px")
 """Options that `_open` takes; the others are fields of PictureOptions."""
 
 
@@ -126,6 +128,7 @@ def _open(
     sources: Sequence[Path],
     workers: int | None,
     direction: str | None,
+    label: tuple[str, ...],
     device: str,
     backend: str,
     value_range: tuple[float, float] | None,
@@ -145,7 +148,7 @@ def _open(
     values = Values(value_range, output_value_range)
     with status.doing("Opening the model"):
         fitting = make_fit(fit, tile, tile_px)
-        translator = Translator.open(model, direction, device, backend, threads, fitting, values)
+        translator = Translator.open(model, direction, device, backend, threads, fitting, values, label)
     if isinstance(translator.backend, OnnxBackend) and (form := translator.backend.form):
         meaning = {"rgb": "RGB", "rgba": "RGBA"}.get(translator.generator.in_meaning, "grey")
         click.echo(f"Note: {one_line(model)} holds no description by i2i; it is given {meaning}, {form}.", err=True)
@@ -188,6 +191,7 @@ def _described(model: str, translator: "Translator", tasks: "Tasks", result: "Re
     return {
         "model": model,
         "direction": translator.direction,
+        "labels": translator.labels,
         "backend": translator.backend.name,
         "device": translator.backend.device,
         "pictures": len(tasks),

@@ -46,7 +46,9 @@ class Cycle:
     def open(cls, model: str | Path, there: Translator, device: str, fit: Fit) -> Self | None:
         """Open the other direction of a model; None if it has one direction only."""
         back = there.direction[::-1]
-        return cls(there, Translator.open(model, back, device, fit=fit)) if back in there.spec.generators else None
+        if back not in there.spec.generators:
+            return None
+        return cls(there, Translator.open(model, back, device, fit=fit, labels=there.labels))
 
     def add(self, x: Array, output: Array | None = None) -> None:
         """Score an input (H, W, C); output: its translation, if that was made already."""

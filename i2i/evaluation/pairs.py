@@ -122,12 +122,14 @@ def evaluate(
     metrics: Sequence[str] | None = None,
     worst: bool = False,
     fit: Fit = AUTO,
+    labels: Sequence[str] = (),
 ) -> Evaluation:
     """Score a model (run folder, .safetensors, .onnx or .pth) on the pairs of a split, at their own size.
 
     data: one folder, or A's and B's. sheet, worst: whether to make these sheets. progress: called with
     (done, total). values: black and white in an .onnx file of another project. say: called with what the user should
     know about the data. metrics: names in METRICS. fit: how pictures come to sizes that the network takes.
+    labels: names of classes, for a model that translates to labels.
     Raises DataError, also for pictures too small for a metric that was asked for, ModelError and UsageError.
     """
     paths = [data] if isinstance(data, str) else list(data)
@@ -135,7 +137,7 @@ def evaluate(
     chosen = choose_metrics(metrics)
     pairs, sizes = _scorable_pairs(paths, split, find, USUAL if metrics is None else chosen, say)
     chosen = tuple(name for name in chosen if METRICS[name].least_px <= min(map(min, sizes)))
-    translator = Translator.open(model, direction, device, fit=fit, values=values)
+    translator = Translator.open(model, direction, device, fit=fit, values=values, labels=labels)
     answers = {"model": translator.translate, **_trivial_answers(paths, find, translator)}
     cycle = Cycle.open(model, translator, device, fit)
     scorer, read = PairScorer(chosen, answers, translator.generator.out_channels, cycle), partial(_read, translator)

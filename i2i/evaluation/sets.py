@@ -102,17 +102,18 @@ def evaluate_translations(
     device: str = "auto",
     ruler: Ruler | None = None,
     fit: Fit = AUTO,
+    labels: Sequence[str] = (),
 ) -> SetEvaluation:
     """Compare translate(A) with B as sets (or B with A, by `direction`); pictures need no partners.
 
     data: one folder with two sides, or A's and B's. ruler: by default the best network whose weights are here.
-    Raises DataError, ModelError and UsageError.
+    labels: names of classes, for a model that translates to labels. Raises DataError, ModelError and UsageError.
     """
     paths = [data] if isinstance(data, str) else list(data)
     ruler = ruler or make_ruler()
     a, b = find_sides(paths, split)
     _refuse_few(in_A=len(a), in_B=len(b))
-    translator = Translator.open(model, direction, device, fit=fit)
+    translator = Translator.open(model, direction, device, fit=fit, labels=labels)
     inputs, reference = by_direction(translator.direction, a, b)
     sizes = _sizes([*inputs, *reference])[: len(inputs)]
     others: Sequence[Picture] = ()

@@ -7,6 +7,7 @@ float32 (batch, latent), and is proved on seeds. The file's metadata hold the Mo
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from i2i import status
@@ -28,12 +29,13 @@ def export_onnx(
     io: Io = "tensor",
     precision: Precision = "fp32",
     size: tuple[int, int] | None = None,
+    labels: Sequence[str] = (),
 ) -> ModelSpec:
     """Write `model` (a run folder or .safetensors) as the ONNX file `output`; return its spec with the proof in it.
 
     All other arguments are fields of ExportOptions, and everything else is as in `export_model`.
     """
-    options = ExportOptions(output, None, direction, verify, overwrite, io, precision, size)
+    options = ExportOptions(output, None, direction, verify, overwrite, io, precision, size, labels)
     (spec,) = export_model(model, options).values()
     return spec
 

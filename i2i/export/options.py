@@ -1,5 +1,6 @@
 """The choices of an export."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -31,6 +32,8 @@ class ExportOptions:
     """What the network computes in."""
     size: tuple[int, int] | None = None
     """Height and width in pixels of a file for one size; None: any size."""
+    labels: Sequence[str] = ()
+    """Names of classes, one of each label set, of a model that translates to labels; the file translates to these."""
 
     def __post_init__(self) -> None:
         """Raise UsageError for options that contradict one another."""

@@ -59,11 +59,13 @@ def _reference(source: Path, direction: str | None, options: ExportOptions) -> R
         raise UsageError(
             "This model makes pictures of one size from noise, and takes none. Leave out --io image and --size."
         )
+    if options.labels:
+        raise UsageError("This model makes pictures from noise, and its file takes labels itself. Leave out --label.")
     return _of_generator(source, options)
 
 
 def _of_translator(source: Path, direction: str | None, options: ExportOptions) -> Reference:
-    translator = Translator.open(source, direction, "cpu")
+    translator = Translator.open(source, direction, "cpu", labels=options.labels)
     generator, backend = translator.generator, translator.backend
     assert isinstance(backend, TorchBackend)
     if options.io == "tensor" and options.size:

@@ -122,7 +122,7 @@ def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator":
     with status.loading_torch():
         import torch
 
-        from i2i.networks import GENERATORS
+        from i2i.networks import GENERATORS, TranslatingGenerator
         from i2i.networks.layers import BlurPool, set_norm_statistics
 
     one = spec.parts[direction]
@@ -140,6 +140,8 @@ def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator":
         for name in ("kind", "size_multiple", "size_minimum", "latent"):
             if getattr(network, name, getattr(one, name)) != getattr(one, name):
                 raise ValueError(f"{name} is {getattr(network, name)}, not {getattr(one, name)}")
+        if isinstance(network, TranslatingGenerator) and network.condition != one.latent:
+            raise ValueError(f"condition is {network.condition}, not {one.latent}")
         network.to_empty(device="cpu")  # building it again would draw weights, which takes longer than reading them
         for module in network.modules():
             if isinstance(module, BlurPool):
@@ -158,6 +160,7 @@ def _check_arguments(one: Part) -> None:
         "in_channels": one.inputs and one.inputs.channels,
         "out_channels": one.outputs and one.outputs.channels,
         "latent": one.latent,
+        "condition": one.latent,
         "size": one.out_px,
     }
     for name, value in one.arguments.items():

@@ -51,6 +51,10 @@ class LatentBlock(BaseModel):
             raise ValueError(f"the latent block {self.name} never draws any of its classes")
         return self
 
+    def only(self, number: int) -> Self:
+        """Return the block of a label set with one of its classes alone."""
+        return self.model_copy(update={"size": 1, "classes": (self.classes[number],), "shares": ()})
+
 
 class PictureSpec(BaseModel):
     """What goes into a network or comes out: images, or points in the plane."""
@@ -85,7 +89,8 @@ class Part(BaseModel):
     outputs: PictureSpec | None = None
     """The image or points that come out, if any."""
     blocks: tuple[LatentBlock, ...] = ()
-    """The blocks of its latent, in order."""
+    """The blocks of its latent, in order. Of a part that translates: the label sets that its network is conditioned on;
+    an exported file has one class of each."""
     size_multiple: Multiple = 1
     """Sides of the images that go in are multiples of this, in pixels, ..."""
     size_minimum: Multiple = 1
@@ -146,9 +151,15 @@ class Part(BaseModel):
 
 
 def translating(
-    network: str, arguments: Mapping[str, Any], inputs: int, outputs: int, size_multiple: int, size_minimum: int
+    network: str,
+    arguments: Mapping[str, Any],
+    inputs: int,
+    outputs: int,
+    size_multiple: int,
+    size_minimum: int,
+    blocks: Sequence[LatentBlock] = (),
 ) -> Part:
-    """Describe a network from images of `inputs` channels to images of `outputs`."""
+    """Describe a network from images of `inputs` channels to images of `outputs`; blocks: of its condition, if any."""
     return Part(
         kind="translate",
         network=network,
@@ -157,6 +168,7 @@ def translating(
         outputs=PictureSpec(channels=outputs, meaning=MEANINGS[outputs]),  # type: ignore[arg-type]
         size_multiple=size_multiple,
         size_minimum=size_minimum,
+        blocks=tuple(blocks),
     )
 
 

@@ -1,5 +1,6 @@
 """Trained models in use; nothing here knows how they were trained."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from i2i.models.spec import GENERATE, ModelSpec
@@ -15,6 +16,7 @@ def load(
     device: str = "auto",
     value_range: tuple[float, float] | None = None,
     output_value_range: tuple[float, float] | None = None,
+    labels: Sequence[str] = (),
 ) -> Translator | ImageGenerator:
     """Open a run folder, a .safetensors, .onnx or .pth file.
 
@@ -23,7 +25,8 @@ def load(
 
     direction: A2B or B2A, needed only when the model holds both. device: one of DEVICES in i2i.runtime.backends.
     value_range: black and white in the floats of an .onnx file of another project, by default -1 and 1;
-    output_value_range: the same for its outputs, by default equal. Raises ModelError and UsageError.
+    output_value_range: the same for its outputs, by default equal. labels: names of classes for a model that translates
+    to labels; one that generates takes them at each call. Raises ModelError and UsageError.
 
         model = i2i.load("model.onnx")
         model("photo.jpg").save("drawing.png")  # what `i2i translate` writes; .array and .image hold the pixels
@@ -34,4 +37,6 @@ def load(
 
     values = Values(value_range, output_value_range)
     spec, backend, opened = open_backend(path, pick, device, values=values)
-    return ImageGenerator(spec, backend) if opened == GENERATE else Translator(spec, backend, opened, model=path)
+    if opened == GENERATE:
+        return ImageGenerator(spec, backend)
+    return Translator(spec, backend, opened, model=path).with_labels(labels)

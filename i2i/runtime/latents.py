@@ -81,6 +81,19 @@ def find_labels(names: Sequence[str], blocks: Sequence[LatentBlock]) -> dict[str
     return found
 
 
+def choose_labels(names: Sequence[str], blocks: Sequence[LatentBlock]) -> list[int]:
+    """Return the class number for each block of a model that translates; a block with one class needs no name.
+
+    Raises UsageError as `find_labels`, and for blocks that are not named.
+    """
+    found = find_labels(names, blocks) if names else {}
+    missing = [block for block in blocks if block.name not in found and block.size > 1]
+    if missing:
+        listed = "; ".join(f"{block.name}: {and_more(block.classes, _LISTED)}" for block in missing)
+        raise UsageError(f"This model translates to a label of each set. Choose with --label from {listed}.")
+    return [found.get(block.name, 0) for block in blocks]
+
+
 def captions(numbers: Sequence[int], latents: Array, blocks: Sequence[LatentBlock]) -> list[str]:
     """Return the caption of each latent (N, latent): its number, and its classes if it has any."""
     ends = np.cumsum([block.size for block in blocks])

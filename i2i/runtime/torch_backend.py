@@ -60,6 +60,15 @@ class TorchBackend:
             output: Array = self.network(torch.from_numpy(batch).to(self.device)).float().cpu().numpy()
         return output
 
+    def with_condition(self, condition: Array) -> "TorchBackend":
+        """Return a backend of a network that is conditioned on (condition,) once and for all."""
+        import torch
+
+        from i2i.networks.film import fix_condition
+
+        vector = torch.from_numpy(condition).to(self.device)
+        return TorchBackend(fix_condition(self.network, vector), self.device, self.notes)
+
     def frozen(self, image: Array) -> "TorchBackend":
         """Return a backend whose norm statistics are fixed at those of one image (1, C, H, W).
 

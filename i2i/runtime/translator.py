@@ -8,6 +8,7 @@ this same path.
 """
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self, overload
 
@@ -21,6 +22,7 @@ from i2i.models.spec import ModelSpec, Part
 from i2i.runtime.backends import Backend, TorchBackend, open_backend
 from i2i.runtime.fit import AUTO, Fit, cropped, pad, resized
 from i2i.runtime.foreign import UNSAID, Values
+from i2i.runtime.latents import choose_labels
 from i2i.runtime.pictures import Alpha, PictureOptions, read, with_alpha
 from i2i.runtime.plan import Plan, Planner, Sides
 from i2i.runtime.tiles import in_tiles, tiles_agree
@@ -57,22 +59,48 @@ class Translator:
         threads: int | None = None,
         fit: Fit = AUTO,
         values: Values = UNSAID,
+        labels: Sequence[str] = (),
     ) -> Self:
         """Open a run folder, a .safetensors, .onnx or .pth file.
 
         direction: A2B or B2A; needed only when the model holds both.
         device, backend: one of DEVICES and of BACKENDS in i2i.runtime.backends.
         threads: CPU threads for each picture, by default all. fit: how pictures come to sizes that the network takes.
-        values: black and white in an .onnx file of another project.
+        values: black and white in an .onnx file of another project. labels: as `with_labels` takes them.
         Raises ModelError and UsageError.
         """
         spec, opened, chosen = open_backend(path, lambda spec: spec.pick(direction), device, backend, threads, values)
-        return cls(spec, opened, chosen, fit, path)
+        return cls(spec, opened, chosen, fit, path).with_labels(labels)
 
     def with_backend(self, backend: Backend) -> Self:
         """Return the same translator with another backend."""
         other = copy.copy(self)
         other.backend = backend
+        return other
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the classes that it translates to, one of each label set."""
+        return [f"{block.name}={block.classes[0]}" for block in self.generator.blocks]
+
+    def with_labels(self, names: Sequence[str]) -> Self:
+        """Return the translator to classes by name, one of each label set of the model: shoe, or kind=shoe.
+
+        Raises UsageError for unknown and missing ones.
+        """
+        blocks = self.generator.blocks
+        return self.with_classes(choose_labels(names, blocks)) if blocks or names else self
+
+    def with_classes(self, numbers: Sequence[int]) -> Self:
+        """Return the translator to classes by number, one of each label set of the model."""
+        if not (blocks := self.generator.blocks):
+            return self
+        other = self
+        if isinstance(self.backend, TorchBackend):
+            parts = [np.eye(block.size, dtype=np.float32)[one] for block, one in zip(blocks, numbers, strict=True)]
+            other = self.with_backend(self.backend.with_condition(np.concatenate(parts)))
+        chosen = tuple(block.only(one) for block, one in zip(blocks, numbers, strict=True))
+        other.generator = self.generator.model_copy(update={"blocks": chosen})
         return other
 
     @overload

@@ -11,7 +11,7 @@ from tests.conftest import ORACLES, save, tiny_config
 
 
 @pytest.fixture
-def desk(desk, tiny_run, two_way_run, noise_model, named_model, noise_onnx, point_model):
+def desk(desk, tiny_run, two_way_run, noise_model, named_model, noise_onnx, point_model, labelled_model):
     """The desk, with small versions of everything else that the examples name."""
     shutil.copytree("D", "datasets/lineart")
     shutil.copytree("runs/mine", "runs/lineart")
@@ -22,6 +22,7 @@ def desk(desk, tiny_run, two_way_run, noise_model, named_model, noise_onnx, poin
     shutil.copy(noise_onnx, "faces.onnx")
     shutil.copytree(point_model.parent, "runs/ring")
     shutil.copytree(named_model.parent, "runs/clothes")
+    shutil.copytree(labelled_model.parent, "runs/things", ignore=shutil.ignore_patterns("*.onnx"))
     shutil.copy(ORACLES / "unet_128_batch.pth", "latest_net_G.pth")
     for way in "AB":
         shutil.copy(ORACLES / "resnet_6_instance.pth", f"latest_net_G_{way}.pth")
