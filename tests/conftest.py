@@ -164,7 +164,7 @@ def _find_data(preset: str, data: Path | str) -> list[str]:
         return []
     algorithm = ALGORITHMS[whole.algorithm]
     images = ["data.side=B", "data.channels=3"] if algorithm.data == "images" else []
-    labels = [f"data.labels={data}/labels.csv"] if algorithm.reads_labels else []
+    labels = [f"data.labels={data}/labels.csv"] if algorithm.needs_labels else []
     return [f"data.path={data}", *images, *labels]
 
 
@@ -287,7 +287,7 @@ def labelled_model(tmp_path_factory) -> Path:
         LatentBlock(name=name, size=len(classes), prior="one_hot", classes=classes)
         for name, classes in (("thing", things), ("colour", colours))
     ]
-    arguments = {"blocks": 1, "width": 4, "condition": 5}
+    arguments: dict[str, Any] = {"blocks": 1, "width": 4, "condition": 5}
     network = ResNet(**arguments)
     condition_strongly(network)
     part = translating("resnet", arguments, 3, 3, network.size_multiple, network.size_minimum, blocks)

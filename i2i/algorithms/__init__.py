@@ -43,7 +43,7 @@ def resolve(config: Config) -> Config:
         raise ConfigError(f"discriminator is null, but {config.algorithm} needs one: {', '.join(DISCRIMINATORS)}.")
     if config.data.labels and not algorithm.reads_labels:
         raise ConfigError(f"data.labels is {config.data.labels}, but {config.algorithm} reads no labels. Leave it out.")
-    if algorithm.reads_labels and not config.data.labels:
+    if algorithm.needs_labels and not config.data.labels:
         raise ConfigError(
             f"{config.algorithm} needs labelled pictures. Set data.labels to folders, where each subfolder is a class, "
             "or to a CSV file with the columns name and label."

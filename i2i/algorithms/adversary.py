@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from i2i.algorithms.adversary_settings import AdversarySettings
 from i2i.algorithms.judge import Judge
+from i2i.algorithms.labels import exchange
 from i2i.algorithms.smoothing import Scales, compare, mean
 from i2i.algorithms.unrolling import Weights, unroll
 from i2i.config.section import Weight, is_ever_on, weight_at
@@ -30,8 +31,8 @@ class Adversary(Judge):
     """One discriminator and its part of the objective.
 
     networks: the algorithm's, in which `name` is the discriminator. prefix: of its terms in the log.
-    share: the weight of its real and fake terms, 0.5 where a paper halves D's objective. stack: the channels of each
-    image, where it sees several stacked; by default one.
+    share: the weight of its real and fake terms, 0.5 where a paper halves D's objective. stack, concatenates: as Judge
+    takes them.
     """
 
     def __init__(
@@ -42,8 +43,9 @@ class Adversary(Judge):
         prefix: str = "D",
         share: float = 1.0,
         stack: Sequence[int] = (),
+        concatenates: bool = False,
     ):
-        super().__init__(networks, name, settings, stack)
+        super().__init__(networks, name, settings, stack, concatenates)
         _refuse(settings, self)
         self.prefix, self.share, self.loss = prefix, share, _loss(settings)
         self.is_lazy = settings.penalty in PENALTIES and settings.penalty_every_steps > 1
@@ -87,8 +89,8 @@ class Adversary(Judge):
         """Return the discriminator's terms and its accuracies; fakes are detached here."""
         if self.settings.penalty == "clip":
             self._clip()
-        shown = self.pool.exchange(fake.detach())
-        terms, scales = self._discriminate(real, shown, condition)
+        shown, of_shown = exchange(self.pool, fake.detach(), condition)
+        terms, scales = self._discriminate(real, shown, condition, of_shown)
         if self.adaptive:
             assert self.loss.boundary is not None
             self.adaptive.update(scales[0][0], self.loss.boundary, len(real))
@@ -99,9 +101,11 @@ class Adversary(Judge):
             terms[f"{self.prefix}_fake_accuracy"] = (on_fake < self.loss.boundary).float().mean()
         return terms
 
-    def _discriminate(self, real: Tensor, shown: Tensor, condition: Tensor | None) -> tuple[dict[str, Tensor], Scales]:
+    def _discriminate(
+        self, real: Tensor, shown: Tensor, condition: Tensor | None, of_shown: Tensor | None
+    ) -> tuple[dict[str, Tensor], Scales]:
         """Return the terms that the discriminator minimises, and the logits of reals and of `shown`."""
-        scales = list(zip(self.judge(real, condition).scales, self.judge(shown, condition).scales, strict=True))
+        scales = list(zip(self.judge(real, condition).scales, self.judge(shown, of_shown).scales, strict=True))
         real_terms, fake_terms = zip(*compare(scales, self.loss, self.settings), strict=True)
         terms = {f"{self.prefix}_real": mean(real_terms), f"{self.prefix}_fake": mean(fake_terms)}
         if is_ever_on(self.settings.drift):
@@ -113,9 +117,10 @@ class Adversary(Judge):
     def penalise(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
         """Return the penalty alone, for the phase of a lazy one."""
         penalty, count = PENALTIES[self.settings.penalty], self.packing
+        whole = None if condition is None else unpack(pack(condition, count), count)
 
         def logits(packs: Tensor) -> Tensor:
-            return _image_logits(self.judge(unpack(packs, count), condition))
+            return _image_logits(self.judge(unpack(packs, count), whole))
 
         value = penalty(logits, pack(real, count), pack(fake.detach(), count))  # the slope of a whole pack
         return {f"{self.prefix}_penalty": value}
@@ -151,7 +156,7 @@ class Adversary(Judge):
 
         def loss(foreseen: Weights) -> Tensor:
             with self.with_weights(foreseen):
-                terms, _ = self._discriminate(real, fake, condition)
+                terms, _ = self._discriminate(real, fake, condition, condition)
             return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
 
         with self.with_weights(unroll(self.network, self.optimizer, loss, self.settings.unrolled_steps)):

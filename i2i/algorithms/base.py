@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from i2i.algorithms.adversary import Adversary
 from i2i.algorithms.building import build_discriminator, generator_arguments, side_channels
+from i2i.algorithms.labels import LabelSets
 from i2i.algorithms.phases import Phase
 from i2i.algorithms.terms import ExtraTerms, TermsSettings
 from i2i.config import parse
@@ -48,7 +49,9 @@ class Algorithm(ABC):
     data: ClassVar[DataKind]
     """The kind of its training data: paired or unpaired images of two sides, or single images."""
     reads_labels: ClassVar[bool] = False
-    """Whether its training data must have labels."""
+    """Whether its training data may have labels."""
+    needs_labels: ClassVar[bool] = False
+    """Whether it must have them."""
     has_discriminator: ClassVar[bool] = True
     """Whether it reads the section `discriminator`."""
     recordable: ClassVar[bool] = False
@@ -62,6 +65,8 @@ class Algorithm(ABC):
     """The network for each direction of the model, or for "generate" if it makes images from noise."""
     adversaries: dict[str, Adversary]
     """One for each discriminator, by a short name."""
+    labels: LabelSets
+    """The label sets of the data, as conditions of the networks."""
     terms: ExtraTerms
     """Further terms of the generators, none for algorithms without the setting `loss.terms`."""
     settings: Any
@@ -73,25 +78,18 @@ class Algorithm(ABC):
         self.notes: list[str] = []  # for the user, on how the settings were understood
         self.images, self.total_images = 0, 0
         self.networks, self.adversaries = {}, {}
+        self.labels = LabelSets(config, getattr(self.settings, "condition", ""))
         terms = getattr(self.settings, "terms", TermsSettings())
         self.terms = ExtraTerms(terms, config, has_pairs=self.data == "paired")
 
     def add_discriminator(
-        self,
-        name: str,
-        channels: int,
-        *,
-        side: str = "",
-        condition: int = 0,
-        share: float = 1.0,
-        stack: Sequence[int] = (),
+        self, name: str, channels: int, *, side: str = "", share: float = 1.0, stack: Sequence[int] = ()
     ) -> None:
-        """Build the discriminator `name` of images with `channels`, and its adversary, called `side` or "D".
-
-        condition: length of the condition vector that comes with each image. share, stack: as Adversary takes them.
-        """
-        self.networks[name] = build_discriminator(self.config, channels, condition)
-        adversary = Adversary(self.networks, name, self.settings, f"D_{side}" if side else "D", share, stack)
+        """Build the discriminator `name` and its adversary, called `side` or "D"; share, stack: see Adversary."""
+        planes, condition = (self.labels.seen_size, 0) if self.labels.are_planes else (0, self.labels.seen_size)
+        self.networks[name] = build_discriminator(self.config, channels + planes, condition)
+        prefix = f"D_{side}" if side else "D"
+        adversary = Adversary(self.networks, name, self.settings, prefix, share, stack, planes > 0)
         self.adversaries[side or "D"] = adversary
         self.notes += [note for note in adversary.notes if note not in self.notes]
 
@@ -113,10 +111,7 @@ class Algorithm(ABC):
             adversary.begin(images)
 
     def load_frozen(self) -> dict[str, nn.Module]:
-        """Load and return the networks that terms compare features in; nothing trains or saves them.
-
-        Raises ModelError for missing weights.
-        """
+        """Load and return the networks of terms, which nothing trains or saves; raises ModelError without weights."""
         return self.terms.load()
 
     @abstractmethod
@@ -200,5 +195,6 @@ def translating_parts(algorithm: Algorithm) -> dict[str, Part]:
         arguments = generator_arguments(algorithm.config, direction)
         channels = side_channels(algorithm.config, direction)
         sizes = (network.size_multiple, network.size_minimum)
-        parts[direction] = translating(algorithm.config.generator.name, arguments, *channels, *sizes)
+        blocks = algorithm.labels.blocks
+        parts[direction] = translating(algorithm.config.generator.name, arguments, *channels, *sizes, blocks)
     return parts

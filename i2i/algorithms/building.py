@@ -31,8 +31,10 @@ def generating_part(config: Config, blocks: Sequence[LatentBlock]) -> Part:
 def generator_arguments(config: Config, direction: str) -> dict[str, Any]:
     """Return the constructor arguments of a direction's generator."""
     inputs, outputs = side_channels(config, direction)
-    fills = {"fills_holes": True} if isinstance(config.data.derive, Mask) else {}
-    return {"in_channels": inputs, "out_channels": outputs, **config.generator.model_dump(exclude={"name"}), **fills}
+    more: dict[str, Any] = {"fills_holes": True} if isinstance(config.data.derive, Mask) else {}
+    if config.data.classes:
+        more["condition"] = sum(map(len, config.data.classes.values()))
+    return {"in_channels": inputs, "out_channels": outputs, **config.generator.model_dump(exclude={"name"}), **more}
 
 
 def noise_size(config: Config) -> int:

@@ -1,9 +1,12 @@
 """CycleGAN: Zhu, Park, Isola, Efros, "Unpaired Image-to-Image Translation using Cycle-Consistent Networks", 2017.
 
 In the paper's terms: a and b are images of the two domains (x and y), G_A2B and G_B2A the generators
-(G and F), D_A and D_B the discriminators (D_X and D_Y).
+(G and F), D_A and D_B the discriminators (D_X and D_Y). Where both domains have labels, a generator takes the label
+that its output is to have, by feature-wise scaling (Perez et al. 2018, "FiLM"): that of an image of the other domain,
+or on the way back that of the image where the cycle began.
 """
 
+import functools
 from typing import Annotated
 
 from pydantic import Field
@@ -13,13 +16,14 @@ from i2i import losses
 from i2i.algorithms.adversary_settings import AdversarialName
 from i2i.algorithms.base import Algorithm, Batch, Outputs, Shown
 from i2i.algorithms.building import build_generator
+from i2i.algorithms.labels import LabelSettings
 from i2i.algorithms.phases import Phase
 from i2i.algorithms.terms import TranslationSettings
 from i2i.config.section import Weight, is_ever_on
 from i2i.config.settings import Config
 
 
-class CycleGANSettings(TranslationSettings):
+class CycleGANSettings(LabelSettings, TranslationSettings):
     """The objective of CycleGAN."""
 
     adversarial: AdversarialName = "least_squares"
@@ -40,6 +44,7 @@ class CycleGAN(Algorithm):
     Settings = CycleGANSettings
     recordable = True
     data = "unpaired"
+    reads_labels = True
     term_prefixes = ("G_cycle_A_", "G_cycle_B_")
 
     def __init__(self, config: Config):
@@ -59,7 +64,9 @@ class CycleGAN(Algorithm):
     def forward(self, batch: Batch) -> Outputs:
         """Both translations, both cycles, and what each generator makes of its own target domain."""
         a, b = batch["a"], batch["b"]
-        a2b, b2a = self.networks["G_A2B"], self.networks["G_B2A"]
+        of_a, of_b = self.labels.of(batch, "a"), self.labels.of(batch, "b")
+        a2b = functools.partial(self.networks["G_A2B"], condition=of_b)
+        b2a = functools.partial(self.networks["G_B2A"], condition=of_a)
         fake_b, fake_a = a2b(a), b2a(b)
         outputs = {"fake_a": fake_a, "fake_b": fake_b, "back_a": b2a(fake_b), "back_b": a2b(fake_a)}
         if self.identity:
@@ -68,7 +75,10 @@ class CycleGAN(Algorithm):
 
     def shown(self, batch: Batch, outputs: Outputs) -> dict[str, Shown]:
         """The images of each domain and the translations into it, eq. 1."""
-        return {"A": Shown(batch["a"], outputs["fake_a"]), "B": Shown(batch["b"], outputs["fake_b"])}
+        return {
+            "A": Shown(batch["a"], outputs["fake_a"], self.labels.seen(batch, "a")),
+            "B": Shown(batch["b"], outputs["fake_b"], self.labels.seen(batch, "b")),
+        }
 
     def generator_losses(self, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
         """Eq. 3, the generators' part."""

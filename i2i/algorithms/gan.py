@@ -49,14 +49,9 @@ class GAN(Algorithm):
         self.generators = {GENERATE: "generator"}
         channels = 2 if config.data.toy else config.data.channels
         self.networks["generator"] = build_latent_generator(config, sum(block.size for block in self.blocks))
-        self.add_discriminator("discriminator", channels, condition=self.condition_size)
+        self.add_discriminator("discriminator", channels)
         turns = {"every_steps": self.settings.n_critic, "long": self.settings.n_critic_long}
         self.phases = (*self.discriminator_phases("discriminator"), Phase("generator", ("generator",), **turns))
-
-    @property
-    def condition_size(self) -> int:
-        """Length of the condition vector that the discriminator takes with each image; 0: none."""
-        return 0
 
     @property
     def blocks(self) -> tuple[LatentBlock, ...]:
@@ -67,17 +62,13 @@ class GAN(Algorithm):
         """Return the latent blocks that come with the reals instead of being drawn, by name, (N, size) each."""
         return {}
 
-    def condition(self, batch: Batch) -> Tensor | None:
-        """Return the discriminator's condition for each image, (N, condition_size), if it takes one."""
-        return None
-
     def forward(self, batch: Batch) -> Outputs:
         """G(z), one for every real image; z is made of `blocks`."""
         return {"fake": self.networks["generator"](draw(self.blocks, batch["image"], self.known_blocks(batch)))}
 
     def shown(self, batch: Batch, outputs: Outputs) -> dict[str, Shown]:
-        """Reals and fakes, with the condition of both."""
-        return {"D": Shown(batch["image"], outputs["fake"], self.condition(batch))}
+        """Reals and fakes, with the labels of both if it takes any."""
+        return {"D": Shown(batch["image"], outputs["fake"], self.labels.seen(batch))}
 
     def generator_losses(self, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
         """Eq. 1 of Goodfellow et al., the generator's part, as at the end of section 3."""

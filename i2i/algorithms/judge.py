@@ -11,19 +11,29 @@ from i2i.algorithms.adaptive import AdaptiveProbability
 from i2i.algorithms.adversary_settings import AdversarySettings
 from i2i.algorithms.diffaugment import augment
 from i2i.algorithms.image_pool import ImagePool
+from i2i.algorithms.labels import beside
 from i2i.algorithms.unrolling import Weights
 from i2i.config.section import is_ever_on, weight_at
 from i2i.networks import Discriminator, DiscriminatorOutput
 
 
 class Judge:
-    """One discriminator: `networks[name]`. stack: the channels of each image that it sees stacked; by default one."""
+    """One discriminator: `networks[name]`.
+
+    stack: the channels of each image that it sees stacked; by default one. concatenates: whether conditions are planes
+    of the image.
+    """
 
     def __init__(
-        self, networks: Mapping[str, nn.Module], name: str, settings: AdversarySettings, stack: Sequence[int] = ()
+        self,
+        networks: Mapping[str, nn.Module],
+        name: str,
+        settings: AdversarySettings,
+        stack: Sequence[int] = (),
+        concatenates: bool = False,
     ):
         self.networks, self.name, self.settings, self.stack = networks, name, settings, stack
-        self.images = 0
+        self.images, self.concatenates = 0, concatenates
         self.optimizer: torch.optim.Optimizer | None = None  # the engine's, which unrolling looks at
         self.pool = ImagePool(settings.history, seed=0)
         self.adaptive = AdaptiveProbability(settings.adaptive) if settings.adaptive else None
@@ -64,6 +74,8 @@ class Judge:
             image = augment(image, self.settings.diffaugment, self.stack or (image.shape[1],), probability)
         if self.noise is not None:
             image = image + self.noise * torch.randn_like(image)
+        if condition is not None and self.concatenates:
+            image, condition = beside(image, condition), None
         inputs = (image,) if condition is None else (image, condition)
         if self._weights is not None:
             foreseen: DiscriminatorOutput = torch.func.functional_call(self.network, self._weights, inputs)

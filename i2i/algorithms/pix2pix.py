@@ -1,7 +1,8 @@
 """pix2pix: Isola, Zhu, Zhou, Efros, "Image-to-Image Translation with Conditional Adversarial Networks", 2017.
 
 In the paper's terms: x is the input image, y the target, G(x) the output. The discriminator is
-conditional: it sees (x, y) or (x, G(x)). The generator's noise z is dropout.
+conditional: it sees (x, y) or (x, G(x)). The generator's noise z is dropout. Where the data has labels, G takes them
+by feature-wise scaling (Perez et al. 2018, "FiLM"), and D by projection or as planes.
 """
 
 from typing import Self
@@ -13,13 +14,14 @@ from torch import Tensor
 from i2i import losses
 from i2i.algorithms.base import Algorithm, Batch, Outputs, Shown
 from i2i.algorithms.building import build_generator, side_channels
+from i2i.algorithms.labels import LabelSettings
 from i2i.algorithms.phases import Phase
 from i2i.algorithms.terms import TranslationSettings, terms_in_use
 from i2i.config.section import Weight, is_ever_on
 from i2i.config.settings import Config
 
 
-class Pix2PixSettings(TranslationSettings):
+class Pix2PixSettings(LabelSettings, TranslationSettings):
     """The objective of pix2pix."""
 
     l1: Weight = 100.0
@@ -40,6 +42,7 @@ class Pix2Pix(Algorithm):
     Settings = Pix2PixSettings
     recordable = True
     data = "paired"
+    reads_labels = True
 
     def __init__(self, config: Config):
         super().__init__(config)
@@ -51,12 +54,13 @@ class Pix2Pix(Algorithm):
 
     def forward(self, batch: Batch) -> Outputs:
         """G(x)."""
-        return {"fake": self.networks["generator"](self.sides(batch)[0])}
+        return {"fake": self.networks["generator"](self.sides(batch)[0], self.labels.of(batch))}
 
     def shown(self, batch: Batch, outputs: Outputs) -> dict[str, Shown]:
         """(x, y) and (x, G(x)), eq. 1."""
         x, y = self.sides(batch)
-        return {"D": Shown(torch.cat([x, y], dim=1), torch.cat([x, outputs["fake"]], dim=1))}
+        real, fake = torch.cat([x, y], dim=1), torch.cat([x, outputs["fake"]], dim=1)
+        return {"D": Shown(real, fake, self.labels.seen(batch))}
 
     def generator_losses(self, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
         """Eq. 4, the generator's part."""

@@ -191,7 +191,7 @@ def _described(model: str, translator: "Translator", tasks: "Tasks", result: "Re
     return {
         "model": model,
         "direction": translator.direction,
-        "labels": translator.labels,
+        "labels": translator.generator.labels,
         "backend": translator.backend.name,
         "device": translator.backend.device,
         "pictures": len(tasks),

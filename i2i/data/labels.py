@@ -79,6 +79,21 @@ def rows_without_picture(names: Sequence[str], labels: str) -> list[str]:
     return [name for name in _read_table(Path(labels))[1] if name not in known and _stem(name) not in known]
 
 
+def class_numbers(names: Sequence[str], data: DataSettings) -> list[tuple[int, ...]]:
+    """Return for each picture its class number in each set of `data.classes`, as training has them; () without labels.
+
+    Raises DataError for pictures without a label and for classes that training does not have, and ConfigError.
+    """
+    if data.labels is None or not data.classes:
+        return [()] * len(names)
+    columns, _ = read_columns(names, data.labels, data.text)
+    for name, known in data.classes.items():
+        _refuse_unknown(name, columns[name], known)
+    places = [{one: number for number, one in enumerate(known)} for known in data.classes.values()]
+    rows = zip(*(columns[name] for name in data.classes), strict=True)
+    return [tuple(place[one] for place, one in zip(places, row, strict=True)) for row in rows]
+
+
 def common_classes(labels: Sequence[Labels]) -> Classes:
     """Return the classes of each label set, of A and B alike; raises DataError where these differ."""
     one, *others = [each.classes for each in labels] or [{}]
@@ -163,9 +178,8 @@ def _classes(name: str, column: Sequence[str], known: Mapping[str, int] | None) 
     if unfit:
         head = "Label names have 1 to 80 characters of UTF-8, without commas, equal signs and control characters; not:"
         raise DataError(name_some(head, unfit))
-    unknown = sorted(counts.keys() - known) if known else []
-    if unknown:
-        raise DataError(name_some(f"data.classes of {name} has {and_more([*(known or ())])}, but not", unknown))
+    if known:
+        _refuse_unknown(name, column, known)
     few = [f"{one} ({counts[one]})" for one in known or sorted(counts) if counts[one] < LEAST]
     if few:
         head = f"{len(few)} of {len(known or counts)} classes of {name} have under {LEAST} pictures:"
@@ -173,6 +187,11 @@ def _classes(name: str, column: Sequence[str], known: Mapping[str, int] | None) 
     if len(counts) < 2:
         raise DataError(f"All pictures have the same {name}: {', '.join(counts)}. Labels need two classes or more.")
     return {one: counts[one] for one in known or sorted(counts)}
+
+
+def _refuse_unknown(name: str, column: Sequence[str], known: Mapping[str, int]) -> None:
+    if unknown := sorted({*column} - known.keys()):
+        raise DataError(name_some(f"data.classes of {name} has {and_more([*known])}, but not", unknown))
 
 
 def _can_be_named(name: str) -> bool:

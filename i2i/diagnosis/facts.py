@@ -154,7 +154,7 @@ class RunFacts(RunFiles):
         if one.kind == "generate":
             return seed_latents(range(SAMPLES), one.blocks, None)
         if one.blocks:
-            raise NotMeasured("the model takes a latent beside the picture")
+            raise NotMeasured("the model takes more than a picture: labels, or a latent")
         batch = self.batch(data or self.held_out or self.data)
         return by_direction(part, batch["a"], batch["b"])[0].numpy()
 

@@ -48,7 +48,7 @@ class Cycle:
         back = there.direction[::-1]
         if back not in there.spec.generators:
             return None
-        return cls(there, Translator.open(model, back, device, fit=fit, labels=there.labels))
+        return cls(there, Translator.open(model, back, device, fit=fit, labels=there.generator.labels))
 
     def add(self, x: Array, output: Array | None = None) -> None:
         """Score an input (H, W, C); output: its translation, if that was made already."""

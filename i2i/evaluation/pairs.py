@@ -128,13 +128,11 @@ def evaluate(
 
     data: one folder, or A's and B's. sheet, worst: whether to make these sheets. progress: called with
     (done, total). values: black and white in an .onnx file of another project. say: called with what the user should
-    know about the data. metrics: names in METRICS. fit: how pictures come to sizes that the network takes.
-    labels: names of classes, for a model that translates to labels.
-    Raises DataError, also for pictures too small for a metric that was asked for, ModelError and UsageError.
+    know about the data. metrics: names in METRICS. fit: how pictures come to sizes that the network takes. labels: of
+    a model that takes any. Raises DataError, also for pictures too small for one of `metrics`, ModelError, UsageError.
     """
     paths = [data] if isinstance(data, str) else list(data)
-    find = _finder(find_model(Path(model)))
-    chosen = choose_metrics(metrics)
+    find, chosen = _finder(find_model(Path(model))), choose_metrics(metrics)
     pairs, sizes = _scorable_pairs(paths, split, find, USUAL if metrics is None else chosen, say)
     chosen = tuple(name for name in chosen if METRICS[name].least_px <= min(map(min, sizes)))
     translator = Translator.open(model, direction, device, fit=fit, values=values, labels=labels)

@@ -145,6 +145,11 @@ class Part(BaseModel):
         return sum(block.size for block in self.blocks)
 
     @property
+    def labels(self) -> list[str]:
+        """The class of each label set whose class is chosen, as --label takes it."""
+        return [f"{block.name}={block.classes[0]}" for block in self.blocks if len(block.classes) == 1]
+
+    @property
     def keeps_alpha(self) -> bool:
         """Whether outputs get the input's alpha back unless the user says otherwise."""
         return self.alpha == "kept" and 4 not in (self.in_channels, self.out_channels)

@@ -76,6 +76,7 @@ def fix_condition(network: nn.Module, condition: Tensor) -> nn.Module:
     """Return a copy of a generator for one condition (condition,), which takes images alone and shares the weights."""
     fixed = copy.deepcopy(network, {id(one): one for one in (*network.parameters(), *network.buffers())})
     for name, layer in list(fixed.named_modules()):
+        layer.__dict__.pop("forward", None)  # by which a training replaces that of the network it was copied from
         if isinstance(layer, FiLM):
             fixed.set_submodule(name, layer.fixed(condition))
     return fixed

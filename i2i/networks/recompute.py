@@ -18,11 +18,11 @@ def recompute(module: nn.Module) -> None:
     """Make `module` keep only its inputs for the backward pass; it must not change them in place."""
     forward: Callable[..., Any] = module.forward
 
-    def checkpointed(*inputs: Any) -> Any:
+    def checkpointed(*inputs: Any, **options: Any) -> Any:
         if not torch.is_grad_enabled():
-            return forward(*inputs)
+            return forward(*inputs, **options)
         contexts = (contextlib.nullcontext(), _StatisticsKept(module))
-        return checkpoint(forward, *inputs, use_reentrant=False, context_fn=lambda: contexts)
+        return checkpoint(forward, *inputs, use_reentrant=False, context_fn=lambda: contexts, **options)
 
     module.forward = checkpointed
 

@@ -10,7 +10,7 @@ this same path.
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, Self, TypeVar, overload
 
 import numpy as np
 from PIL import Image
@@ -78,30 +78,13 @@ class Translator:
         other.backend = backend
         return other
 
-    @property
-    def labels(self) -> list[str]:
-        """Names of the classes that it translates to, one of each label set."""
-        return [f"{block.name}={block.classes[0]}" for block in self.generator.blocks]
-
     def with_labels(self, names: Sequence[str]) -> Self:
         """Return the translator to classes by name, one of each label set of the model: shoe, or kind=shoe.
 
         Raises UsageError for unknown and missing ones.
         """
         blocks = self.generator.blocks
-        return self.with_classes(choose_labels(names, blocks)) if blocks or names else self
-
-    def with_classes(self, numbers: Sequence[int]) -> Self:
-        """Return the translator to classes by number, one of each label set of the model."""
-        if not (blocks := self.generator.blocks):
-            return self
-        other = self
-        if isinstance(self.backend, TorchBackend):
-            parts = [np.eye(block.size, dtype=np.float32)[one] for block, one in zip(blocks, numbers, strict=True)]
-            other = self.with_backend(self.backend.with_condition(np.concatenate(parts)))
-        chosen = tuple(block.only(one) for block, one in zip(blocks, numbers, strict=True))
-        other.generator = self.generator.model_copy(update={"blocks": chosen})
-        return other
+        return for_classes(self, choose_labels(names, blocks)) if blocks or names else self
 
     @overload
     def __call__(self, image: str | Path, alpha: Alpha | None = None) -> Translated: ...
@@ -192,6 +175,22 @@ class Translator:
 
     def _note(self, text: str) -> None:
         self.notes[text] = None
+
+
+T = TypeVar("T", bound=Translator)
+
+
+def for_classes(translator: T, numbers: Sequence[int]) -> T:
+    """Return a translator to classes by number, one of each label set of the model."""
+    if not (blocks := translator.generator.blocks):
+        return translator
+    other = copy.copy(translator)
+    if isinstance(translator.backend, TorchBackend):
+        parts = [np.eye(block.size, dtype=np.float32)[one] for block, one in zip(blocks, numbers, strict=True)]
+        other.backend = translator.backend.with_condition(np.concatenate(parts))
+    chosen = tuple(block.only(one) for block, one in zip(blocks, numbers, strict=True))
+    other.generator = translator.generator.model_copy(update={"blocks": chosen})
+    return other
 
 
 def _padded_through(backend: Backend, values: Array, padded: Sides) -> Array:

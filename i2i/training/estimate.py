@@ -11,7 +11,7 @@ import torch
 from i2i import status
 from i2i.algorithms import ALGORITHMS, Algorithm
 from i2i.algorithms.base import Batch
-from i2i.config.settings import Config
+from i2i.config.settings import Config, DataKind
 from i2i.data.loader import batches
 from i2i.data.sets import make_set, refuse_settings
 from i2i.data.training_set import TrainingSet
@@ -53,7 +53,7 @@ def estimate(config: Config, data: TrainingSet | None) -> Iterator[str]:
 
     config: resolved, with the facts of the data. Raises what a training raises.
     """
-    single = ALGORITHMS[config.algorithm].data == "images"
+    kind = ALGORITHMS[config.algorithm].data
     several = config.train.devices * config.train.nodes
     alone = config.train.model_copy(update={"devices": 1, "nodes": 1})  # no other processes are started
     fabric = make_fabric(config.model_copy(update={"train": alone}))
@@ -61,7 +61,7 @@ def estimate(config: Config, data: TrainingSet | None) -> Iterator[str]:
     torch.manual_seed(config.train.seed)
     with memory_explained(config, fabric.device), status.doing("Measuring steps of training"):
         engine = Engine(fabric, ALGORITHMS[config.algorithm](config))
-        source = _made_up(config, single) if data is None else _real(config, data, fabric.device.type)
+        source = _made_up(config, kind) if data is None else _real(config, data, fabric.device.type)
         seconds, steps = _time_steps(engine, source)
     yield from data.notes if data else ()
     images = config.train.step_images
@@ -106,16 +106,17 @@ def _real(config: Config, data: TrainingSet, device: str) -> Iterator[Batch]:
         yield {**batch, **cut}
 
 
-def _made_up(config: Config, single: bool) -> Iterator[Batch]:
+def _made_up(config: Config, kind: DataKind) -> Iterator[Batch]:
     """Yield noise in the shape of the batches."""
     data = config.data
-    channels = {"image": data.channels} if single else {"a": data.channels_a, "b": data.channels_b}
+    channels = {"image": data.channels} if kind == "images" else {"a": data.channels_a, "b": data.channels_b}
     shape = (data.crop_px, data.crop_px)
     while True:
         batch = {name: torch.rand(config.train.step_images, one, *shape) * 2 - 1 for name, one in channels.items()}
         if data.classes:
             sizes = torch.tensor([len(classes) for classes in data.classes.values()])
-            batch["label"] = (torch.rand(config.train.step_images, len(sizes)) * sizes).long()
+            for name in ("label",) if kind != "unpaired" else ("label_a", "label_b"):
+                batch[name] = (torch.rand(config.train.step_images, len(sizes)) * sizes).long()
         yield batch
 
 

@@ -18,6 +18,7 @@ from i2i.data.checking import check_pictures
 from i2i.data.derive import Derived
 from i2i.data.folders import has_split, in_time
 from i2i.data.items import Pair, read_pair
+from i2i.data.labels import class_numbers
 from i2i.data.previews import (
     Previews,
     Shown,
@@ -37,7 +38,7 @@ from i2i.metrics.distributions import kid, kid_draws
 from i2i.metrics.features import NETWORKS, features
 from i2i.metrics.intervals import mean_draws
 from i2i.models.spec import GENERATE
-from i2i.runtime.translator import Translator
+from i2i.runtime.translator import Translator, for_classes
 from i2i.training.best import Measure, ValScore
 from i2i.training.engine import Engine
 from i2i.training.inference import at_inference, image_generator, translators, truth_channels
@@ -107,10 +108,12 @@ class ValPairs(Scorer):
         """Return the scores of the first `most` pairs."""
         data, through = run.config.data, translators(run, engine, images)
         scores: dict[str, list[float]] = {direction: [] for direction in through}
-        for done, pair in enumerate(self.pairs[:most]):
+        labels = class_numbers([pair.name for pair in self.pairs[:most]], data)
+        for done, (pair, classes) in enumerate(zip(self.pairs[:most], labels, strict=True)):
             count(done, most)
             for direction, (x, truth) in _sides(pair, data, through).items():
-                scores[direction].append(self.metric.score(through[direction].translate(x), truth))
+                output = for_classes(through[direction], classes).translate(x)
+                scores[direction].append(self.metric.score(output, truth))
         return {direction: np.array(values) for direction, values in scores.items()}
 
     def means(self, direction: str, result: Array) -> tuple[float, Array]:
@@ -152,10 +155,11 @@ class ValSets(Scorer):
             yield from generator.each_picture(generator.draw(range(1, 1 + min(most, len(self.reals[GENERATE])))))
             return
         translator, data = translators(run, engine, images)[direction], run.config.data
-        for picture in self.inputs[direction][:most]:
+        inputs = self.inputs[direction][:most]
+        for picture, classes in zip(inputs, class_numbers([one.name for one in inputs], data), strict=True):
             read = functools.partial(read_at_training_scale, data=data, channels=translator.generator.in_channels)
             ((image, _),) = watched(read, [picture], data.timeout_s)
-            yield translator.translate(image)
+            yield for_classes(translator, classes).translate(image)
 
 
 def _counted(made: Iterator[Array], total: int, count: Count) -> Iterator[Array]:

@@ -14,6 +14,7 @@ import torch
 
 from i2i.data.derive import Derived
 from i2i.data.items import Picture
+from i2i.data.labels import class_numbers
 from i2i.data.previews import read_at_training_scale
 from i2i.data.toy import DRAWS, modes_found
 from i2i.data.watch import watched
@@ -27,7 +28,7 @@ from i2i.models.modelfile import read_spec
 from i2i.models.spec import GENERATE
 from i2i.report.sheets import cloud_png, grid_png, sheet_png
 from i2i.runtime.latents import captions
-from i2i.runtime.translator import Translator
+from i2i.runtime.translator import Translator, for_classes
 from i2i.training.best import Best, Decision, ValScore
 from i2i.training.diagnostics import Diagnostics
 from i2i.training.engine import Engine
@@ -38,6 +39,7 @@ from i2i.training.scoring import Count, Scorer
 from i2i.words import show_count, show_duration
 
 _GENERATED_AT_ONCE = 64  # between two counts
+_CLASSES_SHOWN = 12  # columns of previews
 
 Samples = tuple[dict[str, bytes], dict[str, float]]
 """PNG files by direction, and scores by log name."""
@@ -181,16 +183,19 @@ def make_samples(run: Run, engine: Engine, images: int, count: Count) -> Samples
 
 
 def _translate(run: Run, engine: Engine, images: int, count: Count) -> Samples:
-    """By direction, rows of input, output, the way back if the model has one, and truth if there is one."""
+    """By direction, rows of input, output, the way back if the model has one, and truth if there is one.
+
+    Outputs have the labels of their inputs; a column more for each class has that one instead.
+    """
     through = translators(run, engine, images)
-    each = len(through)  # a model of both directions also goes back
+    each = len(through) + len(_classes(run))  # a model of both directions also goes back
     total, done = each * sum(len(run.previews[direction].inputs) for direction in through), itertools.count()
 
-    def translate_all(translator: Translator, inputs: list[Array]) -> list[Array]:
+    def translate_all(translator: Translator, inputs: list[Array], labels: list[tuple[int, ...]]) -> list[Array]:
         outputs = []
-        for image in inputs:
+        for image, classes in zip(inputs, labels, strict=True):
             count(next(done), total)
-            outputs.append(translator.translate(image))
+            outputs.append(for_classes(translator, classes).translate(image))
         return outputs
 
     sheets, scores = {}, {}
@@ -198,10 +203,14 @@ def _translate(run: Run, engine: Engine, images: int, count: Count) -> Samples:
         way_back = through.get(direction[::-1])
         previews, generator = run.previews[direction], translator.generator
         inputs, scale = _read(run, previews.inputs, generator.in_channels)
-        outputs = translate_all(translator, inputs)
+        labels = class_numbers([one.name for one in previews.inputs], run.config.data)
+        outputs = translate_all(translator, inputs, labels)
         columns = {f"input{scale}": inputs, "output": outputs}
+        for name, place, number in _classes(run):
+            others = [(*own[:place], number, *own[place + 1 :]) for own in labels]
+            columns[name] = translate_all(translator, inputs, others)
         if way_back:
-            columns["back"] = translate_all(way_back, outputs)
+            columns["back"] = translate_all(way_back, outputs, labels)
             scores[f"cycle_L1.{direction}"] = _mean_l1(columns["back"], inputs)
         if previews.truths:
             truths = columns["truth"] = _read(run, previews.truths, truth_channels(translator))[0]
@@ -210,6 +219,13 @@ def _translate(run: Run, engine: Engine, images: int, count: Count) -> Samples:
         rows = list(zip(*columns.values(), strict=True))
         sheets[direction] = sheet_png(rows, list(columns))
     return sheets, scores
+
+
+def _classes(run: Run) -> list[tuple[str, int, int]]:
+    """Return the classes that previews show: the name, the place of the label set, and the number of each."""
+    named = enumerate(run.config.data.classes.items())
+    each = [(f"{name}={one}", place, number) for place, (name, of) in named for number, one in enumerate(of)]
+    return each[:_CLASSES_SHOWN]
 
 
 def _read(run: Run, pictures: Sequence[Picture | Derived], channels: int) -> tuple[list[Array], str]:

@@ -20,7 +20,7 @@ def test_a_label_decides(labelled_model):
     assert len({*made.values()}) == len(names)
     swapped = i2i.load(labelled_model, device="cpu", labels=["colour=red", "thing=bag"])
     assert swapped(array).tobytes() == made["bag", "red"]
-    assert swapped.labels == ["thing=bag", "colour=red"]
+    assert swapped.generator.labels == ["thing=bag", "colour=red"]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_an_exported_file_has_its_label(labelled_model, tmp_path, io):
     assert spec.proof.max_difference <= (1 if io == "image" else 1e-4)
     array = picture(40, 36)
     ours, exported = i2i.load(labelled_model, device="cpu", labels=["shoe", "grey"]), i2i.load(onnx)
-    assert exported.labels == ours.labels
+    assert exported.generator.labels == ours.generator.labels
     assert np.abs(ours(array).astype(int) - exported(array)).max() <= 1
     assert np.array_equal(i2i.load(onnx, labels=["shoe"])(array), exported(array))
     with pytest.raises(UsageError, match="bag"):

@@ -80,6 +80,7 @@ ENERGIES = ["discriminator={name: autoencoder, levels: 2, width: 2}", "loss.adve
         ("gan", [*ENERGIES, "loss.repelling=0.1"]),
         ("gan", ["loss.instance_noise={from: 0.3, to: 0, over_images: 12}", "loss.flip=0.2"]),
         ("cyclegan", ["loss.terms.random_features={from: 9, to: 1, over_images: 12}", "discriminator.scales=2"]),
+        ("cyclegan", ["data.labels={data}/labels.csv", "data.disjoint=false", "loss.condition=concatenation"]),
     ],
     ids=[
         "pix2pix",
@@ -99,11 +100,12 @@ ENERGIES = ["discriminator={name: autoencoder, levels: 2, width: 2}", "loss.adve
         "gan-energy-repelling",
         "gan-noise-flips",
         "cyclegan-terms-scales",
+        "cyclegan-labels-pool",
     ],
 )
 def test_resuming_equals_never_having_stopped(tmp_path, few_pairs, kind, changes):
     """16 images straight, and 8 + 8 from the checkpoint, give the same bits; pix2pix with dropout."""
-    config = smallest_config(kind, few_pairs, *changes)
+    config = smallest_config(kind, few_pairs, *(one.replace("{data}", str(few_pairs)) for one in changes))
     i2i.train(config, tmp_path / "straight")
     shutil.copytree(tmp_path / "straight", tmp_path / "cut")
     for newest in (list_checkpoints(tmp_path / "cut" / "checkpoints")[-1], tmp_path / "cut" / "model.safetensors"):

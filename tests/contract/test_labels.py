@@ -1,0 +1,117 @@
+"""Every algorithm that reads labels gives them to its generators, and to its discriminators as it is told."""
+
+import math
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+
+import i2i
+from i2i.algorithms import ALGORITHMS
+from i2i.algorithms.image_pool import ImagePool
+from i2i.algorithms.labels import SeenBy, beside, exchange
+from i2i.data.sets import make_set
+from i2i.errors import ConfigError, UsageError
+from i2i.images import read_image
+from tests.conftest import SMALLEST, condition_strongly, make_algorithm, picture, smallest_config
+from tests.contract.test_adversaries import step
+
+READERS = [kind for kind, preset in SMALLEST.items() if ALGORITHMS[i2i.load_config(preset).algorithm].reads_labels]
+TRANSLATORS = [kind for kind in READERS if kind != "conditional_gan"]
+
+
+def both_ways(kind):
+    return ALGORITHMS[i2i.load_config(SMALLEST[kind]).algorithm].data == "unpaired"
+
+
+def labelled(kind, data, *changes):
+    both = ["data.disjoint=false"] if both_ways(kind) else []
+    return smallest_config(kind, data, f"data.labels={data}/labels.csv", *both, *changes)
+
+
+@pytest.mark.parametrize("how", get_args(SeenBy))
+@pytest.mark.parametrize("kind", READERS)
+def test_every_way_to_see_labels_trains(few_pairs, kind, how):
+    terms, networks = step(labelled(kind, few_pairs, f"loss.condition={how}"))
+    assert all(math.isfinite(value) for value in terms.values())
+    assert all(value > 0 for term, value in terms.items() if term.startswith("grad."))
+    films = [weight for one in networks.values() for name, weight in one.items() if "embedding" in name]
+    assert bool(films) == (how == "projection" or kind != "conditional_gan")
+    assert all(weight.any() for weight in films)
+
+
+@pytest.mark.parametrize("how", get_args(SeenBy))
+@pytest.mark.parametrize("kind", READERS)
+def test_labels_reach_generators_always_and_discriminators_if_told(few_pairs, kind, how):
+    """Other labels in the same batch change every fake, and the verdict on reals unless they are withheld."""
+    config = labelled(kind, few_pairs, f"loss.condition={how}")
+    torch.manual_seed(0)
+    algorithm = make_algorithm(config)
+    for network in algorithm.networks.values():
+        condition_strongly(network.eval())
+    batch = make_set(algorithm.data, config).load(range(4)).batch
+    others = {name: (value + 1) % 3 if name.startswith("label") else value for name, value in batch.items()}
+    fakes, verdicts = [], []
+    for one in (batch, others):
+        torch.manual_seed(1)
+        outputs = algorithm.forward(one)
+        fakes.append([value for name, value in outputs.items() if name.startswith("fake")])
+        shown = algorithm.shown(one, outputs)
+        judges = [(algorithm.adversaries[name], each) for name, each in shown.items()]
+        verdicts.append([judge.judge(each.real, each.condition).logits for judge, each in judges])
+    assert fakes[0]
+    for one, other in zip(*fakes, strict=True):
+        assert not torch.equal(one, other)
+    for one, other in zip(*verdicts, strict=True):
+        assert torch.equal(one, other) == (how == "none")
+
+
+@pytest.mark.parametrize("kind", TRANSLATORS)
+def test_a_translator_learns_labels_from_pictures_to_its_file(few_pairs, tmp_path, kind):
+    """One training: previews show each class, the file needs a label, its pictures are exported as they are."""
+    i2i.train(labelled(kind, few_pairs, "train.keep=best", "train.best_by=l1"), tmp_path / "run")
+    sheets = sorted((tmp_path / "run" / "samples").glob("*.png"))
+    plain = 4 if both_ways(kind) else 3  # input, output, the way back, truth
+    widths = {read_image(sheet).shape[1] for sheet in sheets}
+    assert len(widths) == 1
+    assert widths.pop() > (plain + 3) * 60  # a column more for each of the three classes
+    direction = "A2B" if both_ways(kind) else None
+    with pytest.raises(UsageError, match="round"):
+        i2i.load(tmp_path / "run", direction)
+    ours = i2i.load(tmp_path / "run", direction, device="cpu", labels=["flat"])
+    assert [block.name for block in ours.spec.generators[ours.direction].blocks] == ["shape"]
+    spec = i2i.export_onnx(tmp_path / "run", tmp_path / "m.onnx", direction, labels=["flat"])
+    assert spec.proof.max_difference < 1e-4
+    array = picture(40, 36, ours.generator.in_channels)
+    assert np.abs(ours(array).astype(int) - i2i.load(tmp_path / "m.onnx")(array)).max() <= 1
+
+
+@pytest.mark.parametrize("kind", TRANSLATORS)
+def test_a_way_to_see_labels_needs_labels(few_pairs, kind):
+    with pytest.raises(ConfigError, match="condition"):
+        make_algorithm(smallest_config(kind, few_pairs, "loss.condition=concatenation"))
+
+
+def test_planes_are_constant():
+    image, condition = torch.rand(2, 3, 4, 5), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    joined = beside(image, condition)
+    assert torch.equal(joined[:, :3], image)
+    assert torch.equal(joined[:, 3:].amin((2, 3)), condition)
+    assert torch.equal(joined[:, 3:].amax((2, 3)), condition)
+    assert beside(torch.zeros(2, 2), condition).shape == (2, 4)
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 2), (2,)], ids=["images", "points"])
+def test_past_fakes_keep_their_labels(shape):
+    """A fake of label k has the value k; whatever comes back from the pool, past or new, still agrees."""
+    pool, past = ImagePool(3, seed=0), 0
+    for number in range(40):
+        fake, condition = torch.full((1, *shape), float(number)), torch.tensor([[float(number), 1.0]])
+        shown, its = exchange(pool, fake, condition)
+        assert shown.shape == fake.shape
+        assert its.tolist() == [[float(shown.flatten()[0]), 1.0]]
+        past += float(shown.flatten()[0]) != number
+    assert past > 5
+    fake = torch.ones(1, *shape)
+    assert exchange(ImagePool(0, seed=0), fake, condition)[1] is condition
