@@ -16,9 +16,10 @@ import numpy as np
 from i2i import status
 from i2i.data.folders import SPLITS, find_images, find_sides, has_sides, has_split, spread
 from i2i.data.items import Picture
+from i2i.data.labels import FOLDERS
 from i2i.data.watch import watched
 from i2i.errors import DataError, ImageError, UsageError
-from i2i.images import Array, Header, read_facts
+from i2i.images import Array, Facts, Header, read_facts
 from i2i.machine import core_count
 from i2i.metrics.label_faults import label_faults
 from i2i.metrics.looks import (
@@ -78,6 +79,8 @@ def examine_data(paths: Sequence[str], labels: str | None = None) -> Report:
     a run folder.
     """
     _refuse_runs(paths)
+    if labels and labels != FOLDERS and not Path(labels).is_file():
+        raise UsageError(f"{labels} is not a file. Give --labels {FOLDERS}, or a CSV file with name and label columns.")
     findings: list[Finding] = []
     kind, splits = _find(paths, findings)
     broken: dict[Path, str] = {}  # by file, since A|B files hold two pictures
@@ -194,8 +197,8 @@ def _of_files(looks: Sequence[Look]) -> Iterator[Finding]:
     )
     yield from _odd_ones(
         "channels",
-        {path: "grey" if fact.grey else "colour" for path, fact in facts.items()},
-        "data.channels, channels_a and channels_b convert them.",
+        {path: _channels(fact) for path, fact in facts.items()},
+        "data.channels, channels_a and channels_b convert them; with 1 or 3 channels, alpha is laid on white.",
     )
     yield from _odd_ones(
         "depths",
@@ -207,6 +210,10 @@ def _of_files(looks: Sequence[Look]) -> Iterator[Finding]:
         {path: profile_name(path) for path in facts},
         "i2i does not apply profiles: convert the files to one profile.",
     )
+
+
+def _channels(facts: Facts) -> str:
+    return ("grey" if facts.grey else "colour") + (" with alpha" if facts.may_have_alpha else "")
 
 
 def _odd_ones(kind: str, values: Mapping[Path, str], advice: str) -> Iterator[Finding]:

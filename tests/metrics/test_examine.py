@@ -143,6 +143,22 @@ def test_labels_are_checked_and_small_classes_named(data, tmp_path):
     assert kinds(data, labels=str(tmp_path / "labels.csv")) == set()
 
 
+@pytest.mark.parametrize("shape", [(64, 64, 4), (64, 64, 2)], ids=["RGB", "grey"])
+def test_a_picture_with_alpha_among_others_is_found(data, shape):
+    path = data / "trainA" / "03.png"
+    write_image(
+        path, np.concatenate([read_image(path)[:, :, : shape[2] - 1], np.full((64, 64, 1), 9, np.uint8)], axis=2)
+    )
+    (finding,) = (one for one in examine_data([str(data)]).findings if one.kind == "channels")
+    assert "with alpha" in finding.text
+    assert finding.files == (str(path),)
+
+
+def test_a_table_of_labels_that_is_missing_is_refused_at_once(data, tmp_path):
+    with pytest.raises(UsageError, match=r"none\.csv"):
+        examine_data([str(data)], labels=str(tmp_path / "none.csv"))
+
+
 def label_texts(folder, table, rows):
     table.write_text("\n".join(rows))
     report = examine_data([str(folder)], labels=str(table))
