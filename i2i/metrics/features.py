@@ -6,6 +6,7 @@ figure.
 
 import functools
 import itertools
+import warnings
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -41,7 +42,10 @@ def _inception_network() -> Any:
     """Load a TorchScript program; `weights.find` has compared its digest with that of the known file."""
     import torch
 
-    return torch.jit.load(weights.find("inception"), map_location="cpu").eval()
+    file = weights.find("inception")
+    with warnings.catch_warnings():  # that TorchScript will end one day; the published file is of that kind
+        warnings.simplefilter("ignore", FutureWarning)
+        return torch.jit.load(file, map_location="cpu").eval()
 
 
 def _of_trunk(name: str) -> "Callable[[Tensor], Tensor]":

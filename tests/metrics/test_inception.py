@@ -1,0 +1,114 @@
+"""FID's network is a TorchScript program in a file with a known digest: what a file of the published layout gives."""
+
+import contextlib
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from i2i.data.items import Picture
+from i2i.errors import ModelError
+from i2i.evaluation import make_ruler
+from i2i.evaluation.sets import evaluate_sets
+from i2i.images import write_image
+from i2i.metrics.features import _inception_network as load_network
+from i2i.metrics.features import features
+from i2i.weights import KNOWN
+from tests.conftest import picture
+
+WIDTH = 2048
+
+
+class Program(nn.Module):
+    """As in the published file: `layers` takes normalised images of 299 px to (N, 2048, 1, 1)."""
+
+    def __init__(self, layers):
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+@contextlib.contextmanager
+def in_place(layers, tmp_path, monkeypatch):
+    """Put a program with these layers in the place of the published one."""
+    known = KNOWN["inception"]
+    path = tmp_path / "weights" / known.file
+    path.parent.mkdir()
+    torch.jit.trace(Program(layers), torch.zeros(1, 3, 299, 299)).save(path)
+    monkeypatch.setenv("I2I_WEIGHTS", str(path.parent))
+    monkeypatch.setitem(KNOWN, "inception", known._replace(sha256=hashlib.sha256(path.read_bytes()).hexdigest()))
+    load_network.cache_clear()
+    yield
+    load_network.cache_clear()
+
+
+@pytest.fixture
+def packed(tmp_path, monkeypatch):
+    """Small layers of random weights, whose program is in place."""
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Conv2d(3, 8, 7, 8), nn.ReLU(), nn.Conv2d(8, WIDTH, 1), nn.AdaptiveAvgPool2d(1)).eval()
+    with in_place(layers, tmp_path, monkeypatch):
+        yield layers
+
+
+def test_features_are_those_of_the_layers_on_images_from_minus_1_to_1(packed):
+    pictures = [picture(299, 299, seed=seed) for seed in range(3)]
+    found = features(pictures, "inception")
+    x = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float()
+    with torch.inference_mode():
+        wanted = packed((x - 128) / 128).flatten(1).double().numpy()
+    assert found.shape == (3, WIDTH)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_fid_is_named_so_and_grows_with_noise(packed, tmp_path):
+    whole = [picture(40, 40, seed=seed) for seed in range(24)]
+    real, others = whole[::2], whole[1::2]
+    for place, one in enumerate(real):
+        write_image(tmp_path / "real" / f"{place}.png", one)
+    reference = [Picture(path.name, path) for path in sorted((tmp_path / "real").iterdir())]
+    random = np.random.default_rng(0)
+    noise = [np.clip(one + random.normal(0, 90, one.shape), 0, 255).astype(np.uint8) for one in others]
+    ruler = make_ruler()
+    assert ruler.network == "inception"  # the best known, once its file is here
+    good, bad = (
+        evaluate_sets("these", [lambda one=one: one for one in made], reference, ruler) for made in (others, noise)
+    )
+    assert np.isfinite(good.model.scores["fid"])
+    assert good.model.scores["fid"] < bad.model.scores["fid"]
+    assert good.to_json()["weights_sha256"] == KNOWN["inception"].sha256
+
+
+def test_another_program_is_refused_before_it_is_loaded(packed, monkeypatch):
+    known = KNOWN["inception"]
+    monkeypatch.setitem(KNOWN, "inception", known._replace(sha256="0" * 64))
+    monkeypatch.setattr(torch.jit, "load", lambda *_, **__: pytest.fail("a program of unknown content was loaded"))
+    with pytest.raises(ModelError, match="SHA-256"):
+        make_ruler("inception")
+    with pytest.raises(ModelError, match="SHA-256"):
+        features([picture(40, 40)], "inception")
+
+
+@pytest.mark.slow
+def test_the_whole_network_goes_through_a_file(tmp_path, monkeypatch):
+    """Inception v3 in torchvision's layout, of random weights, gives the same features from the file."""
+    from torchvision.models import inception_v3
+
+    torch.manual_seed(0)
+    whole = inception_v3(weights=None, aux_logits=False, transform_input=False, init_weights=False).eval()
+    whole.fc = nn.Identity()
+    for module in whole.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)  # with the default, nothing would be left after 94 layers
+    with in_place(whole, tmp_path, monkeypatch):
+        pictures = [picture(299, 299, seed=seed) for seed in range(2)]
+        found = features(pictures, "inception")
+    x = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float()
+    with torch.inference_mode():
+        wanted = whole((x - 128) / 128).double().numpy()
+    assert np.ptp(wanted[0] - wanted[1]) > 1e-3  # they depend on the picture
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
