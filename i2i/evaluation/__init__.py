@@ -8,6 +8,7 @@ sets (sets.py).
 from i2i.evaluation.baselines import fit_baselines as fit_baselines
 from i2i.evaluation.baselines import sides as sides
 from i2i.evaluation.comparing import compare_scores as compare_scores
+from i2i.evaluation.comparing import refuse_incomparable as refuse_incomparable
 from i2i.evaluation.keeping import keep_evaluation as keep_evaluation
 from i2i.evaluation.keeping import run_of as run_of
 from i2i.evaluation.pairs import Evaluation as Evaluation
@@ -16,4 +17,3 @@ from i2i.evaluation.ruler import make_ruler as make_ruler
 from i2i.evaluation.sets import SetEvaluation as SetEvaluation
 from i2i.evaluation.sets import evaluate_samples as evaluate_samples
 from i2i.evaluation.sets import evaluate_translations as evaluate_translations
-from i2i.evaluation.sets import refuse_incomparable as refuse_incomparable

@@ -4,13 +4,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from i2i.errors import UsageError
-from i2i.evaluation.sets import refuse_incomparable
 from i2i.report.record import RunRecord
 from i2i.report.scored import Scored
 from i2i.report.scores import Answer, ScoreTable, table_of
 
 Evaluated = tuple[int, Mapping[str, Any], ScoreTable]
 """The place of a run, one of its evaluations, and that as a table."""
+
+
+MEASURED_WITH = (
+    *("network", "mode", "real", "pairs", "compared", "value_range", "direction", "fit"),
+    *("weights_sha256", "reference_sha256"),
+)
+
+
+def refuse_incomparable(first: dict[str, object], second: dict[str, object]) -> None:
+    """Raise UsageError if two results of `to_json` were measured differently; it names the difference."""
+    for name in MEASURED_WITH:
+        if first.get(name) != second.get(name):
+            was, now = first.get(name), second.get(name)
+            raise UsageError(
+                f"These scores cannot be compared: {name} is {was} in one and {now} in the other.\n"
+                "Evaluate both models in the same way, on the same pictures."
+            )
 
 
 def difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> UsageError | None:

@@ -18,7 +18,7 @@ from i2i.data.items import Picture, read_picture
 from i2i.errors import DataError, UsageError
 from i2i.evaluation.baselines import blurred, fit_colour_map
 from i2i.evaluation.cycle import Cycle, CycleScores
-from i2i.evaluation.pairs import OTHER_SCALE, scale_note
+from i2i.evaluation.pairs import LOST, OTHER_SCALE, scale_note
 from i2i.evaluation.ruler import Ruler, counted, make_ruler, reference_features
 from i2i.images import Array, Header, Range
 from i2i.metrics import distributions
@@ -32,6 +32,8 @@ FEW = 1000
 """Below this number of pictures the Fréchet distance is mostly bias: compare KID instead."""
 MOST_SAMPLES = 1000
 LEAST = 10
+TRIVIAL = ("input_copied", "colour_map")
+"""Baselines that need no model; the others are real pictures."""
 
 
 class SetScores(NamedTuple):
@@ -81,6 +83,8 @@ class SetEvaluation(NamedTuple):
     def notes(self) -> Iterator[str]:
         """Yield what readers of the figures should know."""
         yield from self.remarks
+        if lost := [*self._lost()]:
+            yield f"{LOST}{', '.join(lost)}."
         if min(self.real, self.model.made) < FEW:
             frechet = "FID" if self.ruler.frechet_name == "fid" else "the Fréchet distance"
             yield (
@@ -92,6 +96,15 @@ class SetEvaluation(NamedTuple):
                 "Random filters only rank runs on the same data; never compare them with published figures. "
                 "Get weights with: i2i weights get alexnet"
             )
+
+    def _lost(self) -> Iterator[str]:
+        """Yield the answers that need no model and are nearer to the real pictures, with the distances that say so."""
+        labels = {"kid": "KID", "fid": "FID", "frechet": "Fréchet", "sliced_wasserstein": "SW"}
+        for name in (one for one in TRIVIAL if one in self.baselines):
+            theirs, ours = self.baselines[name].scores, self.model.scores
+            nearer = [label for one, label in labels.items() if one in ours and theirs[one] < ours[one]]
+            if nearer:
+                yield f"{name.replace('_', ' ')} ({', '.join(nearer)})"
 
 
 def evaluate_translations(
@@ -243,23 +256,6 @@ def evaluate_sets(
         for name, against, pictures in _baselines(reference, others, inputs, value_range):
             baselines[name] = _scores(real[against], features(pictures, *ruler), ruler)
     return SetEvaluation(what, ruler, len(real), sha256, _scores(real, of_made, ruler), baselines)
-
-
-MEASURED_WITH = (
-    *("network", "mode", "real", "pairs", "compared", "value_range", "direction", "fit"),
-    *("weights_sha256", "reference_sha256"),
-)
-
-
-def refuse_incomparable(first: dict[str, object], second: dict[str, object]) -> None:
-    """Raise UsageError if two results of `to_json` were measured differently; it names the difference."""
-    for name in MEASURED_WITH:
-        if first.get(name) != second.get(name):
-            was, now = first.get(name), second.get(name)
-            raise UsageError(
-                f"These scores cannot be compared: {name} is {was} in one and {now} in the other.\n"
-                "Evaluate both models in the same way, on the same pictures."
-            )
 
 
 def _scores(real: Array, made: Array, ruler: Ruler) -> SetScores:

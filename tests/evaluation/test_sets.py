@@ -56,6 +56,21 @@ def test_worse_pictures_score_worse_and_the_real_ones_best(photos):
     assert low <= spoilt.model.scores["kid"] <= high
 
 
+def test_a_model_that_lost_to_a_trivial_answer_is_told_so(photos):
+    """The inputs are photographs: noise is further from others than they are, and the inputs themselves are not."""
+    reference, inputs = photos
+    noise = np.random.default_rng(0)
+
+    def scored(change):
+        made = [lambda one=one: change(read_picture(one)) for one in inputs]
+        return evaluate_sets("test", made, reference, make_ruler("random"), inputs=inputs)
+
+    good = scored(lambda x: x)
+    bad = scored(lambda x: np.clip(x + noise.normal(0, 90, x.shape), 0, 255).astype(np.uint8))
+    assert any("lost" in note and "input copied (KID" in note for note in bad.notes())
+    assert not any("lost" in note and "input copied" in note for note in good.notes())
+
+
 def test_without_other_pictures_one_half_of_the_real_ones_stands_beside_the_model(photos):
     reference, _ = photos
     noisy = [lambda one=one: 255 - read_picture(one) for one in reference]
