@@ -72,21 +72,27 @@ def _comparable(scores: Mapping[str, Any]) -> ScoreTable | None:
 
 def _side_by_side(evaluated: Sequence[Sequence[Evaluated]], names: Sequence[str]) -> list[Scored]:
     """Return a table for each evaluation of the first run that the others have too."""
-    tables, reason = [], None
+    tables, reasons = [], list[tuple[int, Evaluated, Evaluated]]()
     for first in evaluated[0]:
         row = [first]
         for own in evaluated[1:]:
             like = next((one for one in own if difference(first[1], one[1]) is None), None)
             if like is None:
-                reason = reason or (first[0], own[0][0], difference(first[1], own[0][1]))
+                nearest = min(own, key=lambda one: _differing(first[1], one[1]))
+                reasons.append((_differing(first[1], nearest[1]), first, nearest))
                 break
             row.append(like)
         else:
             tables.append(_scored(row, names))
-    if not tables and reason:
-        one, other, why = reason
-        raise UsageError(f"{names[one]} and {names[other]}: {why} Or add --no-scores to compare the rest.")
+    if not tables and reasons:  # the two that differ least, whose difference is the easiest to mend
+        _, one, other = min(reasons, key=lambda reason: reason[0])
+        why = difference(one[1], other[1])
+        raise UsageError(f"{names[one[0]]} and {names[other[0]]}: {why} Or add --no-scores to compare the rest.")
     return tables
+
+
+def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> int:
+    return sum(first.get(name) != second.get(name) for name in MEASURED_WITH)
 
 
 def _scored(row: Sequence[Evaluated], names: Sequence[str]) -> Scored:

@@ -38,6 +38,8 @@ Finder = Callable[[Sequence[str], str, Lister], Sequence[Pair | Derived]]
 SHEET_ROWS = 12
 OTHER_SCALE = 1.5
 """Pictures this many times as large or small as those of training get a note."""
+OF_SETS = ("fid", "kid", "frechet", "sliced_wasserstein", "precision", "recall", "density", "coverage")
+"""Scores that pairs do not have; see sets.py."""
 LOST = "The model lost to "
 """How a note on better trivial answers begins."""
 
@@ -102,6 +104,8 @@ def choose_metrics(asked: Sequence[str] | None) -> tuple[str, ...]:
     if asked is None:
         return (*USUAL, "lpips") if weights.has("alexnet") else USUAL
     for name in asked:
+        if name in OF_SETS:
+            raise UsageError(f"{name} compares sets of pictures, not pairs. Leave --metrics out, and add --sets.")
         if name not in METRICS:
             raise UsageError(f"Unknown metric {name or '(empty)'}. Choose from {', '.join(METRICS)}.")
         for file in METRICS[name].weights:

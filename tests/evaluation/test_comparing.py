@@ -139,6 +139,14 @@ def test_compare_prints_a_table_and_writes_page_and_json(tiny_run, tmp_path, cap
     assert call("compare", "one", "two", "-o", "new/folder/c.html") == 2  # it exists
 
 
+def test_the_difference_that_is_named_is_the_smallest(tmp_path):
+    """Of several evaluations of a run, the one counts that was measured most alike."""
+    other_set = {**PAIRS, "pairs": 3, "reference_sha256": "9" * 64, "split": "val", "date": "2030"}
+    runs, names = runs_with(tmp_path, [other_set, PAIRS], [{**PAIRS, "fit": "resize"}])
+    with pytest.raises(UsageError, match="fit"):
+        compare_scores(runs, names)
+
+
 def test_compare_refuses_and_says_how_to_go_on(tiny_run, tmp_path, capsys):
     runs = [shutil.copytree(tiny_run, tmp_path / name) for name in "ab"]
     for run, fit in zip(runs, ("pad", "resize"), strict=True):

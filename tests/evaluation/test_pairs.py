@@ -16,6 +16,7 @@ from i2i.cli.tables import score_caption
 from i2i.data.folders import find_pairs
 from i2i.errors import DataError, ModelError, UsageError
 from i2i.evaluation import fit_baselines, refuse_incomparable, sides
+from i2i.evaluation.pairs import choose_metrics
 from i2i.images import read_image, write_image
 from i2i.metrics.pairs import PSNR_CEILING, l1, ms_ssim, psnr, ssim
 from i2i.models.modelfile import load_generator, read_spec, save_model
@@ -364,3 +365,9 @@ def test_ms_ssim_by_hand_and_of_equal_pictures():
     assert ssim(blurred, x) < ms_ssim(blurred, x) < 1  # detail counts little at coarser scales
     with pytest.raises(DataError, match="176 px"):
         ms_ssim(x[:175], x[:175])
+
+
+@pytest.mark.parametrize("name", ["fid", "kid"])
+def test_a_score_of_sets_is_not_one_of_pairs(name):
+    with pytest.raises(UsageError, match="--sets"):
+        choose_metrics(["l1", name])

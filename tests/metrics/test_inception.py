@@ -18,6 +18,7 @@ from i2i.metrics.features import features
 from i2i.weights import KNOWN
 from tests.conftest import picture
 
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
 WIDTH = 2048
 
 
