@@ -104,7 +104,8 @@ def examine_data(paths: Sequence[str], labels: str | None = None) -> Report:
         findings.append(Finding("few", f"{show_count(few, 'picture')} in train. Training needs at least two."))
     counts = {split: len(sides[0]) if kind != "unpaired" else sum(map(len, sides)) for split, sides in splits.items()}
     side_px = int(np.median([min(look.size) for look in everything]))
-    suggestion = suggest(kind, side_px, max(map(len, splits["train"])), Machine.here())
+    grey = [bool(side) and all(look.grey for look in side) for side in looks["train"]]
+    suggestion = suggest(kind, side_px, max(map(len, splits["train"])), Machine.here(), grey)
     some = [spread([look.picture for look in side], _EXAMPLES) for side in looks["train"]]
     rows = [*zip(*some, strict=True)] if kind == "paired" else [(picture,) for side in some for picture in side]
     return Report(kind, counts, tuple(findings), *suggestion, tuple(rows))

@@ -29,7 +29,7 @@ class Look(NamedTuple):
     """What a picture is known by.
 
     thumb: a small copy, float (16 * 16 * 3,) in 0 to 255. edges: the strength of its edges, float (64, 64).
-    constant: one colour throughout.
+    constant: one colour throughout. grey: without colours.
     """
 
     picture: Picture
@@ -37,6 +37,7 @@ class Look(NamedTuple):
     thumb: Array
     edges: Array
     constant: bool
+    grey: bool
 
 
 def look_at(picture: Picture) -> Look | ImageError:
@@ -52,7 +53,8 @@ def look_at(picture: Picture) -> Look | ImageError:
     small = cv2.resize(rgb, (EDGES_PX, EDGES_PX), interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
     edges = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
-    return Look(picture, Header(*array.shape[:2]), thumb.ravel(), edges, bool(np.ptp(array, axis=(0, 1)).max() == 0))
+    constant, grey = bool(np.ptp(array, axis=(0, 1)).max() == 0), array.shape[2] < 3
+    return Look(picture, Header(*array.shape[:2]), thumb.ravel(), edges, constant, grey)
 
 
 def near_duplicates(first: Array, second: Array) -> list[tuple[int, int]]:

@@ -1,5 +1,6 @@
 """The preset and settings that `i2i doctor DATA` suggests for a set of pictures and a machine."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from i2i.machine import core_count, has_nvidia_gpu
@@ -38,14 +39,19 @@ class Machine(NamedTuple):
         return None if self.gpu else images * crop_px**2 / (_PIXELS_PER_S[kind] * self.cores) / 3600
 
 
-def suggest(kind: str, side_px: int, count: int, machine: Machine) -> Suggestion:
+def suggest(kind: str, side_px: int, count: int, machine: Machine, grey: Sequence[bool] = ()) -> Suggestion:
     """Return what to train with.
 
-    kind: paired, unpaired or images. side_px: the median of the shorter sides. count: images in an epoch.
+    kind: paired, unpaired or images. side_px: the median of the shorter sides. count: images in an epoch. grey: of each
+    side, whether all its pictures are.
     """
     largest = 64 if kind == "images" else 256  # DCGAN makes up to 128 px; the paper's 64 are what it is good at
     crops = [size for size in _CROPS if size <= min(side_px, largest)] or [32]
-    return _of_images(crops[0], count, machine) if kind == "images" else _of_sides(kind, crops, count, machine)
+    found = _of_images(crops[0], count, machine) if kind == "images" else _of_sides(kind, crops, count, machine)
+    names = ("channels",) if kind == "images" else ("channels_a", "channels_b")
+    return found._replace(
+        changes=(*found.changes, *(f"data.{name}=1" for name, one in zip(names, grey, strict=False) if one))
+    )
 
 
 def _of_sides(kind: str, crops: list[int], count: int, machine: Machine) -> Suggestion:

@@ -54,6 +54,7 @@ def test_a_sound_set_is_silent_and_its_suggestion_can_be_trained(sound):
     assert report.counts == {"train": 30, "test": 5}
     config = load_config(report.preset, [f"data.path={sound}", *report.changes])
     assert resolve(config).data.crop_px == 64
+    assert "data.channels_a=1" not in report.changes
 
 
 def plant(fault, data):
@@ -157,6 +158,14 @@ def test_a_picture_with_alpha_among_others_is_found(data, shape):
 def test_a_table_of_labels_that_is_missing_is_refused_at_once(data, tmp_path):
     with pytest.raises(UsageError, match=r"none\.csv"):
         examine_data([str(data)], labels=str(tmp_path / "none.csv"))
+
+
+def test_a_grey_side_is_trained_with_one_channel(data):
+    for path in (data / "trainA").iterdir():
+        write_image(path, read_image(path)[:, :, :1])
+    report = examine_data([str(data)])
+    assert "data.channels_a=1" in report.changes
+    assert "data.channels_b=1" not in report.changes
 
 
 def label_texts(folder, table, rows):

@@ -68,3 +68,18 @@ def test_single_pictures_get_a_thinner_network_and_fewer_epochs_without_a_gpu():
     assert "generator.width" not in gpu
     assert cores["schedule.epochs"] < gpu["schedule.epochs"]
     assert cores["train.batch"] < gpu["train.batch"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "grey", "wanted"),
+    [
+        ("paired", (True, False), {"data.channels_a": 1}),
+        ("unpaired", (True, True), {"data.channels_a": 1, "data.channels_b": 1}),
+        ("images", (True,), {"data.channels": 1}),
+        ("images", (False,), {}),
+    ],
+)
+def test_grey_pictures_get_one_channel(kind, grey, wanted):
+    found = suggest(kind, 64, 400, SMALL, grey)
+    assert {name: one for name, one in settings(found).items() if "channels" in name} == wanted
+    config_of(found)
