@@ -41,5 +41,9 @@ class ConditionalGAN(GAN):
         return (*super().blocks, *self.labels.blocks)
 
     def known_blocks(self, batch: Batch) -> dict[str, Tensor]:
-        """The one-hot labels y of the reals (eq. 2), by label set, (N, classes) each."""
-        return self.labels.each(batch["label"])
+        """The one-hot labels y of the reals (eq. 2), by label set, (N, classes) each; none if D does not see them.
+
+        Where they are withheld, those of fakes are drawn: D has just learned from these reals, and G would find out
+        which labels go with what D likes in this step.
+        """
+        return self.labels.each(batch["label"]) if self.labels.seen_size else {}
