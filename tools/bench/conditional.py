@@ -83,7 +83,7 @@ def read(folder: Path, labels: Mapping[str, str], classes: Sequence[str], left: 
     return torch.from_numpy(np.stack(images)), torch.tensor([classes.index(labels[file.name]) for file in files])
 
 
-def train_classifier(images: Tensor, truth: Tensor, classes: int, steps: int = 400) -> nn.Module:
+def train_classifier(images: Tensor, truth: Tensor, classes: int, steps: int = 400, flips: bool = True) -> nn.Module:
     """Return a small convolutional network, trained on images (N, C, 32, 32), flipped and shifted by up to 2 px."""
     torch.manual_seed(0)
     layers: list[nn.Module] = []
@@ -96,7 +96,7 @@ def train_classifier(images: Tensor, truth: Tensor, classes: int, steps: int = 4
         chosen = torch.randint(len(truth), (BATCH,))
         shown = images[chosen].roll(torch.randint(-2, 3, (2,)).tolist(), (2, 3))
         optimizer.zero_grad()
-        F.cross_entropy(network(shown.flip(3) if step % 2 else shown), truth[chosen]).backward()
+        F.cross_entropy(network(shown.flip(3) if flips and step % 2 else shown), truth[chosen]).backward()
         optimizer.step()
         schedule.step()
     return network.eval()
