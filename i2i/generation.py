@@ -1,4 +1,4 @@
-"""Pictures from noise as files: grids, single pictures, walks between latents, arithmetic with them.
+"""Pictures from noise as files: grids, single pictures, walks between latents and along codes, arithmetic.
 
 Every picture has a number, in its file name or in the line under it: the seed of its latent, or the row of the .npy
 file that the latent comes from.
@@ -17,6 +17,7 @@ from i2i.report.sheets import animation, cloud_png, grid_png
 from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.latents import captions, read_latents, walk
 from i2i.runtime.refusals import refuse_file_name
+from i2i.runtime.traverse import traverse
 
 MOST = 1024
 """Pictures in one file."""
@@ -121,6 +122,29 @@ def write_walk(
         labels += [numbers[here], *[""] * (steps - 1), numbers[(here + 1) % len(numbers)]]
     write_bytes(output, grid_png(cells, labels, columns=steps + 1))
     return len(pictures)
+
+
+def write_traversal(
+    generator: ImageGenerator,
+    rows: Chosen,
+    code: str,
+    output: Path,
+    steps: int | None = None,
+    bounds: tuple[float, float] | None = None,
+    overwrite: bool = False,
+) -> int:
+    """Write one PNG with a row for each latent, in which only one code changes; return how many pictures there are.
+
+    code, steps, bounds: see `traverse`. Raises UsageError and ModelError.
+    """
+    refuse_grid(output, overwrite)
+    latents, values = traverse(rows.latents, generator.generator.blocks, code, steps, bounds)
+    count = len(rows.latents) * len(values)
+    _refuse_many(count, "Take fewer seeds or steps.")
+    pictures = generator.pictures(latents.reshape(count, -1))
+    texts = [f"{number}: {value}" for number in rows.numbers for value in values]
+    write_bytes(output, grid_png(pictures, texts, columns=len(values)))
+    return count
 
 
 def write_arithmetic(

@@ -10,6 +10,7 @@ import i2i
 from i2i.images import read_image
 from i2i.report.sheets import cloud_png, grid_png
 from i2i.runtime.latents import seed_latents, walk
+from i2i.runtime.traverse import traverse
 from tests.cli.test_cli import call
 from tests.conftest import noise, run_i2i
 
@@ -83,6 +84,25 @@ def test_a_strip_has_a_row_for_each_leg(here, noise_onnx):
     ring = read_image(here / "ring.png")
     assert ring.shape == (4 + 3 * DOWN, 4 + 5 * CELL, 3)
     np.testing.assert_array_equal(cell(ring, 2, 4), pictures[0])
+
+
+def test_a_traversal_has_a_row_for_each_seed_and_a_column_for_each_value(here, noise_onnx):
+    words = ["--code", "noise:4", "--seeds", "3,17", "--steps", "5", "--range", "-3", "3", "-o", "codes.png"]
+    assert call("traverse", "-m", str(noise_onnx), *words) == 0
+    grid, model = read_image(here / "codes.png"), i2i.load(noise_onnx)
+    assert grid.shape == (4 + 2 * DOWN, 4 + 5 * CELL, 3)
+    latents, _ = traverse(seed_latents([3, 17], noise(16)), noise(16), "noise:4", 5, (-3.0, 3.0))
+    for row, of_row in enumerate(latents):
+        for column, one in enumerate(model.pictures(of_row)):
+            np.testing.assert_array_equal(cell(grid, row, column), one)
+
+
+def test_a_traversal_of_classes_shows_each(here, named_model):
+    assert call("traverse", "-m", str(named_model), "--code", "label", "-o", "codes.png") == 0
+    grid, model = read_image(here / "codes.png"), i2i.load(named_model)
+    assert grid.shape == (4 + 8 * DOWN, 4 + 2 * CELL, 3)
+    for column, name in enumerate(("Bag", "Coat")):
+        assert np.abs(cell(grid, 5, column).astype(int) - np.asarray(model(5, [name])[0])).max() <= 1
 
 
 @pytest.mark.parametrize("suffix", ["webp", "gif"])

@@ -157,6 +157,7 @@ def test_translating_with_onnx_never_loads_torch(tiny_onnx, few_pairs, tmp_path)
         ["generate", "-n", "4", "-o", "grid.png"],
         ["interpolate", "--seeds", "1,2", "-o", "walk.webp"],
         ["arithmetic", "1,2", "3", "4", "-o", "sum.png"],
+        ["traverse", "--code", "noise:2", "--seeds", "1", "-o", "codes.png"],
     ],
     ids=lambda words: words[0],
 )

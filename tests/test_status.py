@@ -58,6 +58,7 @@ def without_torch(words, folder):
         "generate -m noise.safetensors -o grid.png",
         "interpolate -m noise.safetensors --seeds 1,2 -o walk.png",
         "arithmetic -m noise.safetensors 1 2 3 -o sum.png",
+        "traverse -m noise.safetensors --code noise:0 -o codes.png",
         "import net_G.pth -o net.safetensors",
         "info net_G.pth",
         "export runs/mine -o new.onnx",
@@ -92,6 +93,7 @@ def test_every_command_says_that_it_loads_torch_before_it_does(line, desk, noise
         (["generate", "-m", "taken", "--separate", "-o", "x.png"], "x.png", 2),
         (["interpolate", "-m", "taken", "-o", "x.png"], "--latents", 2),
         (["arithmetic", "-m", "taken", "1", "2", "3", "-o", "x.gif"], "x.gif", 2),
+        (["traverse", "-m", "taken", "--code", "noise:0", "-o", "x.gif"], "x.gif", 2),
         (["import", "gone.pth", "-o", "m.safetensors"], "gone.pth", 1),
     ],
 )

@@ -24,6 +24,7 @@ from i2i.cli.interpolate import interpolate
 from i2i.cli.models import models
 from i2i.cli.train import train
 from i2i.cli.translate import translate
+from i2i.cli.traverse import traverse
 from i2i.cli.weights import weights
 from i2i.errors import I2IError, OutOfMemoryError, one_line, printable
 from i2i.machine import is_out_of_memory
@@ -40,7 +41,7 @@ def cli(context: click.Context, debug: bool) -> None:
 
 
 for command in (
-    *(train, translate, generate, interpolate, arithmetic, evaluate, diagnose),
+    *(train, translate, generate, interpolate, traverse, arithmetic, evaluate, diagnose),
     *(compare, export, import_, info, models, doctor, weights),
 ):
     cli.add_command(command)

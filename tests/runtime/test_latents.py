@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from i2i.errors import ModelError, UsageError
 from i2i.models.spec import LatentBlock
-from i2i.runtime.latents import captions, find_labels, read_latents, seed_latents, slerp, walk, write_latents
+from i2i.runtime.latents import (
+    captions,
+    find_labels,
+    read_latents,
+    seed_latents,
+    slerp,
+    walk,
+    write_latents,
+)
 from tests.conftest import noise
 
 SIZE = 16
