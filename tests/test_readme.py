@@ -35,7 +35,7 @@ def desk(desk):
 def test_the_commands_run_in_their_order(desk, few_pairs, capsys):
     shutil.rmtree("runs")
     lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("i2i ")]
-    assert len(lines) == 23
+    assert len(lines) == 24
     (desk / "model.onnx").unlink()
     for line in lines:
         words = shlex.split(line)[1:]

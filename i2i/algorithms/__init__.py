@@ -8,6 +8,7 @@ from i2i.algorithms.context_encoder import ContextEncoder
 from i2i.algorithms.cut import CUT, PairedCUT
 from i2i.algorithms.cyclegan import CycleGAN
 from i2i.algorithms.gan import GAN
+from i2i.algorithms.infogan import InfoGAN
 from i2i.algorithms.pix2pix import Pix2Pix
 from i2i.config import did_you_mean, parse
 from i2i.config.settings import Config
@@ -23,6 +24,7 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
     "paired_cut": PairedCUT,
     "gan": GAN,
     "conditional_gan": ConditionalGAN,
+    "infogan": InfoGAN,
     "context_encoder": ContextEncoder,
 }
 

@@ -83,11 +83,18 @@ class Algorithm(ABC):
         self.terms = ExtraTerms(terms, config, has_pairs=self.data == "paired")
 
     def add_discriminator(
-        self, name: str, channels: int, *, side: str = "", share: float = 1.0, stack: Sequence[int] = ()
+        self,
+        name: str,
+        channels: int,
+        *,
+        side: str = "",
+        share: float = 1.0,
+        stack: Sequence[int] = (),
+        heads: Mapping[str, int] | None = None,
     ) -> None:
-        """Build the discriminator `name` and its adversary, called `side` or "D"; share, stack: see Adversary."""
+        """Build the discriminator `name` and its adversary, `side` or "D"; the rest: see it and build_discriminator."""
         planes, condition = (self.labels.seen_size, 0) if self.labels.are_planes else (0, self.labels.seen_size)
-        self.networks[name] = build_discriminator(self.config, channels + planes, condition)
+        self.networks[name] = build_discriminator(self.config, channels + planes, condition, heads)
         prefix = f"D_{side}" if side else "D"
         adversary = Adversary(self.networks, name, self.settings, prefix, share, stack, planes > 0)
         self.adversaries[side or "D"] = adversary

@@ -1,6 +1,6 @@
 """Networks as a config describes them, and what does not fit is refused."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -73,17 +73,20 @@ def build_latent_generator(config: Config, latent: int) -> LatentGenerator:
     return network
 
 
-def build_discriminator(config: Config, in_channels: int, condition: int = 0) -> Discriminator:
+def build_discriminator(
+    config: Config, in_channels: int, condition: int = 0, heads: Mapping[str, int] | None = None
+) -> Discriminator:
     """Build the discriminator that the config names; raises ConfigError when it does not fit the crop or data.
 
-    condition: length of the condition vector that comes with each image; 0: none.
+    condition: length of the condition vector that comes with each image; 0: none. heads: length of each further
+    output, by name.
     """
     settings, crop = config.discriminator, config.data.crop_px
     assert settings is not None
     _refuse_small_batch(config, settings)
     _refuse_mixing_points(config, "discriminator", settings.name)
     arguments: dict[str, Any] = {"in_channels": in_channels, **settings.model_dump(exclude={"name"})}
-    arguments["condition"] = condition
+    arguments |= {"condition": condition, "heads": heads}
     if settings.name in ("dcgan", "autoencoder"):
         arguments["size"] = crop
     network = _build(config, DISCRIMINATORS[settings.name], arguments)

@@ -49,9 +49,14 @@ class GAN(Algorithm):
         self.generators = {GENERATE: "generator"}
         channels = 2 if config.data.toy else config.data.channels
         self.networks["generator"] = build_latent_generator(config, sum(block.size for block in self.blocks))
-        self.add_discriminator("discriminator", channels)
+        self.add_discriminator("discriminator", channels, heads=self.heads)
         turns = {"every_steps": self.settings.n_critic, "long": self.settings.n_critic_long}
         self.phases = (*self.discriminator_phases("discriminator"), Phase("generator", ("generator",), **turns))
+
+    @property
+    def heads(self) -> dict[str, int]:
+        """Length of each further output of the discriminator, by name."""
+        return {}
 
     @property
     def blocks(self) -> tuple[LatentBlock, ...]:
