@@ -89,6 +89,8 @@ def test_every_algorithm_trains(kind, few_pairs, tmp_path):
         ["loss.adversarial=wasserstein", "loss.penalty=gradient", "discriminator.norm=instance"],
         ["loss.penalty=r1", "loss.penalty_every_steps=2", "discriminator.norm=layer", "train.precision=bf16"],
         ["discriminator.spectral_norm=true", "loss.history=3"],
+        ["discriminator.minibatch_discrimination=l1"],
+        ["loss.diffaugment=[colour, cutout]", "loss.adaptive={target: 0, over_images: 100}"],
         ["train.keep=best"],
         ["generator.upsample=resize"],
         ["train.cuda_graphs=true"],

@@ -157,7 +157,7 @@ class Adversary(Judge):
         def loss(foreseen: Weights) -> Tensor:
             with self.with_weights(foreseen):
                 terms, _ = self._discriminate(real, fake, condition, condition)
-            return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+            return torch.stack([weights[name] * term for name, term in terms.items() if name in weights]).sum()
 
         with self.with_weights(unroll(self.network, self.optimizer, loss, self.settings.unrolled_steps)):
             on_real, on_fake = self.judge(real, condition).scales, self.judge(fake, condition).scales
