@@ -1,8 +1,8 @@
 """What the lectures say of GANs, each beside a control: the figures of docs/gan.md, computed with i2i's own losses.
 
-python tools/bench/gan_lessons.py [game] [disjoint] [saturation] [quality]
+python tools/bench/gan_lessons.py [game] [foresight] [disjoint] [saturation] [quality]
 
-All but `quality` take seconds; that one trains two GANs on the ring of 8 Gaussians.
+All but `quality` take seconds; that one trains three GANs on the ring of 8 Gaussians, with three seeds each.
 """
 
 import math
@@ -12,10 +12,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from i2i import load_config
 from i2i.algorithms import ALGORITHMS, resolve
+from i2i.algorithms.unrolling import unroll
 from i2i.config.settings import Config
 from i2i.data.toy import draw
 from i2i.images import Array
@@ -34,6 +35,7 @@ _NEAR_ITS_BEST = [
 ]
 QUALITY = {
     "WGAN-GP": [*_NEAR_ITS_BEST, "loss.penalty_weight=1"],
+    "WGAN": [*_NEAR_ITS_BEST, "loss.penalty=clip", "loss.penalty_weight=null", "loss.clip=0.1"],
     "non-saturating": [
         *_NEAR_ITS_BEST,
         *("loss.adversarial=non_saturating", "loss.penalty=none", "loss.penalty_weight=null"),
@@ -70,6 +72,40 @@ def play(loss: str, alternating: bool, gamma: float, steps: int = 500, rate: flo
             if not alternating:
                 y -= rate * up
     return math.hypot(float(x.detach()), float(y.detach()))
+
+
+class Line(nn.Module):
+    """D(z) = y z, from y = 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.y = nn.Parameter(torch.ones(1, 1))
+
+
+def foresee(loss: str, steps: int, turns: int = 500, rate: float = 0.1) -> float:
+    """Play a game from (1, 1) in turn, D by Adam; return the mean distance from (0, 0) over the last 100 turns.
+
+    steps: of D's Adam that G foresees, with the loss of i2i's unrolling; 0 is without.
+    """
+    network, x, real, distances = Line(), torch.ones(1, 1, requires_grad=True), torch.zeros(1, 1), []
+    optimizer = torch.optim.Adam(network.parameters(), rate, betas=(0.5, 0.9))
+
+    def terms(y: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        return ADVERSARIAL[loss].d(real * y, fake * y)
+
+    def of_d(weights: dict[str, Tensor]) -> Tensor:
+        return total(terms(weights["y"], x))
+
+    for _ in range(turns):
+        optimizer.zero_grad()
+        total(terms(network.y, x.detach())).backward()
+        optimizer.step()
+        y = unroll(network, optimizer, of_d, steps)["y"]
+        (down,) = torch.autograd.grad(ADVERSARIAL[loss].g(None, x * y) - terms(y, x)[0], x)
+        with torch.no_grad():
+            x -= rate * down
+        distances.append(math.hypot(float(x.detach()), float(network.y.detach())))
+    return statistics.mean(distances[-100:])
 
 
 def jensen_shannon(real_logits: Tensor, fake_logits: Tensor) -> float:
@@ -168,6 +204,13 @@ def tell_game() -> None:
             print(f"  {name}, {way}: {without:.3g} without R1, {cured:.2g} with it")
 
 
+def tell_foresight() -> None:
+    """Print how far games end from the equilibrium, by the steps that the generator foresees."""
+    for name, loss in list(GAMES.items())[:2]:
+        without, one, five = (foresee(loss, steps) for steps in (0, 1, 5))
+        print(f"{name}, D by Adam: {without:.3g} without, {one:.2g} with one step foreseen, {five:.2g} with five")
+
+
 def tell_disjoint() -> None:
     """Print the divergences of points and of Gaussians, by distance."""
     for distance in DISTANCES:
@@ -184,14 +227,24 @@ def tell_saturation() -> None:
         print(f"{step} steps of D: mean logit {logit:.1f}; G's gradient {minimax:.2g} and {other:.2g}")
 
 
-def tell_quality() -> None:
-    """Train, and print how the discriminator's loss follows the distance."""
+def tell_quality(seeds: Sequence[int] = (0, 1, 2)) -> None:
+    """Train, and print how the discriminator's loss follows the distance, for each seed and by the median."""
     for name, changes in QUALITY.items():
-        first, last, ranks = follow(resolve(load_config("wgan_gp_ring", changes)))
-        print(f"{name}: distance {first:.3f} to {last:.3f}, rank correlation {ranks:.2f}", flush=True)
+        found = []
+        for seed in seeds:
+            first, last, ranks = follow(resolve(load_config("wgan_gp_ring", [*changes, f"train.seed={seed}"])))
+            found.append(ranks)
+            print(f"{name}, seed {seed}: distance {first:.3f} to {last:.3f}, rank correlation {ranks:.2f}", flush=True)
+        print(f"{name}: median rank correlation {statistics.median(found):.2f}, worst {min(found):.2f}", flush=True)
 
 
-LESSONS = {"game": tell_game, "disjoint": tell_disjoint, "saturation": tell_saturation, "quality": tell_quality}
+LESSONS = {
+    "game": tell_game,
+    "foresight": tell_foresight,
+    "disjoint": tell_disjoint,
+    "saturation": tell_saturation,
+    "quality": tell_quality,
+}
 
 
 if __name__ == "__main__":
