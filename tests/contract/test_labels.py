@@ -30,8 +30,10 @@ def labelled(kind, data, *changes):
     return smallest_config(kind, data, f"data.labels={data}/labels.csv", *both, *changes)
 
 
-@pytest.mark.parametrize("how", get_args(SeenBy))
-@pytest.mark.parametrize("kind", READERS)
+WAYS = [(kind, how) for kind in READERS for how in get_args(SeenBy)] + [("conditional_gan", "auxiliary")]
+
+
+@pytest.mark.parametrize(("kind", "how"), WAYS)
 def test_every_way_to_see_labels_trains(few_pairs, kind, how):
     terms, networks = step(labelled(kind, few_pairs, f"loss.condition={how}"))
     assert all(math.isfinite(value) for value in terms.values())
@@ -41,8 +43,7 @@ def test_every_way_to_see_labels_trains(few_pairs, kind, how):
     assert all(weight.any() for weight in films)
 
 
-@pytest.mark.parametrize("how", get_args(SeenBy))
-@pytest.mark.parametrize("kind", READERS)
+@pytest.mark.parametrize(("kind", "how"), WAYS)
 def test_labels_reach_generators_always_and_discriminators_if_told(few_pairs, kind, how):
     """Other labels in the same batch change every fake, and the verdict on reals unless they are withheld.
 
@@ -67,7 +68,7 @@ def test_labels_reach_generators_always_and_discriminators_if_told(few_pairs, ki
     for one, other in zip(*fakes, strict=True):
         assert torch.equal(one, other) == (how == "none" and kind == "conditional_gan")
     for one, other in zip(*verdicts, strict=True):
-        assert torch.equal(one, other) == (how == "none")
+        assert torch.equal(one, other) == (how in ("none", "auxiliary"))
 
 
 @pytest.mark.parametrize("kind", TRANSLATORS)

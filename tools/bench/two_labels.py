@@ -90,7 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("digits", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--conditions", nargs="+", default=["projection", "concatenation", "none"])
+    parser.add_argument("--conditions", nargs="+", default=["projection", "concatenation", "auxiliary", "none"])
     parser.add_argument("--images", type=int, default=24_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], help="further settings")
