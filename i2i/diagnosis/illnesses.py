@@ -43,7 +43,7 @@ ILLNESSES: dict[str, Illness] = {
     ),
     "oscillation": Illness(
         course.oscillation,
-        0.7,
+        0.55,
         "above",
         "warning",
         {
@@ -165,7 +165,7 @@ ILLNESSES: dict[str, Illness] = {
     ),
     "norm statistics differ": Illness(
         networks.norm_statistics_differ,
-        0.5,
+        0.4,
         "above",
         "error",
         {"train.norm_statistics": "change {}", "train.batch": "raise {}", "generator.norm": "set {} to instance"},
