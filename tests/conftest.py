@@ -120,6 +120,8 @@ def _smallest_presets() -> dict[str, str]:
 
 SMALLEST = _smallest_presets()
 """The presets that the contract tests run on. A new algorithm is tested as soon as it has a preset in configs/."""
+WITH_DISCRIMINATOR = {kind: preset for kind, preset in SMALLEST.items() if i2i.load_config(preset).discriminator}
+"""Those whose algorithm has an adversary."""
 _SMALL = {"width": 2, "depth": 4, "blocks": 1, "layers": 1, "latent": 4}  # settings of networks, where they exist
 _LOGS = ["log.every_images=4", "log.samples_every_images=8", "log.checkpoint_every_images=8", "log.sample_count=2"]
 _STEPS = ["schedule.epochs=null", "schedule.decay_epochs=null", "schedule.images=16", "schedule.decay_images=8"]

@@ -10,6 +10,8 @@ from i2i.algorithms.cyclegan import CycleGAN
 from i2i.algorithms.gan import GAN
 from i2i.algorithms.infogan import InfoGAN
 from i2i.algorithms.pix2pix import Pix2Pix
+from i2i.algorithms.vae import VAE
+from i2i.algorithms.vae_gan import VAEGAN
 from i2i.config import did_you_mean, parse
 from i2i.config.settings import Config
 from i2i.errors import ConfigError
@@ -26,6 +28,8 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
     "conditional_gan": ConditionalGAN,
     "infogan": InfoGAN,
     "context_encoder": ContextEncoder,
+    "vae": VAE,
+    "vae_gan": VAEGAN,
 }
 
 

@@ -11,8 +11,16 @@ from i2i.config.networks import DiscriminatorSettings
 from i2i.config.settings import Config, by_direction
 from i2i.errors import ConfigError
 from i2i.images import Channels
-from i2i.models.spec import LatentBlock, Part, generating
-from i2i.networks import DISCRIMINATORS, GENERATORS, Discriminator, LatentGenerator, TranslatingGenerator
+from i2i.models.spec import LatentBlock, Part, encoding, generating
+from i2i.networks import (
+    DISCRIMINATORS,
+    ENCODERS,
+    GENERATORS,
+    Discriminator,
+    Encoder,
+    LatentGenerator,
+    TranslatingGenerator,
+)
 from i2i.networks.batches import group_size
 
 
@@ -26,6 +34,17 @@ def generating_part(config: Config, blocks: Sequence[LatentBlock]) -> Part:
     arguments = latent_arguments(config, sum(block.size for block in blocks))
     channels, px = (2, 0) if config.data.toy else (config.data.channels, config.data.crop_px)
     return generating(config.generator.name, arguments, blocks, channels, px)
+
+
+def encoding_part(config: Config, blocks: Sequence[LatentBlock]) -> Part:
+    """Return the part of the encoder that goes with the generator."""
+    return encoding(config.generator.name, encoder_arguments(config), blocks, config.data.channels, config.data.crop_px)
+
+
+def encoder_arguments(config: Config) -> dict[str, Any]:
+    """Return the constructor arguments of the encoder that goes with the generator: its settings."""
+    settings = config.generator.model_dump(exclude={"name"})
+    return {"in_channels": config.data.channels, "size": config.data.crop_px, **settings}
 
 
 def generator_arguments(config: Config, direction: str) -> dict[str, Any]:
@@ -70,6 +89,18 @@ def build_latent_generator(config: Config, latent: int) -> LatentGenerator:
     _refuse_mixing_points(config, "generator", config.generator.name)
     network = _build(config, GENERATORS[config.generator.name], latent_arguments(config, latent))
     assert isinstance(network, LatentGenerator)
+    return network
+
+
+def build_encoder(config: Config) -> Encoder:
+    """Build the encoder that goes with the generator; raises ConfigError for a generator without one."""
+    if config.generator.name not in ENCODERS:
+        raise ConfigError(
+            f"generator.name is {config.generator.name}, which has no encoder; {config.algorithm} needs one. "
+            f"Use {' or '.join(ENCODERS)}."
+        )
+    network = _build(config, ENCODERS[config.generator.name], encoder_arguments(config))
+    assert isinstance(network, Encoder)
     return network
 
 

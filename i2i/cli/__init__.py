@@ -15,6 +15,7 @@ from i2i.cli.arithmetic import arithmetic
 from i2i.cli.compare import compare
 from i2i.cli.diagnose import diagnose
 from i2i.cli.doctor import doctor
+from i2i.cli.encode import encode
 from i2i.cli.evaluate import evaluate
 from i2i.cli.export import export
 from i2i.cli.generate import generate
@@ -41,7 +42,7 @@ def cli(context: click.Context, debug: bool) -> None:
 
 
 for command in (
-    *(train, translate, generate, interpolate, traverse, arithmetic, evaluate, diagnose),
+    *(train, translate, generate, interpolate, traverse, arithmetic, encode, evaluate, diagnose),
     *(compare, export, import_, info, models, doctor, weights),
 ):
     cli.add_command(command)

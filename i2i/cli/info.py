@@ -83,6 +83,10 @@ def _part_lines(spec: "ModelSpec") -> Iterator[str]:
         made = "points" if noise.out_meaning == "points" else f"{noise.out_meaning} of {noise.out_px}x{noise.out_px} px"
         yield f"  from noise, {noise.latent} numbers, to {made}, {noise.network} ({_listed(noise.arguments)})"
         yield from _label_lines(noise)
+    if one := spec.encoder:
+        px = one.size_minimum
+        takes = f"from {one.in_meaning} of {px}x{px} px to {one.latent} numbers"
+        yield f"  {takes}, {one.network} ({_listed(one.arguments)})"
 
 
 def _label_lines(part: "Part") -> Iterator[str]:

@@ -21,7 +21,7 @@ from i2i.files import read_json_lines
 from i2i.images import Array, from_unit, read_image, to_channels
 from i2i.models.modelfile import MODEL_NAME, load_generator, read_spec
 from i2i.models.spec import ModelSpec
-from i2i.networks import Generator
+from i2i.networks import Encoder, Generator
 from i2i.networks.layers import set_norm_statistics
 from i2i.runtime.backends import torch_device
 from i2i.runtime.latents import seed_latents
@@ -135,13 +135,13 @@ class RunFacts(RunFiles):
         super().__init__(folder)
         self.pictures, self.device = pictures, torch_device(device)
 
-    def network(self, part: str) -> Generator:
+    def network(self, part: str) -> Generator | Encoder:
         """Return a network of the model file, on the device and ready for inference."""
         network = load_generator(self.folder / MODEL_NAME, self.spec, part)
         network.to(self.device)
         return network
 
-    def run(self, network: Generator, values: Array, at_once: int = 8) -> Array:
+    def run(self, network: Generator | Encoder, values: Array, at_once: int = 8) -> Array:
         """Return what a network makes of values (N, ...)."""
         with torch.inference_mode():
             parts = torch.from_numpy(values).split(at_once)
@@ -153,6 +153,8 @@ class RunFacts(RunFiles):
         one = self.spec.parts[part]
         if one.kind == "generate":
             return seed_latents(range(SAMPLES), one.blocks, None)
+        if one.kind == "encode":
+            return self.batch(data or self.held_out or self.data)["image"].numpy()
         if one.blocks:
             raise NotMeasured("the model takes more than a picture: labels, or a latent")
         batch = self.batch(data or self.held_out or self.data)

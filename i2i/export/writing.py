@@ -15,7 +15,7 @@ from i2i.export.proof import ProofBatch, Reference, finite, prove
 from i2i.files import atomic_write
 from i2i.images import Array, from_unit, to_unit
 from i2i.models.modelfile import read_spec
-from i2i.models.spec import ModelSpec, Part
+from i2i.models.spec import GENERATE, ModelSpec, Part
 from i2i.runtime.backends import TorchBackend
 from i2i.runtime.fit import pad
 from i2i.runtime.generator import ImageGenerator
@@ -100,7 +100,7 @@ def _of_generator(source: Path, options: ExportOptions) -> Reference:
     assert isinstance(backend, TorchBackend)
     latents = generator.draw(range(PROOF_SEEDS))
     return Reference(
-        generator.spec.model_copy(update={"precision": options.precision}),
+        generator.spec.model_copy(update={"parts": {GENERATE: generator.generator}, "precision": options.precision}),
         backend.network,
         [ProofBatch(latents[:count], [f"seed {seed}" for seed in range(count)]) for count in (1, 2, PROOF_SEEDS)],
         lambda batch: finite(backend.run(batch)),

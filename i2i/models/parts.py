@@ -9,6 +9,8 @@ from i2i.images import Channels
 
 GENERATE = "generate"
 """Name of the part that makes pictures from noise, in place of a direction."""
+ENCODE = "encode"
+"""Name of the part that finds the latents of pictures."""
 Meaning = Literal["grey", "rgb", "rgba"]
 Word = Annotated[str, Field(pattern=r"^[\w.+-]{1,80}$")]
 """A name that is safe to print: files come from strangers, and terminals obey control characters."""
@@ -81,7 +83,7 @@ class Part(BaseModel):
     kind: Literal["translate", "generate", "encode"]
     """Pictures from pictures, pictures from latents, or latents from pictures."""
     network: Word
-    """A name in i2i.networks.GENERATORS."""
+    """A name in i2i.networks.GENERATORS, or of kind encode in ENCODERS."""
     arguments: dict[str, Any]
     """Arguments of its constructor."""
     inputs: PictureSpec | None = None
@@ -189,4 +191,19 @@ def generating(
         outputs=PictureSpec(channels=channels, meaning=meaning),  # type: ignore[arg-type]
         blocks=tuple(blocks),
         out_px=out_px,
+    )
+
+
+def encoding(
+    network: str, arguments: Mapping[str, Any], blocks: Sequence[LatentBlock], channels: int, side_px: int
+) -> Part:
+    """Describe a network from images of `channels` and one side to the means and log variances of latents."""
+    return Part(
+        kind="encode",
+        network=network,
+        arguments=dict(arguments),
+        inputs=PictureSpec(channels=channels, meaning=MEANINGS[channels]),  # type: ignore[arg-type]
+        blocks=tuple(blocks),
+        size_multiple=side_px,
+        size_minimum=side_px,
     )

@@ -15,12 +15,14 @@ from i2i.config.derive import DeriveSettings
 from i2i.errors import ModelError, UsageError
 from i2i.models.format_1 import from_format_1
 from i2i.models.parts import CLASS_NAME as CLASS_NAME
+from i2i.models.parts import ENCODE as ENCODE
 from i2i.models.parts import GENERATE as GENERATE
 from i2i.models.parts import MEANINGS as MEANINGS
 from i2i.models.parts import LatentBlock as LatentBlock
 from i2i.models.parts import Part as Part
 from i2i.models.parts import PictureSpec as PictureSpec
 from i2i.models.parts import Side, SideOrNone, Word
+from i2i.models.parts import encoding as encoding
 from i2i.models.parts import generating as generating
 from i2i.models.parts import translating as translating
 from i2i.version import __version__
@@ -137,6 +139,11 @@ class ModelSpec(BaseModel):
     def latent_generator(self) -> Part | None:
         """The part that makes pictures from latents, if there is one."""
         return next((part for part in self.parts.values() if part.kind == "generate"), None)
+
+    @property
+    def encoder(self) -> Part | None:
+        """The part that finds the latents of pictures, if there is one."""
+        return next((part for part in self.parts.values() if part.kind == "encode"), None)
 
     @property
     def task(self) -> Literal["translate", "generate"]:

@@ -3,8 +3,15 @@
 from collections.abc import Callable
 
 from i2i.networks.autoencoder import Autoencoder, MLPAutoencoder
-from i2i.networks.base import Discriminator, DiscriminatorOutput, Generator, LatentGenerator, TranslatingGenerator
-from i2i.networks.dcgan import DCGANDiscriminator, DCGANGenerator
+from i2i.networks.base import (
+    Discriminator,
+    DiscriminatorOutput,
+    Encoder,
+    Generator,
+    LatentGenerator,
+    TranslatingGenerator,
+)
+from i2i.networks.dcgan import DCGANDiscriminator, DCGANEncoder, DCGANGenerator
 from i2i.networks.mlp import MLPDiscriminator, MLPGenerator
 from i2i.networks.modern_unet import ModernUNet
 from i2i.networks.patchgan import PatchGAN
@@ -25,15 +32,20 @@ DISCRIMINATORS: dict[str, Callable[..., Discriminator]] = {
     "autoencoder": Autoencoder,
     "mlp_autoencoder": MLPAutoencoder,
 }
+ENCODERS: dict[str, Callable[..., Encoder]] = {"dcgan": DCGANEncoder}
+"""By the name of the generator that they are the way back of, with whose settings they are built."""
 
 __all__ = [
     "DISCRIMINATORS",
+    "ENCODERS",
     "GENERATORS",
     "Autoencoder",
     "DCGANDiscriminator",
+    "DCGANEncoder",
     "DCGANGenerator",
     "Discriminator",
     "DiscriminatorOutput",
+    "Encoder",
     "Generator",
     "LatentGenerator",
     "MLPAutoencoder",

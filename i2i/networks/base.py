@@ -104,6 +104,22 @@ class LatentGenerator(Generator):
     latent: int
 
 
+class Encoder(nn.Module, ABC):
+    """Base of the networks from images to latents: to a normal distribution of them, as in a VAE."""
+
+    kind: ClassVar[Literal["encode"]] = "encode"
+    latent: int
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of its weights, to which it casts its input."""
+        return next(self.parameters()).dtype
+
+    @abstractmethod
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, C, H, W) in [-1, 1] to (N, 2 * latent): the means, then the logarithms of the variances."""
+
+
 class DiscriminatorOutput(NamedTuple):
     """What every discriminator returns.
 

@@ -1,4 +1,4 @@
-"""Generator and discriminator of DCGAN (Radford, Metz, Chintala 2016, section 3 and figure 1).
+"""Generator and discriminator of DCGAN (Radford, Metz, Chintala 2016, section 3 and figure 1), and an encoder.
 
 Only strided convolutions: no pooling, no fully connected layer. Batch norm everywhere except at the
 generator's output and the discriminator's input.
@@ -10,7 +10,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from i2i.networks.base import Discriminator, DiscriminatorOutput, LatentGenerator, layer_outputs
+from i2i.networks.base import Discriminator, DiscriminatorOutput, Encoder, LatentGenerator, layer_outputs
 from i2i.networks.batches import BatchChannels, MinibatchDistance, pack
 from i2i.networks.heads import Heads
 from i2i.networks.layers import Norm, Projection, initialise, make_norm, needs_bias, normalise_spectrally
@@ -101,18 +101,8 @@ class DCGANDiscriminator(Discriminator):
         super().__init__()
         self.receptive_field_px: int = size
         self.packing = packing
-        self.layers = nn.ModuleList()
-        count = in_channels * packing
-        for level in range(levels(size)):
-            target = width * 2**level
-            self.layers.append(
-                nn.Sequential(
-                    nn.Conv2d(count, target, 4, 2, 1, bias=level == 0 or needs_bias(norm)),
-                    nn.Identity() if level == 0 else make_norm(norm, target),
-                    nn.LeakyReLU(0.2, inplace=True),
-                )
-            )
-            count = target
+        self.layers = _halvings(in_channels * packing, size, width, norm)
+        count = width * 2 ** (levels(size) - 1)
         self.batch_channels = BatchChannels(count, minibatch_std, minibatch_discrimination)
         self.head = nn.Conv2d(count + self.batch_channels.added, 1, 4)
         self.projection = Projection(count, condition * packing) if condition else None
@@ -135,3 +125,37 @@ class DCGANDiscriminator(Discriminator):
             logits = logits + self.projection(pooled, pack(condition, self.packing))
         further = self.heads(features[-1].flatten(1), len(image)) if self.heads else None
         return DiscriminatorOutput(logits, tuple(features), further)
+
+
+class DCGANEncoder(Encoder):
+    """From a square image of `size` px, 32, 64 or 128, to a latent: the discriminator's layers and another head.
+
+    latent: length of the latent. width: channels of the first level; they double with every halving.
+    """
+
+    def __init__(self, in_channels: int = 3, size: Size = 64, latent: int = 100, width: int = 64, norm: Norm = "batch"):
+        super().__init__()
+        self.latent = latent
+        self.layers = _halvings(in_channels, size, width, norm)
+        self.head = nn.Conv2d(width * 2 ** (levels(size) - 1), 2 * latent, 4)
+        initialise(self)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, in_channels, size, size) in [-1, 1] to (N, 2 * latent), as Encoder says."""
+        return self.head(layer_outputs(self.layers, image.to(self.dtype))[-1]).flatten(1)
+
+
+def _halvings(in_channels: int, size: int, width: int, norm: Norm) -> nn.ModuleList:
+    """Return the layers from `size` px to 4, the first without a norm."""
+    layers, count = nn.ModuleList(), in_channels
+    for level in range(levels(size)):
+        target = width * 2**level
+        layers.append(
+            nn.Sequential(
+                nn.Conv2d(count, target, 4, 2, 1, bias=level == 0 or needs_bias(norm)),
+                nn.Identity() if level == 0 else make_norm(norm, target),
+                nn.LeakyReLU(0.2, inplace=True),
+            )
+        )
+        count = target
+    return layers

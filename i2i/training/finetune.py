@@ -18,10 +18,10 @@ def init_from(algorithm: Algorithm, source: str) -> list[str]:
     file = find_model(Path(source))
     if is_onnx(file):
         raise UsageError(f"{file} cannot be trained on. Give the run folder or the .safetensors file it came from.")
-    theirs = list(read_spec(file).generators) or [GENERATE]
-    if (theirs == [GENERATE]) != (GENERATE in algorithm.generators):
+    theirs = list(read_spec(file).parts)
+    if (GENERATE in theirs) != (GENERATE in algorithm.generators):
         kinds = ("translates pictures", "makes pictures from noise")
-        raise UsageError(f"{file} {kinds[theirs == [GENERATE]]}, and this training {kinds[theirs != [GENERATE]]}.")
+        raise UsageError(f"{file} {kinds[GENERATE in theirs]}, and this training {kinds[GENERATE not in theirs]}.")
     lines, copied = [], 0
     fresh = [name for name in algorithm.networks if name not in algorithm.generators.values()]
     for direction, name in algorithm.generators.items():

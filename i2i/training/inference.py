@@ -4,8 +4,9 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from i2i.models.spec import GENERATE
+from i2i.models.spec import ENCODE, GENERATE
 from i2i.runtime.backends import TorchBackend
+from i2i.runtime.encoder import ImageEncoder
 from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.translator import Translator
 from i2i.training.engine import Engine
@@ -40,6 +41,12 @@ def image_generator(run: "Run", engine: Engine, images: int) -> ImageGenerator:
     """Return the generator of an algorithm that learns from noise."""
     network = engine.model_networks[engine.algorithm.generators[GENERATE]]
     return ImageGenerator(run.spec(engine.algorithm, images), TorchBackend(network, str(engine.fabric.device)))
+
+
+def image_encoder(run: "Run", engine: Engine, images: int) -> ImageEncoder:
+    """Return the encoder of an algorithm that has one."""
+    network = engine.model_networks[engine.algorithm.generators[ENCODE]]
+    return ImageEncoder(run.spec(engine.algorithm, images), TorchBackend(network, str(engine.fabric.device)))
 
 
 def truth_channels(translator: Translator) -> int:

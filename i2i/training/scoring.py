@@ -136,7 +136,7 @@ class ValSets(Scorer):
     def results(self, run: "Run", engine: Engine, images: int, most: int, count: Count) -> dict[str, Array]:
         """Return the features of the first `most` pictures."""
         found = {}
-        for direction in engine.algorithm.generators:
+        for direction in (one for one in engine.algorithm.generators if one in self.reals):  # not the encoder
             made = self._made(run, engine, images, direction, most)
             found[direction] = features(_counted(made, most, count), self.network)
             if direction not in self.real_features and most == self.pictures:  # once, since they stay the same

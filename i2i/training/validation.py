@@ -19,25 +19,26 @@ from i2i.data.previews import read_at_training_scale
 from i2i.data.toy import DRAWS, modes_found
 from i2i.data.watch import watched
 from i2i.errors import DataError, LoaderError
-from i2i.images import Array
+from i2i.images import Array, from_unit
 from i2i.metrics import ARROWS
 from i2i.metrics.diagnostics import diversity
 from i2i.metrics.intervals import interval
 from i2i.metrics.pairs import as_rgb8, l1
 from i2i.models.modelfile import read_spec
-from i2i.models.spec import GENERATE
+from i2i.models.spec import ENCODE, GENERATE
 from i2i.report.sheets import cloud_png, grid_png, sheet_png
 from i2i.runtime.latents import captions
 from i2i.runtime.translator import Translator, for_classes
 from i2i.training.best import Best, Decision, ValScore
 from i2i.training.diagnostics import Diagnostics
 from i2i.training.engine import Engine
-from i2i.training.inference import at_inference, image_generator, translators, truth_channels
+from i2i.training.inference import at_inference, image_encoder, image_generator, translators, truth_channels
 from i2i.training.reporter import Reporter
 from i2i.training.run import SAMPLES, Run
 from i2i.training.scoring import Count, Scorer
 from i2i.words import show_count, show_duration
 
+_ROWS = 8
 _GENERATED_AT_ONCE = 64  # between two counts
 _CLASSES_SHOWN = 12  # columns of previews
 
@@ -265,4 +266,17 @@ def _generate(run: Run, engine: Engine, images: int, count: Count) -> Samples:
     latents = generator.draw(shown)
     grid, labels = generator.pictures(latents), captions(shown, latents, generator.generator.blocks)
     scores = diversity(np.concatenate(fakes), run.real_samples)
-    return {GENERATE: grid_png(grid, labels)}, scores
+    sheets = {GENERATE: grid_png(grid, labels)}
+    if ENCODE in engine.algorithm.generators:
+        sheets[ENCODE], scores["reconstruction_L1"] = _reconstruct(run, engine, images)
+    return sheets, scores
+
+
+def _reconstruct(run: Run, engine: Engine, images: int) -> tuple[bytes, float]:
+    """Return rows of training images as the networks see them and their way through the latent, and their L1."""
+    reals = run.real_samples[: run.config.log.sample_count]
+    latents = image_encoder(run, engine, images).encode(reals)
+    inputs = [from_unit(real) for real in reals]
+    outputs = image_generator(run, engine, images).pictures(latents)
+    rows = list(zip(inputs, outputs, strict=True))
+    return sheet_png(rows[:_ROWS], ["input", "reconstruction"]), _mean_l1(outputs, inputs)

@@ -16,12 +16,13 @@ from i2i.errors import ConfigError
 from i2i.networks import DiscriminatorOutput
 from i2i.training.engine import Engine
 from i2i.training.fabric import make_fabric
-from tests.conftest import LINEART, SMALLEST, make_algorithm, smallest_config
+from tests.conftest import LINEART, WITH_DISCRIMINATOR, make_algorithm, smallest_config
 
 OF_LOGITS = [name for name in losses.ADVERSARIAL if name != "margin"]
 LABELLED = [name for name, loss in losses.ADVERSARIAL.items() if loss.toward]
 PENALTIES = [name for name in get_args(PenaltyName) if name != "none"]
-HAS_NORM = [kind for kind, preset in SMALLEST.items() if hasattr(i2i.load_config(preset).discriminator, "norm")]
+_JUDGES = {kind: i2i.load_config(preset).discriminator for kind, preset in WITH_DISCRIMINATOR.items()}
+HAS_NORM = [kind for kind, judge in _JUDGES.items() if hasattr(judge, "norm")]
 
 
 def make_engine(config):
@@ -51,7 +52,7 @@ def energies(kind):
     return [f"discriminator={small}", "loss.adversarial=margin"]
 
 
-@pytest.mark.parametrize("kind", list(SMALLEST))
+@pytest.mark.parametrize("kind", list(WITH_DISCRIMINATOR))
 @pytest.mark.parametrize("name", list(losses.ADVERSARIAL))
 def test_every_loss_trains_every_algorithm(few_pairs, kind, name):
     needs = energies(kind) if name == "margin" else [f"loss.adversarial={name}"]
@@ -60,7 +61,7 @@ def test_every_loss_trains_every_algorithm(few_pairs, kind, name):
     assert all(value > 0 for term, value in terms.items() if term.startswith("grad."))
 
 
-@pytest.mark.parametrize("kind", list(SMALLEST))
+@pytest.mark.parametrize("kind", list(WITH_DISCRIMINATOR))
 @pytest.mark.parametrize("name", PENALTIES)
 def test_every_penalty_trains_every_algorithm(few_pairs, kind, name):
     free = ["discriminator.spectral_norm=false", *(["discriminator.norm=instance"] if kind in HAS_NORM else [])]
@@ -79,14 +80,14 @@ def test_every_penalty_trains_every_algorithm(few_pairs, kind, name):
         assert all(value > 0 for value in penalties)
 
 
-@pytest.mark.parametrize("kind", list(SMALLEST))
+@pytest.mark.parametrize("kind", list(WITH_DISCRIMINATOR))
 @pytest.mark.parametrize("name", list(losses.PENALTIES))
 def test_every_penalty_goes_with_energies(few_pairs, kind, name):
     terms, _ = step(smallest_config(kind, few_pairs, *energies(kind), f"loss.penalty={name}"))
     assert all(value > 0 for term, value in terms.items() if term.endswith("_penalty"))
 
 
-@pytest.mark.parametrize("kind", list(SMALLEST))
+@pytest.mark.parametrize("kind", list(WITH_DISCRIMINATOR))
 def test_the_repelling_term_trains_every_generator(few_pairs, kind):
     """It has its weight, and a gradient for the generators alone."""
     ramp = "loss.repelling={from: 2, to: 0, over_images: 8}"
@@ -132,7 +133,7 @@ def test_the_margin_is_that_of_the_settings(few_pairs):
     assert found[1] - found[0] == pytest.approx(1, abs=1e-4)
 
 
-@pytest.mark.parametrize("kind", list(SMALLEST))
+@pytest.mark.parametrize("kind", list(WITH_DISCRIMINATOR))
 def test_drift_goes_with_every_algorithm(few_pairs, kind):
     """Its weight follows a ramp, and moves the discriminator."""
     ramp = "loss.drift={from: 2, to: 0, over_images: 8}"
@@ -150,7 +151,7 @@ def test_drift_goes_with_every_algorithm(few_pairs, kind):
     assert all(any(not torch.equal(value, plain[name][key]) for key, value in networks[name].items()) for name in moved)
 
 
-@pytest.mark.parametrize("kind", list(SMALLEST))
+@pytest.mark.parametrize("kind", list(WITH_DISCRIMINATOR))
 @pytest.mark.parametrize("name", LABELLED)
 def test_labels_are_smoothed_and_flipped_in_every_algorithm(few_pairs, kind, name):
     labels = ["loss.smoothing=0.1", "loss.smoothing_fake=0.2", "loss.flip=0.3"]

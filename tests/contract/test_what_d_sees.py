@@ -11,10 +11,10 @@ from i2i.algorithms.adversary_settings import DiffAugmentName
 from i2i.algorithms.diffaugment import DIFFAUGMENT
 from i2i.errors import ConfigError
 from i2i.networks.batches import pack
-from tests.conftest import SMALLEST, make_algorithm, smallest_config
+from tests.conftest import WITH_DISCRIMINATOR, make_algorithm, smallest_config
 from tests.contract.test_adversaries import HAS_NORM, step
 
-PICTURES = [kind for kind, preset in SMALLEST.items() if not i2i.load_config(preset).data.toy]
+PICTURES = [kind for kind, preset in WITH_DISCRIMINATOR.items() if not i2i.load_config(preset).data.toy]
 RAMP = "loss.instance_noise={from: 0.4, to: 0, over_images: 8}"
 
 
@@ -28,7 +28,7 @@ def look(adversary, monkeypatch, image):
     return seen[0]
 
 
-@pytest.mark.parametrize("kind", list(SMALLEST))
+@pytest.mark.parametrize("kind", list(WITH_DISCRIMINATOR))
 def test_instance_noise_trains_every_algorithm(few_pairs, kind):
     terms, _ = step(smallest_config(kind, few_pairs, RAMP))
     plain, _ = step(smallest_config(kind, few_pairs))
@@ -77,7 +77,7 @@ def test_instance_noise_goes_with_penalties_however_a_step_is_made(few_pairs, pe
     assert all(value > 0 for term, value in terms.items() if term.startswith("grad."))
 
 
-@pytest.mark.parametrize("kind", list(SMALLEST))
+@pytest.mark.parametrize("kind", list(WITH_DISCRIMINATOR))
 @pytest.mark.parametrize("change", ["minibatch_std=true", "minibatch_discrimination=l1", "packing=2"])
 @pytest.mark.parametrize("loss", ["non_saturating", "relativistic"])
 def test_several_images_at_once_train_every_algorithm(few_pairs, kind, change, loss):
@@ -86,7 +86,7 @@ def test_several_images_at_once_train_every_algorithm(few_pairs, kind, change, l
     assert all(value > 0 for term, value in terms.items() if term.startswith("grad."))
 
 
-@pytest.mark.parametrize("kind", list(SMALLEST))
+@pytest.mark.parametrize("kind", list(WITH_DISCRIMINATOR))
 @pytest.mark.parametrize("change", ["minibatch_std=true", "minibatch_discrimination=l2", "packing=2"])
 @pytest.mark.parametrize("penalty", ["gradient", "zero_centred"])
 def test_several_images_at_once_go_with_penalties(few_pairs, kind, change, penalty):
@@ -121,7 +121,7 @@ def test_a_penalty_takes_the_slope_of_a_whole_pack(few_pairs):
     ],
     ids=["spread", "prime", "odd", "one", "alone"],
 )
-@pytest.mark.parametrize("kind", list(SMALLEST))
+@pytest.mark.parametrize("kind", list(WITH_DISCRIMINATOR))
 def test_batches_that_are_too_small_are_refused_by_name(few_pairs, kind, change, batch):
     name = change.split("=")[0]
     with pytest.raises(ConfigError, match=rf"discriminator\.{name}.*train\.batch"):

@@ -1,0 +1,51 @@
+"""`i2i encode`."""
+
+from pathlib import Path
+
+import click
+
+from i2i import status
+from i2i.cli import options
+from i2i.words import show_count
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  i2i encode photos -m runs/vae -o latents.npy
+  i2i generate -m runs/vae --latents latents.npy -o reconstructions.png
+  i2i encode a.png b.png -m runs/vae -o both.npy --fit resize
+  i2i interpolate -m runs/vae --latents both.npy -o walk.webp
+"""
+)
+@click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PICTURE|FOLDER...")
+@options.model
+@click.option("-o", "--output", required=True, type=options.OutputPath(), help="The .npy file to write.")
+@click.option("--fit", type=click.Choice(["resize"]), help="Squeeze pictures of other sizes, instead of refusing them.")
+@options.device
+@options.overwrite
+def encode(pictures: tuple[Path, ...], model: str, output: Path, fit: str | None, device: str, overwrite: bool) -> None:
+    """Find the latents of pictures, for models with an encoder (vae): one row of an .npy file for each.
+
+    The number and name of each row are printed. `generate` and `interpolate` take the file with --latents.
+    """
+    with status.shown():
+        with status.doing("Loading libraries"):
+            from i2i.files import check_output
+            from i2i.images.listing import list_pictures
+            from i2i.runtime.encoder import ImageEncoder
+            from i2i.runtime.latents import write_latents
+
+        check_output(output, overwrite, ".npy")
+        notes: list[str] = []
+        files = [one for path in pictures for one in (list_pictures(path, notes) if path.is_dir() else [path])]
+        encoder = ImageEncoder.open(model, device)
+        with status.doing("Encoding the pictures"):
+            latents = encoder(files, resize=fit == "resize")
+    write_latents(output, latents)
+    for note in notes:
+        click.echo(f"Note: {note}", err=True)
+    for row, path in enumerate(files):
+        click.echo(f"{row} {path}")
+    count = show_count(len(files), "picture")
+    click.echo(f"{count} encoded on {encoder.backend.device}, written to {output}.", err=True)
