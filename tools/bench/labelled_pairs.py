@@ -5,13 +5,14 @@ targets of an input are equally right.
 
     python tools/bench/labelled_pairs.py datasets/lineart OUT [--images N] [--seed S]
 
-Prints on the test split the mean L1 (0..255) to the target with the ink asked for and to the other one; for the
-control, to both targets, and to their mean, which is grey everywhere.
+Prints on the test split the mean L1 (0..255) to the target with the ink asked for and to the other one, and that of a
+picture that is grey everywhere.
 """
 
 import argparse
 import csv
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,31 @@ def distance(one: Array, other: Array) -> float:
     return float(np.abs(one.astype(float).mean(2) - other.astype(float).mean(2)).mean())
 
 
+def run(data: Path, out: Path, images: int, seed: int, more: Sequence[str] = ()) -> dict[str, float]:
+    """Train both, print, and return how far each is from what was asked for: the mean L1 over both inks."""
+    pictures = out / "pictures"
+    table, shown = prepare(data, pictures), targets(pictures / "test")
+    grey = np.full_like(shown[0][1]["black"], 128)
+    means = {"grey": float(np.mean([distance(grey, one) for _, both in shown for one in both.values()]))}
+    settings = [f"data.path={pictures}", "data.direction=B2A", "data.channels_a=1", "data.crop_px=32"]
+    settings += ["data.resize_px=36", "generator.width=16", "generator.depth=3", "discriminator.width=16"]
+    settings += [f"schedule.images={images}", f"schedule.decay_images={images // 2}", f"train.seed={seed}", *more]
+    for name, label in (("labelled", [f"data.labels={table}"]), ("withheld", [])):
+        started = time.process_time()
+        train(load_config("modern", [*settings, *label]), out / name)
+        seconds, found = time.process_time() - started, []
+        for asked, other in (INKS, INKS[::-1]):
+            model = Translator.open(out / name, device="cpu", labels=[asked] if label else [])
+            made = [(model.translate(picture), both) for picture, both in shown]
+            that, opposite = (np.mean([distance(one, both[ink]) for one, both in made]) for ink in (asked, other))
+            print(f"{name}, asked for {asked}: {that:.1f} to that, {opposite:.1f} to the other", flush=True)
+            found.append(that)
+        means[name] = float(np.mean(found))
+        print(f"{name}: {means[name]:.1f} to what was asked for; {images} images, {seconds:.0f} s of processor time")
+    print(f"grey everywhere: {means['grey']:.1f}")
+    return means
+
+
 def main() -> None:
     """Read the arguments, train and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -62,30 +88,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], help="further settings")
     given = parser.parse_args()
-    pictures = given.out / "pictures"
-    table, shown = prepare(given.data, pictures), targets(pictures / "test")
-    grey = np.full_like(shown[0][1]["black"], 128)
-    from_grey = [distance(grey, one) for _, both in shown for one in both.values()]
-    print(f"grey: {np.mean(from_grey):.1f} to both", flush=True)
-    settings = [f"data.path={pictures}", "data.direction=B2A", "data.channels_a=1", "data.crop_px=32"]
-    settings += ["data.resize_px=36", "generator.width=16", "generator.depth=3", "discriminator.width=16"]
-    settings += [f"train.seed={given.seed}"]
-    settings += [f"schedule.images={given.images}", f"schedule.decay_images={given.images // 2}", *given.set]
-    for name, label in (("labelled", [f"data.labels={table}"]), ("withheld", [])):
-        started = time.process_time()
-        train(load_config("modern", [*settings, *label]), given.out / name)
-        seconds = time.process_time() - started
-        found = {}
-        for asked, other in (INKS, INKS[::-1]):
-            model = Translator.open(given.out / name, device="cpu", labels=[asked] if label else [])
-            made = [(model.translate(picture), both) for picture, both in shown]
-            found[asked] = [float(np.mean([distance(one, both[ink]) for one, both in made])) for ink in (asked, other)]
-            to_grey = float(np.mean([distance(one, grey) for one, _ in made]))
-            print(
-                f"{name}, asked for {asked}: {found[asked][0]:.1f} to that, {found[asked][1]:.1f} to the other, "
-                f"{to_grey:.1f} to grey; {given.images} images, {seconds:.0f} s of processor time",
-                flush=True,
-            )
+    run(given.data, given.out, given.images, given.seed, given.set)
 
 
 if __name__ == "__main__":
