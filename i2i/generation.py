@@ -6,7 +6,7 @@ file that the latent comes from.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from i2i.runtime.latents import captions, read_latents, walk
 from i2i.runtime.refusals import refuse_file_name
 from i2i.runtime.traverse import traverse
 
+T = TypeVar("T")
 MOST = 1024
 """Pictures in one file."""
 ANIMATIONS = (".webp", ".gif")
@@ -58,21 +59,28 @@ def refuse_separate(folder: Path, numbers: Sequence[int], overwrite: bool) -> li
 
 
 def choose(
-    generator: ImageGenerator, seeds: Sequence[int] | None, file: Path | None, labels: Sequence[Sequence[str]] = ()
+    generator: ImageGenerator,
+    seeds: Sequence[int] | None,
+    file: Path | None,
+    labels: Sequence[Sequence[str]] = (),
+    texts: Sequence[str] = (),
 ) -> Chosen:
     """Return the latents of seeds or, numbered from 0, the rows of an .npy file; raises UsageError and ModelError.
 
-    labels: names of classes, for all seeds or for each.
+    labels: names of classes, for all seeds or for each. texts: of what to show, likewise.
     """
     refuse_both(seeds, file)
-    if file is not None and labels:
-        raise UsageError("--label goes with seeds; the rows of --latents hold their labels. Leave out one of the two.")
+    if file is not None and (labels or texts):
+        given = "--label" if labels else "--text"
+        raise UsageError(f"{given} goes with seeds; the rows of --latents hold all of it. Leave out one of the two.")
     if file is not None:
         latents = read_latents(file, generator.latent)
         return Chosen(latents, range(len(latents)))
     assert seeds is not None
-    each = _spread(labels, len(seeds), "seeds")
-    return Chosen(np.concatenate([generator.draw([one], of) for one, of in zip(seeds, each, strict=True)]), seeds)
+    each = _spread(labels, len(seeds), "seeds") or [()] * len(seeds)
+    each_text: Sequence[str | None] = _spread(texts, len(seeds), "seeds", "--text") or [None] * len(seeds)
+    rows = [generator.draw([one], of, text) for one, of, text in zip(seeds, each, each_text, strict=True)]
+    return Chosen(np.concatenate(rows), seeds)
 
 
 def write_grid(generator: ImageGenerator, chosen: Chosen, output: Path, overwrite: bool = False) -> None:
@@ -163,7 +171,7 @@ def write_arithmetic(
     refuse_grid(output, overwrite)
     columns = max(len(group) for group in groups) + 1
     _refuse_many(4 * columns, "Take fewer examples.")
-    each = _spread(labels, len(groups), "groups of seeds")
+    each = _spread(labels, len(groups), "groups of seeds") or [()] * len(groups)
     latents = [generator.draw(group, of) for group, of in zip(groups, each, strict=True)]
     a, b, c = (rows.mean(axis=0, keepdims=True) for rows in latents)
     result: Array = a - b + c
@@ -181,11 +189,11 @@ def write_arithmetic(
     return result
 
 
-def _spread(labels: Sequence[Sequence[str]], count: int, what: str) -> Sequence[Sequence[str]]:
-    """Return the labels of each of `count`, given for all or for each of them; raises UsageError."""
-    if len(labels) > 1 and len(labels) != count:
-        raise UsageError(f"--label is given {len(labels)} times for {count} {what}. Give it once, or once for each.")
-    return labels if len(labels) == count else [*labels, ()][:1] * count
+def _spread(given: Sequence[T], count: int, what: str, option: str = "--label") -> Sequence[T]:
+    """Return what is given for all of `count` or for each of them, if anything, once for each; raises UsageError."""
+    if len(given) > 1 and len(given) != count:
+        raise UsageError(f"{option} is given {len(given)} times for {count} {what}. Give it once, or once for each.")
+    return given if len(given) == count else [*given] * count
 
 
 def _captions(generator: ImageGenerator, chosen: Chosen) -> list[str]:

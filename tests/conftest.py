@@ -153,7 +153,8 @@ def _builds(preset: str, *changes: str) -> bool:
     """Whether the algorithm of a preset takes these changes."""
     config = i2i.load_config(preset, changes)
     if config.data.labels:  # whose classes come from the data
-        data = config.data.model_copy(update={"classes": {"label": {"a": 2, "b": 2}}})
+        facts = {"texts": ("a", "b")} if config.data.text else {"classes": {"label": {"a": 2, "b": 2}}}
+        data = config.data.model_copy(update=facts)
         config = config.model_copy(update={"data": data})
     with contextlib.suppress(ConfigError), torch.device("meta"):
         ALGORITHMS[config.algorithm](config)
@@ -169,6 +170,7 @@ def _find_data(preset: str, data: Path | str) -> list[str]:
     algorithm = ALGORITHMS[whole.algorithm]
     images = ["data.side=B", "data.channels=3"] if algorithm.data == "images" else []
     labels = [f"data.labels={data}/labels.csv"] if algorithm.needs_labels else []
+    labels += ["data.text=shape"] if whole.data.text else []
     return [f"data.path={data}", *images, *labels]
 
 

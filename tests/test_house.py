@@ -180,8 +180,9 @@ def test_public_names_are_what_is_visible():
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_is_whole(name):
     config = resolve(load_config(name))
-    if config.data.labels:  # whose classes come from the data
-        data = config.data.model_copy(update={"classes": {"label": {"bag": 2, "hat": 3}}})
+    if config.data.labels:  # whose classes and texts come from the data
+        facts = {"texts": ("a bag",)} if config.data.text else {"classes": {"label": {"bag": 2, "hat": 3}}}
+        data = config.data.model_copy(update=facts)
         config = config.model_copy(update={"data": data})
     assert parse(Config, read_yaml_text(to_yaml(config)), name) == config
     with torch.device("meta"):  # builds the networks at full size without their memory

@@ -10,6 +10,7 @@ from i2i.algorithms.cyclegan import CycleGAN
 from i2i.algorithms.gan import GAN
 from i2i.algorithms.infogan import InfoGAN
 from i2i.algorithms.pix2pix import Pix2Pix
+from i2i.algorithms.stackgan import StackGAN
 from i2i.algorithms.vae import VAE
 from i2i.algorithms.vae_gan import VAEGAN
 from i2i.config import did_you_mean, parse
@@ -30,6 +31,7 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
     "context_encoder": ContextEncoder,
     "vae": VAE,
     "vae_gan": VAEGAN,
+    "stackgan": StackGAN,
 }
 
 

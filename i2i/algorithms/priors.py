@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from i2i.models.spec import LatentBlock
+from i2i.models.texts import hash_text
 
 
 def draw(blocks: Sequence[LatentBlock], images: Tensor, given: Mapping[str, Tensor]) -> Tensor:
@@ -24,8 +26,14 @@ def _one_hot(block: LatentBlock, images: Tensor) -> Tensor:
     return F.one_hot(numbers, block.size).to(images.dtype)
 
 
+def _text(block: LatentBlock, images: Tensor) -> Tensor:
+    texts = torch.from_numpy(np.stack([hash_text(text, block.size) for text in block.texts]))
+    return texts.to(images)[torch.randint(len(texts), (len(images),), device=images.device)]
+
+
 PRIORS: dict[str, Callable[[LatentBlock, Tensor], Tensor]] = {
     "normal": lambda block, images: torch.randn(len(images), block.size, device=images.device, dtype=images.dtype),
     "uniform": lambda block, images: 2 * torch.rand(len(images), block.size, device=images.device).to(images.dtype) - 1,
     "one_hot": _one_hot,
+    "text": _text,
 }

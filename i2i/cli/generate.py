@@ -16,6 +16,7 @@ Examples:
   i2i generate -m faces.onnx -n 8 --separate -o faces
   i2i generate -m runs/ring -n 2000 -o cloud.png
   i2i generate -m runs/clothes --label Bag -o bags.png
+  i2i generate -m runs/hues --text "red fish" -o fish.png
 """
 )
 @options.model
@@ -26,6 +27,7 @@ Examples:
     help="Seed of the first picture; the others have the numbers after it.  [default: 0]",
 )
 @options.label
+@options.text
 @options.latents
 @click.option("-o", "--output", required=True, type=options.OutputPath(), help="The .png file or folder to write.")
 @click.option("--separate", is_flag=True, help="Write single files into the folder -o, named by seed: 000001.png.")
@@ -37,6 +39,7 @@ def generate(
     count: int | None,
     seed: int | None,
     labels: tuple[tuple[str, ...], ...],
+    texts: tuple[str, ...],
     latents: Path | None,
     output: Path,
     separate: bool,
@@ -66,7 +69,7 @@ def generate(
         else:
             refuse_grid(output, overwrite)
         generator = ImageGenerator.open(model, device)
-        chosen = choose(generator, seeds, latents, labels)
+        chosen = choose(generator, seeds, latents, labels, texts)
         with status.doing("Making the pictures"):
             (write_pictures if separate else write_grid)(generator, chosen, output, overwrite)
     if save_latents:

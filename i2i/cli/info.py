@@ -94,6 +94,8 @@ def _label_lines(part: "Part") -> Iterator[str]:
     for block in part.blocks:
         if block.classes:
             yield f"       {block.name}: {and_more(block.classes, _LISTED)}"
+        elif block.texts:
+            yield f"       {block.name}: {and_more(block.texts, _LISTED)}"
 
 
 def _sides(spec: "ModelSpec", generator: "Part") -> str:

@@ -162,6 +162,12 @@ translated_label = click.option(
     default=(),
     help="For models that translate to labels: classes by name, one of each label set, as in shoe,blue; or kind=shoe.",
 )
+text = click.option(
+    "--text",
+    "texts",
+    multiple=True,
+    help="What to show, in words, if the model was trained with text. Repeat it to give one for each seed.",
+)
 value_range = click.option(
     "--value-range",
     type=(float, float),

@@ -103,8 +103,30 @@ class MLPGeneratorSettings(Section):
     """Hidden layers."""
 
 
+class StackGANGeneratorSettings(Section):
+    """The first stage of StackGAN, from text; see i2i.networks.StackGANGenerator. It makes images of data.crop_px."""
+
+    name: Literal["stackgan"] = "stackgan"
+    """Which generator."""
+    latent: Positive = 100
+    """Length of the noise vector."""
+    text: Positive = 64
+    """Length of the vector that a text is hashed to."""
+    augmentation: Positive = 16
+    """Length of the condition that is drawn around the text's mean; 128 in the paper."""
+    width: Positive = 64
+    """Channels of the last hidden level."""
+    norm: Norm = "batch"
+    """Normalisation."""
+
+
 GeneratorSettings = Annotated[
-    UNetSettings | ResNetSettings | ModernUNetSettings | DCGANGeneratorSettings | MLPGeneratorSettings,
+    UNetSettings
+    | ResNetSettings
+    | ModernUNetSettings
+    | DCGANGeneratorSettings
+    | MLPGeneratorSettings
+    | StackGANGeneratorSettings,
     Field(discriminator="name"),
 ]
 
@@ -220,6 +242,7 @@ NETWORK_SETTINGS: dict[str, dict[str, type[Section]]] = {
         "modern_unet": ModernUNetSettings,
         "dcgan": DCGANGeneratorSettings,
         "mlp": MLPGeneratorSettings,
+        "stackgan": StackGANGeneratorSettings,
     },
     "discriminator": {
         "patchgan": PatchGANSettings,

@@ -62,6 +62,8 @@ class DataSettings(Section):
     """The column of that file that holds text instead of a class."""
     classes: dict[str, dict[str, Annotated[int, Field(ge=0)]]] = Field(default_factory=dict)
     """The classes of each label set and how many pictures each has; filled in from the data."""
+    texts: tuple[str, ...] = ()
+    """Some of the texts, from which pictures without a text of their own are made; filled in from the data."""
     toy: Literal["ring", "grid"] | None = None
     """Points instead of pictures: 8 Gaussians on a ring, or 25 on a grid."""
     channels: Channels = 3

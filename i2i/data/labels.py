@@ -25,6 +25,7 @@ LEAST = 2
 """Pictures of a class at least; a single one shows nothing that a class has in common."""
 TEXT_BYTES = 256
 """A text is cut to this many bytes of UTF-8."""
+_SHOWN = 64  # texts that a model file names
 
 Classes = dict[str, dict[str, int]]
 """By label set, its classes in order and how many pictures each has."""
@@ -100,6 +101,13 @@ def common_classes(labels: Sequence[Labels]) -> Classes:
     if any([*other] != [*one] or any([*other[name]] != [*one[name]] for name in one) for other in others):
         raise DataError("A and B have different classes. Give data.classes, which then holds for both.")
     return one
+
+
+def some_texts(labels: Sequence[Labels]) -> tuple[str, ...]:
+    """Return up to 64 of the texts, evenly chosen, each once and on one line."""
+    every = {decode_text(text) for each in labels for text in each.texts.values()}
+    lines = sorted({re.sub(r"[\x00-\x20\x7f-\x9f]+", " ", text).strip() for text in every} - {""})
+    return tuple(lines[:: -(-len(lines) // _SHOWN) or 1])
 
 
 def _from_folders(names: Sequence[str]) -> tuple[dict[str, list[str]], dict[str, Array]]:
@@ -202,7 +210,7 @@ def _can_be_named(name: str) -> bool:
 def encode_text(text: str) -> Array:
     """Return a text as (TEXT_BYTES,) uint8: UTF-8, cut between two characters and padded with zeros."""
     content = text.encode()[:TEXT_BYTES].decode(errors="ignore").encode()
-    return np.frombuffer(content.ljust(TEXT_BYTES, b"\0"), np.uint8)
+    return np.frombuffer(content.ljust(TEXT_BYTES, b"\0"), np.uint8).copy()  # writable, as torch wants it
 
 
 def decode_text(values: Array) -> str:

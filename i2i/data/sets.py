@@ -11,7 +11,7 @@ from i2i.data.checking import check_pairs, check_pictures
 from i2i.data.derive import derive
 from i2i.data.folders import find_images, find_pairs, find_sides, in_time
 from i2i.data.items import Item
-from i2i.data.labels import FOLDERS
+from i2i.data.labels import FOLDERS, some_texts
 from i2i.data.seeds import DERIVE, ORDER, PARTNER, derive_seed
 from i2i.data.training_set import TrainingSet
 from i2i.errors import ConfigError, DataError
@@ -195,10 +195,10 @@ def _source(kind: DataKind, config: Config) -> str:
 
 
 def with_facts(config: Config, data: TrainingSet) -> Config:
-    """Return `config` completed with the classes found in the data, on which algorithms depend."""
-    if not data.classes:
-        return config
-    return config.model_copy(update={"data": config.data.model_copy(update={"classes": data.classes})})
+    """Return `config` completed with the classes and texts found in the data, on which algorithms depend."""
+    found = {"classes": data.classes, "texts": some_texts([labels for labels in data.labels if labels])}
+    facts = {name: fact for name, fact in found.items() if fact}
+    return config.model_copy(update={"data": config.data.model_copy(update=facts)}) if facts else config
 
 
 @functools.lru_cache(maxsize=2)

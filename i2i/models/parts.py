@@ -17,6 +17,8 @@ Word = Annotated[str, Field(pattern=r"^[\w.+-]{1,80}$")]
 CLASS_NAME = r"[^\x00-\x1f\x7f-\x9f,=]{1,80}"
 ClassName = Annotated[str, Field(pattern=f"^{CLASS_NAME}$")]
 """The name of a class or label set, as in a folder or a table, without control characters and the syntax of --label."""
+Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,256}$")]
+"""A text of the training data, on one line."""
 Side = Annotated[int, Field(ge=1, le=1 << 16)]
 """In pixels, and bounded: memory depends on it before any picture is read."""
 Multiple = Annotated[int, Field(ge=1, le=1 << 10)]
@@ -32,15 +34,17 @@ class LatentBlock(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: ClassName
-    """noise, or the name of a label set."""
+    """noise, augmentation, text, or the name of a label set."""
     size: Side
     """How many numbers."""
-    prior: Literal["normal", "uniform", "one_hot"] = "normal"
-    """Standard normal; uniform in [-1, 1]; or a single 1 among zeros."""
+    prior: Literal["normal", "uniform", "one_hot", "text"] = "normal"
+    """Standard normal; uniform in [-1, 1]; a single 1 among zeros; or a hashed text (see i2i.models.texts)."""
     classes: tuple[ClassName, ...] = ()
     """For a label set: the names of its classes, in the order of the numbers."""
     shares: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
     """Probability of each number of a one_hot block to be the 1; empty: all equal."""
+    texts: tuple[Text, ...] = ()
+    """For a text block: some texts of the training data, of which one is drawn where none is given."""
 
     @model_validator(mode="after")
     def _one_each(self) -> Self:
@@ -49,6 +53,8 @@ class LatentBlock(BaseModel):
                 raise ValueError(f"the latent block {self.name} has {self.size} numbers and {len(counted)} classes")
         if len({*self.classes}) < len(self.classes):
             raise ValueError(f"the latent block {self.name} has two classes with the same name")
+        if (self.prior == "text") != bool(self.texts):
+            raise ValueError(f"the latent block {self.name} has the prior {self.prior} and {len(self.texts)} texts")
         if self.shares and not sum(self.shares):
             raise ValueError(f"the latent block {self.name} never draws any of its classes")
         return self

@@ -16,6 +16,7 @@ from i2i.networks.mlp import MLPDiscriminator, MLPGenerator
 from i2i.networks.modern_unet import ModernUNet
 from i2i.networks.patchgan import PatchGAN
 from i2i.networks.resnet import ResNet
+from i2i.networks.stackgan import StackGANGenerator
 from i2i.networks.unet import UNet
 
 GENERATORS: dict[str, Callable[..., Generator]] = {
@@ -24,6 +25,7 @@ GENERATORS: dict[str, Callable[..., Generator]] = {
     "modern_unet": ModernUNet,
     "dcgan": DCGANGenerator,
     "mlp": MLPGenerator,
+    "stackgan": StackGANGenerator,
 }
 DISCRIMINATORS: dict[str, Callable[..., Discriminator]] = {
     "patchgan": PatchGAN,
@@ -54,6 +56,7 @@ __all__ = [
     "ModernUNet",
     "PatchGAN",
     "ResNet",
+    "StackGANGenerator",
     "TranslatingGenerator",
     "UNet",
 ]

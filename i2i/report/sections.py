@@ -8,7 +8,7 @@ from i2i.report.record import RunRecord
 from i2i.report.samples import picture_src
 from i2i.words import show_count, show_duration
 
-_OF_THE_DATA = "data.classes"
+_OF_THE_DATA = ("data.classes", "data.texts")
 """Settings that follow from others: every class would be a row."""
 _MANY = 20  # settings that differ; more are folded
 _SEVERE = {"high": "bad", "error": "bad", "medium": "doubtful", "warning": "doubtful"}

@@ -49,19 +49,23 @@ class ImageGenerator:
         """Whether the model generates points, not pictures."""
         return self.generator.out_meaning == "points"
 
-    def __call__(self, seeds: int | Sequence[int], labels: Sequence[str] = ()) -> list[Image.Image]:
+    def __call__(
+        self, seeds: int | Sequence[int], labels: Sequence[str] = (), text: str | None = None
+    ) -> list[Image.Image]:
         """Return the picture of each seed, whole numbers from 0. Raises UsageError and ModelError.
 
         labels: names of classes, at most one of each label set that the model was trained with; the seed draws the
-        others.
+        others. text: what a model that was trained with text shall show; by default, the seed draws it.
         """
         chosen = [seeds] if isinstance(seeds, (int, np.integer)) else seeds
-        return [to_pil(picture) for picture in self.pictures(self.draw(chosen, labels))]
+        return [to_pil(picture) for picture in self.pictures(self.draw(chosen, labels, text))]
 
-    def draw(self, seeds: Sequence[int], labels: Sequence[str] = ()) -> Array:
-        """Return the latent of each seed, (N, latent) float32; labels: as above. Raises UsageError."""
+    def draw(self, seeds: Sequence[int], labels: Sequence[str] = (), text: str | None = None) -> Array:
+        """Return the latent of each seed, (N, latent) float32; labels and text: as above. Raises UsageError."""
         blocks = self.generator.blocks
-        return seed_latents(seeds, blocks, find_labels(labels, blocks) if labels else None)
+        if text is not None and not any(block.prior == "text" for block in blocks):
+            raise UsageError("This model was trained without text. Leave out --text.")
+        return seed_latents(seeds, blocks, find_labels(labels, blocks) if labels else None, text)
 
     def pictures(self, latents: Array) -> list[Array]:
         """Return N pictures (H, W, C) uint8 for latents (N, latent); raises ModelError for a model of points."""

@@ -4,6 +4,7 @@ The same seed gives the same vector everywhere, because numpy draws it, never a 
 """
 
 import io
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -14,36 +15,48 @@ from i2i.errors import ModelError, UsageError
 from i2i.files import write_bytes
 from i2i.images import Array
 from i2i.models.spec import LatentBlock
+from i2i.models.texts import hash_text
 from i2i.words import and_more
 
 _LISTED = 20  # classes of a label set in a message
+_CAPTION = 28  # characters of a text under a picture
 _OPPOSITE = 1e-4  # radians short of a half turn; rounding to float32 moves a direction by 1e-7
 
 
-def seed_latents(seeds: Sequence[int], blocks: Sequence[LatentBlock], labels: Mapping[str, int] | None = None) -> Array:
+def seed_latents(
+    seeds: Sequence[int],
+    blocks: Sequence[LatentBlock],
+    labels: Mapping[str, int] | None = None,
+    text: str | None = None,
+) -> Array:
     """Return (N, latent) float32, one row a seed, independent of the others; raises UsageError for a negative one.
 
-    labels: class numbers of one_hot blocks that are not drawn. Normal blocks are drawn first, so noise stays the same
-    whatever blocks stand beside it.
+    labels: class numbers of one_hot blocks that are not drawn. text: what the text block holds. Normal blocks are drawn
+    first, so noise stays the same whatever blocks stand beside it.
     """
     negative = [seed for seed in seeds if seed < 0]
     if negative:
         raise UsageError(f"{negative[0]} is not a seed. Seeds are whole numbers from 0.")
-    rows = [_row(np.random.default_rng(seed), blocks, labels or {}) for seed in seeds]
+    labels = labels or {}
+    given = {block.name: _unit(block, labels[block.name]) for block in blocks if block.name in labels}
+    given |= {block.name: hash_text(text, block.size) for block in blocks if block.prior == "text" and text is not None}
+    rows = [_row(np.random.default_rng(seed), blocks, given) for seed in seeds]
     return np.stack(rows) if rows else np.empty((0, sum(block.size for block in blocks)), np.float32)
 
 
-def _row(random: np.random.Generator, blocks: Sequence[LatentBlock], labels: Mapping[str, int]) -> Array:
+def _row(random: np.random.Generator, blocks: Sequence[LatentBlock], given: Mapping[str, Array]) -> Array:
     drawn: dict[str, Array] = {}
     for block in sorted(blocks, key=lambda block: block.prior != "normal"):
         drawn[block.name] = PRIORS[block.prior](random, block)
-    drawn |= {name: np.eye(len(drawn[name]), dtype=np.float32)[number] for name, number in labels.items()}
-    return np.concatenate([drawn[block.name] for block in blocks])
+    return np.concatenate([given.get(block.name, drawn[block.name]) for block in blocks])
 
 
 def _one_hot(random: np.random.Generator, block: LatentBlock) -> Array:
     shares = np.asarray(block.shares or [1 / block.size] * block.size, np.float64)
-    number = random.choice(block.size, p=shares / shares.sum())
+    return _unit(block, random.choice(block.size, p=shares / shares.sum()))
+
+
+def _unit(block: LatentBlock, number: int) -> Array:
     return np.eye(block.size, dtype=np.float32)[number]
 
 
@@ -51,6 +64,7 @@ PRIORS: dict[str, Callable[[np.random.Generator, LatentBlock], Array]] = {
     "normal": lambda random, block: random.standard_normal(block.size, dtype=np.float32),
     "uniform": lambda random, block: random.uniform(-1, 1, block.size).astype(np.float32),
     "one_hot": _one_hot,
+    "text": lambda random, block: hash_text(block.texts[random.integers(len(block.texts))], block.size),
 }
 
 
@@ -95,13 +109,18 @@ def choose_labels(names: Sequence[str], blocks: Sequence[LatentBlock]) -> list[i
 
 
 def captions(numbers: Sequence[int], latents: Array, blocks: Sequence[LatentBlock]) -> list[str]:
-    """Return the caption of each latent (N, latent): its number, and its classes if it has any."""
-    ends = np.cumsum([block.size for block in blocks])
-    labels = [(block.classes, end - block.size, end) for block, end in zip(blocks, ends, strict=True) if block.classes]
-    return [
-        " ".join([str(number), *(classes[row[start:end].argmax()] for classes, start, end in labels)])
-        for number, row in zip(numbers, latents, strict=True)
-    ]
+    """Return the caption of each latent (N, latent): its number, its classes, and its text if the model knows it."""
+    parts = np.split(latents, np.cumsum([block.size for block in blocks])[:-1], axis=1)
+    each = zip(*([_name(block, row) for row in rows] for block, rows in zip(blocks, parts, strict=True)), strict=True)
+    return [" ".join([str(number), *filter(None, names)]) for number, names in zip(numbers, each, strict=True)]
+
+
+def _name(block: LatentBlock, values: Array) -> str:
+    """Return what `values` (size,) stand for in words, if they do."""
+    if block.classes:
+        return block.classes[values.argmax()]
+    known = (text for text in block.texts if np.array_equal(hash_text(text, block.size), values))
+    return textwrap.shorten(next(known, ""), _CAPTION, placeholder="...")
 
 
 def read_latents(path: Path, size: int) -> Array:

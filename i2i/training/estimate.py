@@ -12,6 +12,7 @@ from i2i import status
 from i2i.algorithms import ALGORITHMS, Algorithm
 from i2i.algorithms.base import Batch
 from i2i.config.settings import Config, DataKind
+from i2i.data.labels import encode_text
 from i2i.data.loader import batches
 from i2i.data.sets import make_set, refuse_settings
 from i2i.data.training_set import TrainingSet
@@ -113,6 +114,9 @@ def _made_up(config: Config, kind: DataKind) -> Iterator[Batch]:
     shape = (data.crop_px, data.crop_px)
     while True:
         batch = {name: torch.rand(config.train.step_images, one, *shape) * 2 - 1 for name, one in channels.items()}
+        if data.texts:
+            texts = [torch.from_numpy(encode_text(text)) for text in data.texts]
+            batch["text"] = torch.stack([texts[place % len(texts)] for place in range(config.train.step_images)])
         if data.classes:
             sizes = torch.tensor([len(classes) for classes in data.classes.values()])
             for name in ("label",) if kind != "unpaired" else ("label_a", "label_b"):

@@ -13,6 +13,7 @@ BLOCKS = {
     "normal": LatentBlock(name="noise", size=2),
     "uniform": LatentBlock(name="code", size=2, prior="uniform"),
     "one_hot": LatentBlock(name="label", size=3, prior="one_hot", classes=("a", "b", "c"), shares=(0.6, 0.3, 0.1)),
+    "text": LatentBlock(name="text", size=4, prior="text", texts=("red fish", "blue fish", "a red boat")),
 }
 
 

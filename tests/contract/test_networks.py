@@ -18,6 +18,7 @@ SMALL = {
     "modern_unet": {"depth": 3, "width": 2},
     "dcgan": {"width": 2, "size": 32},
     "mlp": {"width": 8},
+    "stackgan": {"width": 2, "size": 32, "text": 2, "augmentation": 1},
     "patchgan": {"width": 2, "layers": 1},
     "autoencoder": {"width": 2, "levels": 2, "size": 32},
     "mlp_autoencoder": {"width": 8, "code": 3},

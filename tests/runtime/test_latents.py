@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from i2i.errors import ModelError, UsageError
 from i2i.models.spec import LatentBlock
+from i2i.models.texts import hash_text
 from i2i.runtime.latents import (
     captions,
     find_labels,
@@ -145,6 +146,7 @@ def test_files_without_latents_are_named(tmp_path):
 KIND = LatentBlock(name="kind", size=3, prior="one_hot", classes=("bag", "hat", "shoe"), shares=(0.5, 0.2, 0.3))
 HUE = LatentBlock(name="hue", size=2, prior="one_hot", classes=("red", "hat"))
 CODE = LatentBlock(name="code", size=2, prior="uniform")
+TEXT = LatentBlock(name="text", size=8, prior="text", texts=("red fish", "a boat with very many red sails"))
 BLOCKS = (KIND, *noise(SIZE), CODE, HUE)
 
 
@@ -175,6 +177,24 @@ def test_labels_that_say_nothing_are_refused(names, words):
         find_labels(names, BLOCKS)
     with pytest.raises(UsageError, match="--label"):
         find_labels(names, noise(SIZE))
+
+
+def test_a_text_is_hashed_into_its_block_and_leaves_the_rest():
+    rows = seed_latents([7], (*BLOCKS, TEXT))[0]
+    given = seed_latents([7], (*BLOCKS, TEXT), None, "Blue fish!")[0]
+    np.testing.assert_array_equal(given[-8:], hash_text("blue fish", 8))
+    np.testing.assert_array_equal(given[:-8], rows[:-8])
+    assert any(np.array_equal(rows[-8:], hash_text(text, 8)) for text in TEXT.texts)
+
+
+def test_pictures_are_captioned_by_text_if_the_model_knows_it():
+    blocks = (*noise(SIZE), TEXT)
+    for text, shown in (
+        ("red fish", "7 red fish"),
+        (TEXT.texts[1], "7 a boat with very many red..."),
+        ("pink fish", "7"),
+    ):
+        assert captions([7], seed_latents([7], blocks, None, text), blocks) == [shown]
 
 
 def test_pictures_are_captioned_by_number_and_class():

@@ -1,0 +1,131 @@
+"""StackGAN: conditioning augmentation, the wrong text, and pictures from words."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+import i2i
+from i2i.algorithms.stackgan import kl_from_standard, next_other
+from i2i.data.labels import encode_text
+from i2i.errors import ConfigError, UsageError
+from i2i.images import read_image
+from i2i.models.texts import hash_text
+from i2i.networks import StackGANGenerator
+from i2i.networks.stackgan import ConditioningAugmentation
+from tests.cli.test_cli import call
+from tests.conftest import make_algorithm, smallest_config
+
+USUAL = ["loss.adversarial=non_saturating", "discriminator.spectral_norm=false"]
+
+
+def make_batch(*texts):
+    torch.manual_seed(1)
+    encoded = torch.from_numpy(np.stack([encode_text(text) for text in texts]))
+    return {"image": torch.rand(len(texts), 3, 32, 32) * 2 - 1, "text": encoded}
+
+
+def stackgan(data, *overrides):
+    torch.manual_seed(0)
+    return make_algorithm(smallest_config("stackgan", data, *USUAL, *overrides))
+
+
+def test_the_divergence_by_hand():
+    mu, log_sigma = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, float(np.log(2))]])
+    # (1 + 1 - 1) / 2 - 0 and (0 + 4 - 1) / 2 - log 2
+    assert kl_from_standard(mu, log_sigma).item() == pytest.approx((0.5 + 1.5 - np.log(2)) / 2)
+    assert kl_from_standard(torch.zeros(1, 2), torch.zeros(1, 2)).item() == 0
+
+
+def test_the_condition_is_drawn_around_the_text():
+    torch.manual_seed(0)
+    augmentation, text = ConditioningAugmentation(4, 3), torch.randn(1, 4)
+    mu, log_sigma = augmentation.moments(text)
+    drawn = augmentation(text.expand(4000, -1), torch.randn(4000, 3))
+    torch.testing.assert_close(drawn.mean(0), mu[0], atol=0.1, rtol=0)
+    torch.testing.assert_close(drawn.std(0), log_sigma[0].exp(), atol=0.1, rtol=0)
+    torch.testing.assert_close(augmentation(text, torch.zeros(1, 3)), mu)
+
+
+def test_the_generator_reads_noise_then_augmentation_then_text():
+    torch.manual_seed(0)
+    network = StackGANGenerator(size=32, latent=9, text=4, augmentation=3, width=2).eval()
+    latent = torch.randn(1, 9)
+    condition = network.augmentation(latent[:, 5:], latent[:, 2:5])
+    assert torch.equal(network(latent), network.body(torch.cat([latent[:, :2], condition], dim=1)))
+
+
+def test_a_wrong_text_is_the_next_that_differs():
+    rows = torch.tensor([[1], [1], [2], [1], [3]])
+    assert next_other(rows).tolist() == [2, 2, 3, 4, 0]
+    assert next_other(rows[:2]).tolist() == [-1, -1]
+
+
+def test_d_rejects_reals_with_a_wrong_text(few_pairs):
+    algorithm, batch = stackgan(few_pairs), make_batch("red fish", "blue fish", "red fish")
+    outputs = algorithm.forward(batch)
+    terms = algorithm.losses("discriminator", batch, outputs)
+    texts = torch.from_numpy(np.stack([hash_text(one, algorithm.text_size) for one in ("blue fish", "red fish")]))
+    logits = algorithm.adversaries["D"].judge(batch["image"], texts[[0, 1, 0]]).logits
+    assert terms["D_wrong"].item() == pytest.approx(F.softplus(logits).mean().item(), rel=1e-5)
+    weights = algorithm.weights()
+    assert (weights["D_real"], weights["D_fake"], weights["D_wrong"]) == (1, 0.5, 0.5)
+    assert not algorithm.losses("discriminator", make_batch("a", "a"), algorithm.forward(make_batch("a", "a")))[
+        "D_wrong"
+    ]
+
+
+def test_without_the_wrong_text_fakes_have_the_whole_weight(few_pairs):
+    algorithm, batch = stackgan(few_pairs, "loss.wrong_text=false"), make_batch("red fish", "blue fish")
+    assert "D_wrong" not in algorithm.losses("discriminator", batch, algorithm.forward(batch))
+    assert algorithm.weights()["D_fake"] == 1
+
+
+def test_a_step_with_the_divergence_draws_the_condition_towards_normal(few_pairs):
+    algorithm, batch = stackgan(few_pairs, "loss.kl=3"), make_batch("red fish", "blue fish")
+    outputs = algorithm.forward(batch)
+    terms = algorithm.losses("generator", batch, outputs)
+    moments = algorithm.networks["generator"].augmentation.moments(outputs["text"])
+    assert terms["G_KL"].item() == pytest.approx(kl_from_standard(*moments).item())
+    assert algorithm.weights()["G_KL"] == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        (["data.text=null"], "data.text"),
+        (["generator.name=dcgan"], "generator.name"),
+    ],
+)
+def test_what_it_cannot_learn_from_is_refused(few_pairs, changes, word):
+    with pytest.raises(ConfigError, match=word):
+        stackgan(few_pairs, *changes)
+
+
+def test_a_generator_from_text_is_refused_where_there_is_none(few_pairs):
+    with pytest.raises(ConfigError, match=r"generator\.name is stackgan"):
+        make_algorithm(smallest_config("gan", few_pairs, "generator.name=stackgan"))
+
+
+def test_words_make_the_same_pictures_from_the_run_and_from_onnx(few_pairs, tmp_path, monkeypatch, noise_model):
+    """And whether a training was interrupted or not."""
+    monkeypatch.chdir(tmp_path)
+    for images in (8, 16):
+        short = smallest_config("stackgan", few_pairs, f"schedule.images={images}", "schedule.decay_images=0")
+        i2i.train(short, "run", resume=images == 16)
+    i2i.train(smallest_config("stackgan", few_pairs, "schedule.decay_images=0"), "whole")
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == (
+        tmp_path / "whole" / "model.safetensors"
+    ).read_bytes()
+    i2i.export_onnx("run", "model.onnx")
+    words = ("--text", "a flat one", "--text", "a tall one", "-n", "2", "--separate")
+    for model, folder in (("run", "torch"), ("model.onnx", "onnx")):
+        assert call("generate", "-m", model, *words, "-o", folder) == 0
+    for name in ("000000.png", "000001.png"):
+        torch.testing.assert_close(*(read_image(tmp_path / one / name) for one in ("torch", "onnx")), atol=1, rtol=0)
+    generator = i2i.load("model.onnx")
+    assert not np.array_equal(*(generator.draw([0], text=text) for text in ("a flat one", "a tall one")))
+    assert np.array_equal(*(generator.draw([0], text=text) for text in ("a flat one", "one flat: A")))
+    with pytest.raises(UsageError, match="--text"):
+        i2i.load(noise_model).draw([0], text="a flat one")
+    assert call("generate", "-m", "run", "--text", "a", "--text", "b", "-n", "3", "-o", "grid.png") == 2
