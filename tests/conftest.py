@@ -122,7 +122,14 @@ SMALLEST = _smallest_presets()
 """The presets that the contract tests run on. A new algorithm is tested as soon as it has a preset in configs/."""
 WITH_DISCRIMINATOR = {kind: preset for kind, preset in SMALLEST.items() if i2i.load_config(preset).discriminator}
 """Those whose algorithm has an adversary."""
-_SMALL = {"width": 2, "depth": 4, "blocks": 1, "layers": 1, "latent": 4}  # settings of networks, where they exist
+_SMALL = {  # settings of networks, where they exist
+    "width": 2,
+    "first_width": 2,
+    "depth": 4,
+    "blocks": 1,
+    "layers": 1,
+    "latent": 4,
+}
 _LOGS = ["log.every_images=4", "log.samples_every_images=8", "log.checkpoint_every_images=8", "log.sample_count=2"]
 _STEPS = ["schedule.epochs=null", "schedule.decay_epochs=null", "schedule.images=16", "schedule.decay_images=8"]
 _SHORT = [*_STEPS, "train.batch=4", "train.device=cpu", *_LOGS]
@@ -171,7 +178,8 @@ def _find_data(preset: str, data: Path | str) -> list[str]:
     images = ["data.side=B", "data.channels=3"] if algorithm.data == "images" else []
     labels = [f"data.labels={data}/labels.csv"] if algorithm.needs_labels else []
     labels += ["data.text=shape"] if whole.data.text else []
-    return [f"data.path={data}", *images, *labels]
+    after = [f"train.after={data}/first.safetensors"] if whole.generator.name == "stackgan_2" else []
+    return [f"data.path={data}", *images, *labels, *after]
 
 
 def make_algorithm(config: Config) -> Algorithm:
@@ -191,7 +199,29 @@ def few_pairs(tmp_path_factory) -> Path:
     names = sorted(path.name for path in root.rglob("*.png"))
     rows = [f"{name},{('round', 'flat', 'tall')[place % 3]}" for place, name in enumerate(names)]
     (root / "labels.csv").write_text("\n".join(["name,shape", *rows]), encoding="utf-8")
+    save_first_stage(root / "first.safetensors")
     return root
+
+
+def save_first_stage(path: Path) -> None:
+    """Write an untrained first stage of StackGAN, as the preset of the second, made tiny, needs it."""
+    from i2i.models.modelfile import save_model
+    from i2i.networks import StackGANGenerator
+
+    algorithm = ALGORITHMS["stackgan"](
+        i2i.load_config("stackgan_emoji", ["data.texts=[a tall one]", "generator.latent=4", "generator.width=2"])
+    )
+    part = algorithm.parts()[GENERATE]
+    torch.manual_seed(0)
+    spec = ModelSpec(
+        i2i_version="0",
+        algorithm="stackgan",
+        parts={GENERATE: part},
+        norm_statistics="running",
+        trained_crop_px=32,
+        trained_side_px=32,
+    )
+    save_model(path, spec, {GENERATE: StackGANGenerator(**part.arguments)})
 
 
 @pytest.fixture(scope="session")

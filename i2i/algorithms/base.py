@@ -67,8 +67,6 @@ class Algorithm(ABC):
     """One for each discriminator, by a short name."""
     labels: LabelSets
     """The label sets of the data, as conditions of the networks."""
-    text_size: int = 0
-    """Length of the text that discriminators take as their condition, in place of labels; 0: none."""
     terms: ExtraTerms
     """Further terms of the generators, none for algorithms without the setting `loss.terms`."""
     settings: Any
@@ -95,8 +93,7 @@ class Algorithm(ABC):
         heads: Mapping[str, int] | None = None,
     ) -> None:
         """Build the discriminator `name` and its adversary, `side` or "D"; the rest: see it and build_discriminator."""
-        size = self.text_size or self.labels.seen_size
-        planes, condition = (size, 0) if self.labels.are_planes else (0, size)
+        planes, condition = (self.labels.seen_size, 0) if self.labels.are_planes else (0, self.labels.seen_size)
         self.networks[name] = build_discriminator(self.config, channels + planes, condition, heads)
         prefix = f"D_{side}" if side else "D"
         adversary = Adversary(self.networks, name, self.settings, prefix, share, stack, planes > 0)

@@ -7,7 +7,7 @@ from torch import nn
 
 from i2i.algorithms.unrolling import refuse_unrolling
 from i2i.config.derive import Mask
-from i2i.config.networks import DiscriminatorSettings, StackGANGeneratorSettings
+from i2i.config.networks import DiscriminatorSettings
 from i2i.config.settings import Config, by_direction
 from i2i.errors import ConfigError
 from i2i.images import Channels
@@ -87,7 +87,7 @@ def build_latent_generator(config: Config, latent: int) -> LatentGenerator:
     """Build the generator from latents of length `latent`; raises ConfigError when it does not fit the data."""
     _refuse_other_kind(config, "generate")
     _refuse_mixing_points(config, "generator", config.generator.name)
-    if isinstance(config.generator, StackGANGeneratorSettings) and not config.data.texts:
+    if hasattr(config.generator, "text") and not config.data.texts:
         raise ConfigError(
             f"generator.name is {config.generator.name}, which makes pictures from text, but {config.algorithm} reads "
             "none. Use dcgan."

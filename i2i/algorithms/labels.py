@@ -38,6 +38,7 @@ class LabelSets:
     def __init__(self, config: Config, seen_by: str):
         self.classes: Mapping[str, Mapping[str, int]] = config.data.classes
         self.seen_by = seen_by
+        self.text_size = int(getattr(config.generator, "text", 0))
         if seen_by not in ("projection", "") and not self.classes:
             raise ConfigError(
                 f"loss.condition is {seen_by}, but the data has no labels. Set data.labels, or leave it out."
@@ -50,8 +51,8 @@ class LabelSets:
 
     @property
     def seen_size(self) -> int:
-        """Length of the condition that discriminators take with each image; 0: none."""
-        return self.size if self.seen_by in ("projection", "concatenation") else 0
+        """Length of the condition that discriminators take with each image, labels or a text; 0: none."""
+        return self.text_size or (self.size if self.seen_by in ("projection", "concatenation") else 0)
 
     @property
     def are_planes(self) -> bool:

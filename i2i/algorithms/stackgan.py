@@ -5,6 +5,8 @@ matching-aware: besides fakes, it learns to reject reals that come with the text
 
 Differences from the paper: a text is a hashed bag of words (see i2i.models.texts), and the discriminator takes it by
 projection, as in conditional_gan. The weights of terms are those of the authors' code.
+
+The second stage has the same objective, and a generator that holds a frozen first stage: that of `train.after`.
 """
 
 import numpy as np
@@ -15,14 +17,14 @@ from i2i.algorithms.base import Batch, Outputs, Shown
 from i2i.algorithms.gan import GAN, GANSettings
 from i2i.algorithms.priors import draw
 from i2i.algorithms.smoothing import compare, mean
-from i2i.config.networks import StackGANGeneratorSettings
+from i2i.config.networks import StackGANGeneratorSettings, StackGANSecondSettings
 from i2i.config.section import Weight
 from i2i.config.settings import Config
 from i2i.data.labels import decode_text
 from i2i.errors import ConfigError
 from i2i.models.spec import LatentBlock
 from i2i.models.texts import hash_text
-from i2i.networks import StackGANGenerator
+from i2i.networks import StackGANGenerator, StackGANSecond
 
 
 class StackGANSettings(GANSettings):
@@ -43,8 +45,11 @@ class StackGAN(GAN):
     recordable = False  # texts are hashed on the host
 
     def __init__(self, config: Config):
-        if not isinstance(config.generator, StackGANGeneratorSettings):
-            raise ConfigError(f"generator.name is {config.generator.name}, which takes no text. Use stackgan.")
+        if not isinstance(config.generator, StackGANGeneratorSettings | StackGANSecondSettings):
+            raise ConfigError(
+                f"generator.name is {config.generator.name}, which takes no text. Use stackgan or stackgan_2."
+            )
+        self.is_second = isinstance(config.generator, StackGANSecondSettings)
         if not config.data.texts:
             raise ConfigError(
                 f"{config.algorithm} learns from texts. Add --data, and set data.labels to a CSV file and data.text to "
@@ -55,14 +60,13 @@ class StackGAN(GAN):
 
     @property
     def blocks(self) -> tuple[LatentBlock, ...]:
-        """Noise, the noise of the augmentation, and the text."""
+        """Noise, the noise of the augmentation, the text, and the noise of the second stage's augmentation."""
         settings = self.config.generator
-        assert isinstance(settings, StackGANGeneratorSettings)
-        return (
-            *super().blocks,
-            LatentBlock(name="augmentation", size=settings.augmentation),
-            LatentBlock(name="text", size=settings.text, prior="text", texts=self.config.data.texts),
-        )
+        assert isinstance(settings, StackGANGeneratorSettings | StackGANSecondSettings)
+        drawn = LatentBlock(name="augmentation", size=settings.augmentation)
+        text = LatentBlock(name="text", size=settings.text, prior="text", texts=self.config.data.texts)
+        again = (drawn.model_copy(update={"name": "augmentation_2"}),) if self.is_second else ()
+        return (*super().blocks, drawn, text, *again)
 
     def forward(self, batch: Batch) -> Outputs:
         """G(z, c), one for every real image and its text, eq. 3 and 4."""
@@ -85,7 +89,7 @@ class StackGAN(GAN):
     def generator_losses(self, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
         """Eq. 4, the generator's part."""
         generator = self.networks["generator"]
-        assert isinstance(generator, StackGANGenerator)
+        assert isinstance(generator, StackGANGenerator | StackGANSecond)
         divergence = kl_from_standard(*generator.augmentation.moments(outputs["text"]))  # eq. 2
         return {**super().generator_losses(batch, outputs), "G_KL": divergence}
 

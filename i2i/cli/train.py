@@ -24,6 +24,7 @@ Examples:
   i2i train mine.yaml --data photos --data drawings --out runs/mine
   i2i train cyclegan --data photos --data drawings --out runs/both
   i2i train dcgan --data pictures --out runs/noise --init-from runs/faces
+  i2i train stackgan_emoji_64 --data data/hues --out runs/large --after runs/hues
   i2i train pix2pix --data D --out runs/d --set train.batch=4 --dry-run
   i2i train lineart --data datasets/lineart --out runs/lineart --resume
 """
@@ -37,6 +38,7 @@ Examples:
 @click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="Precision of the networks.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of weights, order, crops and dropout.")
 @click.option("--init-from", metavar="MODEL", help="Start from the weights of a run, .safetensors or .pth file.")
+@click.option("--after", metavar="RUN", help="Build on the frozen generator of a run, as the second stage of StackGAN.")
 @click.option("--full-check", is_flag=True, help="Decode every picture before training, not only its header.")
 @click.option("--resume", is_flag=True, help="Continue from the newest checkpoint in --out, if there is one.")
 @click.option("--allow-config-change", is_flag=True, help="Resume even if settings or data differ.")
@@ -58,6 +60,7 @@ def train(
     precision: str | None,
     seed: int | None,
     init_from: str | None,
+    after: str | None,
     full_check: bool,
     resume: bool,
     allow_config_change: bool,
@@ -74,8 +77,8 @@ def train(
     # Read when torch is loaded. Threads that spin while they wait slow down to a fraction beside other jobs.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     named = {"data.path": data or None, "train.device": device, "train.precision": precision, "train.seed": seed}
-    named |= {"train.init_from": init_from, "train.devices": devices, "train.nodes": nodes}
-    named |= {"data.full_check": full_check or None}
+    named |= {"train.init_from": init_from, "train.after": after, "train.devices": devices}
+    named |= {"train.nodes": nodes, "data.full_check": full_check or None}
     flags = [f"{name}={json.dumps(value)}" for name, value in named.items() if value is not None]
     out = out or Path("runs") / Path(config).stem
     try:

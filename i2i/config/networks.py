@@ -120,13 +120,37 @@ class StackGANGeneratorSettings(Section):
     """Normalisation."""
 
 
+class StackGANSecondSettings(Section):
+    """The second stage of StackGAN, on a frozen first one; see i2i.networks.StackGANSecond."""
+
+    name: Literal["stackgan_2"] = "stackgan_2"
+    """Which generator."""
+    latent: Positive = 128
+    """Length of the noise vector; as in the first stage."""
+    text: Positive = 64
+    """Length of the vector that a text is hashed to; as in the first stage."""
+    augmentation: Positive = 16
+    """Length of the condition that each stage draws around the text's mean; as in the first stage."""
+    first_size: Literal[32, 64, 128] = 32
+    """Side of the first stage's images; data.crop_px is two or four times as large."""
+    first_width: Positive = 64
+    """Width of the first stage."""
+    width: Positive = 32
+    """Channels of the first layer."""
+    blocks: Positive = 2
+    """Residual blocks; 4 in the paper."""
+    norm: Norm = "batch"
+    """Normalisation, of both stages."""
+
+
 GeneratorSettings = Annotated[
     UNetSettings
     | ResNetSettings
     | ModernUNetSettings
     | DCGANGeneratorSettings
     | MLPGeneratorSettings
-    | StackGANGeneratorSettings,
+    | StackGANGeneratorSettings
+    | StackGANSecondSettings,
     Field(discriminator="name"),
 ]
 
@@ -243,6 +267,7 @@ NETWORK_SETTINGS: dict[str, dict[str, type[Section]]] = {
         "dcgan": DCGANGeneratorSettings,
         "mlp": MLPGeneratorSettings,
         "stackgan": StackGANGeneratorSettings,
+        "stackgan_2": StackGANSecondSettings,
     },
     "discriminator": {
         "patchgan": PatchGANSettings,

@@ -167,6 +167,8 @@ class TrainSettings(Section):
     """Share the statistics of batch norm between devices, as if they were one with a larger batch."""
     init_from: str | None = None
     """A run folder or .safetensors file whose generators to start from. `--init-from` sets it."""
+    after: str | None = None
+    """A run folder or .safetensors file whose generator this training builds on, frozen. `--after` sets it."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of weights, order, crops and dropout."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

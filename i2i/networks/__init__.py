@@ -16,7 +16,7 @@ from i2i.networks.mlp import MLPDiscriminator, MLPGenerator
 from i2i.networks.modern_unet import ModernUNet
 from i2i.networks.patchgan import PatchGAN
 from i2i.networks.resnet import ResNet
-from i2i.networks.stackgan import StackGANGenerator
+from i2i.networks.stackgan import StackGANGenerator, StackGANSecond
 from i2i.networks.unet import UNet
 
 GENERATORS: dict[str, Callable[..., Generator]] = {
@@ -26,6 +26,7 @@ GENERATORS: dict[str, Callable[..., Generator]] = {
     "dcgan": DCGANGenerator,
     "mlp": MLPGenerator,
     "stackgan": StackGANGenerator,
+    "stackgan_2": StackGANSecond,
 }
 DISCRIMINATORS: dict[str, Callable[..., Discriminator]] = {
     "patchgan": PatchGAN,
@@ -57,6 +58,7 @@ __all__ = [
     "PatchGAN",
     "ResNet",
     "StackGANGenerator",
+    "StackGANSecond",
     "TranslatingGenerator",
     "UNet",
 ]

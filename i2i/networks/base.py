@@ -19,8 +19,8 @@ class Generator(nn.Module, ABC):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of its weights, to which it casts its input."""
-        return next(self.parameters()).dtype
+        """The type of its weights, trained or frozen, to which it casts its input."""
+        return next(one.dtype for one in (*self.parameters(), *self.buffers()) if one.is_floating_point())
 
     @abstractmethod
     def fits(self, side_px: int) -> str | None:

@@ -30,6 +30,14 @@ class Projection(nn.Module):
         return (features * embedded.view(*embedded.shape, *[1] * (features.dim() - 2))).sum(dim=1, keepdim=True)
 
 
+def freeze(network: nn.Module) -> None:
+    """Turn the parameters of a network into buffers of the same names: nothing trains them, and files hold them."""
+    for module in network.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            delattr(module, name)
+            module.register_buffer(name, parameter.detach())
+
+
 class BatchNorm(nn.BatchNorm2d):
     """Batch normalisation (Ioffe and Szegedy 2015) that can use an image's own statistics at inference.
 

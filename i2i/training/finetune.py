@@ -1,9 +1,10 @@
-"""Fine-tuning (`--init-from`): start from the generators of another model, as far as they fit."""
+"""Weights of another model at the start: of its generators, as far as they fit (`--init-from`), or all of one, which
+stay frozen (`--after`)."""
 
 from pathlib import Path
 
 from i2i.algorithms import Algorithm
-from i2i.errors import ModelError, UsageError
+from i2i.errors import ConfigError, ModelError, UsageError
 from i2i.interop.beside import load_beside
 from i2i.models.modelfile import find_model, is_onnx, load_tensors, read_spec
 from i2i.models.spec import GENERATE
@@ -45,3 +46,35 @@ def init_from(algorithm: Algorithm, source: str) -> list[str]:
     if not copied:
         raise ModelError(f"Nothing in {file} fits these networks. Train with the generator settings that it has.")
     return [*lines, f"Fresh weights: {', '.join(fresh)}."] if fresh else lines
+
+
+def build_on(algorithm: Algorithm, after: str | None) -> None:
+    """Copy the generator of a run folder or .safetensors file into `first`, the frozen stage of a network.
+
+    Raises ConfigError if one is missing or they do not fit, ModelError for an unreadable file.
+    """
+    stages = [getattr(network, "first", None) for network in algorithm.networks.values()]
+    own = next((stage.state_dict() for stage in stages if stage is not None), None)
+    if not own or not after:
+        if after:
+            raise ConfigError(f"train.after is {after}, but this {algorithm.config.algorithm} builds on no other run.")
+        if own:
+            chosen = algorithm.config.generator.name
+            raise ConfigError(
+                f"generator.name is {chosen}, which builds on a first stage. Name its run with --after RUN."
+            )
+        return
+    file = find_model(Path(after))
+    part = None if is_onnx(file) else read_spec(file).latent_generator
+    if part is None:
+        raise ConfigError(f"train.after is {after}, which is no run that makes pictures from latents.")
+    theirs = load_tensors(file, GENERATE)
+    shapes, found = ({name: tensor.shape for name, tensor in one.items()} for one in (own, theirs))
+    if shapes != found:
+        described = ", ".join(f"{name} {value}" for name, value in part.arguments.items())
+        raise ConfigError(
+            f"train.after is {after}, which does not fit the first stage of these settings. It is {part.network} with "
+            f"{described}. Set the generator to the same."
+        )
+    for name, tensor in theirs.items():
+        own[name].copy_(tensor)

@@ -26,8 +26,8 @@ def refuse_early(config: Config, out: Path | None, resume: bool) -> None:
             refuse_run(out)
     if out is not None or config.data.path:
         refuse_missing(config.data)
-    if config.train.init_from:
-        find_model(Path(config.train.init_from))
+    for source in filter(None, (config.train.init_from, config.train.after)):
+        find_model(Path(source))
 
 
 def refuse_foreign(folder: Path) -> None:

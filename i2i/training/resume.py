@@ -21,6 +21,7 @@ FREE_ON_RESUME = (
     "train.nodes",
     "train.precision",
     "train.init_from",
+    "train.after",
     "train.tf32",
     "train.cuda_graphs",
     "train.channels_last",

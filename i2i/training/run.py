@@ -243,8 +243,9 @@ def _absolute(config: Config) -> Config:
     if labels and labels != FOLDERS:
         labels = str(Path(labels).resolve())
     data = config.data.model_copy(update={"path": tuple(paths), "labels": labels})
-    source = config.train.init_from
-    train = config.train.model_copy(update={"init_from": source and str(Path(source).resolve())})
+    sources = {"init_from": config.train.init_from, "after": config.train.after}
+    models = {name: source and str(Path(source).resolve()) for name, source in sources.items()}
+    train = config.train.model_copy(update=models)
     return config.model_copy(update={"data": data, "train": train})
 
 

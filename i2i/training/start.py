@@ -17,7 +17,7 @@ from i2i.training import ranks
 from i2i.training.checkpoint import State
 from i2i.training.engine import Engine
 from i2i.training.fabric import make_fabric, with_torchrun_devices
-from i2i.training.finetune import init_from
+from i2i.training.finetune import build_on, init_from
 from i2i.training.folder import refuse_foreign, refuse_run
 from i2i.training.lock import only_training
 from i2i.training.log import tell
@@ -74,6 +74,8 @@ def _prepare(run: Run, fabric: Fabric, resume: bool, allow_config_change: bool) 
         source = run.config.train.init_from
         if source and not state:  # before anything is written, since it may fail
             algorithm.notes += init_from(algorithm, source)
+        if not state:
+            build_on(algorithm, run.config.train.after)
         with memory_explained(run.config, fabric.device):
             training = Training(run, Engine(fabric, algorithm))
             if state:

@@ -8,11 +8,15 @@ from torch.nn import functional as F
 import i2i
 from i2i.algorithms.stackgan import kl_from_standard, next_other
 from i2i.data.labels import encode_text
-from i2i.errors import ConfigError, UsageError
+from i2i.errors import ConfigError, ModelError, UsageError
 from i2i.images import read_image
+from i2i.models.modelfile import load_tensors
 from i2i.models.texts import hash_text
-from i2i.networks import StackGANGenerator
+from i2i.networks import StackGANGenerator, StackGANSecond
 from i2i.networks.stackgan import ConditioningAugmentation
+from i2i.training.engine import Engine
+from i2i.training.fabric import make_fabric
+from i2i.training.finetune import build_on
 from tests.cli.test_cli import call
 from tests.conftest import make_algorithm, smallest_config
 
@@ -129,3 +133,88 @@ def test_words_make_the_same_pictures_from_the_run_and_from_onnx(few_pairs, tmp_
     with pytest.raises(UsageError, match="--text"):
         i2i.load(noise_model).draw([0], text="a flat one")
     assert call("generate", "-m", "run", "--text", "a", "--text", "b", "-n", "3", "-o", "grid.png") == 2
+
+
+SECOND = "stackgan_emoji_64"
+
+
+def test_the_second_stage_redraws_the_first_from_the_same_latent():
+    """Its own condition matters, and so does the first stage's image."""
+    torch.manual_seed(0)
+    small = {"text": 4, "augmentation": 3, "first_width": 2, "width": 4, "norm": "none"}
+    network = StackGANSecond(size=64, latent=12, **small).eval()
+    latent = torch.randn(1, 12)
+    image = network(latent)
+    assert image.shape == (1, 3, 64, 64)
+    moved = latent.clone()
+    moved[:, -3:] += 1
+    assert torch.equal(network.first(moved[:, :-3]), network.first(latent[:, :-3]))
+    assert not torch.equal(network(moved), image)
+    seen = []
+    network.encoder.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    network(latent)
+    assert torch.equal(seen[0], network.first(latent[:, :-3]))
+    for size in (64, 128):
+        assert StackGANSecond(size=size, latent=12, **small)(latent).shape[2] == size
+    with pytest.raises(ValueError, match="64 or 128"):
+        StackGANSecond(size=96, latent=12, **small)
+
+
+def test_the_first_stage_stays_as_it_was(few_pairs):
+    """Bit for bit, running statistics too, while every network of the second learns."""
+    config = smallest_config(SECOND, few_pairs, "optimizer.lr=0.01")
+    torch.manual_seed(0)
+    algorithm = make_algorithm(config)
+    build_on(algorithm, config.train.after)
+    engine = Engine(make_fabric(algorithm.config), algorithm)
+    generator = algorithm.networks["generator"].train()
+    before = {name: value.clone() for name, value in generator.state_dict().items()}
+    batch = make_batch("red fish", "blue fish", "a boat", "a flat one")
+    batch["image"] = torch.rand(4, 3, 64, 64) * 2 - 1
+    for _ in range(2):
+        engine.train_step(batch)
+    frozen = load_tensors(few_pairs / "first.safetensors", "generate")
+    for name, value in generator.state_dict().items():
+        if name.startswith("first."):
+            assert torch.equal(value, frozen[name.removeprefix("first.")]), name
+            assert torch.equal(value, before[name]), name
+        elif name.endswith("weight"):
+            assert not torch.equal(value, before[name]), name
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "error", "word"),
+    [
+        (SECOND, ["train.after=null"], ConfigError, "--after"),
+        (SECOND, ["train.after=nowhere"], ModelError, "nowhere"),
+        (SECOND, ["generator.first_width=3"], ConfigError, "width 2"),
+        (SECOND, ["generator.text=8"], ConfigError, "text 128"),
+        ("stackgan", ["train.after=nowhere"], ConfigError, "builds on no other run"),
+        ("gan", ["train.after=nowhere"], ConfigError, "builds on no other run"),
+    ],
+)
+def test_a_first_stage_that_does_not_fit_is_refused(few_pairs, tmp_path, kind, changes, error, word):
+    with pytest.raises(error, match=word):
+        i2i.train(smallest_config(kind, few_pairs, *changes), tmp_path / "run")
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_a_model_of_another_kind_is_no_first_stage(few_pairs, tmp_path, noise_model, tiny_run):
+    for model in (noise_model, tiny_run):
+        with pytest.raises(ConfigError, match=r"train\.after"):
+            i2i.train(smallest_config(SECOND, few_pairs, f"train.after={model}"), tmp_path / "run")
+
+
+def test_the_second_stage_resumes_and_exports_without_the_first(few_pairs, tmp_path, monkeypatch):
+    """Its model file holds both stages."""
+    monkeypatch.chdir(tmp_path)
+    for images in (8, 16):
+        short = smallest_config(SECOND, few_pairs, f"schedule.images={images}", "schedule.decay_images=0")
+        i2i.train(short, "run", resume=images == 16)
+    i2i.train(smallest_config(SECOND, few_pairs, "schedule.decay_images=0"), "whole")
+    assert (tmp_path / "run/model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
+    i2i.export_onnx("run", "model.onnx")
+    torch_one, onnx_one = (i2i.load(model) for model in ("run", "model.onnx"))
+    latents = torch_one.draw([0, 1], text="a flat one")
+    assert np.array_equal(latents, onnx_one.draw([0, 1], text="a flat one"))
+    np.testing.assert_allclose(torch_one.generate(latents), onnx_one.generate(latents), atol=1e-4)

@@ -34,7 +34,10 @@ def test_instance_noise_trains_every_algorithm(few_pairs, kind):
     plain, _ = step(smallest_config(kind, few_pairs))
     assert all(math.isfinite(value) for value in terms.values())
     assert all(value > 0 for term, value in terms.items() if term.startswith("grad."))
-    assert all(terms[name] != plain[name] for name in terms if name.endswith("_real"))
+    of_d = {name for name in terms if name.startswith("D") and terms[name] != plain[name]}
+    # A hinge that every real satisfies is 0 with noise, too.
+    assert of_d >= {name for name in terms if name.endswith("_real") and terms[name]}
+    assert of_d
 
 
 def test_instance_noise_has_the_deviation_of_its_ramp(few_pairs, monkeypatch):
