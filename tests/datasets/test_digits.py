@@ -53,7 +53,9 @@ def test_every_fifth_digit_is_for_test_and_all_are_enlarged(source, tmp_path, ca
 
 
 @pytest.mark.parametrize(
-    "content", [b"", table()[:-9], gzip.compress(b"1,2,x"), table(PIXELS[:, 1:]), table(PIXELS + 1), table(-PIXELS)]
+    "content",
+    [b"", table()[:-9], gzip.compress(b"1,2,x"), table(PIXELS[:, 1:]), table(PIXELS + 1), table(-PIXELS)],
+    ids=["empty", "cut", "no number", "a pixel short", "above 16", "below 0"],
 )
 def test_a_damaged_table_is_refused_and_nothing_is_left(tmp_path, content):
     (tmp_path / "digits.csv.gz").write_bytes(content)
