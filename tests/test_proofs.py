@@ -1,5 +1,7 @@
 """Claims about whole trainings, each beside a control that must fail."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -43,28 +45,30 @@ def test_a_gradient_penalty_keeps_all_modes(tmp_path):
     assert min(modes for modes, _ in unbounded) < 4
 
 
-def test_words_are_heeded_and_the_two_ideas_of_stackgan_matter(tmp_path):
-    """Hues of captions that training never showed; without the wrong text worse, without the divergence less varied.
+class TestStackGAN:
+    """At half the length of the presets, with seed 1 as in docs/gan.md."""
 
-    At half the length of the presets, with seed 1 as in docs/gan.md.
-    """
-    hues = load_script(ROOT / "datasets" / "emoji_hues.py")
-    hues.convert(LINEART, tmp_path / "hues")
-    bench = load_script(ROOT / "tools" / "bench" / "stackgan.py")
-    short = ("schedule.images=12000", "schedule.decay_images=4000", "train.seed=1")
-    cases = ("whole", "no wrong text", "no divergence")
-    scores = {case: bench.run(tmp_path / "hues", tmp_path / "runs", case, *short) for case in cases}
-    assert scores["whole"].hue_right >= 0.8
-    assert scores["no wrong text"].hue_right < scores["whole"].hue_right - 0.15
-    assert scores["no divergence"].spread < 0.9 * scores["whole"].spread
+    @pytest.fixture(scope="class")
+    @classmethod
+    def score(cls, tmp_path_factory):
+        """A function that trains a case and scores captions that training never showed."""
+        folder = tmp_path_factory.mktemp("stackgan")
+        load_script(ROOT / "datasets" / "emoji_hues.py").convert(LINEART, folder / "hues")
+        bench = load_script(ROOT / "tools" / "bench" / "stackgan.py")
 
+        @functools.cache
+        def score(case, images=12000):
+            lengths = (f"schedule.images={images}", f"schedule.decay_images={images // 3}", "train.seed=1")
+            return bench.run(folder / "hues", folder / "runs", case, *lengths)
 
-def test_the_second_stage_keeps_to_the_words(tmp_path):
-    """On a shorter first stage, after a few minutes of neither."""
-    hues = load_script(ROOT / "datasets" / "emoji_hues.py")
-    hues.convert(LINEART, tmp_path / "hues")
-    bench = load_script(ROOT / "tools" / "bench" / "stackgan.py")
-    for case, images in (("whole", 12000), ("second stage", 4000)):
-        lengths = (f"schedule.images={images}", f"schedule.decay_images={images // 3}", "train.seed=1")
-        found = bench.run(tmp_path / "hues", tmp_path / "runs", case, *lengths)
-    assert found.hue_right >= 0.8
+        return score
+
+    def test_words_are_heeded_and_its_two_ideas_matter(self, score):
+        """Without the wrong text the hues are worse, without the divergence the pictures are less varied."""
+        assert score("whole").hue_right >= 0.8
+        assert score("no wrong text").hue_right < score("whole").hue_right - 0.15
+        assert score("no divergence").spread < 0.9 * score("whole").spread
+
+    def test_the_second_stage_keeps_to_the_words(self, score):
+        assert score("whole").hue_right >= 0.8
+        assert score("second stage", images=4000).hue_right >= 0.8
