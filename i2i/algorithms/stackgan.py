@@ -108,13 +108,15 @@ class StackGAN(GAN):
         """D's term of reals with the next other text of the batch; 0 where all texts are the same."""
         others = next_other(text)
         has_other = others >= 0
-        if not has_other.any():
-            return real.new_zeros(())
-        adversary, shown, right = self.adversaries["D"], real[has_other], text[has_other]
-        on_wrong = adversary.judge(shown, text[others[has_other]]).scales
+        any_other = bool(has_other.any())
+        rows = has_other if any_other else torch.ones_like(has_other)
+        adversary, shown, right = self.adversaries["D"], real[rows], text[rows]
+        on_wrong = adversary.judge(shown, text[others[rows]]).scales
         on_right = adversary.judge(shown, right).scales if adversary.loss.is_relative else on_wrong
         scales = list(zip(on_right, on_wrong, strict=True))
-        return mean([rejected for _, rejected in compare(scales, adversary.loss, adversary.settings)])
+        term = mean([rejected for _, rejected in compare(scales, adversary.loss, adversary.settings)])
+        # D looks even where the term is 0: each look moves the vectors of spectral norm, on all ranks alike.
+        return term if any_other else 0 * term
 
 
 def next_other(rows: Tensor) -> Tensor:
