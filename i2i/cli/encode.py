@@ -12,9 +12,9 @@ from i2i.words import show_count
 @click.command(
     epilog="""\b
 Examples:
-  i2i encode photos -m runs/vae -o latents.npy
+  i2i encode photos -m runs/vae -o latents.npy --fit resize
   i2i generate -m runs/vae --latents latents.npy -o reconstructions.png
-  i2i encode a.png b.png -m runs/vae -o both.npy --fit resize
+  i2i encode pictures/a.png pictures/b.png -m runs/vae -o both.npy --fit resize
   i2i interpolate -m runs/vae --latents both.npy -o walk.webp
 """
 )

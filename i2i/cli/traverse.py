@@ -14,8 +14,8 @@ _ROWS = 8
 @click.command(
     epilog="""\b
 Examples:
-  i2i traverse -m runs/digits --code category -o digits.png
-  i2i traverse -m digits.onnx --code continuous:0 --seeds 3,17 --steps 12 --range -2 2 -o slant.png
+  i2i traverse -m runs/clothes --code label -o classes.png
+  i2i traverse -m faces.onnx --code noise:0 --seeds 3,17 --steps 12 --range -2 2 -o first.png
   i2i traverse -m runs/faces --code noise:4 -o fourth.png
 """
 )

@@ -2,16 +2,26 @@
 
 import shutil
 
+import numpy as np
 import pytest
 import yaml
 
+import i2i
 from i2i.interop.importing import import_weights
 from i2i.models.modelfile import save_tensors
-from tests.conftest import ORACLES, save, tiny_config
+from tests.conftest import ORACLES, save, smallest_config, tiny_config
+
+
+@pytest.fixture(scope="session")
+def vae_run(tmp_path_factory, few_pairs):
+    """A run of a tiny VAE."""
+    out = tmp_path_factory.mktemp("vae") / "run"
+    i2i.train(smallest_config("vae", few_pairs), out)
+    return out
 
 
 @pytest.fixture
-def desk(desk, tiny_run, two_way_run, noise_model, named_model, noise_onnx, point_model, labelled_model):
+def desk(desk, tiny_run, two_way_run, noise_model, named_model, noise_onnx, point_model, labelled_model, vae_run):
     """The desk, with small versions of everything else that the examples name."""
     shutil.copytree("D", "datasets/lineart")
     shutil.copytree("runs/mine", "runs/lineart")
@@ -23,6 +33,12 @@ def desk(desk, tiny_run, two_way_run, noise_model, named_model, noise_onnx, poin
     shutil.copytree(point_model.parent, "runs/ring")
     shutil.copytree(named_model.parent, "runs/clothes")
     shutil.copytree(labelled_model.parent, "runs/things", ignore=shutil.ignore_patterns("*.onnx"))
+    shutil.copytree(vae_run, "runs/vae")
+    for name, count in (("latents.npy", 1), ("both.npy", 2)):
+        np.save(name, np.zeros((count, 4), np.float32))
+    shutil.copytree("D", "data/hues")
+    (desk / "runs" / "hues").mkdir()
+    shutil.copy("D/first.safetensors", "runs/hues/model.safetensors")
     shutil.copy(ORACLES / "unet_128_batch.pth", "latest_net_G.pth")
     for way in "AB":
         shutil.copy(ORACLES / "resnet_6_instance.pth", f"latest_net_G_{way}.pth")

@@ -61,7 +61,7 @@ def test_the_examples_in_the_help_run(line, desk, few_pairs, capsys, monkeypatch
             shutil.copytree(desk / "pictures", desk / "photos" / side)
     if "drawings" in words and "train" in words:
         shutil.copytree(desk / "photos", desk / "drawings")
-    if words[0] == "export" and "-o" in words:
+    if words[0] in ("export", "encode") and "-o" in words:
         (desk / words[words.index("-o") + 1]).unlink(missing_ok=True)
     if words[0] == "train" and "--resume" not in words:
         shutil.rmtree(desk / "runs" / "lineart")
