@@ -63,12 +63,15 @@ def test_every_global_generator_gives_its_outputs(halvings, blocks, norm, tmp_pa
     torch.save(network.state_dict(), path)
     with torch.no_grad():
         wanted = {"running": network.eval().model(x).numpy(), "image": network.train().model(x).numpy()}
+        exact = network.double().model(x.double()).numpy()
+    rounding = np.abs(exact - wanted["image"]).max()  # of torch itself, which depends on the processor
+    assert rounding < 3e-5
     for statistics, output in wanted.items():
         model = import_weights([path], norm_statistics=statistics)
         arguments = model.spec.generators["A2B"].arguments
         assert (arguments.get("halvings", 2), arguments["blocks"], arguments["norm"]) == (halvings, blocks, norm)
         save_tensors(tmp_path / "model.safetensors", model.spec, model.tensors)
-        np.testing.assert_allclose(outputs_of(tmp_path / "model.safetensors", x), output, atol=1e-5)
+        np.testing.assert_allclose(outputs_of(tmp_path / "model.safetensors", x), output, atol=max(1e-5, 2 * rounding))
         assert output.std() > 0.005
     assert model.spec.generators["A2B"].size_multiple == 2**halvings
     if norm == "batch":
