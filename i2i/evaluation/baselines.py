@@ -1,6 +1,6 @@
 """Trivial answers: what pictures would score without a model."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,8 @@ Answer = Callable[[Array], Array]
 """Maps an input (H, W, C) to an answer that is scored against the truth."""
 BLUR = 0.02
 """Sigma of blurred pictures, as a share of their shorter side."""
-BASELINES = ("input_copied", "target_mean", "affine_colour")
+BASELINES = ("input_copied", "target_mean", "affine_colour", "colour_map")
+"""Trivial answers beside the scores of pairs; only affine_colour needs pairs to be fitted."""
 
 
 def sides(pair: Pair | Derived, direction: str, value_range: Range | None = None) -> tuple[Array, Array]:
@@ -30,15 +31,16 @@ def sides(pair: Pair | Derived, direction: str, value_range: Range | None = None
 def fit_baselines(
     pairs: Sequence[Pair | Derived], direction: str, value_range: Range | None = None, channels: int = 3
 ) -> dict[str, Answer]:
-    """Return target_mean and affine_colour, which map an input (H, W, C) to (H, W, channels) in the same type.
+    """Return target_mean, affine_colour and colour_map, which map an input (H, W, C) to an answer in the same type.
 
     If all training targets have one size, target_mean is their mean picture for inputs of that size; otherwise it is
-    their mean colour. affine_colour is the least-squares matrix from a pixel's RGB input to its target.
+    their mean colour. affine_colour is the least-squares matrix from a pixel's RGB input to its target. Both return
+    (H, W, channels). colour_map is that of fit_colour_map.
     """
     picture_sum: Array | None = None
     one_size = True
     colour_sum, pixels = np.zeros(channels), 0
-    gram, cross = np.zeros((4, 4)), np.zeros((4, channels))
+    gram, of_targets, cross = np.zeros((4, 4)), np.zeros((4, 4)), np.zeros((4, channels))
     for done, pair in enumerate(pairs):
         status.count(done, len(pairs))
         source, target = sides(pair, direction, value_range)
@@ -52,6 +54,7 @@ def fit_baselines(
         pixels += y.shape[0] * y.shape[1]
         flat = _with_one(x)
         gram += flat.T @ flat
+        of_targets += _moments(target)
         cross += flat.T @ y.reshape(-1, channels)
     matrix = np.linalg.lstsq(gram, cross, rcond=None)[0]
     mean_colour = colour_sum / pixels
@@ -65,7 +68,8 @@ def fit_baselines(
     def affine_colour(x: Array) -> Array:
         return _from_levels(_with_one(grey_levels(x)) @ matrix, x.dtype).reshape(*x.shape[:2], channels)
 
-    return {"target_mean": target_mean, "affine_colour": affine_colour}
+    colour_map = _monge(gram, of_targets)
+    return {"target_mean": target_mean, "affine_colour": affine_colour, "colour_map": colour_map}
 
 
 def _with_one(picture: Array) -> Array:
@@ -80,31 +84,39 @@ def _from_levels(values: Array, dtype: Any) -> Array:
     return np.rint(np.clip(values, 0, 255) * (largest(dtype) / 255)).astype(dtype)
 
 
-def fit_colour_map(inputs: Iterator[Array], targets: Iterator[Array]) -> Callable[[Array], Array]:
+def fit_colour_map(inputs: Iterable[Array], targets: Iterable[Array]) -> Answer:
     """Return the linear map of colours that takes the mean and covariance of one set of pictures to another's.
 
-    Monge's map between Gaussians; needs no pairs and no training. Pictures are (H, W, 3) uint8.
+    Monge's map between Gaussians; needs no pairs and no training. Pictures and answers are RGB (H, W, 3) of any depth.
     """
-    (mean, covariance), (target_mean, target_covariance) = _colours(inputs), _colours(targets)
+    return _monge(*(sum(map(_moments, side), np.zeros((4, 4))) for side in (inputs, targets)))
+
+
+def _moments(picture: Array) -> Array:
+    """Return the sums of products of all pixels' (red, green, blue, 1), (4, 4): moments up to the second."""
+    flat = _with_one(grey_levels(picture))
+    moments: Array = flat.T @ flat
+    return moments
+
+
+def _monge(of_inputs: Array, of_targets: Array) -> Answer:
+    """Return the map between Gaussians with these moments."""
+    (mean, covariance), (target_mean, target_covariance) = map(_mean_covariance, (of_inputs, of_targets))
     root = _root(covariance)
     inverse = np.linalg.inv(root)
     matrix = inverse @ _root(root @ target_covariance @ root) @ inverse
 
     def apply(picture: Array) -> Array:
-        mapped = (picture.reshape(-1, 3) - mean) @ matrix + target_mean
-        return np.rint(np.clip(mapped, 0, 255)).astype(np.uint8).reshape(picture.shape)
+        mapped = (grey_levels(picture).reshape(-1, 3) - mean) @ matrix + target_mean
+        return _from_levels(mapped, picture.dtype).reshape(*picture.shape[:2], 3)
 
     return apply
 
 
-def _colours(pictures: Iterator[Array]) -> tuple[Array, Array]:
-    """Return the mean and covariance of all pixels' colours; 0.1 is added to variances, lest grey be singular."""
-    count, total, products = 0, np.zeros(3), np.zeros((3, 3))
-    for picture in pictures:
-        flat = picture.reshape(-1, 3).astype(np.float64)
-        count, total, products = count + len(flat), total + flat.sum(axis=0), products + flat.T @ flat
-    mean = total / count
-    return mean, products / count - np.outer(mean, mean) + 0.1 * np.eye(3)
+def _mean_covariance(moments: Array) -> tuple[Array, Array]:
+    """Return the mean and covariance of colours; 0.1 is added to variances, lest grey be singular."""
+    mean = moments[3, :3] / moments[3, 3]
+    return mean, moments[:3, :3] / moments[3, 3] - np.outer(mean, mean) + 0.1 * np.eye(3)
 
 
 def _root(matrix: Array) -> Array:

@@ -54,13 +54,18 @@ def kind_of_evaluation(model: str | Path, paths: Sequence[str], split: str) -> L
         return "samples"
     if spec and spec.derivation:
         return "pairs"
+    return "sets" if without_partners(paths, split) else "pairs"
+
+
+def without_partners(paths: Sequence[str], split: str) -> bool:
+    """Whether there are pictures of A and of B, and no name of A is one of B."""
     try:
         find_pairs(paths, split)
     except DataError:
         try:
             a, b = find_sides(paths, split)
         except DataError:
-            return "pairs"  # whose error says what is missing
+            return False  # whose error, when pairs are read, says what is missing
         stems = [{Path(one.name).with_suffix("").as_posix() for one in side} for side in (a, b)]
-        return "pairs" if stems[0] & stems[1] else "sets"
-    return "pairs"
+        return not stems[0] & stems[1]
+    return False

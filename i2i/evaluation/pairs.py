@@ -1,7 +1,7 @@
 """A model scored against the truth, pair by pair, beside trivial answers.
 
-The answers are the input itself, the mean of the training targets, and the best affine change of colour that the
-training pairs allow.
+The answers are the input itself, the mean of the training targets, the best affine change of colour that the training
+pairs allow, and the linear map of colours that needs no pairs.
 """
 
 import statistics
@@ -14,11 +14,11 @@ from i2i import status, weights
 from i2i.config.settings import by_direction
 from i2i.data.checking import Seen, check_pairs, check_pictures, odd_halves, refuse_small
 from i2i.data.derive import Derived, find_derived
-from i2i.data.folders import Lister, find_pairs, has_split, spread
-from i2i.data.items import Pair, Picture
+from i2i.data.folders import Lister, find_pairs, find_sides, has_split, spread
+from i2i.data.items import Pair, Picture, read_picture
 from i2i.errors import DataError, UsageError
-from i2i.evaluation.baselines import BASELINES, Answer, fit_baselines, sides
-from i2i.evaluation.choosing import described
+from i2i.evaluation.baselines import BASELINES, Answer, fit_baselines, fit_colour_map, sides
+from i2i.evaluation.choosing import described, without_partners
 from i2i.evaluation.cycle import Cycle, CycleScores
 from i2i.evaluation.ruler import reference_digest
 from i2i.evaluation.scorer import PairScorer
@@ -47,6 +47,7 @@ LOST = "The model lost to "
 class Evaluation(NamedTuple):
     """Mean scores over a split: of the model, and of each baseline (None if there is no train split).
 
+    Without pairs in the train split, target_mean and affine_colour are None too.
     compared: depth and channels of the targets, in words. value_range: black and white of 16-bit and float files; None
     is their full range. fit: how pictures came to the network's size; None is whole, or in tiles where memory is short.
     reference_sha256: the digest of the targets. cycle: of a model that holds both directions. sheet, worst: PNG files
@@ -193,14 +194,18 @@ def _read(translator: Translator, pair: Pair | Derived) -> tuple[Array, Array]:
 
 
 def _trivial_answers(paths: Sequence[str], find: Finder, translator: Translator) -> dict[str, Answer]:
-    """Return the input as it is, and, if there is a train split, what is fitted to its pairs."""
+    """Return the input as it is, and, if there is a train split, what is fitted to its pairs or to its two sides."""
     answers: dict[str, Answer] = {"input_copied": lambda x: x}
-    if has_split(paths, "train"):
-        with status.doing("Fitting the baselines"):
-            pairs = find(paths, "train", list_pictures)
-            channels, value_range = translator.generator.out_channels, translator.spec.input_range
-            answers |= fit_baselines(pairs, translator.direction, value_range, channels)
-    return answers
+    if not has_split(paths, "train"):
+        return answers
+    direction, value_range = translator.direction, translator.spec.input_range
+    with status.doing("Fitting the baselines"):
+        if find is find_pairs and without_partners(paths, "train"):
+            known = by_direction(direction, *find_sides(paths, "train"))
+            inputs, targets = ((read_picture(one, value_range) for one in side) for side in known)
+            return answers | {"colour_map": fit_colour_map(inputs, targets)}
+        pairs = find(paths, "train", list_pictures)
+        return answers | fit_baselines(pairs, direction, value_range, translator.generator.out_channels)
 
 
 def lost_note(means: Mapping[str, Scores]) -> tuple[str, ...]:

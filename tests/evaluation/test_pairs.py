@@ -27,6 +27,8 @@ from i2i.runtime.fit import Fit
 from tests.cli.test_cli import call
 from tests.conftest import LINEART, ROOT, picture, run_i2i, save
 
+FITTED = ["target_mean", "affine_colour", "colour_map"]
+
 
 def test_metrics_by_hand():
     black, grey = np.zeros((16, 16, 3), np.uint8), np.full((16, 16, 3), 51, np.uint8)
@@ -172,7 +174,8 @@ def copied(tiny_run):
 def test_baselines_are_the_published_figures(copied):
     """The table in the README and docs/benchmarks.md."""
     assert copied.pairs == 152
-    for name, figures in {"input_copied": (70.9, 7.37, 0.292), "target_mean": (92.1, 7.67, 0.116)}.items():
+    known = {"input_copied": (70.9, 7.37, 0.292), "target_mean": (92.1, 7.67, 0.116), "colour_map": (70.6, 8.59, 0.311)}
+    for name, figures in known.items():
         scores = copied.baselines[name]
         assert scores["l1"] == pytest.approx(figures[0], abs=0.05)
         assert scores["psnr"] == pytest.approx(figures[1], abs=0.005)
@@ -193,6 +196,29 @@ def test_affine_colour_finds_an_affine_change_in_its_own_depth(tmp_path, dtype):
     assert np.abs(answer.astype(int) - y).max() <= 1
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_train_split_without_pairs_has_its_colour_map(grey_model, tmp_path, dtype):
+    """B is A with half its contrast, which mean and covariance find, whatever the names; matched names fit the rest."""
+    white = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    for split, shift in (("train", 5), ("test", 0)):
+        for k in range(5):
+            x = np.random.default_rng(k).uniform(0, white, (24, 24, 1))
+            for side, y, number in (("A", x, k), ("B", x / 2 + white / 4, k + shift)):
+                (tmp_path / f"{split}{side}").mkdir(exist_ok=True)
+                write_image(tmp_path / f"{split}{side}" / f"{number}.tiff", y.astype(dtype))
+    apart = i2i.evaluate(grey_model, str(tmp_path)).baselines
+    assert apart["target_mean"] is apart["affine_colour"] is None
+    assert apart["colour_map"]["l1"] < 1 < apart["input_copied"]["l1"] / 10
+    for k in range(5):
+        (tmp_path / "trainB" / f"{k + 5}.tiff").rename(tmp_path / "trainB" / f"{k}.tiff")
+    together = i2i.evaluate(grey_model, str(tmp_path)).baselines
+    assert list(together) == ["input_copied", *FITTED]
+    assert together["colour_map"] == pytest.approx(apart["colour_map"])
+    (tmp_path / "trainB" / "0.tiff").unlink()
+    with pytest.raises(DataError, match=r"0\.tiff"):  # a name that was lost is no set without pairs
+        i2i.evaluate(grey_model, str(tmp_path))
+
+
 def test_target_mean_of_many_sizes_is_a_colour(tmp_path):
     for k in range(2):
         save(tmp_path / "trainA" / f"{k}.png", 20 + k, 30, seed=k)
@@ -209,8 +235,8 @@ def test_without_a_train_split_its_baselines_are_null(tiny_onnx, few_pairs, tmp_
     assert done.returncode == 0, done.stderr
     (scores,) = json.loads(done.stdout)["result"]["scores"]
     assert list(scores["model"]) == ["l1", "psnr", "ssim"]
-    assert list(scores["baselines"]) == ["input_copied", "target_mean", "affine_colour"]
-    assert scores["baselines"]["target_mean"] is scores["baselines"]["affine_colour"] is None
+    assert list(scores["baselines"]) == ["input_copied", *FITTED]
+    assert [scores["baselines"][name] for name in FITTED] == [None, None, None]
     done = run_i2i(*words)
     assert "input copied" in done.stdout
     assert f"{scores['model']['ssim']:.3f}" in done.stdout
