@@ -172,6 +172,8 @@ class PatchGANSettings(Section):
     """Number of discriminators, each with half the size of the one before; their losses are averaged."""
     downsample: Literal["strided", "blur"] = "strided"
     """Strided convolution as in the paper, or a low-pass filter before halving, as in the code of CUT."""
+    padding: Literal[1, 2] = 1
+    """Zeros around an image or map, for each convolution; 2 is that of pix2pixHD's code."""
     minibatch_std: bool = False
     """Show the last layer how much the images of a batch differ, in groups of 4 (Karras et al. 2018)."""
     minibatch_discrimination: Literal["none", "l1", "l2"] = "none"

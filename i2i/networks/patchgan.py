@@ -39,6 +39,7 @@ class PatchGAN(Discriminator):
         the one before (Wang et al. 2018, "High-resolution image synthesis", section 3.2).
     downsample: "strided" as in the paper, or "blur": convolutions keep the size, and a low-pass filter halves it, as in
         the code of contrastive unpaired translation (Park et al. 2020).
+    padding: zeros around an image or map, for each convolution of 4 px: 1, or 2 as in the code of the paper on scales.
     minibatch_std: show the head of each scale how much the images of a batch differ (see append_spread).
     minibatch_discrimination: show it how close they are, by "l1" or "l2" (see MinibatchDiscrimination), or "none".
     packing: images that are judged together, with the logits of one (see pack).
@@ -56,6 +57,7 @@ class PatchGAN(Discriminator):
         spectral_norm: bool = False,
         scales: int = 1,
         downsample: Downsampling = "strided",
+        padding: int = 1,
         minibatch_std: bool = False,
         minibatch_discrimination: MinibatchDistance = "none",
         packing: int = 1,
@@ -68,12 +70,11 @@ class PatchGAN(Discriminator):
         self.count, self.scales, self.packing = layers, scales, packing
         in_channels, condition = in_channels * packing, condition * packing
         self.receptive_field_px = (RECEPTIVE_FIELD_PX if downsample == "strided" else _BLURRED_FIELD_PX)[layers]
-        bias, sizes = needs_bias(norm), [(1, 1, 0), (1, 1, 0)]  # kernel, stride, padding
-        if layers:
-            sizes = [(4, 2 if downsample == "strided" else 1, 1)] * layers + [(4, 1, 1)]
+        kernel, padding = (4, padding) if layers else (1, 0)
+        bias, halving = needs_bias(norm), 2 if downsample == "strided" else 1
         self.layers = nn.ModuleList()
         count = in_channels
-        for index, (kernel, stride, padding) in enumerate(sizes):
+        for index, stride in enumerate([halving] * layers + [1] if layers else [1, 1]):
             target = width * min(2**index, 8)
             convolution = nn.Conv2d(count, target, kernel, stride, padding, bias=index == 0 or bias)
             layer = nn.Sequential(convolution, nn.Identity() if index == 0 else make_norm(norm, target))
@@ -82,10 +83,9 @@ class PatchGAN(Discriminator):
                 layer.append(BlurPool(target))
             self.layers.append(layer)
             count = target
-        kernel, padding = (1, 0) if layers == 0 else (4, 1)
         self.batch_channels = BatchChannels(count, minibatch_std, minibatch_discrimination)
-        count_all = count + self.batch_channels.added
-        self.head = nn.Conv2d(count_all, 1, kernel, 1, padding, bias=bias if layers == 0 else True)
+        channels = count + self.batch_channels.added
+        self.head = nn.Conv2d(channels, 1, kernel, 1, padding, bias=bias if layers == 0 else True)
         self.projection = Projection(count, condition) if condition else None
         self.pool = nn.AvgPool2d(kernel, 1, padding) if layers else nn.Identity()  # to the size of the head's output
         initialise(self)
@@ -94,8 +94,9 @@ class PatchGAN(Discriminator):
         self.heads = Heads(count, heads, packing) if heads else None
         self.coarser: PatchGAN | None = None
         if scales > 1:
-            further = (width, norm, spectral_norm, scales - 1, downsample, minibatch_std, minibatch_discrimination)
-            self.coarser = PatchGAN(in_channels, layers, *further, condition=condition)  # it is given packs
+            further = (width, norm, spectral_norm, scales - 1, downsample, padding)
+            batches = (minibatch_std, minibatch_discrimination)
+            self.coarser = PatchGAN(in_channels, layers, *further, *batches, condition=condition)  # it is given packs
             self.halve = nn.AvgPool2d(3, 2, 1, count_include_pad=False)
 
     def fits(self, side_px: int) -> str | None:
