@@ -1,10 +1,11 @@
-"""Names of our networks' tensors in pytorch-CycleGAN-and-pix2pix and contrastive-unpaired-translation.
+"""Names of our networks' tensors in pytorch-CycleGAN-and-pix2pix, contrastive-unpaired-translation and pix2pixHD.
 
-Both projects name tensors by their position in nested nn.Sequential. `module_names` maps our modules to theirs;
+These projects name tensors by their position in nested nn.Sequential. `module_names` maps our modules to theirs;
 everything else follows from it.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ def tensor_names(network: nn.Module) -> dict[str, str]:
         for new, part in zip(SPECTRAL_PARTS[1], SPECTRAL_PARTS[0], strict=True):
             old = f"{our.removesuffix(new)}{part}" if our.endswith(new) else old
         module, _, tensor = old.rpartition(".")
-        names[f"{modules[module]}.{tensor}"] = our
+        names[f"{modules.get(module, module)}.{tensor}"] = our  # a module that they lack keeps our name, and is missing
     return names
 
 
@@ -91,7 +92,8 @@ def _resnet_names(network: ResNet) -> Iterator[tuple[str, str]]:
 def _patchgan_names(network: PatchGAN) -> Iterator[tuple[str, str]]:
     """Yield names for a PatchGAN.
 
-    Theirs is [conv, leaky ReLU(, blur)], then [conv, norm, leaky ReLU(, blur)] a layer, then a conv.
+    Theirs is [conv, leaky ReLU(, blur)], then [conv, norm, leaky ReLU(, blur)] a layer, then a conv. For more scales,
+    see in_sequence.
     """
     model = "net" if network.head.kernel_size == (1, 1) else "model"  # their PixelGAN
     index = 0
@@ -99,6 +101,27 @@ def _patchgan_names(network: PatchGAN) -> Iterator[tuple[str, str]]:
         yield from ((f"layers.{layer}.0", f"{model}.{index}"), (f"layers.{layer}.1", f"{model}.{index + 1}"))
         index += len(list(stage.children())) - (layer == 0)
     yield "head", f"{model}.{index}"
+    if network.coarser is not None:
+        yield from ((f"coarser.{our}", f"coarser.{their}") for our, their in _patchgan_names(network.coarser))
+
+
+def in_sequence(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the tensors of pix2pixHD's discriminators as if each were a sequence, and the next in `coarser`.
+
+    Theirs are `layer0` and on, or in groups, [conv, leaky ReLU], [conv, norm, leaky ReLU] a layer and [conv],
+    `scale0_layer0` and on. They count from the coarsest image.
+    """
+    found = [re.fullmatch(r"(?:scale(\d)_)?layer(\d)\.(\d{1,2})\.(.*)", name) for name in state]
+    matches = [match for match in found if match]
+    if len(matches) < len(state):
+        return dict(state)
+    finest = max((int(match[1] or match[2]) for match in matches), default=0)
+    renamed = {}
+    for match in matches:
+        scale, group = (int(match[1]), int(match[2])) if match[1] else (int(match[2]), 0)
+        index = int(match[3]) + (3 * group - 1 if group else 0)
+        renamed[f"{'coarser.' * (finest - scale)}model.{index}.{match[4]}"] = state[match[0]]
+    return renamed
 
 
 def filters_of(network: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -14,7 +14,7 @@ def init_from(algorithm: Algorithm, source: str) -> list[str]:
     """Copy weights of a run folder, .safetensors or .pth file into the generators; return lines on what was copied.
 
     A tensor is copied where name and shape agree. Raises ModelError when none does. Of another project, the
-    discriminator and the heads of CUT come from the files beside, if they fit.
+    discriminators, the generator of the other direction and the heads of CUT come from the files beside, if they fit.
     """
     file = find_model(Path(source))
     if is_onnx(file):
@@ -40,7 +40,7 @@ def init_from(algorithm: Algorithm, source: str) -> list[str]:
         more = f" and {len(left) - 4} more" if len(left) > 4 else ""
         rest = f"; these start fresh: {', '.join(left[:4])}{more}" if left else ""
         lines.append(f"{name}: {len(fits)} of {len(own)} tensors from {file} ({origin}){rest}.")
-    beside = load_beside(file, {name: algorithm.networks[name] for name in fresh})
+    beside = load_beside(file, {name: algorithm.networks[name] for name in fresh}, theirs[0])
     lines += beside.values()
     fresh = [name for name in fresh if name not in beside]
     if not copied:

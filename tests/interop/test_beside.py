@@ -1,5 +1,6 @@
 """Discriminators and heads that lie beside another project's generator: the same functions, to go on training."""
 
+import copy
 import itertools
 import re
 
@@ -67,6 +68,98 @@ def test_every_discriminator_of_theirs_judges_alike(layers, norm, antialiased, t
         wanted, found = network(x), ours.eval()(x).logits
     assert wanted.std() > 1e-3
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+
+
+def their_scales(layers, scales, norm, in_groups, width=2, inputs=6):
+    """Written from Wang et al. 2018, section 3.2, and the names in pix2pixHD's files: numbered from the coarsest."""
+    kind = {"instance": nn.InstanceNorm2d, "batch": nn.BatchNorm2d}[norm]
+    network = nn.Module()
+    network.scales = []
+    for number in range(scales):
+        counts = [inputs, *(width * min(2**level, 8) for level in range(layers + 1)), 1]
+        groups = []
+        for level, (before, after) in enumerate(itertools.pairwise(counts)):
+            group = [nn.Conv2d(before, after, 4, 2 if level < layers else 1, 2)]
+            group += [kind(after)] if 0 < level <= layers else []
+            groups.append(nn.Sequential(*group, *([nn.LeakyReLU(0.2)] if level <= layers else [])))
+        network.scales.append(groups)
+        if in_groups:
+            for level, group in enumerate(groups):
+                setattr(network, f"scale{number}_layer{level}", group)
+        else:
+            setattr(network, f"layer{number}", nn.Sequential(*itertools.chain(*groups)))
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.xavier_normal_(module.weight, gain=2)
+            nn.init.normal_(module.bias, 0, 0.3)
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.running_mean, 0, 0.3)
+    return network
+
+
+@pytest.mark.parametrize(
+    ("layers", "scales", "norm", "in_groups"),
+    [(3, 2, "instance", True), (3, 2, "batch", True), (1, 3, "instance", False), (2, 1, "batch", False)],
+)
+def test_discriminators_of_pix2pixhd_judge_alike_at_every_scale(layers, scales, norm, in_groups, tmp_path):
+    torch.manual_seed(0)
+    network = their_scales(layers, scales, norm, in_groups).eval()
+    save(network, tmp_path / "latest_net_D.pth")
+    ours = PatchGAN(6, layers, 2, norm, scales=scales, padding=2).eval()
+    lines = load_beside(tmp_path / "latest_net_G.pth", {"discriminator": ours})
+    assert re.search(r"(\d+) of \1 tensors", lines["discriminator"])
+    x = image = torch.rand(2, 6, 96, 104) * 2 - 1
+    with torch.no_grad():
+        found = ours(x).scales
+        assert len(found) == scales
+        for groups, logits in zip(reversed(network.scales), found, strict=True):
+            wanted = nn.Sequential(*groups)(image)
+            assert wanted.std() > 1e-3
+            torch.testing.assert_close(logits, wanted, rtol=0, atol=1e-5)
+            image = nn.functional.avg_pool2d(image, 3, 2, 1, count_include_pad=False)
+    for other in (
+        PatchGAN(6, layers, 2, norm, scales=scales),
+        PatchGAN(6, layers, 2, norm, scales=scales % 3 + 1, padding=2),
+    ):
+        before = copy.deepcopy(other.state_dict())
+        (line,) = load_beside(tmp_path / "latest_net_G.pth", {"discriminator": other}).values()
+        assert "starts fresh" in line
+        torch.testing.assert_close(other.state_dict(), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("network", [PatchGAN(3, 1, 2, "none", scales=2, condition=3), nn.Linear(2, 2)])
+def test_a_network_that_they_lack_starts_fresh(network, tmp_path):
+    save(their_discriminator(1, "none", False), tmp_path / "latest_net_D.pth")
+    (line,) = load_beside(tmp_path / "latest_net_G.pth", {"discriminator": network}).values()
+    assert "starts fresh" in line
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("given", ["A", "B"])
+def test_a_checkpoint_of_cyclegan_is_taken_whole(given, turned, tmp_path):
+    """Their letters go by the generator: D_A judges what G_A makes, which is B, or A if trained with BtoA."""
+    for place, letter in enumerate("AB"):
+        torch.manual_seed(place)
+        save(reference("resnet_6blocks", "instance", inputs=3, outputs=3), tmp_path / f"latest_net_G_{letter}.pth")
+        judge = their_discriminator(3, "instance", False)
+        nn.init.constant_(judge.model[0].bias, place + 1)
+        save(judge, tmp_path / f"latest_net_D_{letter}.pth")
+    if turned:
+        (tmp_path / "train_opt.txt").write_text("direction: BtoA\n", encoding="utf-8")
+    settings = ["generator.width=2", "generator.blocks=6", "generator.norm=instance", "generator.upsample=transpose"]
+    settings += ["discriminator.layers=3", "discriminator.width=2", "discriminator.norm=instance"]
+    settings += ["data.crop_px=32", "data.resize_px=36"]
+    algorithm = ALGORITHMS["cyclegan"](smallest_config("cyclegan", ".", *settings))
+    lines = init_from(algorithm, str(tmp_path / f"latest_net_G_{given}.pth"))
+    assert len(lines) == 4
+    assert all(re.search(r"(\d+) of \1 tensors", line) for line in lines)
+    letters = {"A2B": "B", "B2A": "A"} if turned else {"A2B": "A", "B2A": "B"}
+    for direction, letter in letters.items():
+        own, judge = (algorithm.networks[name].state_dict() for name in (f"G_{direction}", f"D_{direction[-1]}"))
+        theirs = torch.load(tmp_path / f"latest_net_G_{letter}.pth", weights_only=True)
+        assert torch.equal(own["stem.1.weight"], theirs["model.1.weight"])
+        assert judge["layers.0.0.bias"].tolist() == [" AB".index(letter)] * 2
 
 
 @pytest.mark.parametrize("kept", [True, False])
