@@ -48,5 +48,6 @@ def _table(cards: "dict[str, Card]") -> None:
         table.add_column(column, overflow="fold")
     for name, card in cards.items():
         megabytes = (shipped_folder() / f"{name}.safetensors").stat().st_size / 1e6
-        table.add_row(name, card.title, card.data, f"{megabytes:.1f}", str(shipped_folder() / f"{name}.png"))
+        table.add_row(name, card.title, card.data, f"{megabytes:.1f}", f"{name}.png")
     Console().print(table)
+    click.echo(f"Pictures: {shipped_folder()}")
