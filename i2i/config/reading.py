@@ -18,6 +18,7 @@ from i2i.config.settings import Config
 from i2i.errors import ConfigError
 
 S = TypeVar("S", bound=BaseModel)
+_FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # of libyaml, which not every PyYAML was built with
 
 
 def load_config(source: str | Path, overrides: Iterable[str] = ()) -> Config:
@@ -37,7 +38,7 @@ def load_config(source: str | Path, overrides: Iterable[str] = ()) -> Config:
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file that holds one mapping; raises ConfigError."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = _load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}.") from error
     except yaml.YAMLError as error:
@@ -45,6 +46,22 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds no settings. Start from a preset: {', '.join(preset_names())}.")
     return values
+
+
+def _load(text: str) -> Any:
+    """Read YAML; raises yaml.YAMLError.
+
+    libyaml needs a tenth of the time. What it refuses is read again by Python, which knows more (half a surrogate pair
+    in a path, say) and says better what is wrong.
+    """
+    try:
+        return yaml.load(text, _FAST)
+    except (yaml.YAMLError, UnicodeEncodeError):
+        pass
+    try:
+        return yaml.safe_load(text)
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deeply") from None
 
 
 def to_yaml(config: Config) -> str:
@@ -91,7 +108,7 @@ def _names_choice(name: str) -> bool:
 def _apply(values: dict[str, Any], name: str, text: str) -> None:
     """Apply one override to nested settings; `text` is read as YAML."""
     try:
-        value = yaml.safe_load(text)
+        value = _load(text)
     except yaml.reader.ReaderError:  # characters that YAML does not allow, as in names that are not UTF-8
         value = text
     except yaml.YAMLError:

@@ -132,3 +132,10 @@ def test_a_run_folder_is_no_preset_but_says_how_to_go_on(tmp_path):
     (tmp_path / "config.yaml").write_text("algorithm: pix2pix\n")
     with pytest.raises(ConfigError, match="--resume"):
         i2i.load_config(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "a: [", "- 1", "a: \x07"], ids=["deep", "open", "list", "bell"])
+def test_files_that_are_no_settings_are_refused(tmp_path, text):
+    (tmp_path / "bad.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"bad\.yaml"):
+        i2i.load_config(tmp_path / "bad.yaml")
