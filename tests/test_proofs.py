@@ -13,14 +13,14 @@ pytestmark = pytest.mark.slow
 def test_a_conditional_gan_makes_what_it_is_asked_for(tmp_path):
     """A separate classifier agrees; if the labels are withheld from the discriminator, only by chance.
 
-    The label is then only more noise to the generator, which may lead to one of three classes or to none. With seed 1
-    as in docs/benchmarks.md, since seed 0 is near the bound.
+    The label is then only more noise to the generator, which may lead to one of three classes or to none. Two fifths of
+    the length in docs/benchmarks.md, with seed 1, since seed 0 is near the bound.
     """
     bench = load_script(ROOT / "tools" / "bench" / "conditional.py")
     case = bench.emoji(LINEART, tmp_path)
     network = bench.train_classifier(*case.training, len(case.classes))
     assert float(bench.right(network, *case.test).float().mean()) > 0.8
-    shares = bench.run(case, network, tmp_path, seed=1, images=case.images)
+    shares = bench.run(case, network, tmp_path, seed=1, images=8000)
     assert np.mean(shares["projection"]) >= 0.85
     assert abs(np.mean(shares["none"]) - 1 / len(case.classes)) < 0.1
 

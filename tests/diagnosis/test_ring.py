@@ -15,11 +15,11 @@ MADE = {
 }
 
 
-@pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("illness", list(MADE))
-def test_failures_on_the_ring_are_named(tmp_path, illness, seed):
+def test_failures_on_the_ring_are_named(tmp_path, illness):
+    """With one seed; docs/diagnose.md has more."""
     preset, changes = MADE[illness]
-    train(load_config(preset, [f"train.seed={seed}", *SHORT, *changes]), tmp_path)
+    train(load_config(preset, [*SHORT, *changes]), tmp_path)
     found = {one.name for one in diagnose(tmp_path, device="cpu").found}
     if illness == "healthy":
         assert not found
