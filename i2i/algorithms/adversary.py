@@ -48,7 +48,8 @@ class Adversary(Judge):
         super().__init__(networks, name, settings, stack, concatenates)
         _refuse(settings, self)
         self.prefix, self.share, self.loss = prefix, share, _loss(settings)
-        self.is_lazy = settings.penalty in PENALTIES and settings.penalty_every_steps > 1
+        self.penalty = PENALTIES.get(settings.penalty)
+        self.is_lazy = self.penalty is not None and settings.penalty_every_steps > 1
 
     @property
     def notes(self) -> list[str]:
@@ -68,7 +69,7 @@ class Adversary(Judge):
             weights[f"{self.prefix}_drift"] = weight_at(self.settings.drift, images)
         if is_ever_on(self.settings.repelling):
             weights[self._repelling] = weight_at(self.settings.repelling, images)
-        if self.settings.penalty in PENALTIES:
+        if self.penalty:
             every = self.settings.penalty_every_steps
             weights[f"{self.prefix}_penalty"] = every * weight_at(self._penalty_weight, images)
         return weights
@@ -90,7 +91,9 @@ class Adversary(Judge):
         if self.settings.penalty == "clip":
             self._clip()
         shown, of_shown = exchange(self.pool, fake.detach(), condition)
-        terms, scales = self._discriminate(real, shown, condition, of_shown)
+        terms, scales = self._compare(real, shown, condition, of_shown)
+        if self.penalty and not self.is_lazy:  # at new fakes, as a lazy one: past ones may have other labels
+            terms |= self.penalise(real, fake, condition)
         if self.adaptive:
             assert self.loss.boundary is not None
             self.adaptive.update(scales[0][0], self.loss.boundary, len(real))
@@ -101,28 +104,27 @@ class Adversary(Judge):
             terms[f"{self.prefix}_fake_accuracy"] = (on_fake < self.loss.boundary).float().mean()
         return terms
 
-    def _discriminate(
+    def _compare(
         self, real: Tensor, shown: Tensor, condition: Tensor | None, of_shown: Tensor | None
     ) -> tuple[dict[str, Tensor], Scales]:
-        """Return the terms that the discriminator minimises, and the logits of reals and of `shown`."""
+        """Return the terms that the discriminator minimises but for the penalty, and the logits of both."""
         scales = list(zip(self.judge(real, condition).scales, self.judge(shown, of_shown).scales, strict=True))
         real_terms, fake_terms = zip(*compare(scales, self.loss, self.settings), strict=True)
         terms = {f"{self.prefix}_real": mean(real_terms), f"{self.prefix}_fake": mean(fake_terms)}
         if is_ever_on(self.settings.drift):
             terms[f"{self.prefix}_drift"] = mean([drift(on_real) for on_real, _ in scales])
-        if self.settings.penalty in PENALTIES and not self.is_lazy:
-            terms |= self.penalise(real, shown, condition)
         return terms, scales
 
     def penalise(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
         """Return the penalty alone, for the phase of a lazy one."""
-        penalty, count = PENALTIES[self.settings.penalty], self.packing
+        assert self.penalty is not None
+        count = self.packing
         whole = None if condition is None else unpack(pack(condition, count), count)
 
         def logits(packs: Tensor) -> Tensor:
             return _image_logits(self.judge(unpack(packs, count), whole))
 
-        value = penalty(logits, pack(real, count), pack(fake.detach(), count))  # the slope of a whole pack
+        value = self.penalty(logits, pack(real, count), pack(fake.detach(), count))  # the slope of a whole pack
         return {f"{self.prefix}_penalty": value}
 
     def fool(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -156,7 +158,9 @@ class Adversary(Judge):
 
         def loss(foreseen: Weights) -> Tensor:
             with self.with_weights(foreseen):
-                terms, _ = self._discriminate(real, fake, condition, condition)
+                terms, _ = self._compare(real, fake, condition, condition)
+                if self.penalty and not self.is_lazy:
+                    terms |= self.penalise(real, fake, condition)
             return torch.stack([weights[name] * term for name, term in terms.items() if name in weights]).sum()
 
         with self.with_weights(unroll(self.network, self.optimizer, loss, self.settings.unrolled_steps)):

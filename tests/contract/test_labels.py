@@ -120,3 +120,27 @@ def test_past_fakes_keep_their_labels(shape):
     assert past > 5
     fake = torch.ones(1, *shape)
     assert exchange(ImagePool(0, seed=0), fake, condition)[1] is condition
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_a_penalty_at_fakes_gives_them_their_own_labels(few_pairs, kind, monkeypatch):
+    """The pool exchanges fakes for past ones of other labels; those of the reals belong to the new ones."""
+    free = ["discriminator.norm=none", "discriminator.spectral_norm=false", "loss.penalty=r2", "loss.history=4"]
+    algorithm = make_algorithm(labelled(kind, few_pairs, *free))
+    for adversary in algorithm.adversaries.values():
+        shape = (1, algorithm.networks[adversary.name].layers[0][0].in_channels, 32, 32)
+        looks = []
+
+        def judge(image, condition, adversary=adversary, looks=looks):
+            looks.append((float(image.detach().mean()), int(condition.argmax())))
+            return type(adversary).judge(adversary, image, condition)
+
+        monkeypatch.setattr(adversary, "judge", judge)
+        for number in range(24):
+            label = number % 3
+            real, fake = torch.full(shape, 0.5 + label), torch.full(shape, -0.5 - label)
+            adversary.discriminate(real, fake, torch.eye(3)[None, label])
+        at_fakes = [(image, label) for image, label in looks if image < 0]
+        assert len(at_fakes) == 48  # one for the loss, and one for the penalty
+        assert all(image == -0.5 - label for image, label in at_fakes)
+        assert len({looks[place][0] == looks[place + 1][0] for place in range(1, 72, 3)}) == 2  # some were exchanged
