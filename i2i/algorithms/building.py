@@ -31,7 +31,7 @@ def side_channels(config: Config, direction: str) -> tuple[Channels, Channels]:
 
 def generating_part(config: Config, blocks: Sequence[LatentBlock]) -> Part:
     """Return the part of a generator of images, or points, from latents of `blocks`."""
-    arguments = latent_arguments(config, sum(block.size for block in blocks))
+    arguments = latent_arguments(config, blocks)
     channels, px = (2, 0) if config.data.toy else (config.data.channels, config.data.crop_px)
     return generating(config.generator.name, arguments, blocks, channels, px)
 
@@ -62,8 +62,9 @@ def noise_size(config: Config) -> int:
     return int(config.generator.latent)  # type: ignore[union-attr]  # every latent generator has it
 
 
-def latent_arguments(config: Config, latent: int) -> dict[str, Any]:
-    """Return the constructor arguments of a generator from latents of length `latent`."""
+def latent_arguments(config: Config, blocks: Sequence[LatentBlock]) -> dict[str, Any]:
+    """Return the constructor arguments of a generator from latents of `blocks`."""
+    latent = sum(block.size for block in blocks)
     arguments = {**config.generator.model_dump(exclude={"name"}), "latent": latent}
     if config.data.toy:
         return {"out_channels": 2, **arguments}
@@ -83,16 +84,16 @@ def build_generator(config: Config, direction: str) -> TranslatingGenerator:
     return network
 
 
-def build_latent_generator(config: Config, latent: int) -> LatentGenerator:
-    """Build the generator from latents of length `latent`; raises ConfigError when it does not fit the data."""
+def build_latent_generator(config: Config, blocks: Sequence[LatentBlock]) -> LatentGenerator:
+    """Build the generator from latents of `blocks`; raises ConfigError when it does not fit them or the data."""
     _refuse_other_kind(config, "generate")
     _refuse_mixing_points(config, "generator", config.generator.name)
-    if hasattr(config.generator, "text") and not config.data.texts:
+    if hasattr(config.generator, "text") and not any(block.prior == "text" for block in blocks):
         raise ConfigError(
             f"generator.name is {config.generator.name}, which makes pictures from text, but {config.algorithm} reads "
             "none. Use dcgan."
         )
-    network = _build(config, GENERATORS[config.generator.name], latent_arguments(config, latent))
+    network = _build(config, GENERATORS[config.generator.name], latent_arguments(config, blocks))
     assert isinstance(network, LatentGenerator)
     return network
 

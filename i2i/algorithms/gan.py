@@ -48,7 +48,7 @@ class GAN(Algorithm):
         super().__init__(config)
         self.generators = {GENERATE: "generator"}
         channels = 2 if config.data.toy else config.data.channels
-        self.networks["generator"] = build_latent_generator(config, sum(block.size for block in self.blocks))
+        self.networks["generator"] = build_latent_generator(config, self.blocks)
         self.add_discriminator("discriminator", channels, heads=self.heads)
         turns = {"every_steps": self.settings.n_critic, "long": self.settings.n_critic_long}
         self.phases = (*self.discriminator_phases("discriminator"), Phase("generator", ("generator",), **turns))

@@ -41,7 +41,7 @@ class VAE(Algorithm):
     def __init__(self, config: Config):
         super().__init__(config)
         self.generators = {GENERATE: "generator", ENCODE: "encoder"}
-        self.networks["generator"] = build_latent_generator(config, noise_size(config))
+        self.networks["generator"] = build_latent_generator(config, self.blocks)
         self.networks["encoder"] = build_encoder(config)
         self.phases = (Phase("autoencoder", ("encoder", "generator")),)
 

@@ -55,3 +55,13 @@ def test_the_generator_learns_from_the_classifier_alone(few_pairs):
     batch = make_set(algorithm.data, config).load(range(4)).batch
     algorithm.losses("generator", batch, algorithm.forward(batch))["G_class_shape"].backward()
     assert all(weight.grad.any() for weight in algorithm.networks["generator"].parameters() if weight.dim() > 1)
+
+
+def test_a_generator_from_text_is_refused_though_the_data_has_texts(few_pairs, tmp_path):
+    rows = (few_pairs / "labels.csv").read_text(encoding="utf-8").splitlines()
+    table = [f"{row},{words}" for row, words in zip(rows, ["words", *["a tall one"] * len(rows)], strict=False)]
+    (tmp_path / "both.csv").write_text("\n".join(table), encoding="utf-8")
+    changes = [f"data.labels={tmp_path / 'both.csv'}", "data.text=words"]
+    assert make_algorithm(smallest_config("conditional_gan", few_pairs, *changes)).config.data.texts
+    with pytest.raises(ConfigError, match=r"stackgan.*conditional_gan"):
+        make_algorithm(smallest_config("conditional_gan", few_pairs, *changes, "generator={name: stackgan}"))
