@@ -46,6 +46,7 @@ def score_caption(result: "Evaluation") -> str:
     parts = [
         f"{result.compared}, {black_white} as 0 to 255",
         *([f"fit {result.fit}"] if result.fit else []),
+        *(f"to {label}" for label in result.labels),
         *([f"{' and '.join(seen)} on an RGB rendering"] if seen else []),
         *(f"weights {name} {sha256[:12]}" for name, sha256 in result.weights_sha256.items()),
         f"targets {result.reference_sha256[:12]}",
@@ -90,11 +91,9 @@ def set_caption(result: "SetEvaluation") -> str:
     """Return what the figures of sets depend on."""
     ruler = result.ruler
     weights = f", weights {ruler.sha256[:12]}" if ruler.sha256 else ""
-    fit = f"; fit {result.fit}" if result.fit else ""
-    return (
-        f"{ruler.network} features of 8-bit RGB, {ruler.mode}{weights}; "
-        f"{result.real:,} real pictures, {result.reference_sha256[:12]}{fit}; KID with its 95% interval."
-    )
+    how = [*([f"fit {result.fit}"] if result.fit else []), *(f"to {label}" for label in result.labels)]
+    parts = [f"{result.real:,} real pictures, {result.reference_sha256[:12]}", *how, "KID with its 95% interval."]
+    return "; ".join([f"{ruler.network} features of 8-bit RGB, {ruler.mode}{weights}", *parts])
 
 
 def cycle_line(cycle: "CycleScores", direction: str) -> str:

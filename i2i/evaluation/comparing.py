@@ -14,15 +14,15 @@ Evaluated = tuple[int, Mapping[str, Any], ScoreTable]
 
 MEASURED_WITH = (
     *("network", "mode", "real", "pairs", "compared", "value_range", "direction", "fit"),
-    *("weights_sha256", "reference_sha256"),
+    *("labels", "weights_sha256", "reference_sha256"),
 )
 
 
 def refuse_incomparable(first: dict[str, object], second: dict[str, object]) -> None:
     """Raise UsageError if two results of `to_json` were measured differently; it names the difference."""
     for name in MEASURED_WITH:
-        if first.get(name) != second.get(name):
-            was, now = first.get(name), second.get(name)
+        was, now = first.get(name) or None, second.get(name) or None  # older ones have no labels
+        if was != now:
             raise UsageError(
                 f"These scores cannot be compared: {name} is {was} in one and {now} in the other.\n"
                 "Evaluate both models in the same way, on the same pictures."
@@ -92,7 +92,7 @@ def _side_by_side(evaluated: Sequence[Sequence[Evaluated]], names: Sequence[str]
 
 
 def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> int:
-    return sum(first.get(name) != second.get(name) for name in MEASURED_WITH)
+    return sum((first.get(name) or None) != (second.get(name) or None) for name in MEASURED_WITH)
 
 
 def _scored(row: Sequence[Evaluated], names: Sequence[str]) -> Scored:

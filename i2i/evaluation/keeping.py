@@ -42,6 +42,7 @@ def keep_evaluation(
 
 _ALIKE = (
     *("kind", "i2i_version", "images_seen", "pairs", "compared", "value_range", "reference_sha256", "direction", "fit"),
+    "labels",
 )
 
 
@@ -53,7 +54,8 @@ def with_earlier(scores: Mapping[str, Any], earlier: Any) -> dict[str, Any]:
     merged = dict(scores)
     if merged["kind"] != "pairs" or not isinstance(earlier, dict):
         return merged
-    if any(earlier.get(name) != merged.get(name) for name in _ALIKE) or not _is_table(earlier.get("model")):
+    differ = any((earlier.get(name) or None) != (merged.get(name) or None) for name in _ALIKE)
+    if differ or not _is_table(earlier.get("model")):
         return merged
     for name in ("model", "intervals", "weights_sha256"):
         merged[name] = _ordered(_merge(earlier.get(name), merged[name]))

@@ -50,9 +50,9 @@ class Evaluation(NamedTuple):
     Without pairs in the train split, target_mean and affine_colour are None too.
     compared: depth and channels of the targets, in words. value_range: black and white of 16-bit and float files; None
     is their full range. fit: how pictures came to the network's size; None is whole, or in tiles where memory is short.
-    reference_sha256: the digest of the targets. cycle: of a model that holds both directions. sheet, worst: PNG files
-    with rows of input | output | truth, of pairs from all over the split and of those with the worst scores. notes:
-    what the user should know about the scores.
+    labels: the class of each label set that the model translated to. reference_sha256: the digest of the targets.
+    cycle: of a model that holds both directions. sheet, worst: PNG files with rows of input | output | truth, of pairs
+    from all over the split and of those with the worst scores. notes: what the user should know about the scores.
     """
 
     pairs: int
@@ -72,6 +72,7 @@ class Evaluation(NamedTuple):
     sheet: bytes | None = None
     worst: bytes | None = None
     notes: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
     @property
     def weights_sha256(self) -> dict[str, str]:
@@ -87,6 +88,7 @@ class Evaluation(NamedTuple):
             "compared": self.compared,
             "value_range": self.value_range and [*self.value_range],
             "fit": self.fit,
+            "labels": [*self.labels],
             "reference_sha256": self.reference_sha256,
             "model": self.model,
             "intervals": {name: [*interval] for name, interval in self.intervals.items()},
@@ -142,11 +144,10 @@ def evaluate(
     chosen = tuple(name for name in chosen if METRICS[name].least_px <= min(map(min, sizes)))
     translator = Translator.open(model, direction, device, fit=fit, values=values, labels=labels)
     answers = {"model": translator.translate, **_trivial_answers(paths, find, translator)}
-    cycle = Cycle.open(model, translator, device, fit)
-    scorer, read = PairScorer(chosen, answers, translator.generator.out_channels, cycle), partial(_read, translator)
+    cycle, read = Cycle.open(model, translator, device, fit), partial(_read, translator)
+    scorer = PairScorer(chosen, answers, translator.generator.out_channels, cycle)
     _score_all(scorer, pairs, read, progress)
-    means = {name: scorer.means(name) for name in answers}
-    spec, direction = translator.spec, translator.direction
+    means, spec, direction = {name: scorer.means(name) for name in answers}, translator.spec, translator.direction
     return Evaluation(
         len(pairs),
         split if has_split(paths, split) else "the two folders",
@@ -163,6 +164,7 @@ def evaluate(
         scorer.sheet(map(read, spread(pairs, SHEET_ROWS))) if sheet else None,
         scorer.sheet(read(pairs[place]) for place in scorer.worst()) if worst else None,
         (*translator.backend.notes, *scale_note(sizes, spec.trained_side_px, fit), *lost_note(means)),
+        tuple(translator.generator.labels),
     )
 
 

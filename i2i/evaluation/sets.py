@@ -48,8 +48,8 @@ class SetScores(NamedTuple):
 class SetEvaluation(NamedTuple):
     """Scores of a model's set and of each baseline; `reference_sha256` is the digest of the real files.
 
-    direction, cycle: of translations. fit: how pictures came to the network's size. remarks: what the user should know
-    besides `notes`.
+    direction, labels, cycle: of translations. fit: how pictures came to the network's size. remarks: what the user
+    should know besides `notes`.
     """
 
     what: str
@@ -62,6 +62,7 @@ class SetEvaluation(NamedTuple):
     fit: str | None = None
     cycle: CycleScores | None = None
     remarks: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """Return everything as plain values; docs/json.md describes them."""
@@ -69,6 +70,7 @@ class SetEvaluation(NamedTuple):
             "what": self.what,
             "direction": self.direction,
             "fit": self.fit,
+            "labels": [*self.labels],
             "network": self.ruler.network,
             "mode": self.ruler.mode,
             "weights_sha256": self.ruler.sha256,
@@ -141,6 +143,7 @@ def evaluate_translations(
         fit=fit.how,
         cycle=cycle.scores() if cycle else None,
         remarks=(*translator.backend.notes, *scale_note(sizes, translator.spec.trained_side_px, fit)),
+        labels=tuple(translator.generator.labels),
     )
 
 

@@ -20,7 +20,7 @@ MODEL = "model"
 _BEFORE = "evaluation.json"
 """Where the quickstart of earlier versions kept its scores."""
 _KEY = ("kind", "what", "split", "direction", "data", "network", "mode", "fit")
-"""What tells two evaluations of a run apart."""
+"""What tells two evaluations of a run apart, with the labels that a model translated to."""
 _MOST = 1e300
 
 
@@ -72,7 +72,7 @@ _OF_SETS = [
 
 def scores_file(run: Path, scores: Mapping[str, Any]) -> Path:
     """Return the file in a run folder for an evaluation, which an earlier one of the same kind may have written."""
-    key = json.dumps([scores.get(name) for name in _KEY]).encode()
+    key = json.dumps([*(scores.get(name) for name in _KEY), *(scores.get("labels") or ())]).encode()
     parts = [str(scores[name]) for name in ("kind", "split", "direction") if scores.get(name)]
     return run / SCORES / f"{'.'.join(parts)}.{hashlib.sha256(key).hexdigest()[:8]}.json"
 
@@ -178,6 +178,8 @@ def _caption(scores: Mapping[str, Any]) -> str:
         parts.append(str(scores["compared"]))
     if scores.get("fit"):
         parts.append(f"fit {scores['fit']}")
+    if isinstance(labels := scores.get("labels"), list):
+        parts += [f"to {label}" for label in labels]
     weights = scores.get("weights_sha256")
     digests = weights.values() if isinstance(weights, dict) else [weights] if weights else []
     parts += [f"weights {str(one)[:12]}" for one in digests]

@@ -6,6 +6,8 @@ import shutil
 import pytest
 
 import i2i
+from i2i.errors import UsageError
+from i2i.evaluation import refuse_incomparable
 from i2i.evaluation.keeping import with_earlier
 from i2i.metrics import METRICS
 from i2i.report.scores import read_scores
@@ -59,6 +61,21 @@ def test_scores_of_other_metrics_are_added_to_those_that_are_kept(tiny_run, tmp_
     (path,) = (run / "scores").glob("*.json")
     path.write_text(json.dumps({**again, "images_seen": 8, "file": ""}))
     assert [*kept("--metrics", "psnr")["model"]] == ["psnr"]  # the control: of another model
+
+
+def test_scores_of_other_labels_are_kept_apart(tiny_run, labelled_model, tmp_path, capsys):
+    """A shoe is no bag: what was measured of one says nothing of the other."""
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    shutil.copy(labelled_model, run / "model.safetensors")
+    for label, metric in (("shoe,red", "l1"), ("bag,red", "psnr"), ("shoe,red", "ssim")):
+        assert call("evaluate", "-m", str(run), "--label", label, "--metrics", metric) == 0
+        assert f"to thing={label.split(',')[0]}" in capsys.readouterr().out.replace("\n", " ")
+    kept = {tuple(scores["labels"]): scores for scores in read_scores(run)}
+    assert [*kept["thing=shoe", "colour=red"]["model"]] == ["l1", "ssim"]
+    assert [*kept["thing=bag", "colour=red"]["model"]] == ["psnr"]
+    assert "to thing=bag" in (run / "report.html").read_text(encoding="utf-8")
+    with pytest.raises(UsageError, match="labels"):
+        refuse_incomparable(*kept.values())
 
 
 @pytest.mark.parametrize("damaged", [None, 7, {"model": {"l1": "low"}}, {"model": 3}, {"baselines": 4}])
