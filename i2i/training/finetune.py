@@ -1,13 +1,16 @@
 """Weights of another model at the start: of its generators, as far as they fit (`--init-from`), or all of one, which
 stay frozen (`--after`)."""
 
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 from i2i.algorithms import Algorithm
 from i2i.errors import ConfigError, ModelError, UsageError
 from i2i.interop.beside import load_beside
 from i2i.models.modelfile import find_model, is_onnx, load_tensors, read_spec
-from i2i.models.spec import GENERATE
+from i2i.models.spec import GENERATE, Part
+from i2i.networks import GENERATORS
 
 
 def init_from(algorithm: Algorithm, source: str) -> list[str]:
@@ -53,28 +56,36 @@ def build_on(algorithm: Algorithm, after: str | None) -> None:
 
     Raises ConfigError if one is missing or they do not fit, ModelError for an unreadable file.
     """
-    stages = [getattr(network, "first", None) for network in algorithm.networks.values()]
-    own = next((stage.state_dict() for stage in stages if stage is not None), None)
-    if not own or not after:
+    config, stages = algorithm.config, [getattr(network, "first", None) for network in algorithm.networks.values()]
+    stage = next((one for one in stages if one is not None), None)
+    if stage is None:
         if after:
-            raise ConfigError(f"train.after is {after}, but this {algorithm.config.algorithm} builds on no other run.")
-        if own:
-            chosen = algorithm.config.generator.name
-            raise ConfigError(
-                f"generator.name is {chosen}, which builds on a first stage. Name its run with --after RUN."
-            )
+            raise ConfigError(f"train.after is {after}, but this {config.algorithm} builds on no other run.")
         return
+    chosen = config.generator.name
+    if not after:
+        raise ConfigError(f"generator.name is {chosen}, which builds on a first stage. Name its run with --after RUN.")
     file = find_model(Path(after))
     part = None if is_onnx(file) else read_spec(file).latent_generator
-    if part is None:
-        raise ConfigError(f"train.after is {after}, which is no run that makes pictures from latents.")
-    theirs = load_tensors(file, GENERATE)
-    shapes, found = ({name: tensor.shape for name, tensor in one.items()} for one in (own, theirs))
-    if shapes != found:
-        described = ", ".join(f"{name} {value}" for name, value in part.arguments.items())
+    wanted = next(name for name, network in GENERATORS.items() if network is type(stage))
+    if part is None or part.network != wanted:
+        found = f"a run with {part.network}" if part else "no run that makes pictures from latents"
+        raise ConfigError(f"train.after is {after}, {found}, but {chosen} builds on one with generator.name {wanted}.")
+    theirs, own = load_tensors(file, GENERATE), stage.state_dict()
+    shapes, found_shapes = ({name: tensor.shape for name, tensor in one.items()} for one in (own, theirs))
+    if shapes != found_shapes:
+        differ = {name: value for name, value in _of_first(part).items() if attrgetter(name)(config) != value}
         raise ConfigError(
-            f"train.after is {after}, which does not fit the first stage of these settings. It is {part.network} with "
-            f"{described}. Set the generator to the same."
+            f"train.after is {after}, whose settings differ from those of the first stage here. Add "
+            f"{' '.join(f'--set {name}={value}' for name, value in differ.items())}."
         )
     for name, tensor in theirs.items():
         own[name].copy_(tensor)
+
+
+def _of_first(part: Part) -> dict[str, Any]:
+    """Return the settings of a second stage that fits a first one."""
+    same = {f"generator.{name}": part.arguments[name] for name in ("text", "augmentation", "norm")}
+    first = {f"generator.first_{name}": part.arguments[name] for name in ("size", "width")}
+    noise = next(block.size for block in part.blocks if block.name == "noise")
+    return {"data.channels": part.out_channels, "generator.latent": noise, **same, **first}

@@ -187,8 +187,9 @@ def test_the_first_stage_stays_as_it_was(few_pairs):
     [
         (SECOND, ["train.after=null"], ConfigError, "--after"),
         (SECOND, ["train.after=nowhere"], ModelError, "nowhere"),
-        (SECOND, ["generator.first_width=3"], ConfigError, "width 2"),
-        (SECOND, ["generator.text=8"], ConfigError, "text 128"),
+        (SECOND, ["generator.first_width=3"], ConfigError, r"Add --set generator\.first_width=2\.$"),
+        (SECOND, ["generator.text=8"], ConfigError, r"Add --set generator\.text=128\.$"),
+        (SECOND, ["generator.latent=3", "generator.augmentation=33"], ConfigError, r"latent=4 .*augmentation=32\.$"),
         ("stackgan", ["train.after=nowhere"], ConfigError, "builds on no other run"),
         ("gan", ["train.after=nowhere"], ConfigError, "builds on no other run"),
     ],
@@ -201,7 +202,7 @@ def test_a_first_stage_that_does_not_fit_is_refused(few_pairs, tmp_path, kind, c
 
 def test_a_model_of_another_kind_is_no_first_stage(few_pairs, tmp_path, noise_model, tiny_run):
     for model in (noise_model, tiny_run):
-        with pytest.raises(ConfigError, match=r"train\.after"):
+        with pytest.raises(ConfigError, match=r"train\.after.*generator\.name stackgan"):
             i2i.train(smallest_config(SECOND, few_pairs, f"train.after={model}"), tmp_path / "run")
 
 
