@@ -22,7 +22,7 @@ class AdaptiveSettings(Section):
     target: Annotated[float, Field(gt=-1, lt=1)] = 0.6
     """Mean sign of the logits of reals above which the probability rises, and below which it falls."""
     over_images: Positive = 500_000
-    """Images in which it can rise from 0 to 1."""
+    """Images of each device in which it can rise from 0 to 1."""
 
 
 class AdaptiveProbability:
