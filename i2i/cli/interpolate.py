@@ -15,11 +15,13 @@ Examples:
   i2i interpolate -m runs/faces --seeds 3,17,3 --steps 10 -o strip.png
   i2i interpolate -m faces.onnx --seeds 3,17,25 --steps 30 --loop -o walk.webp
   i2i interpolate -m runs/clothes --seeds 3,3 --label Bag --label Coat -o change.png
+  i2i interpolate -m runs/hues --seeds 3,3 --text "red fish" --text "blue fish" -o hues.png
 """
 )
 @options.model
 @click.option("--seeds", type=options.SeedList(), help="The stops, by their numbers in a grid: 3,17,3.")
 @options.label
+@options.text
 @options.latents
 @click.option(
     "--steps", type=click.IntRange(1), default=10, show_default=True, help="Steps from each stop to the next."
@@ -37,6 +39,7 @@ def interpolate(
     model: str,
     seeds: tuple[int, ...] | None,
     labels: tuple[tuple[str, ...], ...],
+    texts: tuple[str, ...],
     latents: Path | None,
     steps: int,
     output: Path,
@@ -58,7 +61,7 @@ def interpolate(
         refuse_both(seeds, latents)
         refuse_walk(output, overwrite)
         generator = ImageGenerator.open(model, device)
-        stops = choose(generator, seeds, latents, labels)
+        stops = choose(generator, seeds, latents, labels, texts)
         with status.doing("Making the pictures"):
             count = write_walk(generator, stops, output, steps, fps, loop, overwrite)
     click.echo(f"{show_count(count, 'picture')} made on {generator.backend.device}, written to {output}.", err=True)

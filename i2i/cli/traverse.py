@@ -23,6 +23,7 @@ Examples:
 @click.option("--code", required=True, help="A block of the latent by name, or one of its numbers, from 0: noise:4.")
 @click.option("--seeds", type=options.SeedList(), help="The rows, by their numbers in a grid: 3,17.  [default: 0 to 7]")
 @options.label
+@options.text
 @options.latents
 @click.option("--steps", type=click.IntRange(2), help="Values of a number, one a column.  [default: 10]")
 @click.option(
@@ -40,6 +41,7 @@ def traverse(
     code: str,
     seeds: tuple[int, ...] | None,
     labels: tuple[tuple[str, ...], ...],
+    texts: tuple[str, ...],
     latents: Path | None,
     steps: int | None,
     bounds: tuple[float, float] | None,
@@ -61,7 +63,7 @@ def traverse(
         refuse_both(rows, latents)
         refuse_grid(output, overwrite)
         generator = ImageGenerator.open(model, device)
-        chosen = choose(generator, rows, latents, labels)
+        chosen = choose(generator, rows, latents, labels, texts)
         with status.doing("Making the pictures"):
             count = write_traversal(generator, chosen, code, output, steps, bounds, overwrite)
     click.echo(f"{show_count(count, 'picture')} made on {generator.backend.device}, written to {output}.", err=True)

@@ -20,10 +20,15 @@ def find_code(code: str, blocks: Sequence[LatentBlock]) -> tuple[LatentBlock, in
     ends = np.cumsum([block.size for block in blocks])
     starts = {block.name: (block, int(end) - block.size) for block, end in zip(blocks, ends, strict=True)}
     name, _, number = (code, "", "") if code in starts else code.rpartition(":")
-    if name not in starts or (number and not number.isdecimal()):
-        listed = ", ".join(_numbers(one) if _is_many(one) else one.name for one in blocks)
+    if name not in starts or (name != code and not number.isdecimal()):
+        listed = ", ".join(_numbers(one) if _is_many(one) else one.name for one in blocks if one.prior != "text")
         raise UsageError(f"Unknown code {code}. This model has {listed}.")
     block, start = starts[name]
+    if block.prior == "text":
+        raise UsageError(
+            f"{name} holds words, and its numbers mean nothing one by one. Give texts with --text, or walk from one to "
+            "another with `i2i interpolate`."
+        )
     if _is_many(block) and not number:
         raise UsageError(f"{name} has {block.size} numbers. Say which: {_numbers(block)}.")
     if number and (block.prior == "one_hot" or int(number) >= block.size):

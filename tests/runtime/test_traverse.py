@@ -12,6 +12,7 @@ CODES = (
     LatentBlock(name="noise", size=3),
     LatentBlock(name="digit", size=2, prior="one_hot", classes=("odd", "even")),
     LatentBlock(name="slant", size=1, prior="uniform"),
+    LatentBlock(name="words", size=4, prior="text", texts=("a fish",)),
 )
 
 
@@ -29,9 +30,9 @@ def test_a_traversal_changes_one_code_and_nothing_else(code, changed, more, valu
     walked, said = traverse(latents, CODES, code, **more)
     assert (walked.dtype, said) == (np.float32, words)
     np.testing.assert_array_equal(walked[:, :, changed], [values] * 2)
-    others = [place for place in range(6) if place not in changed]
+    others = [place for place in range(10) if place not in changed]
     np.testing.assert_array_equal(walked[:, :, others], np.repeat(latents[:, None, others], len(values), axis=1))
-    assert traverse(latents, CODES, "noise:2")[0].shape == (2, 10, 6)
+    assert traverse(latents, CODES, "noise:2")[0].shape == (2, 10, 10)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,10 @@ def test_a_traversal_changes_one_code_and_nothing_else(code, changed, more, valu
         ("noise:x", {}, "noise:x"),
         ("slant:1", {}, "slant"),
         ("digit:0", {}, "digit"),
-        ("colour", {}, "digit.*slant"),
+        ("digit:", {}, "digit:"),
+        ("words", {}, "words.*--text"),
+        ("words:1", {}, "words.*--text"),
+        ("colour", {}, r"digit, slant\."),
         ("digit", {"steps": 4}, "--steps"),
         ("digit", {"bounds": (0.0, 1.0)}, "--range"),
     ],
