@@ -33,8 +33,10 @@ class ImageEncoder:
         """Return the latents of picture files, (N, latent) float32, the means of their distributions.
 
         resize: squeeze pictures of other sizes into the one that the model takes, which are refused without it.
-        Raises DataError and UsageError.
+        Raises ImageError for a file that cannot be read, and UsageError.
         """
+        if not pictures:
+            raise UsageError("There are no pictures to encode. Give files, or folders that hold some.")
         return self.encode(np.stack([self._read(Path(path), resize) for path in pictures]))
 
     def encode(self, images: Array) -> Array:
@@ -61,7 +63,7 @@ class ImageEncoder:
 def _pick_encoder(spec: ModelSpec) -> str:
     if spec.encoder is None:
         raise UsageError(
-            "This model has no encoder. Train one with `i2i train vae`, and give its run folder or .safetensors file: "
-            "exported files only generate."
+            "This model has no encoder. Give the run folder or .safetensors file of a VAE (preset vae_digits); an "
+            "exported file only generates."
         )
     return ENCODE

@@ -4,6 +4,7 @@ Their whole texts stand in tests/golden/messages.txt alone; `--update-golden` wr
 """
 
 import os
+import re
 import shlex
 
 import numpy as np
@@ -12,7 +13,10 @@ from i2i.interop.pytorch_cyclegan_pix2pix import PROJECT
 from tests.cli.test_cli import call
 from tests.conftest import ROOT, save
 
+_WAITING = re.compile(r"\A(.* \.\.\.( \d+ s)?\n)+")
+"""What a slow machine says meanwhile."""
 GOLDEN = ROOT / "tests" / "golden" / "messages.txt"
+HUES = "--data D --set data.labels=D/labels.csv --set data.text=shape"
 TRAIN = [  # what stands after `i2i train`, the exit code, what the message must name
     ("pix3pix", 2, "pix2pix"),
     ("colorize", 2, "--data"),
@@ -33,6 +37,10 @@ TRAIN = [  # what stands after `i2i train`, the exit code, what the message must
     ("cyclegan --dry-run --set data.derive.name=grey", 2, "cyclegan"),
     ("dcgan --dry-run --set data.derive.name=grey", 2, "gan"),
     ("pix2pix --data D --set generator.name=dcgan", 2, "dcgan"),
+    ("dcgan --data D --out new --after runs/faces", 2, "builds on no other run"),
+    (f"stackgan_emoji_64 {HUES} --out new", 2, "--after"),
+    (f"stackgan_emoji_64 {HUES} --out new --after runs/faces", 2, "dcgan"),
+    (f"stackgan_emoji_64 {HUES} --out new --after runs/hues", 2, "generator.first_width=2"),
     ("cut --data D --dry-run --set loss.terms.feature_matching=1", 2, "loss.terms.feature_matching"),
     ("lineart --data D --dry-run --set data.crop_px=16 --set generator.depth=4 --set loss.terms.lpips=1", 2, "31"),
 ]
@@ -94,6 +102,10 @@ USE = [  # what stands after `i2i`, the exit code, what the message must name
     ("translate photo.jpg -m model.onnx -o out --direction A2B", 2, "B2A"),
     ("translate photo.jpg -m model.onnx -o photo.jpg --overwrite", 2, "photo.jpg"),
     ("translate photo.jpg -m runs/faces -o out", 2, "i2i generate"),
+    ("translate photo.jpg -m runs/lineart -o out.png --label shoe", 2, "without labels"),
+    ("translate photo.jpg -m runs/things -o out.png --label shoe", 2, "colour"),
+    ("translate photo.jpg -m runs/things -o out.png --label shoe,green", 2, "green"),
+    ("translate photo.jpg -m runs/things -o out.png --label shoe,bag", 2, "thing"),
     ("evaluate -m model.onnx --data D --data D --data D", 2, "3 data folders"),
     ("evaluate -m model.onnx --data D --rows -", 2, "--rows"),
     ("evaluate -m model.onnx --data D --split val --direction A2B", 2, "B2A"),
@@ -125,6 +137,10 @@ USE = [  # what stands after `i2i`, the exit code, what the message must name
     ("generate -m runs/faces -o g.png --latents none.npy", 2, "none.npy"),
     ("generate -m runs/faces -o g.png --latents mine.yaml", 2, "mine.yaml"),
     ("generate -m runs/faces -o g.png --latents old.npy --seed 1", 2, "--latents"),
+    ("generate -m runs/faces -o g.png --label Bag", 2, "--label"),
+    ("generate -m runs/faces -o g.png --text 'red fish'", 2, "--text"),
+    ("generate -m runs/clothes -o g.png --label Shoe", 2, "Coat"),
+    ("generate -m runs/hues -n 3 -o g.png --text red --text blue", 2, "--text"),
     ("generate -m runs/ring -o g --separate", 1, "points"),
     ("interpolate -m runs/ring --seeds 1,2 -o s.png", 1, "points"),
     ("interpolate -m runs/faces --seeds 1,x -o s.png", 2, "1,x"),
@@ -142,11 +158,17 @@ USE = [  # what stands after `i2i`, the exit code, what the message must name
     ("arithmetic -m runs/ring 1 2 3 -o s.png", 1, "points"),
     ("traverse -m runs/faces --code noise -o s.png", 2, "noise:0"),
     ("traverse -m runs/faces --code noise:16 -o s.png", 2, "noise:0"),
+    ("traverse -m runs/hues --code text:1 -o s.png", 2, "--text"),
     ("traverse -m runs/faces --code colour -o s.png", 2, "colour"),
     ("traverse -m runs/faces --code noise:1 --seeds 1 --steps 1 -o s.png", 2, "1"),
     ("traverse -m runs/faces --code noise:1 --steps 200 -o s.png", 2, "1,024"),
     ("traverse -m runs/faces --code noise:1 -o s.webp", 2, ".png"),
     ("traverse -m runs/ring --code noise:1 -o s.png", 1, "points"),
+    ("encode photo.jpg -m runs/faces -o z.npy", 2, "encoder"),
+    ("encode photo.jpg -m runs/vae -o z.npy", 2, "--fit resize"),
+    ("encode photo.jpg -m runs/vae -o z.npz", 2, ".npy"),
+    ("encode nothing.jpg -m runs/vae -o z.npy", 1, "nothing.jpg"),
+    ("encode empty -m runs/vae -o z.npy", 2, "no pictures"),
     ("export model.safetensors -o model.onnx", 2, "model.onnx"),
     ("export runs -o m.onnx", 1, "model.safetensors"),
     ("export runs/lineart -o -", 2, "-o"),
@@ -158,6 +180,8 @@ USE = [  # what stands after `i2i`, the exit code, what the message must name
     ("export runs/lineart -o f.onnx --direction both", 2, "B2A"),
     ("export runs/horses -o f.onnx", 2, "--direction"),
     ("export runs/lineart", 2, "-o"),
+    ("export runs/things -o f.onnx", 2, "thing"),
+    ("export runs/clothes -o f.onnx --label Bag", 2, "--label"),
     ("export runs/lineart -o f.onnx --triton models", 2, "--triton"),
     ("export runs/horses --triton models --direction both", 2, "A2B"),
     ("export runs/lineart -o f.onnx --size 300", 2, "300"),
@@ -177,10 +201,11 @@ def test_every_mistake_ends_in_one_message(desk, capsys, pytestconfig):
     save(desk / "old.png", 8, 8)
     save(desk / "old" / "000005.png", 8, 8)
     np.save(desk / "old.npy", np.zeros((2, 3), np.float32))
+    (desk / "empty").mkdir()
     before = sorted(desk.rglob("*"))
     wrong, shown = [], []
     for line, code, name in MISTAKES:
-        found, text = call(*shlex.split(line)), capsys.readouterr().err
+        found, text = call(*shlex.split(line)), _WAITING.sub("", capsys.readouterr().err)
         one = text.startswith(("Error: ", "Usage: ")) and "Traceback" not in text and len(text.splitlines()) <= 5
         if found != code or name not in text or not one or sorted(desk.rglob("*")) != before:
             wrong.append(f"i2i {line}: not {code} and {name}, but {found}: {text}")
