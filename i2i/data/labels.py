@@ -18,13 +18,12 @@ from i2i.config.settings import DataSettings
 from i2i.errors import ConfigError, DataError, one_line
 from i2i.images import FORMATS, Array
 from i2i.models.spec import CLASS_NAME
+from i2i.models.texts import TEXT_BYTES, cut_text
 from i2i.words import and_more, name_some, show_count
 
 FOLDERS = "folders"
 LEAST = 2
 """Pictures of a class at least; a single one shows nothing that a class has in common."""
-TEXT_BYTES = 256
-"""A text is cut to this many bytes of UTF-8."""
 _SHOWN = 64  # texts that a model file names
 
 Classes = dict[str, dict[str, int]]
@@ -209,7 +208,7 @@ def _can_be_named(name: str) -> bool:
 
 def encode_text(text: str) -> Array:
     """Return a text as (TEXT_BYTES,) uint8: UTF-8, cut between two characters and padded with zeros."""
-    content = text.encode()[:TEXT_BYTES].decode(errors="ignore").encode()
+    content = cut_text(text).encode()
     return np.frombuffer(content.ljust(TEXT_BYTES, b"\0"), np.uint8).copy()  # writable, as torch wants it
 
 

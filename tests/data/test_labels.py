@@ -7,9 +7,10 @@ import pytest
 
 from i2i.algorithms import ALGORITHMS, resolve
 from i2i.config.settings import DataSettings
-from i2i.data.labels import TEXT_BYTES, decode_text, encode_text, find_labels
+from i2i.data.labels import decode_text, encode_text, find_labels
 from i2i.data.sets import make_set, with_facts
 from i2i.errors import ConfigError, DataError
+from i2i.models.texts import TEXT_BYTES
 from tests.conftest import LINEART, save, smallest_config
 
 GROUPS = {"Activities", "Animals & Nature", "Flags", "Food & Drink", "Objects", "People & Body", "Smileys & Emotion"}

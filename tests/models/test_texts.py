@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from i2i.data.labels import decode_text, encode_text
 from i2i.models.spec import LatentBlock
 from i2i.models.texts import hash_text
 
@@ -16,6 +17,13 @@ def test_a_text_is_the_scaled_sum_of_its_words_signs():
     np.testing.assert_allclose(hash_text("fish, RED!", 8), np.add(RED, FISH) / np.sqrt(2), rtol=1e-6)
     np.testing.assert_array_equal(hash_text("red", 5), RED[:5])
     assert not hash_text("?!", 8).any()
+
+
+def test_a_long_text_is_the_one_that_training_saw():
+    long = "a red fish ü " * 30
+    assert decode_text(encode_text(long)) != long
+    np.testing.assert_array_equal(hash_text(long, 8), hash_text(decode_text(encode_text(long)), 8))
+    assert not np.array_equal(hash_text(long, 8), hash_text("a red fish ü", 8))
 
 
 def test_words_are_nearly_orthogonal():
