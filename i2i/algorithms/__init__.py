@@ -46,6 +46,11 @@ def resolve(config: Config) -> Config:
     if not algorithm.has_discriminator:
         if "discriminator" in config.model_fields_set and config.discriminator is not None:
             raise ConfigError(f"discriminator is set, but {config.algorithm} has none. Leave it out, or make it null.")
+        if config.optimizer.lr_discriminator is not None:
+            raise ConfigError(
+                f"optimizer.lr_discriminator is {config.optimizer.lr_discriminator:g}, but {config.algorithm} has no "
+                "discriminator. Leave it out."
+            )
         update["discriminator"] = None
     elif config.discriminator is None:
         raise ConfigError(f"discriminator is null, but {config.algorithm} needs one: {', '.join(DISCRIMINATORS)}.")

@@ -106,6 +106,8 @@ def advise(illness: Illness, facts: RunFacts) -> str:
     for name, what in illness.turn.items():
         section, key = name.split(".")
         values = settings.get(section) or {}
+        if key == "lr_discriminator" and settings["discriminator"] is None:
+            continue
         if key in values and str(values[key]).lower() not in what.split():  # unless it is so already
             now = values["lr"] if key == "lr_discriminator" and values[key] is None else values[key]  # null: as lr
             turns.append(f"{what.format(name)} (now {json.dumps(now)})")

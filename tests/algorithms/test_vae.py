@@ -53,7 +53,12 @@ def test_without_kl_the_bound_is_the_reconstruction_alone(few_pairs):
 
 
 @pytest.mark.parametrize(
-    ("change", "named"), [("discriminator.name=dcgan", "discriminator"), ("generator.name=unet", "dcgan")]
+    ("change", "named"),
+    [
+        ("discriminator.name=dcgan", "discriminator"),
+        ("optimizer.lr_discriminator=1e-3", "lr_discriminator"),
+        ("generator.name=unet", "dcgan"),
+    ],
 )
 def test_what_it_has_no_use_for_is_refused_by_name(tmp_path, few_pairs, change, named):
     settings = [f"data.path={few_pairs}", "data.side=B", "data.channels=3", "data.resize_px=36", change]

@@ -313,6 +313,8 @@ def test_the_diagnosis_names_the_setting_and_its_value(tiny_run, tmp_path, monke
     assert "optimizer.clip_norm to 1 (now null)" in found["non-finite values"].advice
     assert "optimizer.lr_discriminator (now 0.0004)" in found["mode collapse"].advice  # null: as lr
     assert "upsample" not in found["checkerboard"].advice  # it is resize already
+    alone = load_config(run / "config.yaml").model_copy(update={"discriminator": None})
+    assert "lr_discriminator" not in advise(ILLNESSES["mode collapse"], SimpleNamespace(config=alone))
     written = json.loads((run / "diagnosis.json").read_text())
     assert [one["name"] for one in written] == [one.name for one in result.found]
     assert {key for one in written for key in one} == {"name", "severity", "number", "threshold", "advice"}
