@@ -103,34 +103,35 @@ class MLPGeneratorSettings(Section):
     """Hidden layers."""
 
 
-class StackGANGeneratorSettings(Section):
-    """The first stage of StackGAN, from text; see i2i.networks.StackGANGenerator. It makes images of data.crop_px."""
+class TextGeneratorSettings(Section):
+    """What both stages of StackGAN have."""
 
-    name: Literal["stackgan"] = "stackgan"
+    name: str
     """Which generator."""
     latent: Positive = 100
     """Length of the noise vector."""
     text: Positive = 64
     """Length of the vector that a text is hashed to."""
     augmentation: Positive = 16
-    """Length of the condition that is drawn around the text's mean; 128 in the paper."""
+    """Length of the condition that each stage draws around the text's mean; 128 in the paper."""
+    norm: Norm = "batch"
+    """Normalisation, of both stages."""
+
+
+class StackGANGeneratorSettings(TextGeneratorSettings):
+    """The first stage of StackGAN, from text; see i2i.networks.StackGANGenerator. It makes images of data.crop_px."""
+
+    name: Literal["stackgan"] = "stackgan"
+    """Which generator."""
     width: Positive = 64
     """Channels of the last hidden level."""
-    norm: Norm = "batch"
-    """Normalisation."""
 
 
-class StackGANSecondSettings(Section):
-    """The second stage of StackGAN, on a frozen first one; see i2i.networks.StackGANSecond."""
+class StackGANSecondSettings(TextGeneratorSettings):
+    """The second stage, on a frozen first one, whose settings it shares; see i2i.networks.StackGANSecond."""
 
     name: Literal["stackgan_2"] = "stackgan_2"
     """Which generator."""
-    latent: Positive = 128
-    """Length of the noise vector; as in the first stage."""
-    text: Positive = 64
-    """Length of the vector that a text is hashed to; as in the first stage."""
-    augmentation: Positive = 16
-    """Length of the condition that each stage draws around the text's mean; as in the first stage."""
     first_size: Literal[32, 64, 128] = 32
     """Side of the first stage's images; data.crop_px is two or four times as large."""
     first_width: Positive = 64
@@ -139,8 +140,6 @@ class StackGANSecondSettings(Section):
     """Channels of the first layer."""
     blocks: Positive = 2
     """Residual blocks; 4 in the paper."""
-    norm: Norm = "batch"
-    """Normalisation, of both stages."""
 
 
 GeneratorSettings = Annotated[
@@ -155,7 +154,28 @@ GeneratorSettings = Annotated[
 ]
 
 
-class PatchGANSettings(Section):
+class PackingSettings(Section):
+    """What all discriminators have."""
+
+    name: str
+    """Which discriminator."""
+    packing: Positive = 1
+    """Images that are judged together, so that too much alike is seen; batches are multiples (Lin et al. 2018)."""
+
+
+class ClassifierSettings(PackingSettings):
+    """What all discriminators but autoencoders have."""
+
+    spectral_norm: bool = False
+    """Divide every weight by its largest singular value, which bounds the Lipschitz constant (Miyato et al. 2018)."""
+    minibatch_std: bool = False
+    """Show the last layer how much the images of a batch differ, in groups of 4 (Karras et al. 2018)."""
+    minibatch_discrimination: Literal["none", "l1", "l2"] = "none"
+    """Show it how close each image is to the others of its batch, by 100 learned distances of 5 numbers, absolute (l1)
+    as in the paper or Euclidean (l2) (Salimans et al. 2016)."""
+
+
+class PatchGANSettings(ClassifierSettings):
     """The discriminator of pix2pix and CycleGAN; see i2i.networks.PatchGAN."""
 
     name: Literal["patchgan"] = "patchgan"
@@ -166,24 +186,15 @@ class PatchGANSettings(Section):
     """Channels of the first layer."""
     norm: Norm = "batch"
     """Normalisation."""
-    spectral_norm: bool = False
-    """Divide every weight by its largest singular value, which bounds the Lipschitz constant (Miyato et al. 2018)."""
     scales: Annotated[int, Field(ge=1, le=3)] = 1
     """Number of discriminators, each with half the size of the one before; their losses are averaged."""
     downsample: Literal["strided", "blur"] = "strided"
     """Strided convolution as in the paper, or a low-pass filter before halving, as in the code of CUT."""
     padding: Literal[1, 2] = 1
     """Zeros around an image or map, for each convolution; 2 is that of pix2pixHD's code."""
-    minibatch_std: bool = False
-    """Show the last layer how much the images of a batch differ, in groups of 4 (Karras et al. 2018)."""
-    minibatch_discrimination: Literal["none", "l1", "l2"] = "none"
-    """Show it how close each image is to the others of its batch, by 100 learned distances of 5 numbers, absolute (l1)
-    as in the paper or Euclidean (l2) (Salimans et al. 2016)."""
-    packing: Positive = 1
-    """Images that are judged together, so that too much alike is seen; batches are multiples (Lin et al. 2018)."""
 
 
-class DCGANDiscriminatorSettings(Section):
+class DCGANDiscriminatorSettings(ClassifierSettings):
     """The discriminator of DCGAN; see i2i.networks.DCGANDiscriminator. It takes images of data.crop_px."""
 
     name: Literal["dcgan"] = "dcgan"
@@ -192,18 +203,9 @@ class DCGANDiscriminatorSettings(Section):
     """Channels of the first level."""
     norm: Norm = "batch"
     """Normalisation."""
-    spectral_norm: bool = False
-    """Divide every weight by its largest singular value, which bounds the Lipschitz constant (Miyato et al. 2018)."""
-    minibatch_std: bool = False
-    """Show the last layer how much the images of a batch differ, in groups of 4 (Karras et al. 2018)."""
-    minibatch_discrimination: Literal["none", "l1", "l2"] = "none"
-    """Show it how close each image is to the others of its batch, by 100 learned distances of 5 numbers, absolute (l1)
-    as in the paper or Euclidean (l2) (Salimans et al. 2016)."""
-    packing: Positive = 1
-    """Images that are judged together, so that too much alike is seen; batches are multiples (Lin et al. 2018)."""
 
 
-class MLPDiscriminatorSettings(Section):
+class MLPDiscriminatorSettings(ClassifierSettings):
     """A multilayer perceptron for points; see i2i.networks.MLPDiscriminator."""
 
     name: Literal["mlp"] = "mlp"
@@ -212,18 +214,9 @@ class MLPDiscriminatorSettings(Section):
     """Units of a hidden layer."""
     layers: Positive = 3
     """Hidden layers."""
-    spectral_norm: bool = False
-    """Divide every weight by its largest singular value, which bounds the Lipschitz constant (Miyato et al. 2018)."""
-    minibatch_std: bool = False
-    """Show the last layer how much the images of a batch differ, in groups of 4 (Karras et al. 2018)."""
-    minibatch_discrimination: Literal["none", "l1", "l2"] = "none"
-    """Show it how close each image is to the others of its batch, by 100 learned distances of 5 numbers, absolute (l1)
-    as in the paper or Euclidean (l2) (Salimans et al. 2016)."""
-    packing: Positive = 1
-    """Images that are judged together, so that too much alike is seen; batches are multiples (Lin et al. 2018)."""
 
 
-class AutoencoderSettings(Section):
+class AutoencoderSettings(PackingSettings):
     """The discriminator of EBGAN, for images of data.crop_px; see i2i.networks.Autoencoder."""
 
     name: Literal["autoencoder"] = "autoencoder"
@@ -234,11 +227,9 @@ class AutoencoderSettings(Section):
     """Channels of the first level."""
     norm: Norm = "batch"
     """Normalisation."""
-    packing: Positive = 1
-    """Images that are judged together, so that too much alike is seen; batches are multiples (Lin et al. 2018)."""
 
 
-class MLPAutoencoderSettings(Section):
+class MLPAutoencoderSettings(PackingSettings):
     """The discriminator of EBGAN for points; see i2i.networks.MLPAutoencoder."""
 
     name: Literal["mlp_autoencoder"] = "mlp_autoencoder"
@@ -247,8 +238,6 @@ class MLPAutoencoderSettings(Section):
     """Units of the hidden layer on each side of the code."""
     code: Positive = 8
     """Length of the code."""
-    packing: Positive = 1
-    """Images that are judged together, so that too much alike is seen; batches are multiples (Lin et al. 2018)."""
 
 
 DiscriminatorSettings = Annotated[

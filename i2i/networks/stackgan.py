@@ -85,7 +85,7 @@ class StackGANSecond(LatentGenerator):
         self,
         out_channels: int = 3,
         size: int = 64,
-        latent: int = 128,
+        latent: int = 100,
         text: int = 64,
         augmentation: int = 16,
         first_size: Size = 32,
