@@ -100,9 +100,8 @@ class _SumOverRanks(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Tensor:
-        """Return the sum of the gradients."""
-        total = gradient.contiguous().clone()
-        distributed.all_reduce(total)
+        """Return the sum of the gradients, which unrolling differentiates again."""
+        total: Tensor = _SumOverRanks.apply(gradient)
         return total
 
 

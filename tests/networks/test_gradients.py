@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from i2i.networks import GENERATORS, DCGANDiscriminator, DCGANGenerator, PatchGAN
-from i2i.networks.layers import BlurPool, make_norm
+from i2i.networks.layers import BlurPool, _SumOverRanks, make_norm
 from i2i.networks.small_maps import Conv2d, ConvTranspose2d
 
 LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -154,3 +154,12 @@ def test_the_batch_stays_open_in_an_export_of_layers_for_small_maps(layer):
     batch = torch.export.Dim("batch", min=1, max=64)
     exported = torch.export.export(layer.eval(), (torch.zeros(2, 8, 4, 4),), dynamic_shapes=({0: batch},))
     assert exported.module()(torch.zeros(5, 8, 4, 4)).shape[0] == 5
+
+
+def test_a_sum_over_ranks_can_be_differentiated_twice(monkeypatch):
+    """Two ranks that have the same x: (2x)^3 has the slope 24 x^2, and that one 48 x. torch does not see the sum."""
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor: tensor.data.mul_(2))
+    x = torch.tensor(1.0, requires_grad=True)
+    (slope,) = torch.autograd.grad(_SumOverRanks.apply(x) ** 3, x, create_graph=True)
+    (curvature,) = torch.autograd.grad(slope, x)
+    assert (slope.item(), curvature.item()) == (24, 48)
