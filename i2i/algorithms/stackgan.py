@@ -100,9 +100,10 @@ class StackGAN(GAN):
     def weights(self) -> dict[str, float]:
         """As every GAN's; fakes and wrong texts share the weight of what D rejects."""
         weights = super().weights()
-        if self.settings.wrong_text:
-            weights["D_fake"] = weights["D_wrong"] = weights["D_fake"] / 2
-        return weights
+        if not self.settings.wrong_text:
+            return weights
+        shared = ("D_real", "D_fake") if self.adversaries["D"].loss.is_relative else ("D_fake",)  # both of each pair
+        return weights | {name: weights[name] / 2 for name in shared} | {"D_wrong": weights["D_fake"] / 2}
 
     def _wrong(self, real: Tensor, text: Tensor) -> Tensor:
         """D's term of reals with the next other text of the batch; 0 where all texts are the same."""
@@ -114,7 +115,8 @@ class StackGAN(GAN):
         on_wrong = adversary.judge(shown, text[others[rows]]).scales
         on_right = adversary.judge(shown, right).scales if adversary.loss.is_relative else on_wrong
         scales = list(zip(on_right, on_wrong, strict=True))
-        term = mean([rejected for _, rejected in compare(scales, adversary.loss, adversary.settings)])
+        terms = compare(scales, adversary.loss, adversary.settings)
+        term = mean([one + other if adversary.loss.is_relative else other for one, other in terms])
         # D looks even where the term is 0: each look moves the vectors of spectral norm, on all ranks alike.
         return term if any_other else 0 * term
 

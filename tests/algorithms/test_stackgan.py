@@ -79,6 +79,18 @@ def test_d_rejects_reals_with_a_wrong_text(few_pairs):
     ]
 
 
+def test_a_relative_loss_compares_half_of_the_time_with_wrong_texts(few_pairs):
+    """Each pair of a real with a fake has two equal terms; a pair of texts counts as much as those together."""
+    algorithm, batch = stackgan(few_pairs, "loss.adversarial=relativistic"), make_batch("red fish", "blue fish")
+    judge, image = algorithm.adversaries["D"].judge, batch["image"]
+    outputs = algorithm.forward(batch)
+    right, wrong = (judge(image, outputs["text"][order]).logits for order in ([0, 1], [1, 0]))
+    term = algorithm.losses("discriminator", batch, outputs)["D_wrong"]
+    assert term.item() == pytest.approx(F.softplus(wrong - right).mean().item(), rel=1e-5)
+    weights = algorithm.weights()
+    assert [weights[name] for name in ("D_real", "D_fake", "D_wrong")] == [0.5, 0.5, 0.5]
+
+
 def test_without_the_wrong_text_fakes_have_the_whole_weight(few_pairs):
     algorithm, batch = stackgan(few_pairs, "loss.wrong_text=false"), make_batch("red fish", "blue fish")
     assert "D_wrong" not in algorithm.losses("discriminator", batch, algorithm.forward(batch))
