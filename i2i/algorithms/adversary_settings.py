@@ -24,13 +24,14 @@ class AdversarySettings(Section):
     adversarial: AdversarialName = "non_saturating"
     """Adversarial loss."""
     margin: Annotated[float, Field(gt=0)] = 10.0
-    """Energy from which on a fake counts no more, with adversarial margin (EBGAN); energies are Euclidean distances."""
+    """Energy above which a fake no longer counts, with adversarial margin (EBGAN); an energy is the Euclidean distance
+    of an image from its reconstruction."""
     repelling: Weight = 0.0
     """Weight of the generator's term that keeps the codes of its images apart, with a discriminator that is an
     autoencoder; 0.1 in EBGAN."""
     unrolled_steps: Annotated[int, Field(ge=0)] = 0
-    """Steps of the discriminator's Adam that the generator foresees (unrolled GAN); each takes the time and memory of
-    one more step, and works for small discriminators only."""
+    """Steps of the discriminator's Adam that the generator foresees (unrolled GAN); each costs the time and memory of
+    one more step, so this is for small discriminators."""
     penalty: PenaltyName = "none"
     """Regularisation of the discriminator: a penalty on its gradient between reals and fakes (WGAN-GP), at reals (r1),
     at fakes (r2) or at both (zero_centred, as in R3GAN), or clipped weights (WGAN)."""

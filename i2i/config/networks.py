@@ -160,7 +160,8 @@ class PackingSettings(Section):
     name: str
     """Which discriminator."""
     packing: Positive = 1
-    """Images that are judged together, so that too much alike is seen; batches are multiples (Lin et al. 2018)."""
+    """Images that are judged together, so that those too much alike stand out; train.batch is a multiple of it (PacGAN,
+    Lin et al. 2018)."""
 
 
 class ClassifierSettings(PackingSettings):
