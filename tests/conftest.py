@@ -29,6 +29,7 @@ from i2i.data.sets import make_set, with_facts
 from i2i.errors import ConfigError
 from i2i.images import largest, read_image, to_channels, write_image
 from i2i.models.spec import GENERATE, LatentBlock, ModelSpec, generating, translating
+from i2i.networks import GENERATORS
 
 ROOT = Path(__file__).parent.parent
 LINEART = ROOT / "datasets" / "lineart"
@@ -104,9 +105,14 @@ def _smallest_presets() -> dict[str, str]:
     """
     presets = {name: i2i.load_config(name) for name in preset_names()}
 
-    def size(name: str) -> tuple[bool, int, int]:
+    def size(name: str) -> tuple[bool, int, int, int]:
         data, generator = presets[name].data, presets[name].generator
-        return data.toy is not None, data.crop_px, getattr(generator, "width", 0)
+        return (
+            data.toy is not None,
+            data.crop_px,
+            getattr(generator, "width", 0),
+            list(GENERATORS).index(generator.name),
+        )
 
     found: dict[tuple[str, ...], str] = {}
     for name in sorted(presets, key=size):

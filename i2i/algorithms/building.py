@@ -7,7 +7,7 @@ from torch import nn
 
 from i2i.algorithms.unrolling import refuse_unrolling
 from i2i.config.derive import Mask
-from i2i.config.networks import DiscriminatorSettings
+from i2i.config.networks import CoupledGeneratorSettings, DiscriminatorSettings
 from i2i.config.settings import Config, by_direction
 from i2i.errors import ConfigError
 from i2i.images import Channels
@@ -68,7 +68,20 @@ def latent_arguments(config: Config, blocks: Sequence[LatentBlock]) -> dict[str,
     arguments = {**config.generator.model_dump(exclude={"name"}), "latent": latent}
     if config.data.toy:
         return {"out_channels": 2, **arguments}
+    if isinstance(config.generator, CoupledGeneratorSettings):
+        arguments["domains"] = _domains(config)
     return {"out_channels": config.data.channels, "size": config.data.crop_px, **arguments}
+
+
+def _domains(config: Config) -> int:
+    """Return how many domains coupled networks have, the classes of the one label set; raises ConfigError."""
+    sets = config.data.classes
+    if len(sets) > 1:
+        raise ConfigError(
+            f"generator.name is {config.generator.name}, which has layers for each class of one label set, but the "
+            f"data has {', '.join(sets)}. Give a table with one column of labels."
+        )
+    return sum(map(len, sets.values()))
 
 
 def build_generator(config: Config, direction: str) -> TranslatingGenerator:
@@ -124,7 +137,7 @@ def build_discriminator(
     _refuse_mixing_points(config, "discriminator", settings.name)
     arguments: dict[str, Any] = {"in_channels": in_channels, **settings.model_dump(exclude={"name"})}
     arguments |= {"condition": condition, "heads": heads}
-    if settings.name in ("dcgan", "autoencoder"):
+    if settings.name in ("dcgan", "coupled_dcgan", "autoencoder"):
         arguments["size"] = crop
     network = _build(config, DISCRIMINATORS[settings.name], arguments)
     assert isinstance(network, Discriminator)

@@ -142,6 +142,15 @@ class StackGANSecondSettings(TextGeneratorSettings):
     """Residual blocks; 4 in the paper."""
 
 
+class CoupledGeneratorSettings(DCGANGeneratorSettings):
+    """The generators of CoGAN, one for each class of a label; see i2i.networks.CoupledGenerator."""
+
+    name: Literal["coupled_dcgan"] = "coupled_dcgan"  # type: ignore[assignment]
+    """Which generator."""
+    own_layers: Positive = 1
+    """How many of the last layers each class has to itself; all share the others. 4 at 32 px are all of them."""
+
+
 GeneratorSettings = Annotated[
     UNetSettings
     | ResNetSettings
@@ -149,7 +158,8 @@ GeneratorSettings = Annotated[
     | DCGANGeneratorSettings
     | MLPGeneratorSettings
     | StackGANGeneratorSettings
-    | StackGANSecondSettings,
+    | StackGANSecondSettings
+    | CoupledGeneratorSettings,
     Field(discriminator="name"),
 ]
 
@@ -241,12 +251,22 @@ class MLPAutoencoderSettings(PackingSettings):
     """Length of the code."""
 
 
+class CoupledDiscriminatorSettings(DCGANDiscriminatorSettings):
+    """The discriminators of CoGAN, one for each class of a label; see i2i.networks.CoupledDiscriminator."""
+
+    name: Literal["coupled_dcgan"] = "coupled_dcgan"  # type: ignore[assignment]
+    """Which discriminator."""
+    own_layers: Positive = 1
+    """How many of the first layers each class has to itself; all share the others. 4 at 32 px are all of them."""
+
+
 DiscriminatorSettings = Annotated[
     PatchGANSettings
     | DCGANDiscriminatorSettings
     | MLPDiscriminatorSettings
     | AutoencoderSettings
-    | MLPAutoencoderSettings,
+    | MLPAutoencoderSettings
+    | CoupledDiscriminatorSettings,
     Field(discriminator="name"),
 ]
 
@@ -260,6 +280,7 @@ NETWORK_SETTINGS: dict[str, dict[str, type[Section]]] = {
         "mlp": MLPGeneratorSettings,
         "stackgan": StackGANGeneratorSettings,
         "stackgan_2": StackGANSecondSettings,
+        "coupled_dcgan": CoupledGeneratorSettings,
     },
     "discriminator": {
         "patchgan": PatchGANSettings,
@@ -267,5 +288,6 @@ NETWORK_SETTINGS: dict[str, dict[str, type[Section]]] = {
         "mlp": MLPDiscriminatorSettings,
         "autoencoder": AutoencoderSettings,
         "mlp_autoencoder": MLPAutoencoderSettings,
+        "coupled_dcgan": CoupledDiscriminatorSettings,
     },
 }

@@ -11,6 +11,7 @@ from i2i.networks.base import (
     LatentGenerator,
     TranslatingGenerator,
 )
+from i2i.networks.coupled import CoupledDiscriminator, CoupledGenerator
 from i2i.networks.dcgan import DCGANDiscriminator, DCGANEncoder, DCGANGenerator
 from i2i.networks.mlp import MLPDiscriminator, MLPGenerator
 from i2i.networks.modern_unet import ModernUNet
@@ -27,6 +28,7 @@ GENERATORS: dict[str, Callable[..., Generator]] = {
     "mlp": MLPGenerator,
     "stackgan": StackGANGenerator,
     "stackgan_2": StackGANSecond,
+    "coupled_dcgan": CoupledGenerator,
 }
 DISCRIMINATORS: dict[str, Callable[..., Discriminator]] = {
     "patchgan": PatchGAN,
@@ -34,6 +36,7 @@ DISCRIMINATORS: dict[str, Callable[..., Discriminator]] = {
     "mlp": MLPDiscriminator,
     "autoencoder": Autoencoder,
     "mlp_autoencoder": MLPAutoencoder,
+    "coupled_dcgan": CoupledDiscriminator,
 }
 ENCODERS: dict[str, Callable[..., Encoder]] = {"dcgan": DCGANEncoder}
 """By the name of the generator that they are the way back of, with whose settings they are built."""
@@ -43,6 +46,8 @@ __all__ = [
     "ENCODERS",
     "GENERATORS",
     "Autoencoder",
+    "CoupledDiscriminator",
+    "CoupledGenerator",
     "DCGANDiscriminator",
     "DCGANEncoder",
     "DCGANGenerator",

@@ -20,6 +20,7 @@ SMALL = {
     "mlp": {"width": 8},
     "stackgan": {"width": 2, "size": 32, "text": 2, "augmentation": 1},
     "stackgan_2": {"width": 2, "first_width": 2, "size": 64, "text": 2, "augmentation": 1},
+    "coupled_dcgan": {"width": 2, "size": 32},
     "patchgan": {"width": 2, "layers": 1},
     "autoencoder": {"width": 2, "levels": 2, "size": 32},
     "mlp_autoencoder": {"width": 8, "code": 3},

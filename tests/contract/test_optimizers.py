@@ -147,7 +147,7 @@ def test_every_optimizer_trains_every_algorithm(few_pairs, kind, name):
     algorithm = make_algorithm(config)
     engine = Engine(make_fabric(algorithm.config), algorithm)
     before = {one: [p.clone() for p in network.parameters()] for one, network in engine.networks.items()}
-    batch = make_set(algorithm.data, algorithm.config).load(range(4)).batch
+    batch = make_set(algorithm.data, algorithm.config).load(range(8)).batch
     terms = engine.train_step(batch)
     assert all(math.isfinite(value) for value in terms.values())
     for one, network in engine.networks.items():

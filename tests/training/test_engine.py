@@ -165,7 +165,7 @@ def test_every_network_learns_in_its_phase(few_pairs, kind):
 
     algorithm.losses = losses
     before = {n: [p.clone() for p in network.parameters()] for n, network in engine.networks.items()}
-    batch = make_set(algorithm.data, algorithm.config).load(range(4)).batch
+    batch = make_set(algorithm.data, algorithm.config).load(range(8)).batch
     terms = engine.train_step(batch)
     for name, network in engine.networks.items():
         moved = [not torch.equal(one, two) for one, two in zip(before[name], network.parameters(), strict=True)]
