@@ -1,5 +1,6 @@
 """Random latents for training, drawn on the device from the same priors as in i2i.runtime.latents."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -21,9 +22,15 @@ def draw(blocks: Sequence[LatentBlock], images: Tensor, given: Mapping[str, Tens
 
 
 def _one_hot(block: LatentBlock, images: Tensor) -> Tensor:
-    shares = torch.tensor(block.shares or [1 / block.size] * block.size, device=images.device)
+    shares = _shares(block.shares or (1 / block.size,) * block.size, images.device)
     numbers = torch.multinomial(shares, len(images), replacement=True)
     return F.one_hot(numbers, block.size).to(images.dtype)
+
+
+@functools.lru_cache(maxsize=64)
+def _shares(shares: tuple[float, ...], device: torch.device) -> Tensor:
+    """Return probabilities on a device; they are copied there once, since a recorded step copies nothing."""
+    return torch.tensor(shares, device=device)
 
 
 def _text(block: LatentBlock, images: Tensor) -> Tensor:

@@ -35,6 +35,15 @@ def test_the_runtime_draws_what_training_drew(name):
     assert sum(other < 0.04 for other in others) == 1  # the test can tell priors apart
 
 
+@pytest.mark.parametrize("name", ["normal", "uniform", "one_hot"])
+def test_a_draw_copies_nothing_to_the_device(name, monkeypatch):
+    """After the first: a CUDA graph cannot record a copy from the host."""
+    images = torch.zeros(4, 1)
+    priors.draw((BLOCKS[name],), images, {})
+    monkeypatch.setattr(torch, "tensor", None)
+    assert priors.draw((BLOCKS[name],), images, {}).shape == (4, BLOCKS[name].size)
+
+
 def distance(one, two):
     """The largest difference between two empirical distribution functions (Kolmogorov and Smirnov)."""
     places = np.concatenate([one, two])
