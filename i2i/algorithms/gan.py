@@ -68,8 +68,14 @@ class GAN(Algorithm):
         return {}
 
     def forward(self, batch: Batch) -> Outputs:
-        """G(z), one for every real image; z is made of `blocks`."""
-        return {"fake": self.networks["generator"](draw(self.blocks, batch["image"], self.known_blocks(batch)))}
+        """G(z), one for every real image, and z, which is made of `blocks`."""
+        latent = draw(self.blocks, batch["image"], self.known_blocks(batch))
+        return {"fake": self.networks["generator"](latent), "latent": latent}
+
+    def block_of(self, name: str, outputs: Outputs) -> Tensor:
+        """Return one block of the latents that fakes were made from, (N, size)."""
+        parts = outputs["latent"].split([block.size for block in self.blocks], dim=1)
+        return next(part for block, part in zip(self.blocks, parts, strict=True) if block.name == name)
 
     def shown(self, batch: Batch, outputs: Outputs) -> dict[str, Shown]:
         """Reals and fakes, with the labels of both if it takes any."""

@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from i2i.algorithms.base import Batch, Outputs
 from i2i.algorithms.building import noise_size
 from i2i.algorithms.gan import GAN, GANSettings
-from i2i.algorithms.priors import draw
 from i2i.config.section import Weight
 from i2i.models.spec import LatentBlock
 
@@ -67,12 +66,6 @@ class InfoGAN(GAN):
         """Q: logits of the classes, and means of continuous codes."""
         return {block.name: block.size for block in self.codes}
 
-    def forward(self, batch: Batch) -> Outputs:
-        """G(z, c), and the codes."""
-        latent = draw(self.blocks, batch["image"], {})
-        _, *codes = latent.split([block.size for block in self.blocks], dim=1)
-        return {"fake": self.networks["generator"](latent), **dict(zip(self.heads, codes, strict=True))}
-
     def losses(self, phase: str, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
         """Those of a GAN, and -E log Q(c|G(z, c)) of each code for both players: eq. 5 without H(c), a constant."""
         terms = super().losses(phase, batch, outputs)
@@ -83,7 +76,7 @@ class InfoGAN(GAN):
         assert said is not None
         for block in self.codes:
             loss = F.cross_entropy if block.prior == "one_hot" else negative_log_gaussian
-            terms[f"{player}_{block.name}"] = loss(said[block.name], outputs[block.name])
+            terms[f"{player}_{block.name}"] = loss(said[block.name], self.block_of(block.name, outputs))
         return terms
 
     def weights(self) -> dict[str, float]:

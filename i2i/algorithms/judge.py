@@ -34,6 +34,7 @@ class Judge:
     ):
         self.networks, self.name, self.settings, self.stack = networks, name, settings, stack
         self.images, self.concatenates = 0, concatenates
+        self.counts_classes = False  # whether its heads are classes of reals, and what is in none of them is fake
         self.optimizer: torch.optim.Optimizer | None = None  # the engine's, which unrolling looks at
         self.pool = ImagePool(settings.history, seed=0)
         self.adaptive = AdaptiveProbability(settings.adaptive) if settings.adaptive else None
@@ -77,11 +78,12 @@ class Judge:
         if condition is not None and self.concatenates:
             image, condition = beside(image, condition), None
         inputs = (image,) if condition is None else (image, condition)
-        if self._weights is not None:
-            foreseen: DiscriminatorOutput = torch.func.functional_call(self.network, self._weights, inputs)
-            return foreseen
-        output: DiscriminatorOutput = self.network(*inputs)
-        return output
+        output: DiscriminatorOutput
+        if self._weights is None:
+            output = self.network(*inputs)
+        else:
+            output = torch.func.functional_call(self.network, self._weights, inputs)
+        return output._replace(logits=logit_of_classes(output)) if self.counts_classes else output
 
     @contextmanager
     def with_weights(self, weights: Weights) -> Iterator[None]:
@@ -111,3 +113,13 @@ class Judge:
     @property
     def _device(self) -> torch.device:
         return next(self.network.parameters()).device
+
+
+def logit_of_classes(output: DiscriminatorOutput) -> Tensor:
+    """Return log sum exp of each image's class logits, (N, 1): the logit of a softmax with one class more, of logit 0.
+
+    That class is the fakes (Salimans et al. 2016, section 5: D(x) = Z(x) / (Z(x) + 1)). Z of several label sets is the
+    product of theirs: the sum over all combinations of their classes.
+    """
+    assert output.heads is not None
+    return torch.stack([logits.logsumexp(dim=1) for logits in output.heads.values()]).sum(dim=0)[:, None]

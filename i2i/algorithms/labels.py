@@ -74,9 +74,12 @@ class LabelSets:
         )
 
     def each(self, numbers: Tensor) -> dict[str, Tensor]:
-        """Return the one-hot labels of class numbers (N, label sets), by label set, (N, classes) each, float."""
+        """Return the one-hot labels of class numbers (N, label sets), by label set, (N, classes) each, float.
+
+        All are 0 where an image has no label, the number -1.
+        """
         columns = zip(self.classes.items(), numbers.unbind(dim=1), strict=True)
-        return {name: F.one_hot(column, len(counts)).float() for (name, counts), column in columns}
+        return {name: F.one_hot(column + 1, len(counts) + 1)[:, 1:].float() for (name, counts), column in columns}
 
     def of(self, batch: Mapping[str, Tensor], side: str = "") -> Tensor | None:
         """Return the condition of generators (N, size), None without labels; side: a or b, of unpaired data."""

@@ -58,6 +58,9 @@ class DataSettings(Section):
     labels: str | None = None
     """Where the class of each picture comes from: `folders`, one subfolder for each class, or a CSV file with the
     header name,label[,label...] and a column for each label set."""
+    unlabelled: bool = False
+    """Whether pictures may be without a label: an empty cell in that file. Only loss.condition semi_supervised learns
+    from such pictures."""
     text: str | None = None
     """The column of that file that holds text instead of a class."""
     classes: dict[str, dict[str, Annotated[int, Field(ge=0)]]] = Field(default_factory=dict)

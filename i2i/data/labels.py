@@ -31,7 +31,8 @@ Classes = dict[str, dict[str, int]]
 
 
 class Labels(NamedTuple):
-    """classes: of each label set. numbers: by picture name, its class number in each set. texts: by name, encoded."""
+    """classes: of each label set. numbers: by picture name, its class number in each set, -1 where it has no label.
+    texts: by name, encoded."""
 
     classes: Classes
     numbers: dict[str, Array]
@@ -46,29 +47,31 @@ class Labels(NamedTuple):
 def find_labels(names: Sequence[str], data: DataSettings) -> Labels | None:
     """Return the labels of the pictures of these names, None without `data.labels`.
 
-    names: as in the data folder, `shoe/a.png` or, for pairs, `shoe/a`. Raises DataError for pictures without a label,
-    classes that are not in `data.classes`, and classes with too few pictures; ConfigError for an unreadable table.
+    names: as in the data folder, `shoe/a.png` or, for pairs, `shoe/a`. Raises DataError for pictures without a label
+    where these are not allowed, classes that are not in `data.classes`, and classes with too few pictures; ConfigError
+    for an unreadable table.
     """
     if data.labels is None:
         return None
-    columns, texts = read_columns(names, data.labels, data.text)
+    columns, texts = read_columns(names, data.labels, data.text, data.unlabelled)
     if absent := data.classes.keys() - columns.keys():
         raise ConfigError(f"data.classes has {', '.join(sorted(absent))}, but the labels are {', '.join(columns)}.")
     classes = {name: _classes(name, column, data.classes.get(name)) for name, column in columns.items()}
-    places = {name: {one: number for number, one in enumerate(known)} for name, known in classes.items()}
+    places = {name: {**{one: number for number, one in enumerate(known)}, "": -1} for name, known in classes.items()}
     rows = zip(names, zip(*columns.values(), strict=True), strict=True) if columns else ()
     numbers = {name: np.array([places[s][one] for s, one in zip(places, row, strict=True)]) for name, row in rows}
     return Labels(classes, numbers, texts)
 
 
 def read_columns(
-    names: Sequence[str], labels: str, text: str | None = None
+    names: Sequence[str], labels: str, text: str | None = None, unlabelled: bool = False
 ) -> tuple[dict[str, list[str]], dict[str, Array]]:
     """Return the class of each picture by label set, as it is written, and the encoded texts by picture.
 
-    labels, text: as `data.labels` and `data.text`. Raises DataError and ConfigError as `find_labels` does.
+    labels, text, unlabelled: as in `data`. The class of a picture without a label is "". Raises DataError and
+    ConfigError as `find_labels` does.
     """
-    return _from_folders(names) if labels == FOLDERS else _from_table(Path(labels), names, text)
+    return _from_folders(names) if labels == FOLDERS else _from_table(Path(labels), names, text, unlabelled)
 
 
 def rows_without_picture(names: Sequence[str], labels: str) -> list[str]:
@@ -117,13 +120,15 @@ def _from_folders(names: Sequence[str]) -> tuple[dict[str, list[str]], dict[str,
     return {"label": [PurePosixPath(name).parts[0] for name in names]}, {}
 
 
-def _from_table(path: Path, names: Sequence[str], text: str | None) -> tuple[dict[str, list[str]], dict[str, Array]]:
+def _from_table(
+    path: Path, names: Sequence[str], text: str | None, unlabelled: bool
+) -> tuple[dict[str, list[str]], dict[str, Array]]:
     header, rows = _read_table(path)
     if text and text not in header:
         raise ConfigError(f"data.text is {text}, but the columns of {path} are {', '.join(header)}.")
     by_stem = _by_stem(rows)
     given = [rows.get(name, by_stem.get(_stem(name))) for name in names]
-    missing = [name for name, row in zip(names, given, strict=True) if row is None or "" in row]
+    missing = [name for name, row in zip(names, given, strict=True) if row is None or ("" in row and not unlabelled)]
     if missing:
         head = f"{len(missing)} of {len(names)} pictures have no label in {path}:"
         known = f" Names there look like {one_line(next(iter(rows)))}." if rows and not any(given) else ""
@@ -180,7 +185,7 @@ def _by_stem(rows: Mapping[str, list[str]]) -> dict[str, list[str]]:
 
 def _classes(name: str, column: Sequence[str], known: Mapping[str, int] | None) -> dict[str, int]:
     """Return the classes of a label set with their counts, in the order of `known` or by name."""
-    counts = Counter(column)
+    counts = Counter(one for one in column if one)
     unfit = [repr(one) for one in (name, *sorted(counts)) if not _can_be_named(one)]
     if unfit:
         head = "Label names have 1 to 80 characters of UTF-8, without commas, equal signs and control characters; not:"
@@ -197,7 +202,7 @@ def _classes(name: str, column: Sequence[str], known: Mapping[str, int] | None) 
 
 
 def _refuse_unknown(name: str, column: Sequence[str], known: Mapping[str, int]) -> None:
-    if unknown := sorted({*column} - known.keys()):
+    if unknown := sorted({*column} - known.keys() - {""}):
         raise DataError(name_some(f"data.classes of {name} has {and_more([*known])}, but not", unknown))
 
 

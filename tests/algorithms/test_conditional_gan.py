@@ -1,12 +1,13 @@
-"""The auxiliary classifier of a conditional GAN, against values computed by hand."""
+"""Discriminators that tell labels, against values computed by hand, and coupled networks."""
 
 import math
 
 import pytest
 import torch
 
+from i2i.algorithms.judge import logit_of_classes
 from i2i.data.sets import make_set
-from i2i.errors import ConfigError
+from i2i.errors import ConfigError, DataError
 from i2i.networks import DiscriminatorOutput
 from tests.conftest import make_algorithm, smallest_config
 
@@ -65,3 +66,68 @@ def test_a_generator_from_text_is_refused_though_the_data_has_texts(few_pairs, t
     assert make_algorithm(smallest_config("conditional_gan", few_pairs, *changes)).config.data.texts
     with pytest.raises(ConfigError, match=r"stackgan.*conditional_gan"):
         make_algorithm(smallest_config("conditional_gan", few_pairs, *changes, "generator={name: stackgan}"))
+
+
+def test_classes_are_the_verdict_of_a_semi_supervised_discriminator(few_pairs):
+    """D(x) = Z / (Z + 1): classes of odds 1, 2 and 1 are real with 4/5, and two label sets multiply their Z."""
+    heads = {"shape": torch.tensor([[1.0, 2, 1]]).log(), "ink": torch.tensor([[1.0, 1]]).log()}
+    one = DiscriminatorOutput(torch.full((1, 1), -9.0), heads={"shape": heads["shape"]})
+    assert logit_of_classes(one).sigmoid().item() == pytest.approx(4 / 5)
+    assert logit_of_classes(one._replace(heads=heads)).sigmoid().item() == pytest.approx(8 / 9)
+    algorithm = make_algorithm(semi_supervised(few_pairs))
+    network, image = algorithm.networks["discriminator"].eval(), torch.rand(2, 3, 32, 32)  # power iteration at rest
+    wanted = network(image).heads["shape"].logsumexp(dim=1, keepdim=True)
+    torch.testing.assert_close(algorithm.adversaries["D"].judge(image).logits, wanted)
+
+
+def semi_supervised(data, *changes):
+    settings = ["loss.condition=semi_supervised", "discriminator.norm=none", *changes]
+    return smallest_config("conditional_gan", data, *settings)
+
+
+def test_only_reals_with_a_label_tell_classes(few_pairs, monkeypatch):
+    """Two of four reals have a label, told with 1/2 and 1/4: the mean of log 2 and log 4. Fakes are of no class to D.
+
+    G is told that its fakes are of the class that was drawn for them, with 1/3.
+    """
+    algorithm = make_algorithm(semi_supervised(few_pairs))
+    images, labels = torch.rand(4, 3, 32, 32), torch.tensor([[0], [-1], [1], [-1]])
+    told = torch.tensor([[2.0, 1, 1], [9, 1, 1], [2, 1, 1], [1, 9, 1]]).log()
+
+    def judge(image, condition=None):
+        return DiscriminatorOutput(torch.zeros(4, 1), heads={"shape": told if image is images else torch.zeros(4, 3)})
+
+    monkeypatch.setattr(algorithm.adversaries["D"], "judge", judge)
+    batch = {"image": images, "label": labels}
+    outputs = algorithm.forward(batch)
+    term = algorithm.losses("discriminator", batch, outputs)["D_class_shape"]
+    assert term.item() == pytest.approx((math.log(2) + math.log(4)) / 2)
+    assert algorithm.losses("generator", batch, outputs)["G_class_shape"].item() == pytest.approx(math.log(3))
+    none = {"image": images, "label": torch.full((4, 1), -1)}
+    assert algorithm.losses("discriminator", none, outputs)["D_class_shape"].item() == 0
+
+
+def test_labels_may_be_missing_where_they_are_not_needed(few_pairs, tmp_path):
+    """An empty cell is no label; only the K+1 discriminator takes such pictures, and only where the data says so."""
+    names = sorted(path.name for path in (few_pairs / "train").glob("*.png"))
+    rows = [f"{name},{('round', 'flat', '')[place % 3] if place < 6 else ''}" for place, name in enumerate(names)]
+    table = tmp_path / "few.csv"
+    table.write_text("\n".join(["name,shape", *rows]), encoding="utf-8")
+    given = [f"data.labels={table}", "data.unlabelled=true"]
+    config = semi_supervised(few_pairs, *given)
+    data = make_set("images", config)
+    assert data.classes == {"shape": {"flat": 2, "round": 2}}
+    assert sorted(data.load(range(8)).batch["label"][:, 0].tolist()) == [-1, -1, -1, -1, 0, 0, 1, 1]
+    make_algorithm(config)
+    with pytest.raises(ConfigError, match="unlabelled"):
+        make_algorithm(smallest_config("conditional_gan", few_pairs, *given))
+    with pytest.raises(DataError, match="label"):
+        make_set("images", semi_supervised(few_pairs, given[0]))
+
+
+@pytest.mark.parametrize("setting", ["minibatch_std=true", "minibatch_discrimination=l1", "name=autoencoder"])
+def test_the_classes_leave_no_other_verdict(few_pairs, setting):
+    changes = ["loss.adversarial=wasserstein"] if "name" in setting else []
+    config = semi_supervised(few_pairs, f"discriminator.{setting}", *changes)
+    with pytest.raises(ConfigError, match=setting.split("=")[0]):
+        make_algorithm(config)

@@ -28,9 +28,10 @@ def test_the_terms_are_minus_log_q(monkeypatch):
     heads = {"category": torch.tensor([[0.0, 0], [1, 0]]), "continuous": torch.tensor([[0.0, 1]] * 2)}
     said = DiscriminatorOutput(torch.zeros(2, 1), heads=heads)
     monkeypatch.setattr(algorithm.adversaries["D"], "judge", lambda *_: said)
-    codes = {"category": torch.tensor([[1.0, 0], [0, 1]]), "continuous": torch.tensor([[1.0, 1], [0, -1]])}
+    noise = torch.zeros(2, algorithm.blocks[0].size)
+    latent = torch.cat([noise, torch.tensor([[1.0, 0], [0, 1]]), torch.tensor([[1.0, 1], [0, -1]])], dim=1)
     images = torch.zeros(2, 3, 32, 32)
-    terms = algorithm.losses("generator", {"image": images}, {"fake": images, **codes})
+    terms = algorithm.losses("generator", {"image": images}, {"fake": images, "latent": latent})
     assert terms["G_category"].item() == pytest.approx((math.log(2) + math.log(1 + math.e)) / 2)
     assert terms["G_continuous"].item() == pytest.approx((1 + 4) / 2 / 2)
     assert negative_log_gaussian(torch.zeros(1, 1), torch.full((1, 1), 3.0)).item() == pytest.approx(4.5)
