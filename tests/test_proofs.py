@@ -28,7 +28,7 @@ def test_a_conditional_gan_makes_what_it_is_asked_for(tmp_path):
 def test_a_label_decides_between_two_targets(tmp_path):
     """Black ink or white: with the label, pix2pix draws what it is asked for; without, it does no better than grey."""
     bench = load_script(ROOT / "tools" / "bench" / "labelled_pairs.py")
-    means = bench.run(LINEART, tmp_path, images=6000, seed=0)
+    means = bench.run(LINEART, tmp_path, images=3000, seed=0)
     assert means["labelled"] < 0.6 * means["grey"]
     assert means["withheld"] > 0.9 * means["grey"]
 
