@@ -18,23 +18,26 @@ Examples:
 )
 @click.argument("data", nargs=-1, type=click.Path(path_type=str))
 @click.option("--labels", help="Labels as in data.labels: folders, or a CSV file with name and label columns.")
+@click.option("--text", help="The column of that file with texts, as in data.text, which are no classes.")
 @json_output.flag
 @click.option(
     "--sheet", type=options.OutputPath(), help="Also write some of the pictures to this file, as one picture."
 )
 @options.overwrite
-def doctor(data: tuple[str, ...], labels: str | None, as_json: bool, sheet: Path | None, overwrite: bool) -> None:
+def doctor(
+    data: tuple[str, ...], labels: str | None, text: str | None, as_json: bool, sheet: Path | None, overwrite: bool
+) -> None:
     """Examine this machine or, given DATA (a folder, or A's and B's), the pictures before training.
 
     Without DATA: versions, devices and known traps, for you or for a bug report. With DATA: pictures that are
-    unmatched, broken, constant or near-duplicates, test pictures that are also in train, pairs that look shuffled or
-    shifted, and sizes, depths and profiles that differ. A preset is suggested.
+    unmatched, broken, constant or near-duplicates, test pictures that are also in train, as they are or mirrored, pairs
+    that look shuffled or shifted, and sizes, depths and profiles that differ. A preset is suggested.
     """
     if data:
-        _look_at_data(data, labels, as_json, sheet, overwrite)
+        _look_at_data(data, labels, text, as_json, sheet, overwrite)
         return
-    if labels or sheet:
-        raise click.UsageError("--labels and --sheet need DATA: name a data folder.")
+    if labels or text or sheet:
+        raise click.UsageError("--labels, --text and --sheet need DATA: name a data folder.")
     with status.shown():
         from i2i.runtime.doctor import examine
 
@@ -52,7 +55,7 @@ def doctor(data: tuple[str, ...], labels: str | None, as_json: bool, sheet: Path
 
 
 def _look_at_data(
-    data: tuple[str, ...], labels: str | None, as_json: bool, sheet: Path | None, overwrite: bool
+    data: tuple[str, ...], labels: str | None, text: str | None, as_json: bool, sheet: Path | None, overwrite: bool
 ) -> None:
     from i2i.data.items import read_picture
     from i2i.files import check_output, write_bytes
@@ -62,7 +65,7 @@ def _look_at_data(
     if sheet:
         check_output(sheet, overwrite, ".png")
     with status.shown():
-        report = examine_data(data, labels)
+        report = examine_data(data, labels, text)
     if as_json:
         json_output.print_json("doctor", report.to_json())
     else:

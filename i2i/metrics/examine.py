@@ -6,8 +6,7 @@ the shipped sets give no findings, and faults planted in them are found.
 
 import contextlib
 import shlex
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,24 +15,14 @@ import numpy as np
 from i2i import status
 from i2i.data.folders import SPLITS, find_images, find_sides, has_sides, has_split, spread
 from i2i.data.items import Picture
-from i2i.data.labels import FOLDERS
+from i2i.data.labels import FOLDERS, read_columns
 from i2i.data.watch import watched
 from i2i.errors import DataError, ImageError, UsageError
-from i2i.images import Array, Facts, Header, read_facts
+from i2i.images import Header, read_facts
 from i2i.machine import core_count
+from i2i.metrics.faults import Finding, duplicates, of_files, of_pairs
 from i2i.metrics.label_faults import label_faults
-from i2i.metrics.looks import (
-    EDGES_PX,
-    LEAST_PAIRS,
-    PAIRED_RANK,
-    SHIFT,
-    Look,
-    look_at,
-    median_shift,
-    near_duplicates,
-    partner_ranks,
-    profile_name,
-)
+from i2i.metrics.looks import Look, look_at
 from i2i.metrics.suggest import Machine, suggest
 from i2i.words import name_some, show_count, show_duration
 
@@ -41,14 +30,6 @@ MOST = 2000
 """Largest number of pictures that are decoded in each split."""
 _KINDS = {"paired": "Pairs", "unpaired": "Unpaired pictures", "images": "Pictures"}
 _EXAMPLES, _TIMEOUT_S = 12, 600.0
-
-
-class Finding(NamedTuple):
-    """A fault, or something worth a look: its kind, a sentence with a number, and the files concerned."""
-
-    kind: str
-    text: str
-    files: tuple[str, ...] = ()
 
 
 class Report(NamedTuple):
@@ -72,15 +53,14 @@ class Report(NamedTuple):
         return {name: value for name, value in values.items() if name != "examples"}
 
 
-def examine_data(paths: Sequence[str], labels: str | None = None) -> Report:
+def examine_data(paths: Sequence[str], labels: str | None = None, text: str | None = None) -> Report:
     """Examine a data folder, or A's and B's, without changing anything.
 
-    labels: as in `data.labels`, for all pictures of train. Raises DataError where there are no pictures, UsageError for
-    a run folder.
+    labels, text: as in `data.labels` and `data.text`, for all pictures of train. Raises DataError where there are no
+    pictures, UsageError for a run folder, a missing file of labels, and a text without or not in such a file.
     """
     _refuse_runs(paths)
-    if labels and labels != FOLDERS and not Path(labels).is_file():
-        raise UsageError(f"{labels} is not a file. Give --labels {FOLDERS}, or a CSV file with name and label columns.")
+    _refuse_labels(labels, text)
     findings: list[Finding] = []
     kind, splits = _find(paths, findings)
     broken: dict[Path, str] = {}  # by file, since A|B files hold two pictures
@@ -93,13 +73,13 @@ def examine_data(paths: Sequence[str], labels: str | None = None) -> Report:
     everything = [look for sides in looks.values() for side in sides for look in side]
     if not everything:
         raise DataError(f"None of the pictures in {' and '.join(paths)} can be read.")
-    findings += _of_files(everything)
-    findings += _duplicates(looks, kind == "paired")
-    findings += _of_pairs(looks["train"]) if kind == "paired" else ()
+    findings += of_files(everything)
+    findings += duplicates(looks, kind == "paired")
+    findings += of_pairs(looks["train"]) if kind == "paired" else ()
     if labels:
         lists = {split: sides[:1] if kind == "paired" else sides for split, sides in splits.items()}
         names = {split: [[picture.name for picture in some] for some in each] for split, each in lists.items()}
-        findings += [Finding("labels", text) for text in label_faults(names, labels)]
+        findings += [Finding("labels", text) for text in label_faults(names, labels, text)]
     if kind == "images" and (few := len(looks["train"][0])) < 2:
         findings.append(Finding("few", f"{show_count(few, 'picture')} in train. Training needs at least two."))
     counts = {split: len(sides[0]) if kind != "unpaired" else sum(map(len, sides)) for split, sides in splits.items()}
@@ -119,6 +99,16 @@ def _refuse_runs(paths: Sequence[str]) -> None:
                 f"{path} is a run folder, not a data folder.\nTo find what ails the run: i2i diagnose "
                 f"{shlex.quote(path)}. To examine pictures, give the folder that it was trained on."
             )
+
+
+def _refuse_labels(labels: str | None, text: str | None) -> None:
+    """Raise UsageError for a file of labels that is missing, and for a text that is not one of its columns."""
+    if labels and labels != FOLDERS and not Path(labels).is_file():
+        raise UsageError(f"{labels} is not a file. Give --labels {FOLDERS}, or a CSV file with name and label columns.")
+    if text and labels in (None, FOLDERS):
+        raise UsageError(f"--text {text} is a column of a CSV file. Add --labels FILE.")
+    if text and labels:
+        read_columns((), labels, text)
 
 
 def _find(paths: Sequence[str], findings: list[Finding]) -> tuple[str, dict[str, list[list[Picture]]]]:
@@ -182,103 +172,6 @@ def _both_sides(sides: Sequence[Sequence[Look]]) -> list[list[Look]]:
     by_stem = [{_stem(look.picture): look for look in side} for side in sides]
     stems = [stem for stem in by_stem[0] if stem in by_stem[1]]
     return [[side[stem] for stem in stems] for side in by_stem]
-
-
-def _of_files(looks: Sequence[Look]) -> Iterator[Finding]:
-    """Yield findings on single files: constant pictures, and differing sizes, channels, depths and profiles."""
-    constant = [str(look.picture) for look in looks if look.constant]
-    if constant:
-        text = f"{show_count(len(constant), 'picture')} of a single colour, from which nothing can be learned."
-        yield Finding("constant", text, tuple(constant))
-    facts = {look.picture.path: read_facts(look.picture.path) for look in looks}
-    yield from _odd_ones(
-        "sizes",
-        {path: f"{fact.size.width}x{fact.size.height}" for path, fact in facts.items()},
-        "data.resize_px brings them to one scale.",
-    )
-    yield from _odd_ones(
-        "channels",
-        {path: _channels(fact) for path, fact in facts.items()},
-        "data.channels, channels_a and channels_b convert them; with 1 or 3 channels, alpha is laid on white.",
-    )
-    yield from _odd_ones(
-        "depths",
-        {path: "16 bits or floats" if fact.deep else "8 bits" for path, fact in facts.items()},
-        "Check how these files were made.",
-    )
-    yield from _odd_ones(
-        "profiles",
-        {path: profile_name(path) for path in facts},
-        "i2i does not apply profiles: convert the files to one profile.",
-    )
-
-
-def _channels(facts: Facts) -> str:
-    return ("grey" if facts.grey else "colour") + (" with alpha" if facts.may_have_alpha else "")
-
-
-def _odd_ones(kind: str, values: Mapping[Path, str], advice: str) -> Iterator[Finding]:
-    """Yield a finding for each folder with files that differ from most of its files."""
-    by_folder: dict[Path, dict[Path, str]] = {}
-    for path, value in values.items():
-        by_folder.setdefault(path.parent, {})[path] = value
-    for folder, its in by_folder.items():
-        (usual, _), *others = Counter(its.values()).most_common()
-        if others:
-            odd = tuple(str(path) for path, value in its.items() if value != usual)
-            text = f"In {folder} most are {usual}; {show_count(len(odd), 'file')} not, such as {others[0][0]}. {advice}"
-            yield Finding(kind, text, odd)
-
-
-def _duplicates(looks: dict[str, list[list[Look]]], together: bool) -> Iterator[Finding]:
-    """Yield near-duplicates within train, and pictures of val or test that are also in train."""
-
-    def rows(split: str, side: int) -> tuple[list[str], Array]:
-        sides = looks[split] if together else [looks[split][side]]
-        thumbs = np.concatenate([np.stack([look.thumb for look in one]) for one in sides], axis=1)
-        return [str(look.picture) for look in sides[0]], thumbs
-
-    for side in range(1 if together else len(looks["train"])):
-        if not all(looks["train"]):
-            return
-        names, thumbs = rows("train", side)
-        near = near_duplicates(thumbs, thumbs)
-        pairs = [(i, j) for i, j in near if i < j]
-        if pairs:
-            text = f"{show_count(len(pairs), 'pair')} of near-duplicates in train: training counts them twice."
-            yield Finding("duplicates", text, tuple(f"{names[i]} and {names[j]}" for i, j in pairs))
-        for split in looks:
-            if split == "train" or not all(looks[split]):
-                continue
-            others, other_thumbs = rows(split, side)
-            leaked = near_duplicates(other_thumbs, thumbs)
-            if leaked:
-                count = show_count(len({i for i, _ in leaked}), "picture")
-                text = f"{count} of {split} also in train: scores on {split} will be too good. Remove them from train."
-                yield Finding("leakage", text, tuple(f"{others[i]} and {names[j]}" for i, j in leaked))
-
-
-def _of_pairs(sides: Sequence[Sequence[Look]]) -> Iterator[Finding]:
-    """Yield findings on pairs from their edges: partners that do not belong together, or are shifted."""
-    both = [*zip(*sides, strict=True)]
-    sizes = [str(a.picture) for a, b in both if a.size != b.size]
-    if sizes:
-        yield Finding("pair sizes", f"{show_count(len(sizes), 'pair')} with halves of different sizes.", tuple(sizes))
-    if len(both) < LEAST_PAIRS:
-        return
-    ranks = partner_ranks([a.edges for a, _ in both], [b.edges for _, b in both])
-    if ranks.mean() < PAIRED_RANK:
-        text = (
-            f"Pairs look shuffled: the edges of A match their own B better than {ranks.mean():.0%} of the other B's; "
-            "50% is chance. Check that equal names belong together; if they do, ignore this."
-        )
-        yield Finding("shuffled", text)
-        return
-    shift = median_shift(both)
-    if np.abs(shift).max() > SHIFT:
-        width = float(np.median([a.size.width for a, _ in both]))
-        x, y = shift * width / EDGES_PX
-        yield Finding("misaligned", f"B lies about {x:.0f} px to the right of A and {y:.0f} px below it. Align them.")
 
 
 def lines(report: Report, paths: Sequence[str]) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Faults in the labels of a data folder, for `i2i doctor DATA --labels`."""
 
+import contextlib
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -9,25 +10,36 @@ import numpy as np
 from i2i.config.settings import DataSettings
 from i2i.data.labels import Classes, common_classes, find_labels, read_columns, rows_without_picture
 from i2i.errors import ConfigError, DataError
+from i2i.models.texts import TEXT_BYTES
 from i2i.words import and_more, name_some, show_count
 
 Names = Mapping[str, Sequence[Sequence[str]]]
 """By split: the names of the pictures of each list that has labels, as A and B without partners."""
 
 
-def label_faults(names: Names, labels: str) -> Iterator[str]:
+LEAST_TEXTS = 10
+"""Fewer pictures do not show that a column holds texts."""
+
+
+def label_faults(names: Names, labels: str, text: str | None = None) -> Iterator[str]:
     """Yield a sentence on each fault: what a training refuses, and what it would take for a class.
 
-    labels: as in `data.labels`.
+    labels, text: as in `data.labels` and `data.text`.
     """
     train = names["train"]
+    if text:
+        yield from _too_long(train, labels, text)
+    else:
+        for column, sentence in _like_texts(train, labels):
+            yield sentence
+            text = column  # so that its texts are not called classes
     try:
-        found = [find_labels(some, DataSettings(labels=labels)) for some in train]
+        found = [find_labels(some, DataSettings(labels=labels, text=text)) for some in train]
         classes = common_classes([one for one in found if one])
         extra = rows_without_picture([name for lists in names.values() for some in lists for name in some], labels)
     except (DataError, ConfigError) as error:
         yield str(error)
-        yield from _of_written(train, labels)
+        yield from _of_written(train, labels, text)
         return
     if extra:
         yield name_some(f"{show_count(len(extra), 'row')} of {labels} that no picture belongs to:", extra)
@@ -36,22 +48,42 @@ def label_faults(names: Names, labels: str) -> Iterator[str]:
         small = [f"{name} ({count:,})" for name, count in counts.items() if count < usual / 10]
         if small:
             yield name_some(f"Classes of {label_set} with under a tenth of the usual {usual:,.0f} pictures:", small)
-    yield from _of_written(train, labels)
+    yield from _of_written(train, labels, text)
     for split in (one for one in names if one != "train"):
         for some in names[split]:
-            yield from _unknown(split, some, labels, classes)
+            yield from _unknown(split, some, labels, text, classes)
 
 
-def _of_written(lists: Sequence[Sequence[str]], labels: str) -> Iterator[str]:
-    """Yield faults in how classes are written; nothing where labels cannot be read, which is a fault by itself."""
-    columns: dict[str, Counter[str]] = {}
-    try:
+def _like_texts(lists: Sequence[Sequence[str]], labels: str) -> Iterator[tuple[str, str]]:
+    """Yield columns that hold texts, not classes, since most of their values differ, each with a sentence."""
+    for column, counts in _columns(lists, labels).items():
+        if counts.total() >= LEAST_TEXTS and 2 * len(counts) > counts.total():
+            head = f"{column} has {len(counts):,} different values for {show_count(counts.total(), 'picture')}"
+            advice = f"Add --text {column}, and train with data.text={column}; or leave the column out."
+            yield column, f"{head}: texts, not classes. {advice}"
+
+
+def _too_long(lists: Sequence[Sequence[str]], labels: str, text: str) -> Iterator[str]:
+    """Yield texts that are cut."""
+    long = [one for one in _columns(lists, labels)[text] if len(one.encode()) > TEXT_BYTES]
+    if long:
+        head = f"{show_count(len(long), 'text')} of {text} with more than {TEXT_BYTES} bytes, which are cut:"
+        yield name_some(head, [f"{one[:40]}..." for one in long])
+
+
+def _columns(lists: Sequence[Sequence[str]], labels: str, text: str | None = None) -> dict[str, Counter[str]]:
+    """Return how often each value is written, by column; none where labels cannot be read, a fault by itself."""
+    columns: dict[str, Counter[str]] = defaultdict(Counter)
+    with contextlib.suppress(DataError, ConfigError):
         for names in lists:
-            for label_set, column in read_columns(names, labels)[0].items():
-                columns.setdefault(label_set, Counter()).update(column)
-    except (DataError, ConfigError):
-        return
-    for label_set, counts in columns.items():
+            for label_set, column in read_columns(names, labels, text)[0].items():
+                columns[label_set].update(column)
+    return columns
+
+
+def _of_written(lists: Sequence[Sequence[str]], labels: str, text: str | None) -> Iterator[str]:
+    """Yield faults in how classes are written."""
+    for label_set, counts in _columns(lists, labels, text).items():
         yield from _alike(label_set, counts)
         yield from _out_of_range(label_set, counts)
 
@@ -85,10 +117,10 @@ def _is_number(name: str) -> bool:
     return bool(re.fullmatch(r"[0-9]{1,9}(\.0*)?", name))
 
 
-def _unknown(split: str, names: Sequence[str], labels: str, classes: Classes) -> Iterator[str]:
+def _unknown(split: str, names: Sequence[str], labels: str, text: str | None, classes: Classes) -> Iterator[str]:
     """Yield classes of another split that train does not have; nothing where some have no label."""
     try:
-        columns, _ = read_columns(names, labels)
+        columns, _ = read_columns(names, labels, text)
     except (DataError, ConfigError):  # training reads no labels but those of train
         return
     for label_set, column in columns.items():

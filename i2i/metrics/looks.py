@@ -69,6 +69,12 @@ def near_duplicates(first: Array, second: Array) -> list[tuple[int, int]]:
     return found
 
 
+def mirrored(thumbs: Array) -> Array:
+    """Return `Look.thumb` of mirrored pictures, for rows (N, sides * 16 * 16 * 3) of one side or of both."""
+    pictures = thumbs.reshape(len(thumbs), -1, _THUMB_PX, _THUMB_PX, 3)
+    return pictures[:, :, :, ::-1].reshape(thumbs.shape)
+
+
 def partner_ranks(a: Sequence[Array], b: Sequence[Array]) -> Array:
     """Return, for each pair, the share of all B whose edges correlate less with A's than its own B's do."""
     import cv2

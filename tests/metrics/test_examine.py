@@ -16,6 +16,7 @@ from i2i.data.folders import find_pairs
 from i2i.data.items import read_pair
 from i2i.errors import DataError, UsageError
 from i2i.images import read_image, write_image
+from i2i.metrics import faults
 from i2i.metrics.examine import examine_data, lines
 from tests.conftest import LINEART, MAPS, picture
 
@@ -122,6 +123,29 @@ def test_a_planted_fault_is_found_and_nothing_else(data, fault):
         assert re.search(r"\b3 px\b.* right\b", finding.text)
 
 
+def mirror(data, split, number, name):
+    """Write a mirrored copy of a pair into train."""
+    for side in "AB":
+        write_image(data / f"train{side}" / name, read_image(data / f"{split}{side}" / f"{number:02}.png")[:, ::-1])
+
+
+def test_mirrored_test_pictures_in_train_are_found(data):
+    mirror(data, "test", 3, "90.png")
+    (finding,) = examine_data([str(data)]).findings
+    assert finding.kind == "leakage"
+    assert finding.files == (f"{data}/testA/03.png and {data}/trainA/90.png, mirrored",)
+
+
+def test_mirrored_copies_in_train_are_found_but_for_a_few(data, monkeypatch):
+    """One pair of thirty is more than the share of 0.02 that arrows to the left and right of the shipped sets have."""
+    mirror(data, "train", 3, "90.png")
+    (finding,) = examine_data([str(data)]).findings
+    assert finding.kind == "duplicates"
+    assert finding.files == (f"{data}/trainA/03.png and {data}/trainA/90.png, mirrored",)
+    monkeypatch.setattr(faults, "MIRRORED_SHARE", 0.05)
+    assert not examine_data([str(data)]).findings
+
+
 def test_pictures_without_partners_are_unpaired_or_images(data):
     for path in (data / "trainB").iterdir():
         path.rename(path.with_name(f"other{path.name}"))
@@ -195,6 +219,33 @@ def test_classes_that_differ_in_spelling_alone_are_named(data, tmp_path, one, ot
     text = label_texts(data, tmp_path / "labels.csv", rows)
     assert f"{one} (10)" in text
     assert f"{other} (10)" in text
+
+
+def test_captions_are_texts_and_not_classes(data, tmp_path):
+    """A column in which most values differ; named as a text, it is silent unless a text is cut."""
+    rows = ["name,kind,caption", *(f'{k:02},{"ab"[k % 2]},"a thing, number {k}"' for k in range(30))]
+    text = label_texts(data, tmp_path / "labels.csv", rows)
+    assert "--text caption" in text
+    assert "thing" not in text  # no caption is called a small class
+    table = str(tmp_path / "labels.csv")
+    assert not examine_data([str(data)], labels=table, text="caption").findings
+    label_texts(data, tmp_path / "labels.csv", [*rows[:-1], f"29,b,{'long ' * 60}"])
+    (finding,) = examine_data([str(data)], labels=table, text="caption").findings
+    assert "256 bytes" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("labels", "text", "names"), [("folders", "caption", "--labels"), (None, "caption", "--labels")]
+)
+def test_a_text_needs_a_table(data, labels, text, names):
+    with pytest.raises(UsageError, match=names):
+        examine_data([str(data)], labels=labels, text=text)
+
+
+def test_a_text_that_is_no_column_is_refused(data, tmp_path):
+    (tmp_path / "labels.csv").write_text("name,kind\n00,a\n")
+    with pytest.raises(UsageError, match=r"caption.*kind"):
+        examine_data([str(data)], labels=str(tmp_path / "labels.csv"), text="caption")
 
 
 def test_rows_of_pictures_that_do_not_exist_are_named(data, tmp_path):
