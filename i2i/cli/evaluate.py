@@ -38,6 +38,9 @@ Examples:
 )
 @options.direction
 @options.translated_label
+@click.option(
+    "--labels", "table", help="Classes of each picture, for such models: folders, or a CSV file. A run knows its own."
+)
 @options.device
 @click.option("--metrics", type=options.NameList(), help="Of pairs: l1,psnr,ssim,ms_ssim,lpips,lpips_vgg,dists.")
 @click.option("--sets", is_flag=True, help="Compare translations and targets as sets, even if they are pairs.")
@@ -110,7 +113,7 @@ _UNREAD = {
     ),
     "samples": (
         (
-            *("metrics", "rows", "sheet", "worst", "sets", "direction", "label", "fit"),
+            *("metrics", "rows", "sheet", "worst", "sets", "direction", "label", "table", "fit"),
             *("value_range", "output_value_range"),
         ),
         "this model makes pictures from noise",
@@ -124,7 +127,8 @@ def _refuse_unread(kind: str, choices: dict[str, Any]) -> None:
     names, reason = _UNREAD[kind]
     for name in names:
         if choices[name]:
-            raise UsageError(f"--{name.replace('_', '-')} does not apply: {reason}. Leave it out.")
+            flag = {"table": "labels"}.get(name, name.replace("_", "-"))
+            raise UsageError(f"--{flag} does not apply: {reason}. Leave it out.")
 
 
 def _of_direction(path: Path, direction: Direction, todo: Sequence[Direction]) -> Path:
@@ -155,6 +159,7 @@ def _score_pairs(
             worst=choices["worst"] is not None or choices["run"] is not None,
             fit=make_fit(choices["fit"], None, None),
             labels=choices["label"],
+            table=choices["table"],
         )
     if not choices["as_json"]:  # before anything that may fail
         _show(score_table(result), score_caption(result), result)
@@ -183,7 +188,9 @@ def _score_sets(
             result = evaluate_samples(model, paths, split, choices["count"], choices["side"], device, ruler)
         else:
             fit = make_fit(choices["fit"], None, None)
-            result = evaluate_translations(model, paths, split, direction, device, ruler, fit, choices["label"])
+            result = evaluate_translations(
+                model, paths, split, direction, device, ruler, fit, choices["label"], choices["table"]
+            )
     if not choices["as_json"]:
         _show(set_table(result), set_caption(result), result)
     for note in result.notes():

@@ -44,19 +44,19 @@ class Labels(NamedTuple):
         return label | ({f"text{suffix}": self.texts[name]} if self.texts else {})
 
 
-def find_labels(names: Sequence[str], data: DataSettings) -> Labels | None:
+def find_labels(names: Sequence[str], data: DataSettings, least: int = LEAST) -> Labels | None:
     """Return the labels of the pictures of these names, None without `data.labels`.
 
-    names: as in the data folder, `shoe/a.png` or, for pairs, `shoe/a`. Raises DataError for pictures without a label
-    where these are not allowed, classes that are not in `data.classes`, and classes with too few pictures; ConfigError
-    for an unreadable table.
+    names: as in the data folder, `shoe/a.png` or, for pairs, `shoe/a`. least: pictures of a class, for training; 0
+    where nothing is learned from them. Raises DataError for pictures without a label where these are not allowed,
+    classes that are not in `data.classes`, and classes with too few pictures; ConfigError for an unreadable table.
     """
     if data.labels is None:
         return None
     columns, texts = read_columns(names, data.labels, data.text, data.unlabelled)
     if absent := data.classes.keys() - columns.keys():
         raise ConfigError(f"data.classes has {', '.join(sorted(absent))}, but the labels are {', '.join(columns)}.")
-    classes = {name: _classes(name, column, data.classes.get(name)) for name, column in columns.items()}
+    classes = {name: _classes(name, column, data.classes.get(name), least) for name, column in columns.items()}
     places = {name: {**{one: number for number, one in enumerate(known)}, "": -1} for name, known in classes.items()}
     rows = zip(names, zip(*columns.values(), strict=True), strict=True) if columns else ()
     numbers = {name: np.array([places[s][one] for s, one in zip(places, row, strict=True)]) for name, row in rows}
@@ -90,6 +90,8 @@ def class_numbers(names: Sequence[str], data: DataSettings) -> list[tuple[int, .
     if data.labels is None or not data.classes:
         return [()] * len(names)
     columns, _ = read_columns(names, data.labels, data.text)
+    if absent := data.classes.keys() - columns.keys():
+        raise ConfigError(f"{data.labels} has no {', '.join(sorted(absent))}; its labels are {', '.join(columns)}.")
     for name, known in data.classes.items():
         _refuse_unknown(name, columns[name], known)
     places = [{one: number for number, one in enumerate(known)} for known in data.classes.values()]
@@ -183,7 +185,7 @@ def _by_stem(rows: Mapping[str, list[str]]) -> dict[str, list[str]]:
     return {stem: row for stem, row in found.items() if stem not in differ}
 
 
-def _classes(name: str, column: Sequence[str], known: Mapping[str, int] | None) -> dict[str, int]:
+def _classes(name: str, column: Sequence[str], known: Mapping[str, int] | None, least: int) -> dict[str, int]:
     """Return the classes of a label set with their counts, in the order of `known` or by name."""
     counts = Counter(one for one in column if one)
     unfit = [repr(one) for one in (name, *sorted(counts)) if not _can_be_named(one)]
@@ -192,11 +194,11 @@ def _classes(name: str, column: Sequence[str], known: Mapping[str, int] | None) 
         raise DataError(name_some(head, unfit))
     if known:
         _refuse_unknown(name, column, known)
-    few = [f"{one} ({counts[one]})" for one in known or sorted(counts) if counts[one] < LEAST]
+    few = [f"{one} ({counts[one]})" for one in known or sorted(counts) if counts[one] < least]
     if few:
-        head = f"{len(few)} of {len(known or counts)} classes of {name} have under {LEAST} pictures:"
+        head = f"{len(few)} of {len(known or counts)} classes of {name} have under {least} pictures:"
         raise DataError(name_some(head, few) + " Add pictures, or leave these classes out.")
-    if len(counts) < 2:
+    if least and len(counts) < 2:
         raise DataError(f"All pictures have the same {name}: {', '.join(counts)}. Labels need two classes or more.")
     return {one: counts[one] for one in known or sorted(counts)}
 

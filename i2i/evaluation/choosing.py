@@ -1,5 +1,6 @@
 """The defaults of `i2i evaluate`: which data, and whether to compare pairs or sets."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -30,6 +31,14 @@ def choose_data(model: str | Path, data: Sequence[str]) -> list[str]:
     if not paths:
         raise UsageError(f"{model} was trained on points, which have no pictures to compare with.")
     return paths
+
+
+def labels_of_run(model: str | Path) -> str | None:
+    """Return the `data.labels` of the run that a model is of; None for other models, and runs without."""
+    settings = find_model(Path(model)).parent / "config.yaml"
+    with contextlib.suppress(ConfigError):
+        return load_config(settings).data.labels if settings.is_file() else None
+    return None
 
 
 def described(file: Path) -> ModelSpec | None:

@@ -5,11 +5,11 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
+from i2i.evaluation.labelled import Labelled
 from i2i.images import Array, from_unit, to_channels, to_unit
 from i2i.metrics.intervals import mean_interval
 from i2i.metrics.pairs import l1
 from i2i.runtime.fit import Fit
-from i2i.runtime.translator import Translator
 
 
 class CycleScores(NamedTuple):
@@ -37,26 +37,25 @@ class CycleScores(NamedTuple):
 class Cycle:
     """Both directions of a model, and the scores of going there and back so far."""
 
-    def __init__(self, there: Translator, back: Translator):
+    def __init__(self, there: Labelled, back: Labelled):
         self.there, self.back = there, back
         self.rounded: list[float] = []
         self.unrounded: list[float] = []
 
     @classmethod
-    def open(cls, model: str | Path, there: Translator, device: str, fit: Fit) -> Self | None:
+    def open(cls, model: str | Path, there: Labelled, device: str, fit: Fit) -> Self | None:
         """Open the other direction of a model; None if it has one direction only."""
-        back = there.direction[::-1]
-        if back not in there.spec.generators:
-            return None
-        return cls(there, Translator.open(model, back, device, fit=fit, labels=there.generator.labels))
+        back = there.way_back(model, device, fit)
+        return cls(there, back) if back else None
 
-    def add(self, x: Array, output: Array | None = None) -> None:
-        """Score an input (H, W, C); output: its translation, if that was made already."""
-        if output is None or output.dtype != np.uint8:
-            output = self.there.translate(x, np.uint8)
-        self.rounded.append(self._l1(self.back.translate(output, x.dtype), x))
-        unrounded = self.there.translate(from_unit(to_unit(x), np.float32))
-        self.unrounded.append(self._l1(self.back.translate(unrounded), x))
+    def add(self, name: str, x: Array, output: Array) -> None:
+        """Score an input (H, W, C) of this name, and its translation."""
+        there, back = self.there.of(name), self.back.of(name)
+        if output.dtype != np.uint8:
+            output = there.translate(x, np.uint8)
+        self.rounded.append(self._l1(back.translate(output, x.dtype), x))
+        unrounded = there.translate(from_unit(to_unit(x), np.float32))
+        self.unrounded.append(self._l1(back.translate(unrounded), x))
 
     def scores(self) -> CycleScores:
         """Return the means over the inputs so far."""

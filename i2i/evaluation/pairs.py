@@ -20,6 +20,7 @@ from i2i.errors import DataError, UsageError
 from i2i.evaluation.baselines import BASELINES, Answer, fit_baselines, fit_colour_map, sides
 from i2i.evaluation.choosing import described, without_partners
 from i2i.evaluation.cycle import Cycle, CycleScores
+from i2i.evaluation.labelled import Labelled
 from i2i.evaluation.ruler import reference_digest
 from i2i.evaluation.scorer import PairScorer
 from i2i.images import Array, Header, Range, from_unit, to_unit
@@ -50,9 +51,10 @@ class Evaluation(NamedTuple):
     Without pairs in the train split, target_mean and affine_colour are None too.
     compared: depth and channels of the targets, in words. value_range: black and white of 16-bit and float files; None
     is their full range. fit: how pictures came to the network's size; None is whole, or in tiles where memory is short.
-    labels: the class of each label set that the model translated to. reference_sha256: the digest of the targets.
-    cycle: of a model that holds both directions. sheet, worst: PNG files with rows of input | output | truth, of pairs
-    from all over the split and of those with the worst scores. notes: what the user should know about the scores.
+    labels: the class of each label set that the model translated to, or OWN of labelled.py. reference_sha256: the
+    digest of the targets. cycle: of a model that holds both directions. sheet, worst: PNG files with rows of input |
+    output | truth, of pairs from all over the split and of those with the worst scores. notes: what the user should
+    know about the scores.
     """
 
     pairs: int
@@ -130,24 +132,24 @@ def evaluate(
     worst: bool = False,
     fit: Fit = AUTO,
     labels: Sequence[str] = (),
+    table: str | None = None,
 ) -> Evaluation:
     """Score a model (run folder, .safetensors, .onnx or .pth) on the pairs of a split, at their own size.
 
     data: one folder, or A's and B's. sheet, worst: whether to make these sheets. progress: called with
     (done, total). values: black and white in an .onnx file of another project. say: called with what the user should
-    know about the data. metrics: names in METRICS. fit: how pictures come to sizes that the network takes. labels: of
-    a model that takes any. Raises DataError, also for pictures too small for one of `metrics`, ModelError, UsageError.
+    know about the data. metrics: names in METRICS. fit, labels, table: as in Labelled.open. Raises DataError, also for
+    pictures too small for one of `metrics`, ModelError, UsageError.
     """
     paths = [data] if isinstance(data, str) else list(data)
     find, chosen = _finder(find_model(Path(model))), choose_metrics(metrics)
     pairs, sizes = _scorable_pairs(paths, split, find, USUAL if metrics is None else chosen, say)
     chosen = tuple(name for name in chosen if METRICS[name].least_px <= min(map(min, sizes)))
-    translator = Translator.open(model, direction, device, fit=fit, values=values, labels=labels)
-    answers = {"model": translator.translate, **_trivial_answers(paths, find, translator)}
-    cycle, read = Cycle.open(model, translator, device, fit), partial(_read, translator)
-    scorer = PairScorer(chosen, answers, translator.generator.out_channels, cycle)
-    _score_all(scorer, pairs, read, progress)
-    means, spec, direction = {name: scorer.means(name) for name in answers}, translator.spec, translator.direction
+    labelled = Labelled.open(model, [pair.name for pair in pairs], direction, device, fit, values, labels, table)
+    translator, cycle = labelled.translator, Cycle.open(model, labelled, device, fit)
+    scorer = PairScorer(chosen, labelled, _trivial_answers(paths, find, translator), cycle)
+    read, spec, direction = partial(_read, translator), translator.spec, translator.direction
+    means = _score_all(scorer, pairs, read, progress)
     return Evaluation(
         len(pairs),
         split if has_split(paths, split) else "the two folders",
@@ -164,21 +166,23 @@ def evaluate(
         scorer.sheet(map(read, spread(pairs, SHEET_ROWS))) if sheet else None,
         scorer.sheet(read(pairs[place]) for place in scorer.worst()) if worst else None,
         (*translator.backend.notes, *scale_note(sizes, spec.trained_side_px, fit), *lost_note(means)),
-        tuple(translator.generator.labels),
+        labelled.labels,
     )
 
 
 def _score_all(
     scorer: PairScorer,
     pairs: Sequence[Pair | Derived],
-    read: Callable[[Pair | Derived], tuple[Array, Array]],
+    read: Callable[[Pair | Derived], tuple[str, Array, Array]],
     progress: Callable[[int, int], None],
-) -> None:
+) -> dict[str, Scores]:
+    """Score pairs; return the mean scores of each answer."""
     with status.doing("Scoring pairs"):
         for index, pair in enumerate(pairs):
             status.count(index, len(pairs))
-            scorer.score(pair.name, *read(pair))
+            scorer.score(*read(pair))
             progress(index + 1, len(pairs))
+    return {name: scorer.means(name) for name in scorer.scores}
 
 
 def _target(pair: Pair | Derived, direction: str) -> Picture:
@@ -188,11 +192,14 @@ def _target(pair: Pair | Derived, direction: str) -> Picture:
     return by_direction(direction, pair.side("A"), pair.side("B"))[1]
 
 
-def _read(translator: Translator, pair: Pair | Derived) -> tuple[Array, Array]:
-    """Read input and target, the input in the target's depth if that is deeper, so that the output is not rounded."""
+def _read(translator: Translator, pair: Pair | Derived) -> tuple[str, Array, Array]:
+    """Return name, input and target.
+
+    The input has the target's depth if that is deeper, so that the output is not rounded.
+    """
     x, y = sides(pair, translator.direction, translator.spec.input_range)
     deeper = y.dtype.itemsize > x.dtype.itemsize and translator.spec.io == "tensor"
-    return (from_unit(to_unit(x), y.dtype) if deeper else x), y
+    return pair.name, (from_unit(to_unit(x), y.dtype) if deeper else x), y
 
 
 def _trivial_answers(paths: Sequence[str], find: Finder, translator: Translator) -> dict[str, Answer]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from i2i.evaluation.baselines import Answer
 from i2i.evaluation.cycle import Cycle
+from i2i.evaluation.labelled import Labelled
 from i2i.images import CHANNEL_NAMES, Array, to_channels
 from i2i.metrics import METRICS
 from i2i.report.sheets import sheet_png
@@ -16,37 +17,39 @@ WORST = 10
 
 
 class PairScorer:
-    """Scores of the model and each baseline, and of the way back if there is one.
+    """Scores of a model and each baseline, and of the way back if there is one.
 
     Outputs and targets are compared in the channels that the model makes, each in its own depth.
     """
 
-    def __init__(self, metrics: Sequence[str], answers: dict[str, Answer], channels: int, cycle: Cycle | None):
-        self.metrics, self.answers, self.channels, self.cycle = metrics, answers, channels, cycle
-        self.scores: dict[str, list[list[float]]] = {name: [] for name in answers}
+    def __init__(self, metrics: Sequence[str], model: Labelled, baselines: dict[str, Answer], cycle: Cycle | None):
+        self.metrics, self.model, self.baselines, self.cycle = metrics, model, baselines, cycle
+        self.channels = model.translator.generator.out_channels
+        self.scores: dict[str, list[list[float]]] = {name: [] for name in ("model", *baselines)}
         self.rows: list[dict[str, str | float]] = []
         self.depths: Counter[int] = Counter()
 
     def score(self, name: str, x: Array, y: Array) -> None:
         """Score the answers to an input against its target."""
         y = to_channels(y, self.channels)
-        outputs = {answer: to_channels(call(x), self.channels) for answer, call in self.answers.items()}
+        answers: dict[str, Answer] = {"model": self.model.of(name).translate, **self.baselines}
+        outputs = {answer: to_channels(call(x), self.channels) for answer, call in answers.items()}
         for answer, output in outputs.items():
             self.scores[answer].append([METRICS[metric].score(output, y) for metric in self.metrics])
         self.rows.append({"name": name, **dict(zip(self.metrics, self.scores["model"][-1], strict=True))})
         self.depths[8 * y.dtype.itemsize] += 1
         if self.cycle:
-            self.cycle.add(x, outputs["model"])
+            self.cycle.add(name, x, outputs["model"])
 
-    def row(self, x: Array, y: Array) -> list[Array]:
+    def row(self, name: str, x: Array, y: Array) -> list[Array]:
         """Return input, output, the way back if there is one, and target."""
-        output = self.answers["model"](x)
-        return [x, output, *([self.cycle.back.translate(output)] if self.cycle else []), y]
+        output = self.model.of(name).translate(x)
+        return [x, output, *([self.cycle.back.of(name).translate(output)] if self.cycle else []), y]
 
-    def sheet(self, examples: Iterable[tuple[Array, Array]]) -> bytes:
-        """Return a PNG file with a row for each input and its target."""
+    def sheet(self, examples: Iterable[tuple[str, Array, Array]]) -> bytes:
+        """Return a PNG file with a row for each name, input and target."""
         titles = ["input", "output", *(["back"] if self.cycle else []), "truth"]
-        return sheet_png([self.row(x, y) for x, y in examples], titles)
+        return sheet_png([self.row(*example) for example in examples], titles)
 
     def of(self, answer: str, metric: str) -> list[float]:
         """Return the scores of an answer, pair by pair."""

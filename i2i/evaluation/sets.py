@@ -18,6 +18,7 @@ from i2i.data.items import Picture, read_picture
 from i2i.errors import DataError, UsageError
 from i2i.evaluation.baselines import blurred, fit_colour_map
 from i2i.evaluation.cycle import Cycle, CycleScores
+from i2i.evaluation.labelled import Labelled
 from i2i.evaluation.pairs import LOST, OTHER_SCALE, scale_note
 from i2i.evaluation.ruler import Ruler, counted, make_ruler, reference_features
 from i2i.images import Array, Header, Range
@@ -26,7 +27,6 @@ from i2i.metrics.features import features
 from i2i.metrics.pairs import as_rgb8
 from i2i.runtime.fit import AUTO, Fit
 from i2i.runtime.generator import ImageGenerator
-from i2i.runtime.translator import Translator
 
 FEW = 1000
 """Below this number of pictures the Fréchet distance is mostly bias: compare KID instead."""
@@ -118,24 +118,27 @@ def evaluate_translations(
     ruler: Ruler | None = None,
     fit: Fit = AUTO,
     labels: Sequence[str] = (),
+    table: str | None = None,
 ) -> SetEvaluation:
     """Compare translate(A) with B as sets (or B with A, by `direction`); pictures need no partners.
 
     data: one folder with two sides, or A's and B's. ruler: by default the best network whose weights are here.
-    labels: names of classes, for a model that translates to labels. Raises DataError, ModelError and UsageError.
+    labels, table: of a model that takes any, as in Labelled.open. Raises DataError, ModelError and UsageError.
     """
     paths = [data] if isinstance(data, str) else list(data)
     ruler = ruler or make_ruler()
     a, b = find_sides(paths, split)
     _refuse_few(in_A=len(a), in_B=len(b))
-    translator = Translator.open(model, direction, device, fit=fit, labels=labels)
+    names = [picture.name for picture in (*a, *b)]
+    labelled = Labelled.open(model, names, direction, device, fit, labels=labels, table=table)
+    translator = labelled.translator
     inputs, reference = by_direction(translator.direction, a, b)
-    sizes = _sizes([*inputs, *reference])[: len(inputs)]
+    sizes = [size for size in check_pictures([*inputs, *reference]) if size][: len(inputs)]
     others: Sequence[Picture] = ()
     if split != "train" and has_split(paths, "train"):
         others = spread(by_direction(translator.direction, *find_sides(paths, "train"))[1], len(reference))
-    value_range, cycle = translator.spec.input_range, Cycle.open(model, translator, device, fit)
-    made = [functools.partial(_translated, translator, one, value_range, cycle) for one in inputs]
+    value_range, cycle = translator.spec.input_range, Cycle.open(model, labelled, device, fit)
+    made = [functools.partial(_translated, labelled, one, value_range, cycle) for one in inputs]
     what = f"{translator.direction}: translations of {split} against pictures of {translator.direction[-1]}"
     result = evaluate_sets(what, made, reference, ruler, others, inputs, value_range)
     return result._replace(
@@ -143,7 +146,7 @@ def evaluate_translations(
         fit=fit.how,
         cycle=cycle.scores() if cycle else None,
         remarks=(*translator.backend.notes, *scale_note(sizes, translator.spec.trained_side_px, fit)),
-        labels=tuple(translator.generator.labels),
+        labels=labelled.labels,
     )
 
 
@@ -168,7 +171,7 @@ def evaluate_samples(
     _refuse_few(real=len(reference))
     has_others = here != "train" and has_split(paths, "train")
     others = find_images(paths, "train", side) if has_others else ()
-    sizes = _sizes(reference)
+    sizes = [size for size in check_pictures(reference) if size]
     generator = ImageGenerator.open(model, device)
     seeds = range(1, 1 + (count or min(len(reference), MOST_SAMPLES)))
     made = [functools.partial(_sampled, generator, seed) for seed in seeds]
@@ -204,11 +207,6 @@ def _refuse_few(**counts: int) -> None:
             )
 
 
-def _sizes(pictures: Sequence[Picture]) -> list[Header]:
-    """Return the size of each picture; raises one DataError that names all that cannot be read."""
-    return [size for size in check_pictures(pictures) if size]
-
-
 def _sharpness_note(sizes: Sequence[Header], made_px: int) -> tuple[str, ...]:
     """Return a line if the real pictures are much larger or smaller than samples."""
     side_px = statistics.median(min(size) for size in sizes)
@@ -220,11 +218,11 @@ def _sharpness_note(sizes: Sequence[Header], made_px: int) -> tuple[str, ...]:
     )
 
 
-def _translated(translator: Translator, picture: Picture, value_range: Range | None, cycle: Cycle | None) -> Array:
+def _translated(labelled: Labelled, picture: Picture, value_range: Range | None, cycle: Cycle | None) -> Array:
     x = read_picture(picture, value_range)
-    output = translator.translate(x)
+    output = labelled.of(picture.name).translate(x)
     if cycle:
-        cycle.add(x, output)
+        cycle.add(picture.name, x, output)
     return output
 
 
