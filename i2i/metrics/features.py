@@ -44,7 +44,8 @@ def _inception_network() -> Any:
 
     file = weights.find("inception")
     with warnings.catch_warnings():  # that TorchScript will end one day; the published file is of that kind
-        warnings.simplefilter("ignore", FutureWarning)
+        for kind in (FutureWarning, DeprecationWarning):
+            warnings.simplefilter("ignore", kind)
         return torch.jit.load(file, map_location="cpu").eval()
 
 

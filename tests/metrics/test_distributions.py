@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from i2i import weights
 from i2i.images import read_image
 from i2i.metrics.distributions import (
     density_coverage,
@@ -15,7 +16,7 @@ from i2i.metrics.distributions import (
 )
 from i2i.metrics.features import features
 from i2i.metrics.intervals import mean_interval
-from tests.conftest import MAPS, ROOT, load_script, picture
+from tests.conftest import MAPS, ROOT, USERS_WEIGHTS, load_script, picture
 
 
 def draw(count, seed, shift=0.0, width=6):
@@ -134,15 +135,19 @@ def test_sliced_wasserstein_of_a_shift_is_its_length_over_the_root_of_the_dimens
     assert sliced_wasserstein(real, real[:150]) < 1  # sets of two sizes
 
 
-@pytest.fixture(scope="module")
-def halves():
-    """Two halves of the shipped photographs, and the second half blurred and with noise."""
+@pytest.fixture(scope="module", params=["random", "alexnet"])
+def halves(request):
+    """Two halves of the shipped photographs, and the second half blurred and with noise; on networks that are here."""
     photos = [read_image(path)[:, :128] for path in sorted((MAPS / "train").iterdir())]
     random = np.random.default_rng(0)
     others = photos[1::2]
     blurred = [cv2.GaussianBlur(photo, (0, 0), 2) for photo in others]
     noisy = [np.clip(photo + random.normal(0, 60, photo.shape), 0, 255).astype(np.uint8) for photo in others]
-    return [features(each, "random") for each in (photos[::2], others, blurred, noisy)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("I2I_WEIGHTS", str(USERS_WEIGHTS))
+        if request.param != "random" and not weights.has(request.param):
+            pytest.skip(f"{request.param} is not in {USERS_WEIGHTS}: i2i weights get {request.param}")
+        return [features(each, request.param) for each in (photos[::2], others, blurred, noisy)]
 
 
 def test_distances_grow_as_pictures_get_worse(halves):

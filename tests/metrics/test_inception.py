@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import warnings
 
 import numpy as np
 import pytest
@@ -64,6 +65,13 @@ def test_features_are_those_of_the_layers_on_images_from_minus_1_to_1(packed):
         wanted = packed((x - 128) / 128).flatten(1).double().numpy()
     assert found.shape == (3, WIDTH)
     np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_a_program_is_loaded_without_a_warning(packed):
+    """torch says that TorchScript ends one day; users who make errors of warnings must not lose FID."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load_network().layers is not None
 
 
 def test_fid_is_named_so_and_grows_with_noise(packed, tmp_path):
