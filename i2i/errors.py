@@ -91,9 +91,16 @@ class DevicesError(I2IError):
 
 
 class NonFiniteError(I2IError):
-    """Training met NaN or infinity and stopped before they could spread."""
+    """Training met NaN or infinity and stopped before they could spread.
+
+    source: where they were first, as a layer of a network; empty where that is not known.
+    """
 
     exit_code = 6
+
+    def __init__(self, text: str, source: str = ""):
+        super().__init__(text)
+        self.source = source
 
 
 def printable(text: str) -> str:

@@ -26,7 +26,7 @@ from i2i.data.cache import Channels, Pictures
 from i2i.data.checking import Seen, odd_halves, refuse_sizes
 from i2i.data.folders import refuse_missing
 from i2i.data.items import Item
-from i2i.data.labels import Classes, Labels, common_classes, decode_text, find_labels
+from i2i.data.labels import LEAST, Classes, Labels, common_classes, decode_text, find_labels
 from i2i.data.notes import is_transparent, notes, sides_of
 from i2i.data.seeds import AUGMENT, ORDER, SUBSTITUTE, derive_seed
 from i2i.errors import ConfigError, DataError
@@ -127,7 +127,8 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
 
     def label(self) -> None:
         """Find the labels of all items, once `lists` is set; raises DataError and ConfigError."""
-        found = tuple(find_labels([item.name for item in items], self.config.data) for items in self.lists)
+        least = LEAST if self.split == "train" else 0
+        found = tuple(find_labels([item.name for item in items], self.config.data, least) for items in self.lists)
         self.labels = found if any(found) else ()
 
     def _take(self, index: int, place: int, draw: int, broken: dict[str, str]) -> tuple[tuple[Array, ...], int]:

@@ -141,24 +141,43 @@ class RunFacts(RunFiles):
         network.to(self.device)
         return network
 
-    def run(self, network: Generator | Encoder, values: Array, at_once: int = 8) -> Array:
-        """Return what a network makes of values (N, ...)."""
+    def run(
+        self, network: Generator | Encoder, values: Array, condition: Array | None = None, at_once: int = 8
+    ) -> Array:
+        """Return what a network makes of values (N, ...); condition: (N, K), of one that takes labels."""
+        every = [torch.from_numpy(one).split(at_once) for one in (values, condition) if one is not None]
         with torch.inference_mode():
-            parts = torch.from_numpy(values).split(at_once)
-            made: Array = torch.cat([network(part.to(self.device)).float().cpu() for part in parts]).numpy()
-        return made
+            parts = zip(*every, strict=True)
+            made = [network(*(one.to(self.device) for one in part)).float().cpu() for part in parts]
+        joined: Array = torch.cat(made).numpy()
+        return joined
 
-    def inputs(self, part: str, data: TrainingSet | None = None) -> Array:
-        """Return inputs of a network of the model file: latents, or pictures of `data`, by default of val."""
+    def inputs(self, part: str, data: TrainingSet | None = None) -> tuple[Array, Array | None]:
+        """Return inputs of a network of the model file, and its condition if it takes one.
+
+        Latents, or pictures of `data`, by default of val.
+        """
         one = self.spec.parts[part]
         if one.kind == "generate":
-            return seed_latents(range(SAMPLES), one.blocks, None)
-        if one.kind == "encode":
-            return self.batch(data or self.held_out or self.data)["image"].numpy()
-        if one.blocks:
-            raise NotMeasured("the model takes more than a picture: labels, or a latent")
+            return seed_latents(range(SAMPLES), one.blocks, None), None
         batch = self.batch(data or self.held_out or self.data)
-        return by_direction(part, batch["a"], batch["b"])[0].numpy()
+        if one.kind == "encode":
+            return batch["image"].numpy(), None
+        return by_direction(part, batch["a"], batch["b"])[0].numpy(), self.condition(part, batch)
+
+    def condition(self, direction: str, batch: Batch) -> Array | None:
+        """Return the labels of a batch as the network of a direction takes them, (N, K); None if it takes none.
+
+        Those of the pictures that it should make, as in training.
+        """
+        blocks = self.spec.parts[direction].blocks
+        if not blocks:
+            return None
+        numbers = batch.get(f"label_{direction[-1].lower()}", batch.get("label"))
+        if numbers is None or numbers.shape[1] != len(blocks):
+            raise NotMeasured("the data does not have the labels of the model")
+        columns = zip(blocks, numbers.T.numpy(), strict=True)
+        return np.concatenate([np.eye(block.size, dtype=np.float32)[column] for block, column in columns], axis=1)
 
     @property
     def algorithm(self) -> Algorithm:
@@ -207,9 +226,9 @@ class RunFacts(RunFiles):
         batch = self.batch(self.held_out or self.data)
         found = []
         for direction in self.spec.generators:
-            x = self.inputs(direction)
+            x, condition = self.inputs(direction)
             y = by_direction(direction, batch["a"], batch["b"])[1].numpy()
-            inputs, made, targets = map(as_rgb, (x, self.run(self.network(direction), x), y))
+            inputs, made, targets = map(as_rgb, (x, self.run(self.network(direction), x, condition), y))
             paired = ALGORITHMS[self.config.algorithm].data == "paired"
             found.append(Translations(direction, inputs, made, targets if paired else None, targets))
         return found
@@ -221,7 +240,7 @@ class RunFacts(RunFiles):
         if part is None:
             raise NotMeasured("the model translates")
         name = next(name for name, one in self.spec.parts.items() if one == part)
-        return self.run(self.network(name), self.inputs(name), at_once=64)
+        return self.run(self.network(name), *self.inputs(name), at_once=64)
 
     @functools.cached_property
     def reals(self) -> Array:

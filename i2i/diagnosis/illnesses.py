@@ -165,7 +165,7 @@ ILLNESSES: dict[str, Illness] = {
     ),
     "norm statistics differ": Illness(
         networks.norm_statistics_differ,
-        0.4,
+        0.2,
         "above",
         "error",
         {"train.norm_statistics": "change {}", "train.batch": "raise {}", "generator.norm": "set {} to instance"},

@@ -1,11 +1,10 @@
 """What the networks themselves show: hidden information, overfitting, norm statistics, and non-finite values."""
 
+import functools
 import math
-from collections.abc import Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from i2i.algorithms.base import Algorithm, Batch
 from i2i.config.settings import by_direction
@@ -14,6 +13,8 @@ from i2i.diagnosis.reading import Reading, worst
 from i2i.errors import I2IError
 from i2i.images import Array
 from i2i.networks.layers import BatchNorm, has_batch_norm
+from i2i.training.finite_check import broken_layers, broken_weights, run_losses
+from i2i.training.run import norm_statistics
 
 _NOISE_LEVELS = 2.0
 
@@ -30,13 +31,14 @@ def steganography(facts: RunFacts) -> Reading:
         raise NotMeasured("the model has no way back")
     batch = facts.batch(facts.held_out or facts.data)
     networks = {direction: facts.network(direction) for direction in directions}
+    labels = {direction: facts.condition(direction, batch) for direction in directions}
     readings = []
     for direction in directions:
         x = by_direction(direction, batch["a"].numpy(), batch["b"].numpy())[0]
-        between, back = facts.run(networks[direction], x), networks[direction[::-1]]
-        error = np.abs(facts.run(back, between) - x).mean()
+        between, way_back = facts.run(networks[direction], x, labels[direction]), direction[::-1]
+        error = np.abs(facts.run(networks[way_back], between, labels[way_back]) - x).mean()
         for changed in (_rounded(between), _noised(between)):
-            growth = np.abs(facts.run(back, changed) - x).mean() - error
+            growth = np.abs(facts.run(networks[way_back], changed, labels[way_back]) - x).mean() - error
             readings.append(Reading(float(growth / max(np.abs(changed - between).mean(), 1e-9)), direction))
     return worst(readings)
 
@@ -88,7 +90,7 @@ def _verdicts(algorithm: Algorithm, facts: RunFacts, batch: Batch) -> dict[str, 
         for heard in said.values():
             heard.append([])
         part = {name: tensor[first : first + size].to(facts.device) for name, tensor in batch.items()}
-        _train_losses(algorithm, part, roles=("discriminator",))
+        run_losses(algorithm, part, roles=("discriminator",))
     for handle in handles:
         handle.remove()
     return {
@@ -103,70 +105,85 @@ def _means(logits: Tensor) -> Array:
 
 
 def norm_statistics_differ(facts: RunFacts) -> Reading:
-    """Return how far outputs at inference are from those with the statistics of training pictures.
+    """Return how far batch norm is from what it did in training: 0 not at all, 1 as far as its outputs are spread.
 
-    The statistics of all pictures together, or of each alone where training had batches of one. The mean absolute
-    difference, as a share of the standard deviation of the outputs; dropout is off in both.
+    Its outputs with the statistics of inference, against those with the statistics of training pictures: of all
+    together, or of each alone where training had batches of one. The root mean square difference over the root mean
+    square of the normalised values, on average over the layers, each on the same inputs; dropout is off.
     """
+    auto = facts.config.train.model_copy(update={"norm_statistics": "auto"})
+    alone = norm_statistics(facts.config.model_copy(update={"train": auto})) == "image"
     readings = []
     for part in facts.spec.parts:
         network = facts.network(part)
         if not has_batch_norm(network):
             continue
-        values = facts.inputs(part, facts.data)
-        usual = facts.run(network, values)
-        for module in network.modules():
-            module.training = isinstance(module, BatchNorm)
-        trained = facts.run(network, values, at_once=1 if facts.config.train.batch == 1 else len(values))
-        readings.append(Reading(float(np.abs(usual - trained).mean() / max(trained.std(), 1e-9)), part))
+        gaps = _norm_gaps(network)
+        values, condition = facts.inputs(part, facts.data)
+        facts.run(network, values, condition, at_once=1 if alone else len(values))
+        shares = [sum(one for one, _ in layer) / max(sum(other for _, other in layer), 1e-12) for layer in gaps]
+        readings.append(Reading(float(np.sqrt(shares).mean()), part))
     if not readings:
         raise NotMeasured("the generator has no batch norm")
     return worst(readings)
 
 
+def _norm_gaps(network: nn.Module) -> list[list[tuple[float, float]]]:
+    """Let each batch norm use the statistics of its inputs, and note a pair of numbers at each call, by layer.
+
+    The mean square of what the statistics of inference change, and that of the values before the bias.
+    """
+    layers = [module for module in network.modules() if isinstance(module, BatchNorm)]
+    gaps: list[list[tuple[float, float]]] = [[] for _ in layers]
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor, place: int) -> None:
+        module.eval()
+        change = module.forward(*inputs) - output
+        module.train()
+        values = output - module.get_parameter("bias")[:, None, None]
+        gaps[place].append((float(change.square().mean()), float(values.square().mean())))
+
+    for place, layer in enumerate(layers):
+        layer.train()
+        layer.momentum = 0.0  # the statistics of inference stay
+        layer.register_forward_hook(functools.partial(note, place=place))
+    return gaps
+
+
 def non_finite(facts: RunFacts) -> Reading:
     """Return in how many places values are not finite; the first is the source.
 
-    Weights of the checkpoint; layers, in the order of a training step on some pictures; rows of the log.
+    What the training found when it stopped for them; weights of the checkpoint; layers, in the order of a training
+    step on some pictures; rows of the log.
     """
     found: list[str] = []
     reasons: list[Exception] = []
-    for look in (_broken_weights, _broken_layers, _broken_rows):
+    looks = (_recorded, _broken_weights, _broken_layers, _broken_rows)
+    for look in looks:
         try:
             found += look(facts)
         except (NotMeasured, I2IError) as reason:
             reasons.append(reason)
-    if len(reasons) == 3:
+    if len(reasons) == len(looks):
         raise reasons[0]
     return Reading(len(found), found[0] if found else "")
 
 
+def _recorded(facts: RunFacts) -> list[str]:
+    """Return what a training found when it stopped for values that are not finite."""
+    if not facts.rows:
+        raise NotMeasured("metrics.jsonl has no rows")
+    stops = (row for row in facts.rows if "non_finite" in row)
+    return [f"{row['non_finite']} after {row['images'] - 1:,} images" for row in stops]
+
+
 def _broken_weights(facts: RunFacts) -> list[str]:
-    networks = facts.state["stepper"]["networks"]
-    return [
-        f"weights {name}.{key}"
-        for name, tensors in networks.items()
-        for key, tensor in tensors.items()
-        if not tensor.isfinite().all()
-    ]
+    return broken_weights(facts.state["stepper"]["networks"])
 
 
 def _broken_layers(facts: RunFacts) -> list[str]:
-    """Return the layers that turn a training batch into values that are not finite, in order."""
-    algorithm, found = facts.algorithm, dict[str, None]()
-
-    def listen(name: str, output: object) -> None:
-        if isinstance(output, Tensor) and not output.isfinite().all():
-            found[f"output of {name}"] = None
-
-    for network, modules in algorithm.networks.items():
-        for name, module in modules.named_modules():
-            if not any(True for _ in module.children()):
-                place = f"{network}.{name}"
-                module.register_forward_hook(lambda _, inputs, output, place=place: listen(place, output))
     batch = facts.batch(facts.data, max(LEAST_PICTURES, facts.config.train.batch))
-    _train_losses(algorithm, {name: tensor.to(facts.device) for name, tensor in batch.items()})
-    return [*found]
+    return broken_layers(facts.algorithm, {name: tensor.to(facts.device) for name, tensor in batch.items()})
 
 
 def _broken_rows(facts: RunFacts) -> list[str]:
@@ -180,14 +197,3 @@ def _broken_rows(facts: RunFacts) -> list[str]:
             if isinstance(value, float) and not math.isfinite(value)
         ]
     return found
-
-
-def _train_losses(algorithm: Algorithm, batch: Batch, roles: Sequence[str] = ("generator", "discriminator")) -> None:
-    """Run what a training step computes up to the losses of its phases, but for penalties."""
-    for adversary in algorithm.adversaries.values():
-        adversary.is_lazy = True  # its penalty, which needs gradients, has a phase of its own
-    with torch.no_grad():
-        outputs = algorithm.forward(batch)
-        for phase in algorithm.phases:
-            if phase.role in roles and not phase.optimizer:
-                algorithm.losses(phase.name, batch, outputs)

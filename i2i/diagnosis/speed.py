@@ -1,5 +1,7 @@
 """What a training waits for: its data, or the host that feeds its device. Measured anew, by a few steps."""
 
+import functools
+import statistics
 import time
 from collections.abc import Callable
 
@@ -7,31 +9,34 @@ import torch
 
 from i2i.algorithms import ALGORITHMS
 from i2i.algorithms.base import Batch
-from i2i.data.loader import batches
+from i2i.data.loader import worker_count
 from i2i.data.sets import make_set, with_facts
 from i2i.diagnosis.facts import NotMeasured, RunFacts
 from i2i.diagnosis.reading import Reading
+from i2i.machine import core_count
 from i2i.training.engine import Engine
 from i2i.training.fabric import make_fabric
 
-_BATCHES, _STEPS = 8, 4
-_PATIENCE_S = 10.0
+_BATCHES, _ROUNDS, _STEPS = 4, 16, 4
+_PATIENCE_S = 20.0
 
 
 def data_bound(facts: RunFacts) -> Reading:
     """Return how long loading a batch takes, in train steps: above 1, a training waits for its data.
 
-    Both alone, the best of three rounds after a first one; loading with the workers and cache of the settings.
+    Medians of single batches, shared among the loader's workers, and of single cycles of steps, measured in turn: a
+    busy machine slows both, and a pause now and then moves neither. The cache of the settings has been filled.
     """
-    config, device = facts.config, facts.device
-    data = make_set(ALGORITHMS[config.algorithm].data, config)
-    last = _BATCHES * config.train.step_images
-
-    def load() -> int:
-        return sum(one is not None for one in batches(data, config, 0, last, device))
-
+    config = facts.config
+    data, batch = make_set(ALGORITHMS[config.algorithm].data, config), config.train.step_images
     steps, count = _steps(facts)
-    load_s, step_s = _best(load) / _BATCHES, _best(steps) / count
+    loads, trains = list[float](), list[float]()
+    while len(loads) < _ROUNDS and (not loads or sum(loads) + sum(trains) < _PATIENCE_S):
+        first = len(loads) % _BATCHES * batch
+        loads.append(_seconds(functools.partial(data.load, range(first, first + batch))))
+        trains.append(_seconds(steps))
+    workers = max(1, min(worker_count(config, facts.device), core_count()))
+    load_s, step_s = _usual(loads) / workers, _usual(trains) / count
     return Reading(load_s / step_s, f"loading {1000 * load_s:.1f} ms, step {1000 * step_s:.1f} ms")
 
 
@@ -63,14 +68,15 @@ def idle_share(spans: list[tuple[float, float]]) -> float:
     return 1 - busy / whole if whole else 0.0
 
 
-def _best(call: Callable[[], object]) -> float:
-    """Return the shortest time of three calls after a first one, in seconds; of fewer where they take long."""
-    times: list[float] = []
-    while len(times) < 4 and sum(times) < _PATIENCE_S:
-        began = time.monotonic()
-        call()
-        times.append(time.monotonic() - began)
-    return min(times[1:] or times)
+def _seconds(call: Callable[[], object]) -> float:
+    began = time.monotonic()
+    call()
+    return time.monotonic() - began
+
+
+def _usual(times: list[float]) -> float:
+    """Return the median without the first round, in which caches and memory are filled."""
+    return statistics.median(times[_BATCHES:] or times[1:] or times)
 
 
 def _steps(facts: RunFacts) -> tuple[Callable[[], None], int]:

@@ -1,10 +1,13 @@
 """The finite check: no step updates weights with a loss or gradient that is NaN or infinite, and none is saved."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from i2i.algorithms.base import Algorithm, Batch
 from i2i.errors import NonFiniteError
 
 MOST_SKIPPED = 25
@@ -53,5 +56,62 @@ def any_non_finite(terms: Mapping[str, Tensor]) -> Tensor:
 
 
 def non_finite_networks(networks: Mapping[str, nn.Module]) -> list[str]:
-    """Return the names of the networks with a weight that is NaN or infinite."""
-    return [name for name, network in networks.items() if not all(t.isfinite().all() for t in network.parameters())]
+    """Return the names of the networks with a weight, or a running statistic, that is NaN or infinite."""
+    return [name for name, network in networks.items() if broken_weights({name: network.state_dict()})]
+
+
+def broken_weights(networks: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the tensors with a value that is NaN or infinite; networks: by name, tensors by name."""
+    return [
+        f"weights {name}.{key}"
+        for name, tensors in networks.items()
+        for key, tensor in tensors.items()
+        if isinstance(tensor, Tensor) and not tensor.isfinite().all()
+    ]
+
+
+def broken_layers(algorithm: Algorithm, batch: Batch) -> list[str]:
+    """Return the layers that turn a training batch into values that are not finite, in order."""
+    found: dict[str, None] = {}
+
+    def listen(name: str, output: object) -> None:
+        if isinstance(output, Tensor) and not output.isfinite().all():
+            found[f"output of {name}"] = None
+
+    with contextlib.ExitStack() as hooks:
+        for network, modules in algorithm.networks.items():
+            for name, module in modules.named_modules():
+                if not any(True for _ in module.children()):
+                    place = f"{network}.{name}"
+                    hook = module.register_forward_hook(lambda _, inputs, output, place=place: listen(place, output))
+                    hooks.callback(hook.remove)
+        run_losses(algorithm, batch)
+    return [*found]
+
+
+def find_source(algorithm: Algorithm, batch: Batch) -> str:
+    """Return where values first are not finite, a weight or a layer, in a step on a batch that failed.
+
+    Empty where only gradients are not finite, or where the step cannot be repeated.
+    """
+    # Without running statistics, which the step itself spoiled.
+    if broken := broken_weights({name: dict(one.named_parameters()) for name, one in algorithm.networks.items()}):
+        return broken[0]
+    size = algorithm.config.train.batch
+    with contextlib.suppress(RuntimeError):  # as out of memory: what the training stopped for is told all the same
+        for start in range(0, len(next(iter(batch.values()))), size):
+            part = {name: tensor[start : start + size] for name, tensor in batch.items()}
+            if broken := broken_layers(algorithm, part):
+                return broken[0]
+    return ""
+
+
+def run_losses(algorithm: Algorithm, batch: Batch, roles: Sequence[str] = ("generator", "discriminator")) -> None:
+    """Run what a training step computes up to the losses of its phases, but for penalties."""
+    for adversary in algorithm.adversaries.values():
+        adversary.is_lazy = True  # its penalty, which needs gradients, has a phase of its own
+    with torch.no_grad():
+        outputs = algorithm.forward(batch)
+        for phase in algorithm.phases:
+            if phase.role in roles and not phase.optimizer:
+                algorithm.losses(phase.name, batch, outputs)

@@ -94,9 +94,9 @@ class MetricsLog:
         """Append one row."""
         self._append(images, seconds, split, {name: float(f"{value:.6g}") for name, value in values.items()})
 
-    def warn(self, images: int, seconds: float, text: str) -> None:
-        """Append a warning."""
-        self._append(images, seconds, WARNING, {"text": text})
+    def warn(self, images: int, seconds: float, text: str, **more: str) -> None:
+        """Append a warning; more: further keys of its row."""
+        self._append(images, seconds, WARNING, {"text": text, **more})
 
     def _append(self, images: int, seconds: float, split: str, values: dict[str, Any]) -> None:
         epochs = float(f"{images / self.epoch_images:.6g}")

@@ -19,7 +19,7 @@ from i2i.training import ranks
 from i2i.training.checkpoint import State, checkpoint_path
 from i2i.training.diagnostics import Diagnostics, SpeedCheck
 from i2i.training.engine import Engine
-from i2i.training.finite_check import non_finite_networks
+from i2i.training.finite_check import broken_weights, find_source, non_finite_networks
 from i2i.training.log import Meter
 from i2i.training.reporter import Reporter
 from i2i.training.run import Run
@@ -106,6 +106,9 @@ class Training:
                 stop.hold()
                 self._save_and_close(loader)
                 raise Stopped(stopped.signum, self.images) from None
+            except NonFiniteError as error:
+                self.reporter.note_non_finite(self.images, error)
+                raise
             except (DataError, LoaderError) as error:
                 stop.hold()
                 self._save_and_close(loader)
@@ -150,7 +153,7 @@ class Training:
 
     def _validate(self) -> None:
         """Validate on rank 0; with train.keep best, the other ranks wait, and all listen for a stop."""
-        self._refuse_non_finite_weights()
+        _refuse_non_finite_weights(self)
         if self.run.config.train.keep != "best":
             if self.reporter.is_rank_0:
                 self.validation.validate(self.images, listen=lambda: None)
@@ -165,7 +168,7 @@ class Training:
             self.is_enough = agreed == _ENOUGH
 
     def _save(self) -> None:
-        self._refuse_non_finite_weights()
+        _refuse_non_finite_weights(self)
         state = self.state_dict()
         with self.reporter.progress.busy("saving"):
             if self.reporter.is_rank_0:
@@ -180,13 +183,16 @@ class Training:
         loader.close()  # after the save, since it waits for threads in the middle of a read
         ranks.barrier()  # a rank that rank 0 has left would report the error a second time
 
-    def _refuse_non_finite_weights(self) -> None:
-        """Check what is about to be saved: an update can break weights before any loss shows it."""
-        if broken := non_finite_networks(self.engine.networks):
-            raise NonFiniteError(
-                f"After {show_count(self.images, 'image')}, a weight of {' and '.join(broken)} is not finite; "
-                f"{_newest(self.saved_images)}.\n{_ADVICE}"
-            )
+
+def _refuse_non_finite_weights(training: Training) -> None:
+    """Check what is about to be saved: an update can break weights before any loss shows it."""
+    networks = training.engine.networks
+    if broken := non_finite_networks(networks):
+        raise NonFiniteError(
+            f"After {show_count(training.images, 'image')}, a weight of {' and '.join(broken)} is not finite; "
+            f"{_newest(training.saved_images)}.\n{_ADVICE}",
+            broken_weights({name: networks[name].state_dict() for name in broken})[0],
+        )
 
 
 def agreed_batches(loader: Generator[Loaded | None, None, None], stop: Stop) -> Iterator[Loaded]:
@@ -248,9 +254,12 @@ def _train_step(run: Run, engine: Engine, batch: Batch, numbers: range, saved_im
     except NonFiniteError as error:
         files = [str(file) for number in numbers for file in run.data.files(number)]
         seen = f" It saw {and_more(files, _NAMED)}." if files else ""
+        source = find_source(engine.algorithm, batch)
+        began = f" It began in the {source}." if source else ""
         raise NonFiniteError(
-            f"Step {engine.steps + 1}, images {numbers[0] + 1} to {numbers[-1] + 1}: {error}. It stopped before the "
-            f"update, and {_newest(saved_images)}.{seen}\n{_ADVICE}"
+            f"Step {engine.steps + 1}, images {numbers[0] + 1} to {numbers[-1] + 1}: {error}.{began} It stopped before "
+            f"the update, and {_newest(saved_images)}.{seen}\n{_ADVICE}",
+            source,
         ) from error
 
 

@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
 
+from i2i.errors import NonFiniteError
 from i2i.files import write_bytes
 from i2i.report.page import REPORT, write_report
 from i2i.training.log import BestEffort, MetricsLog, tell
@@ -70,6 +71,12 @@ class Reporter:
             self.progress.say(f"Warning: after {show_count(images, 'image')}, {text}")
             if self.metrics:
                 self.metrics.warn(images, self.seconds, text)
+
+    def note_non_finite(self, images: int, error: NonFiniteError) -> None:
+        """Add to the log why the training ends after `images`, for the report and `i2i diagnose`."""
+        if self.metrics:  # as of the next image, so that going on from a checkpoint drops the row
+            text = str(error).splitlines()[0]
+            self.metrics.warn(images + 1, self.seconds, text, non_finite=error.source or text.partition(". ")[0])
 
     def write_report(self) -> None:
         """Bring report.html up to date."""

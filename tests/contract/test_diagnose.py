@@ -1,6 +1,7 @@
 """Every algorithm can be examined: each illness is measured, or a reason says why not."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -21,6 +22,24 @@ def test_every_algorithm_can_be_examined(few_pairs, tmp_path, kind):
     assert {"non-finite values", "data-bound"} <= set(result.where)
     written = json.loads((tmp_path / DIAGNOSIS).read_text())
     assert written == [one._asdict() for one in result.found]
+
+
+@pytest.mark.parametrize("kind", ["pix2pix", "cyclegan", "conditional_gan"])
+def test_runs_with_labels_are_examined_as_others(few_pairs, tmp_path, kind):
+    """Their networks get the labels of the pictures, also those of a class that val has once, or not at all."""
+    shutil.copytree(few_pairs, tmp_path / "data")
+    (tmp_path / "data" / "labels.csv").write_text(  # of three val pictures, two are round and one is tall
+        re.sub(r"(?m),flat$", ",round", (few_pairs / "labels.csv").read_text())
+    )
+    disjoint = ["data.disjoint=false"] if kind == "cyclegan" else []
+    labels = [f"data.labels={tmp_path}/data/labels.csv", "log.every_images=4", "schedule.images=48", *disjoint]
+    i2i.train(smallest_config(kind, tmp_path / "data", *labels), tmp_path / "run")
+    result = diagnose(tmp_path / "run", 8, "cpu")
+    known = {"model translates", "model makes", "no way back", "GPU", "batch norm", "points", "samples/"}
+    known |= {"logit", "no upsampling stage", "3 are needed"}
+    assert all(any(one in reason for one in known) for reason in result.not_measured.values()), result.not_measured
+    assert ({"mode collapse"} if kind == "conditional_gan" else {"identity copied"}) <= set(result.where)
+    assert ("steganography" in result.where) == (kind == "cyclegan")
 
 
 @pytest.mark.parametrize("missing", ["config.yaml", "metrics.jsonl", "model.safetensors", "checkpoints", "data"])

@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -48,6 +49,13 @@ _LINEART = f"data.path={DATA / 'lineart'}"
 
 HEALTHY: dict[str, tuple[str, list[str]]] = {
     "pix2pix": ("lineart", [_LINEART, *_PIX2PIX, "schedule.images=1200", "schedule.decay_images=600"]),
+    "pix2pix, batch 1": (
+        "lineart",
+        [
+            *(_LINEART, *_PIX2PIX, "train.batch=1", "schedule.images=120", "schedule.decay_images=60"),
+            *("log.every_images=8", "log.samples_every_images=12"),
+        ],
+    ),
     "cyclegan": (
         "maps_unpaired",
         [f"data.path={DATA / 'maps'}", *_CYCLE, "schedule.images=400", "schedule.decay_images=200"],
@@ -77,20 +85,9 @@ TRAINED: dict[str, tuple[str, list[str]]] = {
     "steganography": (
         "cyclegan",
         [
-            *(
-                "data.path=DATA/flat",
-                *_CYCLE,
-                "loss.identity=0",
-                "loss.cycle_b=1",
-                "train.batch=4",
-                "data.disjoint=false",
-            ),
-            *(
-                "schedule.epochs=null",
-                "schedule.decay_epochs=null",
-                "schedule.images=800",
-                "schedule.decay_images=400",
-            ),
+            *("data.path=DATA/flat", *_CYCLE, "loss.identity=0", "loss.cycle_b=1", "train.batch=4"),
+            *("data.disjoint=false", "schedule.epochs=null", "schedule.decay_epochs=null"),
+            *("schedule.images=800", "schedule.decay_images=400"),
         ],
     ),
 }
@@ -123,7 +120,7 @@ def make_data(folder: Path, fashion: Path) -> Path:
 
 def run_of(out: Path, family: str, seed: int) -> Path:
     """Return a run folder, trained if it is not there yet; one that ends in non-finite values counts."""
-    run = out / f"{family}-{seed}"
+    run = out / f"{family.replace(', ', '-').replace(' ', '')}-{seed}"
     if not (run / "metrics.jsonl").is_file():
         preset, changes = (HEALTHY | TRAINED)[family]
         data = make_data(out / "data", out / "fashion")
@@ -199,14 +196,18 @@ def drifted(run: Path) -> RunFacts:
     return facts
 
 
-def by_image(run: Path) -> RunFacts:
-    """Return the facts of a run that trained in batches and uses each picture's own statistics."""
-    facts = RunFacts(run, device="cpu")
-    networks = {part: facts.network(part) for part in facts.spec.parts}
-    for network in networks.values():
-        set_norm_statistics(network, "image")
-    facts.__dict__["network"] = networks.__getitem__
-    return facts
+def by(statistics: Literal["image", "running"]) -> "Maker":
+    """Return what gives the facts of a run whose batch norm has other statistics than suit its training."""
+
+    def facts_of(run: Path) -> RunFacts:
+        facts = RunFacts(run, device="cpu")
+        networks = {part: facts.network(part) for part in facts.spec.parts}
+        for network in networks.values():
+            set_norm_statistics(network, statistics)
+        facts.__dict__["network"] = networks.__getitem__
+        return facts
+
+    return facts_of
 
 
 def broken(run: Path) -> RunFacts:
@@ -284,8 +285,10 @@ ILL: dict[str, dict[str, tuple[str, Maker]]] = {
     "data-bound": {"pix2pix, files of 3000 x 1500 px": ("large", RunFacts)},
     "norm statistics differ": {
         "pix2pix, drifted": ("pix2pix", drifted),
-        "pix2pix, by image": ("pix2pix", by_image),
         "DCGAN, drifted": ("dcgan", drifted),
+        "pix2pix, image after batches of 8": ("pix2pix", by("image")),
+        "DCGAN, image after batches of 64": ("dcgan", by("image")),
+        "pix2pix, running after batches of 1": ("pix2pix, batch 1", by("running")),
     },
 }
 """By illness and title: a family, and what changes its facts."""
