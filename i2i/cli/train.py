@@ -119,7 +119,7 @@ def _dry_run(settings: "Config") -> None:
     from i2i.config import to_yaml
     from i2i.data.sets import with_facts
     from i2i.training.estimate import describe, estimate, find_data
-    from i2i.training.finetune import init_from
+    from i2i.training.finetune import build_on, init_from
 
     settings = resolve(settings)
     with status.shown():
@@ -129,6 +129,8 @@ def _dry_run(settings: "Config") -> None:
         algorithm = ALGORITHMS[settings.algorithm](settings)
     source = settings.train.init_from
     taken = init_from(algorithm, source) if source else []
+    if settings.train.after:
+        build_on(algorithm, settings.train.after)
     click.echo(to_yaml(settings), nl=False)
     _comment([*describe(algorithm), *taken])
     with status.shown():

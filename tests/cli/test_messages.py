@@ -33,6 +33,7 @@ TRAIN = [  # what stands after `i2i train`, the exit code, what the message must
     ("dcgan --data D --data D", 2, "2 data folders"),
     ("lineart --dry-run --init-from none.pth", 1, "none.pth"),
     ("lineart --dry-run --init-from runs/faces", 2, "runs/faces"),
+    ("lineart --dry-run --after runs/faces", 2, "runs/faces"),
     ("pix2pix --dry-run --set data.derive.name=grey --set data.direction=A2B", 2, "data.channels_a"),
     ("cyclegan --dry-run --set data.derive.name=grey", 2, "cyclegan"),
     ("dcgan --dry-run --set data.derive.name=grey", 2, "gan"),
