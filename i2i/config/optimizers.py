@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from i2i.config.section import Section
+from i2i.config.section import Ramp, Section
 
 Rate = Annotated[float, Field(gt=0)]
 _Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -32,6 +32,15 @@ class AdamSettings(CommonOptimizerSettings):
     """Learning rate."""
     betas: tuple[_Decay, _Decay] = (0.5, 0.999)
     """Decay rates of the running means of the gradient and of its square."""
+    beta2_ramp: Ramp | None = None
+    """The second of them where it changes, as in R3GAN, with values below 1; null keeps that of betas."""
+
+    @field_validator("beta2_ramp")
+    @classmethod
+    def _decays(cls, value: Ramp | None) -> Ramp | None:
+        if value and max(value.from_, value.to) >= 1:
+            raise ValueError("give values below 1; a mean with a decay rate of 1 never changes")
+        return value
 
 
 class RMSpropSettings(CommonOptimizerSettings):

@@ -23,7 +23,7 @@ from i2i.training.ema import Ema
 from i2i.training.fabric import memory_format, place_networks, wrap_forward
 from i2i.training.finite_check import FiniteCheck, any_non_finite
 from i2i.training.graphs import WARM_UP, Compute, StepGraphs, records_steps
-from i2i.training.optim import gradient_norm, load_optimizer, make_optimizer, set_rate
+from i2i.training.optim import gradient_norm, load_optimizer, make_optimizer, set_decay, set_rate
 
 
 class Engine:
@@ -72,6 +72,7 @@ class Engine:
         images = images or batch_size(batch) * self.fabric.world_size
         for phase in due:
             set_rate(self._optimizer(phase), rate_factor * learning_rate(phase, self.algorithm.config.optimizer))
+            set_decay(self._optimizer(phase), self.algorithm.config.optimizer, self.algorithm.images)
         logged = self._run(batch, due, images, self.algorithm.weights())
         logged = self.finite_check.check(logged, scaled=self._scaler is not None)
         self.steps += 1

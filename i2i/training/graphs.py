@@ -97,7 +97,7 @@ def records_steps(algorithm: Algorithm, device: torch.device) -> bool:
     """Resolve `train.cuda_graphs`: auto records where it can on a GPU.
 
     Raises ConfigError where recordings are asked for, and an image pool draws on the host or the optimizer keeps its
-    learning rate there.
+    learning rate, or a decay rate that changes, there.
     """
     train, optimizer = algorithm.config.train, algorithm.config.optimizer.name
     capturable = [name for name, kind in OPTIMIZERS.items() if kind.capturable]
@@ -106,6 +106,12 @@ def records_steps(algorithm: Algorithm, device: torch.device) -> bool:
             f"train.cuda_graphs is true, but optimizer.name is {optimizer}: its learning rate is on the host, and a "
             "CUDA graph repeats the one it was recorded with.\n"
             f"Set optimizer.name to {' or '.join(capturable)}, or train.cuda_graphs to auto or false."
+        )
+    moves = getattr(algorithm.config.optimizer, "beta2_ramp", None) is not None
+    if train.cuda_graphs is True and moves:
+        raise ConfigError(
+            "train.cuda_graphs is true, but optimizer.beta2_ramp changes in each step, and a CUDA graph repeats what "
+            "it was recorded with.\nSet optimizer.beta2_ramp to null, or train.cuda_graphs to auto or false."
         )
     uses_host = any(adversary.uses_host for adversary in algorithm.adversaries.values())
     if train.cuda_graphs is True and uses_host:
@@ -117,5 +123,5 @@ def records_steps(algorithm: Algorithm, device: torch.device) -> bool:
     if device.type != "cuda" or train.cuda_graphs is False:
         return False
     return train.cuda_graphs is True or (
-        not (uses_host or train.bars_graphs) and algorithm.recordable and optimizer in capturable
+        not (uses_host or moves or train.bars_graphs) and algorithm.recordable and optimizer in capturable
     )

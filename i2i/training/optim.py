@@ -128,6 +128,13 @@ def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
             group["lr"] = lr
 
 
+def set_decay(optimizer: torch.optim.Optimizer, settings: OptimizerSettings, images: int) -> None:
+    """Set Adam's decay rate of the square after `images`, if it follows a ramp (Huang et al. 2024, their code)."""
+    if isinstance(settings, AdamSettings) and settings.beta2_ramp:
+        for group in optimizer.param_groups:
+            group["betas"] = (settings.betas[0], settings.beta2_ramp.at(images))
+
+
 def gradient_norm(gradients: list[Tensor]) -> Tensor:
     """Return the 2-norm of all gradients together, on their device.
 

@@ -16,7 +16,7 @@ from i2i.training.checkpoint import list_checkpoints, load_checkpoint
 from i2i.training.engine import Engine
 from i2i.training.fabric import make_fabric
 from i2i.training.graphs import records_steps
-from i2i.training.optim import OPTIMIZERS, load_optimizer, make_optimizer, set_rate
+from i2i.training.optim import OPTIMIZERS, load_optimizer, make_optimizer, set_decay, set_rate
 from tests.conftest import SMALLEST, make_algorithm, smallest_config
 from tests.training.test_engine import assert_equal_trees
 
@@ -206,3 +206,39 @@ def test_a_recording_that_would_repeat_a_rate_is_refused(few_pairs):
     config = smallest_config("gan", few_pairs, "optimizer.name=sgd", "train.cuda_graphs=true")
     with pytest.raises(ConfigError, match=r"train\.cuda_graphs .*optimizer\.name"):
         records_steps(make_algorithm(config), torch.device("cuda"))
+
+
+def test_the_decay_rate_of_squares_follows_its_ramp(few_pairs):
+    """From 0.9 to 0.99 over 8 images, in steps of 4: 0.9, 0.945, 0.99 and then no more. Without it, it stays."""
+    ramp = "optimizer.beta2_ramp={from: 0.9, to: 0.99, over_images: 8}"
+    for changes, wanted in (([ramp], [0.9, 0.945, 0.99, 0.99]), ([], [0.75] * 4)):
+        config = smallest_config("gan", few_pairs, "optimizer.betas=[0.0, 0.75]", *changes)
+        algorithm = make_algorithm(config)
+        engine, found = Engine(make_fabric(config), algorithm), []
+        data = make_set(algorithm.data, config)
+        for step in range(4):
+            algorithm.begin(4 * step, 16)
+            engine.train_step(data.load(range(4)).batch)
+            found += [one.param_groups[0]["betas"] for one in engine.optimizers.values()]
+        assert [one for one, _ in found] == [0.0] * 8
+        assert [two for _, two in found[::2]] == pytest.approx(wanted)
+        assert found[::2] == found[1::2]
+
+
+def test_squares_with_a_decay_that_changes_by_hand():
+    """Gradients 2 and 1, beta2 1/2 and 3/4: v is 2, then 7/4; over 1/2 and 1 - 9/16, and the steps are rate x 1 and
+    rate x 1 / 2, since the root of 4 is 2."""
+    network = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(network.weight, 1.0)
+    ramp = {"from": 0.5, "to": 0.75, "over_images": 1}
+    settings = OPTIMIZER_SETTINGS["adam"](lr=0.1, betas=(0.0, 0.999), beta2_ramp=ramp)
+    optimizer = make_optimizer([network], settings)
+    set_decay(optimizer, settings, 0)
+    assert step(optimizer, network, 2.0) == pytest.approx(0.9)
+    set_decay(optimizer, settings, 1)
+    assert step(optimizer, network, 1.0) == pytest.approx(0.85)
+
+
+def test_a_decay_rate_of_one_is_refused():
+    with pytest.raises(ConfigError, match="beta2_ramp"):
+        i2i.load_config("lineart", ["optimizer.beta2_ramp={from: 0.9, to: 1, over_images: 8}"])
