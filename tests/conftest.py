@@ -321,6 +321,29 @@ def named_model(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def guided_model(tmp_path_factory) -> Path:
+    """A .safetensors file of plug_and_play, which makes digits of 32 px and tells them, untrained."""
+    from i2i.models.modelfile import save_model
+
+    classes = {"label": dict.fromkeys(map(str, range(10)), 2)}
+    config = i2i.load_config("plug_and_play_digits", ["generator.width=4", "generator.latent=4"])
+    config = config.model_copy(update={"data": config.data.model_copy(update={"classes": classes})})
+    torch.manual_seed(0)
+    algorithm = ALGORITHMS["plug_and_play"](config)
+    spec = ModelSpec(
+        i2i_version="0",
+        algorithm="plug_and_play",
+        parts=algorithm.parts(),
+        norm_statistics="running",
+        trained_crop_px=32,
+        trained_side_px=32,
+    )
+    path = tmp_path_factory.mktemp("guided") / "model.safetensors"
+    save_model(path, spec, {part: algorithm.networks[name] for part, name in algorithm.generators.items()})
+    return path
+
+
+@pytest.fixture(scope="session")
 def labelled_model(tmp_path_factory) -> Path:
     """A .safetensors file that translates to a thing and a colour by name, untrained."""
     from i2i.models.modelfile import save_model

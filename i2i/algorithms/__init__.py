@@ -10,6 +10,7 @@ from i2i.algorithms.cyclegan import CycleGAN
 from i2i.algorithms.gan import GAN
 from i2i.algorithms.infogan import InfoGAN
 from i2i.algorithms.pix2pix import Pix2Pix
+from i2i.algorithms.plug_and_play import PlugAndPlay
 from i2i.algorithms.stackgan import StackGAN
 from i2i.algorithms.vae import VAE
 from i2i.algorithms.vae_gan import VAEGAN
@@ -31,6 +32,7 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
     "context_encoder": ContextEncoder,
     "vae": VAE,
     "vae_gan": VAEGAN,
+    "plug_and_play": PlugAndPlay,
     "stackgan": StackGAN,
 }
 

@@ -11,11 +11,13 @@ from i2i.config.networks import CoupledGeneratorSettings, DiscriminatorSettings
 from i2i.config.settings import Config, by_direction
 from i2i.errors import ConfigError
 from i2i.images import Channels
-from i2i.models.spec import LatentBlock, Part, encoding, generating
+from i2i.models.spec import LatentBlock, Part, classifying, encoding, generating
 from i2i.networks import (
+    CLASSIFIERS,
     DISCRIMINATORS,
     ENCODERS,
     GENERATORS,
+    Classifier,
     Discriminator,
     Encoder,
     LatentGenerator,
@@ -45,6 +47,18 @@ def encoder_arguments(config: Config) -> dict[str, Any]:
     """Return the constructor arguments of the encoder that goes with the generator: its settings."""
     settings = config.generator.model_dump(exclude={"name"})
     return {"in_channels": config.data.channels, "size": config.data.crop_px, **settings}
+
+
+def classifying_part(config: Config, blocks: Sequence[LatentBlock]) -> Part:
+    """Return the part of the classifier of the generator's images, by the label sets `blocks`."""
+    arguments = classifier_arguments(config, sum(block.size for block in blocks))
+    return classifying(config.generator.name, arguments, blocks, config.data.channels, config.data.crop_px)
+
+
+def classifier_arguments(config: Config, classes: int) -> dict[str, Any]:
+    """Return the constructor arguments of the classifier of the generator's images: its settings without a latent."""
+    settings = config.generator.model_dump(exclude={"name", "latent"})
+    return {"in_channels": config.data.channels, "size": config.data.crop_px, "classes": classes, **settings}
 
 
 def generator_arguments(config: Config, direction: str) -> dict[str, Any]:
@@ -120,6 +134,18 @@ def build_encoder(config: Config) -> Encoder:
         )
     network = _build(config, ENCODERS[config.generator.name], encoder_arguments(config))
     assert isinstance(network, Encoder)
+    return network
+
+
+def build_classifier(config: Config, classes: int) -> Classifier:
+    """Build the classifier of the generator's images; raises ConfigError for a generator without one."""
+    if config.generator.name not in CLASSIFIERS:
+        raise ConfigError(
+            f"generator.name is {config.generator.name}, whose images no classifier takes; {config.algorithm} needs "
+            f"one. Use {' or '.join(CLASSIFIERS)}."
+        )
+    network = _build(config, CLASSIFIERS[config.generator.name], classifier_arguments(config, classes))
+    assert isinstance(network, Classifier)
     return network
 
 

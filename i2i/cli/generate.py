@@ -1,12 +1,16 @@
 """`i2i generate`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from i2i import status
 from i2i.cli import options
 from i2i.words import show_count
+
+if TYPE_CHECKING:
+    from i2i.generation import Chosen
 
 
 @click.command(
@@ -17,6 +21,7 @@ Examples:
   i2i generate -m runs/ring -n 2000 -o cloud.png
   i2i generate -m runs/clothes --label Bag -o bags.png
   i2i generate -m runs/hues --text "red fish" -o fish.png
+  i2i generate -m runs/ppgn --towards 3 --steps 200 -o threes.png
 """
 )
 @options.model
@@ -28,6 +33,13 @@ Examples:
 )
 @options.label
 @options.text
+@click.option(
+    "--towards",
+    type=options.LabelNames(),
+    default=(),
+    help="Walk the latents toward a class of the model's own classifier; models of plug_and_play only.",
+)
+@click.option("--steps", type=click.IntRange(1, 10_000), help="Steps of that walk.  [default: 200]")
 @options.latents
 @click.option("-o", "--output", required=True, type=options.OutputPath(), help="The .png file or folder to write.")
 @click.option("--separate", is_flag=True, help="Write single files into the folder -o, named by seed: 000001.png.")
@@ -40,6 +52,8 @@ def generate(
     seed: int | None,
     labels: tuple[tuple[str, ...], ...],
     texts: tuple[str, ...],
+    towards: tuple[str, ...],
+    steps: int | None,
     latents: Path | None,
     output: Path,
     separate: bool,
@@ -56,6 +70,7 @@ def generate(
     seeds = None if latents and count is None and seed is None else range(first, first + (count or 64))
     with status.shown():
         with status.doing("Loading libraries"):
+            from i2i.errors import UsageError
             from i2i.files import check_output
             from i2i.generation import choose, refuse_both, refuse_grid, refuse_separate, write_grid, write_pictures
             from i2i.runtime.generator import ImageGenerator
@@ -64,15 +79,28 @@ def generate(
         if save_latents:
             check_output(save_latents, overwrite, ".npy")
         refuse_both(seeds, latents)
+        if steps and not towards:
+            raise UsageError("--steps is the length of a walk, and there is none. Add --towards CLASS.")
         if separate:
             refuse_separate(output, seeds or (), overwrite)
         else:
             refuse_grid(output, overwrite)
         generator = ImageGenerator.open(model, device)
         chosen = choose(generator, seeds, latents, labels, texts)
+        if towards:
+            chosen = _walk(chosen, model, device, towards, steps)
         with status.doing("Making the pictures"):
             (write_pictures if separate else write_grid)(generator, chosen, output, overwrite)
     if save_latents:
         write_latents(save_latents, chosen.latents)
     made = show_count(len(chosen.latents), "point" if generator.makes_points else "picture")
     click.echo(f"{made} made on {generator.backend.device}, written to {output}.", err=True)
+
+
+def _walk(chosen: "Chosen", model: str, device: str, towards: tuple[str, ...], steps: int | None) -> "Chosen":
+    """Return the latents after their walk toward a class."""
+    from i2i.runtime.towards import STEPS, Guide
+
+    guide = Guide.open(model, device)
+    with status.doing(f"Walking toward {', '.join(towards)}"):
+        return chosen._replace(latents=guide(chosen.latents, towards, chosen.numbers, steps or STEPS))

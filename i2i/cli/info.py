@@ -87,6 +87,9 @@ def _part_lines(spec: "ModelSpec") -> Iterator[str]:
         px = one.size_minimum
         takes = f"from {one.in_meaning} of {px}x{px} px to {one.latent} numbers"
         yield f"  {takes}, {one.network} ({_listed(one.arguments)})"
+    if judge := spec.classifier:
+        takes = f"from {judge.in_meaning} of {judge.size_minimum}x{judge.size_minimum} px to labels"
+        yield f"  {takes}, {judge.network} ({_listed(judge.arguments)})"
 
 
 def _label_lines(part: "Part") -> Iterator[str]:

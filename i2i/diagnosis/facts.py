@@ -21,7 +21,7 @@ from i2i.files import read_json_lines
 from i2i.images import Array, from_unit, read_image, to_channels
 from i2i.models.modelfile import MODEL_NAME, load_generator, read_spec
 from i2i.models.spec import ModelSpec
-from i2i.networks import Encoder, Generator
+from i2i.networks import Classifier, Encoder, Generator
 from i2i.networks.layers import set_norm_statistics
 from i2i.runtime.backends import torch_device
 from i2i.runtime.latents import seed_latents
@@ -135,14 +135,18 @@ class RunFacts(RunFiles):
         super().__init__(folder)
         self.pictures, self.device = pictures, torch_device(device)
 
-    def network(self, part: str) -> Generator | Encoder:
+    def network(self, part: str) -> Generator | Encoder | Classifier:
         """Return a network of the model file, on the device and ready for inference."""
         network = load_generator(self.folder / MODEL_NAME, self.spec, part)
         network.to(self.device)
         return network
 
     def run(
-        self, network: Generator | Encoder, values: Array, condition: Array | None = None, at_once: int = 8
+        self,
+        network: Generator | Encoder | Classifier,
+        values: Array,
+        condition: Array | None = None,
+        at_once: int = 8,
     ) -> Array:
         """Return what a network makes of values (N, ...); condition: (N, K), of one that takes labels."""
         every = [torch.from_numpy(one).split(at_once) for one in (values, condition) if one is not None]
@@ -161,7 +165,7 @@ class RunFacts(RunFiles):
         if one.kind == "generate":
             return seed_latents(range(SAMPLES), one.blocks, None), None
         batch = self.batch(data or self.held_out or self.data)
-        if one.kind == "encode":
+        if one.kind in ("encode", "classify"):
             return batch["image"].numpy(), None
         return by_direction(part, batch["a"], batch["b"])[0].numpy(), self.condition(part, batch)
 

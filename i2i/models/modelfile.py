@@ -7,7 +7,7 @@ other projects, in torch files or in .safetensors files without a spec, are read
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from i2i import status
 from i2i.config.names import did_you_mean
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from i2i.interop.importing import Imported
-    from i2i.networks import Encoder, Generator
+    from i2i.networks import Classifier, Encoder, Generator
 
 MODEL_NAME = "model.safetensors"
 _MOST = 4096
@@ -114,15 +114,15 @@ def load_tensors(path: Path, direction: str) -> "dict[str, Tensor]":
     return tensors
 
 
-def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator | Encoder":
-    """Build the network of one part, a direction, GENERATE or ENCODE, with its weights, ready for inference.
+def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator | Encoder | Classifier":
+    """Build the network of one part, a direction, GENERATE, ENCODE or CLASSIFY, with its weights, ready for inference.
 
     Raises ModelError.
     """
     with status.loading_torch():
         import torch
 
-        from i2i.networks import ENCODERS, GENERATORS, TranslatingGenerator
+        from i2i.networks import CLASSIFIERS, ENCODERS, GENERATORS, TranslatingGenerator
         from i2i.networks.layers import BlurPool, set_norm_statistics
 
     one = spec.parts[direction]
@@ -131,7 +131,8 @@ def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator | 
         _check_arguments(one)
         # Built without memory first: a file can claim a width of a million, or one that differs by one.
         with torch.device("meta"):
-            network = (ENCODERS if one.kind == "encode" else GENERATORS)[one.network](**one.arguments)
+            tables: dict[str, dict[str, Any]] = {"encode": ENCODERS, "classify": CLASSIFIERS}
+            network = tables.get(one.kind, GENERATORS)[one.network](**one.arguments)
         claimed = {name: tensor.shape for name, tensor in network.state_dict().items()}
         held = {name: tensor.shape for name, tensor in tensors.items()}
         differ = [name for name in {**claimed, **held} if claimed.get(name) != held.get(name)]
@@ -161,7 +162,8 @@ def _check_arguments(one: Part) -> None:
         "out_channels": one.outputs and one.outputs.channels,
         "latent": one.latent,
         "condition": one.latent,
-        "size": one.size_minimum if one.kind == "encode" else one.out_px,
+        "size": one.out_px or one.size_minimum,
+        "classes": one.latent,
     }
     for name, value in one.arguments.items():
         if not isinstance(value, int | float | str) or (isinstance(value, int) and value > _MOST):

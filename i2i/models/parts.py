@@ -11,6 +11,8 @@ GENERATE = "generate"
 """Name of the part that makes pictures from noise, in place of a direction."""
 ENCODE = "encode"
 """Name of the part that finds the latents of pictures."""
+CLASSIFY = "classify"
+"""Name of the part that tells the labels of pictures."""
 Meaning = Literal["grey", "rgb", "rgba"]
 Word = Annotated[str, Field(pattern=r"^[\w.+-]{1,80}$")]
 """A name that is safe to print: files come from strangers, and terminals obey control characters."""
@@ -86,10 +88,10 @@ class Part(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    kind: Literal["translate", "generate", "encode"]
-    """Pictures from pictures, pictures from latents, or latents from pictures."""
+    kind: Literal["translate", "generate", "encode", "classify"]
+    """Pictures from pictures, pictures from latents, latents from pictures, or labels of pictures."""
     network: Word
-    """A name in i2i.networks.GENERATORS, or of kind encode in ENCODERS."""
+    """A name in i2i.networks.GENERATORS, of kind encode in ENCODERS, of kind classify in CLASSIFIERS."""
     arguments: dict[str, Any]
     """Arguments of its constructor."""
     inputs: PictureSpec | None = None
@@ -98,7 +100,7 @@ class Part(BaseModel):
     """The image or points that come out, if any."""
     blocks: tuple[LatentBlock, ...] = ()
     """The blocks of its latent, in order. Of a part that translates: the label sets that its network is conditioned on;
-    an exported file has one class of each."""
+    an exported file has one class of each. Of a part that classifies: the label sets that it tells."""
     size_multiple: Multiple = 1
     """Sides of the images that go in are multiples of this, in pixels, ..."""
     size_minimum: Multiple = 1
@@ -112,7 +114,8 @@ class Part(BaseModel):
 
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self) -> Self:
-        needs = {"translate": (True, True, False), "generate": (False, True, True), "encode": (True, False, True)}
+        needs = {"translate": (True, True, False), "generate": (False, True, True)}
+        needs |= dict.fromkeys(("encode", "classify"), (True, False, True))
         has = (self.inputs is not None, self.outputs is not None, bool(self.blocks))
         if any(needed and not there for needed, there in zip(needs[self.kind], has, strict=True)):
             raise ValueError(f"a part of kind {self.kind} lacks inputs, outputs or a latent")
@@ -204,8 +207,26 @@ def encoding(
     network: str, arguments: Mapping[str, Any], blocks: Sequence[LatentBlock], channels: int, side_px: int
 ) -> Part:
     """Describe a network from images of `channels` and one side to the means and log variances of latents."""
+    return _of_images("encode", network, arguments, blocks, channels, side_px)
+
+
+def classifying(
+    network: str, arguments: Mapping[str, Any], blocks: Sequence[LatentBlock], channels: int, side_px: int
+) -> Part:
+    """Describe a network from images of `channels` and one side to the logits of label sets, which `blocks` are."""
+    return _of_images("classify", network, arguments, blocks, channels, side_px)
+
+
+def _of_images(
+    kind: Literal["encode", "classify"],
+    network: str,
+    arguments: Mapping[str, Any],
+    blocks: Sequence[LatentBlock],
+    channels: int,
+    side_px: int,
+) -> Part:
     return Part(
-        kind="encode",
+        kind=kind,
         network=network,
         arguments=dict(arguments),
         inputs=PictureSpec(channels=channels, meaning=MEANINGS[channels]),  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from i2i.config.derive import DeriveSettings
 from i2i.errors import ModelError, UsageError
 from i2i.models.format_1 import from_format_1
 from i2i.models.parts import CLASS_NAME as CLASS_NAME
+from i2i.models.parts import CLASSIFY as CLASSIFY
 from i2i.models.parts import ENCODE as ENCODE
 from i2i.models.parts import GENERATE as GENERATE
 from i2i.models.parts import MEANINGS as MEANINGS
@@ -22,6 +23,7 @@ from i2i.models.parts import LatentBlock as LatentBlock
 from i2i.models.parts import Part as Part
 from i2i.models.parts import PictureSpec as PictureSpec
 from i2i.models.parts import Side, SideOrNone, Word
+from i2i.models.parts import classifying as classifying
 from i2i.models.parts import encoding as encoding
 from i2i.models.parts import generating as generating
 from i2i.models.parts import translating as translating
@@ -118,7 +120,7 @@ class ModelSpec(BaseModel):
 
     @model_validator(mode="after")
     def _has_a_task(self) -> Self:
-        named = {name: part.kind for name, part in self.parts.items() if part.kind != "encode"}
+        named = {name: part.kind for name, part in self.parts.items() if part.kind in ("translate", "generate")}
         if not named or any((name == GENERATE) != (kind == "generate") for name, kind in named.items()):
             raise ValueError(f"a model has directions that translate, or a part {GENERATE} that generates")
         return self
@@ -144,6 +146,11 @@ class ModelSpec(BaseModel):
     def encoder(self) -> Part | None:
         """The part that finds the latents of pictures, if there is one."""
         return next((part for part in self.parts.values() if part.kind == "encode"), None)
+
+    @property
+    def classifier(self) -> Part | None:
+        """The part that tells the labels of pictures, if there is one."""
+        return next((part for part in self.parts.values() if part.kind == "classify"), None)
 
     @property
     def task(self) -> Literal["translate", "generate"]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from i2i.networks.autoencoder import Autoencoder, MLPAutoencoder
 from i2i.networks.base import (
+    Classifier,
     Discriminator,
     DiscriminatorOutput,
     Encoder,
@@ -12,7 +13,7 @@ from i2i.networks.base import (
     TranslatingGenerator,
 )
 from i2i.networks.coupled import CoupledDiscriminator, CoupledGenerator
-from i2i.networks.dcgan import DCGANDiscriminator, DCGANEncoder, DCGANGenerator
+from i2i.networks.dcgan import DCGANClassifier, DCGANDiscriminator, DCGANEncoder, DCGANGenerator
 from i2i.networks.mlp import MLPDiscriminator, MLPGenerator
 from i2i.networks.modern_unet import ModernUNet
 from i2i.networks.patchgan import PatchGAN
@@ -40,14 +41,19 @@ DISCRIMINATORS: dict[str, Callable[..., Discriminator]] = {
 }
 ENCODERS: dict[str, Callable[..., Encoder]] = {"dcgan": DCGANEncoder}
 """By the name of the generator that they are the way back of, with whose settings they are built."""
+CLASSIFIERS: dict[str, Callable[..., Classifier]] = {"dcgan": DCGANClassifier}
+"""By the name of the generator whose images they tell, with whose settings they are built."""
 
 __all__ = [
+    "CLASSIFIERS",
     "DISCRIMINATORS",
     "ENCODERS",
     "GENERATORS",
     "Autoencoder",
+    "Classifier",
     "CoupledDiscriminator",
     "CoupledGenerator",
+    "DCGANClassifier",
     "DCGANDiscriminator",
     "DCGANEncoder",
     "DCGANGenerator",

@@ -120,6 +120,21 @@ class Encoder(nn.Module, ABC):
         """(N, C, H, W) in [-1, 1] to (N, 2 * latent): the means, then the logarithms of the variances."""
 
 
+class Classifier(nn.Module, ABC):
+    """Base of the networks from images to the logits of classes."""
+
+    kind: ClassVar[Literal["classify"]] = "classify"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of its weights, to which it casts its input."""
+        return next(self.parameters()).dtype
+
+    @abstractmethod
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, C, H, W) in [-1, 1] to logits (N, classes), of all label sets one after another."""
+
+
 class DiscriminatorOutput(NamedTuple):
     """What every discriminator returns.
 

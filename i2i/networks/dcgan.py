@@ -1,4 +1,4 @@
-"""Generator and discriminator of DCGAN (Radford, Metz, Chintala 2016, section 3 and figure 1), and an encoder.
+"""Generator and discriminator of DCGAN (Radford, Metz, Chintala 2016, section 3 and figure 1); encoder and classifier.
 
 Only strided convolutions: no pooling, no fully connected layer. Batch norm everywhere except at the
 generator's output and the discriminator's input.
@@ -10,7 +10,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from i2i.networks.base import Discriminator, DiscriminatorOutput, Encoder, LatentGenerator, layer_outputs
+from i2i.networks.base import Classifier, Discriminator, DiscriminatorOutput, Encoder, LatentGenerator, layer_outputs
 from i2i.networks.batches import BatchChannels, MinibatchDistance, pack
 from i2i.networks.heads import Heads
 from i2i.networks.layers import Norm, Projection, initialise, make_norm, needs_bias, normalise_spectrally
@@ -142,6 +142,23 @@ class DCGANEncoder(Encoder):
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, in_channels, size, size) in [-1, 1] to (N, 2 * latent), as Encoder says."""
+        return self.head(layer_outputs(self.layers, image.to(self.dtype))[-1]).flatten(1)
+
+
+class DCGANClassifier(Classifier):
+    """From a square image of `size` px, 32, 64 or 128, to logits: the discriminator's layers and another head.
+
+    classes: how many logits. width: channels of the first level; they double with every halving.
+    """
+
+    def __init__(self, in_channels: int = 3, size: Size = 64, classes: int = 2, width: int = 64, norm: Norm = "batch"):
+        super().__init__()
+        self.layers = _halvings(in_channels, size, width, norm)
+        self.head = nn.Conv2d(width * 2 ** (levels(size) - 1), classes, 4)
+        initialise(self)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, in_channels, size, size) in [-1, 1] to (N, classes)."""
         return self.head(layer_outputs(self.layers, image.to(self.dtype))[-1]).flatten(1)
 
 

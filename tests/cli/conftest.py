@@ -21,7 +21,18 @@ def vae_run(tmp_path_factory, few_pairs):
 
 
 @pytest.fixture
-def desk(desk, tiny_run, two_way_run, noise_model, named_model, noise_onnx, point_model, labelled_model, vae_run):
+def desk(
+    desk,
+    tiny_run,
+    two_way_run,
+    noise_model,
+    named_model,
+    noise_onnx,
+    point_model,
+    labelled_model,
+    vae_run,
+    guided_model,
+):
     """The desk, with small versions of everything else that the examples name."""
     shutil.copytree("D", "datasets/lineart")
     shutil.copytree("runs/mine", "runs/lineart")
@@ -34,6 +45,7 @@ def desk(desk, tiny_run, two_way_run, noise_model, named_model, noise_onnx, poin
     shutil.copytree(named_model.parent, "runs/clothes")
     shutil.copytree(labelled_model.parent, "runs/things", ignore=shutil.ignore_patterns("*.onnx"))
     shutil.copytree(vae_run, "runs/vae")
+    shutil.copytree(guided_model.parent, "runs/ppgn")
     for name, count in (("latents.npy", 1), ("both.npy", 2)):
         np.save(name, np.zeros((count, 4), np.float32))
     shutil.copytree("D", "data/hues")

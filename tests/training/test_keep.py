@@ -158,7 +158,9 @@ def test_every_algorithm_keeps_its_best(tmp_path, dozen, kind):
     best = json.loads((tmp_path / "best.json").read_text(encoding="utf-8"))
     generates = bool(spec.latent_generator)
     assert (best["images"], best["by"]) == (spec.images_seen, "kid_random" if generates else "l1")
-    assert sum(name.startswith("val, ") for name in spec.metrics) == len(spec.parts) - bool(spec.encoder)
+    assert sum(name.startswith("val, ") for name in spec.metrics) == len(spec.parts) - bool(spec.encoder) - bool(
+        spec.classifier
+    )
 
 
 @pytest.mark.parametrize("name", [*METRICS, *SET_METRICS])
