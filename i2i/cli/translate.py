@@ -11,7 +11,7 @@ import click
 
 from i2i import status
 from i2i.cli import json_output, options
-from i2i.errors import SOME_REFUSED, UsageError, one_line
+from i2i.errors import SOME_REFUSED, one_line
 from i2i.words import show_count
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.command(
     epilog="""\b
 Examples:
+  i2i translate photo.jpg -m lineart
   i2i translate photo.jpg -m runs/lineart -o drawing.png
   i2i translate photos -m model.onnx -o drawings
   i2i translate photos/*.png photo.jpg -m model.onnx -o drawings
@@ -34,7 +35,12 @@ Examples:
 )
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @options.model
-@click.option("-o", "--output", type=options.OutputPath(), help="Picture or folder to write.")
+@click.option(
+    "-o",
+    "--output",
+    type=options.OutputPath(),
+    help="Picture or folder to write.  [default: the folder `translated`]",
+)
 @options.direction
 @options.translated_label
 @options.device
@@ -88,7 +94,7 @@ def translate(
     out; the exit code is then 3. Of several inputs, each folder gets one of its own name in the output folder.
     """
     if output is None and not in_place:
-        raise UsageError("There is no output. Add -o PICTURE|FOLDER, or --in-place to replace the inputs.")
+        output = Path("translated")
     with status.shown():
         with status.doing("Loading libraries"):
             from i2i.files import check_output

@@ -209,3 +209,10 @@ def test_training_leaves_no_thread_spinning_unless_asked_to(before, after, monke
 def test_memory_that_runs_out_is_one_message(capsys):
     assert run_cleanly(lambda: np.empty(1 << 62, np.uint8)) == 5
     assert capsys.readouterr().err.startswith("Error: Out of ")
+
+
+def test_without_an_output_pictures_go_into_a_folder_of_that_name(desk):
+    assert call("translate", "photos", "-m", "model.onnx") == 0
+    assert [path.name for path in (desk / "translated").iterdir()] == ["a.png"]
+    assert call("translate", "photos/a.png", "-m", "model.onnx") == 2  # it exists
+    assert call("translate", "photos/a.png", "-m", "model.onnx", "--overwrite") == 0

@@ -93,7 +93,7 @@ SET = [  # what stands after `i2i train pix2pix --data D --set`, and what the me
     ("algorithm=pixpix", "pix2pix"),
 ]
 USE = [  # what stands after `i2i`, the exit code, what the message must name
-    ("translate photo.jpg -m model.onnx", 2, "-o"),
+    ("translate photo.jpg -m model.onnx --in-place -o out", 2, "out"),
     ("translate nothing.jpg -m model.onnx -o out", 2, "nothing.jpg"),
     ("translate photos/*.gif photo.jpg -m model.onnx -o out", 2, "photos/*.gif"),
     ("translate photo.jpg photos -m model.onnx -o out.png", 2, "out.png"),
