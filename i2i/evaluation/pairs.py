@@ -245,9 +245,8 @@ def _scorable_pairs(
     try:
         pairs = find(paths, split, partial(list_pictures, notes=notes))
     except DataError as error:
-        if find is not find_pairs:
+        if find is not find_pairs or not (advice := _way_on(paths, split)):
             raise
-        advice = "To compare pictures without partners as sets, add --sets."
         raise DataError(f"{error}\n{advice}") from error
     seen = Seen()
     targets = [pair.target for pair in pairs if isinstance(pair, Derived)]
@@ -260,6 +259,23 @@ def _scorable_pairs(
     for note in filter(None, (*notes, *seen.notes(), odd_halves(files, sizes))):
         say(note)
     return pairs, [size for size in sizes if size]
+
+
+def _way_on(paths: Sequence[str], split: str) -> str:
+    """Return what else can be scored where a split has no pairs; empty if nothing can."""
+    if _has_pictures(paths, split):
+        return "To compare pictures without partners as sets, add --sets."
+    others = [one for one in ("val", "test") if one != split and _has_pictures(paths, one)]
+    return f"To score other pictures, add --split {others[0]}." if others else ""
+
+
+def _has_pictures(paths: Sequence[str], split: str) -> bool:
+    """Whether both sides of a split hold pictures."""
+    try:
+        find_sides(paths, split)
+    except (DataError, UsageError):
+        return False
+    return True
 
 
 def scale_note(sizes: Sequence[Header], trained_px: int, fit: Fit) -> tuple[str, ...]:

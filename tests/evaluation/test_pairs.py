@@ -242,6 +242,20 @@ def test_without_a_train_split_its_baselines_are_null(tiny_onnx, few_pairs, tmp_
     assert f"{scores['model']['ssim']:.3f}" in done.stdout
 
 
+def test_a_split_without_pairs_is_told_with_what_can_be_scored_instead(tiny_onnx, few_pairs, tmp_path):
+    """Sets where both sides have pictures, another split where that one has; an empty folder gets neither."""
+    for folder, names in (("testA", "ab"), ("testB", "bc")):
+        for name in names:
+            save(tmp_path / "sides" / folder / f"{name}.png", 32, 32)
+    (tmp_path / "empty" / "test").mkdir(parents=True)
+    shutil.copytree(few_pairs / "val", tmp_path / "val" / "val")
+    shutil.copytree(tmp_path / "empty", tmp_path / "val", dirs_exist_ok=True)
+    for data, advised in (("sides", {"--sets"}), ("empty", set()), ("val", {"--split val"})):
+        with pytest.raises(DataError) as told:
+            i2i.evaluate(tiny_onnx, str(tmp_path / data))
+        assert {one for one in ("--sets", "--split val") if one in str(told.value)} == advised
+
+
 def test_pictures_too_small_for_ssim_are_named(tiny_run, tmp_path):
     save(tmp_path / "test" / "a.png", 10, 40)
     with pytest.raises(DataError, match=r"a\.png is 20x10"):
