@@ -105,6 +105,15 @@ def has(name: str) -> bool:
     return (folder() / KNOWN[name].file).is_file()
 
 
+def state(name: str) -> str:
+    """Return whether the file of weights `name` is present, missing, or another file, which `find` refuses."""
+    known = _known(name)
+    path = folder() / known.file
+    if not path.is_file():
+        return "missing"
+    return "present" if _matches(known, path.read_bytes()) else "another file"
+
+
 def find(name: str) -> Path:
     """Return the file of weights `name`; raises ModelError if it is missing or has another digest."""
     known = _known(name)

@@ -102,6 +102,11 @@ def test_the_command_shows_which_weights_there_are(made, monkeypatch):
     states = {line.split()[1]: line for line in done.output.splitlines() if line.startswith("│")}
     assert "present" in states["made"]
     assert "missing" in states["inception"]
+    assert all(known.sha256 in done.output and str(known.source) in done.output for known in weights.KNOWN.values())
+    weights.find("made").write_bytes(b"changed on disk")
+    (changed,) = (one for one in CliRunner().invoke(cli, ["weights"]).output.splitlines() if one.startswith("│ made"))
+    assert "present" not in changed
+    assert "another file" in changed
 
 
 @pytest.mark.parametrize("kept", [0, 1, 20, 60])

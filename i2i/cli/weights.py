@@ -21,15 +21,16 @@ def weights(context: click.Context) -> None:
         from rich.console import Console
         from rich.table import Table
 
-        from i2i.weights import KNOWN, folder, has
+        from i2i.weights import KNOWN, describe, folder, state
 
         table = Table(title=str(folder()), title_justify="left")
         for column in ("name", "", "MB", "licence", "used for"):
             table.add_column(column)
         for name, known in KNOWN.items():
-            state = "present" if has(name) else "missing"
-            table.add_row(name, state, f"{known.megabytes:g}", known.licence, known.serves)
+            table.add_row(name, state(name), f"{known.megabytes:g}", known.licence, known.serves)
         Console().print(table)
+        for name in KNOWN:
+            click.echo(f"{name}: {describe(name)}")
 
 
 @weights.command(epilog="\b\nExample:\n  i2i weights get alexnet\n")
