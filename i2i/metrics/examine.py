@@ -115,7 +115,7 @@ def _find(paths: Sequence[str], findings: list[Finding]) -> tuple[str, dict[str,
     """Return the kind of the data, and its sides by split; pictures without partners become a finding."""
     names = [split for split in SPLITS if has_split(paths, split)] or ["train"]
     if "train" not in names:
-        raise DataError(f"{paths[0]} holds {' and '.join(names)}, but no train.")
+        raise DataError(f"{paths[0]} holds {' and '.join(names)}, but no train. Name the folder to learn from train.")
     try:
         sides = {split: [*find_sides(paths, split)] for split in names}
     except (DataError, UsageError):

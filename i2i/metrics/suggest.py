@@ -12,6 +12,8 @@ PASSES, LEAST_IMAGES, MOST_IMAGES = 100, 20_000, 200_000
 _PIXELS_PER_S = {"paired": 140_000.0, "unpaired": 105_000.0, "images": 240_000.0}
 """That one core trains with the suggested settings, by kind of data; docs/evaluate.md says how fast that is."""
 _PRESETS = {"paired": "modern", "unpaired": "modern_cut", "images": "dcgan"}
+_BATCHES = {"paired": 8, "unpaired": 4}
+"""Of the presets of two sides; a set with fewer pictures gets as many."""
 _CROPS = (256, 128, 64, 32)
 
 
@@ -61,6 +63,7 @@ def _of_sides(kind: str, crops: list[int], count: int, machine: Machine) -> Sugg
     if (hours := machine.hours(kind, images, crop)) and hours > NIGHT_H:
         images = max(_thousands(images * NIGHT_H / hours), 1000)
     changes = [f"data.crop_px={crop}", f"data.resize_px={round(crop * 1.12)}"]
+    changes.append(f"train.batch={min(_BATCHES[kind], max(count, 1))}")
     changes += ["generator.depth=4"] if crop < 64 and kind == "paired" else []
     changes += [f"schedule.images={images}", f"schedule.decay_images={images // 2}"]
     return Suggestion(_PRESETS[kind], tuple(changes), machine.hours(kind, images, crop))

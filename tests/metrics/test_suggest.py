@@ -27,7 +27,7 @@ def test_a_suggestion_has_crop_resize_batch_and_schedule(kind, count, machine):
     suggestion = suggest(kind, 300, count, machine)
     config = config_of(suggestion)
     assert config.data.crop_px <= (config.data.resize_px or 0)
-    assert config.train.batch >= 1
+    assert settings(suggestion)["train.batch"] == config.train.batch <= max(count, 1)
     assert (config.schedule.images or 0) >= 1000 or (config.schedule.epochs or 0) >= 1
     assert (suggestion.hours is None) == machine.gpu
 
@@ -38,6 +38,13 @@ def test_what_is_suggested_can_be_built(kind, side_px):
     config = config_of(suggest(kind, side_px, 400, SMALL))
     with torch.device("meta"):
         ALGORITHMS[config.algorithm](config)
+
+
+@pytest.mark.parametrize("kind", ["paired", "unpaired"])
+def test_the_batch_is_that_of_the_preset_unless_there_are_fewer_pictures(kind):
+    suggestion = suggest(kind, 300, 400, SMALL)
+    assert settings(suggestion)["train.batch"] == load_config(suggestion.preset).train.batch
+    assert settings(suggest(kind, 300, 3, SMALL))["train.batch"] == 3
 
 
 def test_a_larger_set_is_trained_on_for_longer():
