@@ -39,7 +39,7 @@ def compare(runs: tuple[Path, ...], out: Path | None, as_json: bool, no_scores: 
     """
     from rich.console import Console
 
-    from i2i.errors import UsageError
+    from i2i.errors import UsageError, one_line
     from i2i.evaluation.comparing import compare_scores
     from i2i.files import check_output, write_text
     from i2i.report.page import page_of
@@ -58,6 +58,8 @@ def compare(runs: tuple[Path, ...], out: Path | None, as_json: bool, no_scores: 
         json_output.print_json("compare", _to_json(records, names, scored, notes))
     else:
         Console().print(_table(records, names, scored))
+        for one in scored:
+            click.echo(one_line(f"{one.title}: {one.caption}."))
     for note in notes:
         click.echo(f"Note: {note}", err=True)
     if out:
@@ -125,6 +127,7 @@ def _to_json(
         "scores": [
             {
                 "title": one.title,
+                "measured_with": one.caption,
                 "models": [model._asdict() for model in one.models],
                 "trivial": [answer._asdict() for answer in one.trivial],
             }

@@ -6,22 +6,22 @@ from typing import Any
 from i2i.errors import UsageError
 from i2i.report.record import RunRecord
 from i2i.report.scored import Scored
-from i2i.report.scores import Answer, ScoreTable, table_of
+from i2i.report.scores import Answer, ScoreTable, made_count, measured_with, table_of
 
 Evaluated = tuple[int, Mapping[str, Any], ScoreTable]
 """The place of a run, one of its evaluations, and that as a table."""
 
 
 MEASURED_WITH = (
-    *("network", "mode", "real", "pairs", "compared", "value_range", "direction", "fit"),
+    *("network", "mode", "real", "made", "pairs", "compared", "value_range", "direction", "fit"),
     *("labels", "weights_sha256", "reference_sha256"),
 )
 
 
-def refuse_incomparable(first: dict[str, object], second: dict[str, object]) -> None:
+def refuse_incomparable(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
     """Raise UsageError if two results of `to_json` were measured differently; it names the difference."""
     for name in MEASURED_WITH:
-        was, now = first.get(name) or None, second.get(name) or None  # older ones have no labels
+        was, now = _value(first, name), _value(second, name)
         if was != now:
             raise UsageError(
                 f"These scores cannot be compared: {name} is {was} in one and {now} in the other.\n"
@@ -92,7 +92,12 @@ def _side_by_side(evaluated: Sequence[Sequence[Evaluated]], names: Sequence[str]
 
 
 def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> int:
-    return sum((first.get(name) or None) != (second.get(name) or None) for name in MEASURED_WITH)
+    return sum(_value(first, name) != _value(second, name) for name in MEASURED_WITH)
+
+
+def _value(scores: Mapping[str, Any], name: str) -> Any:
+    """Return one of MEASURED_WITH; None for what is empty, as older evaluations have no labels."""
+    return made_count(scores) if name == "made" else scores.get(name) or None
 
 
 def _scored(row: Sequence[Evaluated], names: Sequence[str]) -> Scored:
@@ -101,4 +106,5 @@ def _scored(row: Sequence[Evaluated], names: Sequence[str]) -> Scored:
     columns = [column for column in table.columns if all(column.name in model.values for model in models)]
     trivial: list[Answer] = table.answers[1:]  # equal for all: they answer the same pictures
     notes = [f"{names[place]}: {note}" for place, _, one in row for note in one.notes]
-    return Scored(table.title, table.caption, columns, models, trivial, [place for place, _, _ in row], notes)
+    caption = measured_with(row[0][1])  # without the state of the first run's model
+    return Scored(table.title, caption, columns, models, trivial, [place for place, _, _ in row], notes)

@@ -166,14 +166,27 @@ def _title(scores: Mapping[str, Any]) -> str:
 
 
 def _caption(scores: Mapping[str, Any]) -> str:
-    """Return what the figures depend on."""
+    """Return the state of the model, what its figures depend on, and when they were measured."""
+    seen, date = scores.get("images_seen"), scores.get("date")
+    state = f"the model after {show_count(seen, 'image')}" if isinstance(seen, int) else ""
+    return ", ".join(filter(None, [state, measured_with(scores), str(date)[:10] if date else ""]))
+
+
+def made_count(scores: Mapping[str, Any]) -> int | None:
+    """Return how many pictures a model made for an evaluation of sets; None for pairs."""
+    model = scores.get(MODEL)
+    count = model.get("made") if isinstance(model, dict) else None
+    return count if isinstance(count, int) else None
+
+
+def measured_with(scores: Mapping[str, Any]) -> str:
+    """Return what the figures of an evaluation depend on, whatever the model."""
     parts = []
-    seen = scores.get("images_seen")
-    if isinstance(seen, int):
-        parts.append(f"the model after {show_count(seen, 'image')}")
     if scores["kind"] == "sets":
         parts.append(f"{scores.get('network')} features, {scores.get('mode')}")
         parts.append(f"{scores.get('real')} real pictures")
+        if made := made_count(scores):
+            parts.append(f"{made} made")
     if scores.get("compared"):
         parts.append(str(scores["compared"]))
     if scores.get("fit"):
@@ -185,6 +198,4 @@ def _caption(scores: Mapping[str, Any]) -> str:
     parts += [f"weights {str(one)[:12]}" for one in digests]
     if scores.get("reference_sha256"):
         parts.append(f"reference {str(scores['reference_sha256'])[:12]}")
-    if scores.get("date"):
-        parts.append(str(scores["date"])[:10])
     return ", ".join(parts)

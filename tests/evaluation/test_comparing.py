@@ -64,6 +64,20 @@ def test_figures_that_were_measured_differently_are_refused_by_name(tmp_path, ke
     assert "run0 and run1" in str(refused.value)
 
 
+def test_sets_of_other_counts_are_refused(tmp_path):
+    few = {**SETS, "model": {**SETS["model"], "made": 30}}
+    runs, names = runs_with(tmp_path, [SETS], [few])
+    with pytest.raises(UsageError, match=r"made\b.*40.*30"):
+        compare_scores(runs, names)
+
+
+def test_what_scores_side_by_side_were_measured_with_is_not_the_state_of_one_model(tmp_path):
+    runs, names = runs_with(tmp_path, *([{**SETS, "images_seen": images}] for images in (100, 200)))
+    ((table,), _) = compare_scores(runs, names)
+    assert all(one in table.caption for one in ("random", "clean", "40 real", "40 made", "8" * 12))
+    assert "100" not in table.caption
+
+
 def test_the_evaluations_that_runs_share_are_found(tmp_path):
     legacy = {**SETS, "mode": "legacy"}
     runs, names = runs_with(tmp_path, [SETS, legacy, PAIRS], [legacy], [])
@@ -127,6 +141,7 @@ def test_compare_prints_a_table_and_writes_page_and_json(tiny_run, tmp_path, cap
     assert call("compare", "one", "two", "-o", "new/folder/c.html") == 0
     said = capsys.readouterr()
     assert "SSIM ↑" in said.out
+    assert all(one in said.out for one in ("8-bit RGB", "reference"))
     assert said.err == ""
     assert call("compare", "one", "two", "--json") == 0
     told = json.loads(capsys.readouterr().out)["result"]
