@@ -16,7 +16,7 @@ from i2i.config.settings import Config, by_direction
 from i2i.data.folders import has_split
 from i2i.data.sets import make_set, with_facts
 from i2i.data.training_set import TrainingSet
-from i2i.errors import UsageError
+from i2i.errors import DataError, UsageError
 from i2i.files import read_json_lines
 from i2i.images import Array, from_unit, read_image, to_channels
 from i2i.models.modelfile import MODEL_NAME, load_generator, read_spec
@@ -201,8 +201,23 @@ class RunFacts(RunFiles):
 
     @functools.cached_property
     def held_out(self) -> TrainingSet | None:
-        """The val split, if there is one."""
-        return self._set("val") if self.config.data.path and has_split(self.config.data.path, "val") else None
+        """The val split, if there is one that the run can use."""
+        return self._val if isinstance(self._val, TrainingSet) else None
+
+    @property
+    def without_val(self) -> str:
+        """Why there is no `held_out`."""
+        return "there is no val split" if self._val is None else f"val cannot be used: {self._val}"
+
+    @functools.cached_property
+    def _val(self) -> TrainingSet | str | None:
+        """The val split; why it cannot be used, as without the labels of the run; None if there is none."""
+        if not (self.config.data.path and has_split(self.config.data.path, "val")):
+            return None
+        try:
+            return self._set("val")
+        except DataError as error:
+            return str(error).splitlines()[0].removesuffix(".")
 
     @property
     def what(self) -> str:

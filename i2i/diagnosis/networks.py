@@ -59,7 +59,7 @@ def discriminator_overfits(facts: RunFacts) -> Reading:
     networks with limited data", equation 1); twice its standard error is taken off the numerator.
     """
     if facts.held_out is None:
-        raise NotMeasured("there is no val split")
+        raise NotMeasured(facts.without_val)
     algorithm = facts.algorithm
     if not algorithm.adversaries:
         raise NotMeasured("the algorithm has no discriminator")

@@ -98,7 +98,7 @@ def memorised(facts: RunFacts) -> Reading:
     if facts.config.data.toy:
         raise NotMeasured("points are not pictures")
     if facts.spec.generators and facts.held_out is None:
-        raise NotMeasured("without a val split, translations should be near training pictures")
+        raise NotMeasured(f"{facts.without_val}, and translations should be near training pictures")
     many = facts.batch(facts.data, NEIGHBOURS)
     readings = []
     for part, made, unseen in _made_and_real(facts):

@@ -42,6 +42,25 @@ def test_runs_with_labels_are_examined_as_others(few_pairs, tmp_path, kind):
     assert ("steganography" in result.where) == (kind == "cyclegan")
 
 
+@pytest.mark.parametrize("kind", ["pix2pix", "conditional_gan"])
+def test_where_val_lacks_labels_training_pictures_are_examined(few_pairs, tmp_path, kind):
+    """Only what needs unseen pictures is not measured, and says why; the control has labels for all."""
+    table = (few_pairs / "labels.csv").read_text().splitlines()
+    train = {path.name for path in (few_pairs / "train").iterdir()}
+    of_train = [row for row in table if row.split(",")[0] in {"name", *train}]
+    found = {}
+    for name, rows in (("all", table), ("train", of_train)):
+        (tmp_path / f"{name}.csv").write_text("\n".join(rows), encoding="utf-8")
+        labels = [f"data.labels={tmp_path}/{name}.csv", "log.every_images=4", "schedule.images=48"]
+        i2i.train(smallest_config(kind, few_pairs, *labels), tmp_path / name)
+        found[name] = diagnose(tmp_path / name, 8, "cpu")
+    assert "of val" in found["all"].pictures
+    assert "of train" in found["train"].pictures
+    lost = {*found["all"].where} - {*found["train"].where} - {"oscillation"}  # which needs previews
+    assert lost == {"discriminator overfits", *(["memorised pictures"] if kind == "pix2pix" else [])}
+    assert all("train.csv" in found["train"].not_measured[name] for name in lost)
+
+
 @pytest.mark.parametrize("missing", ["config.yaml", "metrics.jsonl", "model.safetensors", "checkpoints", "data"])
 @pytest.mark.parametrize("damage", ["gone", "damaged"])
 def test_what_is_missing_or_damaged_is_told(tiny_run, few_pairs, tmp_path, missing, damage):
