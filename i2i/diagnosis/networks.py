@@ -12,7 +12,7 @@ from i2i.diagnosis.facts import LEAST_PICTURES, NotMeasured, RunFacts
 from i2i.diagnosis.reading import Reading, worst
 from i2i.errors import I2IError
 from i2i.images import Array
-from i2i.networks.layers import BatchNorm, has_batch_norm
+from i2i.networks.layers import BatchNorm
 from i2i.training.finite_check import broken_layers, broken_weights, run_losses
 from i2i.training.run import norm_statistics
 
@@ -116,9 +116,8 @@ def norm_statistics_differ(facts: RunFacts) -> Reading:
     readings = []
     for part in facts.spec.parts:
         network = facts.network(part)
-        if not has_batch_norm(network):
+        if not (gaps := _norm_gaps(network)):
             continue
-        gaps = _norm_gaps(network)
         values, condition = facts.inputs(part, facts.data)
         facts.run(network, values, condition, at_once=1 if alone else len(values))
         shares = [sum(one for one, _ in layer) / max(sum(other for _, other in layer), 1e-12) for layer in gaps]
@@ -131,9 +130,12 @@ def norm_statistics_differ(facts: RunFacts) -> Reading:
 def _norm_gaps(network: nn.Module) -> list[list[tuple[float, float]]]:
     """Let each batch norm use the statistics of its inputs, and note a pair of numbers at each call, by layer.
 
-    The mean square of what the statistics of inference change, and that of the values before the bias.
+    The mean square of what the statistics of inference change, and that of the values before the bias. Layers that a
+    training leaves as at inference, those of a frozen first stage, are none.
     """
-    layers = [module for module in network.modules() if isinstance(module, BatchNorm)]
+    network.train()
+    layers = [module for module in network.modules() if isinstance(module, BatchNorm) and module.training]
+    network.eval()
     gaps: list[list[tuple[float, float]]] = [[] for _ in layers]
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor, place: int) -> None:
