@@ -1,7 +1,7 @@
 """PPGN: Nguyen, Clune, Bengio, Dosovitskiy, Yosinski 2017, "Plug & Play Generative Networks".
 
 Notation: G makes an image x from a code h, and the encoder E finds the code of an image. R(h) = E(G(h)) is the
-denoising autoencoder of codes that samples toward a class need as their prior (section 3.4, joint PPGN-h);
+denoising autoencoder of codes that samples towards a class need as their prior (section 3.4, joint PPGN-h);
 i2i.runtime.towards draws them. C is the classifier that tells which class. It never sees G, nor G it.
 
 Difference from the paper: its E is a part of a classifier of ImageNet, and its G also learns from a discriminator in

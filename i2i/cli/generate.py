@@ -37,7 +37,7 @@ Examples:
     "--towards",
     type=options.LabelNames(),
     default=(),
-    help="Walk the latents toward a class of the model's own classifier; models of plug_and_play only.",
+    help="Walk the latents towards a class of the model's own classifier; models of plug_and_play only.",
 )
 @click.option("--steps", type=click.IntRange(1, 10_000), help="Steps of that walk.  [default: 200]")
 @options.latents
@@ -98,9 +98,9 @@ def generate(
 
 
 def _walk(chosen: "Chosen", model: str, device: str, towards: tuple[str, ...], steps: int | None) -> "Chosen":
-    """Return the latents after their walk toward a class."""
+    """Return the latents after their walk towards a class."""
     from i2i.runtime.towards import STEPS, Guide
 
     guide = Guide.open(model, device)
-    with status.doing(f"Walking toward {', '.join(towards)}"):
+    with status.doing(f"Walking towards {', '.join(towards)}"):
         return chosen._replace(latents=guide(chosen.latents, towards, chosen.numbers, steps or STEPS))

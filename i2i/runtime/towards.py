@@ -67,7 +67,7 @@ class Guide:
     def __call__(
         self, latents: Array, labels: Sequence[str], seeds: Sequence[int], steps: int = STEPS, pull: Pull = PULL
     ) -> Array:
-        """Walk latents (N, latent) toward classes by `steps` steps (eq. 5); return (N, latent) float32.
+        """Walk latents (N, latent) towards classes by `steps` steps (eq. 5); return (N, latent) float32.
 
         labels: one class of some or all label sets that the classifier tells. seeds: of the noise, one for each latent,
         whose walk depends on no other. Raises UsageError, and ModelError for weights that end in NaN.

@@ -1,4 +1,4 @@
-"""Walks of latents toward a class, against steps computed by hand."""
+"""Walks of latents towards a class, against steps computed by hand."""
 
 import math
 

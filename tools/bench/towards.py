@@ -1,9 +1,9 @@
-"""Check with another classifier where walks toward a class lead, with and without their prior.
+"""Check with another classifier where walks towards a class lead, with and without their prior.
 
     python tools/bench/towards.py data/digits OUT [--images N] [--seed S] [--steps 200]
 
 The preset `plug_and_play_digits` learns from the digits that datasets/digits.py leaves in data/digits. Five latents
-for each digit walk toward it, as `i2i generate --towards` does, and again without the denoising prior; then both pulled
+for each digit walk towards it, as `i2i generate --towards` does, then without the denoising prior; then both pulled
 30 times as hard, with three times the prior; and at last the pixels of pictures walk, without any prior or generator.
 The model's own classifier sorts the pictures, and so does another one, of another architecture, that had no part in the
 walk. Prints how often each finds the digit asked for, and how far from 0 the latents end.
@@ -58,7 +58,7 @@ def sort(guide: Guide, other: nn.Module, images: Tensor) -> tuple[float, float]:
 
 
 def walk_pixels(guide: Guide, generator: ImageGenerator, steps: int) -> Tensor:
-    """Return made pictures after a walk of their pixels along the classifier's gradient, each toward its digit."""
+    """Return made pictures after a walk of their pixels along the classifier's gradient, each towards its digit."""
     truth = torch.arange(10).repeat_interleave(EACH)
     images = torch.from_numpy(np.concatenate([generator.generate(generator.draw(range(EACH)))] * 10))
     for _ in range(steps):
