@@ -69,8 +69,9 @@ class ModernUNetSettings(Section):
     """Residual blocks at the smallest size."""
     attention: bool = False
     """Self-attention at the smallest size, for pictures that are translated whole: tiles do not see each other."""
-    upsample: Literal["nearest", "pixel_shuffle"] = "nearest"
-    """Repeat pixels, or make four of one (pixel shuffle), before each convolution that joins a skip."""
+    upsample: Literal["nearest", "bilinear", "pixel_shuffle"] = "nearest"
+    """Repeat pixels, interpolate between them, or make four of one (pixel shuffle), before each convolution that joins
+    a skip."""
     residual: bool = False
     """Add the result to the input, which needs equal channels on both sides."""
     head_init: Literal["alike", "xavier"] = "alike"

@@ -12,7 +12,7 @@ from i2i.networks.film import Stage, make_conditional_norm
 from i2i.networks.layers import Norm, initialise, make_norm, needs_bias
 from i2i.networks.small_maps import Conv2d
 
-Enlarging = Literal["nearest", "pixel_shuffle"]
+Enlarging = Literal["nearest", "bilinear", "pixel_shuffle"]
 HeadInit = Literal["alike", "xavier"]
 
 
@@ -64,7 +64,7 @@ class ModernUNet(TranslatingGenerator):
     convolutions: 3x3 convolutions in each level, on both sides.
     blocks: residual blocks at the smallest size; 0 for a plain U-Net.
     attention: self-attention after them. It compares all places of what it is given, so tiles differ from a whole.
-    upsample: "nearest", or "pixel_shuffle", a 1x1 convolution to four pixels (Shi et al. 2016).
+    upsample: "nearest", "bilinear", or "pixel_shuffle", a 1x1 convolution to four pixels (Shi et al. 2016).
     residual: add the result to the input, which needs equal channels.
     head_init: "alike", so that all output channels begin with the same weights, or "xavier", whose differences between
         channels can stay on as coloured fringes.
@@ -138,4 +138,6 @@ class ModernUNet(TranslatingGenerator):
 def _doubling(channels: int, upsample: Enlarging) -> nn.Module:
     if upsample == "nearest":
         return nn.Upsample(scale_factor=2, mode="nearest")
+    if upsample == "bilinear":
+        return nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
     return nn.Sequential(nn.Conv2d(channels, 4 * channels, 1), nn.PixelShuffle(2))

@@ -37,6 +37,7 @@ SMALL = {
     "resnet none": {"blocks": 1, "width": 4, "norm": "none", "dropout": 0.5},
     "modern_unet": {"depth": 4, "width": 4},
     "modern_unet rich": {"depth": 2, "width": 4, "convolutions": 2, "blocks": 2, "attention": True},
+    "modern_unet bilinear": {"depth": 3, "width": 4, "upsample": "bilinear"},
     "modern_unet shuffled": {"depth": 3, "width": 4, "upsample": "pixel_shuffle", "norm": "batch"},
 }
 

@@ -64,7 +64,7 @@ def test_tiles_of_the_identity_are_the_picture(height, width, channels, dtype, m
     np.testing.assert_array_equal(output, array)
 
 
-ENLARGING: dict[str, Any] = {"transpose": "pixel_shuffle", "resize": "nearest"}
+ENLARGING: dict[str, Any] = {"transpose": "pixel_shuffle", "resize": "nearest", "bilinear": "bilinear"}
 NETWORKS = [
     (lambda norm, upsample, down: UNet(depth=5, width=4, norm=norm, upsample=upsample), ["strided"]),
     (
@@ -88,7 +88,8 @@ NETWORKS = [
         for norm in get_args(Norm)
         for upsample in ("transpose", "resize")
         for down in downs
-    ],
+    ]
+    + [(NETWORKS[-1][0], norm, "bilinear", "strided") for norm in ("group", "instance")],
 )
 def test_strips_and_frozen_statistics_are_the_network(monkeypatch, make, norm, upsample, down):
     """The network is the same function in strips, and so when frozen at the statistics of the same picture."""

@@ -117,6 +117,7 @@ PAIRS: Rows = {
     "modern, D of 70 px": ("modern", ("discriminator.layers=3",)),
     "modern, D of 16 px": ("modern", ("discriminator.layers=1",)),
     "modern, pixel shuffle": ("modern", ("generator.upsample=pixel_shuffle",)),
+    "modern, bilinear": ("modern", ("generator.upsample=bilinear",)),
     "modern, two convolutions": ("modern", ("generator.convolutions=2",)),
     "modern, attention": ("modern", ("generator.attention=true",)),
     "modern, residual": ("modern", ("generator.residual=true",)),
