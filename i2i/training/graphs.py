@@ -78,12 +78,15 @@ class StepGraphs:
     def _record(self, batch: Batch, due: Sequence[Phase], images: int, weights: Mapping[str, float]) -> _Recording:
         """Record a step; nothing is computed yet."""
         graph, own = torch.cuda.CUDAGraph(), {name: tensor.clone() for name, tensor in batch.items()}
+        generator = torch.cuda.default_generators[torch.cuda.current_device()]
+        before = generator.clone_state()
         try:
             # thread_local: loader threads pin memory meanwhile.
             with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
                 logged = self._compute(own, due, images, weights)
                 values = torch.stack(list(logged.values()))
         except RuntimeError as error:
+            generator.graphsafe_set_state(before)  # which else stays as in a recording: no later draw would work
             if is_out_of_memory(error):
                 raise
             raise ConfigError(

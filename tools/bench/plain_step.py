@@ -156,7 +156,7 @@ def patch_nce(generator: nn.Module, heads: nn.Module, source: Tensor, made: Tens
     """PatchNCE; `mirrored` tells whose features of `made` are turned back. Places are drawn in the order of ours."""
     queries, keys = cut_features(generator, made), cut_features(generator, source)
     places = [torch.rand(len(one), one[0, 0].numel()).topk(min(256, one[0, 0].numel())).indices for one in queries]
-    total = torch.zeros((), dtype=source.dtype)
+    total = torch.zeros((), dtype=source.dtype, device=source.device)
     for number, layer in enumerate(zip(queries, keys, places, strict=True)):
         for picture, (query, key, place) in enumerate(zip(*layer, strict=True)):
             if mirrored is not None and mirrored[picture]:
@@ -165,9 +165,9 @@ def patch_nce(generator: nn.Module, heads: nn.Module, source: Tensor, made: Tens
             own = F.normalize(head(query.flatten(1)[:, place].T), dim=1)
             others = F.normalize(head(key.flatten(1)[:, place].T), dim=1).detach()
             right = (own * others).sum(dim=1, keepdim=True)
-            wrong = (own @ others.T).masked_fill(torch.eye(len(own), dtype=torch.bool), -10.0)
+            wrong = (own @ others.T).masked_fill(torch.eye(len(own), dtype=torch.bool, device=own.device), -10.0)
             logits = torch.cat([right, wrong], dim=1) / 0.07
-            zeros = torch.zeros(len(own), dtype=torch.long)
+            zeros = torch.zeros(len(own), dtype=torch.long, device=own.device)
             total = total + F.cross_entropy(logits, zeros) / len(source)
     return total / len(queries)
 
