@@ -32,7 +32,7 @@ class TestQuickstart:
     def quickstart(cls, tmp_path_factory):
         """The quickstart with a smaller budget, in this environment, called from another folder."""
         out = tmp_path_factory.mktemp("quick") / "run"
-        words = [str(ROOT / "tools" / "quickstart"), "--images", "4000", "--out", str(out)]
+        words = [str(ROOT / "tools" / "quickstart"), "--images", "2400", "--out", str(out)]
         environment = {**os.environ, "I2I_PYTHON": sys.executable}
 
         def call():
@@ -83,7 +83,7 @@ class TestQuickstart:
 @pytest.mark.parametrize(
     ("word", "images", "made"),
     [
-        ("cyclegan", 160, ("evaluation.png", "test/output/y0225x3072.png")),
+        ("cyclegan", 64, ("evaluation.png", "test/output/y0225x3072.png")),
         ("dcgan", 1280, ("generated/grid.png", "generated/walk.webp")),
     ],
 )
