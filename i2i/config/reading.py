@@ -4,6 +4,7 @@ A preset in `configs/` or the user's own file is read, overrides (`--set a.b=c`)
 is validated as a whole: an unknown key is an error that names the nearest one.
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ from i2i.config.settings import Config
 from i2i.errors import ConfigError
 
 S = TypeVar("S", bound=BaseModel)
-_FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # of libyaml, which not every PyYAML was built with
+_SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, which not every PyYAML was built with
 
 
 def load_config(source: str | Path, overrides: Iterable[str] = ()) -> Config:
@@ -54,10 +55,8 @@ def _load(text: str) -> Any:
     libyaml needs a tenth of the time. What it refuses is read again by Python, which knows more (half a surrogate pair
     in a path, say) and says better what is wrong.
     """
-    try:
-        return yaml.load(text, _FAST)
-    except (yaml.YAMLError, UnicodeEncodeError):
-        pass
+    with contextlib.suppress(yaml.YAMLError, UnicodeEncodeError):
+        return _SafeLoader(text).get_single_data()
     try:
         return yaml.safe_load(text)
     except RecursionError:
