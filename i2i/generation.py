@@ -12,10 +12,11 @@ import numpy as np
 
 from i2i.errors import UsageError
 from i2i.files import check_folder, check_output, refuse_existing, write_bytes
-from i2i.images import Array, write_image
-from i2i.report.sheets import animation, cloud_png, grid_png
+from i2i.images import Array, from_unit, write_image
+from i2i.report.sheets import animation, cloud_png, grid_png, sheet_png
 from i2i.runtime.generator import ImageGenerator
-from i2i.runtime.latents import captions, read_latents, walk
+from i2i.runtime.inverter import Found
+from i2i.runtime.latents import captions, read_latents, walk, write_latents
 from i2i.runtime.refusals import refuse_file_name
 from i2i.runtime.traverse import traverse
 
@@ -157,36 +158,50 @@ def write_traversal(
 
 def write_arithmetic(
     generator: ImageGenerator,
-    groups: tuple[Sequence[int], Sequence[int], Sequence[int]],
+    groups: tuple[Sequence[int] | Path, Sequence[int] | Path, Sequence[int] | Path],
     output: Path,
     overwrite: bool = False,
     labels: Sequence[Sequence[str]] = (),
 ) -> Array:
     """Add and subtract means of latents: a - b + c (Radford, Metz, Chintala 2016, section 6.3.2).
 
-    groups: the seeds of the examples of a, b and c. labels: names of classes, for all groups or for each. Writes one
-    PNG with a row for each group, its examples and the picture of its mean latent, and with the picture of the result
-    below the means. Returns the result's latent, (1, latent) float32. Raises UsageError and ModelError.
+    groups: the examples of a, b and c, by their seeds or as an .npy file of latents. labels: names of classes, for all
+    groups of seeds or for each. Writes one PNG with a row for each group, its examples and the picture of its mean
+    latent, and with the picture of the result below the means. Returns the result's latent, (1, latent) float32.
+    Raises UsageError and ModelError.
     """
     refuse_grid(output, overwrite)
-    columns = max(len(group) for group in groups) + 1
-    _refuse_many(4 * columns, "Take fewer examples.")
     each = _spread(labels, len(groups), "groups of seeds") or [()] * len(groups)
-    latents = [generator.draw(group, of) for group, of in zip(groups, each, strict=True)]
-    a, b, c = (rows.mean(axis=0, keepdims=True) for rows in latents)
+    examples = [_examples(generator, group, of) for group, of in zip(groups, each, strict=True)]
+    columns = max(len(group.numbers) for group in examples) + 1
+    _refuse_many(4 * columns, "Take fewer examples.")
+    a, b, c = (group.latents.mean(axis=0, keepdims=True) for group in examples)
     result: Array = a - b + c
     cells: list[Array | None] = []
     texts: list[str] = []
-    for name, group, rows, mean in zip("abc", groups, latents, (a, b, c), strict=True):
-        *examples, last = generator.pictures(np.concatenate([rows, mean]))
-        empty = columns - 1 - len(group)
-        cells += [*examples, *[None] * empty, last]
-        texts += [f"{name}: {text}" for text in _captions(generator, Chosen(rows, group))]
+    for name, group, mean in zip("abc", examples, (a, b, c), strict=True):
+        *pictures, last = generator.pictures(np.concatenate([group.latents, mean]))
+        empty = columns - 1 - len(pictures)
+        cells += [*pictures, *[None] * empty, last]
+        texts += [f"{name}: {text}" for text in _captions(generator, group)]
         texts += [*[""] * empty, f"mean of {name}"]
     cells += [*[None] * (columns - 1), generator.pictures(result)[0]]
     texts += [*[""] * (columns - 1), "a - b + c"]
     write_bytes(output, grid_png(cells, texts, columns))
     return result
+
+
+def _examples(generator: ImageGenerator, group: Sequence[int] | Path, labels: Sequence[str]) -> Chosen:
+    """Return the latents of seeds with `labels`, or all of a file, whose rows keep their own."""
+    return choose(generator, None, group) if isinstance(group, Path) else choose(generator, group, None, [labels])
+
+
+def write_found(found: Sequence[Found], output: Path, sheet: Path | None) -> None:
+    """Write the latents that `Inverter` found as (N, latent) and, if wanted, a PNG with what they make in rows."""
+    write_latents(output, np.stack([one.latent for one in found]))
+    if sheet:
+        rows = [[from_unit(values) for values in (one.target, one.image, one.start)] for one in found]
+        write_bytes(sheet, sheet_png(rows, ["picture", "found", "best draw"]))
 
 
 def _spread(given: Sequence[T], count: int, what: str, option: str = "--label") -> Sequence[T]:

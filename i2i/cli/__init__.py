@@ -22,6 +22,7 @@ from i2i.cli.generate import generate
 from i2i.cli.import_ import import_
 from i2i.cli.info import info
 from i2i.cli.interpolate import interpolate
+from i2i.cli.invert import invert
 from i2i.cli.models import models
 from i2i.cli.train import train
 from i2i.cli.translate import translate
@@ -42,7 +43,7 @@ def cli(context: click.Context, debug: bool) -> None:
 
 
 for command in (
-    *(train, translate, generate, interpolate, traverse, arithmetic, encode, evaluate, diagnose),
+    *(train, translate, generate, interpolate, traverse, arithmetic, encode, invert, evaluate, diagnose),
     *(compare, export, import_, info, models, doctor, weights),
 ):
     cli.add_command(command)

@@ -13,12 +13,13 @@ from i2i.cli import options
 Examples:
   i2i arithmetic -m runs/faces 3,8,12 5,9,2 1,4,7 -o sum.png
   i2i arithmetic -m runs/clothes 3,8 5,9 1,4 --label Coat -o coat.png
+  i2i arithmetic -m runs/vae latents.npy 5,9,2 1,4,7 -o changed.png
 """
 )
 @options.model
-@click.argument("a", type=options.SeedList())
-@click.argument("b", type=options.SeedList())
-@click.argument("c", type=options.SeedList())
+@click.argument("a", type=options.SeedsOrLatents())
+@click.argument("b", type=options.SeedsOrLatents())
+@click.argument("c", type=options.SeedsOrLatents())
 @options.label
 @click.option("-o", "--output", required=True, type=options.OutputPath(), help="The .png file to write.")
 @options.save_latents
@@ -26,9 +27,9 @@ Examples:
 @options.overwrite
 def arithmetic(
     model: str,
-    a: tuple[int, ...],
-    b: tuple[int, ...],
-    c: tuple[int, ...],
+    a: tuple[int, ...] | Path,
+    b: tuple[int, ...] | Path,
+    c: tuple[int, ...] | Path,
     labels: tuple[tuple[str, ...], ...],
     output: Path,
     save_latents: Path | None,
@@ -41,6 +42,9 @@ def arithmetic(
     what they do not share. For example: man with glasses - man + woman. The output shows them, the picture of each
     mean latent, and the result, whose latent --save-latents keeps. --label fixes the class that a seed would draw;
     given three times, the class changes along with the rest.
+
+    In place of seeds, each may be an .npy file of latents: with what `invert` found for your own picture as A, only
+    the difference of C and B changes.
     """
     with status.shown():
         with status.doing("Loading libraries"):

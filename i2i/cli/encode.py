@@ -32,13 +32,13 @@ def encode(pictures: tuple[Path, ...], model: str, output: Path, fit: str | None
     with status.shown():
         with status.doing("Loading libraries"):
             from i2i.files import check_output
-            from i2i.images.listing import list_pictures
+            from i2i.images.listing import list_given
             from i2i.runtime.encoder import ImageEncoder
             from i2i.runtime.latents import write_latents
 
         check_output(output, overwrite, ".npy")
         notes: list[str] = []
-        files = [one for path in pictures for one in (list_pictures(path, notes) if path.is_dir() else [path])]
+        files = list_given(pictures, notes)
         encoder = ImageEncoder.open(model, device)
         with status.doing("Encoding the pictures"):
             latents = encoder(files, resize=fit == "resize")

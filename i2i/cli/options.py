@@ -91,6 +91,16 @@ class SeedList(click.ParamType):
         return seeds
 
 
+class SeedsOrLatents(SeedList):
+    """Seeds as in 3,17,3, or an .npy file of latents."""
+
+    name = "seeds|file.npy"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the seeds or the path."""
+        return Path(value) if str(value).lower().endswith(".npy") else super().convert(value, param, ctx)
+
+
 class LabelNames(click.ParamType):
     """Names of classes, separated by commas, as in shoe,blue."""
 

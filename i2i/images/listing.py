@@ -8,7 +8,7 @@ once. Names are strings: a million paths take a quarter of a minute and a gigaby
 
 import heapq
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -114,6 +114,11 @@ def list_pictures(
     if notes is not None:
         notes.extend(listing.notes())
     return [folder / name for name in listing.names]
+
+
+def list_given(paths: Iterable[Path], notes: list[str]) -> list[Path]:
+    """Return the files among `paths` and, in place of folders, their pictures; notes: as in `list_pictures`."""
+    return [one for path in paths for one in (list_pictures(path, notes) if path.is_dir() else [path])]
 
 
 def _scan(listing: Listing, prefix: str, links: list[str], seen: Callable[[int], None]) -> Iterator[str]:

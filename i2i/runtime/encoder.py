@@ -8,7 +8,7 @@ import numpy as np
 
 from i2i import status
 from i2i.errors import ModelError, UsageError
-from i2i.images import Array, read_image, to_channels, to_unit
+from i2i.images import Array, Channels, Range, read_image, to_channels, to_unit
 from i2i.models.spec import ENCODE, ModelSpec
 from i2i.runtime.backends import Backend, open_backend
 from i2i.runtime.fit import resized
@@ -51,13 +51,22 @@ class ImageEncoder:
         return latents
 
     def _read(self, path: Path, resize: bool) -> Array:
-        picture, side = read_image(path, value_range=self.spec.input_range), self.encoder.size_minimum
-        height, width = picture.shape[:2]
-        if (height, width) != (side, side) and not resize:
-            raise UsageError(
-                f"{path} has {width}x{height} px, and this model takes {side}x{side}. Add --fit resize, or cut it."
-            )
-        return to_unit(resized(to_channels(picture, self.encoder.in_channels), side, side))
+        part = self.encoder
+        return read_square(path, self.spec.input_range, part.in_channels, part.size_minimum, resize)
+
+
+def read_square(path: Path, value_range: Range | None, channels: Channels, side: int, resize: bool) -> Array:
+    """Read a picture file as (channels, side, side) in [-1, 1], squeezed if it has another size and `resize` is set.
+
+    Raises ImageError for a file that cannot be read, and UsageError for another size without `resize`.
+    """
+    picture = read_image(path, value_range=value_range)
+    height, width = picture.shape[:2]
+    if (height, width) != (side, side) and not resize:
+        raise UsageError(
+            f"{path} has {width}x{height} px, and this model takes {side}x{side}. Add --fit resize, or cut it."
+        )
+    return to_unit(resized(to_channels(picture, channels), side, side))
 
 
 def _pick_encoder(spec: ModelSpec) -> str:

@@ -67,6 +67,7 @@ def test_every_command_takes_them(odd_run, tmp_path, capfdbinary, noise_model):
         (0, ["generate", "-m", noise, "--latents", latents, "--separate", "-o", root / f"single{ODD}"]),
         (0, ["interpolate", "-m", noise, "--latents", latents, "--steps", 1, "-o", root / f"{ODD}.gif"]),
         (0, ["arithmetic", "-m", noise, 1, 2, 3, "-o", root / f"sum{ODD}.png"]),
+        (0, ["invert", root / f"single{ODD}", "-m", noise, "-o", root / f"found{ODD}.npy", "--steps", 2]),
         (0, ["traverse", "-m", noise, "--code", "noise:0", "-o", root / f"codes{ODD}.png"]),
         (0, ["import", root / f"{ODD}.pth", "-o", root / f"{ODD}.safetensors"]),
         (0, ["info", root / f"{ODD}.safetensors"]),
