@@ -4,6 +4,7 @@ import contextlib
 import functools
 import hashlib
 import importlib.util
+import io
 import os
 import pickle
 import shutil
@@ -22,6 +23,7 @@ import torch
 import i2i
 from i2i import weights
 from i2i.algorithms import ALGORITHMS, Algorithm, resolve
+from i2i.cli import cli, run_cleanly
 from i2i.config import preset_names
 from i2i.config.settings import Config
 from i2i.data.augment import resize
@@ -477,6 +479,14 @@ def peak_kib() -> int:
 
 
 def run_i2i(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command line in this process, which spares an import of torch."""
+    words, out, err = [str(argument) for argument in arguments], io.StringIO(), io.StringIO()
+    with contextlib.chdir(cwd or Path.cwd()), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run_cleanly(lambda: cli.main(words, "i2i", standalone_mode=False))
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
+def spawn_i2i(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own."""
     words = [str(argument) for argument in arguments]
     return subprocess.run([sys.executable, "-m", "i2i", *words], capture_output=True, text=True, cwd=cwd, check=False)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from i2i import status
-from tests.conftest import LINEART, ORACLES, run_i2i
+from tests.conftest import LINEART, ORACLES, spawn_i2i
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_what_is_known_to_be_wrong_is_refused_before_torch_is_loaded(tmp_path, w
 
 def test_a_dry_run_speaks_while_it_measures_and_prints_yaml_alone(few_pairs):
     sets = ["data.crop_px=16", "data.resize_px=18", "generator.depth=4", "generator.width=2"]
-    done = run_i2i("train", "lineart", "--data", few_pairs, "--dry-run", *(f"--set={one}" for one in sets))
+    done = spawn_i2i("train", "lineart", "--data", few_pairs, "--dry-run", *(f"--set={one}" for one in sets))
     assert done.returncode == 0, done.stderr
     assert "Loading torch ...\n" in done.stderr
     assert yaml.safe_load(done.stdout)["algorithm"] == "pix2pix"

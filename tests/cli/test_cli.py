@@ -25,7 +25,7 @@ from i2i.errors import Stopped
 from i2i.models.modelfile import read_spec
 from i2i.models.spec import LatentBlock
 from i2i.training import start
-from tests.conftest import LINEART, ROOT, run_i2i, smallest_config
+from tests.conftest import LINEART, ROOT, run_i2i, smallest_config, spawn_i2i
 
 SECTIONS = ("data", "generator", "discriminator", "loss", "optimizer", "schedule", "train", "log")
 
@@ -104,7 +104,7 @@ def test_a_training_that_was_stopped_says_how_it_goes_on(monkeypatch, tmp_path, 
 
 
 def test_debug_shows_the_traceback_wherever_it_stands(desk):
-    done = run_i2i("info", "photo.jpg", "--debug", cwd=desk)
+    done = spawn_i2i("info", "photo.jpg", "--debug", cwd=desk)
     assert "Traceback" in done.stderr
     assert "photo.jpg" in done.stderr
 
