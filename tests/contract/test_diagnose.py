@@ -9,13 +9,22 @@ from click.testing import CliRunner
 
 import i2i
 from i2i.cli import cli
-from i2i.diagnosis import DIAGNOSIS, ILLNESSES, diagnose
+from i2i.diagnosis import DIAGNOSIS, ILLNESSES, diagnose, speed
 from tests.conftest import SMALLEST, smallest_config
+
+DIAGNOSABLE = ["schedule.images=48", "log.checkpoint_every_images=48"]
+"""Just long enough for every illness that shows in its course."""
+
+
+@pytest.fixture(autouse=True)
+def brief(monkeypatch):
+    """Of how long a training waits for its data, only whether it is measured matters here, and not how exactly."""
+    monkeypatch.setattr(speed, "_ROUNDS", 2)
 
 
 @pytest.mark.parametrize("kind", list(SMALLEST))
 def test_every_algorithm_can_be_examined(few_pairs, tmp_path, kind):
-    i2i.train(smallest_config(kind, few_pairs, "log.every_images=4", "schedule.images=48"), tmp_path)
+    i2i.train(smallest_config(kind, few_pairs, *DIAGNOSABLE), tmp_path)
     result = diagnose(tmp_path, 4, "cpu")
     assert {*result.where, *result.not_measured} == set(ILLNESSES)
     assert all(result.not_measured.values())
@@ -32,7 +41,7 @@ def test_runs_with_labels_are_examined_as_others(few_pairs, tmp_path, kind):
         re.sub(r"(?m),flat$", ",round", (few_pairs / "labels.csv").read_text())
     )
     disjoint = ["data.disjoint=false"] if kind == "cyclegan" else []
-    labels = [f"data.labels={tmp_path}/data/labels.csv", "log.every_images=4", "schedule.images=48", *disjoint]
+    labels = [f"data.labels={tmp_path}/data/labels.csv", *DIAGNOSABLE, *disjoint]
     i2i.train(smallest_config(kind, tmp_path / "data", *labels), tmp_path / "run")
     result = diagnose(tmp_path / "run", 8, "cpu")
     known = {"model translates", "model makes", "no way back", "GPU", "batch norm", "points", "samples/"}
@@ -51,7 +60,7 @@ def test_where_val_lacks_labels_training_pictures_are_examined(few_pairs, tmp_pa
     found = {}
     for name, rows in (("all", table), ("train", of_train)):
         (tmp_path / f"{name}.csv").write_text("\n".join(rows), encoding="utf-8")
-        labels = [f"data.labels={tmp_path}/{name}.csv", "log.every_images=4", "schedule.images=48"]
+        labels = [f"data.labels={tmp_path}/{name}.csv", *DIAGNOSABLE]
         i2i.train(smallest_config(kind, few_pairs, *labels), tmp_path / name)
         found[name] = diagnose(tmp_path / name, 8, "cpu")
     assert "of val" in found["all"].pictures
