@@ -155,8 +155,8 @@ def _allowed(node: _Schema, schema: _Schema, name: str) -> list[str]:
             count = f" of {len(items)}, each" if "prefixItems" in node else " of"
             return [f"a list{count} {' or '.join(_allowed(items[0], schema, name))}"]
     names = list(node.get("properties", {"name": {}} if "discriminator" in node else {}))
-    if names and names == node.get("required"):  # as a ramp
-        return [f"{{{', '.join(f'{one}: ...' for one in names)}}}"]
+    if needed := node.get("required"):  # as in a ramp
+        return [f"{{{', '.join(f'{one}: ...' for one in needed)}}}"]
     return [f"settings, such as {name}.{names[0]}" if names else "a mapping"]
 
 

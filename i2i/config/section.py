@@ -1,6 +1,7 @@
 """The base of every section of settings, and weights that change during a training."""
 
-from typing import Annotated
+import math
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
@@ -14,7 +15,7 @@ class Section(BaseModel):
 
 
 class Ramp(Section):
-    """A number that changes linearly with the images seen, and then stays."""
+    """A number that changes with the images seen, and then stays."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
@@ -24,10 +25,15 @@ class Ramp(Section):
     """The value at the end."""
     over_images: Positive
     """How many images it takes."""
+    curve: Literal["cosine"] | None = None
+    """null is a line; cosine, as in R3GAN, is slow at both ends."""
 
     def at(self, images: int) -> float:
         """Return the value after `images`."""
-        return self.from_ + (self.to - self.from_) * min(images / self.over_images, 1.0)
+        share = min(images / self.over_images, 1.0)
+        if self.curve == "cosine":
+            share = (1 - math.cos(math.pi * share)) / 2
+        return self.from_ + (self.to - self.from_) * share
 
 
 WEIGHT_KINDS = ("a number", "a ramp")

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from i2i.config.derive import DeriveSettings
 from i2i.config.networks import DiscriminatorSettings, GeneratorSettings, PatchGANSettings, UNetSettings
 from i2i.config.optimizers import DEFAULT_OPTIMIZER, AdamSettings, OptimizerSettings
-from i2i.config.section import Positive, Section
+from i2i.config.section import Positive, Ramp, Section
 from i2i.images import Channels
 
 Direction = Literal["A2B", "B2A"]
@@ -142,6 +142,8 @@ class ScheduleSettings(Section):
     """The last epochs, over which the learning rate decays linearly to zero; it changes once an epoch."""
     decay_images: Annotated[int, Field(ge=0)] | None = None
     """The same in images seen."""
+    lr_ramp: Ramp | None = None
+    """A further factor on the learning rates, as R3GAN's at the beginning; null is 1."""
 
     @model_validator(mode="after")
     def _one_unit(self) -> Self:

@@ -7,27 +7,31 @@ import torch
 from torch import Tensor, nn
 
 from i2i.config.optimizers import AdamSettings, OptimizerSettings, RMSpropSettings, SGDSettings
+from i2i.config.section import Ramp
 from i2i.config.settings import ScheduleSettings
 from i2i.errors import ConfigError
 
 
 class Schedule(NamedTuple):
-    """A schedule in images seen: a constant rate, then a linear decay over the last `decay_images`."""
+    """A schedule in images seen: a constant rate, or a ramp, then a linear decay over the last `decay_images`."""
 
     total_images: int
     decay_images: int
     epoch_images: int
+    ramp: Ramp | None = None
 
     def factor(self, images: int) -> float:
         """Return the factor on the learning rate after `images`.
 
-        It changes once an epoch, as published with pix2pix: with n epochs of decay, it is 1 - k / (n + 1) in
-        the k-th of them, so that the last one still learns.
+        The decay changes it once an epoch, as published with pix2pix: with n epochs of decay, it is 1 - k / (n + 1) in
+        the k-th of them, so that the last one still learns. The ramp changes it with each step (Huang et al. 2024,
+        their code).
         """
         constant = (self.total_images - self.decay_images) / self.epoch_images
         decay = self.decay_images / self.epoch_images
         epoch = images // self.epoch_images
-        return min(1.0, max(0.0, 1.0 - (epoch + 1 - constant) / (decay + 1)))
+        factor = min(1.0, max(0.0, 1.0 - (epoch + 1 - constant) / (decay + 1)))
+        return factor * self.ramp.at(images) if self.ramp else factor
 
 
 def resolve_schedule(settings: ScheduleSettings, epoch_images: int) -> Schedule:
@@ -36,7 +40,7 @@ def resolve_schedule(settings: ScheduleSettings, epoch_images: int) -> Schedule:
     decay = settings.decay_images or (settings.decay_epochs or 0) * epoch_images
     if decay > total:
         raise ConfigError(f"schedule: a decay of {decay:,} images is longer than the whole training of {total:,}.")
-    return Schedule(total, decay, epoch_images)
+    return Schedule(total, decay, epoch_images, settings.lr_ramp)
 
 
 def _skip_broken(optimizer: torch.optim.Optimizer, *_: Any) -> None:

@@ -39,7 +39,7 @@ class Reporter:
     @contextlib.contextmanager
     def open(self, images: int) -> Iterator[None]:
         """Show the progress line and append to the log, from `images` seen on."""
-        total, _, epoch_images = self.run.schedule
+        total, _, epoch_images, _ = self.run.schedule
         if self.is_rank_0:
             path = self.run.folder / "metrics.jsonl"
             self.metrics = MetricsLog(path, images, self.best_effort, epoch_images, self.loggers)

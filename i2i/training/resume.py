@@ -91,7 +91,8 @@ def _changes(run: Run, before: dict[str, Any], state: State | None) -> Iterator[
     longer = state is None or run.schedule.total_images > state["total_images"]
     same_schedule = state and tuple(run.schedule[:2]) == (state["total_images"], state["decay_images"])
     for name, old, new in differences(before, run.config.model_dump(mode="json")):
-        free = name.startswith(FREE_ON_RESUME) or (name.startswith("schedule.") and (longer or same_schedule))
+        length = name.startswith("schedule.") and not name.startswith("schedule.lr_ramp")
+        free = name.startswith(FREE_ON_RESUME) or (length and (longer or same_schedule))
         yield f"{name} was {old!r}, now {new!r}", bool(free)
     if state and state["data"] != run.data.digest:
         yield f"{', '.join(run.config.data.path)} does not hold the {state['what']} it was trained on", False

@@ -6,6 +6,7 @@ import i2i
 from i2i.algorithms import ALGORITHMS, resolve
 from i2i.algorithms.pix2pix import Pix2Pix
 from i2i.config import parse, to_yaml
+from i2i.config.section import Ramp
 from i2i.config.settings import Config
 from i2i.errors import ConfigError
 from tests.conftest import tiny_config
@@ -22,10 +23,15 @@ def test_a_ramp_is_linear_and_then_constant():
     assert found == [100, 77.5, 10, 10]
 
 
+def test_a_ramp_follows_half_a_cosine_where_asked():
+    ramp = Ramp.model_validate({"from": 4, "to": 1, "over_images": 300, "curve": "cosine"})
+    assert [ramp.at(images) for images in (0, 100, 150, 200, 300, 900)] == pytest.approx([4, 3.25, 2.5, 1.75, 1, 1])
+
+
 def test_a_ramp_is_written_as_it_is_read(tmp_path):
     config = resolve(tiny_config(RAMP))
     (tmp_path / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
-    assert config.loss["l1"] == {"from": 100.0, "to": 10.0, "over_images": 200}
+    assert config.loss["l1"] == {"from": 100.0, "to": 10.0, "over_images": 200, "curve": None}
     assert resolve(i2i.load_config(tmp_path / "config.yaml")) == config
 
 

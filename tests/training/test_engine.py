@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 import i2i
 from i2i.algorithms import ALGORITHMS
+from i2i.config.settings import Config
 from i2i.data.sets import make_set
 from i2i.errors import ConfigError, DataError, ModelError, NonFiniteError, UsageError
 from i2i.export import ExportOptions, export_model
@@ -333,11 +334,25 @@ def test_the_rate_falls_once_an_epoch_as_published():
     assert {constant.factor(images) for images in range(0, 500, 50)} == {1.0}
 
 
+def test_a_ramp_of_the_rate_is_a_further_factor(few_pairs, tmp_path):
+    """In the middle of the decay, too; each step has its own, and a resumed run keeps it."""
+    ramp = "schedule.lr_ramp={from: 1, to: 0.25, over_images: 400}"
+    settings = tiny_config("schedule.images=500", "schedule.decay_images=300", ramp)
+    schedule = resolve_schedule(settings.schedule, 100)
+    factors = [schedule.factor(images) for images in (0, 100, 200, 400)]
+    assert factors == pytest.approx([1, 0.8125, 3 / 4 * 0.625, 1 / 4 * 0.25])
+    config = smallest_config("gan", few_pairs, ramp)
+    i2i.train(config, tmp_path / "run")
+    values = config.model_dump(mode="json") | {"schedule": {**config.schedule.model_dump(), "lr_ramp": None}}
+    with pytest.raises(ConfigError, match=r"schedule\.lr_ramp"):
+        i2i.train(Config.model_validate(values), tmp_path / "run", resume=True)
+
+
 def test_schedules_resolve_to_images(few_pairs):
     settings = tiny_config(
         "schedule.images=null", "schedule.decay_images=null", "schedule.epochs=6", "schedule.decay_epochs=2"
     )
-    assert resolve_schedule(settings.schedule, 50) == (300, 100, 50)
+    assert resolve_schedule(settings.schedule, 50) == (300, 100, 50, None)
     with pytest.raises(ConfigError, match=r"17 .* 16"):
         resolve_schedule(tiny_config("schedule.decay_images=17").schedule, 50)
 
