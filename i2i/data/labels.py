@@ -134,7 +134,9 @@ def _from_table(
     if missing:
         head = f"{len(missing)} of {len(names)} pictures have no label in {path}:"
         known = f" Names there look like {one_line(next(iter(rows)))}." if rows and not any(given) else ""
-        raise DataError(name_some(head, missing) + f"{known} Add them to the table, or remove them from the data.")
+        empty = " For empty cells, train semi-supervised with data.unlabelled=true." if all(given) else ""
+        advice = f"{known} Add them to the table, or remove them from the data.{empty}"
+        raise DataError(name_some(head, missing) + advice)
     columns = {one: [row[place] for row in given if row] for place, one in enumerate(header)}
     texts = {}
     if text:

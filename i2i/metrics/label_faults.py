@@ -33,8 +33,9 @@ def label_faults(names: Names, labels: str, text: str | None = None) -> Iterator
         for column, sentence in _like_texts(train, labels):
             yield sentence
             text = column  # so that its texts are not called classes
+    yield from _empty(train, labels, text)
     try:
-        found = [find_labels(some, DataSettings(labels=labels, text=text)) for some in train]
+        found = [find_labels(some, DataSettings(labels=labels, text=text, unlabelled=True)) for some in train]
         classes = common_classes([one for one in found if one])
         extra = rows_without_picture([name for lists in names.values() for some in lists for name in some], labels)
     except (DataError, ConfigError) as error:
@@ -71,13 +72,26 @@ def _too_long(lists: Sequence[Sequence[str]], labels: str, text: str) -> Iterato
         yield name_some(head, [f"{one[:40]}..." for one in long])
 
 
+def _empty(lists: Sequence[Sequence[str]], labels: str, text: str | None) -> Iterator[str]:
+    """Yield the pictures whose label is an empty cell; nothing where labels cannot be read."""
+    for names in lists:
+        try:
+            columns, _ = read_columns(names, labels, text, unlabelled=True)
+        except (DataError, ConfigError):
+            return
+        empty = [name for name, *row in zip(names, *columns.values(), strict=True) if "" in row]
+        if empty:
+            head = f"{len(empty):,} of {show_count(len(names), 'picture')} have an empty label in {labels}:"
+            yield name_some(head, empty) + " Fill them in, or train semi-supervised with data.unlabelled=true."
+
+
 def _columns(lists: Sequence[Sequence[str]], labels: str, text: str | None = None) -> dict[str, Counter[str]]:
     """Return how often each value is written, by column; none where labels cannot be read, a fault by itself."""
     columns: dict[str, Counter[str]] = defaultdict(Counter)
     with contextlib.suppress(DataError, ConfigError):
         for names in lists:
-            for label_set, column in read_columns(names, labels, text)[0].items():
-                columns[label_set].update(column)
+            for label_set, column in read_columns(names, labels, text, unlabelled=True)[0].items():
+                columns[label_set].update(one for one in column if one)
     return columns
 
 
@@ -118,13 +132,13 @@ def _is_number(name: str) -> bool:
 
 
 def _unknown(split: str, names: Sequence[str], labels: str, text: str | None, classes: Classes) -> Iterator[str]:
-    """Yield classes of another split that train does not have; nothing where some have no label."""
+    """Yield classes of another split that train does not have; nothing where some are not in the table."""
     try:
-        columns, _ = read_columns(names, labels, text)
+        columns, _ = read_columns(names, labels, text, unlabelled=True)
     except (DataError, ConfigError):  # training reads no labels but those of train
         return
     for label_set, column in columns.items():
-        unknown = sorted({*column} - classes.get(label_set, {}).keys())
+        unknown = sorted({*column} - {""} - classes.get(label_set, {}).keys())
         if unknown:
             known = and_more([*classes.get(label_set, {})])
             yield name_some(f"{split} has classes of {label_set} that train does not know ({known}):", unknown)

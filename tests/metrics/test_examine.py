@@ -269,6 +269,18 @@ def test_classes_of_other_splits_that_train_does_not_know_are_named(data, tmp_pa
     assert text.rstrip(".").endswith(" c")
 
 
+def test_empty_labels_are_counted_and_hide_no_other_fault(data, tmp_path):
+    """They may be meant, for a semi-supervised training, and are then no class."""
+    rows = ["name,kind", *(f"{k:02},{'' if k < 9 else 'Shoe' if k == 9 else 'ab'[k % 2]}" for k in range(30))]
+    text = label_texts(data, tmp_path / "labels.csv", rows)
+    assert "9 of 30" in text
+    assert "data.unlabelled" in text
+    assert "Shoe (1)" in text
+    text = label_texts(data, tmp_path / "labels.csv", [row.replace("Shoe", "b") for row in rows])
+    assert "9 of 30" in text
+    assert "Shoe" not in text
+
+
 def test_labels_of_both_sides_count_without_partners(tmp_path):
     for number in range(4):
         for side in "AB":
