@@ -59,6 +59,8 @@ class Algorithm(ABC):
     tests of devices show it on a GPU."""
     term_prefixes: ClassVar[Sequence[str]] = ("G_",)
     """What the names of the further terms begin with, one for each comparison."""
+    stage: int = 0
+    """The stage of the training that `begin` has reached; where it changes, the optimizers start afresh."""
     networks: dict[str, nn.Module]
     phases: tuple[Phase, ...]
     generators: dict[str, str]
@@ -117,6 +119,10 @@ class Algorithm(ABC):
         for adversary in self.adversaries.values():
             adversary.begin(images)
 
+    def batch_at(self, images: int) -> int:
+        """Return how many images of a device go through the networks after `images`, train.batch at most."""
+        return int(self.config.train.batch)
+
     def load_frozen(self) -> dict[str, nn.Module]:
         """Load and return the networks of terms, which nothing trains or saves; raises ModelError without weights."""
         return self.terms.load()
@@ -170,19 +176,13 @@ class Algorithm(ABC):
         return translating_parts(self)
 
     def reseed(self, rank: int) -> None:
-        """Seed the random draws of this rank apart from those of the others.
-
-        Draws from torch's global generator are seeded by the engine.
-        """
+        """Seed the draws of this rank apart from those of others; the engine seeds torch's global generator."""
         for index, adversary in enumerate(self.adversaries.values()):
             number = len(self.adversaries) * rank + index
             adversary.reseed(derive_seed(self.config.train.seed, HISTORY, number))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the next step depends on besides networks and optimizers, as tensors and numbers.
-
-        Each rank has its own.
-        """
+        """Return what this rank's next step depends on besides networks and optimizers, as tensors and numbers."""
         states = {name: adversary.state_dict() for name, adversary in self.adversaries.items()}
         return {name: state for name, state in states.items() if state}
 

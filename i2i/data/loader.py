@@ -22,9 +22,10 @@ from concurrent.futures import Future, wait
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from i2i.config.settings import Config
+from i2i.data.numbers import ImageNumbers
 from i2i.data.training_set import Loaded, TrainingSet
 from i2i.errors import DataError, LoaderError
 from i2i.machine import core_count
@@ -40,26 +41,6 @@ _PATIENCE_S = 5.0  # for threads and processes to end by themselves
 _SHM_ADVICE = "/dev/shm, through which processes hand over batches, is full. Enlarge it, or set data.workers=0."
 
 
-class ImageNumbers(Sampler[list[int]]):
-    """The image numbers of each batch, from `start` up to `stop`; the last batch may be short.
-
-    batch: of one rank; the numbers are dealt in turn to `ranks` of them. A rank for which the last step has
-    none left gets the step's first again, since it must take part; its share of that step is 0.
-    """
-
-    def __init__(self, start: int, stop: int, batch: int, rank: int = 0, ranks: int = 1):
-        self.start, self.stop, self.batch, self.rank, self.ranks = start, stop, batch * ranks, rank, ranks
-
-    def __iter__(self) -> Iterator[list[int]]:
-        """Yield a list for each batch."""
-        for first in range(self.start, self.stop, self.batch):
-            yield list(range(first, min(first + self.batch, self.stop)))[self.rank :: self.ranks] or [first]
-
-    def __len__(self) -> int:
-        """Return the number of batches."""
-        return -(-(self.stop - self.start) // self.batch)
-
-
 def worker_count(config: Config, device: str) -> int:
     """Resolve `data.workers`: auto is 0 on the CPU, whose cores the networks need, and for points.
 
@@ -71,15 +52,23 @@ def worker_count(config: Config, device: str) -> int:
 
 
 def batches(
-    data: TrainingSet, config: Config, start: int, stop: int, device: str, rank: int = 0, ranks: int = 1
+    data: TrainingSet,
+    config: Config,
+    start: int,
+    stop: int,
+    device: str,
+    rank: int = 0,
+    ranks: int = 1,
+    size: Callable[[int], int] | None = None,
 ) -> Generator[Loaded | None, None, None]:
     """Yield batches for image numbers `start` to `stop`, as `data.load` makes them.
 
-    rank, ranks: see ImageNumbers. With several ranks it also yields None now and then while a batch is due, so that
-    the rank can hear from the others. Raises LoaderError when no batch comes for `data.timeout_s` or a loader process
-    dies, and DataError when too much cannot be read. However it ends, nothing that it started is left.
+    rank, ranks: see ImageNumbers. size: of a batch at an image number; None: as the config says. With several ranks it
+    also yields None now and then while a batch is due, so that the rank can hear from the others. Raises LoaderError
+    when no batch comes for `data.timeout_s` or a loader process dies, and DataError when too much cannot be read.
+    However it ends, nothing that it started is left.
     """
-    numbers = ImageNumbers(start, stop, config.train.step_images, rank, ranks)
+    numbers = ImageNumbers(start, stop, size or config.train.step_images, rank, ranks)
     workers = worker_count(config, device)
     with contextlib.ExitStack() as stack:
         load: Load = data.load

@@ -34,7 +34,7 @@ class Engine:
         self.algorithm = algorithm
         self.networks: dict[str, nn.Module] = algorithm.networks
         self.settings = algorithm.config.train
-        self.steps = 0
+        self.steps, self.stage = 0, algorithm.stage
         self.finite_check = FiniteCheck()
         self.layout = memory_format(fabric, self.settings)
         placed = self.networks | algorithm.load_frozen()
@@ -61,14 +61,13 @@ class Engine:
     def train_step(self, batch: Batch, rate_factor: float = 1.0, images: int | None = None) -> dict[str, Tensor]:
         """Train on one batch, all micro-batches of it; return the loss terms, detached and without their weights.
 
-        images: how many images all ranks have in this step together, dealt in turn; None: as many on each rank
-        as here. The terms are means over all images, the same on all ranks.
-
-        The result also has "grad.<network>", the 2-norm of its gradient before any clipping, and
-        "grad.<network>.<phase>" for a phase that uses another's optimizer. Raises NonFiniteError when a value
-        is NaN or infinite; then nothing is updated from that phase on.
+        images: of all ranks in this step, dealt in turn; None: as many on each rank as here. The terms are means over
+        all images, the same on all ranks. The result also has "grad.<network>", the 2-norm of its gradient before any
+        clipping, and "grad.<network>.<phase>" for a phase that uses another's optimizer. Raises NonFiniteError when a
+        value is NaN or infinite; then nothing is updated from that phase on.
         """
         due = tuple(phase for phase in self.algorithm.phases if phase.is_due(self.steps + 1))
+        self.stage = start_afresh(self.optimizers, self.stage, self.algorithm.stage)
         images = images or batch_size(batch) * self.fabric.world_size
         for phase in due:
             set_rate(self._optimizer(phase), rate_factor * learning_rate(phase, self.algorithm.config.optimizer))
@@ -86,7 +85,8 @@ class Engine:
         """Train the phases that are due; return the scalars to log. It never waits for the device."""
         self._train_only([name for phase in due for name in phase.trains])
         fabric, whole = self.fabric, {name: in_format(tensor, self.layout) for name, tensor in batch.items()}
-        micro_batches = split_batch(whole, self.settings.batch, images, fabric.global_rank, fabric.world_size)
+        size = self.algorithm.batch_at(self.algorithm.images)
+        micro_batches = split_batch(whole, size, images, fabric.global_rank, fabric.world_size)
         outputs = [self.algorithm.forward(part) for part, _ in micro_batches]
         logged: dict[str, Tensor] = {}
         for phase in due:
@@ -143,6 +143,7 @@ class Engine:
         own = {"algorithm": self.algorithm.state_dict(), **rng_state(self.fabric.device)}
         return {
             "steps": self.steps,
+            "stage": self.stage,
             "guard": self.finite_check.state_dict(),
             "networks": {name: network.state_dict() for name, network in self.networks.items()},
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
@@ -159,7 +160,7 @@ class Engine:
         """
         if isinstance(self._run, StepGraphs):
             self._run.forget()  # the moments below get memory of their own
-        self.steps = state["steps"]
+        self.steps, self.stage = state["steps"], state.get("stage", 0)
         self.finite_check.load_state_dict(state["guard"])
         for name, network in self.networks.items():
             network.load_state_dict(state["networks"][name])
@@ -192,6 +193,14 @@ def make_optimizers(fabric: Fabric, algorithm: Algorithm, capturable: bool) -> d
                 if adversary.name in phase.trains:
                     adversary.optimizer = optimizer
     return optimizers
+
+
+def start_afresh(optimizers: Mapping[str, Any], last: int, stage: int) -> int:
+    """Forget the moments of optimizers where a training enters another stage than its last; return the stage."""
+    if last != stage:
+        for optimizer in optimizers.values():
+            optimizer.optimizer.state.clear()
+    return stage
 
 
 def split_batch(batch: Batch, size: int, images: int, rank: int, world_size: int) -> list[tuple[Batch, float]]:

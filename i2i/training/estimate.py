@@ -62,6 +62,7 @@ def estimate(config: Config, data: TrainingSet | None) -> Iterator[str]:
     torch.manual_seed(config.train.seed)
     with memory_explained(config, fabric.device), status.doing("Measuring steps of training"):
         engine = Engine(fabric, ALGORITHMS[config.algorithm](config))
+        engine.algorithm.begin(sys.maxsize, sys.maxsize)  # as at the end, when networks that grow are largest
         source = _made_up(config, kind) if data is None else _real(config, data, fabric.device.type)
         seconds, steps = _time_steps(engine, source)
     yield from data.notes if data else ()

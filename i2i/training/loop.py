@@ -82,8 +82,7 @@ class Training:
     def train_to_end(self, stop: Stop) -> None:
         """Train to the end of the schedule, logging, validating and saving on the way.
 
-        Raises Stopped when asked to stop, and LoaderError and DataError when no more pictures can be read,
-        all with what was trained saved.
+        Raises Stopped when asked to stop, LoaderError and DataError without more pictures, all with a checkpoint.
         """
         run, fabric, self.stop = self.run, self.engine.fabric, stop
         device, rank, world_size = fabric.device.type, fabric.global_rank, fabric.world_size
@@ -91,7 +90,8 @@ class Training:
             for line in introduction(run, self.engine, self.images):
                 self.reporter.progress.say(line)
             self.validation.tell_cost()
-            loader = batches(run.data, run.config, self.images, run.schedule.total_images, device, rank, world_size)
+            total, size = run.schedule.total_images, self._step_images
+            loader = batches(run.data, run.config, self.images, total, device, rank, world_size, size)
             try:
                 if self.unscored:
                     stop.hold()
@@ -118,6 +118,10 @@ class Training:
             finally:
                 loader.close()
 
+    def _step_images(self, images: int) -> int:
+        """Return how many images of each device the step after `images` takes."""
+        return self.engine.algorithm.batch_at(images) * self.run.config.train.accumulate
+
     def _advance(self, loaded: Loaded) -> None:
         """Train on a batch, then log, validate and save, each where it is due."""
         config, schedule, before = self.run.config.log, self.run.schedule, self.images
@@ -127,7 +131,8 @@ class Training:
         if self.augment is not None:
             first = self.images + fabric.global_rank
             batch = augment_batch(self.augment, batch, self.run.data, self.run.config, first)
-        after = min(before + self.run.config.train.step_images * fabric.world_size, schedule.total_images)
+        images = self._step_images(before) * fabric.world_size
+        after = min(before + images, schedule.total_images)
         began = time.monotonic()
         self.meter.add(_train_step(self.run, self.engine, batch, range(before, after), self.saved_images))
         slow = self.speed_check.add(after - before, time.monotonic() - began)
