@@ -138,6 +138,8 @@ _SMALL = {  # settings of networks, where they exist
     "layers": 1,
     "latent": 4,
 }
+_GROWTH = ("loss.steady_images=3", "loss.fade_images=6")
+"""With steps of four images, the second and third are in a fade, and the last begins another."""
 _LOGS = ["log.every_images=4", "log.samples_every_images=8", "log.checkpoint_every_images=8", "log.sample_count=2"]
 _STEPS = ["schedule.epochs=null", "schedule.decay_epochs=null", "schedule.images=16", "schedule.decay_images=8"]
 _SHORT = [*_STEPS, "train.batch=4", "train.device=cpu", *_LOGS]
@@ -154,6 +156,7 @@ def _shrink(preset: str) -> tuple[str, ...]:
     """Return the overrides that make the networks and images of a preset tiny, as far as its algorithm takes them."""
     whole = i2i.load_config(preset)
     changes: tuple[str, ...] = ("loss.history=3",) if resolve(whole).loss.get("history") else ()
+    changes += _GROWTH if "fade_images" in resolve(whole).loss else ()
     for name, section in (("generator", whole.generator), ("discriminator", whole.discriminator)):
         for one, small in _SMALL.items():
             if one == "width" and section and section.name == "mlp":

@@ -11,6 +11,7 @@ from i2i.algorithms.gan import GAN
 from i2i.algorithms.infogan import InfoGAN
 from i2i.algorithms.pix2pix import Pix2Pix
 from i2i.algorithms.plug_and_play import PlugAndPlay
+from i2i.algorithms.progressive import Progressive
 from i2i.algorithms.stackgan import StackGAN
 from i2i.algorithms.vae import VAE
 from i2i.algorithms.vae_gan import VAEGAN
@@ -34,6 +35,7 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
     "vae_gan": VAEGAN,
     "plug_and_play": PlugAndPlay,
     "stackgan": StackGAN,
+    "progressive": Progressive,
 }
 
 

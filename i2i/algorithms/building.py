@@ -1,5 +1,6 @@
 """Networks as a config describes them, and what does not fit is refused."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -163,7 +164,7 @@ def build_discriminator(
     _refuse_mixing_points(config, "discriminator", settings.name)
     arguments: dict[str, Any] = {"in_channels": in_channels, **settings.model_dump(exclude={"name"})}
     arguments |= {"condition": condition, "heads": heads}
-    if settings.name in ("dcgan", "coupled_dcgan", "autoencoder"):
+    if "size" in inspect.signature(DISCRIMINATORS[settings.name]).parameters:
         arguments["size"] = crop
     network = _build(config, DISCRIMINATORS[settings.name], arguments)
     assert isinstance(network, Discriminator)

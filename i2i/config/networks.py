@@ -1,6 +1,7 @@
 """The settings of networks: the sections `generator` and `discriminator`.
 
-The settings of a network are the arguments of its class in i2i.networks, but for those that the data gives.
+The settings of a network are the arguments of its class in i2i.networks, but for those that the data gives. The file
+is long, as each setting takes two lines or more.
 """
 
 from typing import Annotated, Literal
@@ -152,6 +153,19 @@ class CoupledGeneratorSettings(DCGANGeneratorSettings):
     """How many of the last layers each class has to itself; all share the others. 4 at 32 px are all of them."""
 
 
+class ProgressiveGeneratorSettings(Section):
+    """The generator of progressive growing; see i2i.networks.ProgressiveGenerator. It makes images of data.crop_px."""
+
+    name: Literal["progressive"] = "progressive"
+    """Which generator."""
+    latent: Positive = 128
+    """Length of the noise vector; 512 in the paper."""
+    width: Positive = 32
+    """Channels of the last level; they double with every halving, up to 512. 16 for 1024 px in the paper."""
+    pixel_norm: bool = True
+    """Divide the vector of each pixel by its root mean square after every convolution."""
+
+
 GeneratorSettings = Annotated[
     UNetSettings
     | ResNetSettings
@@ -160,7 +174,8 @@ GeneratorSettings = Annotated[
     | MLPGeneratorSettings
     | StackGANGeneratorSettings
     | StackGANSecondSettings
-    | CoupledGeneratorSettings,
+    | CoupledGeneratorSettings
+    | ProgressiveGeneratorSettings,
     Field(discriminator="name"),
 ]
 
@@ -261,13 +276,23 @@ class CoupledDiscriminatorSettings(DCGANDiscriminatorSettings):
     """How many of the first layers each class has to itself; all share the others. 4 at 32 px are all of them."""
 
 
+class ProgressiveDiscriminatorSettings(ClassifierSettings):
+    """The discriminator of progressive growing; see i2i.networks.ProgressiveDiscriminator."""
+
+    name: Literal["progressive"] = "progressive"
+    """Which discriminator."""
+    width: Positive = 32
+    """Channels of the first level; they double with every halving, up to 512. 16 for 1024 px in the paper."""
+
+
 DiscriminatorSettings = Annotated[
     PatchGANSettings
     | DCGANDiscriminatorSettings
     | MLPDiscriminatorSettings
     | AutoencoderSettings
     | MLPAutoencoderSettings
-    | CoupledDiscriminatorSettings,
+    | CoupledDiscriminatorSettings
+    | ProgressiveDiscriminatorSettings,
     Field(discriminator="name"),
 ]
 
@@ -282,6 +307,7 @@ NETWORK_SETTINGS: dict[str, dict[str, type[Section]]] = {
         "stackgan": StackGANGeneratorSettings,
         "stackgan_2": StackGANSecondSettings,
         "coupled_dcgan": CoupledGeneratorSettings,
+        "progressive": ProgressiveGeneratorSettings,
     },
     "discriminator": {
         "patchgan": PatchGANSettings,
@@ -290,5 +316,6 @@ NETWORK_SETTINGS: dict[str, dict[str, type[Section]]] = {
         "autoencoder": AutoencoderSettings,
         "mlp_autoencoder": MLPAutoencoderSettings,
         "coupled_dcgan": CoupledDiscriminatorSettings,
+        "progressive": ProgressiveDiscriminatorSettings,
     },
 }

@@ -17,6 +17,7 @@ from i2i.networks.dcgan import DCGANClassifier, DCGANDiscriminator, DCGANEncoder
 from i2i.networks.mlp import MLPDiscriminator, MLPGenerator
 from i2i.networks.modern_unet import ModernUNet
 from i2i.networks.patchgan import PatchGAN
+from i2i.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
 from i2i.networks.resnet import ResNet
 from i2i.networks.stackgan import StackGANGenerator, StackGANSecond
 from i2i.networks.unet import UNet
@@ -30,6 +31,7 @@ GENERATORS: dict[str, Callable[..., Generator]] = {
     "stackgan": StackGANGenerator,
     "stackgan_2": StackGANSecond,
     "coupled_dcgan": CoupledGenerator,
+    "progressive": ProgressiveGenerator,
 }
 DISCRIMINATORS: dict[str, Callable[..., Discriminator]] = {
     "patchgan": PatchGAN,
@@ -38,6 +40,7 @@ DISCRIMINATORS: dict[str, Callable[..., Discriminator]] = {
     "autoencoder": Autoencoder,
     "mlp_autoencoder": MLPAutoencoder,
     "coupled_dcgan": CoupledDiscriminator,
+    "progressive": ProgressiveDiscriminator,
 }
 ENCODERS: dict[str, Callable[..., Encoder]] = {"dcgan": DCGANEncoder}
 """By the name of the generator that they are the way back of, with whose settings they are built."""
@@ -67,6 +70,8 @@ __all__ = [
     "MLPGenerator",
     "ModernUNet",
     "PatchGAN",
+    "ProgressiveDiscriminator",
+    "ProgressiveGenerator",
     "ResNet",
     "StackGANGenerator",
     "StackGANSecond",

@@ -21,6 +21,7 @@ SMALL = {
     "stackgan": {"width": 2, "size": 32, "text": 2, "augmentation": 1},
     "stackgan_2": {"width": 2, "first_width": 2, "size": 64, "text": 2, "augmentation": 1},
     "coupled_dcgan": {"width": 2, "size": 32},
+    "progressive": {"width": 2, "size": 32},
     "patchgan": {"width": 2, "layers": 1},
     "autoencoder": {"width": 2, "levels": 2, "size": 32},
     "mlp_autoencoder": {"width": 8, "code": 3},
@@ -30,9 +31,9 @@ TRANSLATORS = [name for name, network in GENERATORS.items() if getattr(network, 
 MAKERS = [name for name, network in GENERATORS.items() if getattr(network, "kind", "") == "generate"]
 
 
-def taking(option):
-    """The discriminators with an option."""
-    return [name for name, network in DISCRIMINATORS.items() if option in inspect.signature(network).parameters]
+def taking(option, table=DISCRIMINATORS):
+    """The networks with an option."""
+    return [name for name, network in table.items() if option in inspect.signature(network).parameters]
 
 
 def make(table, name, **more):
@@ -157,7 +158,7 @@ def test_generators_take_latents_of_any_length(name):
 
 
 @pytest.mark.parametrize("norm", get_args(Norm))
-@pytest.mark.parametrize("name", [name for name in DISCRIMINATORS if name not in OF_POINTS])
+@pytest.mark.parametrize("name", taking("norm"))
 def test_discriminators_take_every_norm(name, norm):
     output = make(DISCRIMINATORS, name, norm=norm)(judged(name))
     assert isinstance(output, DiscriminatorOutput)
@@ -166,7 +167,7 @@ def test_discriminators_take_every_norm(name, norm):
 
 
 @pytest.mark.parametrize("norm", get_args(Norm))
-@pytest.mark.parametrize("name", [name for name in GENERATORS if name != "mlp"])
+@pytest.mark.parametrize("name", taking("norm", GENERATORS))
 def test_generators_take_every_norm(name, norm):
     network = make(GENERATORS, name, norm=norm)
     output = network(torch.randn(4, 3, 32, 32) if name in TRANSLATORS else torch.randn(4, network.latent))
@@ -219,7 +220,7 @@ def test_minibatch_std_sees_a_batch_of_equal_images(name):
     image, others = judged(name, 1), judged(name, 3)
     for option in (False, True):
         torch.manual_seed(0)
-        norm = {} if name in OF_POINTS else {"norm": "none"}
+        norm = {"norm": "none"} if name in taking("norm") else {}
         network = make(DISCRIMINATORS, name, minibatch_std=option, **norm).eval()
         alike, mixed = (network(torch.cat([image, more])).logits[0] for more in (image.expand_as(others), others))
         assert torch.allclose(alike, mixed, atol=1e-7) != option
@@ -232,7 +233,7 @@ def test_minibatch_discrimination_sees_a_batch_of_equal_images(name, distance):
     image, others = judged(name, 1), judged(name, 3)
     for option in ("none", distance):
         torch.manual_seed(0)
-        norm = {} if name in OF_POINTS else {"norm": "none"}
+        norm = {"norm": "none"} if name in taking("norm") else {}
         network = make(DISCRIMINATORS, name, minibatch_discrimination=option, minibatch_std=False, **norm).eval()
         alike, mixed = (network(torch.cat([image, more])).logits[0] for more in (image.expand_as(others), others))
         assert torch.allclose(alike, mixed, atol=1e-7) == (option == "none")
@@ -255,7 +256,7 @@ def test_an_energy_is_the_distance_from_the_reconstruction(name):
 def test_an_autoencoder_learns_what_it_is_shown(name):
     """Energies of what it learned fall, and those of noise stay above."""
     torch.manual_seed(0)
-    norm = {} if name in OF_POINTS else {"norm": "none"}
+    norm = {"norm": "none"} if name in taking("norm") else {}
     network = make(DISCRIMINATORS, name, **norm)
     optimizer = torch.optim.Adam(network.parameters(), 1e-2)
     known = torch.linspace(-1, 1, judged(name).shape[-1]).expand_as(judged(name))
@@ -286,7 +287,7 @@ def test_packs_are_judged_by_one(name):
 def test_heads_answer_for_each_image(name, packing):
     """Beside the same logits, and with a gradient for the trunk."""
     sizes = {"label": 3, "code": 2}
-    norm = {} if name in OF_POINTS else {"norm": "none"}
+    norm = {"norm": "none"} if name in taking("norm") else {}
     network, plain = (make(DISCRIMINATORS, name, packing=packing, **norm, **more) for more in ({"heads": sizes}, {}))
     plain.load_state_dict(network.state_dict(), strict=False)
     images = judged(name)
@@ -302,7 +303,8 @@ def test_heads_answer_for_each_image(name, packing):
         assert changed.tolist() == [place // packing == number // packing for place in range(4)]
     assert len(network(images[:3]).heads["code"]) == 3  # packs of three repeat an image
     output.heads["label"].square().sum().backward()
-    assert all(p.grad is not None for key, p in network.named_parameters() if not key.startswith(("head.", "decoder.")))
+    without = ("head.", "decoder.", *(f"from_image.{level}." for level in range(3)))  # of levels that are grown over
+    assert all(p.grad is not None for key, p in network.named_parameters() if not key.startswith(without))
 
 
 @pytest.mark.parametrize("name", taking("spectral_norm"))

@@ -18,7 +18,7 @@ from i2i.training.fabric import make_fabric
 from i2i.training.graphs import records_steps
 from i2i.training.optim import OPTIMIZERS, load_optimizer, make_optimizer, set_decay, set_rate
 from tests.conftest import SMALLEST, make_algorithm, smallest_config
-from tests.training.test_engine import assert_equal_trees
+from tests.training.test_engine import assert_equal_trees, growth
 
 GRADIENTS = (2.0, -1.0, 0.5, 3.0)
 
@@ -148,8 +148,10 @@ def test_every_optimizer_trains_every_algorithm(few_pairs, kind, name):
     engine = Engine(make_fabric(algorithm.config), algorithm)
     before = {one: [p.clone() for p in network.parameters()] for one, network in engine.networks.items()}
     batch = make_set(algorithm.data, algorithm.config).load(range(8)).batch
-    terms = engine.train_step(batch)
-    assert all(math.isfinite(value) for value in terms.values())
+    for images in growth(algorithm):
+        algorithm.begin(images, 16)
+        terms = engine.train_step(batch)
+        assert all(math.isfinite(value) for value in terms.values())
     for one, network in engine.networks.items():
         moved = [not torch.equal(p, q) for p, q in zip(before[one], network.parameters(), strict=True)]
         assert sum(moved) >= len(moved) - 1, one  # a bias before a normalisation may not move

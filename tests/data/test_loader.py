@@ -21,7 +21,8 @@ import torch
 
 from i2i.data import loader, toy
 from i2i.data.broken import BrokenPictures
-from i2i.data.loader import ImageNumbers, batches
+from i2i.data.loader import batches
+from i2i.data.numbers import ImageNumbers
 from i2i.data.sets import PairSet, make_set
 from i2i.errors import ConfigError, DataError, LoaderError, UsageError
 from tests.conftest import ROOT, save, tiny_config

@@ -15,7 +15,7 @@ from torch import nn
 
 import i2i
 from i2i import losses
-from i2i.data.loader import ImageNumbers
+from i2i.data.numbers import ImageNumbers
 from i2i.errors import ConfigError, DataError, I2IError, NonFiniteError, Stopped
 from i2i.files import read_json_lines
 from i2i.networks.layers import BatchNorm, synchronise_batch_norm
