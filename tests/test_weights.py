@@ -94,9 +94,8 @@ def test_a_download_that_fails_leaves_nothing(made, monkeypatch):
     assert not [*weights.folder().iterdir()]
 
 
-def test_the_command_shows_which_weights_there_are(made, monkeypatch):
+def test_the_command_shows_which_weights_there_are(made):
     weights.add("made", made)
-    monkeypatch.setenv("COLUMNS", "200")
     done = CliRunner().invoke(cli, ["weights"])
     assert done.exit_code == 0
     states = {line.split()[1]: line for line in done.output.splitlines() if line.startswith("│")}

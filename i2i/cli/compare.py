@@ -37,8 +37,7 @@ def compare(runs: tuple[Path, ...], out: Path | None, as_json: bool, no_scores: 
     alike, and refused with the reason if they were not. The page also has curves over each other, samples over the
     course of each training, and the worst pictures.
     """
-    from rich.console import Console
-
+    from i2i.cli.tables import print_table
     from i2i.errors import UsageError, one_line
     from i2i.evaluation.comparing import compare_scores
     from i2i.files import check_output, write_text
@@ -57,7 +56,7 @@ def compare(runs: tuple[Path, ...], out: Path | None, as_json: bool, no_scores: 
     if as_json:
         json_output.print_json("compare", _to_json(records, names, scored, notes))
     else:
-        Console().print(_table(records, names, scored))
+        print_table(_table(records, names, scored))
         for one in scored:
             click.echo(one_line(f"{one.title}: {one.caption}."))
     for note in notes:
@@ -80,9 +79,9 @@ def _table(runs: "Sequence[RunRecord]", names: "Sequence[str]", tables: "Sequenc
         return escape(one_line(value))
 
     table = Table()
-    table.add_column("", overflow="fold")
+    table.add_column("")
     for name in names:
-        table.add_column(clean(name), overflow="fold")
+        table.add_column(clean(name))
     facts = [facts_of(run) for run in runs]
     for fact in dict.fromkeys(name for one in facts for name in one):
         table.add_row(fact, *(clean(one.get(fact, "–")) for one in facts))

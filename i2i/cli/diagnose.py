@@ -53,9 +53,9 @@ def diagnose(run: str, pictures: int, device: str, as_json: bool) -> None:
     if as_json:
         json_output.print_json("diagnose", result.to_json())
     else:  # before anything that may fail
-        from rich.console import Console
+        from i2i.cli.tables import print_table
 
-        Console().print(_table(result))
+        print_table(_table(result))
         for line in _lines(result):
             click.echo(line)
     unkept = result.unkept

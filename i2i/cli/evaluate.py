@@ -217,11 +217,9 @@ def _keep(
 
 
 def _show(table: "Table", caption: str, result: "Evaluation | SetEvaluation") -> None:
-    from rich.console import Console
+    from i2i.cli.tables import cycle_line, print_table
 
-    from i2i.cli.tables import cycle_line
-
-    Console().print(table)
+    print_table(table)
     click.echo(caption)
     if result.cycle and result.direction:
         click.echo(cycle_line(result.cycle, result.direction))

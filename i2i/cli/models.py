@@ -38,16 +38,16 @@ def models(name: str | None, as_json: bool) -> None:
 
 def _table(cards: "dict[str, Card]") -> None:
     """Print what each model does, its size, and where its picture is."""
-    from rich.console import Console
     from rich.table import Table
 
+    from i2i.cli.tables import print_table
     from i2i.models.shipped import shipped_folder
 
     table = Table()
     for column in ("name", "what it does", "trained on", "MB", "picture"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column)
     for name, card in cards.items():
         megabytes = (shipped_folder() / f"{name}.safetensors").stat().st_size / 1e6
         table.add_row(name, card.title, card.data, f"{megabytes:.1f}", f"{name}.png")
-    Console().print(table)
+    print_table(table)
     click.echo(f"Pictures: {shipped_folder()}")

@@ -1,4 +1,4 @@
-"""Scores as tables for the terminal, and the line under each that says what its figures depend on."""
+"""Tables for the terminal: how they are printed, those of scores, and the line under each of these."""
 
 import math
 from typing import TYPE_CHECKING
@@ -10,6 +10,22 @@ if TYPE_CHECKING:
 
     from i2i.evaluation import Evaluation, SetEvaluation
     from i2i.evaluation.cycle import CycleScores
+
+_WIDEST = 240  # characters of a line in a file
+
+
+def print_table(table: "Table") -> None:
+    """Print all of a table: cells are broken where a terminal is narrow, and whole in a file or a pipe."""
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    console = Console()
+    for column in table.columns:
+        column.overflow = "fold"  # in place of three dots, which hide figures
+    if not console.is_terminal:
+        options = console.options.update(width=_WIDEST)
+        console.width = max(console.width, Measurement.get(console, options, table).maximum)
+    console.print(table)
 
 
 def score_table(result: "Evaluation") -> "Table":

@@ -18,9 +18,9 @@ Examples:
 def weights(context: click.Context) -> None:
     """List the weights of other people's networks that metrics and loss terms use. Only `get` downloads them."""
     if context.invoked_subcommand is None:
-        from rich.console import Console
         from rich.table import Table
 
+        from i2i.cli.tables import print_table
         from i2i.weights import KNOWN, describe, folder, state
 
         table = Table(title=str(folder()), title_justify="left")
@@ -28,7 +28,7 @@ def weights(context: click.Context) -> None:
             table.add_column(column)
         for name, known in KNOWN.items():
             table.add_row(name, state(name), f"{known.megabytes:g}", known.licence, known.serves)
-        Console().print(table)
+        print_table(table)
         for name in KNOWN:
             click.echo(f"{name}: {describe(name)}")
 
