@@ -111,7 +111,7 @@ ILLNESSES: dict[str, Illness] = {
         3.0,
         "above",
         "warning",
-        {"generator.upsample": "set {} to resize or nearest as the network allows"},
+        {"generator.upsample": "set {} to resize or nearest or bilinear as the network allows"},
         "Train longer: young models show it most.",
     ),
     "steganography": Illness(

@@ -117,8 +117,7 @@ def upsampling_stages(facts: RunFacts, part: str) -> int:
     from torch import nn
 
     modules = facts.network(part).modules()
-    doubling = [one for one in modules if isinstance(one, nn.Upsample) or _is_strided(one)]
-    return len(doubling)
+    return sum(isinstance(one, nn.Upsample | nn.PixelShuffle) or _is_strided(one) for one in modules)
 
 
 def _is_strided(module: object) -> bool:

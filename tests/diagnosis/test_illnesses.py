@@ -22,12 +22,13 @@ from i2i.data.items import read_picture
 from i2i.data.toy import TOYS, draw
 from i2i.diagnosis import ILLNESSES, NotMeasured, RunFacts, advise, diagnose, speed
 from i2i.diagnosis.facts import Translations
+from i2i.diagnosis.outputs import upsampling_stages
 from i2i.diagnosis.reading import Reading
 from i2i.diagnosis.speed import idle_share
 from i2i.errors import NonFiniteError
 from i2i.evaluation.baselines import fit_colour_map
 from i2i.images import read_image
-from i2i.networks import DiscriminatorOutput
+from i2i.networks import DCGANGenerator, DiscriminatorOutput, ModernUNet, ResNet, UNet
 from i2i.networks.layers import BatchNorm, set_norm_statistics
 from tests.conftest import LINEART, MAPS, ROOT, smallest_config, tiny_config
 
@@ -173,6 +174,20 @@ def test_checkerboard(pairs, period):
         facts.network = lambda part: network
     check("checkerboard", ill, healthy)
     assert f"{period} px" in ILLNESSES["checkerboard"].measure(ill).where
+
+
+@pytest.mark.parametrize(
+    ("network", "stages"),
+    [
+        *((UNet(depth=5, width=4, upsample=way), 5) for way in ("transpose", "resize")),
+        *((ResNet(blocks=1, width=4, upsample=way), 2) for way in ("transpose", "resize")),
+        *((ModernUNet(depth=3, width=8, upsample=way), 3) for way in ("nearest", "bilinear", "pixel_shuffle")),
+        (DCGANGenerator(size=32, width=4), 3),
+        (nn.Conv2d(3, 3, 3), 0),
+    ],
+)
+def test_every_way_of_upsampling_is_looked_at(network, stages):
+    assert upsampling_stages(SimpleNamespace(network=lambda part: network), "A2B") == stages
 
 
 def test_steganography(pairs):

@@ -23,9 +23,10 @@ _32 = [
     *("data.resize_px=32", "data.crop_px=32", "data.cache=ram", "train.device=cpu"),
     "log.checkpoint_every_images=1000000",
 ]
+_OFTEN = ["log.every_images=80", "log.samples_every_images=120"]
 _PIX2PIX = [
     *(*_32, "generator.depth=5", "generator.width=16", "discriminator.width=16", "discriminator.layers=1"),
-    *("optimizer.lr=1e-3", "log.every_images=80", "log.samples_every_images=120", "log.sample_count=8"),
+    *("optimizer.lr=1e-3", *_OFTEN, "log.sample_count=8"),
 ]
 _CYCLE = [
     *(*_32, "generator.blocks=1", "generator.width=8", "generator.norm=instance", "discriminator.width=16"),
@@ -46,6 +47,12 @@ _RING = ["schedule.images=192000", "train.device=cpu", "log.samples_every_images
 _FALLING = [*_RING, "schedule.decay_images=96000"]
 _SHORT = ["schedule.images=16", "schedule.decay_images=0"]
 _LINEART = f"data.path={DATA / 'lineart'}"
+_MAPS = [f"data.path={DATA / 'maps'}", *_CYCLE, "schedule.images=400", "schedule.decay_images=200"]
+_MODERN = [
+    *(_LINEART, "data.direction=B2A", *_32, "generator.depth=4", "generator.width=12", "discriminator.width=16"),
+    *("schedule.images=1200", "schedule.decay_images=600", "train.ema_half_life_images=200"),
+    *(*_OFTEN, "log.sample_count=8"),
+]
 
 HEALTHY: dict[str, tuple[str, list[str]]] = {
     "pix2pix": ("lineart", [_LINEART, *_PIX2PIX, "schedule.images=1200", "schedule.decay_images=600"]),
@@ -56,10 +63,9 @@ HEALTHY: dict[str, tuple[str, list[str]]] = {
             *("log.every_images=8", "log.samples_every_images=12"),
         ],
     ),
-    "cyclegan": (
-        "maps_unpaired",
-        [f"data.path={DATA / 'maps'}", *_CYCLE, "schedule.images=400", "schedule.decay_images=200"],
-    ),
+    "cyclegan": ("maps_unpaired", _MAPS),
+    "modern": ("modern", _MODERN),
+    "cut": ("maps_cut", [*_MAPS, "loss.layers=[input, down.0, down.1]"]),
     "dcgan": ("dcgan_fashion", _DCGAN),
     "wgan_gp": ("wgan_gp_ring", _FALLING),
 }
