@@ -1,6 +1,7 @@
 """HTML of text and tables. Whatever comes from a file is escaped here."""
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -14,7 +15,7 @@ def table(head: Iterable[object], rows: Iterable[Sequence[object]], runs: int = 
     titles = list(map(text, head))
     first = len(titles) - runs
     titles = [title if place < first else key(place - first) + title for place, title in enumerate(titles)]
-    return html_table(titles, ([text(cell) for cell in row] for row in rows))
+    return html_table(titles, ([_breakable(row[0]), *map(text, row[1:])] for row in rows))
 
 
 def html_table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
@@ -24,6 +25,11 @@ def html_table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
         f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>' for row in rows
     )
     return f'<div class="scroll"><table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _breakable(name: object) -> str:
+    """Return a name that a narrow page may break after its dots and underscores, and nowhere else."""
+    return re.sub(r"([._])(?=[a-z])", r"\1<wbr>", text(name))
 
 
 def key(place: int) -> str:

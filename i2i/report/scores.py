@@ -168,7 +168,7 @@ def _title(scores: Mapping[str, Any]) -> str:
 def _caption(scores: Mapping[str, Any]) -> str:
     """Return the state of the model, what its figures depend on, and when they were measured."""
     seen, date = scores.get("images_seen"), scores.get("date")
-    state = f"the model after {show_count(seen, 'image')}" if isinstance(seen, int) else ""
+    state = f"The model after {show_count(seen, 'image')}" if isinstance(seen, int) else ""
     return ", ".join(filter(None, [state, measured_with(scores), str(date)[:10] if date else ""]))
 
 
@@ -193,9 +193,12 @@ def measured_with(scores: Mapping[str, Any]) -> str:
         parts.append(f"fit {scores['fit']}")
     if isinstance(labels := scores.get("labels"), list):
         parts += [f"to {label}" for label in labels]
+    ends = scores.get("value_range")
+    if isinstance(ends, list) and len(ends) == 2 and all(map(is_number, ends)):
+        parts.append(f"{ends[0]:g} to {ends[1]:g} as 0 to 255")
     weights = scores.get("weights_sha256")
-    digests = weights.values() if isinstance(weights, dict) else [weights] if weights else []
-    parts += [f"weights {str(one)[:12]}" for one in digests]
+    named = weights if isinstance(weights, dict) else {"": weights} if weights else {}
+    parts += [" ".join(filter(None, ("weights", name, str(one)[:12]))) for name, one in named.items()]
     if scores.get("reference_sha256"):
         parts.append(f"reference {str(scores['reference_sha256'])[:12]}")
     return ", ".join(parts)

@@ -166,22 +166,14 @@ def test_a_page_fits_a_phone(run, tmp_path):
     page = write_report(run).read_text(encoding="utf-8")
     too_wide = page.replace("<main>", '<main><p style="width: 600px">wide</p>')  # the control
     for fits, one in ((True, page), (True, side_by_side(run, tmp_path)), (False, too_wide)):
-        frame = html.escape(one)
-        outer = (
-            f'<!doctype html><body><iframe width="390" height="844" srcdoc="{frame}"></iframe><script></script></body>'
-        )
-        found = browse(
-            outer,
+        found = on_a_phone(
+            one,
             tmp_path,
-            act="""
-            const inside = () => document.querySelector("iframe").contentDocument;
-            document.querySelector("iframe").addEventListener("load", () => {
-              const page = inside().documentElement;
-              found.ready = page.dataset.ready;
-              found.wide = page.scrollWidth;
-              found.across = page.clientWidth;
-              document.title = "FOUND" + JSON.stringify(found) + "END";
-            });
+            """
+            const page = inside.documentElement;
+            found.ready = page.dataset.ready;
+            found.wide = page.scrollWidth;
+            found.across = page.clientWidth;
             """,
         )
         assert found["ready"] == "1"
@@ -193,6 +185,47 @@ def side_by_side(run, tmp_path):
     runs = [run, shutil.copytree(run, tmp_path / "another run", dirs_exist_ok=True)]
     records, names = [read_run(one) for one in runs], labels(runs)
     return page_of(records, names, *compare_scores(records, names))
+
+
+def on_a_phone(page, tmp_path, act):
+    """Return what `act` finds in `inside`, the document of a page in a frame of 390 px."""
+    frame = f'<iframe width="390" height="844" srcdoc="{html.escape(page)}"></iframe>'
+    return browse(
+        f"<!doctype html><body>{frame}<script></script></body>",
+        tmp_path,
+        act=f"""
+        document.querySelector("iframe").addEventListener("load", () => {{
+          const inside = document.querySelector("iframe").contentDocument;
+          {act}
+          document.title = "FOUND" + JSON.stringify(found) + "END";
+        }});
+        """,
+    )
+
+
+def test_on_a_phone_short_values_stay_in_one_line(run, tmp_path):
+    """Beside long names of settings; the control has cells without a least width and names that do not break."""
+    wider = shutil.copytree(run, tmp_path / "wider")
+    config = (wider / "config.yaml").read_text(encoding="utf-8")
+    changed, names = re.subn(r"(?m)^(  \w+_images: )\d+", r"\g<1>123456", config)
+    assert names
+    (wider / "config.yaml").write_text(changed, encoding="utf-8")
+    records = [read_run(run), read_run(wider)]
+    page = page_of(records, ["first", "second"], [], [])
+    lines = """
+      const cells = [...inside.querySelectorAll("td")].filter((cell) => /^\\d{1,6}$/.test(cell.textContent));
+      found.cells = cells.length;
+      found.broken = cells.filter((cell) => {
+        const range = inside.createRange();
+        range.selectNodeContents(cell);
+        return range.getClientRects().length > 1;
+      }).length;
+    """
+    found = on_a_phone(page, tmp_path, lines)
+    assert found["cells"] > 2
+    assert found["broken"] == 0
+    squeezed = page.replace("min-width: 4.5rem", "").replace("<wbr>", "")
+    assert on_a_phone(squeezed, tmp_path, lines)["broken"] > 0
 
 
 def test_several_runs_share_charts_and_slider(run, tmp_path):
