@@ -2,7 +2,7 @@
 
 metrics.jsonl is the truth, and the others are copies: one that fails is told once and left out. lightning-fabric has
 loggers for two of them, which do not serve: its CSV logger deletes the file of an earlier session, and its TensorBoard
-logger wraps the writer used here.
+logger wraps the writer used here, without text and pictures. Those for the other two are in pytorch-lightning.
 """
 
 import contextlib
