@@ -71,9 +71,9 @@ def evaluate(model: str, data: tuple[str, ...], **choices: Any) -> None:
     rows.A2B.csv and rows.B2A.csv.
 
     Pairs are compared one by one: L1 (grey levels), PSNR (dB), SSIM, and LPIPS if its weights are here (`i2i
-    weights`). Pictures without partners, and samples of a model from noise, are compared as sets: KID, Fréchet
-    distance (FID on Inception's features), precision, recall, density and coverage. A run folder keeps its scores and
-    shows them in its report.
+    weights`). Pictures without partners, and samples of a model from noise, are compared as sets: KID, Fréchet and
+    sliced Wasserstein distances (FID and MIND on Inception's features), precision, recall, density and coverage. A run
+    folder keeps its scores and shows them in its report.
     """
     with status.shown():
         with status.doing("Loading libraries"):

@@ -84,9 +84,10 @@ def set_table(result: "SetEvaluation") -> "Table":
     table.add_row("KID x 1000 ↓", *(f"{1000 * one.scores['kid']:.1f}" for one in answers.values()))
     intervals = ([1000 * end for end in one.kid_interval] for one in answers.values())
     table.add_row("  95%", *("{:.1f} to {:.1f}".format(*ends) for ends in intervals))
-    frechet = result.ruler.frechet_name
     titles = {
-        frechet: f"{frechet_label(frechet)} ↓",
+        "fid": "FID ↓",
+        "frechet": "Fréchet ↓",
+        "mind": "MIND ↓",
         "sliced_wasserstein": "SW ↓",
         "precision": "precision ↑",
         "recall": "recall ↑",
@@ -94,13 +95,9 @@ def set_table(result: "SetEvaluation") -> "Table":
         "coverage": "coverage ↑",
     }
     for name, title in titles.items():
-        table.add_row(title, *(f"{one.scores[name]:.3g}" for one in answers.values()))
+        if name in result.model.scores:
+            table.add_row(title, *(f"{one.scores[name]:.3g}" for one in answers.values()))
     return table
-
-
-def frechet_label(name: str) -> str:
-    """Return how people write the name of a Fréchet distance."""
-    return "FID" if name == "fid" else "Fréchet"
 
 
 def set_caption(result: "SetEvaluation") -> str:

@@ -39,7 +39,7 @@ Finder = Callable[[Sequence[str], str, Lister], Sequence[Pair | Derived]]
 SHEET_ROWS = 12
 OTHER_SCALE = 1.5
 """Pictures this many times as large or small as those of training get a note."""
-OF_SETS = ("fid", "kid", "frechet", "sliced_wasserstein", "precision", "recall", "density", "coverage")
+OF_SETS = ("fid", "kid", "frechet", "mind", "sliced_wasserstein", "precision", "recall", "density", "coverage")
 """Scores that pairs do not have; see sets.py."""
 LOST = "The model lost to "
 """How a note on better trivial answers begins."""

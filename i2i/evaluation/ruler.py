@@ -36,6 +36,11 @@ class Ruler(NamedTuple):
         """The name of the Fréchet distance: `fid` on Inception's features, `frechet` on others."""
         return "fid" if self.network == "inception" else "frechet"
 
+    @property
+    def wasserstein_name(self) -> str:
+        """The name of the sliced Wasserstein distance, likewise: `mind` or `sliced_wasserstein`."""
+        return "mind" if self.network == "inception" else "sliced_wasserstein"
+
 
 def make_ruler(network: str | None = None, mode: str = "clean") -> Ruler:
     """Return a ruler; network: None takes the best known one whose weights are here. Raises UsageError, ModelError."""

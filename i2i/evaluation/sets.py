@@ -101,7 +101,7 @@ class SetEvaluation(NamedTuple):
 
     def _lost(self) -> Iterator[str]:
         """Yield the answers that need no model and are nearer to the real pictures, with the distances that say so."""
-        labels = {"kid": "KID", "fid": "FID", "frechet": "Fréchet", "sliced_wasserstein": "SW"}
+        labels = {"kid": "KID", "fid": "FID", "frechet": "Fréchet", "mind": "MIND", "sliced_wasserstein": "SW"}
         for name in (one for one in TRIVIAL if one in self.baselines):
             theirs, ours = self.baselines[name].scores, self.model.scores
             nearer = [label for one, label in labels.items() if one in ours and theirs[one] < ours[one]]
@@ -259,13 +259,16 @@ def evaluate_sets(
     return SetEvaluation(what, ruler, len(real), sha256, _scores(real, of_made, ruler), baselines)
 
 
+_WASSERSTEIN = {"mind": distributions.mind, "sliced_wasserstein": distributions.sliced_wasserstein}
+
+
 def _scores(real: Array, made: Array, ruler: Ruler) -> SetScores:
     precision, recall = distributions.precision_recall(real, made)
     density, coverage = distributions.density_coverage(real, made)
     scores = {
         "kid": float(distributions.kid(real, made)),
         ruler.frechet_name: distributions.frechet(real, made),
-        "sliced_wasserstein": distributions.sliced_wasserstein(real, made),
+        ruler.wasserstein_name: _WASSERSTEIN[ruler.wasserstein_name](real, made),
         "precision": precision,
         "recall": recall,
         "density": density,

@@ -13,6 +13,8 @@ NEIGHBOURS_PR, NEIGHBOURS_DC = 3, 5
 """Neighbours that define the balls of precision and recall, and of density and coverage, as in the papers."""
 PROJECTIONS = 512
 """Directions that `sliced_wasserstein` averages over."""
+MIND_PROJECTIONS = 1000
+"""The same of `mind`."""
 
 
 def frechet(real: Array, generated: Array) -> float:
@@ -84,6 +86,15 @@ def sliced_wasserstein(real: Array, generated: Array, projections: int = PROJECT
     places = (np.arange(max(len(real), len(generated))) + 0.5) / max(len(real), len(generated))
     one, other = (np.quantile(each @ directions, places, axis=0, method="hazen") for each in (real, generated))
     return float(np.sqrt(np.square(one - other).mean()))
+
+
+def mind(real: Array, generated: Array) -> float:
+    """Return the Monge Inception distance of Inception's features, (N, D) and (M, D) (Berthet et al. 2026).
+
+    The squared sliced Wasserstein distance times 3 D, which is of the size of FID and needs fewer pictures. The paper's
+    sets are of one size; others are compared by quantiles here, not by a part of the larger one.
+    """
+    return 3 * real.shape[1] * sliced_wasserstein(real, generated, MIND_PROJECTIONS) ** 2
 
 
 def _root_of_covariance(features: Array) -> Array:

@@ -62,6 +62,7 @@ _OF_SETS = [
     Column("kid", "KID x 1000", "lower", 1, 1000),
     Column("fid", "FID", "lower", 1),
     Column("frechet", "Fréchet", "lower", 2),
+    Column("mind", "MIND", "lower", 1),
     Column("sliced_wasserstein", "SW", "lower", 3),
     Column("precision", "precision", "higher", 3),
     Column("recall", "recall", "higher", 3),

@@ -11,6 +11,7 @@ from i2i.metrics.distributions import (
     frechet,
     kid,
     kid_interval,
+    mind,
     precision_recall,
     sliced_wasserstein,
 )
@@ -133,6 +134,19 @@ def test_sliced_wasserstein_of_a_shift_is_its_length_over_the_root_of_the_dimens
     assert sliced_wasserstein(real, real + shift) == pytest.approx(5 / np.sqrt(6), rel=0.1)
     assert sliced_wasserstein(real, real[::-1]) == pytest.approx(0, abs=1e-12)
     assert sliced_wasserstein(real, real[:150]) < 1  # sets of two sizes
+
+
+def test_mind_is_the_formula_of_the_paper_written_out():
+    """3 D times the mean square of differences of sorted projections; of a shift by s, 3 |s|^2."""
+    real, made = draw(40, 0), draw(40, 1, 0.5)
+    random = np.random.default_rng(0)
+    directions = random.standard_normal((6, 1000))
+    squares = []
+    for direction in (directions / np.linalg.norm(directions, axis=0)).T:
+        squares += [(a - b) ** 2 for a, b in zip(sorted(real @ direction), sorted(made @ direction), strict=True)]
+    assert mind(real, made) == pytest.approx(3 * 6 * np.mean(squares), rel=1e-9)
+    assert mind(real, real + np.array([3.0, 0, 4, 0, 0, 0])) == pytest.approx(3 * 25, rel=0.1)
+    assert mind(real, real[::-1]) == pytest.approx(0, abs=1e-12)
 
 
 @pytest.fixture(scope="module", params=["random", "alexnet"])

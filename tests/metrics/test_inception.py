@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from i2i.cli.tables import set_table
 from i2i.data.items import Picture
 from i2i.errors import ModelError
 from i2i.evaluation import make_ruler
@@ -74,7 +75,7 @@ def test_a_program_is_loaded_without_a_warning(packed):
         assert load_network().layers is not None
 
 
-def test_fid_is_named_so_and_grows_with_noise(packed, tmp_path):
+def test_fid_and_mind_are_named_so_and_grow_with_noise(packed, tmp_path):
     whole = [picture(40, 40, seed=seed) for seed in range(24)]
     real, others = whole[::2], whole[1::2]
     for place, one in enumerate(real):
@@ -87,8 +88,12 @@ def test_fid_is_named_so_and_grows_with_noise(packed, tmp_path):
     good, bad = (
         evaluate_sets("these", [lambda one=one: one for one in made], reference, ruler) for made in (others, noise)
     )
-    assert np.isfinite(good.model.scores["fid"])
-    assert good.model.scores["fid"] < bad.model.scores["fid"]
+    for name in ("fid", "mind"):
+        assert np.isfinite(good.model.scores[name])
+        assert good.model.scores[name] < bad.model.scores[name]
+    assert not {"frechet", "sliced_wasserstein"} & set(good.model.scores)  # their names on other networks
+    rows = [cell for column in set_table(good).columns for cell in column.cells]
+    assert {"FID ↓", "MIND ↓"} <= set(rows)
     assert good.to_json()["weights_sha256"] == KNOWN["inception"].sha256
 
 
