@@ -52,8 +52,8 @@ class RunRecord(NamedTuple):
     """Images seen, and the text."""
     scores: list[dict[str, Any]]
     """Newest first; i2i.report.scores says what is in them."""
-    findings: list[dict[str, str]]
-    """Of `i2i diagnose`."""
+    findings: list[dict[str, str]] | None
+    """Of `i2i diagnose`; None if it has not examined the run."""
     samples: dict[str, list[tuple[int, Path]]]
     """By direction: images seen, ascending, and the file."""
 
@@ -154,12 +154,10 @@ def _spec(path: Path) -> ModelSpec | None:
         return None
 
 
-def _findings(found: object) -> list[dict[str, str]]:
-    return [
-        {name: _shown(one.get(name)) for name in _FINDING}
-        for one in (found if isinstance(found, list) else [])
-        if isinstance(one, dict)
-    ]
+def _findings(found: object) -> list[dict[str, str]] | None:
+    if not isinstance(found, list):
+        return None
+    return [{name: _shown(one.get(name)) for name in _FINDING} for one in found if isinstance(one, dict)]
 
 
 def _shown(value: object) -> str:

@@ -88,10 +88,12 @@ def all_settings(runs: Sequence[RunRecord], names: Sequence[str]) -> str:
 def findings_section(runs: Sequence[RunRecord], names: Sequence[str]) -> str:
     """Return what `i2i diagnose` found, and the warnings of the training."""
     parts = []
-    if any(run.findings for run in runs):
+    if any(run.findings is not None for run in runs):
         parts.append("<h2>Diagnosis</h2>")
     for run, name in zip(runs, names, strict=True):
-        if run.findings:
+        if run.findings == []:
+            parts.append(f"{_title(runs, name)}<p>No illness found.</p>")
+        elif run.findings:
             cells = ("name", "severity", "number", "threshold", "advice")
             rows = [[_finding(name, one[name]) for name in cells] for one in run.findings]
             parts.append(_title(runs, name) + html_table(["", "", "number", "threshold", "what to do"], rows))

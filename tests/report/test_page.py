@@ -83,6 +83,18 @@ def test_names_and_texts_of_strangers_stay_texts(tiny_run, tmp_path):
     assert page.count("&lt;img src=x") >= 7
 
 
+def test_a_healthy_run_and_one_that_was_not_examined_look_different(tiny_run, tmp_path):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    (run / "diagnosis.json").unlink(missing_ok=True)
+    pages = [page_in(run)]
+    for found in ([], [{"name": "oscillation", "severity": "warning", "number": 0.6, "advice": "Lower it."}]):
+        (run / "diagnosis.json").write_text(json.dumps(found))
+        pages.append(page_in(run))
+    assert [page.count("<h2>Diagnosis") for page in pages] == [0, 1, 1]
+    assert [page.count("No illness") for page in pages] == [0, 1, 0]
+    assert [page.count("Lower it.") for page in pages] == [0, 0, 1]
+
+
 BROKEN = {
     "nothing at all": {},
     "a line cut short": {"metrics.jsonl": b'{"images": 1, "seconds": 1, "split": "train", "a": 1}\n{"images": 2, "sec'},
