@@ -46,9 +46,10 @@ function smoothed(xs, ys) {
   });
 }
 
-function ticks(low, high, count) {
-  const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= rough) || rough;
+// Two to seven round values: the next shorter step would give more than seven.
+function ticks(low, high) {
+  const least = (high - low) / 6, power = 10 ** Math.floor(Math.log10(least));
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= least) || least;
   const found = [];
   for (let at = Math.ceil(low / step - 1e-9) * step; at <= high + step * 1e-9 && found.length < 20; at += step) found.push(at);
   return found;
@@ -155,12 +156,12 @@ class Chart {
 
   axes(low, high) {
     const [first, last] = this.span;
-    for (const at of state.log ? logTicks(low, high) : ticks(low, high, 4)) {
+    for (const at of state.log ? logTicks(low, high) : ticks(low, high)) {
       const y = this.py(at);
       element("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y, y2: y }, this.svg);
       element("text", { x: LEFT - 5, y: y + 4, "text-anchor": "end" }, this.svg, show(this.back(at)));
     }
-    for (const at of ticks(first, last, 4)) {
+    for (const at of ticks(first, last)) {
       const x = this.px(at), end = x > WIDTH - 30;
       element("text", { x: Math.min(x, WIDTH - 2), y: HEIGHT - 6, "text-anchor": end ? "end" : "middle" }, this.svg, show(at));
     }

@@ -115,6 +115,8 @@ def test_a_page_draws_and_answers_to_the_keyboard(run, tmp_path):
         const several = [...document.querySelectorAll(".legend")].find((one) => one.children.length === 2);
         several.children[0].click();
         found.hidden = several.children[0].getAttribute("aria-pressed") === "false";
+        const ranges = [[1200, 9600], [0.11, 1.05], [40, 800], [0, 6.1e-5], [-3, 4.1e6]];
+        found.ticks = ranges.map(([low, high]) => ticks(low, high).length);
         found.alerted = document.body.innerHTML.includes("<img src=\\"x\\"");
         """,
     )
@@ -124,6 +126,7 @@ def test_a_page_draws_and_answers_to_the_keyboard(run, tmp_path):
     assert found["before"] == found["after"] != found["first"]
     truths = ("labelled", "focusable", "axis", "logarithmic", "smoothed", "turned", "hidden", "images")
     assert {name: found[name] for name in truths} == dict.fromkeys(truths, True)
+    assert all(2 <= count <= 7 for count in found["ticks"]), found["ticks"]
     assert found["after8"] == "after 8 images"
     assert not found["alerted"]
 
