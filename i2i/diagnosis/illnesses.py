@@ -56,7 +56,7 @@ ILLNESSES: dict[str, Illness] = {
     ),
     "mode collapse": Illness(
         outputs.mode_collapse,
-        0.3,
+        0.5,
         "below",
         "error",
         {

@@ -83,7 +83,7 @@ TRAINED: dict[str, tuple[str, list[str]]] = {
         [
             *("data.path=DATA/few", *_32, "data.flip=false", "generator.width=16", "discriminator.width=32"),
             *("train.batch=12", "optimizer.lr_discriminator=5e-4", "schedule.images=4800", "log.every_images=240"),
-            "log.samples_every_images=1200",
+            *("schedule.decay_images=2400", "log.samples_every_images=1200"),  # falls, or a step may throw D off
         ],
     ),
     "exploded": ("lineart", [_LINEART, *_PIX2PIX, *_SHORT, "schedule.images=80", "optimizer.lr=1e12"]),
