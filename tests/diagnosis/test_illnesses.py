@@ -346,11 +346,11 @@ def test_data_bound(fresh, monkeypatch, load_s, is_ill):
 
 
 def test_loading_is_timed_as_it_is(fresh, monkeypatch):
-    """A disk that takes 50 ms for each picture is found, and the usual one is not."""
+    """A disk that takes 300 ms for each picture is found, and the usual one is not."""
     monkeypatch.setattr(speed, "_PATIENCE_S", 2.0)
     assert not ILLNESSES["data-bound"].has(number("data-bound", fresh))
     read = Pictures.read
-    monkeypatch.setattr(Pictures, "read", lambda *of: (time.sleep(0.05), read(*of))[1])
+    monkeypatch.setattr(Pictures, "read", lambda *of: (time.sleep(0.3), read(*of))[1])
     assert ILLNESSES["data-bound"].has(number("data-bound", fresh))
 
 
