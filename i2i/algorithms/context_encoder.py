@@ -2,13 +2,15 @@
 
 Notation: x is the image, M is 1 in the hole and 0 elsewhere, F is the generator. F gets (1 - M) x, with M as alpha.
 
-Differences from the paper: F returns the whole image and keeps the known pixels, and the discriminator sees all of it,
-not just the hole. The paper's F also predicts a band of known pixels, whose error counts tenfold; here, the outermost
-pixels of the hole carry that weight, since they must join the known ones. Any translating generator works; the paper's
-has no skip connections.
+The discriminator sees the hole alone, since one that sees the seam looks at nothing else (section 3.2). Holes of any
+form lie on grey, where the authors cut out their square.
+
+Differences from the paper: F returns the whole image and keeps the known pixels. The paper's F also predicts a band of
+known pixels, whose error counts tenfold; here, the outermost pixels of the hole carry that weight, since they must join
+the known ones. Any translating generator works; the paper's has no skip connections.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -31,6 +33,8 @@ class ContextEncoderSettings(TranslationSettings):
     """Weight of the reconstruction in the hole, the paper's lambda_rec."""
     gan: Weight = 0.001
     """Weight of the generator's adversarial term, the paper's lambda_adv."""
+    judged: Literal["hole", "picture"] = "hole"
+    """What the discriminator sees: the hole on grey, or the whole picture with the hole filled."""
     overlap_px: Annotated[int, Field(ge=0)] = 4
     """Width of the band inside the edge of the hole where errors count more, in pixels; 0 is off."""
     overlap_weight: Annotated[float, Field(ge=1)] = 10.0
@@ -38,7 +42,7 @@ class ContextEncoderSettings(TranslationSettings):
 
 
 class ContextEncoder(Algorithm):
-    """A generator that fills holes, trained with L2 in the hole and against a discriminator of whole images."""
+    """A generator that fills holes, trained with L2 in the hole and against a discriminator of what is in it."""
 
     Settings = ContextEncoderSettings
     recordable = True
@@ -61,22 +65,29 @@ class ContextEncoder(Algorithm):
         return {"fake": self.networks["generator"](batch["a"])}
 
     def shown(self, batch: Batch, outputs: Outputs) -> dict[str, Shown]:
-        """Whole images."""
-        return {"D": Shown(batch["b"], outputs["fake"])}
+        """M x and M F((1 - M) x), or without M."""
+        real, fake = batch["b"], outputs["fake"]
+        if self.settings.judged == "hole":
+            real, fake = (self._hole(batch) * one for one in (real, fake))
+        return {"D": Shown(real, fake)}
 
     def generator_losses(self, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
         """The joint loss (section 3.2), the generator's part."""
         x, fake = batch["b"], outputs["fake"]
-        hole = (1 - batch["a"][:, 3:]) / 2
+        seen = self.shown(batch, outputs)["D"]
         return {
-            **self.terms.fool(self.adversaries["D"], x, fake),  # L_adv, non-saturating
-            "G_L2": self._reconstruction(x, fake, hole),  # L_rec, eq. 1
+            **self.terms.fool(self.adversaries["D"], seen.real, seen.fake),  # L_adv, eq. 2, non-saturating
+            "G_L2": self._reconstruction(x, fake, self._hole(batch)),  # L_rec, eq. 1
             **self.terms.compare(fake, x),
         }
 
     def generator_weights(self) -> dict[str, float]:
         """The joint loss: lambda_rec and lambda_adv."""
         return {"G_GAN": self.weight("gan"), "G_L2": self.weight("l2")}
+
+    def _hole(self, batch: Batch) -> Tensor:
+        """Return M, (N, 1, H, W), from the alpha of the input."""
+        return (1 - batch["a"][:, 3:]) / 2
 
     def _reconstruction(self, x: Tensor, fake: Tensor, hole: Tensor) -> Tensor:
         """Eq. 1 as a mean over the hole (N, 1, H, W) of each image, so that large and small holes count the same.

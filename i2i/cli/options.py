@@ -235,6 +235,12 @@ _PICTURES = [
         "all of 16 bits, and 0 1 for floats]",
     ),
     click.option(
+        "--mask",
+        metavar="MASK|auto",
+        help="For models that fill holes: a picture that is white in the hole, or a folder of them by the pictures' "
+        "names; auto: what is transparent. All other pixels stay as they are.",
+    ),
+    click.option(
         "--max-pixels",
         type=click.IntRange(min=1),
         default=100_000_000,

@@ -11,7 +11,7 @@ import click
 
 from i2i import status
 from i2i.cli import json_output, options
-from i2i.errors import SOME_REFUSED, one_line
+from i2i.errors import SOME_REFUSED, UsageError, one_line
 from i2i.words import show_count
 
 if TYPE_CHECKING:
@@ -107,7 +107,10 @@ def translate(
             check_output(report, overwrite or skip_existing, ".json")  # the same command, run again, continues
         opening = {name: choices.pop(name) for name in _OPENING}
         pictures = PictureOptions(**choices)
+        if pictures.mask and opening["fit"] == "crop":
+            raise UsageError("--mask keeps what is around the hole, and --fit crop cuts it off. Leave one of them out.")
         translator = _open(model, sources, workers, **opening)
+        pictures = pictures.for_model(translator.spec)
         with status.doing("Looking for pictures"):
             tasks = list_tasks(
                 sources,

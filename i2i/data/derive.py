@@ -27,7 +27,7 @@ from i2i.data.augment import resize_to
 from i2i.data.folders import Lister, find_images
 from i2i.data.items import Picture, read_picture
 from i2i.data.seeds import DERIVE, derive_seed
-from i2i.images import Array, Channels, Range, largest, to_channels
+from i2i.images import Array, Channels, Range, cut_out, largest, to_channels
 from i2i.images.listing import list_pictures
 
 Random = np.random.Generator
@@ -136,13 +136,6 @@ def free_form_mask(image: Array, settings: FreeFormMask, random: Random) -> Arra
             cv2.line(hole, here.tolist(), there.tolist(), 1, thickness)
             here = there
     return cut_out(image, hole.astype(bool))
-
-
-def cut_out(image: Array, hole: Array) -> Array:
-    """Return an image as RGB with alpha: 0 in the hole, (H, W) bool, and opaque on white elsewhere."""
-    colour, top = to_channels(image, 3), largest(image.dtype)
-    alpha = np.full_like(colour[:, :, :1], top)
-    return np.where(hole[:, :, None], np.zeros(1, colour.dtype), np.concatenate([colour, alpha], axis=2))
 
 
 def grey(image: Array, settings: Grey, random: Random) -> Array:

@@ -11,6 +11,7 @@ from i2i.images.image import UNWRITTEN as UNWRITTEN
 from i2i.images.image import Channels as Channels
 from i2i.images.image import Facts as Facts
 from i2i.images.image import Range as Range
+from i2i.images.image import cut_out as cut_out
 from i2i.images.image import from_range as from_range
 from i2i.images.image import from_unit as from_unit
 from i2i.images.image import holds as holds

@@ -188,6 +188,13 @@ def off_white(colour: Array, alpha: Array) -> Array:
     return np.where(seen, straight.astype(colour.dtype), colour)
 
 
+def cut_out(image: Array, hole: Array) -> Array:
+    """Return an image as RGB with alpha: 0 in the hole, (H, W) bool, and opaque on white elsewhere."""
+    colour, top = to_channels(image, 3), largest(image.dtype)
+    alpha = np.full_like(colour[:, :, :1], top)
+    return np.where(hole[:, :, None], np.zeros(1, colour.dtype), np.concatenate([colour, alpha], axis=2))
+
+
 def largest(dtype: Any) -> int:
     """Return the value of white: the largest integer of a type, or 1 for float32."""
     return 1 if np.dtype(dtype) == np.float32 else int(np.iinfo(dtype).max)

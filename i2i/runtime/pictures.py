@@ -5,7 +5,7 @@ For each file a folder run calls, in this order and from any thread,
     with opened(path, options.max_pixels) as source:
         count, pixels = counted(source, options)  # between the two, the run waits for memory
         picture = read(source, count, options)
-    outputs = [translator.translate(frame, output_dtype(frame, suffix, options), str(path)) for frame in picture.frames]
+    outputs = [translator.translate(frame, output_dtype(frame, suffix, options), str(path)) for frame in picture.inputs]
     content = encode(picture, outputs, suffix, generator, options)
 
 where `suffix` is that of the output's name, which decides its format. Nothing here keeps any state. All of them
@@ -41,6 +41,7 @@ from i2i.images.encode import SEVERAL_FRAMES, Extras
 from i2i.images.encode import encode as encode_frames
 from i2i.images.metadata import fitting_profile, metadata, png_colours
 from i2i.models.spec import ModelSpec, Part
+from i2i.runtime.holes import composited, cut_holes, refuse_mask
 
 Alpha = Literal["keep", "drop"]
 _TYPES: dict[int, Any] = {8: np.uint8, 16: np.uint16, 32: np.float32}
@@ -72,6 +73,8 @@ class PictureOptions:
     """Pictures with more pixels, in all frames together, are refused before they are decoded."""
     suffix: str = ""
     """Goes between an output's name and its ending."""
+    mask: str | None = None
+    """Which pixels a model that fills holes replaces (see holes.find_hole); None: what is transparent, if anything."""
 
     def __post_init__(self) -> None:
         """Raise UsageError for options that are invalid or contradict one another."""
@@ -98,7 +101,12 @@ class PictureOptions:
             raise UsageError(f"{self.format} is never lossless. With --quality lossless, use png, webp or tiff.")
 
     def for_model(self, spec: ModelSpec) -> "PictureOptions":
-        """Return these options with the range that the model was trained with, unless one is set."""
+        """Return these options with the range that the model was trained with, unless one is set.
+
+        Raises UsageError for a mask that the model does not take.
+        """
+        if self.mask is not None:
+            refuse_mask(self.mask, spec)
         return self if self.input_range else replace(self, input_range=spec.input_range)
 
 
@@ -121,6 +129,10 @@ class DecodedPicture:
     """Frames and pages behind those that were read."""
     lost: tuple[str, ...] = ()
     """Names of metadata that the translation does not keep, such as georeference."""
+    holes: tuple[Array, ...] = ()
+    """(H, W) bool for each frame if there is a mask, ..."""
+    inputs: tuple[Array, ...] = ()
+    """... and what goes into the network: the frames themselves, or erased in the holes."""
 
 
 def read(source: Source, count: int, options: PictureOptions) -> DecodedPicture:
@@ -144,7 +156,17 @@ def read(source: Source, count: int, options: PictureOptions) -> DecodedPicture:
     with contextlib.suppress(Exception):  # damage behind what was read costs no picture
         lost = source.lost(options.keep_metadata)
         left_out = source.left_out() if options.frames == "first" else 0
-    return DecodedPicture(source.path, tuple(frames), source.kind, extras, lossless, left_out, tuple(lost))
+    holes, inputs = cut_holes(options.mask, source.path, frames) if options.mask else ([], frames)
+    picture = DecodedPicture(source.path, tuple(frames), source.kind, extras, lossless, left_out, tuple(lost))
+    return replace(picture, holes=tuple(holes), inputs=tuple(inputs))
+
+
+def finished(picture: DecodedPicture, outputs: Sequence[Array], generator: Part, alpha: Alpha | None) -> list[Array]:
+    """Return what the network made of each frame, (H, W, C), as it is written: with alpha; around holes as it was."""
+    if picture.holes:
+        each = zip(outputs, picture.frames, picture.holes, strict=True)
+        return [composited(*one, keep_alpha=alpha != "drop") for one in each]
+    return [with_alpha(output, frame, generator, alpha) for output, frame in zip(outputs, picture.frames, strict=True)]
 
 
 def lost_colours(picture: DecodedPicture, suffix: str) -> tuple[str, ...]:
@@ -236,8 +258,8 @@ def encode(
             raise ImageError(f"{picture.path}: {suffix} holds no alpha. Leave out --alpha keep, or use .png.")
         alpha = "drop"
     whole = [
-        _in_range(with_alpha(output, frame, generator, alpha), frame, options.input_range)
-        for output, frame in zip(outputs, picture.frames, strict=True)
+        _in_range(output, frame, options.input_range)
+        for output, frame in zip(finished(picture, outputs, generator, alpha), picture.frames, strict=True)
     ]
     if kind == "PNG" and len(whole) > 1:  # APNG could hold 16 bits, but neither library writes them
         if options.bit_depth == 16:

@@ -12,7 +12,7 @@ from i2i.files import write_bytes
 from i2i.images import FORMATS, Array, from_unit, to_unit
 from i2i.images.encode import to_pil
 from i2i.images.metadata import fitting_profile
-from i2i.runtime.pictures import DecodedPicture, PictureOptions, encode, output_dtype, with_alpha
+from i2i.runtime.pictures import DecodedPicture, PictureOptions, encode, finished, output_dtype
 
 if TYPE_CHECKING:
     from i2i.runtime.translator import Translator
@@ -24,9 +24,9 @@ class Translated:
     def __init__(self, translator: "Translator", picture: DecodedPicture, options: PictureOptions):
         """Translate the first frame of a picture in its own depth."""
         self._translator, self._picture, self._options = translator, picture, options
-        frame = picture.frames[0]
+        frame = picture.inputs[0]
         self._output = translator.translate(frame, frame.dtype, str(picture.path))
-        self.array: Array = with_alpha(self._output, frame, translator.generator, options.alpha)
+        self.array: Array = finished(picture, [self._output], translator.generator, options.alpha)[0]
         """(H, W, C) as `i2i translate` writes it, alpha included: uint8, uint16, or float32 in [0, 1]."""
 
     @property
@@ -50,7 +50,7 @@ class Translated:
         if kind not in FORMATS:
             raise ImageError(f"{path} has no suffix of a format that i2i writes. It writes {', '.join(FORMATS)}.")
         options = replace(self._options, quality=quality, bit_depth=bit_depth)
-        frame, output = self._picture.frames[0], self._output
+        frame, output = self._picture.inputs[0], self._output
         dtype = output_dtype(frame, kind, options)
         if output.dtype != dtype:  # rounded once, as by the command
             output = self._translator.translate(frame, dtype, str(self._picture.path))

@@ -87,13 +87,13 @@ class Translator:
         return for_classes(self, choose_labels(names, blocks)) if blocks or names else self
 
     @overload
-    def __call__(self, image: str | Path, alpha: Alpha | None = None) -> Translated: ...
+    def __call__(self, image: str | Path, alpha: Alpha | None = None, mask: str | None = None) -> Translated: ...
     @overload
     def __call__(self, image: Image.Image, alpha: Alpha | None = None) -> Image.Image: ...
     @overload
     def __call__(self, image: Array, alpha: Alpha | None = None) -> Array: ...
-    def __call__(self, image: Any, alpha: Alpha | None = None) -> Any:
-        """Translate one picture of any size, as `i2i translate` does; alpha: as its option --alpha.
+    def __call__(self, image: Any, alpha: Alpha | None = None, mask: str | None = None) -> Any:
+        """Translate one picture of any size, as `i2i translate` does; alpha, mask: as its options, the mask of a path.
 
         A path returns a Translated: `array` holds the pixels in the file's depth, `image` is a PIL image, and `save`
         writes the very file that the command writes. A PIL image returns a PIL image of 8 bits (of 16, I;16, where
@@ -108,7 +108,7 @@ class Translator:
             deep = array.shape[2] == self.generator.out_channels == 1  # the one kind that PIL has in 16 bits
             output = self.translate(array, array.dtype if deep else np.uint8)
             return pil_image(with_alpha(output, array, self.generator, alpha), image.info.get("icc_profile"))
-        options = PictureOptions(alpha=alpha).for_model(self.spec)
+        options = PictureOptions(alpha=alpha, mask=mask).for_model(self.spec)
         with opened(Path(image), MAX_PIXELS) as source:
             picture = read(source, 1, options)
         return Translated(self, picture, options)

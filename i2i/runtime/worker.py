@@ -88,7 +88,7 @@ class Worker:
             clock.lap()
             outputs = [
                 self.translator.translate(frame, output_dtype(frame, suffix, self.options), one_line(task.source))
-                for frame in picture.frames
+                for frame in picture.inputs
             ]
             clock.lap()
             content = encode(picture, outputs, suffix, self.translator.generator, self.options)

@@ -94,6 +94,9 @@ SET = [  # what stands after `i2i train pix2pix --data D --set`, and what the me
 ]
 USE = [  # what stands after `i2i`, the exit code, what the message must name
     ("translate photo.jpg -m model.onnx --in-place -o out", 2, "out"),
+    ("translate photo.jpg -m model.onnx -o out --mask none.png", 2, "none.png"),
+    ("translate photo.jpg -m model.onnx -o out --mask auto", 2, "--mask"),
+    ("translate photo.jpg -m model.onnx -o out --mask auto --fit crop", 2, "--fit crop"),
     ("translate nothing.jpg -m model.onnx -o out", 2, "nothing.jpg"),
     ("translate photos/*.gif photo.jpg -m model.onnx -o out", 2, "photos/*.gif"),
     ("translate photo.jpg photos -m model.onnx -o out.png", 2, "out.png"),

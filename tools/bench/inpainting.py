@@ -8,6 +8,7 @@ hole, the result must equal the picture bit for bit, or the script stops. Contro
 model given the surroundings of another picture.
 """
 
+import functools
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ def pictures(split: str) -> list[Array]:
 
 
 class Score(NamedTuple):
-    """PSNR of a fill inside the holes, in dB.
+    """PSNR of a fill inside the holes, in dB, and how steep it is beside the truth (see steepness).
 
     mean: mean over pictures, as everywhere in i2i. Two flat pictures, which the nearest pixel fills exactly, count as
     PSNR_CEILING. pooled: PSNR of the squared error over all holes, on which the two have little effect.
@@ -46,6 +47,7 @@ class Score(NamedTuple):
 
     mean: float
     pooled: float
+    steep: float
 
 
 def score(outputs: Sequence[Array], truths: Sequence[Array], holes: Sequence[Array]) -> Score:
@@ -54,7 +56,8 @@ def score(outputs: Sequence[Array], truths: Sequence[Array], holes: Sequence[Arr
         (output[hole][None], truth[hole][None]) for output, truth, hole in zip(outputs, truths, holes, strict=True)
     ]
     everywhere = (np.concatenate(side, axis=1) for side in zip(*inside, strict=True))
-    return Score(float(np.mean([psnr(*one) for one in inside])), psnr(*everywhere))
+    mean = float(np.mean([psnr(*one) for one in inside]))
+    return Score(mean, psnr(*everywhere), steepness(outputs, truths, holes))
 
 
 def nearest_known(erased: Array) -> Array:
@@ -65,6 +68,48 @@ def nearest_known(erased: Array) -> Array:
     filled = erased[:, :, :3].copy()
     filled[hole] = filled[tuple(nearest.T)]
     return filled
+
+
+def diffused(erased: Array) -> Array:
+    """Return (H, W, 4) filled by diffusion from its edge until it rests: each pixel is the mean of its neighbours.
+
+    The border of the picture is mirrored.
+    """
+    hole = erased[:, :, 3] == 0
+    filled = erased[:, :, :3].copy()
+    filled[hole] = np.rint(_at_rest(hole.tobytes(), hole.shape) @ filled.reshape(-1, 3)).astype(np.uint8)
+    return filled
+
+
+@functools.cache
+def _at_rest(mask: bytes, shape: tuple[int, int]) -> Array:
+    """Return the weights (pixels of the hole, all pixels) by which known pixels make up those of a hole."""
+    hole = np.frombuffer(mask, bool)
+    places = np.arange(hole.size).reshape(shape)
+    around = np.pad(places, 1, mode="edge")
+    neighbours = np.stack([around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:]], axis=-1)
+    mean = np.zeros((hole.size, hole.size))
+    np.add.at(mean, (places.reshape(-1, 1), neighbours.reshape(-1, 4)), 1 / 4)
+    inside = np.eye(int(hole.sum())) - mean[hole][:, hole]
+    weights = np.zeros((int(hole.sum()), hole.size))
+    weights[:, ~hole] = np.linalg.solve(inside, mean[hole][:, ~hole])
+    return weights
+
+
+def steepness(outputs: Sequence[Array], truths: Sequence[Array], holes: Sequence[Array]) -> float:
+    """Return the mean size of the steps between neighbours in the holes, as a share of that in the truths.
+
+    Blurred fills have less than 1.
+    """
+    return float(np.mean([_steps(*one) for one in zip(outputs, holes, strict=True)])) / float(
+        np.mean([_steps(*one) for one in zip(truths, holes, strict=True)])
+    )
+
+
+def _steps(image: Array, hole: Array) -> float:
+    levels = image.astype(np.float64)
+    down, right = np.abs(np.diff(levels, axis=0)), np.abs(np.diff(levels, axis=1))
+    return float(down[hole[1:] & hole[:-1]].mean() + right[hole[:, 1:] & hole[:, :-1]].mean())
 
 
 def constant(erased: Array, colour: Array) -> Array:
@@ -93,7 +138,7 @@ def untrained(model: str | Path, folder: Path) -> Path:
 
 
 def measure(model: str | Path, split: str = "test") -> tuple[dict[str, Score], list[list[Array]]]:
-    """Return the score of each fill, and rows of erased | model | nearest | mean | truth.
+    """Return the score of each fill, and rows of erased | model | nearest | diffusion | truth.
 
     Raises AssertionError if an output differs from its picture outside the hole.
     """
@@ -104,6 +149,7 @@ def measure(model: str | Path, split: str = "test") -> tuple[dict[str, Score], l
     fills: dict[str, list[Array]] = {
         "model": through_files(model, inputs),
         "nearest known pixel": [nearest_known(one) for one in inputs],
+        "diffusion": [diffused(one) for one in inputs],
         "mean of what is known": [
             constant(one, truth[~hole].mean(axis=0)) for one, truth, hole in zip(inputs, truths, holes, strict=True)
         ],
@@ -118,7 +164,7 @@ def measure(model: str | Path, split: str = "test") -> tuple[dict[str, Score], l
     elsewhere = fills["model"][1:] + fills["model"][:1]
     fills["control: another picture's surroundings"] = elsewhere
     scores = {name: score(outputs, truths, holes) for name, outputs in fills.items()}
-    columns = (inputs, fills["model"], fills["nearest known pixel"], fills["mean of what is known"], truths)
+    columns = (inputs, fills["model"], fills["nearest known pixel"], fills["diffusion"], truths)
     return scores, [list(row) for row in zip(*columns, strict=True)]
 
 
@@ -126,12 +172,12 @@ def main(model: str, sheet: str | None = None) -> None:
     """Print the scores, best first."""
     scores, rows = measure(model)
     print(f"PSNR in the holes of {len(rows)} test pictures, dB; outside them, all files equal their pictures")
-    print("  mean  pooled")
-    for name, (mean, pooled) in sorted(scores.items(), key=lambda one: -one[1].pooled):
-        print(f"{mean:6.2f}  {pooled:6.2f}  {name}")
+    print("  mean  pooled  steepness")
+    for name, (mean, pooled, steep) in sorted(scores.items(), key=lambda one: -one[1].pooled):
+        print(f"{mean:6.2f}  {pooled:6.2f}  {steep:9.2f}  {name}")
     if sheet:
         chosen = [rows[place] for place in np.linspace(0, len(rows) - 1, SHOWN).astype(int)]
-        png = sheet_png(chosen, ["erased", "model", "nearest known", "mean of known", "truth"])
+        png = sheet_png(chosen, ["erased", "model", "nearest known", "diffusion", "truth"])
         Path(sheet).write_bytes(png)
 
 
