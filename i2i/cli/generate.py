@@ -21,6 +21,7 @@ Examples:
   i2i generate -m runs/ring -n 2000 -o cloud.png
   i2i generate -m runs/clothes --label Bag -o bags.png
   i2i generate -m runs/hues --text "red fish" -o fish.png
+  i2i generate -m runs/faces -n 4 --then lineart -o drawn.png
   i2i generate -m runs/ppgn --towards 3 --steps 200 -o threes.png
 """
 )
@@ -41,6 +42,7 @@ Examples:
 )
 @click.option("--steps", type=click.IntRange(1, 10_000), help="Steps of that walk.  [default: 200]")
 @options.latents
+@options.then
 @click.option("-o", "--output", required=True, type=options.OutputPath(), help="The .png file or folder to write.")
 @click.option("--separate", is_flag=True, help="Write single files into the folder -o, named by seed: 000001.png.")
 @options.save_latents
@@ -55,6 +57,7 @@ def generate(
     towards: tuple[str, ...],
     steps: int | None,
     latents: Path | None,
+    then: tuple[str, ...],
     output: Path,
     separate: bool,
     save_latents: Path | None,
@@ -70,24 +73,23 @@ def generate(
     seeds = None if latents and count is None and seed is None else range(first, first + (count or 64))
     with status.shown():
         with status.doing("Loading libraries"):
-            from i2i.errors import UsageError
             from i2i.files import check_output
             from i2i.generation import choose, refuse_both, refuse_grid, refuse_separate, write_grid, write_pictures
+            from i2i.runtime.chain import open_following
             from i2i.runtime.generator import ImageGenerator
             from i2i.runtime.latents import write_latents
 
         if save_latents:
             check_output(save_latents, overwrite, ".npy")
         refuse_both(seeds, latents)
-        if steps and not towards:
-            raise UsageError("--steps is the length of a walk, and there is none. Add --towards CLASS.")
         if separate:
             refuse_separate(output, seeds or (), overwrite)
         else:
             refuse_grid(output, overwrite)
         generator = ImageGenerator.open(model, device)
+        generator.following = open_following(then, generator.spec, generator.generator, device)
         chosen = choose(generator, seeds, latents, labels, texts)
-        if towards:
+        if towards or steps:
             chosen = _walk(chosen, model, device, towards, steps)
         with status.doing("Making the pictures"):
             (write_pictures if separate else write_grid)(generator, chosen, output, overwrite)
@@ -99,8 +101,11 @@ def generate(
 
 def _walk(chosen: "Chosen", model: str, device: str, towards: tuple[str, ...], steps: int | None) -> "Chosen":
     """Return the latents after their walk towards a class."""
+    from i2i.errors import UsageError
     from i2i.runtime.towards import STEPS, Guide
 
+    if not towards:
+        raise UsageError("--steps is the length of a walk, and there is none. Add --towards CLASS.")
     guide = Guide.open(model, device)
     with status.doing(f"Walking towards {', '.join(towards)}"):
         return chosen._replace(latents=guide(chosen.latents, towards, chosen.numbers, steps or STEPS))

@@ -158,6 +158,13 @@ backend = click.option(
     show_default=True,
     help="Library that computes; auto: the one that the model file is for.",
 )
+then = click.option(
+    "--then",
+    multiple=True,
+    metavar="MODEL",
+    help="Send the outputs through this model that translates, too; repeat it for more. Of a model that holds two "
+    "directions, name one: runs/both:B2A.",
+)
 label = click.option(
     "--label",
     "labels",

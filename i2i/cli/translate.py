@@ -31,6 +31,7 @@ Examples:
   i2i translate photos/*.png photo.jpg -m model.onnx -o drawings
   i2i translate photos -m model.onnx -o shares --shard 1/2 --report failures.json
   i2i translate photo.jpg -m runs/things --label shoe,red -o shoe.png
+  i2i translate photo.jpg -m lineart --then colour -o recoloured.png
 """
 )
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
@@ -42,6 +43,7 @@ Examples:
     help="Picture or folder to write.  [default: the folder `translated`]",
 )
 @options.direction
+@options.then
 @options.translated_label
 @options.device
 @options.backend
@@ -78,6 +80,7 @@ def translate(
     inputs: tuple[str, ...],
     model: str,
     output: Path | None,
+    then: tuple[str, ...],
     skip_existing: bool,
     overwrite: bool,
     in_place: bool,
@@ -107,29 +110,28 @@ def translate(
             check_output(report, overwrite or skip_existing, ".json")  # the same command, run again, continues
         opening = {name: choices.pop(name) for name in _OPENING}
         pictures = PictureOptions(**choices)
-        if pictures.mask and opening["fit"] == "crop":
-            raise UsageError("--mask keeps what is around the hole, and --fit crop cuts it off. Leave one of them out.")
+        _refuse_crop(pictures, opening["fit"])
         translator = _open(model, sources, workers, **opening)
+        following = _open_following(then, translator, pictures.input_range, opening["device"])
         pictures = pictures.for_model(translator.spec)
         with status.doing("Looking for pictures"):
-            tasks = list_tasks(
-                sources,
-                output,
-                written_channels(translator.generator, pictures),
-                skip_existing,
-                overwrite,
-                pictures,
-                shard and Shard(*shard),
-                in_place,
-            )
-    result = _translate(translator, tasks, pictures, workers, output, report)
+            channels = written_channels([translator, *following][-1].generator, pictures)
+            share = shard and Shard(*shard)
+            tasks = list_tasks(sources, output, channels, skip_existing, overwrite, pictures, share, in_place)
+    result = _translate(translator, following, tasks, pictures, workers, output, report)
     if as_json:
-        json_output.print_json("translate", _described(model, translator, tasks, result))
+        json_output.print_json("translate", _described(model, translator, following, tasks, result))
     return SOME_REFUSED if result.refused else 0
 
 
 _OPENING = ("direction", "label", "device", "backend", "value_range", "output_value_range", "fit", "tile", "tile_px")
 """Options that `_open` takes; the others are fields of PictureOptions."""
+
+
+def _refuse_crop(pictures: "PictureOptions", fit: "How | None") -> None:
+    """Raise UsageError for a mask where the pictures are cropped."""
+    if pictures.mask and fit == "crop":
+        raise UsageError("--mask keeps what is around the hole, and --fit crop cuts it off. Leave one of them out.")
 
 
 def _open(
@@ -164,8 +166,20 @@ def _open(
     return translator
 
 
+def _open_following(
+    words: tuple[str, ...], first: "Translator", input_range: tuple[float, float] | None, device: str
+) -> tuple["Translator", ...]:
+    """Open the models of --then."""
+    from i2i.runtime.chain import open_following
+
+    with status.doing("Opening the models after it"):
+        fit = first.planner.fit
+        return open_following(words, first.spec, first.generator, device, first.backend.threads, fit, input_range)
+
+
 def _translate(
     translator: "Translator",
+    following: Sequence["Translator"],
     tasks: "Tasks",
     pictures: "PictureOptions",
     workers: int | None,
@@ -185,9 +199,9 @@ def _translate(
     result = Result(refused=tasks.refused)
     try:
         with _progress(len(tasks)) as advance:
-            translate_files(translator, tasks, advance, pictures, workers, result)
+            translate_files(translator, tasks, advance, pictures, workers, result, following)
     finally:  # also after Ctrl-C, or when the disk is full
-        _summary(translator, result, _count(result.written, len(tasks), tasks.existing, output))
+        _summary([translator, *following], result, _count(result.written, len(tasks), tasks.existing, output))
         if report:
             write_report(report, result, len(tasks))
         if result.unfinished:  # threads deep in a library would hold up the exit, or crash in it
@@ -195,7 +209,9 @@ def _translate(
     return result
 
 
-def _described(model: str, translator: "Translator", tasks: "Tasks", result: "Result") -> dict[str, object]:
+def _described(
+    model: str, translator: "Translator", following: Sequence["Translator"], tasks: "Tasks", result: "Result"
+) -> dict[str, object]:
     """Return what became of the tasks as plain values; docs/json.md describes them."""
     return {
         "model": model,
@@ -208,7 +224,7 @@ def _described(model: str, translator: "Translator", tasks: "Tasks", result: "Re
         "existing": tasks.existing,
         "failures": result.failures(),
         "seconds": round(result.wall_s, 2),
-        "notes": [*tasks.notes, *_notes(translator, result)],
+        "notes": [*tasks.notes, *_notes([translator, *following], result)],
     }
 
 
@@ -237,12 +253,14 @@ def _count(written: int, total: int, existing: int, output: Path | None) -> str:
     return f"{written:,} of {show_count(total, 'picture')} written{where}{f'; {there}' if there else ''}."
 
 
-def _notes(translator: "Translator", result: "Result") -> Iterator[str]:
+def _notes(translators: Sequence["Translator"], result: "Result") -> Iterator[str]:
     """Yield what the user should know about the outputs."""
     from i2i.runtime.fit import large_note
     from i2i.runtime.outcome import unkept
 
-    yield from (*translator.backend.notes, *translator.notes, *unkept(result))
+    yield from dict.fromkeys(note for one in translators for note in (*one.backend.notes, *one.notes))
+    yield from unkept(result)
+    translator = translators[0]
     if result.large and translator.planner.fit.how != "resize":
         path, side_px = max(result.large.items(), key=lambda one: one[1])
         others = f" (the largest of {len(result.large)})" if len(result.large) > 1 else ""
@@ -250,11 +268,11 @@ def _notes(translator: "Translator", result: "Result") -> Iterator[str]:
         yield f"{one_line(str(path))}{others} is {note}"
 
 
-def _summary(translator: "Translator", result: "Result", count: str) -> None:
+def _summary(translators: Sequence["Translator"], result: "Result", count: str) -> None:
     """Print notes, refusals and counts."""
     from i2i.runtime.outcome import lines
 
-    for note in _notes(translator, result):
+    for note in _notes(translators, result):
         click.echo(f"Note: {note}", err=True)
     for line in (*lines(result), count):
         click.echo(line, err=True)

@@ -17,6 +17,7 @@ from i2i.images import Array, from_unit, to_pil
 from i2i.models.spec import GENERATE, ModelSpec
 from i2i.runtime.backends import Backend, open_backend
 from i2i.runtime.latents import check_latents, find_labels, seed_latents
+from i2i.runtime.translator import Translator
 
 _BATCH = 64
 
@@ -29,6 +30,8 @@ class ImageGenerator:
         self.spec = spec
         self.backend = backend
         self.generator = spec.latent_generator
+        self.following: tuple[Translator, ...] = ()
+        """Models that its pictures go through, one after another (see chain.py)."""
 
     @classmethod
     def open(cls, path: str | Path, device: str = "auto") -> Self:
@@ -75,7 +78,12 @@ class ImageGenerator:
         """Yield the same pictures, computed batch by batch on demand."""
         if self.makes_points:
             raise ModelError("This model makes points, not pictures. `i2i generate` draws them all as one cloud.")
-        return (from_unit(values) for batch in self._batches(latents) for values in batch)
+        for batch in self._batches(latents):
+            for values in batch:
+                picture = from_unit(values)
+                for one in self.following:
+                    picture = one(picture)
+                yield picture
 
     def points(self, latents: Array) -> Array:
         """Return points (N, 2) float32 for latents (N, latent); raises ModelError for a model of pictures."""

@@ -47,15 +47,17 @@ def translate_files(
     options: PictureOptions = DEFAULTS,
     workers: int | None = None,
     result: Result | None = None,
+    following: Sequence[Translator] = (),
 ) -> Result:
     """Translate every task and write whole files only; a picture that fails does not stop the others.
 
     workers: how many at a time; by default as many as there are cores, and on long runs what is fastest.
+    following: models that get the outputs of `translator`, one after another (see chain.py).
     result: filled as pictures come out; give one to have it when the run is stopped.
     Raises DiskFullError when the disk is full; what is written then stays, as after Ctrl-C.
     """
     _check_folder(tasks)
-    run = _FolderRun(translator, tasks, options, progress, result or Result())
+    run = _FolderRun(translator, tasks, options, progress, result or Result(), following)
     start, threads = time.perf_counter(), translator.backend.threads
     try:
         run.translate_all(workers)
@@ -75,8 +77,9 @@ class _FolderRun:
         options: PictureOptions,
         progress: Callable[[Task], None],
         result: Result,
+        following: Sequence[Translator],
     ):
-        self.translator, self.progress, self.result = translator, progress, result
+        self.translator, self.progress, self.result, self.following = translator, progress, result, following
         self.options = options.for_model(translator.spec)
         self.count, self.tasks = len(tasks), iter(tasks)
         self.room = Room((available_bytes() or 2**33) // 2)
@@ -107,8 +110,10 @@ class _FolderRun:
     def _translate(self, setup: Setup, tasks: Iterator[Task]) -> float:
         """Translate some tasks; return the pixels a second."""
         self.result.setup = setup
-        translator = self.translator.with_backend(self.translator.backend.with_threads(setup.threads))
-        worker = Worker(translator, self.options, self.room, self.stop)
+        first, *others = (
+            one.with_backend(one.backend.with_threads(setup.threads)) for one in (self.translator, *self.following)
+        )
+        worker = Worker(first, self.options, self.room, self.stop, tuple(others))
         done: queue.SimpleQueue[Done | None] = queue.SimpleQueue()
         threads = [
             threading.Thread(target=self._work, args=(worker, tasks, done), daemon=True) for _ in range(setup.workers)

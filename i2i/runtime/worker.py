@@ -11,6 +11,7 @@ from typing import NamedTuple
 from i2i.errors import DiskFullError, ImageError, one_line
 from i2i.files import DISK_FULL, write_bytes
 from i2i.images.decode import opened
+from i2i.runtime.chain import carry_on
 from i2i.runtime.outcome import STAGES
 from i2i.runtime.pictures import (
     DecodedPicture,
@@ -78,6 +79,8 @@ class Worker:
     options: PictureOptions
     room: Room
     stop: threading.Event
+    following: tuple[Translator, ...] = ()
+    """Models that get the outputs, one after another."""
 
     def do(self, task: Task) -> Done:
         """Translate one picture and write it. Raises I2IError, MemoryError and, once `stop` is set, StopWork."""
@@ -90,8 +93,11 @@ class Worker:
                 self.translator.translate(frame, output_dtype(frame, suffix, self.options), one_line(task.source))
                 for frame in picture.inputs
             ]
+            part, dtype = self.translator.generator, output_dtype(picture.frames[0], suffix, self.options)
+            last, outputs = carry_on(picture, outputs, part, self.following, dtype, self.options)
             clock.lap()
-            content = encode(picture, outputs, suffix, self.translator.generator, self.options)
+            part = self.following[-1].generator if self.following else part
+            content = encode(last, outputs, suffix, part, self.options)
         _write(task.output, content)
         clock.lap()
         side = min(picture.frames[0].shape[:2])
@@ -109,8 +115,11 @@ class Worker:
                     "Add --frames all, or use -o."
                 )
             count, pixels = counted(source, self.options)
-            plan = self.translator.planner.plan(*source.header, one_line(task.source))
-            memory.enter_context(self.room.taken(PIXEL_BYTES * pixels + plan.memory_bytes))
+            plans = [
+                one.planner.plan(*source.header, one_line(task.source)) for one in (self.translator, *self.following)
+            ]
+            wanted = PIXEL_BYTES * pixels + max(plan.memory_bytes for plan in plans)
+            memory.enter_context(self.room.taken(wanted))
             begin()
             return read(source, count, self.options), pixels
 

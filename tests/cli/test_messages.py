@@ -95,6 +95,10 @@ SET = [  # what stands after `i2i train pix2pix --data D --set`, and what the me
 USE = [  # what stands after `i2i`, the exit code, what the message must name
     ("translate photo.jpg -m model.onnx --in-place -o out", 2, "out"),
     ("translate photo.jpg -m model.onnx -o out --mask none.png", 2, "none.png"),
+    ("translate photo.jpg -m model.onnx -o out --then runs/faces", 2, "i2i generate"),
+    ("translate photo.jpg -m model.onnx -o out --then runs/horses", 2, "runs/horses:A2B"),
+    ("translate photo.jpg -m model.onnx -o out --then none.onnx", 1, "none.onnx"),
+    ("generate -m runs/ring -o g.png --then model.onnx", 2, "points"),
     ("translate photo.jpg -m model.onnx -o out --mask auto", 2, "--mask"),
     ("translate photo.jpg -m model.onnx -o out --mask auto --fit crop", 2, "--fit crop"),
     ("translate nothing.jpg -m model.onnx -o out", 2, "nothing.jpg"),
