@@ -13,7 +13,7 @@ from i2i.config import preset_names
 from i2i.images import read_image
 from i2i.interop.pytorch_cyclegan_pix2pix import revert
 from i2i.networks import UNet
-from tests.cli.test_cli import call, shrink
+from tests.cli.test_cli import call, shrink, stub_web_runtime
 from tests.conftest import ROOT, save
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -32,10 +32,11 @@ def desk(desk):
     return desk
 
 
-def test_the_commands_run_in_their_order(desk, few_pairs, capsys):
+def test_the_commands_run_in_their_order(desk, few_pairs, capsys, monkeypatch):
+    stub_web_runtime(desk, monkeypatch)
     shutil.rmtree("runs")
     lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("i2i ")]
-    assert len(lines) == 24
+    assert len(lines) == 25
     (desk / "model.onnx").unlink()
     for line in lines:
         words = shlex.split(line)[1:]
@@ -44,6 +45,7 @@ def test_the_commands_run_in_their_order(desk, few_pairs, capsys):
     assert (desk / "drawing.png").exists()
     assert len(list((desk / "singles").iterdir())) == 8
     assert (desk / "both.A2B.onnx").exists()
+    assert (desk / "demo.html").exists()
 
 
 def test_the_python_runs_and_needs_no_i2i_to_deploy(desk, capfd):

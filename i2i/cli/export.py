@@ -9,6 +9,7 @@ import click
 from i2i import status
 from i2i.cli import options
 from i2i.errors import UsageError
+from i2i.files import show_size
 from i2i.words import show_count
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ Examples:
   i2i export runs/lineart -o model.onnx --io image --precision fp16
   i2i export runs/lineart --io image --triton models
   i2i export runs/faces -o faces.onnx
+  i2i export runs/lineart --page demo.html
   i2i export runs/horses -o horses.onnx --direction both
   i2i export summer.safetensors -o latest_net_G.pth --format pytorch-CycleGAN-and-pix2pix
 """
@@ -91,6 +93,9 @@ Examples:
     type=options.OutputPath(),
     help="Instead of -o: the folder of models that a Triton server serves.",
 )
+@click.option(
+    "--page", type=options.OutputPath(), help="Instead of -o: an HTML page that runs the model in any browser."
+)
 def export(model: str, kind: str, label: tuple[str, ...], **choices: Any) -> None:
     """Write a model as one ONNX file, and prove that it equals torch.
 
@@ -104,6 +109,9 @@ def export(model: str, kind: str, label: tuple[str, ...], **choices: Any) -> Non
     chosen = ExportOptions(labels=label, **choices)
     if kind != "onnx":
         _export_weights(model, kind, chosen)
+        return
+    if chosen.page is not None:
+        _export_page(model, chosen)
         return
     with status.shown():
         specs = export_model(model, chosen)
@@ -121,6 +129,8 @@ def export(model: str, kind: str, label: tuple[str, ...], **choices: Any) -> Non
 
 def _proof_sentence(spec: "ModelSpec") -> str:
     """Say what an exported file was compared on, and how well it agreed."""
+    from i2i.export.agreement import agreement
+
     proof = spec.proof
     assert proof is not None
     pictures = show_count(proof.pictures, "picture")
@@ -135,19 +145,18 @@ def _proof_sentence(spec: "ModelSpec") -> str:
     return f"{agreement(spec)}\n({on}).{rounding}"
 
 
-def agreement(spec: "ModelSpec") -> str:
-    """Say how well an exported file agrees with torch."""
-    proof = spec.proof
-    assert proof is not None
-    if proof.max_difference == 0:
-        return "identical to torch"
-    if spec.io == "tensor":
-        return f"equal to torch within {proof.max_difference:.1e}, on average {proof.mean_difference:.1e} ({spec.unit})"
-    of = 10_000 if proof.differing >= 1e-4 else 1_000_000
-    levels = "one level" if proof.max_difference == 1 else f"up to {proof.max_difference:.0f} levels"
-    differing = proof.differing * of
-    count = f"{differing:,.0f}" if differing >= 1 else "at most 1"
-    return f"equal to torch but for {count} of {of:,} values, by {levels}"
+def _export_page(model: str, options: "ExportOptions") -> None:
+    """Write a page; raises UsageError for options that would be without effect."""
+    if options.size is not None or options.io != "tensor":
+        raise UsageError("A page takes pictures of any size, in 8 bits. Leave out --io and --size.")
+    with status.shown(), status.loading_torch():
+        from i2i.export.page import export_page
+    with status.shown():
+        specs = export_page(model, options)
+    page = Path(options.page or "")
+    for spec in specs.values():
+        click.echo(f"{page}: {_proof_sentence(spec)}")
+    click.echo(f"{show_size(page.stat().st_size)}. Open it in a browser, or send it; it needs no network.", err=True)
 
 
 def _export_weights(model: str, kind: str, options: "ExportOptions") -> None:
@@ -155,7 +164,7 @@ def _export_weights(model: str, kind: str, options: "ExportOptions") -> None:
     if options.labels:
         raise UsageError(f"--format {kind} has no labels. Leave out --label, and export an ONNX file.")
     if options.output is None:
-        raise UsageError("--triton writes one direction as ONNX. Leave out --format, and choose A2B or B2A.")
+        raise UsageError("--triton and --page hold ONNX files. Leave out --format, or give -o FILE.")
     if options.verify is not None or options.io != "tensor" or options.precision != "fp32" or options.size is not None:
         raise UsageError(f"--format {kind} only renames weights. Leave out --verify, --io, --precision and --size.")
     from i2i.interop.exporting import export_weights

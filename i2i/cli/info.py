@@ -33,7 +33,7 @@ def info(model: str, as_json: bool) -> None:
         with status.doing("Loading libraries"):
             from pathlib import Path
 
-            from i2i.cli.export import agreement
+            from i2i.export.agreement import agreement
             from i2i.models.modelfile import find_model, is_onnx, read_spec
             from i2i.models.spec import GENERATE
             from i2i.runtime.backends import OnnxBackend, open_backend

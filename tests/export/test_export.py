@@ -15,9 +15,9 @@ from torch import nn
 
 import i2i
 from i2i import status
-from i2i.cli.export import agreement
 from i2i.errors import ExportError, ModelError, UsageError
 from i2i.export import ExportOptions, export_model, proof, writing
+from i2i.export.agreement import agreement
 from i2i.export.graph import Doubling, Graph, mirrored, write_graph
 from i2i.export.pictures import busiest, proof_pictures
 from i2i.images import write_image

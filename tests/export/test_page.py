@@ -1,0 +1,228 @@
+"""The page that runs a model: its pixels in a real browser, its arithmetic, and what it says of a broken file."""
+
+import base64
+import gzip
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+import i2i
+from i2i.errors import UsageError
+from i2i.export import ExportOptions, page
+from i2i.export.page import export_page
+from i2i.images import read_image, write_image
+from i2i.runtime.tiles import make_line
+from tests.conftest import ROOT, picture
+from tests.export.browser import Browser
+from tests.report.test_browser import BROWSER
+
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium")
+PIXELS = """
+async function pixels(image) {
+  const canvas = new OffscreenCanvas(image.width, image.height);
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  const bytes = new Uint8Array(await (await canvas.convertToBlob({ type: "image/png" })).arrayBuffer());
+  return btoa(String.fromCharCode(...bytes));
+}
+function file(base64, name) {
+  return new File([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], name);
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory):
+    """The runtime for browsers: that of the checkout, or from npm; skips where it cannot be had."""
+    if page.RUNTIME.is_dir():
+        return page.RUNTIME
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed")
+    folder = tmp_path_factory.mktemp("web")
+    words = [sys.executable, str(ROOT / "tools" / "web_runtime.py"), str(folder)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
+    if "npm could not fetch" in done.stderr:
+        pytest.skip("npm does not answer")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def with_runtime(runtime, monkeypatch):
+    monkeypatch.setattr(page, "RUNTIME", runtime)
+
+
+@pytest.fixture(scope="module")
+def tiny_page(runtime, tiny_run, tmp_path_factory):
+    """The page of a tiny model."""
+    file = tmp_path_factory.mktemp("page") / "demo.html"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page, "RUNTIME", runtime)
+        export_page(tiny_run, ExportOptions(page=file))
+    return file
+
+
+@pytest.fixture(scope="module")
+def browse(tmp_path_factory):
+    """A function that opens a page, awaits `act` once the model runs, and returns `found` and what the page says."""
+    folder = tmp_path_factory.mktemp("browser")
+    browser = Browser(BROWSER, folder / "profile")
+
+    def browse(content, act):
+        (folder / "page.html").write_text(content, encoding="utf-8")
+        said = "for (const id of ['state', 'trouble']) found[id] = document.getElementById(id).textContent;"
+        return browser.run(
+            folder / "page.html", f"{PIXELS} await i2i.started; const found = {{}}; {act} {said} return found;"
+        )
+
+    yield browse
+    browser.close()
+
+
+def base64_png(array, path):
+    write_image(path, array)
+    return base64.b64encode(path.read_bytes()).decode()
+
+
+def image_of(text, path):
+    path.write_bytes(base64.b64decode(text))
+    return read_image(path)
+
+
+TRANSLATE = """
+await i2i.take([file("{picture}", "mine.png")]);
+const canvas = document.getElementById("after");
+found.made = await pixels(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height));
+"""
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_pixels_are_those_of_translate(browse, tiny_page, tiny_run, tmp_path, channels):
+    """Of an odd size, and with alpha, to within a level."""
+    array = picture(37, 91, channels)
+    if channels == 4:
+        array[:, :, 3] = np.where(np.arange(91) < 40, 255, 200)
+    act = TRANSLATE.replace("{picture}", base64_png(array, tmp_path / "in.png"))
+    found = browse(tiny_page.read_text("utf-8"), act)
+    assert found["trouble"] == ""
+    made = image_of(found["made"], tmp_path / "out.png").astype(int)
+    expected = i2i.load(tiny_run, device="cpu")(array).astype(int)
+    assert made.shape[:2] == (37, 91)
+    if channels == 4:
+        np.testing.assert_array_equal(made[:, :, 3], array[:, :, 3])
+    assert np.abs(made[:, :, :3] - expected[:, :, :3]).max() <= (1 if channels == 3 else 3)  # straight from on white
+
+
+def test_large_pictures_go_through_in_tiles_without_a_seam(browse, tiny_page, tmp_path):
+    """Of a model whose tiles agree: as whole, but for what each sees at its edges."""
+    array = base64_png(picture(150, 200), tmp_path / "in.png")
+    act = f"""
+    const models = document.getElementById("models"), input = file("{array}", "mine.png");
+    await i2i.take([input]);
+    """
+    act += TRANSLATE.replace("{picture}", array)
+    content = tiny_page.read_text("utf-8")
+    told = json.loads(re.search(r'id="models">(.*?)</script>', content)[1])
+    for model in told.values():
+        model |= {"whole": 1, "tile": 64, "seamless": True}
+    tiled = re.sub(r'id="models">.*?</script>', lambda _: f'id="models">{json.dumps(told)}</script>', content)
+    whole, made = (
+        image_of(browse(one, act)["made"], tmp_path / "out.png")[:, :, :3].astype(int) for one in (content, tiled)
+    )
+    off = np.abs(whole - made)
+    assert off.max() > 0  # they were tiles
+    assert off.mean() < 3
+
+
+@pytest.mark.parametrize(("side", "tile", "multiple"), [(200, 64, 16), (64, 64, 16), (33, 64, 16), (1000, 512, 8)])
+def test_tiles_are_those_of_the_runtime(browse, tiny_page, tmp_path, side, tile, multiple):
+    overlap = tile // 2
+    tile_px = min(tile, -(-side // multiple) * multiple)
+    covered = -(-(side - tile_px) // multiple) * multiple + tile_px
+    expected = make_line(covered, tile_px, multiple, min(overlap, tile_px - multiple), 16)
+    act = f"found.line = i2i.line({side}, {tile}, {multiple}, {min(overlap, tile_px - multiple)}, 16);"
+    act += "found.line.weights = found.line.weights.map((one) => [...one]);"
+    found = browse(tiny_page.read_text("utf-8"), act)["line"]
+    assert (found["tile"], found["origins"]) == (expected.tile, expected.origins)
+    np.testing.assert_allclose(found["weights"], expected.weights, atol=1e-6)
+
+
+def test_several_pictures_become_a_zip_and_a_broken_one_is_named(browse, tiny_page, tmp_path):
+    one, other = (base64_png(picture(20, 30, seed=seed), tmp_path / "in.png") for seed in (0, 1))
+    act = f"""
+    const broken = new File([new Uint8Array([137, 80, 78, 71, 1, 2])], "broken.png");
+    const files = [file("{one}", "ä.png"), broken, file("{other}", "b.jpg"), file("{one}", "b.png")];
+    let kept;
+    const make = URL.createObjectURL;
+    URL.createObjectURL = (blob) => {{ kept = blob; return make(blob); }};
+    await i2i.take(files);
+    found.zip = btoa(String.fromCharCode(...new Uint8Array(await kept.arrayBuffer())));
+    """
+    found = browse(tiny_page.read_text("utf-8"), act)
+    assert "broken.png" in found["trouble"]
+    assert "3 of 4" in found["state"]
+    with zipfile.ZipFile(io.BytesIO(base64.b64decode(found["zip"]))) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["ä.png", "b.png", "b-2.png"]
+        (tmp_path / "a.png").write_bytes(archive.read("ä.png"))
+    assert read_image(tmp_path / "a.png").shape[:2] == (20, 30)
+
+
+def test_a_page_whose_pixels_are_wrong_does_not_run(browse, tiny_page, tmp_path):
+    """As on a device that computes otherwise; the control is every other test here."""
+    content = tiny_page.read_text("utf-8")
+    name, packed = re.search(r'id="(check-\w+-out)">(.*?)</script>', content).groups()
+    wrong = bytes(255 - value for value in gzip.decompress(base64.b64decode(packed)))
+    content = content.replace(packed, base64.b64encode(gzip.compress(wrong)).decode())
+    assert name in content
+    found = browse(content, "found.disabled = document.getElementById('files').disabled;")
+    assert "levels" in found["trouble"]
+    assert found["disabled"]
+
+
+def test_the_page_reaches_no_network_and_holds_all_it_needs(browse, tiny_page, tmp_path):
+    content = tiny_page.read_text("utf-8")
+    assert not re.search(r"""(src|href)=["'](?!data:|blob:|#)""", content)
+    act = "await fetch('data:,1'); try { await fetch('http://127.0.0.1:9/'); } catch (error) { found.refused = true; }"
+    act += "await new Promise((resume) => setTimeout(resume, 50)); found.blocked = blocked;"
+    content = content.replace("<body>", "<body><script>let blocked = 0;"
+                              "addEventListener('securitypolicyviolation', () => blocked++);</script>")  # fmt: skip
+    found = browse(content, act)
+    assert found["refused"]
+    assert found["blocked"] == 1
+
+
+@pytest.mark.slow
+def test_both_directions_stand_on_one_page(browse, two_way_run, with_runtime, tmp_path):
+    specs = export_page(two_way_run, ExportOptions(page=tmp_path / "both.html", direction="both"))
+    assert list(specs) == ["A2B", "B2A"]
+    act = """
+    const way = document.getElementById("way");
+    found.ways = [...way.options].map((one) => one.value);
+    way.value = "B2A";
+    way.dispatchEvent(new Event("change"));
+    while (!document.getElementById("state").textContent.startsWith("Ready")) {
+      await new Promise((resume) => setTimeout(resume, 20));
+    }
+    """
+    found = browse((tmp_path / "both.html").read_text("utf-8"), act)
+    assert found["ways"] == ["A2B", "B2A"]
+    assert found["state"].startswith("Ready")
+
+
+def test_what_cannot_be_a_page_is_refused(tiny_run, noise_model, tmp_path, monkeypatch, runtime):
+    monkeypatch.setattr(page, "RUNTIME", tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="web_runtime"):
+        export_page(tiny_run, ExportOptions(page=tmp_path / "m.html"))
+    monkeypatch.setattr(page, "RUNTIME", runtime)
+    with pytest.raises(UsageError, match="noise"):
+        export_page(noise_model, ExportOptions(page=tmp_path / "m.html"))
+    with pytest.raises(UsageError, match=r"\.html"):
+        export_page(tiny_run, ExportOptions(page=tmp_path / "m.onnx"))
+    assert not list(tmp_path.glob("m.*"))
