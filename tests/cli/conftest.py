@@ -48,6 +48,8 @@ def desk(
     shutil.copytree(guided_model.parent, "runs/ppgn")
     for name, count in (("latents.npy", 1), ("both.npy", 2)):
         np.save(name, np.zeros((count, 4), np.float32))
+    (desk / "bred").mkdir()
+    np.save("bred/000.npy", np.zeros((9, 16), np.float32))
     shutil.copytree("D", "data/hues")
     (desk / "runs" / "hues").mkdir()
     shutil.copy("D/first.safetensors", "runs/hues/model.safetensors")
