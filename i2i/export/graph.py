@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from i2i.errors import ExportError
-from i2i.models.spec import ModelSpec, Part, spec_to_metadata
+from i2i.models.onnxfile import DIGEST_KEY, digest_of
+from i2i.models.spec import METADATA_KEY, ModelSpec, Part, spec_to_metadata
 
 OPSET = 18
 
@@ -157,7 +158,7 @@ def write_graph(graph: Graph, path: Path, outputs: tuple[str, ...] = ("output",)
 
 
 def describe(path: Path, spec: ModelSpec, axes: Mapping[int, str]) -> None:
-    """Add metadata and plain axis names to the file, remove traces of this machine, and check all of it."""
+    """Add metadata, with a digest, and plain axis names to the file, remove traces of this machine, and check it."""
     import onnx
 
     model: Any = onnx.load(path)
@@ -167,6 +168,9 @@ def describe(path: Path, spec: ModelSpec, axes: Mapping[int, str]) -> None:
             del noted.metadata_props[:]
     for axis, name in axes.items():
         model.graph.output[0].type.tensor_type.shape.dim[axis].dim_param = name
-    onnx.helper.set_model_props(model, spec_to_metadata(spec))
     onnx.checker.check_model(model, full_check=True)
+    described = spec_to_metadata(spec)[METADATA_KEY]
+    onnx.helper.set_model_props(
+        model, {METADATA_KEY: described, DIGEST_KEY: digest_of(model.graph.SerializeToString(), described)}
+    )
     onnx.save(model, path)

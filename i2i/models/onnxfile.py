@@ -2,11 +2,12 @@
 
 A graph can loop for ever, claim terabytes in one line, or name /etc/passwd as its weights. Only what generators of
 pictures need is allowed: listed operators, no graphs inside graphs, bounded sizes, and weights in the file or in a
-regular file beside it. The file is mapped and its protobuf walked by length, so weights are never read, and neither
-onnx nor onnxruntime is loaded.
+regular file beside it. The file is mapped and its protobuf walked by length, and neither onnx nor onnxruntime is
+loaded. Files that i2i exports carry a digest of graph and description, which must be right.
 Field numbers are those of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
 """
 
+import hashlib
 import math
 import mmap
 import stat
@@ -18,6 +19,7 @@ from typing import NamedTuple
 from i2i.errors import ModelError
 from i2i.models.mistaken import ONNX, require_kind, shown
 from i2i.models.protobuf import DamagedError, Message, fields_of, floats, integers, only, text, text_of, views
+from i2i.models.spec import METADATA_KEY
 
 OPERATORS = frozenset(
     """
@@ -39,6 +41,8 @@ MOST_ELEMENTS = 1 << 24
 """Largest number of elements that a size written in the file may give."""
 MOST_GROWTH = 1 << 10
 """Largest factor by which one operator may multiply the pixels of an image."""
+DIGEST_KEY = "i2i.sha256"
+"""Metadata entry with the digest of the graph and of the description."""
 _MOST_NODES = 20_000
 _MOST_FIELDS = 2_000_000
 _VALUES = 64
@@ -83,6 +87,23 @@ def check_onnx(path: Path) -> Interface:
         raise ModelError(f"{path} is damaged: its names or numbers cannot be read. Get it again.") from error
 
 
+def digest_of(graph: memoryview | bytes, description: str) -> str:
+    """Return the SHA-256, in hex, of a graph as its protobuf stands in the file, and of the description after it."""
+    digest = hashlib.sha256(graph)
+    digest.update(description.encode())
+    return digest.hexdigest()
+
+
+def _refuse_changed(path: Path, graph: memoryview, metadata: dict[str, str]) -> None:
+    """Raise ModelError if a file is not what i2i wrote; files without a digest, as by earlier versions, pass."""
+    known = metadata.get(DIGEST_KEY)
+    if known is not None and known != digest_of(graph, metadata.get(METADATA_KEY, "")):
+        raise ModelError(
+            f"{path} is not as i2i exported it: it is damaged, or another program changed it.\n"
+            f"Get it again; or, after a change on purpose, remove {DIGEST_KEY} from its metadata."
+        )
+
+
 class _Check:
     """Checks one file."""
 
@@ -102,7 +123,8 @@ class _Check:
                 raise self.refuse(f"holds {what}")
         for opset in map(self.message, views(model[8])):
             self.domain(text(opset, 1))
-        graph = self.message(only(model, 7, "graph"))
+        written = only(model, 7, "graph")
+        graph = self.message(written)
         if not graph[1]:
             raise self.refuse("holds no operators")
         if graph[15]:
@@ -113,10 +135,12 @@ class _Check:
         for node in views(graph[1]):
             self.node(node)
         entries = [self.message(entry) for entry in views(model[14])]
+        metadata = {text(entry, 1): text(entry, 2) for entry in entries}
+        _refuse_changed(self.path, written, metadata)
         return Interface(
             [value for value in map(self.value, views(graph[11])) if value.name not in weights],
             [self.value(value) for value in views(graph[12])],
-            {text(entry, 1): text(entry, 2) for entry in entries},
+            metadata,
         )
 
     def message(self, view: memoryview) -> Message:

@@ -15,11 +15,21 @@ from onnx import TensorProto, helper, numpy_helper
 import i2i
 from i2i.errors import ModelError
 from i2i.models import trial
-from i2i.models.onnxfile import check_onnx
+from i2i.models.onnxfile import DIGEST_KEY, check_onnx
 from i2i.models.spec import UNDESCRIBED
 from tests.conftest import peak_kib, picture, run_i2i, save
 
 pytestmark = pytest.mark.hostile
+
+
+def undigested(made):
+    """A model without the digest that i2i writes."""
+    kept = [entry for entry in made.metadata_props if entry.key != DIGEST_KEY]
+    plain = onnx.ModelProto()
+    plain.CopyFrom(made)
+    del plain.metadata_props[:]
+    plain.metadata_props.extend(kept)
+    return plain
 
 
 def tensor(name, values, dtype=np.float32):
@@ -290,6 +300,7 @@ def test_a_plain_model_without_a_description_runs(folder, tmp_path):
 def test_a_description_and_a_graph_that_differ_are_named(tiny_onnx, noise_onnx, tmp_path):
     def described_as(source, changes):
         made = onnx.load(source)
+        made.CopyFrom(undigested(made))
         text = made.metadata_props[0].value
         for old, new in changes.items():
             assert old in text
@@ -308,8 +319,12 @@ def test_a_description_and_a_graph_that_differ_are_named(tiny_onnx, noise_onnx, 
         assert "description" in described_as(tiny_onnx, change)
 
 
-def test_damage_anywhere_ends_in_an_interface_or_one_error(tiny_onnx, tmp_path):
+@pytest.mark.parametrize("digested", [True, False])
+def test_damage_anywhere_ends_in_an_interface_or_one_error(tiny_onnx, tmp_path, digested):
+    """Without the digest, as from other programs, many a flipped byte goes unseen."""
     content, draw, opened = tiny_onnx.read_bytes(), random.Random(0), 0
+    if not digested:
+        content = undigested(onnx.load(tiny_onnx)).SerializeToString()
     for _ in range(400):
         damaged = bytearray(content)
         if draw.random() < 0.2:
@@ -321,4 +336,22 @@ def test_damage_anywhere_ends_in_an_interface_or_one_error(tiny_onnx, tmp_path):
             opened += bool(check_onnx(tmp_path / "m.onnx").outputs)
         except ModelError:
             continue
-    assert 0 < opened < 400
+    assert opened < 4 if digested else 40 < opened < 400
+
+
+def test_a_weight_that_changed_is_refused_by_translate_and_info(tiny_onnx, tmp_path):
+    """One bit of it; a program that drops the digest is believed, and one that only copies the file keeps it right."""
+    save(tmp_path / "a.png", 20, 20)
+    copied, changed, own = (onnx.load(tiny_onnx) for _ in range(3))
+    for made in (changed, own):
+        weight = bytearray(made.graph.initializer[0].raw_data)
+        weight[0] ^= 1
+        made.graph.initializer[0].raw_data = bytes(weight)
+    for made, code in ((copied, 0), (changed, 1), (undigested(own), 0)):
+        onnx.save(made, tmp_path / "m.onnx")
+        done = run_i2i(
+            "translate", tmp_path / "a.png", "-m", tmp_path / "m.onnx", "-o", tmp_path / "b.png", "--overwrite"
+        )
+        assert done.returncode == run_i2i("info", tmp_path / "m.onnx").returncode
+        assert bool(done.returncode) == bool(code), done.stderr
+        assert (DIGEST_KEY in done.stderr) == bool(code)
