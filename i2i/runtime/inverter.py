@@ -128,7 +128,8 @@ class Inverter:
         if self.encoder and not labels and text is None:
             encoded = self.encoder.encode(image[None])
             starts = np.concatenate([encoded, starts])
-        codes = self._optimise(torch.from_numpy(starts), torch.from_numpy(image), steps)
+        moved = self._optimise(torch.from_numpy(starts), torch.from_numpy(image), steps)
+        codes = np.concatenate([moved, starts])  # which are better where one is right already
         made = self.generator.generate(codes)
         best = int(np.square(made - image).mean(axis=(1, 2, 3)).argmin())
         normal = codes[best][self._columns("normal")]

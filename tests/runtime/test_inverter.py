@@ -69,6 +69,7 @@ def test_a_picture_of_the_model_is_found_again_and_one_of_another_kind_is_not(no
     assert min(found.drawn.l1, found.mean.l1) > 20 * found.error.l1
     assert other.error.l1 > 20 * found.error.l1
     assert found.encoded is None
+    assert inverter(own, steps=1, seed=1234).error.l1 == 0  # a step away from a draw that is right is not taken
     control = inverter(own, steps=0)
     assert control.error == control.drawn == found.drawn
 
