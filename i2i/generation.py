@@ -18,6 +18,7 @@ from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.inverter import Found
 from i2i.runtime.latents import captions, read_latents, walk, write_latents
 from i2i.runtime.refusals import refuse_file_name
+from i2i.runtime.styles import mix, sides, truncate, walk_styles
 from i2i.runtime.traverse import traverse
 
 T = TypeVar("T")
@@ -65,23 +66,33 @@ def choose(
     file: Path | None,
     labels: Sequence[Sequence[str]] = (),
     texts: Sequence[str] = (),
+    truncation: float | None = None,
 ) -> Chosen:
     """Return the latents of seeds or, numbered from 0, the rows of an .npy file; raises UsageError and ModelError.
 
-    labels: names of classes, for all seeds or for each. texts: of what to show, likewise.
+    labels: names of classes, for all seeds or for each. texts: of what to show, likewise. truncation: of models with
+    styles, 0 to 1.
     """
     refuse_both(seeds, file)
     if file is not None and (labels or texts):
         given = "--label" if labels else "--text"
         raise UsageError(f"{given} goes with seeds; the rows of --latents hold all of it. Leave out one of the two.")
     if file is not None:
-        latents = read_latents(file, generator.latent)
-        return Chosen(latents, range(len(latents)))
-    assert seeds is not None
+        latents, numbers = read_latents(file, generator.latent), None
+    else:
+        latents, numbers = _draw(generator, seeds or (), labels, texts), seeds
+    if truncation is not None:
+        latents = truncate(latents, generator.generator.blocks, truncation)
+    return Chosen(latents, range(len(latents)) if numbers is None else numbers)
+
+
+def _draw(
+    generator: ImageGenerator, seeds: Sequence[int], labels: Sequence[Sequence[str]], texts: Sequence[str]
+) -> Array:
     each = _spread(labels, len(seeds), "seeds") or [()] * len(seeds)
     each_text: Sequence[str | None] = _spread(texts, len(seeds), "seeds", "--text") or [None] * len(seeds)
     rows = [generator.draw([one], of, text) for one, of, text in zip(seeds, each, each_text, strict=True)]
-    return Chosen(np.concatenate(rows), seeds)
+    return np.concatenate(rows)
 
 
 def write_grid(generator: ImageGenerator, chosen: Chosen, output: Path, overwrite: bool = False) -> None:
@@ -109,16 +120,20 @@ def write_walk(
     fps: int = 12,
     loop: bool = False,
     overwrite: bool = False,
+    space: str = "z",
 ) -> int:
     """Write the pictures of a walk through the stops; return how many there are.
 
     A .png has a row for each leg, with the stops at both ends; a .webp or .gif is an animation at `fps` pictures a
     second. `steps` lead from stop to stop; with `loop`, as many lead back to the first.
-    Raises UsageError and ModelError.
+    space: z for latents, w for the styles of a model that has any. Raises UsageError and ModelError.
     """
     refuse_walk(output, overwrite)
     _refuse_many(len(stops.latents) * (steps + 1), "Take fewer steps or stops.")
-    pictures = generator.pictures(walk(stops.latents, generator.generator.blocks, steps, loop))
+    if len(stops.latents) < 2:
+        raise UsageError(f"A walk needs at least two stops; got {len(stops.latents)}.")
+    way = walk_styles if space == "w" else walk
+    pictures = generator.pictures(way(stops.latents, generator.generator.blocks, steps, loop))
     if output.suffix.lower() in ANIMATIONS:
         write_bytes(output, animation(pictures, output.suffix.lower(), fps))
         return len(pictures)
@@ -131,6 +146,36 @@ def write_walk(
         labels += [numbers[here], *[""] * (steps - 1), numbers[(here + 1) % len(numbers)]]
     write_bytes(output, grid_png(cells, labels, columns=steps + 1))
     return len(pictures)
+
+
+def write_mixes(
+    generator: ImageGenerator,
+    coarse: Chosen,
+    fine: Chosen,
+    output: Path,
+    from_px: int | None = None,
+    overwrite: bool = False,
+) -> int:
+    """Write one PNG in which each row has the coarse styles of one latent, and each column the fine ones of another.
+
+    The first column and row show the latents themselves (Karras et al. 2019, figure 3). from_px: the side from which
+    the fine styles take over; by default half of the picture's. Returns how many mixes there are. Raises UsageError
+    and ModelError.
+    """
+    refuse_grid(output, overwrite)
+    rows, columns = len(coarse.latents), len(fine.latents)
+    _refuse_many((rows + 1) * (columns + 1), "Take fewer seeds.")
+    blocks = generator.generator.blocks
+    pairs = np.repeat(coarse.latents, columns, axis=0), np.tile(fine.latents, (rows, 1))
+    mixed = mix(*pairs, blocks, from_px or max(generator.generator.out_px // 2, sides(blocks)[0]))
+    pictures: list[Array | None] = [*generator.pictures(np.concatenate([fine.latents, coarse.latents, mixed]))]
+    cells, texts = [None, *pictures[:columns]], ["", *map(str, fine.numbers)]
+    for row, number in enumerate(coarse.numbers):
+        start = columns + rows + row * columns
+        cells += [pictures[columns + row], *pictures[start : start + columns]]
+        texts += [str(number), *[f"{number} + {other}" for other in fine.numbers]]
+    write_bytes(output, grid_png(cells, texts, columns + 1))
+    return rows * columns
 
 
 def write_traversal(

@@ -157,6 +157,9 @@ def _shrink(preset: str) -> tuple[str, ...]:
     whole = i2i.load_config(preset)
     changes: tuple[str, ...] = ("loss.history=3",) if resolve(whole).loss.get("history") else ()
     changes += _GROWTH if "fade_images" in resolve(whole).loss else ()
+    # Settings that only go with some penalties, while tests change the penalty:
+    changes += ("loss.penalty_every_steps=1",) if resolve(whole).loss.get("penalty_every_steps", 1) > 1 else ()
+    changes += ("loss.penalty_weight=null",) if resolve(whole).loss.get("penalty_weight") else ()
     for name, section in (("generator", whole.generator), ("discriminator", whole.discriminator)):
         for one, small in _SMALL.items():
             if one == "width" and section and section.name == "mlp":
@@ -384,6 +387,40 @@ def condition_strongly(network: torch.nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, FiLM):
             torch.nn.init.normal_(module.embedding.weight, 0, 0.5)
+
+
+@pytest.fixture(scope="session")
+def style_model(tmp_path_factory, few_pairs) -> Path:
+    """A .safetensors file of styles, for 16 px: untrained, but with contrast and the mean of many styles."""
+    from i2i.models.modelfile import save_model
+
+    settings = ["generator.latent=6", "generator.style=8", "generator.width=4", "generator.noise_inputs=true"]
+    torch.manual_seed(0)
+    algorithm = make_algorithm(smallest_config("style", few_pairs, *settings, "data.crop_px=16", "data.resize_px=18"))
+    network: Any = algorithm.networks["generator"]
+    with torch.no_grad():
+        network.mapping[1].bias.fill_(30)  # for a mean that is not zero
+        network.styles.mean.copy_(network.mapping(torch.randn(4000, 6)).mean(dim=0))
+        for layer in network.convolutions:
+            layer.strength.fill_(0.3)
+    spec = ModelSpec(
+        i2i_version="0",
+        algorithm="style",
+        parts=algorithm.parts(),
+        norm_statistics="running",
+        trained_crop_px=16,
+        trained_side_px=16,
+    )
+    path = tmp_path_factory.mktemp("style") / "model.safetensors"
+    save_model(path, spec, {GENERATE: network})
+    return path
+
+
+@pytest.fixture(scope="session")
+def style_onnx(style_model) -> Path:
+    """The same model, exported."""
+    i2i.export_onnx(style_model, style_model.with_suffix(".onnx"))
+    return style_model.with_suffix(".onnx")
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import i2i
 from i2i.images import read_image
 from i2i.report.sheets import cloud_png, grid_png
 from i2i.runtime.latents import seed_latents, walk
+from i2i.runtime.styles import mix, truncate
 from i2i.runtime.traverse import traverse
 from tests.cli.test_cli import call
 from tests.conftest import noise, run_i2i
@@ -84,6 +85,31 @@ def test_a_strip_has_a_row_for_each_leg(here, noise_onnx):
     ring = read_image(here / "ring.png")
     assert ring.shape == (4 + 3 * DOWN, 4 + 5 * CELL, 3)
     np.testing.assert_array_equal(cell(ring, 2, 4), pictures[0])
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "onnx"])
+def test_mixes_are_a_grid_of_parents_and_their_mixes(here, style_model, style_onnx, kind):
+    model = str(style_model if kind == "safetensors" else style_onnx)
+    words = ["--coarse", "3,8", "--fine", "5,9,4", "--from-px", "16", "--truncation", "0.8", "-o", "m.png"]
+    assert call("mix", "-m", model, *words) == 0
+    grid, generator = read_image(here / "m.png"), i2i.load(model)
+    blocks = generator.generator.blocks
+    coarse, fine = (truncate(generator.draw(seeds), blocks, 0.8) for seeds in ([3, 8], [5, 9, 4]))
+    mixed = mix(coarse.repeat(3, axis=0), np.tile(fine, (2, 1)), blocks, 16)
+    wanted = {(0, 1 + k): one for k, one in enumerate(generator.pictures(fine))}
+    wanted |= {(1 + k, 0): one for k, one in enumerate(generator.pictures(coarse))}
+    wanted |= {(1 + k // 3, 1 + k % 3): one for k, one in enumerate(generator.pictures(mixed))}
+    assert len(wanted) == 11
+    for (row, column), one in wanted.items():
+        np.testing.assert_array_equal(cell(grid, row, column)[::2, ::2], one)
+
+
+def test_a_walk_through_styles_has_its_own_pictures(here, style_model):
+    words = ["interpolate", "-m", str(style_model), "--seeds", "3,8", "--steps", "4"]
+    assert call(*words, "-o", "z.png") == call(*words, "--space", "w", "-o", "w.png") == 0
+    one, other = (read_image(here / name) for name in ("z.png", "w.png"))
+    same = [np.array_equal(cell(one, 0, column), cell(other, 0, column)) for column in range(5)]
+    assert same == [True, False, False, False, True]
 
 
 def test_a_traversal_has_a_row_for_each_seed_and_a_column_for_each_value(here, noise_onnx):

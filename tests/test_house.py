@@ -238,7 +238,7 @@ def test_settings_of_a_network_are_its_arguments(role, name):
     one = NETWORK_SETTINGS[role][name]()
     parameters = inspect.signature(TABLES[role][name]).parameters
     by_data = ("in_channels", "out_channels", "size", "condition", "domains", "heads", "fills_holes")
-    by_data += ("level", "fade")  # by the images seen
+    by_data += ("level", "fade", "mixing")  # by the images seen and the algorithm
     arguments = {name: p.default for name, p in parameters.items() if name not in by_data}
     assert one.model_dump(exclude={"name"}) == arguments
     assert set(NETWORK_SETTINGS[role]) == set(TABLES[role])

@@ -13,6 +13,7 @@ from i2i.algorithms.pix2pix import Pix2Pix
 from i2i.algorithms.plug_and_play import PlugAndPlay
 from i2i.algorithms.progressive import Progressive
 from i2i.algorithms.stackgan import StackGAN
+from i2i.algorithms.style import Style
 from i2i.algorithms.vae import VAE
 from i2i.algorithms.vae_gan import VAEGAN
 from i2i.config import did_you_mean, parse
@@ -36,6 +37,7 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
     "plug_and_play": PlugAndPlay,
     "stackgan": StackGAN,
     "progressive": Progressive,
+    "style": Style,
 }
 
 

@@ -8,11 +8,12 @@ from torch import nn
 
 from i2i.algorithms.unrolling import refuse_unrolling
 from i2i.config.derive import Mask
-from i2i.config.networks import CoupledGeneratorSettings, DiscriminatorSettings
+from i2i.config.networks import CoupledGeneratorSettings, DiscriminatorSettings, StyleGeneratorSettings
 from i2i.config.settings import Config, by_direction
 from i2i.errors import ConfigError
 from i2i.images import Channels
 from i2i.models.spec import LatentBlock, Part, classifying, encoding, generating
+from i2i.models.styles import SHARE
 from i2i.networks import (
     CLASSIFIERS,
     DISCRIMINATORS,
@@ -83,6 +84,8 @@ def latent_arguments(config: Config, blocks: Sequence[LatentBlock]) -> dict[str,
     arguments = {**config.generator.model_dump(exclude={"name"}), "latent": latent}
     if config.data.toy:
         return {"out_channels": 2, **arguments}
+    if isinstance(config.generator, StyleGeneratorSettings):
+        arguments["mixing"] = any(block.name == SHARE for block in blocks)
     if isinstance(config.generator, CoupledGeneratorSettings):
         arguments["domains"] = _domains(config)
     return {"out_channels": config.data.channels, "size": config.data.crop_px, **arguments}

@@ -43,4 +43,7 @@ PRIORS: dict[str, Callable[[LatentBlock, Tensor], Tensor]] = {
     "uniform": lambda block, images: 2 * torch.rand(len(images), block.size, device=images.device).to(images.dtype) - 1,
     "one_hot": _one_hot,
     "text": _text,
+    "constant": lambda block, images: torch.full((len(images), block.size), block.value, device=images.device).to(
+        images.dtype
+    ),
 }

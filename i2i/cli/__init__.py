@@ -24,6 +24,7 @@ from i2i.cli.import_ import import_
 from i2i.cli.info import info
 from i2i.cli.interpolate import interpolate
 from i2i.cli.invert import invert
+from i2i.cli.mix import mix
 from i2i.cli.models import models
 from i2i.cli.train import train
 from i2i.cli.translate import translate
@@ -44,7 +45,8 @@ def cli(context: click.Context, debug: bool) -> None:
 
 
 for command in (
-    *(train, translate, generate, interpolate, traverse, arithmetic, breed, encode, invert, evaluate, diagnose),
+    *(train, translate, generate, interpolate, mix, traverse, arithmetic, breed),
+    *(encode, invert, evaluate, diagnose),
     *(compare, export, import_, info, models, doctor, weights),
 ):
     cli.add_command(command)

@@ -22,6 +22,7 @@ Examples:
   i2i generate -m runs/clothes --label Bag -o bags.png
   i2i generate -m runs/hues --text "red fish" -o fish.png
   i2i generate -m runs/faces -n 4 --then lineart -o drawn.png
+  i2i generate -m runs/styles --truncation 0.7 -o better.png
   i2i generate -m runs/ppgn --towards 3 --steps 200 -o threes.png
 """
 )
@@ -41,6 +42,7 @@ Examples:
     help="Walk the latents towards a class of the model's own classifier; models of plug_and_play only.",
 )
 @click.option("--steps", type=click.IntRange(1, 10_000), help="Steps of that walk.  [default: 200]")
+@options.truncation
 @options.latents
 @options.then
 @click.option("-o", "--output", required=True, type=options.OutputPath(), help="The .png file or folder to write.")
@@ -56,6 +58,7 @@ def generate(
     texts: tuple[str, ...],
     towards: tuple[str, ...],
     steps: int | None,
+    truncation: float | None,
     latents: Path | None,
     then: tuple[str, ...],
     output: Path,
@@ -88,7 +91,7 @@ def generate(
             refuse_grid(output, overwrite)
         generator = ImageGenerator.open(model, device)
         generator.following = open_following(then, generator.spec, generator.generator, device)
-        chosen = choose(generator, seeds, latents, labels, texts)
+        chosen = choose(generator, seeds, latents, labels, texts, truncation)
         if towards or steps:
             chosen = _walk(chosen, model, device, towards, steps)
         with status.doing("Making the pictures"):

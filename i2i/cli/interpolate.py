@@ -15,6 +15,7 @@ Examples:
   i2i interpolate -m runs/faces --seeds 3,17,3 --steps 10 -o strip.png
   i2i interpolate -m faces.onnx --seeds 3,17,25 --steps 30 --loop -o walk.webp
   i2i interpolate -m runs/clothes --seeds 3,3 --label Bag --label Coat -o change.png
+  i2i interpolate -m runs/styles --seeds 3,17 --space w -o styles.png
   i2i interpolate -m runs/hues --seeds 3,3 --text "red fish" --text "blue fish" -o hues.png
 """
 )
@@ -22,7 +23,15 @@ Examples:
 @click.option("--seeds", type=options.SeedList(), help="The stops, by their numbers in a grid: 3,17,3.")
 @options.label
 @options.text
+@options.truncation
 @options.latents
+@click.option(
+    "--space",
+    type=click.Choice(["z", "w"]),
+    default="z",
+    show_default=True,
+    help="What the walk leads through: latents, or the styles that a model makes of them.",
+)
 @click.option(
     "--steps", type=click.IntRange(1), default=10, show_default=True, help="Steps from each stop to the next."
 )
@@ -40,7 +49,9 @@ def interpolate(
     seeds: tuple[int, ...] | None,
     labels: tuple[tuple[str, ...], ...],
     texts: tuple[str, ...],
+    truncation: float | None,
     latents: Path | None,
+    space: str,
     steps: int,
     output: Path,
     fps: int,
@@ -61,7 +72,7 @@ def interpolate(
         refuse_both(seeds, latents)
         refuse_walk(output, overwrite)
         generator = ImageGenerator.open(model, device)
-        stops = choose(generator, seeds, latents, labels, texts)
+        stops = choose(generator, seeds, latents, labels, texts, truncation)
         with status.doing("Making the pictures"):
-            count = write_walk(generator, stops, output, steps, fps, loop, overwrite)
+            count = write_walk(generator, stops, output, steps, fps, loop, overwrite, space)
     click.echo(f"{show_count(count, 'picture')} made on {generator.backend.device}, written to {output}.", err=True)

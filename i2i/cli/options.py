@@ -200,6 +200,11 @@ output_value_range = click.option(
 latents = click.option(
     "--latents", type=click.Path(path_type=Path), help="Take latents from this .npy file, one a row, instead of seeds."
 )
+truncation = click.option(
+    "--truncation",
+    type=click.FloatRange(0, 1),
+    help="Of models with styles: draw them to their mean, for pictures that are alike and better; 0 is the mean alone.",
+)
 save_latents = click.option("--save-latents", type=OutputPath(), help="Write the latents to this .npy file.")
 
 

@@ -166,6 +166,23 @@ class ProgressiveGeneratorSettings(Section):
     """Divide the vector of each pixel by its root mean square after every convolution."""
 
 
+class StyleGeneratorSettings(Section):
+    """The generator of StyleGAN; see i2i.networks.StyleGenerator. It makes images of data.crop_px."""
+
+    name: Literal["style"] = "style"
+    """Which generator."""
+    latent: Positive = 64
+    """Length of the noise vector; 512 in the paper."""
+    width: Positive = 32
+    """Channels of the last level; they double with every halving, up to 512."""
+    style: Positive = 64
+    """Length of a style; 512 in the paper."""
+    mapping_layers: Positive = 2
+    """Layers of the network from noise to styles, whose learning rate is a hundredth of the rest; 8 in the paper."""
+    noise_inputs: bool = False
+    """Add noise in each layer, as the paper does."""
+
+
 GeneratorSettings = Annotated[
     UNetSettings
     | ResNetSettings
@@ -175,7 +192,8 @@ GeneratorSettings = Annotated[
     | StackGANGeneratorSettings
     | StackGANSecondSettings
     | CoupledGeneratorSettings
-    | ProgressiveGeneratorSettings,
+    | ProgressiveGeneratorSettings
+    | StyleGeneratorSettings,
     Field(discriminator="name"),
 ]
 
@@ -308,6 +326,7 @@ NETWORK_SETTINGS: dict[str, dict[str, type[Section]]] = {
         "stackgan_2": StackGANSecondSettings,
         "coupled_dcgan": CoupledGeneratorSettings,
         "progressive": ProgressiveGeneratorSettings,
+        "style": StyleGeneratorSettings,
     },
     "discriminator": {
         "patchgan": PatchGANSettings,

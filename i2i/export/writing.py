@@ -1,7 +1,7 @@
 """Writes exported files, each proved before it takes its place."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from i2i.export.proof import ProofBatch, Reference, finite, prove
 from i2i.files import atomic_write
 from i2i.images import Array, from_unit, to_unit
 from i2i.models.modelfile import read_spec
-from i2i.models.spec import GENERATE, ModelSpec, Part
+from i2i.models.spec import GENERATE, LatentBlock, ModelSpec, Part
 from i2i.runtime.backends import TorchBackend
 from i2i.runtime.fit import pad
 from i2i.runtime.generator import ImageGenerator
@@ -98,7 +98,7 @@ def _of_generator(source: Path, options: ExportOptions) -> Reference:
     generator = ImageGenerator.open(source, "cpu")
     backend = generator.backend
     assert isinstance(backend, TorchBackend)
-    latents = generator.draw(range(PROOF_SEEDS))
+    latents = vary(generator.draw(range(PROOF_SEEDS)), generator.generator.blocks)
     return Reference(
         generator.spec.model_copy(update={"parts": {GENERATE: generator.generator}, "precision": options.precision}),
         backend.network,
@@ -108,6 +108,17 @@ def _of_generator(source: Path, options: ExportOptions) -> Reference:
         PROOF_SEEDS,
         f"seeds 0 to {PROOF_SEEDS - 1}",
     )
+
+
+def vary(latents: Array, blocks: Sequence[LatentBlock]) -> Array:
+    """Draw what is constant in all but the first of latents (N, size), since users may set it."""
+    random = np.random.default_rng(0)
+    varied = [
+        random.random((len(latents), block.size), np.float32) if block.prior == "constant" else None for block in blocks
+    ]
+    parts = np.split(latents, np.cumsum([block.size for block in blocks])[:-1], axis=1)
+    drawn = np.concatenate([part if one is None else one for part, one in zip(parts, varied, strict=True)], axis=1)
+    return np.concatenate([latents[:1], drawn[1:]])
 
 
 def _check_size(size: tuple[int, int], generator: Part) -> None:

@@ -39,8 +39,11 @@ class LatentBlock(BaseModel):
     """noise, augmentation, text, or the name of a label set."""
     size: Side
     """How many numbers."""
-    prior: Literal["normal", "uniform", "one_hot", "text"] = "normal"
-    """Standard normal; uniform in [-1, 1]; a single 1 among zeros; or a hashed text (see i2i.models.texts)."""
+    prior: Literal["normal", "uniform", "one_hot", "text", "constant"] = "normal"
+    """Standard normal; uniform in [-1, 1]; a single 1 among zeros; a hashed text (see i2i.models.texts); or the same
+    value for every seed, which users may set between 0 and 1."""
+    value: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """For a constant block: each of its numbers."""
     classes: tuple[ClassName, ...] = ()
     """For a label set: the names of its classes, in the order of the numbers."""
     shares: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()

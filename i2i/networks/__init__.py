@@ -20,6 +20,7 @@ from i2i.networks.patchgan import PatchGAN
 from i2i.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
 from i2i.networks.resnet import ResNet
 from i2i.networks.stackgan import StackGANGenerator, StackGANSecond
+from i2i.networks.style import StyleGenerator
 from i2i.networks.unet import UNet
 
 GENERATORS: dict[str, Callable[..., Generator]] = {
@@ -32,6 +33,7 @@ GENERATORS: dict[str, Callable[..., Generator]] = {
     "stackgan_2": StackGANSecond,
     "coupled_dcgan": CoupledGenerator,
     "progressive": ProgressiveGenerator,
+    "style": StyleGenerator,
 }
 DISCRIMINATORS: dict[str, Callable[..., Discriminator]] = {
     "patchgan": PatchGAN,
@@ -75,6 +77,7 @@ __all__ = [
     "ResNet",
     "StackGANGenerator",
     "StackGANSecond",
+    "StyleGenerator",
     "TranslatingGenerator",
     "UNet",
 ]

@@ -275,10 +275,10 @@ def set_norm_statistics(network: nn.Module, statistics: NormStatistics) -> None:
 
 
 def synchronise_batch_norm(network: nn.Module) -> None:
-    """Let every BatchNorm in `network` share its statistics with the other ranks of the training."""
+    """Let every BatchNorm in `network`, and what else can, share its statistics with the other ranks."""
     for module in network.modules():
-        if isinstance(module, BatchNorm):
-            module.synchronised = True
+        if hasattr(module, "synchronised"):
+            module.synchronised = True  # type: ignore[assignment]
 
 
 def normalise_spectrally(network: nn.Module) -> None:

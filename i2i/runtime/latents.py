@@ -64,6 +64,7 @@ PRIORS: dict[str, Callable[[np.random.Generator, LatentBlock], Array]] = {
     "normal": lambda random, block: random.standard_normal(block.size, dtype=np.float32),
     "uniform": lambda random, block: random.uniform(-1, 1, block.size).astype(np.float32),
     "one_hot": _one_hot,
+    "constant": lambda random, block: np.full(block.size, block.value, np.float32),
     "text": lambda random, block: hash_text(block.texts[random.integers(len(block.texts))], block.size),
 }
 

@@ -8,8 +8,8 @@ from i2i.errors import UsageError
 from i2i.images import Array
 from i2i.models.spec import LatentBlock
 
-_REACH = {"normal": 2.0, "uniform": 1.0}
-"""How far `traverse` walks to both sides of 0: two standard deviations, or all of the prior."""
+_REACH = {"normal": (-2.0, 2.0), "uniform": (-1.0, 1.0), "constant": (0.0, 1.0)}
+"""From where to where `traverse` walks: two standard deviations on both sides of 0, or all that a number can be."""
 
 
 def find_code(code: str, blocks: Sequence[LatentBlock]) -> tuple[LatentBlock, int]:
@@ -55,7 +55,7 @@ def traverse(
 
     All else stays as it is (Chen et al. 2016, figure 2). code: as `find_code` takes it. A one_hot block goes through
     its classes; a number through `steps` values, by default 10, from one of `bounds` to the other, by default -2 to 2
-    of a normal and -1 to 1 of a uniform prior. Raises UsageError.
+    of a normal and -1 to 1 of a uniform prior, and 0 to 1 of a constant. Raises UsageError.
     """
     block, start = find_code(code, blocks)
     if block.prior == "one_hot":
@@ -64,7 +64,7 @@ def traverse(
         values, stop = np.eye(block.size, dtype=np.float32), start + block.size
         words = list(block.classes or map(str, range(block.size)))
     else:
-        low, high = bounds or (-_REACH[block.prior], _REACH[block.prior])
+        low, high = bounds or _REACH[block.prior]
         values, stop = np.linspace(low, high, steps or 10, dtype=np.float32)[:, None], start + 1
         words = [f"{value:.2g}" for value in values[:, 0]]
     walked = np.repeat(latents[:, None].astype(np.float32), len(values), axis=1)

@@ -32,6 +32,8 @@ def desk(
     labelled_model,
     vae_run,
     guided_model,
+    style_model,
+    style_onnx,
 ):
     """The desk, with small versions of everything else that the examples name."""
     shutil.copytree("D", "datasets/lineart")
@@ -46,6 +48,8 @@ def desk(
     shutil.copytree(labelled_model.parent, "runs/things", ignore=shutil.ignore_patterns("*.onnx"))
     shutil.copytree(vae_run, "runs/vae")
     shutil.copytree(guided_model.parent, "runs/ppgn")
+    shutil.copytree(style_model.parent, "runs/styles", ignore=shutil.ignore_patterns("*.onnx"))
+    shutil.copy(style_onnx, "styles.onnx")
     for name, count in (("latents.npy", 1), ("both.npy", 2)):
         np.save(name, np.zeros((count, 4), np.float32))
     (desk / "bred").mkdir()

@@ -13,6 +13,7 @@ BLOCKS = {
     "normal": LatentBlock(name="noise", size=2),
     "uniform": LatentBlock(name="code", size=2, prior="uniform"),
     "one_hot": LatentBlock(name="label", size=3, prior="one_hot", classes=("a", "b", "c"), shares=(0.6, 0.3, 0.1)),
+    "constant": LatentBlock(name="truncation", size=1, prior="constant", value=0.75),
     "text": LatentBlock(name="text", size=4, prior="text", texts=("red fish", "blue fish", "a red boat")),
 }
 
@@ -35,7 +36,7 @@ def test_the_runtime_draws_what_training_drew(name):
     assert sum(other < 0.04 for other in others) == 1  # the test can tell priors apart
 
 
-@pytest.mark.parametrize("name", ["normal", "uniform", "one_hot"])
+@pytest.mark.parametrize("name", ["normal", "uniform", "one_hot", "constant"])
 def test_a_draw_copies_nothing_to_the_device(name, monkeypatch):
     """After the first: a CUDA graph cannot record a copy from the host."""
     images = torch.zeros(4, 1)

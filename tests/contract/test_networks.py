@@ -22,6 +22,7 @@ SMALL = {
     "stackgan_2": {"width": 2, "first_width": 2, "size": 64, "text": 2, "augmentation": 1},
     "coupled_dcgan": {"width": 2, "size": 32},
     "progressive": {"width": 2, "size": 32},
+    "style": {"width": 2, "size": 32, "style": 3},
     "patchgan": {"width": 2, "layers": 1},
     "autoencoder": {"width": 2, "levels": 2, "size": 32},
     "mlp_autoencoder": {"width": 8, "code": 3},

@@ -1,0 +1,10 @@
+"""The blocks of latents that hold styles, by name; see i2i.networks.style."""
+
+NOISE = "noise"
+"""What the style of all layers is made of."""
+FINE = "fine"
+"""The same for the style that is mixed in."""
+SHARE = "share"
+"""For each layer, from 4 px on, the part of it that is mixed in: two layers for each side."""
+TRUNCATION = "truncation"
+"""1 for styles as they are, 0 for the mean of all."""

@@ -1,0 +1,102 @@
+"""Ask what mixing styles mixes: the shape of one picture and the hue of another, on coloured Fashion-MNIST.
+
+    python tools/bench/styles.py data/fashion OUT [--images N] [--seed S]
+
+`data` is what datasets/fashion_mnist.py leaves. Trousers, bags and ankle boots are coloured in three hues at random,
+and the preset style_fashion learns them without any label. A classifier learns the three kinds from real pictures, and
+the hue is that of the mean of a picture's pixels, so that no network judges it. For mixes of 30 coarse and 30 fine
+latents, from 8, 16 and 32 px on, prints how often the kind is that of the coarse parent and of the fine one, and the
+hue likewise; chance is a third.
+"""
+
+import argparse
+import colorsys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from conditional import _table, read, right, train_classifier
+
+from i2i import load_config, train
+from i2i.images import Array, read_image, write_image
+from i2i.runtime.generator import ImageGenerator
+from i2i.runtime.styles import mix, sides, truncate
+
+KINDS = {"Trouser": "trouser", "Bag": "bag", "Ankle boot": "boot"}
+HUES = (0, 120, 240)
+"""In degrees."""
+PARENTS = 30
+
+
+def main() -> None:
+    """Colour the pictures, train, mix and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--images", type=int, default=60_000)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    classes = tuple(KINDS)
+    tables = {split: _table(given.data / f"{split}.csv") for split in ("train", "test")}
+    for split, table in tables.items():
+        tables[split] = {name: kind for name, kind in table.items() if kind in KINDS}
+        colour(given.data / split, given.out / "pictures" / split, sorted(tables[split]))
+    reals = {split: read(given.out / "pictures" / split, tables[split], classes) for split in tables}
+    network = train_classifier(*reals["train"], len(classes))
+    print(f"classifier: {right(network, *reals['test']).float().mean():.3f} of real test pictures", flush=True)
+    began = time.process_time()
+    settings = [f"data.path={given.out / 'pictures' / 'train'}", "data.channels=3", f"schedule.images={given.images}"]
+    rare = [f"log.samples_every_images={given.images}", f"log.checkpoint_every_images={given.images}"]
+    run = given.out / "run"
+    train(load_config("style_fashion", [*settings, *rare, f"train.seed={given.seed}", "train.device=cpu"]), run)
+    print(f"{given.images} images, {time.process_time() - began:.0f} s of processor time")
+    judge(ImageGenerator.open(run, "cpu"), network)
+
+
+def colour(source: Path, out: Path, names: list[str]) -> None:
+    """Write grey pictures in one of HUES, drawn for each: black stays black."""
+    out.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for name in names:
+        tint = np.array(colorsys.hsv_to_rgb(HUES[random.integers(len(HUES))] / 360, 0.8, 1.0))
+        write_image(out / name, (read_image(source / name)[:, :, :1] * tint).round().astype(np.uint8))
+
+
+def hue(picture: Array) -> int:
+    """Return the number of the nearest of HUES to the mean of a picture's pixels, (H, W, 3) uint8."""
+    found = colorsys.rgb_to_hsv(*picture.reshape(-1, 3).mean(axis=0) / 255)[0] * 360
+    return int(np.argmin([abs((found - one + 180) % 360 - 180) for one in HUES]))
+
+
+def judge(generator: ImageGenerator, network: torch.nn.Module) -> None:
+    """Print the table of mixes, and how far pictures spread with the truncation."""
+    blocks = generator.generator.blocks
+    coarse, fine = generator.draw(range(PARENTS)), generator.draw(range(PARENTS, 2 * PARENTS))
+    rows, columns = np.repeat(np.arange(PARENTS), PARENTS), np.tile(np.arange(PARENTS), PARENTS)
+    parents = [facts(generator, network, one) for one in (coarse, fine)]
+    print("| from | kind of the coarse one | of the fine one | hue of the coarse one | of the fine one |")
+    print("|---|---|---|---|---|")
+    for px in sides(blocks):
+        mixed = facts(generator, network, mix(coarse[rows], fine[columns], blocks, px))
+        shares = [
+            float((mixed[what] == parents[parent][what][places]).mean())
+            for what in (0, 1)
+            for parent, places in ((0, rows), (1, columns))
+        ]
+        print(f"| {px} px | " + " | ".join(f"{share:.3f}" for share in shares) + " |")
+    for value in (1, 0.75, 0.5, 0.25, 0):
+        pictures = generator.generate(truncate(coarse, blocks, value))
+        print(f"truncation {value}: spread {127.5 * pictures.std(axis=0).mean():.1f} grey levels")
+
+
+def facts(generator: ImageGenerator, network: torch.nn.Module, latents: Array) -> tuple[Array, Array]:
+    """Return the kind and the hue of each picture, by their numbers."""
+    images = torch.from_numpy(generator.generate(latents))
+    with torch.inference_mode():
+        kinds = torch.cat([network(part).argmax(1) for part in images.split(500)]).numpy()
+    return kinds, np.array([hue(picture) for picture in generator.pictures(latents)])
+
+
+if __name__ == "__main__":
+    main()
