@@ -183,6 +183,19 @@ class StyleGeneratorSettings(Section):
     """Add noise in each layer, as the paper does."""
 
 
+class ResNetGANGeneratorSettings(Section):
+    """The generator of R3GAN; see i2i.networks.ResNetGenerator. It makes images of data.crop_px."""
+
+    name: Literal["resnet_gan"] = "resnet_gan"
+    """Which generator."""
+    latent: Positive = 64
+    """Length of the noise vector."""
+    width: Positive = 32
+    """Channels of the last level; they double with every halving, up to 512. 384 at 64 px in the paper."""
+    blocks: Positive = 2
+    """Residual blocks of each level."""
+
+
 GeneratorSettings = Annotated[
     UNetSettings
     | ResNetSettings
@@ -193,7 +206,8 @@ GeneratorSettings = Annotated[
     | StackGANSecondSettings
     | CoupledGeneratorSettings
     | ProgressiveGeneratorSettings
-    | StyleGeneratorSettings,
+    | StyleGeneratorSettings
+    | ResNetGANGeneratorSettings,
     Field(discriminator="name"),
 ]
 
@@ -303,6 +317,17 @@ class ProgressiveDiscriminatorSettings(ClassifierSettings):
     """Channels of the first level; they double with every halving, up to 512. 16 for 1024 px in the paper."""
 
 
+class ResNetGANDiscriminatorSettings(ClassifierSettings):
+    """The discriminator of R3GAN; see i2i.networks.ResNetDiscriminator. It takes images of data.crop_px."""
+
+    name: Literal["resnet_gan"] = "resnet_gan"
+    """Which discriminator."""
+    width: Positive = 32
+    """Channels of the first level; they double with every halving, up to 512. 384 at 64 px in the paper."""
+    blocks: Positive = 2
+    """Residual blocks of each level."""
+
+
 DiscriminatorSettings = Annotated[
     PatchGANSettings
     | DCGANDiscriminatorSettings
@@ -310,7 +335,8 @@ DiscriminatorSettings = Annotated[
     | AutoencoderSettings
     | MLPAutoencoderSettings
     | CoupledDiscriminatorSettings
-    | ProgressiveDiscriminatorSettings,
+    | ProgressiveDiscriminatorSettings
+    | ResNetGANDiscriminatorSettings,
     Field(discriminator="name"),
 ]
 
@@ -327,6 +353,7 @@ NETWORK_SETTINGS: dict[str, dict[str, type[Section]]] = {
         "coupled_dcgan": CoupledGeneratorSettings,
         "progressive": ProgressiveGeneratorSettings,
         "style": StyleGeneratorSettings,
+        "resnet_gan": ResNetGANGeneratorSettings,
     },
     "discriminator": {
         "patchgan": PatchGANSettings,
@@ -336,5 +363,6 @@ NETWORK_SETTINGS: dict[str, dict[str, type[Section]]] = {
         "mlp_autoencoder": MLPAutoencoderSettings,
         "coupled_dcgan": CoupledDiscriminatorSettings,
         "progressive": ProgressiveDiscriminatorSettings,
+        "resnet_gan": ResNetGANDiscriminatorSettings,
     },
 }

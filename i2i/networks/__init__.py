@@ -19,6 +19,7 @@ from i2i.networks.modern_unet import ModernUNet
 from i2i.networks.patchgan import PatchGAN
 from i2i.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
 from i2i.networks.resnet import ResNet
+from i2i.networks.resnet_gan import ResNetDiscriminator, ResNetGenerator
 from i2i.networks.stackgan import StackGANGenerator, StackGANSecond
 from i2i.networks.style import StyleGenerator
 from i2i.networks.unet import UNet
@@ -34,6 +35,7 @@ GENERATORS: dict[str, Callable[..., Generator]] = {
     "coupled_dcgan": CoupledGenerator,
     "progressive": ProgressiveGenerator,
     "style": StyleGenerator,
+    "resnet_gan": ResNetGenerator,
 }
 DISCRIMINATORS: dict[str, Callable[..., Discriminator]] = {
     "patchgan": PatchGAN,
@@ -43,6 +45,7 @@ DISCRIMINATORS: dict[str, Callable[..., Discriminator]] = {
     "mlp_autoencoder": MLPAutoencoder,
     "coupled_dcgan": CoupledDiscriminator,
     "progressive": ProgressiveDiscriminator,
+    "resnet_gan": ResNetDiscriminator,
 }
 ENCODERS: dict[str, Callable[..., Encoder]] = {"dcgan": DCGANEncoder}
 """By the name of the generator that they are the way back of, with whose settings they are built."""
@@ -75,6 +78,8 @@ __all__ = [
     "ProgressiveDiscriminator",
     "ProgressiveGenerator",
     "ResNet",
+    "ResNetDiscriminator",
+    "ResNetGenerator",
     "StackGANGenerator",
     "StackGANSecond",
     "StyleGenerator",

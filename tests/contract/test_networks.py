@@ -23,6 +23,7 @@ SMALL = {
     "coupled_dcgan": {"width": 2, "size": 32},
     "progressive": {"width": 2, "size": 32},
     "style": {"width": 2, "size": 32, "style": 3},
+    "resnet_gan": {"width": 2, "size": 32, "blocks": 1},
     "patchgan": {"width": 2, "layers": 1},
     "autoencoder": {"width": 2, "levels": 2, "size": 32},
     "mlp_autoencoder": {"width": 8, "code": 3},
