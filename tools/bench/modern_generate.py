@@ -18,9 +18,9 @@ from i2i.metrics.features import features
 from i2i.runtime.generator import ImageGenerator
 
 SAMPLES = 2000
-TRIAL_IMAGES = 6400
+TRIAL_IMAGES = 2560
 SMALL = ["data.channels=1", "data.crop_px=32", "data.resize_px=32", "data.flip=false"]
-SMALL += ["generator.width=16", "discriminator.width=16", "generator.blocks=1", "discriminator.blocks=1"]
+SMALL += ["generator.width=8", "discriminator.width=8", "generator.blocks=1", "discriminator.blocks=1"]
 SMALL += ["train.batch=16", "train.ema_half_life_images=2000"]
 SMALL += ["loss.penalty_weight={from: 2, to: 0.2, over_images: %d}"]
 SMALL += ["optimizer.beta2_ramp={from: 0.9, to: 0.99, over_images: %d}", "schedule.decay_images=0", "optimizer.lr=5e-4"]
@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--images", type=int, default=60_000)
+    parser.add_argument("--images", type=int, default=30_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     given = parser.parse_args()
     real = features([read_image(path) for path in sorted((given.data / "test").iterdir())[:SAMPLES]], "random")
