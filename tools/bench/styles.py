@@ -6,7 +6,7 @@
 and the preset style_fashion learns them without any label. A classifier learns the three kinds from real pictures, and
 the hue is that of the mean of a picture's pixels, so that no network judges it. For mixes of 30 coarse and 30 fine
 latents, from 8, 16 and 32 px on, prints how often the kind is that of the coarse parent and of the fine one, and the
-hue likewise; chance is a third.
+hue likewise; and, as chance, how often the two parents have the same.
 """
 
 import argparse
@@ -75,6 +75,8 @@ def judge(generator: ImageGenerator, network: torch.nn.Module) -> None:
     coarse, fine = generator.draw(range(PARENTS)), generator.draw(range(PARENTS, 2 * PARENTS))
     rows, columns = np.repeat(np.arange(PARENTS), PARENTS), np.tile(np.arange(PARENTS), PARENTS)
     parents = [facts(generator, network, one) for one in (coarse, fine)]
+    same = [float((parents[0][what][rows] == parents[1][what][columns]).mean()) for what in (0, 1)]
+    print(f"two parents: the same kind in {same[0]:.3f}, the same hue in {same[1]:.3f}")
     print("| from | kind of the coarse one | of the fine one | hue of the coarse one | of the fine one |")
     print("|---|---|---|---|---|")
     for px in sides(blocks):
