@@ -22,7 +22,7 @@ TRIAL_IMAGES = 2560
 SMALL = ["data.channels=1", "data.crop_px=32", "data.resize_px=32", "data.flip=false"]
 SMALL += ["generator.width=8", "discriminator.width=8", "generator.blocks=1", "discriminator.blocks=1"]
 SMALL += ["train.batch=16", "train.ema_half_life_images=2000"]
-SMALL += ["loss.penalty_weight={from: 2, to: 0.2, over_images: %d}"]
+SMALL += ["loss.penalty_weight={from: 0.05, to: 0.005, over_images: %d}"]
 SMALL += ["optimizer.beta2_ramp={from: 0.9, to: 0.99, over_images: %d}", "schedule.decay_images=0", "optimizer.lr=5e-4"]
 
 
