@@ -24,7 +24,7 @@ GROUP = 16
 _GAIN = math.sqrt(2 / (1 + 0.2**2))  # before a leaky ReLU (He et al. 2015)
 
 
-class ResidualBlock(nn.Module):
+class GroupedBlock(nn.Module):
     """x + f(x), where f widens to twice the channels, convolves in groups and narrows again (figure 4).
 
     total: residual blocks of the network. zero: begin as the identity.
@@ -184,4 +184,4 @@ class _Shrink(nn.Module):
 
 
 def _blocks(channels: int, count: int, total: int, zero: bool = True) -> nn.Sequential:
-    return nn.Sequential(*(ResidualBlock(channels, total, zero) for _ in range(count)))
+    return nn.Sequential(*(GroupedBlock(channels, total, zero) for _ in range(count)))

@@ -5,11 +5,11 @@ import torch
 from torch.nn import functional as F
 
 from i2i.networks import ResNetDiscriminator, ResNetGenerator
-from i2i.networks.resnet_gan import ResidualBlock, _Shrink
+from i2i.networks.resnet_gan import GroupedBlock, _Shrink
 
 
 def blocks_of(network):
-    return [one for one in network.modules() if isinstance(one, ResidualBlock)]
+    return [one for one in network.modules() if isinstance(one, GroupedBlock)]
 
 
 def test_every_block_begins_as_the_identity():
@@ -28,17 +28,17 @@ def test_weights_are_smaller_in_deeper_networks():
     torch.manual_seed(0)
     gain = (2 / 1.04) ** 0.5
     for total in (1, 16):
-        block = ResidualBlock(256, total)
+        block = GroupedBlock(256, total)
         first, second = block.layers[0].weight, block.layers[2].weight
         assert first.std().item() == pytest.approx(gain * total**-0.25 / 256**0.5, rel=0.02)
         assert second.std().item() == pytest.approx(gain * total**-0.25 / (16 * 9) ** 0.5, rel=0.02)
 
 
 def test_convolutions_have_groups_of_16_channels_of_a_wide_middle():
-    block = ResidualBlock(64, 1)
+    block = GroupedBlock(64, 1)
     assert block.layers[2].in_channels == 128
     assert block.layers[2].groups == 8
-    assert ResidualBlock(2, 1).layers[2].groups == 1
+    assert GroupedBlock(2, 1).layers[2].groups == 1
 
 
 def test_sides_are_halved_by_a_bilinear_filter():
