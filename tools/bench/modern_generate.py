@@ -2,9 +2,9 @@
 
     python tools/bench/modern_generate.py data/fashion OUT [--images N] [--seeds 0 1 2]
 
-`data` is what datasets/fashion_mnist.py leaves. modern_generate trains on N images with the changes for a CPU that its
-file names; dcgan_fashion then gets the same processor time, by its speed over the first part of it. Prints KID and
-coverage of samples, against pictures of the test split, on features of random convolutions.
+`data` is what datasets/fashion_mnist.py leaves. modern_generate trains on N images with changes for a CPU;
+dcgan_fashion then gets the same processor time, by its speed over the first part of it. Prints KID and coverage of
+samples, against pictures of the test split, on features of random convolutions.
 """
 
 import argparse
