@@ -18,7 +18,9 @@ Examples:
 )
 @options.model
 @click.option("-o", "--output", required=True, type=options.OutputPath(), help="The folder of the generations.")
-@click.option("--keep", type=options.SeedList(), default=(), help="Numbers on the newest sheet, as in 2,5.")
+@click.option(
+    "--keep", type=options.SeedList(), metavar="NUMBERS", default=(), help="Pictures of the newest sheet, as in 2,5."
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all draws.")
 @click.option(
     "--mutation",
