@@ -35,7 +35,7 @@ def export_onnx(
 
     All other arguments are fields of ExportOptions, and everything else is as in `export_model`.
     """
-    options = ExportOptions(output, None, None, direction, verify, overwrite, io, precision, size, labels)
+    options = ExportOptions(output, None, direction, verify, overwrite, io, precision, size, labels)
     (spec,) = export_model(model, options).values()
     return spec
 

@@ -19,8 +19,6 @@ class ExportOptions:
     """The .onnx file to write."""
     triton: str | Path | None = None
     """In place of `output`: the folder of models that a Triton server serves."""
-    page: str | Path | None = None
-    """In place of `output`: the .html file of a page that runs the model in a browser; see i2i.export.page."""
     direction: str | None = None
     """A2B or B2A, needed only when the model holds both; "both" writes a file for each."""
     verify: str | Path | None = None
@@ -36,6 +34,8 @@ class ExportOptions:
     """Height and width in pixels of a file for one size; None: any size."""
     labels: Sequence[str] = ()
     """Names of classes, one of each label set, of a model that translates to labels; the file translates to these."""
+    page: str | Path | None = None
+    """In place of `output`: the .html file of a page that runs the model in a browser; see i2i.export.page."""
 
     def __post_init__(self) -> None:
         """Raise UsageError for options that contradict one another."""
