@@ -106,4 +106,4 @@ class MetricsLog:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(start + json.dumps(row) + "\n")
             self.start = ""
-        self.loggers.each(lambda logger: logger.add(row))
+        self.loggers.write(row)

@@ -1,8 +1,8 @@
 """Where the rows of metrics.jsonl and the previews also go: TensorBoard, Weights & Biases, MLflow, a CSV file.
 
-metrics.jsonl is the truth, and the others are copies: one that fails is told once and left out. lightning-fabric has
-loggers for two of them, which do not serve: its CSV logger deletes the file of an earlier session, and its TensorBoard
-logger wraps the writer used here, without text and pictures. Those for the other two are in pytorch-lightning.
+All are loggers of lightning-fabric. metrics.jsonl is the truth, and they are copies: one that fails is told once and
+left out. Fabric ships two: its TensorBoard logger is used here, its CSV logger deletes the file of an earlier session.
+Four small loggers, side by side, make some 310 lines.
 """
 
 import contextlib
@@ -11,9 +11,12 @@ import json
 import os
 import time
 import uuid
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+from lightning_fabric.loggers import Logger, TensorBoardLogger
 
 from i2i.config.settings import LoggerName
 from i2i.errors import UsageError, one_line
@@ -25,136 +28,156 @@ Row = Mapping[str, Any]
 _PROJECT = "i2i"
 
 
-class RunLogger(Protocol):
-    """A copy of the log of a run; may raise anything."""
+class RunLogger(Logger):
+    """A logger of lightning-fabric that also takes warnings and sheets of samples; may raise anything.
 
-    def __init__(self, run: Path, images: int, settings: dict[str, Any]):
-        """Open for the run folder, which goes on after `images`; settings: the whole config."""
+    It opens for the run folder, which goes on after a number of images. A step is a number of images seen. Metrics are
+    named "<split>/<name>", beside "epochs" and "seconds".
+    """
 
-    def add(self, row: Row) -> None:
-        """Add a row."""
+    version = None
 
-    def show(self, images: int, sheets: Mapping[str, Path]) -> None:
+    @property
+    def name(self) -> str:
+        """The class's name."""
+        return type(self).__name__
+
+    def log_hyperparams(self, params: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        """Take the whole config."""
+
+    @abstractmethod
+    def log_warning(self, values: Mapping[str, Any], step: int) -> None:
+        """Add a warning: values["text"], and when it came."""
+
+    @abstractmethod
+    def log_sheets(self, sheets: Mapping[str, Path], step: int) -> None:
         """Add the sheets of samples, PNG files by direction."""
 
-    def close(self, finished: bool) -> None:
-        """End; finished: whether the training came to its end."""
 
-
-class TensorBoard:
+class TensorBoard(TensorBoardLogger, RunLogger):
     """Event files in tensorboard/: scalars "<split>/<name>" over images seen, warnings as text, and sheets."""
 
-    def __init__(self, run: Path, images: int, settings: dict[str, Any]):
+    def __init__(self, run: Path, images: int):
         """Write to a folder of its own; what an earlier session wrote there after `images` is not shown."""
-        from torch.utils.tensorboard import SummaryWriter
-
         self.folder = run / "tensorboard"
+        super().__init__(run, name="tensorboard", version="", default_hp_metric=False, purge_step=images + 1)
         try:
-            self.writer = SummaryWriter(str(self.folder), purge_step=images + 1)
+            self.experiment.flush()
         except UnicodeEncodeError as error:
             raise OSError("it cannot write to folders whose names are not UTF-8") from error
 
-    def add(self, row: Row) -> None:
-        """Add a row; raises OSError for a deleted folder, which no write would notice."""
+    @property
+    def log_dir(self) -> str:
+        """The folder, in whose name `$` and `~` mean themselves."""
+        return str(self.folder)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Add a row; raises FileNotFoundError for a deleted folder, which no write would notice."""
         if not self.folder.is_dir():
             raise FileNotFoundError(f"{self.folder} has gone")
-        for name, value in _named(row).items():
-            if row["split"] == WARNING:
-                self.writer.add_text(name, value, row["images"])
-            else:
-                self.writer.add_scalar(name, value, row["images"])
-        self.writer.flush()
+        super().log_metrics(metrics, step)
+        self.save()
 
-    def show(self, images: int, sheets: Mapping[str, Path]) -> None:
+    def log_warning(self, values: Mapping[str, Any], step: int) -> None:
+        """Add the text."""
+        self.experiment.add_text(WARNING, values["text"], step)
+        self.save()
+
+    def log_sheets(self, sheets: Mapping[str, Path], step: int) -> None:
         """Add the sheets."""
         import numpy as np
         from PIL import Image
 
         for direction, path in sheets.items():
             with Image.open(path) as sheet:
-                self.writer.add_image(f"samples/{direction}", np.asarray(sheet), images, dataformats="HWC")
-        self.writer.flush()
-
-    def close(self, finished: bool) -> None:
-        """Close the file."""
-        self.writer.close()
+                self.experiment.add_image(f"samples/{direction}", np.asarray(sheet), step, dataformats="HWC")
+        self.save()
 
 
-class WandB:
+class WandB(RunLogger):
     """A run of Weights & Biases, by default in the project i2i; $WANDB_PROJECT and its other variables hold."""
 
-    def __init__(self, run: Path, images: int, settings: dict[str, Any]):
+    def __init__(self, run: Path, images: int):
         """Start the run, or go on in that of an earlier session."""
         import wandb
 
-        own = wandb.Settings(
-            console="off", disable_code=True, disable_git=True
-        )  # settings and figures leave the machine
+        own = wandb.Settings(console="off", disable_code=True, disable_git=True)  # only settings and figures leave
         self.run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", _PROJECT),
             name=run.name,
             dir=run,
             id=_remembered(run, "wandb", lambda: uuid.uuid4().hex[:12]),
             resume="allow",
-            config=settings,
             settings=own,
         )
         self.run.define_metric("images")
         self.run.define_metric("*", step_metric="images")
 
-    def add(self, row: Row) -> None:
-        """Add a row."""
-        self.run.log({"images": row["images"], **_named(row)})
+    def log_hyperparams(self, params: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        """Set the run's config."""
+        self.run.config.update(params, allow_val_change=True)
 
-    def show(self, images: int, sheets: Mapping[str, Path]) -> None:
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Add a row."""
+        self.run.log({"images": step, **metrics})
+
+    def log_warning(self, values: Mapping[str, Any], step: int) -> None:
+        """Add the text."""
+        self.run.log({"images": step, WARNING: values["text"]})
+
+    def log_sheets(self, sheets: Mapping[str, Path], step: int) -> None:
         """Add the sheets."""
         import wandb
 
         pictures = {f"samples/{direction}": wandb.Image(str(path)) for direction, path in sheets.items()}
-        self.run.log({"images": images, **pictures})
+        self.run.log({"images": step, **pictures})
 
-    def close(self, finished: bool) -> None:
+    def finalize(self, status: str) -> None:
         """Send what is left."""
-        self.run.finish(exit_code=0 if finished else 1)
+        self.run.finish(exit_code=0 if status == "success" else 1)
 
 
-class MLflow:
+class MLflow(RunLogger):
     """A run of MLflow, in the experiment i2i unless $MLFLOW_EXPERIMENT_NAME says another, at $MLFLOW_TRACKING_URI."""
 
-    def __init__(self, run: Path, images: int, settings: dict[str, Any]):
+    def __init__(self, run: Path, images: int):
         """Start the run, or go on in that of an earlier session."""
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # a training does not wait minutes for a server
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         from mlflow import MlflowClient
-        from mlflow.entities import Param
 
         self.client = MlflowClient()
         self.id = _remembered(run, "mlflow", lambda: self._create(run.name))
         self.client.update_run(self.id, status="RUNNING")
-        known = self.client.get_run(self.id).data.params  # which cannot change
-        every = [Param(name, value) for name, value in _flat(settings) if name not in known]
+
+    def log_hyperparams(self, params: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        """Set the parameters; those of an earlier session cannot change."""
+        from mlflow.entities import Param
+
+        known = self.client.get_run(self.id).data.params
+        every = [Param(name, value) for name, value in _flat(params) if name not in known]
         for start in range(0, len(every), 100):  # as many as it takes at once
             self.client.log_batch(self.id, params=every[start : start + 100])
 
-    def add(self, row: Row) -> None:
-        """Add a row; warnings become tags, since MLflow has no text over time."""
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Add a row."""
         from mlflow.entities import Metric
 
-        if row["split"] == WARNING:
-            self.client.set_tag(self.id, f"{WARNING} after {row['images']} images", row["text"])
-            return
         now = int(time.time() * 1000)
-        metrics = [Metric(name, value, now, row["images"]) for name, value in _named(row).items()]
-        self.client.log_batch(self.id, metrics=metrics)
+        self.client.log_batch(self.id, metrics=[Metric(name, value, now, step) for name, value in metrics.items()])
 
-    def show(self, images: int, sheets: Mapping[str, Path]) -> None:
+    def log_warning(self, values: Mapping[str, Any], step: int) -> None:
+        """Add a tag, since MLflow has no text over time."""
+        self.client.set_tag(self.id, f"{WARNING} after {step} images", values["text"])
+
+    def log_sheets(self, sheets: Mapping[str, Path], step: int) -> None:
         """Add the sheets, as artifacts."""
         for path in sheets.values():
             self.client.log_artifact(self.id, str(path), "samples")
 
-    def close(self, finished: bool) -> None:
+    def finalize(self, status: str) -> None:
         """Say how the training ended."""
-        self.client.set_terminated(self.id, "FINISHED" if finished else "KILLED")
+        self.client.set_terminated(self.id, "FINISHED" if status == "success" else "KILLED")
 
     def _create(self, name: str) -> str:
         experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME", _PROJECT)
@@ -164,28 +187,34 @@ class MLflow:
         return identity
 
 
-class CsvFile:
+class CsvFile(RunLogger):
     """metrics.csv: a column for each name of metrics.jsonl, written anew from it whenever a name is new."""
 
-    def __init__(self, run: Path, images: int, settings: dict[str, Any]):
+    def __init__(self, run: Path, images: int):
         """Write the rows so far."""
         self.path, self.source = run / "metrics.csv", run / "metrics.jsonl"
         self.columns: list[str] = []
         self._rewrite()
 
-    def add(self, row: Row) -> None:
-        """Add a row, which metrics.jsonl has already."""
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Add a row, which metrics.jsonl has already; the part of the names before "/" is its split."""
+        names = {name.rpartition("/")[2]: value for name, value in metrics.items()}
+        splits = {name.rpartition("/")[0] for name in metrics} - {""}
+        self._add({"images": step, "split": "".join(splits), **names})
+
+    def log_warning(self, values: Mapping[str, Any], step: int) -> None:
+        """Add a row likewise."""
+        self._add({"images": step, "split": WARNING, **values})
+
+    def log_sheets(self, sheets: Mapping[str, Path], step: int) -> None:
+        """Leave pictures out."""
+
+    def _add(self, row: Row) -> None:
         if not self.path.exists() or set(row) - set(self.columns):
             self._rewrite()
             return
         with self.path.open("a", encoding="utf-8", newline="") as file:
             file.write(self._lines([row]))
-
-    def show(self, images: int, sheets: Mapping[str, Path]) -> None:
-        """Leave pictures out."""
-
-    def close(self, finished: bool) -> None:
-        """Nothing is open."""
 
     def _rewrite(self) -> None:
         rows = read_json_lines(self.source)
@@ -201,7 +230,7 @@ class CsvFile:
         return buffer.getvalue()
 
 
-LOGGERS: dict[LoggerName, type[RunLogger]] = {
+LOGGERS: dict[LoggerName, Callable[[Path, int], RunLogger]] = {
     "tensorboard": TensorBoard,
     "wandb": WandB,
     "mlflow": MLflow,
@@ -220,7 +249,19 @@ class Loggers:
         """Open them for a run that goes on after `images`."""
         for name in self.names:
             with self._left_out_if_it_fails(name):
-                self.open[name] = LOGGERS[name](run.resolve(), images, settings)
+                logger = self.open[name] = LOGGERS[name](run.resolve(), images)
+                logger.log_hyperparams(settings)
+
+    def write(self, row: Row) -> None:
+        """Pass on a row of metrics.jsonl."""
+        step, split = row["images"], row["split"]
+        when = {name: row[name] for name in ("epochs", "seconds")}
+        values = {name: value for name, value in row.items() if name not in ROW_KEYS}
+        if split == WARNING:
+            self.each(lambda logger: logger.log_warning({**when, **values}, step))
+        else:
+            metrics = {**when, **{f"{split}/{name}": value for name, value in values.items()}}
+            self.each(lambda logger: logger.log_metrics(metrics, step))
 
     def each(self, call: Callable[[RunLogger], None]) -> None:
         """Call with each that has not failed."""
@@ -246,13 +287,6 @@ def refuse_missing_loggers(names: Sequence[LoggerName]) -> None:
                 f"log.loggers names {name}, which is not installed.\n"
                 f"Install it (pip install 'i2i[{name}]'), or leave it out."
             )
-
-
-def _named(row: Row) -> dict[str, Any]:
-    """Return the values of a row as "<split>/<name>"; of a warning, its text by that name."""
-    if row["split"] == WARNING:
-        return {WARNING: row["text"]}
-    return {f"{row['split']}/{name}": value for name, value in row.items() if name not in ROW_KEYS}
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -50,7 +50,7 @@ class Reporter:
                 yield
             finished = True
         finally:
-            self.loggers.each(lambda logger: logger.close(finished))
+            self.loggers.each(lambda logger: logger.finalize("success" if finished else "failed"))
 
     def write(self, images: int, split: str, values: dict[str, float]) -> None:
         """Add a row of metrics to the log."""
@@ -63,7 +63,7 @@ class Reporter:
         with self.best_effort("samples"):
             for direction, png in sheets.items():
                 write_bytes(paths[direction], png)
-            self.loggers.each(lambda logger: logger.show(images, paths))
+            self.loggers.each(lambda logger: logger.log_sheets(paths, images))
 
     def warn(self, images: int, warnings: Iterable[str]) -> None:
         """Print warnings, and add them to the log."""

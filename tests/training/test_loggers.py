@@ -4,15 +4,16 @@ import csv
 import json
 
 import pytest
+from lightning_fabric.loggers import Logger
 
 import i2i
 from i2i.config import load_config
 from i2i.errors import ConfigError, DataError, UsageError
 from i2i.files import read_json_lines
-from i2i.report.record import ROW_KEYS, WARNING
+from i2i.report.record import ROW_KEYS
 from i2i.training import loggers
 from i2i.training.log import BestEffort, MetricsLog
-from i2i.training.loggers import Loggers
+from i2i.training.loggers import CsvFile, Loggers, MLflow, RunLogger, TensorBoard, WandB
 from tests.conftest import tiny_config
 
 
@@ -28,23 +29,29 @@ def half_and_resumed(data, run, name):
     return train(data, run, f"log.loggers={name}", "schedule.decay_images=0", resume=True)
 
 
-class Recorder:
+class Recorder(RunLogger):
     """A logger that remembers, and fails where it is told to."""
 
     fails: tuple[str, ...] = ()
     calls: tuple[tuple, ...] = ()
 
-    def __init__(self, run, images, settings):
-        self._call("begin", images, settings["algorithm"])
+    def __init__(self, run, images):
+        self._call("begin", images)
 
-    def add(self, row):
-        self._call("add", row)
+    def log_hyperparams(self, params, *_, **__):
+        self._call("settings", params["algorithm"])
 
-    def show(self, images, sheets):
-        self._call("show", images, {direction: path.read_bytes()[1:4] for direction, path in sheets.items()})
+    def log_metrics(self, metrics, step=None):
+        self._call("metrics", metrics, step)
 
-    def close(self, finished):
-        self._call("close", finished)
+    def log_warning(self, values, step):
+        self._call("warning", values, step)
+
+    def log_sheets(self, sheets, step):
+        self._call("sheets", step, {direction: path.read_bytes()[1:4] for direction, path in sheets.items()})
+
+    def finalize(self, status):
+        self._call("end", status)
 
     def _call(self, name, *arguments):
         type(self).calls += ((name, *arguments),)
@@ -61,14 +68,18 @@ def recorder(monkeypatch):
 
 def test_a_logger_gets_the_rows_the_sheets_and_the_end(tmp_path, few_pairs, recorder):
     rows = train(few_pairs, tmp_path / "run", "log.loggers=csv")
-    assert recorder.calls[0] == ("begin", 0, "pix2pix")
-    assert [call[1] for call in recorder.calls if call[0] == "add"] == rows
-    shown = [call[1:] for call in recorder.calls if call[0] == "show"]
+    assert recorder.calls[:2] == (("begin", 0), ("settings", "pix2pix"))
+    passed = [call[1:] for call in recorder.calls if call[0] == "metrics"]
+    for row, (metrics, step) in zip(rows, passed, strict=True):
+        split, when = row.pop("split"), {"epochs": row.pop("epochs"), "seconds": row.pop("seconds")}
+        assert step == row.pop("images")
+        assert metrics == when | {f"{split}/{name}": value for name, value in row.items()}
+    shown = [call[1:] for call in recorder.calls if call[0] == "sheets"]
     assert shown == [(images, {"B2A": b"PNG"}) for images in (8, 16)]
-    assert recorder.calls[-1] == ("close", True)
+    assert recorder.calls[-1] == ("end", "success")
 
 
-@pytest.mark.parametrize("where", ["begin", "add", "show", "close"])
+@pytest.mark.parametrize("where", ["begin", "settings", "metrics", "sheets", "end"])
 def test_a_logger_that_fails_costs_one_warning(where, tmp_path, few_pairs, recorder, capsys):
     """And the other loggers go on; the control is the model, which is that of a training without loggers."""
     train(few_pairs, tmp_path / "plain")
@@ -90,7 +101,7 @@ def test_a_training_that_ends_early_says_so(tmp_path, few_pairs, recorder, monke
     monkeypatch.setattr("i2i.training.validation.Validation.validate", fail)
     with pytest.raises(DataError):
         train(few_pairs, tmp_path / "run", "log.loggers=csv")
-    assert recorder.calls[-1] == ("close", False)
+    assert recorder.calls[-1] == ("end", "failed")
 
 
 def test_the_csv_file_has_the_rows_of_the_log(tmp_path, few_pairs):
@@ -232,6 +243,13 @@ def test_wandb_gets_rows_and_sheets_and_a_resumed_run_keeps_its_name(tmp_path, f
     assert sheets == [8, 16]
 
 
-def test_warnings_reach_every_logger_as_text():
-    row = {"images": 4, "epochs": 1.0, "seconds": 1.0, "split": WARNING, "text": "all is alike"}
-    assert loggers._named(row) == {WARNING: "all is alike"}
+def test_warnings_reach_a_logger_as_text(tmp_path, recorder):
+    copies = Loggers(("csv",), pytest.fail)
+    log = MetricsLog(tmp_path / "metrics.jsonl", 0, BestEffort(), loggers=copies)
+    copies.begin(tmp_path, 0, {"algorithm": "pix2pix"})
+    log.warn(4, 1.0, "all is alike")
+    assert recorder.calls[-1] == ("warning", {"epochs": 4.0, "seconds": 1.0, "text": "all is alike"}, 4)
+
+
+def test_every_logger_is_one_of_fabric():
+    assert all(issubclass(one, Logger) and not one.__abstractmethods__ for one in (TensorBoard, WandB, MLflow, CsvFile))
