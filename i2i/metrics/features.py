@@ -34,7 +34,7 @@ class Network(NamedTuple):
 
 
 def _inception(x: "Tensor") -> "Tensor":
-    return _inception_network().layers.forward((x - 128) / 128).flatten(1)
+    return _inception_network()((x - 128) / 128)
 
 
 @functools.lru_cache(maxsize=1)

@@ -4,7 +4,6 @@ import cv2
 import numpy as np
 import pytest
 
-from i2i import weights
 from i2i.images import read_image
 from i2i.metrics.distributions import (
     density_coverage,
@@ -17,7 +16,10 @@ from i2i.metrics.distributions import (
 )
 from i2i.metrics.features import features
 from i2i.metrics.intervals import mean_interval
-from tests.conftest import MAPS, ROOT, USERS_WEIGHTS, load_script, picture
+from tests.conftest import MAPS, ROOT, load_script, picture, use_published_weights
+
+PUBLISHED = {"alexnet": None, "inception": 40}
+"""Networks of published weights, and how many photographs are enough for the half second that one takes a picture."""
 
 
 def draw(count, seed, shift=0.0, width=6):
@@ -114,13 +116,13 @@ def test_balls_are_those_of_the_papers_written_out():
 
 
 def test_figures_are_those_of_torch_fidelity_and_clean_fid(halves):
-    """Where they are installed; docs/benchmarks.md has the figures."""
+    """Where they are installed, on 256 features, whose roots take no minute; docs/benchmarks.md has figures of all."""
     for name in ("torch_fidelity", "cleanfid"):
         pytest.importorskip(name)
     bench = load_script(ROOT / "tools" / "bench" / "fidelity.py")
     real, *others = halves
     for made in others:
-        for name, ours, theirs in bench.compare(real, made):
+        for name, ours, theirs in bench.compare(real[:, :256], made[:, :256]):
             # Their square root is of a product of covariances, whose eigenvalues of 0 are rounded.
             assert ours == pytest.approx(theirs, rel=1e-4 if "Fréchet" in name else 1e-6), name
     for mode, difference in bench.compare_resizing(picture(100, 130)):
@@ -149,18 +151,17 @@ def test_mind_is_the_formula_of_the_paper_written_out():
     assert mind(real, real[::-1]) == pytest.approx(0, abs=1e-12)
 
 
-@pytest.fixture(scope="module", params=["random", "alexnet"])
+@pytest.fixture(scope="module", params=["random", *(pytest.param(x, marks=pytest.mark.slow) for x in PUBLISHED)])
 def halves(request):
-    """Two halves of the shipped photographs, and the second half blurred and with noise; on networks that are here."""
-    photos = [read_image(path)[:, :128] for path in sorted((MAPS / "train").iterdir())]
+    """Two halves of the shipped photographs, and the second half blurred and with noise."""
+    photos = [read_image(path)[:, :128] for path in sorted((MAPS / "train").iterdir())[: PUBLISHED.get(request.param)]]
     random = np.random.default_rng(0)
     others = photos[1::2]
     blurred = [cv2.GaussianBlur(photo, (0, 0), 2) for photo in others]
     noisy = [np.clip(photo + random.normal(0, 60, photo.shape), 0, 255).astype(np.uint8) for photo in others]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("I2I_WEIGHTS", str(USERS_WEIGHTS))
-        if request.param != "random" and not weights.has(request.param):
-            pytest.skip(f"{request.param} is not in {USERS_WEIGHTS}: i2i weights get {request.param}")
+        if request.param in PUBLISHED:
+            use_published_weights(request.param, patch)
         return [features(each, request.param) for each in (photos[::2], others, blurred, noisy)]
 
 

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from i2i import weights
 from i2i.errors import DataError, ModelError
 from i2i.images import read_image
 from i2i.metrics import perceptual
 from i2i.metrics.features import features
 from i2i.metrics.perceptual import dists, lpips
-from tests.conftest import ROOT, USERS_WEIGHTS, know_weights, picture
+from tests.conftest import ROOT, know_weights, picture, use_published_weights
 
 HEADS = {"alexnet": [0, 1, 2, 3, 4], "vgg16": [1, 3, 6, 9, 12]}
 
@@ -101,12 +100,11 @@ def test_each_network_gives_features_of_its_width(small_weights):
     assert not np.allclose(features(pictures, "random"), features(pictures, "random", "legacy"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("network", "figures"), [("alexnet", (0.722, 0.138)), ("vgg16", (0.5686, 0.4217))])
 def test_lpips_of_the_published_pictures_is_the_published_figure(network, figures, monkeypatch):
     """Those of richzhang/PerceptualSimilarity, whose README gives them for AlexNet; the blur is always the farther."""
-    monkeypatch.setenv("I2I_WEIGHTS", str(USERS_WEIGHTS))
-    if not weights.has(network):
-        pytest.skip(f"{network} is not in {USERS_WEIGHTS}: i2i weights get {network}")
+    use_published_weights(network, monkeypatch)
     folder = ROOT / "tests" / "data" / "lpips"
     reference, blurred, warped = (read_image(folder / f"ex_{name}.png") for name in ("ref", "p0", "p1"))
     found = lpips(blurred, reference, network), lpips(warped, reference, network)

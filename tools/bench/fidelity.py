@@ -3,20 +3,16 @@
     pip install --no-deps --target /tmp/fidelity torch-fidelity clean-fid
     pip install --target /tmp/fidelity tqdm requests
     PYTHONPATH=/tmp/fidelity python tools/bench/fidelity.py alexnet
-    PYTHONPATH=/tmp/fidelity python tools/bench/fidelity.py untrained
+    PYTHONPATH=/tmp/fidelity python tools/bench/fidelity.py inception
 
-The pictures are the shipped photographs: one half against the other, blurred, and with noise. `untrained` compares the
-whole way from files to FID with clean-fid's, on an Inception network of random weights in a file such as the published
-one: layout and layers of torch-fidelity, packed as NVIDIA packed it.
+The pictures are the shipped photographs: one half against the other, blurred, and with noise. `inception` also compares
+the features themselves, from pictures on, with clean-fid's.
 """
 
-import hashlib
-import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 
@@ -32,13 +28,12 @@ def main() -> None:
     """Print a line for each figure: ours, and theirs."""
     network = sys.argv[1] if len(sys.argv) > 1 else "random"
     photos = [read_image(path)[:, :128] for path in sorted(PHOTOS.iterdir())]
-    if network == "untrained":
-        for name, ours, theirs in compare_untrained(photos[:40]):
-            print(f"{name:32} {ours:.9g}  {theirs:.9g}")
-        return
     for name, difference in compare_resizing(photos[0]):
         print(f"resizing, {name}: largest difference {difference:.1e} of 255")
     real, *sets = (features(each, network) for each in spoilt(photos))
+    if network == "inception":
+        difference = np.abs(real - clean_fid_features(spoilt(photos)[0])).max()
+        print(f"features: largest {real.max():.3g}, largest difference from clean-fid's {difference:.1e}")
     print(f"{network} features of {len(real)} pictures against {len(sets[0])}")
     for name, made in zip(("other half", "blurred", "noise"), sets, strict=True):
         for metric, ours, theirs in compare(real, made):
@@ -80,56 +75,17 @@ def compare(real: Array, made: Array) -> Iterator[tuple[str, float, float]]:
     yield "recall, torch-fidelity", recall, theirs["recall"]
 
 
-def compare_untrained(photos: list[Array]) -> Iterator[tuple[str, float, float]]:
-    """Yield the largest feature and the FID of ours and of clean-fid, on a random network in a file of weights."""
+def clean_fid_features(photos: list[Array]) -> Array:
+    """Return the features that clean-fid computes, (N, 2048), from the same published network in a file as it wants."""
     import torch
-    from cleanfid.fid import frechet_distance
     from cleanfid.inception_torchscript import InceptionV3W
     from cleanfid.resize import build_resizer
 
-    real, made, *_ = spoilt(photos)
-    with tempfile.TemporaryDirectory() as folder:
-        known = weights.KNOWN["inception"]
-        file = Path(folder, known.file)
-        pack_untrained(file)
-        os.environ["I2I_WEIGHTS"] = folder
-        weights.KNOWN["inception"] = known._replace(sha256=hashlib.sha256(file.read_bytes()).hexdigest())
-        ours = [features(each, "inception") for each in (real, made)]
-        net, resize = InceptionV3W(folder, download=False), build_resizer("clean")
-        with torch.inference_mode():
-            resized = [torch.from_numpy(np.stack([resize(one) for one in each])) for each in (real, made)]
-            theirs = [net(each.permute(0, 3, 1, 2).float()).double().numpy() for each in resized]
-    yield "largest feature", float(ours[0].max()), float(theirs[0].max())
-    yield "largest difference, and 0", float(max(np.abs(a - b).max() for a, b in zip(ours, theirs, strict=True))), 0
-    ours, theirs = ([each[:, :256] for each in one] for one in (ours, theirs))  # its root of a matrix takes minutes
-    moments = [part for each in theirs for part in (each.mean(axis=0), np.cov(each, rowvar=False))]
-    yield "FID of 256 features, clean-fid", distributions.frechet(*ours), float(frechet_distance(*moments))
-
-
-def pack_untrained(file: Path) -> None:
-    """Write a TorchScript program whose `layers` is torch-fidelity's Inception up to its last pooling, untrained."""
-    import torch
-    from torch import nn
-    from torch_fidelity import feature_extractor_inceptionv3 as theirs
-
-    class Packed(nn.Module):
-        def __init__(self, layers: nn.Module):
-            super().__init__()
-            self.layers = layers
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.layers(x)
-
-    torch.manual_seed(0)
-    # It downloads weights when made.
-    with mock.patch.object(theirs, "load_state_dict_from_url"), mock.patch.object(nn.Module, "load_state_dict"):
-        whole = theirs.FeatureExtractorInceptionV3("untrained", ["2048"])
-    layers = nn.Sequential(*[one for name, one in whole.named_children() if name != "fc"]).eval()
-    for module in layers.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight)
-    with torch.inference_mode():
-        torch.jit.trace(Packed(layers), torch.zeros(1, 3, 299, 299)).save(file)
+    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+        torch.jit.load(weights.find("inception")).net.save(Path(folder, "inception-2015-12-05.pt"))
+        network, resize = InceptionV3W(folder, download=False), build_resizer("clean")
+        rows = [network(torch.from_numpy(resize(one)).permute(2, 0, 1)[None].float()) for one in photos]
+    return torch.cat(rows).double().numpy()
 
 
 def compare_resizing(photo: Array) -> Iterator[tuple[str, float]]:
