@@ -433,6 +433,16 @@ def noise_onnx(noise_model) -> Path:
 
 
 @pytest.fixture(scope="session")
+def cppn_model(tmp_path_factory) -> Path:
+    """A .safetensors file that makes pictures of any size from 4 numbers, untrained; 16 px where none is given."""
+    from i2i.networks import CPPN
+
+    torch.manual_seed(0)
+    arguments: dict[str, Any] = {"size": 16, "latent": 4, "width": 12, "activation": "mixed", "out_channels": 3}
+    return save_from_noise(tmp_path_factory.mktemp("cppn"), "cppn", arguments, CPPN(**arguments), "rgb", 16)
+
+
+@pytest.fixture(scope="session")
 def point_model(tmp_path_factory) -> Path:
     """A .safetensors file that makes points in the plane, untrained."""
     from i2i.networks import MLPGenerator
@@ -446,7 +456,9 @@ def save_from_noise(folder: Path, name: str, arguments: dict[str, Any], network,
     """Write an untrained generator from noise as a model file."""
     from i2i.models.modelfile import save_model
 
-    part = generating(name, arguments, noise(arguments["latent"]), arguments["out_channels"], side)
+    part = generating(
+        name, arguments, noise(arguments["latent"]), arguments["out_channels"], side, getattr(network, "place_px", 0)
+    )
     assert part.out_meaning == meaning
     spec = ModelSpec(
         i2i_version=i2i.__version__,

@@ -37,7 +37,8 @@ def generating_part(config: Config, blocks: Sequence[LatentBlock]) -> Part:
     """Return the part of a generator of images, or points, from latents of `blocks`."""
     arguments = latent_arguments(config, blocks)
     channels, px = (2, 0) if config.data.toy else (config.data.channels, config.data.crop_px)
-    return generating(config.generator.name, arguments, blocks, channels, px)
+    place_px = getattr(config.generator, "place_px", 0)
+    return generating(config.generator.name, arguments, blocks, channels, px, place_px)
 
 
 def encoding_part(config: Config, blocks: Sequence[LatentBlock]) -> Part:

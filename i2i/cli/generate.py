@@ -10,6 +10,8 @@ from i2i.cli import options
 from i2i.words import show_count
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from i2i.generation import Chosen
 
 
@@ -23,6 +25,7 @@ Examples:
   i2i generate -m runs/hues --text "red fish" -o fish.png
   i2i generate -m runs/faces -n 4 --then lineart -o drawn.png
   i2i generate -m runs/styles --truncation 0.7 -o better.png
+  i2i generate -m runs/shapes -n 1 --size 512x384 -o large.png
   i2i generate -m runs/ppgn --towards 3 --steps 200 -o threes.png
 """
 )
@@ -44,6 +47,11 @@ Examples:
 @click.option("--steps", type=click.IntRange(1, 10_000), help="Steps of that walk.  [default: 200]")
 @options.truncation
 @options.latents
+@click.option(
+    "--size",
+    type=options.WidthByHeight(),
+    help="Width x height of the pictures, if the model makes any size.  [default: as in training]",
+)
 @options.then
 @click.option("-o", "--output", required=True, type=options.OutputPath(), help="The .png file or folder to write.")
 @click.option("--separate", is_flag=True, help="Write single files into the folder -o, named by seed: 000001.png.")
@@ -60,6 +68,7 @@ def generate(
     steps: int | None,
     truncation: float | None,
     latents: Path | None,
+    size: tuple[int, int] | None,
     then: tuple[str, ...],
     output: Path,
     separate: bool,
@@ -76,20 +85,14 @@ def generate(
     seeds = None if latents and count is None and seed is None else range(first, first + (count or 64))
     with status.shown():
         with status.doing("Loading libraries"):
-            from i2i.files import check_output
-            from i2i.generation import choose, refuse_both, refuse_grid, refuse_separate, write_grid, write_pictures
+            from i2i.generation import choose, refuse_both, write_grid, write_pictures
             from i2i.runtime.chain import open_following
             from i2i.runtime.generator import ImageGenerator
             from i2i.runtime.latents import write_latents
 
-        if save_latents:
-            check_output(save_latents, overwrite, ".npy")
         refuse_both(seeds, latents)
-        if separate:
-            refuse_separate(output, seeds or (), overwrite)
-        else:
-            refuse_grid(output, overwrite)
-        generator = ImageGenerator.open(model, device)
+        _check_outputs(output, (seeds or ()) if separate else None, save_latents, overwrite)
+        generator = ImageGenerator.open(model, device, size)
         generator.following = open_following(then, generator.spec, generator.generator, device)
         chosen = choose(generator, seeds, latents, labels, texts, truncation)
         if towards or steps:
@@ -100,6 +103,19 @@ def generate(
         write_latents(save_latents, chosen.latents)
     made = show_count(len(chosen.latents), "point" if generator.makes_points else "picture")
     click.echo(f"{made} made on {generator.backend.device}, written to {output}.", err=True)
+
+
+def _check_outputs(output: Path, separate: "Sequence[int] | None", save_latents: Path | None, overwrite: bool) -> None:
+    """Raise UsageError unless a grid, or single pictures of the seeds `separate`, and the latents can be written."""
+    from i2i.files import check_output
+    from i2i.generation import refuse_grid, refuse_separate
+
+    if save_latents:
+        check_output(save_latents, overwrite, ".npy")
+    if separate is None:
+        refuse_grid(output, overwrite)
+    else:
+        refuse_separate(output, separate, overwrite)
 
 
 def _walk(chosen: "Chosen", model: str, device: str, towards: tuple[str, ...], steps: int | None) -> "Chosen":

@@ -80,7 +80,9 @@ def _part_lines(spec: "ModelSpec") -> Iterator[str]:
         yield f"       {_alpha(generator)}"
         yield from _label_lines(generator)
     if noise := spec.latent_generator:
-        made = "points" if noise.out_meaning == "points" else f"{noise.out_meaning} of {noise.out_px}x{noise.out_px} px"
+        px = noise.out_px
+        made = "points" if noise.out_meaning == "points" else f"{noise.out_meaning} of {px}x{px} px"
+        made += f" or any sides in steps of {noise.place_px}" if noise.place_px else ""
         yield f"  from noise, {noise.latent} numbers, to {made}, {noise.network} ({_listed(noise.arguments)})"
         yield from _label_lines(noise)
     if one := spec.encoder:

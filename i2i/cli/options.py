@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -53,6 +54,23 @@ class Workers(click.ParamType):
         if not str(value).isdecimal() or int(value) < 1:
             self.fail(f"'{value}' is neither auto nor a whole number from 1.", param, ctx)
         return int(value)
+
+
+class WidthByHeight(click.ParamType):
+    """Sides of a picture in pixels, as in 512x384."""
+
+    name = "WxH"
+
+    def convert(
+        self, value: str | tuple[int, int], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Return (height, width); fail for anything else."""
+        if not isinstance(value, str):
+            return value
+        found = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", value)
+        if not found:
+            self.fail(f"'{value}' is not a size: width x height in pixels, up to 99999, as in 512x384.", param, ctx)
+        return int(found[2]), int(found[1])
 
 
 class NameList(click.ParamType):

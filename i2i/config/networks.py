@@ -4,7 +4,7 @@ The settings of a network are the arguments of its class in i2i.networks, but fo
 is long, as each setting takes two lines or more.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -196,6 +196,25 @@ class ResNetGANGeneratorSettings(Section):
     """Residual blocks of each level."""
 
 
+class CPPNSettings(Section):
+    """A generator of coordinates, for pictures of any size; see i2i.networks.CPPN. It trains at data.crop_px."""
+
+    place_px: ClassVar[int] = 1
+
+    name: Literal["cppn"] = "cppn"
+    """Which generator."""
+    latent: Positive = 16
+    """Length of the noise vector."""
+    width: Positive = 32
+    """Units of a hidden layer."""
+    layers: Positive = 4
+    """Hidden layers."""
+    activation: Literal["tanh", "sine", "gauss", "mixed"] = "tanh"
+    """Function of the hidden layers; mixed gives each third of their units one of the others."""
+    frequency: Annotated[float, Field(gt=0)] = 3.0
+    """Standard deviation of the first weights of the coordinates; more begins with finer patterns."""
+
+
 GeneratorSettings = Annotated[
     UNetSettings
     | ResNetSettings
@@ -207,7 +226,8 @@ GeneratorSettings = Annotated[
     | CoupledGeneratorSettings
     | ProgressiveGeneratorSettings
     | StyleGeneratorSettings
-    | ResNetGANGeneratorSettings,
+    | ResNetGANGeneratorSettings
+    | CPPNSettings,
     Field(discriminator="name"),
 ]
 
@@ -354,6 +374,7 @@ NETWORK_SETTINGS: dict[str, dict[str, type[Section]]] = {
         "progressive": ProgressiveGeneratorSettings,
         "style": StyleGeneratorSettings,
         "resnet_gan": ResNetGANGeneratorSettings,
+        "cppn": CPPNSettings,
     },
     "discriminator": {
         "patchgan": PatchGANSettings,

@@ -44,7 +44,7 @@ class Tensors(nn.Module):
         self.network = network
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return the network's output, in float32, for (N, C, H, W) in [-1, 1] or (N, latent)."""
+        """Return the network's output, in float32, for (N, C, H, W) in [-1, 1] or latents."""
         output: Tensor = self.network(image).float()
         return output
 
@@ -119,8 +119,9 @@ def make_graph(network: nn.Module, spec: ModelSpec) -> Graph:
     if spec.precision == "fp16":
         ready.half()
     module: nn.Module = Tensors(ready)
-    if spec.latent_generator:
-        return Graph(module.eval(), ready, "latent", torch.zeros(2, spec.latent_generator.latent), {0: "batch"})
+    if one := spec.latent_generator:
+        sides, places = ({2: "height", 3: "width"}, (2, 3)) if one.place_px else ({}, ())
+        return Graph(module.eval(), ready, "latent", torch.zeros(2, one.latent, *places), {0: "batch"} | sides)
     (generator,) = spec.generators.values()
     height, width = spec.fixed_size or (2 * generator.size_multiple, 2 * generator.size_multiple)
     example, sides = torch.zeros(2, generator.in_channels, height, width), {2: "height", 3: "width"}

@@ -57,7 +57,8 @@ def _reference(source: Path, direction: str | None, options: ExportOptions) -> R
         )
     if options.io == "image" or options.size:
         raise UsageError(
-            "This model makes pictures of one size from noise, and takes none. Leave out --io image and --size."
+            "This model takes no pictures, and its file makes every size that the model makes.\n"
+            "Leave out --io image and --size."
         )
     if options.labels:
         raise UsageError("This model makes pictures from noise, and its file takes labels itself. Leave out --label.")
@@ -98,16 +99,28 @@ def _of_generator(source: Path, options: ExportOptions) -> Reference:
     generator = ImageGenerator.open(source, "cpu")
     backend = generator.backend
     assert isinstance(backend, TorchBackend)
-    latents = vary(generator.draw(range(PROOF_SEEDS)), generator.generator.blocks)
+    part = generator.generator
+    spec = generator.spec.model_copy(update={"parts": {GENERATE: part}, "precision": options.precision})
+    batches = [_seeded(generator, count) for count in (1, 2, PROOF_SEEDS)]
+    if part.place_px:  # a size that no axis was traced with
+        places = part.out_px // part.place_px
+        sides = (places + 1) * part.place_px, (2 * places + 1) * part.place_px
+        batches.append(_seeded(ImageGenerator(generator.spec, backend, sides), 2))
     return Reference(
-        generator.spec.model_copy(update={"parts": {GENERATE: generator.generator}, "precision": options.precision}),
+        spec,
         backend.network,
-        [ProofBatch(latents[:count], [f"seed {seed}" for seed in range(count)]) for count in (1, 2, PROOF_SEEDS)],
+        batches,
         lambda batch: finite(backend.run(batch)),
         lambda batch: batch,
         PROOF_SEEDS,
         f"seeds 0 to {PROOF_SEEDS - 1}",
     )
+
+
+def _seeded(generator: ImageGenerator, count: int) -> ProofBatch:
+    """Return what the network takes for the first seeds."""
+    latents = vary(generator.draw(range(count)), generator.generator.blocks)
+    return ProofBatch(generator.inputs(latents), [f"seed {seed}" for seed in range(count)])
 
 
 def vary(latents: Array, blocks: Sequence[LatentBlock]) -> Array:

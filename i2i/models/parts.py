@@ -110,6 +110,9 @@ class Part(BaseModel):
     """... and at least this."""
     out_px: SideOrNone = 0
     """Side of the square images made from a latent; 0 for points, and where the output has the size of the input."""
+    place_px: Annotated[int, Field(ge=0, le=1 << 10)] = 0
+    """0 for images of that side alone. Else the network takes maps of latents, (N, latent, H, W), each of whose places
+    is so many pixels of the image's side."""
     alpha: Literal["kept", "consumed"] = "kept"
     """What happens to the input's alpha. Networks of 1 or 3 channels always see pictures on white, in training and in
     use. kept: trained on opaque pictures, so the output gets the input's alpha back. consumed: trained on transparent
@@ -125,6 +128,8 @@ class Part(BaseModel):
         points = [one for one in (self.inputs, self.outputs) if one and one.meaning == "points"]
         if (self.kind == "generate") != (self.out_px > 0 or bool(points)) or (points and self.out_px):
             raise ValueError(f"a part of kind {self.kind} has the wrong sides or points")
+        if self.place_px and (self.kind != "generate" or not self.out_px or self.out_px % self.place_px):
+            raise ValueError(f"a part of kind {self.kind} has no maps of latents")
         if len({block.name for block in self.blocks}) < len(self.blocks):
             raise ValueError("two latent blocks have the same name")
         return self
@@ -192,9 +197,17 @@ def translating(
 
 
 def generating(
-    network: str, arguments: Mapping[str, Any], blocks: Sequence[LatentBlock], channels: int, out_px: int
+    network: str,
+    arguments: Mapping[str, Any],
+    blocks: Sequence[LatentBlock],
+    channels: int,
+    out_px: int,
+    place_px: int = 0,
 ) -> Part:
-    """Describe a network from latents to images of `channels` and side `out_px`; 0 px means points in the plane."""
+    """Describe a network from latents to images of `channels` and side `out_px`; 0 px means points in the plane.
+
+    place_px: see Part.
+    """
     meaning = MEANINGS[channels] if out_px else "points"
     return Part(
         kind="generate",
@@ -203,6 +216,7 @@ def generating(
         outputs=PictureSpec(channels=channels, meaning=meaning),  # type: ignore[arg-type]
         blocks=tuple(blocks),
         out_px=out_px,
+        place_px=place_px,
     )
 
 

@@ -45,8 +45,9 @@ def described_spec(path: Path, interface: Interface) -> ModelSpec | None:
     spec = spec_from_metadata(interface.metadata, path)
     wanted: list[tuple[int, tuple[int | None, ...]]]
     if noise := spec.latent_generator:
-        made = () if noise.out_meaning == "points" else (noise.out_px, noise.out_px)
-        wanted = [(_FLOAT, (None, noise.latent)), (_FLOAT, (None, noise.out_channels, *made))]
+        places: tuple[None, ...] = (None, None) if noise.place_px else ()
+        made = places or (() if noise.out_meaning == "points" else (noise.out_px, noise.out_px))
+        wanted = [(_FLOAT, (None, noise.latent, *places)), (_FLOAT, (None, noise.out_channels, *made))]
     else:
         if len(spec.generators) != 1:
             raise ModelError(f"{path} has a description of two directions; an .onnx file holds one. Get it again.")
@@ -198,7 +199,8 @@ def try_on_zeros(spec: ModelSpec, trial: Trial) -> None:
     """Run a described model once on the smallest input it takes. Raises ModelError."""
     if noise := spec.latent_generator:
         sides = () if noise.out_meaning == "points" else (noise.out_px, noise.out_px)
-        check_output(trial.path, trial.run((1, noise.latent)), (None, noise.out_channels, *sides))
+        places = (noise.out_px // noise.place_px,) * 2 if noise.place_px else ()
+        check_output(trial.path, trial.run((1, noise.latent, *places)), (None, noise.out_channels, *sides))
         return
     one = next(iter(spec.generators.values()))
     least = -(-one.size_minimum // one.size_multiple) * one.size_multiple

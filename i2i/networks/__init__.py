@@ -13,6 +13,7 @@ from i2i.networks.base import (
     TranslatingGenerator,
 )
 from i2i.networks.coupled import CoupledDiscriminator, CoupledGenerator
+from i2i.networks.cppn import CPPN
 from i2i.networks.dcgan import DCGANClassifier, DCGANDiscriminator, DCGANEncoder, DCGANGenerator
 from i2i.networks.mlp import MLPDiscriminator, MLPGenerator
 from i2i.networks.modern_unet import ModernUNet
@@ -36,6 +37,7 @@ GENERATORS: dict[str, Callable[..., Generator]] = {
     "progressive": ProgressiveGenerator,
     "style": StyleGenerator,
     "resnet_gan": ResNetGenerator,
+    "cppn": CPPN,
 }
 DISCRIMINATORS: dict[str, Callable[..., Discriminator]] = {
     "patchgan": PatchGAN,
@@ -54,6 +56,7 @@ CLASSIFIERS: dict[str, Callable[..., Classifier]] = {"dcgan": DCGANClassifier}
 
 __all__ = [
     "CLASSIFIERS",
+    "CPPN",
     "DISCRIMINATORS",
     "ENCODERS",
     "GENERATORS",

@@ -98,10 +98,15 @@ class TranslatingGenerator(Generator):
 
 
 class LatentGenerator(Generator):
-    """Base of the generators that make images from latents, vectors of length `latent`."""
+    """Base of the generators that make images from latents, vectors of length `latent`.
+
+    place_px: 0 for images of one size. Else a latent may also be a map, (N, latent, H, W), and each of its places is so
+    many pixels of the image's side.
+    """
 
     kind = "generate"
     latent: int
+    place_px: int = 0
 
 
 class Encoder(nn.Module, ABC):

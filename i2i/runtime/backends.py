@@ -36,9 +36,9 @@ class Backend(Protocol):
         """Run the network on a batch, whose items do not affect one another. Safe to call from several threads.
 
         A network that translates takes and returns (N, C, H, W) float32 in [-1, 1], with sides as the spec asks; a
-        file exported with --io image, (N, H, W, C) uint8. A network that generates takes (N, latent) float32 and
-        returns (N, C, H, W) in [-1, 1], or points (N, 2). Raises ModelError, and MemoryError when the device runs
-        out of memory.
+        file exported with --io image, (N, H, W, C) uint8. A network that generates takes (N, latent) float32, or
+        maps (N, latent, rows, columns), and returns (N, C, H, W) in [-1, 1], or points (N, 2). Raises ModelError,
+        and MemoryError when the device runs out of memory.
         """
 
     def with_threads(self, threads: int) -> Self:

@@ -17,6 +17,8 @@ from i2i.images import Array, from_unit, to_pil
 from i2i.models.spec import GENERATE, ModelSpec
 from i2i.runtime.backends import Backend, open_backend
 from i2i.runtime.latents import check_latents, find_labels, seed_latents
+from i2i.runtime.maps import chosen_sides, refuse_huge, to_maps
+from i2i.runtime.plan import Sides
 from i2i.runtime.translator import Translator
 
 _BATCH = 64
@@ -25,22 +27,30 @@ _BATCH = 64
 class ImageGenerator:
     """A model that generates pictures from noise: call it with seeds."""
 
-    def __init__(self, spec: ModelSpec, backend: Backend):
+    def __init__(self, spec: ModelSpec, backend: Backend, size: Sides | None = None):
+        """Take a spec, the backend of its part, and a size as `open` does."""
         assert spec.latent_generator is not None
         self.spec = spec
         self.backend = backend
         self.generator = spec.latent_generator
+        self.sides = chosen_sides(self.generator, size)
+        """(Height, width) of its pictures in pixels."""
         self.following: tuple[Translator, ...] = ()
         """Models that its pictures go through, one after another (see chain.py)."""
 
     @classmethod
-    def open(cls, path: str | Path, device: str = "auto") -> Self:
+    def open(cls, path: str | Path, device: str = "auto", size: Sides | None = None) -> Self:
         """Open a run folder, a .safetensors or an .onnx file.
 
-        device: one of DEVICES in i2i.runtime.backends. Raises ModelError, and UsageError for a model that translates.
+        device: one of DEVICES in i2i.runtime.backends. size: (height, width) of the pictures in pixels, where the model
+        makes other sizes than that of its training. Raises ModelError, UsageError for a model that translates and for
+        other sizes, and OutOfMemoryError.
         """
         spec, backend, _ = open_backend(path, _pick_generator, device)
-        return cls(spec, backend)
+        generator = cls(spec, backend, size)
+        if size:
+            refuse_huge(generator.generator, generator.sides, backend.device)
+        return generator
 
     @property
     def latent(self) -> int:
@@ -95,7 +105,7 @@ class ImageGenerator:
         return points
 
     def generate(self, latents: Array) -> Array:
-        """Return (N, C, H, W) float32 in [-1, 1], or points (N, 2), for latents (N, latent), N from 1.
+        """Return (N, C, height, width) float32 in [-1, 1], or points (N, 2), for latents (N, latent), N from 1.
 
         Raises ModelError.
         """
@@ -103,9 +113,15 @@ class ImageGenerator:
 
     def _batches(self, latents: Array) -> Iterator[Array]:
         checked = check_latents(latents, self.latent, "Latents")
-        for start in range(0, len(checked), _BATCH):
+        own, pixels = self.generator.out_px**2, self.sides[0] * self.sides[1]
+        at_once = max(_BATCH * own // pixels, 1) if pixels else _BATCH
+        for start in range(0, len(checked), at_once):
             status.count(start, len(checked))
-            yield self.backend.run(checked[start : start + _BATCH])
+            yield self.backend.run(self.inputs(checked[start : start + at_once]))
+
+    def inputs(self, latents: Array) -> Array:
+        """Return what the backend takes for latents (N, latent): themselves, or the maps of a model that takes maps."""
+        return to_maps(latents, self.sides) if self.generator.place_px else latents
 
 
 def _pick_generator(spec: ModelSpec) -> str:
