@@ -64,6 +64,11 @@ CASES |= {  # too long for every day
     "CUT 256, batch 1": Case("cut", (), 1),
     "FastCUT 256, batch 1": Case("fastcut", (), 1),
 }
+NARROW = ("generator.width=8", "discriminator.width=8")
+"""The same networks with fewer channels, for the comparison of losses: float64 is slow."""
+CASES["pix2pix 32, batch 1"] = Case(  # only to try the script
+    "pix2pix", ("data.resize_px=36", "data.crop_px=32", "generator.depth=5", *NARROW), 1
+)
 EAGER, BF16, COMPILE = "train.cuda_graphs=false", "train.precision=bf16", "train.compile=true"
 LAST, GRAPHS = "train.channels_last=true", "train.cuda_graphs=true"
 MODES: dict[str, tuple[str, ...]] = {  # settings of our side; the plain side is always eager fp32
@@ -79,8 +84,6 @@ MODES: dict[str, tuple[str, ...]] = {  # settings of our side; the plain side is
     "plain_tf32": (),  # the plain side again
 }
 CHECK_STEPS, TOLERANCE = 3, 1e-9
-NARROW = ("generator.width=8", "discriminator.width=8")
-"""The same networks with fewer channels, for the comparison of losses: float64 is slow."""
 
 
 def main() -> None:
@@ -279,7 +282,7 @@ def matmul_flops(device: str, mode: str) -> float:
     """Return the operations per second of a large matrix product, the best of five."""
     import torch
 
-    side = 8192 if device == "cuda" else 2048
+    side = 8192 if device == "cuda" else 1024
     dtype = torch.bfloat16 if BF16 in MODES[mode] else torch.float32
     one = torch.randn(side, side, device=device, dtype=dtype)
     times = []
