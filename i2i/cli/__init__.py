@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from i2i.cli.arithmetic import arithmetic
+from i2i.cli.bench import bench
 from i2i.cli.breed import breed
 from i2i.cli.compare import compare
 from i2i.cli.diagnose import diagnose
@@ -47,7 +48,7 @@ def cli(context: click.Context, debug: bool) -> None:
 for command in (
     *(train, translate, generate, interpolate, mix, traverse, arithmetic, breed),
     *(encode, invert, evaluate, diagnose),
-    *(compare, export, import_, info, models, doctor, weights),
+    *(compare, export, bench, import_, info, models, doctor, weights),
 ):
     cli.add_command(command)
 

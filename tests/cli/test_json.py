@@ -80,6 +80,8 @@ LINES = [
     ("info runs/horses", [("info", 0)], 0),
     ("info model.onnx", [("info", 0)], 0),
     ("info runs/clothes", [("info", 0)], 0),
+    ("bench -m model.onnx --size 16x24 --batch 2 --seconds 0", [("bench", 0)], 0),
+    ("bench -m faces.onnx --seconds 0", [("bench", 0)], 0),
     ("compare runs/lineart runs/horses runs/faces", [("compare", 0)], 0),
     ("models", [("models", 0)], 0),
     ("diagnose runs/lineart", [("diagnose", 0)], 0),
