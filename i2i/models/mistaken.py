@@ -93,10 +93,12 @@ def _text(head: bytes) -> str:
 
 
 def _kind(head: bytes) -> str | None:
-    if head.startswith(b"PK\x03\x04") or (head[0] == 0x80 and head[1:2] in _PROTOCOLS):
-        return TORCH
+    # First, since the length of a header may look like the start of a pickle, as 640 does. No pickle or archive goes on
+    # with three zeros and a brace.
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 40:
         return SAFETENSORS
+    if head.startswith(b"PK\x03\x04") or (head[0] == 0x80 and head[1:2] in _PROTOCOLS):
+        return TORCH
     # A model's first field is its IR version, a small number. Text and pickles begin in other ways.
     return ONNX if head[0] == 0x08 and b"\0" < head[1:2] < b"\x40" else None
 

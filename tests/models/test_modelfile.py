@@ -14,6 +14,7 @@ import i2i
 from i2i.cli import cli, run_cleanly
 from i2i.errors import ModelError, UsageError
 from i2i.interop.importing import import_weights
+from i2i.models.mistaken import SAFETENSORS, kind_of
 from i2i.models.modelfile import load_generator, read_spec
 from i2i.training.finetune import init_from
 from tests.conftest import ORACLES, save
@@ -127,6 +128,21 @@ WRONG = ["M.ONNX", "m.PTH", "m.SafeTensors", "m.bin", "m.ckpt", "m", "m.ort", "m
 def kinds(tiny_run, tiny_onnx):
     sources = [tiny_onnx, tiny_run / "model.safetensors", ORACLES / "resnet_6_instance.pth"]
     return dict(zip(KINDS, sources, strict=True))
+
+
+@pytest.mark.parametrize("length", [640, 896, 1152, 1408, 4224, 66432])
+def test_a_header_whose_length_looks_like_a_pickle_is_a_header(length, tmp_path, tiny_run):
+    """The length comes first in the file: 640 is 80 02 in hexadecimal, as in a pickle of protocol 2."""
+    content = (tiny_run / "model.safetensors").read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    header = json.dumps({"x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode().ljust(length)
+    file = tmp_path / "m.safetensors"
+    file.write_bytes(length.to_bytes(8, "little") + header + bytes(4))
+    assert kind_of(file) == SAFETENSORS
+    padded = content[8 : 8 + size].ljust(-(-size // 256) * 256 + 128)  # and of a model, which is read whole
+    file.write_bytes(len(padded).to_bytes(8, "little") + padded + content[8 + size :])
+    assert file.read_bytes()[0] == 0x80
+    assert read_spec(file) == read_spec(tiny_run / "model.safetensors")
 
 
 @pytest.mark.parametrize("name", WRONG)
