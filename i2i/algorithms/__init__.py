@@ -47,7 +47,8 @@ def resolve(config: Config) -> Config:
         nearest = did_you_mean(config.algorithm, ALGORITHMS)
         raise ConfigError(f"Unknown algorithm {config.algorithm}.{nearest} Known: {', '.join(ALGORITHMS)}.")
     algorithm = ALGORITHMS[config.algorithm]
-    settings = parse(algorithm.Settings, config.loss, config.algorithm, "loss.")
+    source = config.layers if config.layers.file else config.algorithm
+    settings = parse(algorithm.Settings, config.loss, source, "loss.")
     update: dict[str, Any] = {"loss": settings.model_dump(mode="json")}
     if not algorithm.has_discriminator:
         if "discriminator" in config.model_fields_set and config.discriminator is not None:

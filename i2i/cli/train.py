@@ -3,7 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,7 +12,7 @@ from i2i.cli import options
 from i2i.errors import RunExistsError, Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from i2i.config.settings import Config
 
@@ -52,38 +52,25 @@ Examples:
 @click.option("--dry-run", is_flag=True, help="Print settings and estimates, then stop.")
 def train(
     config: str,
-    data: tuple[str, ...],
     out: Path | None,
-    device: str | None,
-    devices: int | None,
-    nodes: int | None,
-    precision: str | None,
-    seed: int | None,
-    init_from: str | None,
-    after: str | None,
-    full_check: bool,
     resume: bool,
     allow_config_change: bool,
     overrides: tuple[str, ...],
     dry_run: bool,
+    **flags: Any,
 ) -> None:
     """Train a model with the settings of a preset or a YAML file, on your folder of pictures.
 
     The run folder gets config.yaml, checkpoints/, model.safetensors, metrics.jsonl, samples/ and report.html.
     """
-    import json
     import os
 
     # Read when torch is loaded. Threads that spin while they wait slow down to a fraction beside other jobs.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    named = {"data.path": data or None, "train.device": device, "train.precision": precision, "train.seed": seed}
-    named |= {"train.init_from": init_from, "train.after": after, "train.devices": devices}
-    named |= {"train.nodes": nodes, "data.full_check": full_check or None}
-    flags = [f"{name}={json.dumps(value)}" for name, value in named.items() if value is not None]
     out = out or Path("runs") / Path(config).stem
     try:
         with status.shown():
-            settings = _checked(config, [*overrides, *flags], None if dry_run else out, resume)
+            settings = _checked(config, overrides, flags, None if dry_run else out, resume)
             with status.loading_torch():
                 from i2i.training import ranks, start
         if dry_run:
@@ -99,13 +86,28 @@ def train(
         click.echo(f"Model:  {model}\nReport: {model.parent / 'report.html'}")
 
 
-def _checked(config: str, overrides: "Sequence[str]", out: Path | None, resume: bool) -> "Config":
+_SETTINGS = {
+    "data": "data.path",
+    "full_check": "data.full_check",
+    **{name: f"train.{name}" for name in ("device", "devices", "nodes", "precision", "seed", "init_from", "after")},
+}
+"""The settings that options stand for."""
+
+
+def _checked(
+    config: str, overrides: "Sequence[str]", flags: "Mapping[str, Any]", out: Path | None, resume: bool
+) -> "Config":
     """Read the settings and refuse what is wrong before torch is loaded; out: the run folder, None for a dry run."""
+    import json
+
     with status.doing("Reading the settings"):
         from i2i.config import load_config
         from i2i.training.folder import refuse_early
 
-        settings = load_config(config, overrides)
+        given = {name: value for name, value in flags.items() if value not in (None, ()) and value is not False}
+        flagged = [f"{_SETTINGS[name]}={json.dumps(value)}" for name, value in given.items()]
+        written = {_SETTINGS[name]: f"--{name.replace('_', '-')}" for name in given}
+        settings = load_config(config, [*overrides, *flagged], written)
     with status.doing("Looking for the data"):
         refuse_early(settings, out, resume)
     return settings

@@ -8,5 +8,5 @@ from i2i.config.presets import presets_folder as presets_folder
 from i2i.config.reading import differences as differences
 from i2i.config.reading import load_config as load_config
 from i2i.config.reading import parse as parse
-from i2i.config.reading import read_yaml as read_yaml
 from i2i.config.reading import to_yaml as to_yaml
+from i2i.config.yamlfile import read_yaml as read_yaml

@@ -6,9 +6,10 @@ The settings under `loss` are in the file of each algorithm. The file is long, a
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from i2i.config.derive import DeriveSettings
+from i2i.config.layers import Layers
 from i2i.config.networks import DiscriminatorSettings, GeneratorSettings, PatchGANSettings, UNetSettings
 from i2i.config.optimizers import DEFAULT_OPTIMIZER, AdamSettings, OptimizerSettings
 from i2i.config.section import Positive, Ramp, Section
@@ -317,6 +318,18 @@ class Config(Section):
     """What is written, and when."""
     alarms: AlarmSettings = AlarmSettings()
     """When to warn."""
+    _layers: Layers = PrivateAttr(default_factory=Layers)
+
+    @property
+    def layers(self) -> Layers:
+        """Where each setting was written; empty for settings that come from no file."""
+        return self._layers
+
+    def read_from(self, layers: Layers) -> Self:
+        """Return the same settings, which know where they were written."""
+        config = self.model_copy()
+        config._layers = layers
+        return config
 
     @field_validator("optimizer", mode="before")
     @classmethod

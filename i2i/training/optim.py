@@ -39,7 +39,10 @@ def resolve_schedule(settings: ScheduleSettings, epoch_images: int) -> Schedule:
     total = settings.images or (settings.epochs or 0) * epoch_images
     decay = settings.decay_images or (settings.decay_epochs or 0) * epoch_images
     if decay > total:
-        raise ConfigError(f"schedule: a decay of {decay:,} images is longer than the whole training of {total:,}.")
+        raise ConfigError(
+            f"schedule: a decay of {decay:,} images is longer than the whole training of {total:,}. "
+            "Set schedule.decay_images, too."
+        )
     return Schedule(total, decay, epoch_images, settings.lr_ramp)
 
 

@@ -91,7 +91,7 @@ SET = [  # what stands after `i2i train pix2pix --data D --set`, and what the me
     ("loss.l1=null", "over_images"),
     ("'loss.l1={from: 1, to: 2}'", "loss.l1.over_images"),
     ("'loss.l1={form: 1, from: 1, to: 2, over_images: 5}'", "loss.l1.from"),
-    ("schedule.images=100", "epochs"),
+    ("'schedule={images: 100, epochs: 5}'", "epochs"),
     ("algorithm=pixpix", "pix2pix"),
 ]
 USE = [  # what stands after `i2i`, the exit code, what the message must name
