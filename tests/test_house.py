@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 import i2i
 from i2i.algorithms import ALGORITHMS, resolve
@@ -185,7 +186,7 @@ def test_every_preset_is_whole(name):
         facts = {"texts": ("a bag",)} if config.data.text else {"classes": {"label": {"bag": 2, "hat": 3}}}
         data = config.data.model_copy(update=facts)
         config = config.model_copy(update={"data": data})
-    assert parse(Config, read_yaml_text(to_yaml(config)), name) == config
+    assert parse(Config, yaml.safe_load(to_yaml(config)), name) == config
     with torch.device("meta"):  # builds the networks at full size without their memory
         algorithm = ALGORITHMS[config.algorithm](config)
     parts = algorithm.parts()
@@ -197,15 +198,30 @@ def test_every_preset_is_whole(name):
     assert f"i2i train {name} --" in text  # says how to use itself
 
 
-def read_yaml_text(text):
-    import yaml
-
-    return yaml.safe_load(text)
-
-
 def test_presets_are_found_from_the_checkout():
     assert preset_names() == sorted(path.stem for path in (ROOT / "configs").glob("*.yaml"))
     assert read_yaml(presets_folder() / "pix2pix.yaml")["algorithm"] == "pix2pix"
+
+
+GOLDEN = ROOT / "tests" / "golden" / "presets.yaml"
+
+
+def test_presets_resolve_to_what_is_recorded(pytestconfig):
+    """A change of one preset may change those on it: the diff of the file shows which."""
+    found = yaml.safe_dump({name: _differs(name) for name in preset_names()}, width=110, default_flow_style=None)
+    if pytestconfig.getoption("--update-golden"):
+        GOLDEN.write_text(found, encoding="utf-8")
+    assert found == GOLDEN.read_text(encoding="utf-8"), "Read the new values, then run this with --update-golden."
+
+
+def _differs(name):
+    """Return the settings of a preset that differ from their defaults, and the names of its choices."""
+    config = i2i.load_config(name)
+    values = config.model_dump(mode="json", exclude_defaults=True)
+    for section in ("generator", "discriminator", "optimizer"):
+        if chosen := getattr(config, section):
+            values[section] = {"name": chosen.name, **values.get(section, {})}
+    return values
 
 
 ASSERTED = r"""(match=|assert (not )?|search\(|startswith\(|endswith\()[rfb]*["'][^"'{}]*"""

@@ -1,7 +1,6 @@
 """Files on bases: what a file inherits, what it drops, and where an error says that a setting was written."""
 
 import pytest
-import yaml
 
 import i2i
 from i2i.algorithms import resolve
@@ -10,8 +9,6 @@ from i2i.config.layers import read_layers
 from i2i.config.networks import ResNetSettings
 from i2i.errors import ConfigError
 from tests.conftest import ROOT
-
-GOLDEN = ROOT / "tests" / "golden" / "presets.yaml"
 
 
 def write(folder, **texts):
@@ -94,24 +91,6 @@ def test_an_error_names_the_file_or_the_option(tmp_path, mine, overrides, wrong,
     assert where.endswith(origin)
     assert what.startswith((f"{wrong} ", f"{wrong}: "))
     assert len(str(error.value).splitlines()) == 1
-
-
-def test_presets_resolve_to_what_is_recorded(pytestconfig):
-    """A change of one preset may change those on it: the diff of the file shows which."""
-    found = yaml.safe_dump({name: _differs(name) for name in preset_names()}, width=110, default_flow_style=None)
-    if pytestconfig.getoption("--update-golden"):
-        GOLDEN.write_text(found, encoding="utf-8")
-    assert found == GOLDEN.read_text(encoding="utf-8"), "Read the new values, then run this with --update-golden."
-
-
-def _differs(name):
-    """Return the settings of a preset that differ from their defaults, and the names of its choices."""
-    config = i2i.load_config(name)
-    values = config.model_dump(mode="json", exclude_defaults=True)
-    for section in ("generator", "discriminator", "optimizer"):
-        if chosen := getattr(config, section):
-            values[section] = {"name": chosen.name, **values.get(section, {})}
-    return values
 
 
 def test_shipped_presets_inherit_in_few_steps():
