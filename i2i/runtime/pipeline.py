@@ -40,6 +40,13 @@ def setup_for(pictures: int, workers: int | None = None) -> Setup:
     return Setup(chosen, max(cores // chosen, 1))
 
 
+def setup_on(device: str, pictures: int, workers: int | None = None) -> Setup:
+    """Return the same for any device; on a GPU, more threads than cores, whose calls become batches."""
+    if device == "cpu":
+        return setup_for(pictures, workers)
+    return Setup(workers or min(thread_count() + MOST, max(pictures, 1)), 1)
+
+
 def translate_files(
     translator: Translator,
     tasks: Sequence[Task],
@@ -87,10 +94,9 @@ class _FolderRun:
 
     def translate_all(self, workers: int | None) -> None:
         """Translate all tasks, the first ones in several ways if that will pay."""
-        setup = setup_for(self.count, workers)
-        if self.translator.backend.device != "cpu":
-            setup = Setup(workers or min(thread_count() + MOST, max(self.count, 1)), 1)
-        elif workers is None:
+        device = self.translator.backend.device
+        setup = setup_on(device, self.count, workers)
+        if device == "cpu" and workers is None:
             setup = self._fastest(setup)
         self._translate(setup, self.tasks)
 

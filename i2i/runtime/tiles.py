@@ -23,11 +23,19 @@ _WRITTEN_ROWS = 64
 """Rows that are converted to the output's type at a time."""
 
 
-def in_tiles(plan: Plan, spec: ModelSpec, generator: Part, backend: Backend, array: Array, dtype: Any) -> Array:
+def in_tiles(
+    plan: Plan,
+    spec: ModelSpec,
+    generator: Part,
+    backend: Backend,
+    array: Array,
+    dtype: Any,
+    before_tile: Callable[[], None] = lambda: None,
+) -> Array:
     """Translate (H, W, in_channels) integers, or float32 in [0, 1], to (H, W, out_channels) in `dtype`.
 
     All tiles share the norm statistics of a reduced copy of the picture if the backend takes them.
-    Raises MemoryError.
+    before_tile: may raise, and so end the work. Raises MemoryError.
     """
     seamless = tiles_agree(spec, generator, backend)
     if isinstance(backend, TorchBackend):
@@ -35,6 +43,7 @@ def in_tiles(plan: Plan, spec: ModelSpec, generator: Part, backend: Backend, arr
         backend = backend.frozen(pad(copy, *padded_sides(generator, *copy.shape[1:]))[None])
 
     def translate_tile(rows: slice, columns: slice) -> Array:
+        before_tile()
         pixels = array[rows, columns].transpose(2, 0, 1)
         pixels = pad(pixels, rows.stop - rows.start, columns.stop - columns.start).transpose(1, 2, 0)
         return backend.run(to_unit(pixels)[None])[0]

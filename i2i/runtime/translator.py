@@ -8,7 +8,7 @@ this same path.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar, overload
 
@@ -48,6 +48,8 @@ class Translator:
         self.planner = Planner(spec, self.generator, fit, model)
         self.notes: dict[str, None] = {}
         """What the user should know about the pictures so far, each line once, in order."""
+        self.before_tile: Callable[[], None] = lambda: None
+        """Called before each tile of a large picture; may raise, and so end the work."""
 
     @classmethod
     def open(
@@ -149,7 +151,7 @@ class Translator:
                     "Tiles of an .onnx file differ in brightness, since each has its own norm statistics;\n"
                     "a .safetensors file shares one picture's among them."
                 )
-            return in_tiles(plan, self.spec, self.generator, self.backend, array, dtype)
+            return in_tiles(plan, self.spec, self.generator, self.backend, array, dtype, self.before_tile)
         if self.spec.io == "image" and array.dtype == dtype == np.uint8:
             return self._pixels_through(array, plan.padded)
         self._check_takes_values(plan.name)

@@ -1,6 +1,7 @@
 """What a worker does with one picture file: decode, translate, encode, write."""
 
 import contextlib
+import copy
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -86,17 +87,18 @@ class Worker:
         """Translate one picture and write it. Raises I2IError, MemoryError and, once `stop` is set, StopWork."""
         _refuse_input(task)
         suffix, clock = task.output.suffix, _Clock(self.stop)
+        translator, *following = (_checked(one, clock) for one in (self.translator, *self.following))
         with contextlib.ExitStack() as memory:
             picture, pixels = self._decode(task, memory, clock.start)
             clock.lap()
             outputs = [
-                self.translator.translate(frame, output_dtype(frame, suffix, self.options), one_line(task.source))
+                translator.translate(frame, output_dtype(frame, suffix, self.options), one_line(task.source))
                 for frame in picture.inputs
             ]
-            part, dtype = self.translator.generator, output_dtype(picture.frames[0], suffix, self.options)
-            last, outputs = carry_on(picture, outputs, part, self.following, dtype, self.options)
+            part, dtype = translator.generator, output_dtype(picture.frames[0], suffix, self.options)
+            last, outputs = carry_on(picture, outputs, part, following, dtype, self.options)
             clock.lap()
-            part = self.following[-1].generator if self.following else part
+            part = following[-1].generator if following else part
             content = encode(last, outputs, suffix, part, self.options)
         _write(task.output, content)
         clock.lap()
@@ -139,8 +141,20 @@ class _Clock:
         now = time.perf_counter()
         self.laps.append(now - self.last)
         self.last = now
-        if self.stop.is_set() and len(self.laps) < len(STAGES):
+        if len(self.laps) < len(STAGES):
+            self.check()
+
+    def check(self) -> None:
+        """Raise StopWork if the run is to end."""
+        if self.stop.is_set():
             raise StopWork
+
+
+def _checked(translator: Translator, clock: _Clock) -> Translator:
+    """Return a translator that ends in the middle of a large picture if the run is to end."""
+    other = copy.copy(translator)
+    other.before_tile = clock.check
+    return other
 
 
 def _refuse_input(task: Task) -> None:
