@@ -53,7 +53,7 @@ Examples:
 @click.option("-o", "--output", type=options.OutputPath(), help="The file to write.")
 @click.option(
     "--direction",
-    type=click.Choice(["A2B", "B2A", "both"]),
+    type=options.Directions("both"),
     help="Needed only if the model holds both; both writes NAME.A2B.onnx and NAME.B2A.onnx.",
 )
 @options.translated_label

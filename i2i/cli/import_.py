@@ -27,7 +27,7 @@ Examples:
 @click.option("-o", "--output", required=True, type=options.OutputPath(), help="The .safetensors file to write.")
 @click.option(
     "--direction",
-    type=click.Choice(["A2B", "B2A"]),
+    type=options.Directions(),
     help="Direction of a single file.  [default: as its name and train_opt.txt say, otherwise A2B]",
 )
 @click.option(

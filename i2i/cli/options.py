@@ -138,6 +138,17 @@ class LabelNames(click.ParamType):
         return names
 
 
+class Directions(click.Choice[str]):
+    """A2B or B2A, and others where a command has them; AtoB is what pytorch-CycleGAN-and-pix2pix calls A2B."""
+
+    def __init__(self, *others: str):
+        super().__init__(["A2B", "B2A", *others])
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return our name of a direction; fail for anything else."""
+        return super().convert({"AtoB": "A2B", "BtoA": "B2A"}.get(value, value), param, ctx)
+
+
 class Quality(click.ParamType):
     """1 to 100, or lossless."""
 
@@ -160,7 +171,7 @@ model = click.option(
     required=True,
     help="Run folder; .safetensors, .onnx or .pth file; or a shipped model by name, see `i2i models`.",
 )
-direction = click.option("--direction", type=click.Choice(["A2B", "B2A"]), help="For models that hold both.")
+direction = click.option("--direction", type=Directions(), help="For models that hold both.")
 overwrite = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 device = click.option(
     "--device",

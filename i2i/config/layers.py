@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from i2i.config.aliases import with_our_names
 from i2i.config.optimizers import DEFAULT_OPTIMIZER
 from i2i.config.presets import find_config
 from i2i.config.problems import CHOICES, show_value
@@ -70,7 +71,7 @@ def read_layers(path: Path) -> Layers:
         if any(following.samefile(one) for one, _ in found):
             circle = " → ".join(str(one) for one in (*(one for one, _ in found), following))
             raise ConfigError(f"{found[-1][0]}: {BASE} leads back to {following}: {circle}. Remove one of them.")
-        values = read_yaml(following)
+        values = with_our_names(read_yaml(following), str(following))
         found.append((following, values))
         following = _find_base(following, values.pop(BASE, None))
     return Layers(tuple((str(one), values) for one, values in reversed(found)), str(path))
@@ -83,7 +84,10 @@ def override(layers: Layers, overrides: Iterable[str], written: Mapping[str, str
     """
     given = [_split(one) for one in overrides]
     given.sort(key=lambda one: not _chooses(one[0]))  # a choice drops what lies below it, but nothing of the overrides
-    added = tuple((written.get(name, SET), _nest(name, _read(name, text))) for name, text in given)
+    added = list[tuple[str, Values]]()
+    for name, text in given:
+        source = written.get(name, SET)
+        added.append((source, with_our_names(_nest(name, _read(name, text)), source)))
     return Layers((*layers.layers, *added), layers.file)
 
 

@@ -93,6 +93,9 @@ SET = [  # what stands after `i2i train pix2pix --data D --set`, and what the me
     ("'loss.l1={form: 1, from: 1, to: 2, over_images: 5}'", "loss.l1.from"),
     ("'schedule={images: 100, epochs: 5}'", "epochs"),
     ("algorithm=pixpix", "pix2pix"),
+    ("generator.name=resnet_9blocks", "generator.blocks=9"),
+    ("loss.adversarial=wgangp", "loss.penalty=gradient"),
+    ("train.n_layers_D=3", "discriminator.layers"),
 ]
 USE = [  # what stands after `i2i`, the exit code, what the message must name
     ("translate photo.jpg -m model.onnx --in-place -o out", 2, "out"),

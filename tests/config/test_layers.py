@@ -5,6 +5,7 @@ import pytest
 import i2i
 from i2i.algorithms import resolve
 from i2i.config import find_config, preset_names
+from i2i.config.aliases import SAME, SEVERAL
 from i2i.config.layers import read_layers
 from i2i.config.networks import ResNetSettings
 from i2i.errors import ConfigError
@@ -91,6 +92,40 @@ def test_an_error_names_the_file_or_the_option(tmp_path, mine, overrides, wrong,
     assert where.endswith(origin)
     assert what.startswith((f"{wrong} ", f"{wrong}: "))
     assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "ours"),
+    [(f"{name}={one}", f"{name}={ours}") for name, words in SAME.items() for one, ours in words.items()],
+)
+def test_names_of_other_projects_are_ours(written, ours):
+    """In a preset that takes them, as far as any name of ours is taken."""
+
+    def settings(override):
+        try:
+            return resolve(i2i.load_config("wgan_ring", ["algorithm=gan", override]))
+        except ConfigError as error:
+            return str(error)
+
+    assert settings(written) == settings(ours)
+
+
+@pytest.mark.parametrize(("name", "word"), [(name, word) for name, words in SEVERAL.items() for word in words])
+def test_a_name_for_several_settings_says_which(name, word):
+    with pytest.raises(ConfigError) as error:
+        i2i.load_config("pix2pix", [f"{name}={word}"])
+    advice = SEVERAL[name][word]
+    assert advice in str(error.value)
+    resolve(i2i.load_config("pix2pix", [*advice.split(" with "), "discriminator.norm=none"]))
+
+
+def test_a_name_of_another_project_in_a_file_keeps_the_settings_of_its_network(tmp_path):
+    mine = write(tmp_path, mine="base: lineart\ndiscriminator: {name: n_layers}\nloss: {adversarial: lsgan}\n")
+    config = i2i.load_config(mine)
+    assert (config.discriminator.layers, config.loss["adversarial"]) == (2, "least_squares")
+    write(tmp_path, mine="base: lineart\ngenerator: {name: unet_256}\n")
+    with pytest.raises(ConfigError, match=r"mine\.yaml"):
+        i2i.load_config(mine)
 
 
 def test_shipped_presets_inherit_in_few_steps():
