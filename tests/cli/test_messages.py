@@ -228,7 +228,7 @@ USE = [  # what stands after `i2i`, the exit code, what the message must name
     ("serve runs/lineart runs/lineart --port 0", 2, "runs/lineart"),
     ("serve model.onnx --host 0.0.0.0", 2, "--token-file"),
     ("serve model.onnx --token-file none.txt", 2, "none.txt"),
-    ("serve model.onnx --token-file mine.yaml", 2, "token"),
+    ("serve model.onnx --token-file short.txt", 2, "token"),
     (f"export runs/lineart -o f.pth --format {PROJECT} --precision fp16", 2, "--precision"),
 ]
 MISTAKES = [
@@ -243,6 +243,7 @@ def test_every_mistake_ends_in_one_message(desk, capsys, pytestconfig):
     save(desk / "old.png", 8, 8)
     save(desk / "old" / "000005.png", 8, 8)
     np.save(desk / "old.npy", np.zeros((2, 3), np.float32))
+    (desk / "short.txt").write_text("secret", encoding="utf-8")
     (desk / "empty").mkdir()
     before = sorted(desk.rglob("*"))
     wrong, shown = [], []
