@@ -38,7 +38,7 @@ ORDER = [
     ["i2i.models.modelfile"],
     ["i2i.runtime"],
     ["i2i.report"],
-    ["i2i.interop.exporting", "i2i.export", "i2i.evaluation", "i2i.generation", "i2i.breeding"],
+    ["i2i.interop.exporting", "i2i.interop.pushing", "i2i.export", "i2i.evaluation", "i2i.generation", "i2i.breeding"],
     ["i2i.serving"],
     ["i2i.training"],
     ["i2i.diagnosis"],

@@ -14,6 +14,7 @@ import click
 from i2i.cli.arithmetic import arithmetic
 from i2i.cli.bench import bench
 from i2i.cli.breed import breed
+from i2i.cli.card import card
 from i2i.cli.compare import compare
 from i2i.cli.diagnose import diagnose
 from i2i.cli.doctor import doctor
@@ -27,6 +28,7 @@ from i2i.cli.interpolate import interpolate
 from i2i.cli.invert import invert
 from i2i.cli.mix import mix
 from i2i.cli.models import models
+from i2i.cli.push import push
 from i2i.cli.serve import serve
 from i2i.cli.train import train
 from i2i.cli.translate import translate
@@ -49,7 +51,7 @@ def cli(context: click.Context, debug: bool) -> None:
 for command in (
     *(train, translate, generate, interpolate, mix, traverse, arithmetic, breed),
     *(encode, invert, evaluate, diagnose),
-    *(compare, export, bench, serve, import_, info, models, doctor, weights),
+    *(compare, export, bench, card, push, serve, import_, info, models, doctor, weights),
 ):
     cli.add_command(command)
 

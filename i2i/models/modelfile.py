@@ -13,6 +13,7 @@ from i2i import status
 from i2i.config.names import did_you_mean
 from i2i.errors import ModelError, UsageError
 from i2i.files import write_bytes
+from i2i.models.hub import fetch, is_hub_address
 from i2i.models.mistaken import ONNX, TORCH, kind_of, refuse_not_finite, shown
 from i2i.models.safetensorsfile import DIGEST_KEY, digest_of, parts_of, read_metadata, read_safetensors, refuse_changed
 from i2i.models.shipped import find_shipped, shipped_names
@@ -36,10 +37,12 @@ _MOST = 4096
 
 
 def find_model(path: Path) -> Path:
-    """Return `path` if it is a model file, the model file of a run folder, or that of a shipped model.
+    """Return `path` if it is a model file, the model file of a run folder, a shipped model, or one on a hub.
 
-    Raises ModelError. Files and folders come before shipped models of the same name.
+    Raises ModelError. Files and folders come before shipped models of the same name. hf://NAMESPACE/NAME is fetched.
     """
+    if is_hub_address(path):
+        path = fetch(path)
     if path.is_dir():
         if (path / MODEL_NAME).is_file():
             return path / MODEL_NAME
