@@ -1,6 +1,7 @@
 """Networks in torch. It is imported only when one is used."""
 
 import contextlib
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -29,9 +30,14 @@ class TorchBackend:
 
     @classmethod
     def open(cls, path: Path, spec: ModelSpec, direction: str, device: str = "auto") -> Self:
-        """Load one direction of a .safetensors file, or GENERATE, onto a device; raises ModelError."""
+        """Load one direction of a .safetensors file, or GENERATE, onto a device; raises ModelError and UsageError."""
         from i2i.models.modelfile import load_generator
 
+        if importlib.util.find_spec("torch") is None:
+            raise UsageError(
+                f"{path} runs in torch, which is not installed here. Install it, or take an .onnx file:\n"
+                "`i2i export` writes one where torch is."
+            )
         chosen = torch_device(device)
         return cls(load_generator(path, spec, direction).to(chosen), chosen)
 
