@@ -86,6 +86,14 @@ class Worker:
     def do(self, task: Task) -> Done:
         """Translate one picture and write it. Raises I2IError, MemoryError and, once `stop` is set, StopWork."""
         _refuse_input(task)
+        content, done = self.make(task)
+        began = time.perf_counter()
+        _write(task.output, content)
+        *others, encoding = done.seconds
+        return done._replace(seconds=(*others, encoding + time.perf_counter() - began))
+
+    def make(self, task: Task) -> tuple[bytes, Done]:
+        """Return the file that `do` would write for a task, which writes nothing; raises the same."""
         suffix, clock = task.output.suffix, _Clock(self.stop)
         translator, *following = (_checked(one, clock) for one in (self.translator, *self.following))
         with contextlib.ExitStack() as memory:
@@ -100,11 +108,10 @@ class Worker:
             clock.lap()
             part = following[-1].generator if following else part
             content = encode(last, outputs, suffix, part, self.options)
-        _write(task.output, content)
-        clock.lap()
+            clock.lap()
         side = min(picture.frames[0].shape[:2])
         lost = (*picture.lost, *lost_colours(picture, suffix))
-        return Done(task, pixels, side, tuple(clock.laps), picture.left_out, lost)
+        return content, Done(task, pixels, side, tuple(clock.laps), picture.left_out, lost)
 
     def _decode(
         self, task: Task, memory: contextlib.ExitStack, begin: Callable[[], None]

@@ -1,8 +1,9 @@
 """The HTTP interface: which address does what."""
 
 import asyncio
-import tempfile
+import contextlib
 import threading
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -119,11 +120,14 @@ async def _translate(request: Request, service: Service, model: Served, query: T
     accept = request.headers.get("accept", "")
     choose_kind(accept, "")  # refused before the body is read, as all that is wrong in the headers
     direction = _direction(model, query.direction)
-    with tempfile.TemporaryDirectory(dir=service.folder, ignore_cleanup_errors=True) as folder:
-        source = Path(folder) / "picture"
+    source = service.folder / uuid.uuid4().hex
+    job = partial(service.studio.translate, model.name, direction, _names(query.label), query.quality, accept, source)
+    try:
         await receive_picture(request, source, service.limits, service.stopping)
-        job = partial(service.studio.translate, model.name, direction, _names(query.label), query.quality, accept)
-        return await _answer(request, service, model, partial(job, source))
+        return await _answer(request, service, model, job)
+    finally:
+        with contextlib.suppress(OSError):  # Windows keeps what a thread still reads; the folder goes at the end
+            source.unlink()
 
 
 def _direction(model: Served, asked: str | None) -> str:

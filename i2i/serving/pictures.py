@@ -61,10 +61,9 @@ class Studio(NamedTuple):
             with opened(source, self.max_pixels) as header:
                 own = next(suffix for suffix, kind in FORMATS.items() if kind == header.kind)
             media_type = choose_kind(accept, output_suffix(own, written_channels(model.generator, options), options))
-            output = source.with_suffix(KINDS[media_type])
-            done = Worker(model, options, self.room, stop).do(Task(source, output))
-            seconds = dict(zip(STAGES, done.seconds, strict=True))
-            return Sent(output.read_bytes(), media_type, seconds, done.left_out)
+            task = Task(source, source.with_suffix(KINDS[media_type]))
+            content, done = Worker(model, options, self.room, stop).make(task)
+            return Sent(content, media_type, dict(zip(STAGES, done.seconds, strict=True)), done.left_out)
         except (I2IError, MemoryError) as error:
             raise problem_of(error, self.max_pixels, str(source)) from error
 
