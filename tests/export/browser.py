@@ -23,12 +23,12 @@ class Browser:
         os.close(write)
         self._count, self._rest = 0, b""
 
-    def run(self, page: Path, script: str) -> Any:
-        """Open a page and return what `script`, the body of an async function, returns there."""
+    def run(self, page: Path | str, script: str) -> Any:
+        """Open a page, a file or an address, and return what `script`, the body of an async function, returns there."""
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self._call("Page.enable", session)
-        self._call("Page.navigate", session, url=page.as_uri())
+        self._call("Page.navigate", session, url=page if isinstance(page, str) else page.as_uri())
         self._wait_for("Page.loadEventFired", session)
         words = {"expression": f"(async () => {{ {script} }})()", "awaitPromise": True, "returnByValue": True}
         result = self._call("Runtime.evaluate", session, **words)

@@ -5,6 +5,8 @@ import http.client
 import io
 import json
 import logging
+import re
+import shlex
 import shutil
 import signal
 import socket
@@ -14,7 +16,9 @@ import sys
 import threading
 import time
 import zlib
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -32,8 +36,12 @@ from i2i.serving.limits import ServeLimits, check_binding
 from i2i.serving.pictures import Sent, Studio
 from i2i.serving.problems import HttpProblem
 from i2i.serving.server import JsonFormatter, open_server
-from tests.conftest import picture, run_i2i, save
+from tests.conftest import ROOT, picture, run_i2i, save
+from tests.export.browser import Browser
+from tests.report.test_browser import BROWSER
 
+DOCS = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")
+SOURCE = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "i2i" / "serving").glob("*.py"))
 TOKEN = "sixteen-letters-or-more"
 FIELDS = {"code", "received", "allowed", "next_step", "request_id"}
 
@@ -397,25 +405,114 @@ print([name for name in ("torch", "onnxruntime") if name in sys.modules])
 """
 
 
+@contextlib.contextmanager
+def child(model):
+    """The command in a process of its own, and what asks it."""
+    words = [sys.executable, "-c", CHILD, "serve", str(model), "--port", "0", "--workers", "1"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process, Client(process.stdout.readline().strip())
+        finally:
+            process.kill()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the memory of a process")
+def test_abuse_costs_no_memory(tiny_onnx):
+    with child(tiny_onnx) as (process, ask), ThreadPoolExecutor(16) as pool:
+        memory = partial(ask.metric, "process_resident_memory_bytes")
+        for _ in range(20):
+            ask("POST", "/translate", png(64, 64))
+        before = memory()
+        head = ("POST /translate HTTP/1.1", "Host: localhost", "Content-Length: 9000000", "", "")
+        slow = [ask.raw(*head, body=bytes(2_000_000)) for _ in range(40)]
+        wait_for(lambda: ask.metric("i2i_open_requests") == 41)
+        for one in slow:
+            one.close()
+        bodies = [png(64, 64), bomb(30_000), png()[:60], b"", bytes(500_000)] * 24
+        statuses = Counter(one.status for one in pool.map(partial(ask, "POST", "/translate"), bodies))
+        assert set(statuses) <= {200, 422, 503}
+        assert statuses[200] >= 24 - statuses[503]
+        wait_for(lambda: ask.metric("i2i_open_requests") == 1)
+        assert memory() - before < 40e6  # the slow bodies alone were 80 MB
+        assert ask("POST", "/translate", png()).status == 200
+        process.terminate()
+        process.communicate(timeout=30)
+        assert process.returncode == 0
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
 def test_sigterm_ends_it_when_all_accepted_are_answered(tiny_onnx):
-    words = [sys.executable, "-c", CHILD, "serve", str(tiny_onnx), "--port", "0", "--workers", "1"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
-        ask = Client(child.stdout.readline().strip())
+    with child(tiny_onnx) as (process, ask):
         with ThreadPoolExecutor(16) as pool:
             asked = [pool.submit(ask, "POST", "/translate", png(256, 256)) for _ in range(16)]
             wait_for(lambda: ask.metric("i2i_waiting_jobs") > 4)
             slow = ask.raw("POST /translate HTTP/1.1", "Host: localhost", "Content-Length: 9", "", "")
             wait_for(lambda: ask.metric("i2i_open_requests") > 1)
-            child.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGTERM)
             statuses = [one.result().status for one in asked]
         with slow:
             assert b" 503 " in slow.recv(1000).splitlines()[0]
-        out, err = child.communicate(timeout=30)
+        out, err = process.communicate(timeout=30)
     assert statuses == [200] * 16
-    assert child.returncode == 0
+    assert process.returncode == 0
     assert out.strip() == "['onnxruntime']"
     lines = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
-    assert {"time", "request_id", "status", "seconds", "bytes_out", "network_s"} <= set(
-        next(line for line in lines if line.get("path") == "/translate" and line["status"] == 200)
-    )
+    (found, *_) = [line for line in lines if line.get("path") == "/translate" and line["status"] == 200]
+    assert {"time", "request_id", "seconds", "bytes_out", "network_s"} <= found.keys()
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="the page uses curl")
+def test_the_page_in_docs_is_right(tiny_onnx, tmp_path):
+    lines = [line for line in DOCS.splitlines() if line.startswith("curl ")]
+    assert len(lines) == 2
+    source = save(tmp_path / "photo.jpg", 20, 30)
+    with serving(tiny_onnx) as ask:
+        for line in lines:
+            words = shlex.split(line.replace("127.0.0.1:8000", f"127.0.0.1:{ask.port}"))
+            subprocess.run(words, cwd=tmp_path, check=True, capture_output=True)
+            assert (
+                run_i2i("translate", source, "-m", tiny_onnx, "-o", tmp_path / "ours.png", "--overwrite").returncode
+                == 0
+            )
+            assert (tmp_path / "drawing.png").read_bytes() == (tmp_path / "ours.png").read_bytes()
+            (tmp_path / "drawing.png").unlink()
+
+
+def test_the_docs_know_every_metric_and_code():
+    codes = set(re.findall(r"HttpProblem\(\s*\d+,\s*\"(\w+)\"", SOURCE)) | {"unsupported_body", "bad_request"}
+    assert len(codes) > 15
+    options = set(re.findall(r"--[a-z-]+", run_i2i("serve", "--help").stdout)) - {"--help"}
+    for name in codes | options:
+        assert name in DOCS, name
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="needs a Chromium")
+def test_the_pages_in_a_browser(ask, tmp_path):
+    url, browser = f"http://127.0.0.1:{ask.port}", Browser(BROWSER, tmp_path)
+    try:
+        size, others = browser.run(f"{url}/", GO)
+        assert size == [30, 20]
+        assert others == 0
+        assert browser.run(f"{url}/docs", SHOWN) >= 9
+    finally:
+        browser.close()
+
+
+GO = """
+const until = async (done) => { while (!done()) await new Promise((go) => setTimeout(go, 20)); };
+await until(() => choices.length);
+const canvas = new OffscreenCanvas(30, 20);
+canvas.getContext("2d").fillRect(3, 3, 9, 9);
+await go(new File([await canvas.convertToBlob()], "a.png"));
+if (!find("trouble").hidden) throw new Error(find("trouble").textContent);
+await find("after").decode();
+const names = performance.getEntriesByType("resource").map((one) => one.name);
+const others = names.filter((one) => !one.startsWith(location.origin) && !one.startsWith("blob:"));
+return [[find("after").naturalWidth, find("after").naturalHeight], others.length];
+"""
+SHOWN = """
+const all = document.getElementById("all");
+while (!all.querySelector("h2")) await new Promise((go) => setTimeout(go, 20));
+return all.querySelectorAll("details").length;
+"""
