@@ -32,7 +32,7 @@ class TestQuickstart:
     def quickstart(cls, tmp_path_factory):
         """The quickstart with a smaller budget, in this environment, called from another folder."""
         out = tmp_path_factory.mktemp("quick") / "run"
-        words = [str(ROOT / "tools" / "quickstart"), "--images", "2400", "--out", str(out)]
+        words = [str(ROOT / "tools" / "quickstart"), "--images", "1600", "--out", str(out)]
         environment = {**os.environ, "I2I_PYTHON": sys.executable}
 
         def call():
@@ -84,7 +84,7 @@ class TestQuickstart:
     ("word", "images", "made"),
     [
         ("cyclegan", 64, ("evaluation.png", "test/output/y0225x3072.png")),
-        ("dcgan", 1280, ("generated/grid.png", "generated/walk.webp")),
+        ("dcgan", 640, ("generated/grid.png", "generated/walk.webp")),
     ],
 )
 def test_quickstart_runs_cyclegan_and_dcgan(tmp_path, word, images, made):
@@ -128,12 +128,12 @@ class TestAlarms:
         small = ["data.resize_px=32", "data.crop_px=32", "generator.width=16", "discriminator.width=8"]
         short = [
             "optimizer.lr=4e-5",
-            "schedule.images=19200",
-            "alarms.steps=200",
-            "alarms.alike_steps=200",
+            "schedule.images=9600",
+            "alarms.steps=100",
+            "alarms.alike_steps=100",
             "alarms.diversity=0.05",
         ]
-        logs = ["log.every_images=1600", "log.samples_every_images=1600"]
+        logs = ["log.every_images=800", "log.samples_every_images=800"]
         config = i2i.load_config("dcgan_emoji", [f"data.path={LINEART}", *small, *short, *logs, *changes])
         i2i.train(config, tmp_path / "run")
         rows = read_json_lines(tmp_path / "run" / "metrics.jsonl")

@@ -197,9 +197,9 @@ def _same(tensor):
 
 @pytest.mark.slow
 def test_compiled_networks_train_alike(few_pairs):
-    """A GAN's, which compile in a third of a U-Net's time; the device tests compile that."""
+    """A GAN's of points, which compile in a tenth of a U-Net's time; the device tests compile that."""
     configs = [
-        smallest_config("gan", few_pairs, "train.accumulate=2", f"train.compile={on}") for on in ("false", "true")
+        smallest_config("ring", few_pairs, "train.accumulate=2", f"train.compile={on}") for on in ("false", "true")
     ]
     engines = [make_engine(config) for config in configs]
     batch = make_set("images", configs[0]).load(range(8)).batch
