@@ -208,9 +208,10 @@ def test_a_training_stops_and_goes_on_when_the_scheduler_says_so(name, tmp_path)
         _, said = process.communicate(timeout=30)
     assert process.returncode == 128 + getattr(signal, name)
     assert f"{name}: stopped" in said
-    assert said.rstrip().endswith(f"i2i {shlex.join(words)} --resume")
+    again = ["train", "--resume", str(tmp_path / "run")]
+    assert said.rstrip().endswith(f"i2i {shlex.join(again)}")
     assert "Traceback" not in said
-    resumed = run_i2i(*words, "--resume")
+    resumed = run_i2i(*again)
     assert resumed.returncode == 0, resumed.stderr
     assert read_json_lines(log)[-1]["images"] == 80
 

@@ -6,15 +6,17 @@ import click
 
 from i2i import status
 from i2i.cli import options
+from i2i.cli.commands import ModelCommand
 
 
 @click.command(
+    cls=ModelCommand,
     epilog="""\b
 Examples:
   i2i arithmetic -m runs/faces 3,8,12 5,9,2 1,4,7 -o sum.png
   i2i arithmetic -m runs/clothes 3,8 5,9 1,4 --label Coat -o coat.png
   i2i arithmetic -m runs/vae latents.npy 5,9,2 1,4,7 -o changed.png
-"""
+""",
 )
 @options.model
 @click.argument("a", type=options.SeedsOrLatents())

@@ -6,6 +6,7 @@ import click
 
 from i2i import status
 from i2i.cli import json_output, options
+from i2i.cli.commands import ModelCommand
 from i2i.cli.export import Size
 from i2i.words import show_count
 
@@ -14,12 +15,13 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    cls=ModelCommand,
     epilog="""\b
 Examples:
   i2i bench -m model.onnx --seconds 0.5
   i2i bench -m runs/lineart --size 64x64 --size 96x128 --batch 1
   i2i bench -m faces.onnx --batch 16 --threads 1 --json
-"""
+""",
 )
 @options.model
 @options.direction

@@ -6,15 +6,17 @@ import click
 
 from i2i import status
 from i2i.cli import options
+from i2i.cli.commands import ModelCommand
 
 
 @click.command(
+    cls=ModelCommand,
     epilog="""\b
 Examples:
   i2i breed -m runs/faces -o litter
   i2i breed -m fashion -o clothes --seed 7 --mutation 0.5
   i2i breed -m runs/faces -o bred --keep 2,5
-"""
+""",
 )
 @options.model
 @click.option("-o", "--output", required=True, type=options.OutputPath(), help="The folder of the generations.")

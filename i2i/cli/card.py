@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from i2i import status
-from i2i.cli import options
+from i2i.cli import commands, options
 
 heading = click.option("--name", help="Heading of the card.  [default: the last part of RUN or NAME]")
 licence = click.option("--licence", help="Licence of the model, as hubs name it: mit, apache-2.0, cc-by-4.0.")
@@ -13,13 +13,14 @@ author = click.option("--author", help="Who made the model.")
 
 
 @click.command(
+    cls=commands.ModelCommand,
     epilog="""\b
 Examples:
   i2i card runs/lineart
   i2i card runs/lineart -o CARD.md --licence mit --author "A. Artist"
-"""
+""",
 )
-@click.argument("run", metavar="RUN", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@commands.run
 @click.option("-o", "--output", type=options.OutputPath(), help="The Markdown file to write.  [default: print it]")
 @heading
 @licence

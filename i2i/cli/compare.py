@@ -7,6 +7,7 @@ import click
 
 from i2i import status
 from i2i.cli import json_output, options
+from i2i.cli.commands import ModelsCommand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,12 +19,13 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    cls=ModelsCommand,
     epilog="""\b
 Examples:
   i2i compare runs/lineart runs/horses
   i2i compare runs/lineart runs/horses -o compare.html
   i2i compare runs/lineart runs/faces --no-scores --json
-"""
+""",
 )
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=options.OutputPath(), help="Write a page with curves and samples to this .html file.")

@@ -7,6 +7,7 @@ import click
 
 from i2i import status
 from i2i.cli import json_output, options
+from i2i.cli.commands import ModelCommand
 from i2i.words import show_duration
 
 if TYPE_CHECKING:
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    cls=ModelCommand,
     epilog="""\b
 Examples:
   i2i diagnose runs/lineart
   i2i diagnose runs/lineart --pictures 16 --json
-"""
+""",
 )
-@click.argument("run", metavar="RUN")
+@options.model
 @click.option(
     "--pictures",
     type=click.IntRange(4, 256),
@@ -34,7 +36,7 @@ Examples:
     "--device", type=click.Choice(options.TRAINING_DEVICES), default="auto", show_default=True, help="Where to compute."
 )
 @json_output.flag
-def diagnose(run: str, pictures: int, device: str, as_json: bool) -> None:
+def diagnose(model: str, pictures: int, device: str, as_json: bool) -> None:
     """Examine a run folder, and name illnesses with their number and the setting to turn.
 
     A discriminator that has won or overfits, oscillation, mode collapse and dropped modes, outputs that ignore or copy
@@ -49,7 +51,7 @@ def diagnose(run: str, pictures: int, device: str, as_json: bool) -> None:
             from i2i.diagnosis import diagnose as examine
             from i2i.report.page import write_report
 
-        result = examine(run, pictures, device)
+        result = examine(model, pictures, device)
     if as_json:
         json_output.print_json("diagnose", result.to_json())
     else:  # before anything that may fail
@@ -60,11 +62,11 @@ def diagnose(run: str, pictures: int, device: str, as_json: bool) -> None:
             click.echo(line)
     unkept = result.unkept
     try:
-        write_report(Path(run))
+        write_report(Path(model))
     except OSError as error:
         unkept = unkept or error.strerror or str(error)
     if unkept:
-        click.echo(f"Note: {run} does not keep these findings: {unkept}.", err=True)
+        click.echo(f"Note: {model} does not keep these findings: {unkept}.", err=True)
 
 
 def _table(result: "Diagnosis") -> "Table":

@@ -6,25 +6,27 @@ import click
 
 from i2i import status
 from i2i.cli import options
+from i2i.cli.commands import ModelCommand
 from i2i.words import show_count
 
 
 @click.command(
+    cls=ModelCommand,
     epilog="""\b
 Examples:
   i2i encode photos -m runs/vae -o latents.npy --fit resize
   i2i generate -m runs/vae --latents latents.npy -o reconstructions.png
   i2i encode pictures/a.png pictures/b.png -m runs/vae -o both.npy --fit resize
   i2i interpolate -m runs/vae --latents both.npy -o walk.webp
-"""
+""",
 )
-@click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PICTURE|FOLDER...")
+@click.argument("pictures", nargs=-1, required=True, metavar="PICTURE|FOLDER...")
 @options.model
 @click.option("-o", "--output", required=True, type=options.OutputPath(), help="The .npy file to write.")
 @click.option("--fit", type=click.Choice(["resize"]), help="Squeeze pictures of other sizes, instead of refusing them.")
 @options.device
 @options.overwrite
-def encode(pictures: tuple[Path, ...], model: str, output: Path, fit: str | None, device: str, overwrite: bool) -> None:
+def encode(pictures: tuple[str, ...], model: str, output: Path, fit: str | None, device: str, overwrite: bool) -> None:
     """Find the latents of pictures, for models with an encoder (vae): one row of an .npy file for each.
 
     The number and name of each row are printed. `generate` and `interpolate` take the file with --latents.
@@ -32,13 +34,13 @@ def encode(pictures: tuple[Path, ...], model: str, output: Path, fit: str | None
     with status.shown():
         with status.doing("Loading libraries"):
             from i2i.files import check_output
-            from i2i.images.listing import list_given
+            from i2i.images.listing import find_inputs, list_given
             from i2i.runtime.encoder import ImageEncoder
             from i2i.runtime.latents import write_latents
 
         check_output(output, overwrite, ".npy")
         notes: list[str] = []
-        files = list_given(pictures, notes)
+        files = list_given(find_inputs(pictures), notes)
         encoder = ImageEncoder.open(model, device)
         with status.doing("Encoding the pictures"):
             latents = encoder(files, resize=fit == "resize")

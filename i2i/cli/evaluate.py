@@ -8,6 +8,7 @@ import click
 
 from i2i import status
 from i2i.cli import json_output, options
+from i2i.cli.commands import ModelCommand
 from i2i.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    cls=ModelCommand,
     epilog="""\b
 Examples:
   i2i evaluate -m runs/lineart --data datasets/lineart
   i2i evaluate -m runs/lineart
   i2i evaluate -m model.onnx --data datasets/lineart --split val --json
   i2i evaluate -m runs/lineart --data datasets/lineart --rows scores.csv --worst worst.png
-"""
+""",
 )
 @options.model
 @click.option(

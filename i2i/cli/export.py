@@ -8,6 +8,7 @@ import click
 
 from i2i import status
 from i2i.cli import options
+from i2i.cli.commands import ModelCommand
 from i2i.errors import UsageError
 from i2i.files import show_size
 from i2i.words import show_count
@@ -37,6 +38,7 @@ class Size(click.ParamType):
 
 
 @click.command(
+    cls=ModelCommand,
     epilog="""\b
 Examples:
   i2i export runs/lineart -o model.onnx
@@ -47,9 +49,9 @@ Examples:
   i2i export runs/lineart --page demo.html
   i2i export runs/horses -o horses.onnx --direction both
   i2i export summer.safetensors -o latest_net_G.pth --format pytorch-CycleGAN-and-pix2pix
-"""
+""",
 )
-@click.argument("model", metavar="RUN|MODEL.safetensors")
+@options.model
 @click.option("-o", "--output", type=options.OutputPath(), help="The file to write.")
 @click.option(
     "--direction",

@@ -7,6 +7,7 @@ import click
 
 from i2i import status
 from i2i.cli import options
+from i2i.cli.commands import ModelCommand
 from i2i.words import show_count
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    cls=ModelCommand,
     epilog="""\b
 Examples:
   i2i generate -m runs/faces -n 64 --seed 1 -o grid.png
@@ -27,7 +29,7 @@ Examples:
   i2i generate -m runs/styles --truncation 0.7 -o better.png
   i2i generate -m runs/shapes -n 1 --size 512x384 -o large.png
   i2i generate -m runs/ppgn --towards 3 --steps 200 -o threes.png
-"""
+""",
 )
 @options.model
 @click.option("-n", "count", type=click.IntRange(1, 100_000), help="How many to make.  [default: 64]")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from i2i import status
-from i2i.cli import json_output
+from i2i.cli import json_output, options
+from i2i.cli.commands import ModelCommand
 from i2i.words import and_more, show_count
 
 if TYPE_CHECKING:
@@ -18,13 +19,14 @@ _LISTED = 100
 
 
 @click.command(
+    cls=ModelCommand,
     epilog="""\b
 Examples:
   i2i info runs/lineart
   i2i info model.onnx --json
-"""
+""",
 )
-@click.argument("model", metavar="MODEL")
+@options.model
 @json_output.flag
 def info(model: str, as_json: bool) -> None:
     """Describe a model: a run folder, .safetensors, .onnx or .pth file."""

@@ -6,10 +6,12 @@ import click
 
 from i2i import status
 from i2i.cli import options
+from i2i.cli.commands import ModelCommand
 from i2i.words import show_count
 
 
 @click.command(
+    cls=ModelCommand,
     epilog="""\b
 Examples:
   i2i interpolate -m runs/faces --seeds 3,17,3 --steps 10 -o strip.png
@@ -17,7 +19,7 @@ Examples:
   i2i interpolate -m runs/clothes --seeds 3,3 --label Bag --label Coat -o change.png
   i2i interpolate -m runs/styles --seeds 3,17 --space w -o styles.png
   i2i interpolate -m runs/hues --seeds 3,3 --text "red fish" --text "blue fish" -o hues.png
-"""
+""",
 )
 @options.model
 @click.option("--seeds", type=options.SeedList(), help="The stops, by their numbers in a grid: 3,17,3.")

@@ -7,6 +7,7 @@ import click
 
 from i2i import status
 from i2i.cli import options
+from i2i.cli.commands import ModelCommand
 from i2i.words import show_count
 
 if TYPE_CHECKING:
@@ -14,13 +15,14 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    cls=ModelCommand,
     epilog="""\b
 Examples:
   i2i invert pictures/a.png -m runs/faces -o found.npy --fit resize --sheet found.png
   i2i invert pictures -m runs/clothes --label Bag -o bags.npy --fit resize --steps 50
-"""
+""",
 )
-@click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PICTURE|FOLDER...")
+@click.argument("pictures", nargs=-1, required=True, metavar="PICTURE|FOLDER...")
 @options.model
 @click.option("-o", "--output", required=True, type=options.OutputPath(), help="The .npy file to write.")
 @click.option("--sheet", type=options.OutputPath(), help="A .png of each picture, what was found, and the best draw.")
@@ -32,7 +34,7 @@ Examples:
 @options.device
 @options.overwrite
 def invert(
-    pictures: tuple[Path, ...],
+    pictures: tuple[str, ...],
     model: str,
     output: Path,
     sheet: Path | None,
@@ -55,14 +57,14 @@ def invert(
             from i2i.errors import UsageError
             from i2i.files import check_output
             from i2i.generation import write_found
-            from i2i.images.listing import list_given
+            from i2i.images.listing import find_inputs, list_given
             from i2i.runtime.inverter import STEPS, Inverter
 
         check_output(output, overwrite, ".npy")
         if sheet:
             check_output(sheet, overwrite, ".png")
         notes: list[str] = []
-        files = list_given(pictures, notes)
+        files = list_given(find_inputs(pictures), notes)
         if not files:
             raise UsageError("There are no pictures to invert. Give files, or folders that hold some.")
         inverter = Inverter.open(model, device)

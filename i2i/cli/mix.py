@@ -6,15 +6,17 @@ import click
 
 from i2i import status
 from i2i.cli import options
+from i2i.cli.commands import ModelCommand
 from i2i.words import show_count
 
 
 @click.command(
+    cls=ModelCommand,
     epilog="""\b
 Examples:
   i2i mix -m runs/styles --coarse 3,8,12 --fine 5,9 -o mixes.png
   i2i mix -m styles.onnx --coarse 3 --fine 5 --from-px 16 --truncation 0.7 -o mix.png
-"""
+""",
 )
 @options.model
 @click.option("--coarse", required=True, type=options.SeedList(), help="Seeds of the pictures that give the shape.")

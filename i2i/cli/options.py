@@ -168,8 +168,8 @@ class Quality(click.ParamType):
 model = click.option(
     "-m",
     "--model",
-    required=True,
-    help="Run folder; .safetensors, .onnx or .pth file; or a shipped model by name, see `i2i models`.",
+    help="Run folder; .safetensors, .onnx or .pth file; or a shipped model by name, see `i2i models`. MODEL as the "
+    "first argument is the same.",
 )
 direction = click.option("--direction", type=Directions(), help="For models that hold both.")
 overwrite = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")

@@ -5,17 +5,18 @@ from pathlib import Path
 import click
 
 from i2i import status
-from i2i.cli import options
+from i2i.cli import commands, options
 from i2i.cli.card import author, heading, licence
 
 
 @click.command(
+    cls=commands.ModelCommand,
     epilog="""\b
 Examples:
   i2i push runs/lineart anna/lineart --dry-run hub --licence mit
-"""
+""",
 )
-@click.argument("run", metavar="RUN", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@commands.run
 @click.argument("repository", metavar="NAMESPACE/NAME")
 @click.option("--dry-run", type=options.OutputPath(), help="Write what would be uploaded into this new folder instead.")
 @click.option("--private", is_flag=True, help="A new repository is seen by its owner alone.")

@@ -8,16 +8,18 @@ import click
 
 from i2i import status
 from i2i.cli import options
+from i2i.cli.commands import ModelsCommand
 from i2i.errors import UsageError
 
 
 @click.command(
+    cls=ModelsCommand,
     epilog="""\b
 Examples:
   i2i serve lineart
   i2i serve model.onnx runs/faces --port 9000 --workers 2
   I2I_TOKEN=... i2i serve model.onnx --host 0.0.0.0
-"""
+""",
 )
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")

@@ -9,12 +9,16 @@ import click
 
 from i2i import status
 from i2i.cli import options
-from i2i.errors import RunExistsError, Stopped
+from i2i.config.presets import is_run, preset_names
+from i2i.errors import RunExistsError, Stopped, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from i2i.config.settings import Config
+
+_HERE = ""
+"""--resume without a folder."""
 
 
 @click.command(
@@ -26,10 +30,10 @@ Examples:
   i2i train dcgan --data pictures --out runs/noise --init-from runs/faces
   i2i train stackgan_emoji_64 --data data/hues --out runs/large --after runs/hues
   i2i train pix2pix --data D --out runs/d --set train.batch=4 --dry-run
-  i2i train lineart --data datasets/lineart --out runs/lineart --resume
+  i2i train --resume runs/lineart
 """
 )
-@click.argument("config", metavar="PRESET|FILE.yaml")
+@click.argument("config", metavar="PRESET|FILE.yaml", required=False)
 @click.option("--data", multiple=True, help="Data folder; give it twice for A's and B's folders.")
 @click.option("--out", type=options.OutputPath(), help="Run folder to write.  [default: runs/PRESET]")
 @click.option("--device", type=click.Choice(options.TRAINING_DEVICES), help="Where to compute.")
@@ -40,7 +44,13 @@ Examples:
 @click.option("--init-from", metavar="MODEL", help="Start from the weights of a run, .safetensors or .pth file.")
 @click.option("--after", metavar="RUN", help="Build on the frozen generator of a run, as the second stage of StackGAN.")
 @click.option("--full-check", is_flag=True, help="Decode every picture before training, not only its header.")
-@click.option("--resume", is_flag=True, help="Continue from the newest checkpoint in --out, if there is one.")
+@click.option(
+    "--resume",
+    is_flag=False,
+    flag_value=_HERE,
+    metavar="[RUN]",
+    help="Go on with a run, with its own settings; without RUN, with the newest checkpoint in --out, if there is one.",
+)
 @click.option("--allow-config-change", is_flag=True, help="Resume even if settings or data differ.")
 @click.option(
     "--set",
@@ -51,9 +61,9 @@ Examples:
 )
 @click.option("--dry-run", is_flag=True, help="Print settings and estimates, then stop.")
 def train(
-    config: str,
+    config: str | None,
     out: Path | None,
-    resume: bool,
+    resume: str | None,
     allow_config_change: bool,
     overrides: tuple[str, ...],
     dry_run: bool,
@@ -67,23 +77,44 @@ def train(
 
     # Read when torch is loaded. Threads that spin while they wait slow down to a fraction beside other jobs.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    out = out or Path("runs") / Path(config).stem
+    config, out, resumes = _what_to_train(config, out, resume)
     try:
         with status.shown():
-            settings = _checked(config, overrides, flags, None if dry_run else out, resume)
+            settings = _checked(config, overrides, flags, None if dry_run else out, resumes)
             with status.loading_torch():
                 from i2i.training import ranks, start
         if dry_run:
             _dry_run(settings)
             return
-        model = start.train(settings, out, resume, allow_config_change)
+        model = start.train(settings, out, resumes, allow_config_change)
     except RunExistsError as error:
-        raise RunExistsError(f"{error}\n{_resume_command()}") from None
+        raise RunExistsError(f"{error}\n{_resume_command(out)}") from None
     except Stopped as stopped:
-        click.echo(f"{stopped} To go on:\n{_resume_command()}", err=True)
+        click.echo(f"{stopped} To go on:\n{_resume_command(out)}", err=True)
         raise click.exceptions.Exit(stopped.exit_code) from None
     if ranks.rank() == 0:
         click.echo(f"Model:  {model}\nReport: {model.parent / 'report.html'}")
+
+
+def _what_to_train(config: str | None, out: Path | None, resume: str | None) -> tuple[str, Path, bool]:
+    """Return the settings' name or file, the run folder, and whether to go on with it.
+
+    resume: what stands after --resume: a run; _HERE for nothing; or a preset, as in `train --resume lineart`.
+    """
+    run = None if resume in (None, _HERE) else resume
+    if run and config is None and (run in preset_names() or run.endswith((".yaml", ".yml"))):
+        config, run = run, None
+    if resume == _HERE and config and config not in preset_names() and is_run(config):  # train RUN --resume
+        config, run = None, config
+    if run and out and out.resolve() != Path(run).resolve():
+        raise UsageError(f"--resume {run} goes on in that folder, and --out is {out}. Leave one of them out.")
+    if run and not is_run(run):
+        raise UsageError(f"{run} holds no run: it has no config.yaml. Give --resume the folder of a training.")
+    if run:
+        return config or str(Path(run) / "config.yaml"), Path(run), True
+    if config is None:
+        raise UsageError(f"Give a preset or a YAML file, or --resume RUN. Presets: {', '.join(preset_names())}.")
+    return config, out or Path("runs") / Path(config).stem, resume is not None
 
 
 _SETTINGS = {
@@ -145,7 +176,9 @@ def _comment(lines: "Iterable[str]") -> None:
         click.echo(f"# {line}")  # so that the whole output is still YAML
 
 
-def _resume_command() -> str:
-    """Return the command line that was given, with --resume added."""
+def _resume_command(out: Path) -> str:
+    """Return the command that goes on with a run; with one that has not begun, the same one with --resume added."""
+    if is_run(out):
+        return f"  {shlex.join(['i2i', 'train', '--resume', str(out)])}"
     words = [word for word in sys.argv[1:] if word not in ("--resume", "--debug")]
     return f"  {shlex.join(['i2i', *words])} --resume"

@@ -11,6 +11,7 @@ import click
 
 from i2i import status
 from i2i.cli import json_output, options
+from i2i.cli.commands import ModelCommand
 from i2i.errors import SOME_REFUSED, UsageError, one_line
 from i2i.words import show_count
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    cls=ModelCommand,
     epilog="""\b
 Examples:
   i2i translate photo.jpg -m lineart
@@ -32,7 +34,7 @@ Examples:
   i2i translate photos -m model.onnx -o shares --shard 1/2 --report failures.json
   i2i translate photo.jpg -m runs/things --label shoe,red -o shoe.png
   i2i translate photo.jpg -m lineart --then colour -o recoloured.png
-"""
+""",
 )
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @options.model
@@ -101,7 +103,8 @@ def translate(
     with status.shown():
         with status.doing("Loading libraries"):
             from i2i.files import check_output
-            from i2i.runtime.folder import find_inputs, list_tasks
+            from i2i.images.listing import find_inputs
+            from i2i.runtime.folder import list_tasks
             from i2i.runtime.pictures import PictureOptions, written_channels
             from i2i.runtime.tasks import Shard
 

@@ -6,18 +6,20 @@ import click
 
 from i2i import status
 from i2i.cli import options
+from i2i.cli.commands import ModelCommand
 from i2i.words import show_count
 
 _ROWS = 8
 
 
 @click.command(
+    cls=ModelCommand,
     epilog="""\b
 Examples:
   i2i traverse -m runs/clothes --code label -o classes.png
   i2i traverse -m faces.onnx --code noise:0 --seeds 3,17 --steps 12 --range -2 2 -o first.png
   i2i traverse -m runs/faces --code noise:4 -o fourth.png
-"""
+""",
 )
 @options.model
 @click.option("--code", required=True, help="A block of the latent by name, or one of its numbers, from 0: noise:4.")

@@ -17,12 +17,17 @@ def find_config(source: str | Path) -> Path:
     preset = presets_folder() / f"{source}.yaml"
     if preset.parent == presets_folder() and preset.is_file():
         return preset
-    if (path / "config.yaml").is_file():
-        again = shlex.join(["i2i", "train", str(path / "config.yaml"), "--out", str(path), "--resume"])
+    if is_run(path):
+        again = shlex.join(["i2i", "train", "--resume", str(path)])
         raise ConfigError(f"{path} is a run, not a preset. To go on with it: {again}")
     raise ConfigError(
         f"Unknown preset {source}.{did_you_mean(str(source), preset_names())} Presets: {', '.join(preset_names())}."
     )
+
+
+def is_run(folder: str | Path) -> bool:
+    """Whether a folder holds a run: the settings of a training."""
+    return (Path(folder) / "config.yaml").is_file()
 
 
 def presets_folder() -> Path:

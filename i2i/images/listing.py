@@ -4,15 +4,16 @@ Hidden files and folders, and service folders, hold no data. Links to folders ar
 once. Names are strings: a million paths take a quarter of a minute and a gigabyte.
 """
 
-# ruff: noqa: PTH118, PTH120, PTH122
+# ruff: noqa: PTH100, PTH118, PTH120, PTH122, PTH207
 
+import glob
 import heapq
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from i2i.errors import DataError
+from i2i.errors import DataError, UsageError, one_line
 from i2i.images.image import FORMATS, UNWRITTEN
 from i2i.words import name_some, show_count
 
@@ -114,6 +115,23 @@ def list_pictures(
     if notes is not None:
         notes.extend(listing.notes())
     return [folder / name for name in listing.names]
+
+
+def find_inputs(words: Sequence[str]) -> list[Path]:
+    """Return the files and folders that were given, each once, with patterns such as *.png expanded if no shell did.
+
+    Raises UsageError for what does not exist.
+    """
+    found: dict[str, Path] = {}
+    for word in words:
+        matches = [word] if os.path.lexists(word) else sorted(glob.glob(word, recursive=True))
+        if not matches and glob.has_magic(word):
+            raise UsageError(f"{one_line(word)} matches no file or folder.")
+        if not matches:
+            raise UsageError(f"{one_line(word)} does not exist. Give pictures, folders or patterns such as '*.png'.")
+        for match in matches:
+            found.setdefault(os.path.abspath(match), Path(match))
+    return list(found.values())
 
 
 def list_given(paths: Iterable[Path], notes: list[str]) -> list[Path]:

@@ -1,8 +1,5 @@
 """Lists the tasks of a folder run before anything is done: the pictures among the inputs, and names for outputs."""
 
-# ruff: noqa: PTH100, PTH207
-
-import glob
 import os
 import zlib
 from collections.abc import Iterator, Sequence
@@ -31,23 +28,6 @@ from i2i.runtime.tasks import Group, Shard, Tasks
 
 _STALE_S = 3600
 """Half-written files untouched for this long are left from a killed run; another run may be writing younger ones."""
-
-
-def find_inputs(words: Sequence[str]) -> list[Path]:
-    """Return the files and folders that were given, each once, with patterns such as *.png expanded if no shell did.
-
-    Raises UsageError for what does not exist.
-    """
-    found: dict[str, Path] = {}
-    for word in words:
-        matches = [word] if os.path.lexists(word) else sorted(glob.glob(word, recursive=True))
-        if not matches and glob.has_magic(word):
-            raise UsageError(f"{one_line(word)} matches no file or folder.")
-        if not matches:
-            raise UsageError(f"{one_line(word)} does not exist. Give pictures, folders or patterns such as '*.png'.")
-        for match in matches:
-            found.setdefault(os.path.abspath(match), Path(match))
-    return list(found.values())
 
 
 def list_tasks(

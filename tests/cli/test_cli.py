@@ -7,6 +7,7 @@ import shlex
 import shutil
 import signal
 import sys
+from pathlib import Path
 from unittest.mock import Mock
 
 import click
@@ -20,6 +21,7 @@ import i2i
 from i2i import weights
 from i2i.algorithms import resolve
 from i2i.cli import cli, main, run_cleanly
+from i2i.cli.commands import ModelCommand
 from i2i.config import load_config
 from i2i.errors import Stopped
 from i2i.export import page
@@ -84,7 +86,7 @@ def stub_web_runtime(folder, monkeypatch):
 
 def shrink(words, data):
     """Bring a train command to the size of the tests; other commands stay."""
-    if words[0] != "train":
+    if words[0] != "train" or "--resume" in words:
         return words
     tiny = smallest_config(words[1], data).model_dump(mode="json")
     for name in ("path", "direction", "side", "disjoint"):
@@ -114,6 +116,53 @@ def test_a_training_that_was_stopped_says_how_it_goes_on(monkeypatch, tmp_path, 
     assert said[0].startswith("SIGTERM: ")
     assert "8" in said[0]
     assert said[1:] == ["  i2i train lineart --data D --set train.batch=2 --resume"]
+
+
+ONE_MODEL = [command for command in cli.commands.values() if isinstance(command, ModelCommand)]
+
+
+def test_every_command_on_models_takes_them_both_ways():
+    about = {name for name, one in cli.commands.items() if {"model", "run"} & {part.name for part in one.params}}
+    assert about == {command.name for command in ONE_MODEL}
+    assert len(about) >= 16
+
+
+@pytest.mark.parametrize("command", ONE_MODEL, ids=lambda command: command.name)
+def test_a_model_is_an_option_or_the_first_argument(command, tmp_path, monkeypatch):
+    rest = ["3", "4", "5"][: sum(isinstance(one, click.Argument) for one in command.params)]
+    options = [word for one in command.params if one.required and one.opts[0] == "-o" for word in ("-o", "runs/x")]
+    options += [word for one in command.params if one.required and one.name == "code" for word in ("--code", "runs/x")]
+    options += ["--coarse=1", "--fine=2"] if command.name == "mix" else []
+    lines = [["-m", "runs/x", *rest, *options], [*options, "--model=runs/x", *rest], ["runs/x", *rest, *options]]
+    lines += [[*options, "runs/x", *rest]]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "x").mkdir(parents=True)
+    found = [command.make_context("i2i", list(line)).params for line in lines]
+    assert str(found[0].get("model", found[0].get("run"))) == str(Path("runs/x"))
+    assert all(one == found[0] for one in found)
+    with pytest.raises(click.UsageError, match="-m"):
+        command.make_context("i2i", [*options, *rest])
+
+
+def test_several_models_may_have_their_option():
+    command = cli.commands["compare"]
+    lines = (["a", "b", "--json"], ["-m", "a", "--model", "b", "--json"], ["-m", "a", "--json", "--model=b"])
+    assert len({str(command.make_context("compare", line).params) for line in lines}) == 1
+
+
+def test_resume_takes_a_run_alone(desk, capsys, monkeypatch):
+    seen = Mock(return_value=desk / "runs" / "lineart" / "model.safetensors")
+    monkeypatch.setattr(start, "train", seen)
+    for words in (
+        ["--resume", "runs/lineart"],
+        ["runs/lineart", "--resume"],
+        ["runs/lineart/config.yaml", "--out", "runs/lineart", "--resume"],
+        ["runs/lineart/config.yaml", "--resume", "runs/lineart"],
+        ["--resume", "runs/lineart/config.yaml", "--out", "runs/lineart"],
+    ):
+        assert call("train", *words) == 0, capsys.readouterr().err
+        config, out, resumes, _ = seen.call_args.args
+        assert (config, out.as_posix(), resumes) == (load_config("runs/lineart/config.yaml"), "runs/lineart", True)
 
 
 def test_debug_shows_the_traceback_wherever_it_stands(desk):

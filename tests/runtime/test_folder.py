@@ -24,11 +24,11 @@ from i2i.errors import DiskFullError, ModelError, UsageError
 from i2i.files import TEMP_PREFIX
 from i2i.images import read_image
 from i2i.images.encode import encode
-from i2i.images.listing import list_pictures
+from i2i.images.listing import find_inputs, list_pictures
 from i2i.runtime import pipeline, worker
 from i2i.runtime import plan as plans
 from i2i.runtime.fit import Fit
-from i2i.runtime.folder import find_inputs, list_tasks
+from i2i.runtime.folder import list_tasks
 from i2i.runtime.outcome import Refused, Result, Setup, lines
 from i2i.runtime.pictures import PictureOptions
 from i2i.runtime.pipeline import setup_for, translate_files

@@ -1,0 +1,55 @@
+"""Commands on models, which take them as an option or as an argument."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+class ModelCommand(click.Command):
+    """A command on one model: -m MODEL, or MODEL before its other arguments."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the first argument for the model if there is no -m; fail if there is neither."""
+        given, words = self._split(ctx, args)
+        model = next(one.name for one in self.params if "-m" in one.opts)
+        others = sum(one.required for one in self.params if isinstance(one, click.Argument))
+        if model not in given and len(words) > others:
+            for place, word in enumerate(args):  # where the first argument is, which may also be an option's value
+                rest = [*args[:place], *args[place + 1 :]]
+                if word == words[0] and self._split(ctx, rest) == (given, words[1:]):
+                    return super().parse_args(ctx, [f"--model={word}", *rest])
+        if not ({model, "help"} & given.keys() or ctx.resilient_parsing):
+            ctx.fail("Missing option '-m' / '--model', or MODEL as the first argument.")
+        return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Return the pieces of the usage line, with the model before other arguments."""
+        options, *others = super().collect_usage_pieces(ctx)
+        return [options, "[MODEL]", *others]
+
+    def _split(self, ctx: click.Context, args: list[str]) -> tuple[dict[str, Any], list[str]]:
+        """Return the options that are given and, in order, the arguments."""
+        params: list[click.Parameter] = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
+        only = click.Command(self.name, params=params, add_help_option=False)
+        given, words, _ = only.make_parser(ctx).parse_args(list(args))
+        return given, words
+
+
+class ModelsCommand(click.Command):
+    """A command on several models: MODEL..., also with -m before each."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take what stands after -m for an argument."""
+        return super().parse_args(ctx, [one.removeprefix("--model=") for one in args if one not in ("-m", "--model")])
+
+
+run = click.option(
+    "-m",
+    "--model",
+    "run",
+    metavar="RUN",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Run folder. RUN as the first argument is the same.",
+)
+"""In place of options.model, for commands that need more of a run than its model."""
