@@ -89,7 +89,13 @@ def metrics(service: Work) -> Response:
     return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-@router.post("/translate", responses=SENDS_PICTURE, openapi_extra=TAKES_PICTURE, response_class=Response)
+@router.post(
+    "/translate",
+    summary="A picture from a picture, by the first model",
+    responses=SENDS_PICTURE,
+    openapi_extra=TAKES_PICTURE,
+    response_class=Response,
+)
 async def translate(request: Request, service: Work, query: Annotated[TranslateQuery, Query()]) -> Response:
     """Translate a picture with the first model, as `i2i translate` does. The header Accept chooses the format."""
     return await _translate(request, service, service.find(None), query)
@@ -103,7 +109,9 @@ async def translate_with(
     return await _translate(request, service, service.find(name), query)
 
 
-@router.post("/models/{name}/generate", responses=SENDS_PICTURE, response_class=Response)
+@router.post(
+    "/models/{name}/generate", summary="A picture from noise", responses=SENDS_PICTURE, response_class=Response
+)
 async def generate(name: str, request: Request, service: Work, query: Annotated[GenerateQuery, Query()]) -> Response:
     """Make a picture from noise, as `i2i generate --separate` does."""
     model, accept = service.find(name), request.headers.get("accept", "")
