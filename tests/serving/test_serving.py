@@ -33,6 +33,7 @@ from i2i.serving.accept import choose_kind
 from i2i.serving.gate import LOG
 from i2i.serving.jobs import JobQueue
 from i2i.serving.limits import ServeLimits, check_binding
+from i2i.serving.metrics import ServerMetrics
 from i2i.serving.pictures import Sent, Studio
 from i2i.serving.problems import HttpProblem
 from i2i.serving.server import JsonFormatter, open_server
@@ -250,8 +251,11 @@ def test_a_long_body_is_refused_before_it_comes(ask):
         assert b" 413 " in connection.recv(1000).splitlines()[0]
 
 
-def test_what_is_no_http_is_told_so(ask):
-    with ask.raw("hello", "", "") as connection:
+@pytest.mark.parametrize(
+    "line", ["hello", f"POST /translate HTTP/1.1\r\nHost: localhost\r\nContent-Length: {'9' * 5000}"]
+)
+def test_what_is_no_http_is_told_so(line, ask):
+    with ask.raw(line, "", "") as connection:
         head, _, body = connection.recv(2000).partition(b"\r\n\r\n")
     assert b" 400 " in head.splitlines()[0]
     assert set(json.loads(body)["error"]) == FIELDS
@@ -465,24 +469,24 @@ def test_sigterm_ends_it_when_all_accepted_are_answered(tiny_onnx):
 def test_the_page_in_docs_is_right(tiny_onnx, tmp_path):
     lines = [line for line in DOCS.splitlines() if line.startswith("curl ")]
     assert len(lines) == 2
-    source = save(tmp_path / "photo.jpg", 20, 30)
+    source, ours = save(tmp_path / "photo.jpg", 20, 30), tmp_path / "ours.png"
+    assert run_i2i("translate", source, "-m", tiny_onnx, "-o", ours).returncode == 0
     with serving(tiny_onnx) as ask:
         for line in lines:
             words = shlex.split(line.replace("127.0.0.1:8000", f"127.0.0.1:{ask.port}"))
             subprocess.run(words, cwd=tmp_path, check=True, capture_output=True)
-            assert (
-                run_i2i("translate", source, "-m", tiny_onnx, "-o", tmp_path / "ours.png", "--overwrite").returncode
-                == 0
-            )
-            assert (tmp_path / "drawing.png").read_bytes() == (tmp_path / "ours.png").read_bytes()
+            assert (tmp_path / "drawing.png").read_bytes() == ours.read_bytes()
             (tmp_path / "drawing.png").unlink()
 
 
-def test_the_docs_know_every_metric_and_code():
+def test_the_docs_know_every_code_option_and_metric():
     codes = set(re.findall(r"HttpProblem\(\s*\d+,\s*\"(\w+)\"", SOURCE)) | {"unsupported_body", "bad_request"}
     assert len(codes) > 15
     options = set(re.findall(r"--[a-z-]+", run_i2i("serve", "--help").stdout)) - {"--help"}
-    for name in codes | options:
+    families = text_string_to_metric_families(ServerMetrics().text().decode())
+    metrics = {one.name for one in families if one.name.startswith("i2i_") and not one.name.endswith("_created")}
+    assert len(metrics) == 8
+    for name in codes | options | metrics:
         assert name in DOCS, name
 
 
