@@ -15,7 +15,7 @@ from i2i.data.labels import FOLDERS, some_texts
 from i2i.data.seeds import DERIVE, ORDER, PARTNER, derive_seed
 from i2i.data.training_set import TrainingSet
 from i2i.errors import ConfigError, DataError
-from i2i.images import Array, to_channels
+from i2i.images import Array, Header, to_channels
 from i2i.words import show_count
 
 
@@ -73,8 +73,6 @@ class ImageSet(TrainingSet):
     def __init__(self, config: Config, split: str = "train"):
         super().__init__(config, split)
         pictures = in_time(config.data, lambda paths: find_images(paths, split, config.data.side, self.list_folder))
-        if len(pictures) < 2:
-            raise DataError(f"{pictures[0]} is the only picture. Training needs at least two.")
         self.lists, self.channels = (pictures,), ((getattr(config.data, self.channels_setting),),)
         self.names = [picture.name for picture in pictures]
         self.epoch_images = len(pictures)
@@ -82,6 +80,11 @@ class ImageSet(TrainingSet):
         self.label()
         sizes = check_pictures(pictures, config.data, seen=self.seen)
         self.accept(sizes)
+        if len(pictures) == 1 and sizes[0] and not _has_crops(sizes[0], config.data):
+            raise DataError(
+                f"{pictures[0]} is the only picture, and no larger than a crop. Training needs at least two, or a "
+                "larger one."
+            )
         if config.data.side and len(config.data.path) == 2:
             side, place = config.data.side, config.data.path["AB".index(config.data.side)]
             self.notes.append(f"The two data folders are A's and B's; data.side is {side}: only {place} is read.")
@@ -89,6 +92,12 @@ class ImageSet(TrainingSet):
             self.notes.append(
                 "All pictures are twice as wide as high. If they are A|B files, choose a side with data.side."
             )
+
+
+def _has_crops(size: Header, data: DataSettings) -> bool:
+    """Whether crops of a picture, resized as the data says, differ."""
+    shorter, longer = sorted((size.height, size.width))
+    return longer * (data.resize_px or shorter) / shorter > data.crop_px
 
 
 class DerivedSet(ImageSet):

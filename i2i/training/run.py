@@ -98,7 +98,9 @@ class Run:
     def real_samples(self) -> Array:
         """Some images or points of the training data, as the networks see them: (N, C, H, W) or (N, 2)."""
         crop = self.config.data.crop_px  # to which kornia would crop later
-        tensors = (self.data[number]["image"] for number in range(min(SAMPLES, self.data.epoch_images)))
+        # A picture that is the only one shows a crop each time.
+        count = SAMPLES if self.data.epoch_images == 1 else min(SAMPLES, self.data.epoch_images)
+        tensors = (self.data[number]["image"] for number in range(count))
         return np.stack([(one[..., :crop, :crop] if one.dim() == 3 else one).numpy() for one in tensors])
 
     def begin(self) -> None:

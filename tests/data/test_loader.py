@@ -144,7 +144,9 @@ def test_data_that_an_algorithm_cannot_use_is_refused(few_pairs, tmp_path):
     assert "data.side" in make_set("images", tiny_config(data=few_pairs)).notes[-1]
     save(tmp_path / "one.png", 20, 20)
     with pytest.raises(DataError, match="only picture"):
-        make_set("images", tiny_config(data=tmp_path))
+        make_set("images", tiny_config("data.crop_px=18", data=tmp_path))
+    crops = make_set("images", tiny_config("data.side=null", data=tmp_path))
+    assert any((crops[0]["image"] != crops[number]["image"]).any() for number in range(1, 9))
     with pytest.raises(UsageError, match="--data"):
         make_set("images", tiny_config("data.path=[]"))
 
