@@ -443,6 +443,22 @@ def cppn_model(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def texture_model(tmp_path_factory) -> Path:
+    """A .safetensors file that makes textures of any sides in steps of 8 px, untrained, but smooth and of contrast."""
+    from i2i.networks import SpatialGenerator
+
+    torch.manual_seed(0)
+    arguments: dict[str, Any] = {"out_channels": 3, "size": 32, "latent": 4, "width": 4, "doublings": 3}
+    network = SpatialGenerator(**arguments)
+    for module in network.modules():
+        if isinstance(module, torch.nn.ConvTranspose2d):
+            rise = torch.tensor([0.25, 0.75, 0.75, 0.25])  # bilinear interpolation
+            mixed = 2 * torch.randn(module.in_channels, module.out_channels) / module.in_channels**0.5
+            module.weight.data = mixed[:, :, None, None] * rise[:, None] * rise
+    return save_from_noise(tmp_path_factory.mktemp("texture"), "spatial", arguments, network, "rgb", 32)
+
+
+@pytest.fixture(scope="session")
 def point_model(tmp_path_factory) -> Path:
     """A .safetensors file that makes points in the plane, untrained."""
     from i2i.networks import MLPGenerator
@@ -456,9 +472,10 @@ def save_from_noise(folder: Path, name: str, arguments: dict[str, Any], network,
     """Write an untrained generator from noise as a model file."""
     from i2i.models.modelfile import save_model
 
-    part = generating(
-        name, arguments, noise(arguments["latent"]), arguments["out_channels"], side, getattr(network, "place_px", 0)
-    )
+    (block,) = noise(arguments["latent"])
+    blocks = (block.model_copy(update={"each_place": network.each_place}),)
+    places = network.place_px, network.border_places
+    part = generating(name, arguments, blocks, arguments["out_channels"], side, *places)
     assert part.out_meaning == meaning
     spec = ModelSpec(
         i2i_version=i2i.__version__,

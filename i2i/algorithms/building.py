@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -33,12 +33,13 @@ def side_channels(config: Config, direction: str) -> tuple[Channels, Channels]:
     return by_direction(direction, config.data.channels_a, config.data.channels_b)
 
 
-def generating_part(config: Config, blocks: Sequence[LatentBlock]) -> Part:
-    """Return the part of a generator of images, or points, from latents of `blocks`."""
+def generating_part(config: Config, blocks: Sequence[LatentBlock], network: nn.Module) -> Part:
+    """Return the part of `network`, a generator of images, or points, from latents of `blocks`."""
+    assert isinstance(network, LatentGenerator)
     arguments = latent_arguments(config, blocks)
     channels, px = (2, 0) if config.data.toy else (config.data.channels, config.data.crop_px)
-    place_px = getattr(config.generator, "place_px", 0)
-    return generating(config.generator.name, arguments, blocks, channels, px, place_px)
+    places = network.place_px, network.border_places
+    return generating(config.generator.name, arguments, blocks, channels, px, *places)
 
 
 def encoding_part(config: Config, blocks: Sequence[LatentBlock]) -> Part:
@@ -77,6 +78,12 @@ def noise_size(config: Config) -> int:
     """Return the length of the generator's noise vector; raises ConfigError for a generator without one."""
     _refuse_other_kind(config, "generate")
     return int(config.generator.latent)  # type: ignore[union-attr]  # every latent generator has it
+
+
+def noise_block(config: Config, prior: Literal["normal", "uniform"] = "normal") -> LatentBlock:
+    """Return the block of the generator's noise; raises ConfigError for a generator without any."""
+    size, network = noise_size(config), GENERATORS[config.generator.name]
+    return LatentBlock(name="noise", size=size, prior=prior, each_place=getattr(network, "each_place", False))
 
 
 def latent_arguments(config: Config, blocks: Sequence[LatentBlock]) -> dict[str, Any]:

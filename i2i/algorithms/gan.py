@@ -11,7 +11,7 @@ from torch import Tensor
 
 from i2i.algorithms.adversary_settings import AdversarySettings
 from i2i.algorithms.base import Algorithm, Batch, Outputs, Shown
-from i2i.algorithms.building import build_latent_generator, generating_part, noise_size
+from i2i.algorithms.building import build_latent_generator, generating_part, noise_block
 from i2i.algorithms.phases import LongTurns, Phase
 from i2i.algorithms.priors import draw
 from i2i.config.section import Positive
@@ -48,7 +48,8 @@ class GAN(Algorithm):
         super().__init__(config)
         self.generators = {GENERATE: "generator"}
         channels = 2 if config.data.toy else config.data.channels
-        self.networks["generator"] = build_latent_generator(config, self.blocks)
+        generator = build_latent_generator(config, self.blocks)
+        self.networks["generator"], self.places = generator, generator.places(config.data.crop_px)
         self.add_discriminator("discriminator", channels, heads=self.heads)
         turns = {"every_steps": self.settings.n_critic, "long": self.settings.n_critic_long}
         self.phases = (*self.discriminator_phases("discriminator"), Phase("generator", ("generator",), **turns))
@@ -61,7 +62,7 @@ class GAN(Algorithm):
     @property
     def blocks(self) -> tuple[LatentBlock, ...]:
         """The blocks of a latent."""
-        return (LatentBlock(name="noise", size=noise_size(self.config)),)
+        return (noise_block(self.config),)
 
     def known_blocks(self, batch: Batch) -> dict[str, Tensor]:
         """Return the latent blocks that come with the reals instead of being drawn, by name, (N, size) each."""
@@ -69,12 +70,14 @@ class GAN(Algorithm):
 
     def forward(self, batch: Batch) -> Outputs:
         """G(z), one for every real image, and z, which is made of `blocks`."""
-        latent = draw(self.blocks, batch["image"], self.known_blocks(batch))
+        latent = draw(self.blocks, batch["image"], self.known_blocks(batch), self.places)
         return {"fake": self.networks["generator"](latent), "latent": latent}
 
     def block_of(self, name: str, outputs: Outputs) -> Tensor:
-        """Return one block of the latents that fakes were made from, (N, size)."""
-        parts = outputs["latent"].split([block.size for block in self.blocks], dim=1)
+        """Return one block, the same at all places, of the latents that fakes were made from, (N, size)."""
+        latent = outputs["latent"]
+        rows = latent[:, :, 0, 0] if latent.ndim == 4 else latent
+        parts = rows.split([block.size for block in self.blocks], dim=1)
         return next(part for block, part in zip(self.blocks, parts, strict=True) if block.name == name)
 
     def shown(self, batch: Batch, outputs: Outputs) -> dict[str, Shown]:
@@ -91,4 +94,4 @@ class GAN(Algorithm):
 
     def parts(self) -> dict[str, Part]:
         """Return the generator's part."""
-        return {GENERATE: generating_part(self.config, self.blocks)}
+        return {GENERATE: generating_part(self.config, self.blocks, self.networks["generator"])}

@@ -12,12 +12,21 @@ from i2i.models.spec import LatentBlock
 from i2i.models.texts import hash_text
 
 
-def draw(blocks: Sequence[LatentBlock], images: Tensor, given: Mapping[str, Tensor]) -> Tensor:
+def draw(blocks: Sequence[LatentBlock], images: Tensor, given: Mapping[str, Tensor], places: int = 0) -> Tensor:
     """Return a latent for each of `images` (N, ...): (N, latent), of their type and device.
 
-    given: blocks that are known instead of drawn, by name, (N, size) each.
+    given: blocks that are known instead of drawn, by name, (N, size) each. places: on each side of the map of latents
+    that the network takes, which is drawn, (N, latent, places, places), where its places differ.
     """
-    parts = [given[block.name] if block.name in given else PRIORS[block.prior](block, images) for block in blocks]
+    whole = [block.at(places**2) for block in blocks]
+    parts = [given[block.name] if block.name in given else PRIORS[block.prior](block, images) for block in whole]
+    if any(block.each_place for block in blocks):
+        shapes = [(len(images), block.size, places, places) for block in blocks]
+        each = zip(blocks, parts, shapes, strict=True)
+        parts = [
+            part.view(shape) if block.each_place else part[:, :, None, None].expand(shape)
+            for block, part, shape in each
+        ]
     return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
 

@@ -69,7 +69,8 @@ class VAE(Algorithm):
 
     def parts(self) -> dict[str, Part]:
         """Return the generator's and the encoder's part."""
-        return {GENERATE: generating_part(self.config, self.blocks), ENCODE: encoding_part(self.config, self.blocks)}
+        generator = generating_part(self.config, self.blocks, self.networks["generator"])
+        return {GENERATE: generator, ENCODE: encoding_part(self.config, self.blocks)}
 
 
 def draw(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ Examples:
   i2i generate -m runs/faces -n 4 --then lineart -o drawn.png
   i2i generate -m runs/styles --truncation 0.7 -o better.png
   i2i generate -m runs/shapes -n 1 --size 512x384 -o large.png
+  i2i generate -m runs/relief -n 1 --size 256x256 --tile --separate -o tiles
   i2i generate -m runs/ppgn --towards 3 --steps 200 -o threes.png
 """,
 )
@@ -54,6 +55,7 @@ Examples:
     type=options.WidthByHeight(),
     help="Width x height of the pictures, if the model makes any size.  [default: as in training]",
 )
+@click.option("--tile", is_flag=True, help="Of textures: let each border continue the one opposite, for tiles.")
 @options.then
 @click.option("-o", "--output", required=True, type=options.OutputPath(), help="The .png file or folder to write.")
 @click.option("--separate", is_flag=True, help="Write single files into the folder -o, named by seed: 000001.png.")
@@ -71,6 +73,7 @@ def generate(
     truncation: float | None,
     latents: Path | None,
     size: tuple[int, int] | None,
+    tile: bool,
     then: tuple[str, ...],
     output: Path,
     separate: bool,
@@ -94,7 +97,7 @@ def generate(
 
         refuse_both(seeds, latents)
         _check_outputs(output, (seeds or ()) if separate else None, save_latents, overwrite)
-        generator = ImageGenerator.open(model, device, size)
+        generator = ImageGenerator.open(model, device, size, tile)
         generator.following = open_following(then, generator.spec, generator.generator, device)
         chosen = choose(generator, seeds, latents, labels, texts, truncation)
         if towards or steps:

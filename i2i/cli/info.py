@@ -85,7 +85,8 @@ def _part_lines(spec: "ModelSpec") -> Iterator[str]:
         px = noise.out_px
         made = "points" if noise.out_meaning == "points" else f"{noise.out_meaning} of {px}x{px} px"
         made += f" or any sides in steps of {noise.place_px}" if noise.place_px else ""
-        yield f"  from noise, {noise.latent} numbers, to {made}, {noise.network} ({_listed(noise.arguments)})"
+        each = " at each place" if any(block.each_place for block in noise.blocks) else ""
+        yield f"  from noise, {noise.latent} numbers{each}, to {made}, {noise.network} ({_listed(noise.arguments)})"
         yield from _label_lines(noise)
     if one := spec.encoder:
         px = one.size_minimum
@@ -136,7 +137,8 @@ def _has_batch_norm(spec: "ModelSpec") -> bool:
     """Whether `norm_statistics` means anything; for undescribed networks it is unknown."""
     noise = spec.latent_generator
     if noise:
-        return noise.arguments.get("norm", "batch" if noise.network == "dcgan" else "none") == "batch"
+        usual = "batch" if noise.network == "dcgan" or noise.arguments.get("batch_norm") else "none"
+        return noise.arguments.get("norm", usual) == "batch"
     return any(one.arguments.get("norm") == "batch" for one in spec.generators.values())
 
 

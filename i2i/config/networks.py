@@ -4,7 +4,7 @@ The settings of a network are the arguments of its class in i2i.networks, but fo
 is long, as each setting takes two lines or more.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -199,8 +199,6 @@ class ResNetGANGeneratorSettings(Section):
 class CPPNSettings(Section):
     """A generator of coordinates, for pictures of any size; see i2i.networks.CPPN. It trains at data.crop_px."""
 
-    place_px: ClassVar[int] = 1
-
     name: Literal["cppn"] = "cppn"
     """Which generator."""
     latent: Positive = 16
@@ -215,6 +213,23 @@ class CPPNSettings(Section):
     """Standard deviation of the first weights of the coordinates; more begins with finer patterns."""
 
 
+class SpatialGeneratorSettings(Section):
+    """The generator of the spatial GAN, for textures of any size; see i2i.networks.SpatialGenerator."""
+
+    name: Literal["spatial"] = "spatial"
+    """Which generator."""
+    latent: Positive = 16
+    """Numbers of noise at each place of the latent map; 50 in the paper."""
+    width: Positive = 32
+    """Channels of the last hidden level; they double towards the latent. 64 in the paper."""
+    doublings: Annotated[int, Field(ge=1, le=6)] = 4
+    """A place of the latent map is 2**doublings px of the image; sides are multiples of that. 5 in the paper."""
+    upsample: Literal["transpose", "resize"] = "transpose"
+    """Transposed convolution as in the paper, or resize-convolution, which avoids checkerboards."""
+    batch_norm: bool = True
+    """Batch normalisation."""
+
+
 GeneratorSettings = Annotated[
     UNetSettings
     | ResNetSettings
@@ -227,7 +242,8 @@ GeneratorSettings = Annotated[
     | ProgressiveGeneratorSettings
     | StyleGeneratorSettings
     | ResNetGANGeneratorSettings
-    | CPPNSettings,
+    | CPPNSettings
+    | SpatialGeneratorSettings,
     Field(discriminator="name"),
 ]
 
@@ -375,6 +391,7 @@ NETWORK_SETTINGS: dict[str, dict[str, type[Section]]] = {
         "style": StyleGeneratorSettings,
         "resnet_gan": ResNetGANGeneratorSettings,
         "cppn": CPPNSettings,
+        "spatial": SpatialGeneratorSettings,
     },
     "discriminator": {
         "patchgan": PatchGANSettings,

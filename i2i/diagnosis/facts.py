@@ -24,7 +24,7 @@ from i2i.models.spec import ModelSpec
 from i2i.networks import Classifier, Encoder, Generator
 from i2i.networks.layers import set_norm_statistics
 from i2i.runtime.backends import torch_device
-from i2i.runtime.latents import seed_latents
+from i2i.runtime.maps import seeded_inputs
 from i2i.training.checkpoint import State, load_newest
 from i2i.training.run import norm_statistics
 from i2i.words import show_count
@@ -163,7 +163,7 @@ class RunFacts(RunFiles):
         """
         one = self.spec.parts[part]
         if one.kind == "generate":
-            return seed_latents(range(SAMPLES), one.blocks, None), None
+            return seeded_inputs(one, range(SAMPLES)), None
         batch = self.batch(data or self.held_out or self.data)
         if one.kind in ("encode", "classify"):
             return batch["image"].numpy(), None

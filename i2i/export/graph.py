@@ -26,7 +26,7 @@ class Graph(NamedTuple):
 
     module: the network in its wrapper, in eval mode. network: the network itself, inside it.
     example: an input; no free axis may be 1 in it or become 1 on the way, or it would be fixed at 1.
-    axes: names of the free axes, for input and output alike.
+    axes: names of the free axes, for input and output alike; made: those of the output, where they have others.
     """
 
     module: nn.Module
@@ -34,6 +34,7 @@ class Graph(NamedTuple):
     input: str
     example: Tensor
     axes: dict[int, str]
+    made: dict[int, str] | None = None
 
 
 class Tensors(nn.Module):
@@ -120,8 +121,10 @@ def make_graph(network: nn.Module, spec: ModelSpec) -> Graph:
         ready.half()
     module: nn.Module = Tensors(ready)
     if one := spec.latent_generator:
-        sides, places = ({2: "height", 3: "width"}, (2, 3)) if one.place_px else ({}, ())
-        return Graph(module.eval(), ready, "latent", torch.zeros(2, one.latent, *places), {0: "batch"} | sides)
+        places = one.places((2 * one.place_px, 3 * one.place_px)) if one.place_px else ()
+        free, made = ({2: "rows", 3: "columns"}, {2: "height", 3: "width"}) if places else ({}, {})
+        example, batch = torch.zeros(2, one.latent, *places), {0: "batch"}
+        return Graph(module.eval(), ready, "latent", example, batch | free, batch | made)
     (generator,) = spec.generators.values()
     height, width = spec.fixed_size or (2 * generator.size_multiple, 2 * generator.size_multiple)
     example, sides = torch.zeros(2, generator.in_channels, height, width), {2: "height", 3: "width"}

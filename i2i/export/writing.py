@@ -43,7 +43,7 @@ def write_files(source: Path, outputs: Mapping[Path, str | None], options: Expor
             with status.doing(f"Comparing {output.name} with torch on {show_count(reference.pictures, 'picture')}"):
                 proof = prove(temp, graph, reference)
             specs[output] = reference.spec.model_copy(update={"proof": proof})
-            describe(temp, specs[output], graph.axes)
+            describe(temp, specs[output], graph.made or graph.axes)
     return specs
 
 
@@ -99,7 +99,8 @@ def _of_generator(source: Path, options: ExportOptions) -> Reference:
     generator = ImageGenerator.open(source, "cpu")
     backend = generator.backend
     assert isinstance(backend, TorchBackend)
-    part = generator.generator
+    part = generator.spec.latent_generator
+    assert part is not None
     spec = generator.spec.model_copy(update={"parts": {GENERATE: part}, "precision": options.precision})
     batches = [_seeded(generator, count) for count in (1, 2, PROOF_SEEDS)]
     if part.place_px:  # a size that no axis was traced with

@@ -141,7 +141,7 @@ def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator | 
         differ = [name for name in {**claimed, **held} if claimed.get(name) != held.get(name)]
         if differ:
             raise ValueError(f"{shown(differ[0])} is {held.get(differ[0])}, not {claimed.get(differ[0])}")
-        for name in ("kind", "size_multiple", "size_minimum", "latent", "place_px"):
+        for name in ("kind", "size_multiple", "size_minimum", "latent", "place_px", "border_places"):
             if getattr(network, name, getattr(one, name)) != getattr(one, name):
                 raise ValueError(f"{name} is {getattr(network, name)}, not {getattr(one, name)}")
         if isinstance(network, TranslatingGenerator) and network.condition != one.latent:

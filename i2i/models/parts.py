@@ -50,6 +50,8 @@ class LatentBlock(BaseModel):
     """Probability of each number of a one_hot block to be the 1; empty: all equal."""
     texts: tuple[Text, ...] = ()
     """For a text block: some texts of the training data, of which one is drawn where none is given."""
+    each_place: bool = False
+    """In a map of latents, whether each place has a draw of its own; else all places have the same."""
 
     @model_validator(mode="after")
     def _one_each(self) -> Self:
@@ -60,9 +62,15 @@ class LatentBlock(BaseModel):
             raise ValueError(f"the latent block {self.name} has two classes with the same name")
         if (self.prior == "text") != bool(self.texts):
             raise ValueError(f"the latent block {self.name} has the prior {self.prior} and {len(self.texts)} texts")
+        if self.each_place and self.prior not in ("normal", "uniform"):
+            raise ValueError(f"the latent block {self.name} has the prior {self.prior}, one for all places")
         if self.shares and not sum(self.shares):
             raise ValueError(f"the latent block {self.name} never draws any of its classes")
         return self
+
+    def at(self, places: int) -> Self:
+        """Return the block of a whole map with so many places."""
+        return self.model_copy(update={"size": self.size * places}) if self.each_place else self
 
     def only(self, number: int) -> Self:
         """Return the block of a label set with one of its classes alone."""
@@ -113,6 +121,8 @@ class Part(BaseModel):
     place_px: Annotated[int, Field(ge=0, le=1 << 10)] = 0
     """0 for images of that side alone. Else the network takes maps of latents, (N, latent, H, W), each of whose places
     is so many pixels of the image's side."""
+    border_places: Annotated[int, Field(ge=0, le=16)] = 0
+    """How many further places such a map has on each side, which reach into the image."""
     alpha: Literal["kept", "consumed"] = "kept"
     """What happens to the input's alpha. Networks of 1 or 3 channels always see pictures on white, in training and in
     use. kept: trained on opaque pictures, so the output gets the input's alpha back. consumed: trained on transparent
@@ -128,8 +138,9 @@ class Part(BaseModel):
         points = [one for one in (self.inputs, self.outputs) if one and one.meaning == "points"]
         if (self.kind == "generate") != (self.out_px > 0 or bool(points)) or (points and self.out_px):
             raise ValueError(f"a part of kind {self.kind} has the wrong sides or points")
-        if self.place_px and (self.kind != "generate" or not self.out_px or self.out_px % self.place_px):
-            raise ValueError(f"a part of kind {self.kind} has no maps of latents")
+        maps = self.place_px or self.border_places or any(block.each_place for block in self.blocks)
+        if maps and (not self.place_px or not self.out_px or self.out_px % self.place_px):
+            raise ValueError(f"a part of kind {self.kind} has the wrong maps of latents")
         if len({block.name for block in self.blocks}) < len(self.blocks):
             raise ValueError("two latent blocks have the same name")
         return self
@@ -162,6 +173,18 @@ class Part(BaseModel):
     def latent(self) -> int:
         """Length of its latent; 0 for none."""
         return sum(block.size for block in self.blocks)
+
+    def places(self, sides: tuple[int, int], tile: bool = False) -> tuple[int, int]:
+        """Return the rows and columns of the map of latents that makes an image with these sides.
+
+        tile: without the places beyond its border, if they are those of the border opposite.
+        """
+        border = 0 if tile else 2 * self.border_places
+        return sides[0] // self.place_px + border, sides[1] // self.place_px + border
+
+    def at(self, rows: int, columns: int) -> Self:
+        """Return the part with the blocks of a whole map, as a row of numbers holds it."""
+        return self.model_copy(update={"blocks": tuple(block.at(rows * columns) for block in self.blocks)})
 
     @property
     def labels(self) -> list[str]:
@@ -203,10 +226,11 @@ def generating(
     channels: int,
     out_px: int,
     place_px: int = 0,
+    border_places: int = 0,
 ) -> Part:
     """Describe a network from latents to images of `channels` and side `out_px`; 0 px means points in the plane.
 
-    place_px: see Part.
+    place_px, border_places: see Part.
     """
     meaning = MEANINGS[channels] if out_px else "points"
     return Part(
@@ -217,6 +241,7 @@ def generating(
         blocks=tuple(blocks),
         out_px=out_px,
         place_px=place_px,
+        border_places=border_places,
     )
 
 

@@ -199,7 +199,7 @@ def try_on_zeros(spec: ModelSpec, trial: Trial) -> None:
     """Run a described model once on the smallest input it takes. Raises ModelError."""
     if noise := spec.latent_generator:
         sides = () if noise.out_meaning == "points" else (noise.out_px, noise.out_px)
-        places = (noise.out_px // noise.place_px,) * 2 if noise.place_px else ()
+        places = noise.places((noise.out_px, noise.out_px)) if noise.place_px else ()
         check_output(trial.path, trial.run((1, noise.latent, *places)), (None, noise.out_channels, *sides))
         return
     one = next(iter(spec.generators.values()))

@@ -21,6 +21,7 @@ from i2i.networks.patchgan import PatchGAN
 from i2i.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
 from i2i.networks.resnet import ResNet
 from i2i.networks.resnet_gan import ResNetDiscriminator, ResNetGenerator
+from i2i.networks.spatial import SpatialGenerator
 from i2i.networks.stackgan import StackGANGenerator, StackGANSecond
 from i2i.networks.style import StyleGenerator
 from i2i.networks.unet import UNet
@@ -38,6 +39,7 @@ GENERATORS: dict[str, Callable[..., Generator]] = {
     "style": StyleGenerator,
     "resnet_gan": ResNetGenerator,
     "cppn": CPPN,
+    "spatial": SpatialGenerator,
 }
 DISCRIMINATORS: dict[str, Callable[..., Discriminator]] = {
     "patchgan": PatchGAN,
@@ -83,6 +85,7 @@ __all__ = [
     "ResNet",
     "ResNetDiscriminator",
     "ResNetGenerator",
+    "SpatialGenerator",
     "StackGANGenerator",
     "StackGANSecond",
     "StyleGenerator",

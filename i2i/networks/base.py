@@ -102,11 +102,19 @@ class LatentGenerator(Generator):
 
     place_px: 0 for images of one size. Else a latent may also be a map, (N, latent, H, W), and each of its places is so
     many pixels of the image's side.
+    border_places: how many further places a map has on each side, which reach into the image.
+    each_place: whether the noise differs from place to place.
     """
 
     kind = "generate"
     latent: int
     place_px: int = 0
+    border_places: int = 0
+    each_place: ClassVar[bool] = False
+
+    def places(self, side_px: int) -> int:
+        """Return how many places a side of the map has for an image of this side; 0: latents are no maps."""
+        return side_px // self.place_px + 2 * self.border_places if self.place_px else 0
 
 
 class Encoder(nn.Module, ABC):

@@ -4,9 +4,10 @@ The model file states the length of its latents and what comes out. Latents go t
 output of one does not depend on its neighbours. Previews, commands and export use this same path.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from PIL import Image
@@ -17,7 +18,7 @@ from i2i.images import Array, from_unit, to_pil
 from i2i.models.spec import GENERATE, ModelSpec
 from i2i.runtime.backends import Backend, open_backend
 from i2i.runtime.latents import check_latents, find_labels, seed_latents
-from i2i.runtime.maps import chosen_sides, refuse_huge, to_maps
+from i2i.runtime.maps import chosen_sides, map_index, refuse_huge
 from i2i.runtime.plan import Sides
 from i2i.runtime.translator import Translator
 
@@ -27,30 +28,39 @@ _BATCH = 64
 class ImageGenerator:
     """A model that generates pictures from noise: call it with seeds."""
 
-    def __init__(self, spec: ModelSpec, backend: Backend, size: Sides | None = None):
-        """Take a spec, the backend of its part, and a size as `open` does."""
+    def __init__(self, spec: ModelSpec, backend: Backend, size: Sides | None = None, tile: bool = False):
+        """Take a spec, the backend of its part, and the size and borders as `open` does."""
         assert spec.latent_generator is not None
+        part = spec.latent_generator
         self.spec = spec
         self.backend = backend
-        self.generator = spec.latent_generator
-        self.sides = chosen_sides(self.generator, size)
+        self.sides = chosen_sides(part, size, tile)
         """(Height, width) of its pictures in pixels."""
+        self.generator = part.at(*part.places(self.sides, tile)) if part.place_px else part
+        """Its part, with the latents of that size."""
+        self.tiles = tile
         self.following: tuple[Translator, ...] = ()
         """Models that its pictures go through, one after another (see chain.py)."""
 
     @classmethod
-    def open(cls, path: str | Path, device: str = "auto", size: Sides | None = None) -> Self:
+    def open(cls, path: str | Path, device: str = "auto", size: Sides | None = None, tile: bool = False) -> Self:
         """Open a run folder, a .safetensors or an .onnx file.
 
         device: one of DEVICES in i2i.runtime.backends. size: (height, width) of the pictures in pixels, where the model
-        makes other sizes than that of its training. Raises ModelError, UsageError for a model that translates and for
-        other sizes, and OutOfMemoryError.
+        makes other sizes than that of its training. tile: whether each border of a texture continues the one opposite.
+        Raises ModelError, UsageError for a model that translates or does not make that, and OutOfMemoryError.
         """
         spec, backend, _ = open_backend(path, _pick_generator, device)
-        generator = cls(spec, backend, size)
-        if size:
+        generator = cls(spec, backend, size, tile)
+        if generator.generator.place_px:
             refuse_huge(generator.generator, generator.sides, backend.device)
         return generator
+
+    @functools.cached_property
+    def _index(self) -> Array:
+        """Where the numbers of a latent go in a map."""
+        assert self.spec.latent_generator is not None
+        return map_index(self.spec.latent_generator, self.sides, self.tiles)
 
     @property
     def latent(self) -> int:
@@ -119,9 +129,9 @@ class ImageGenerator:
             status.count(start, len(checked))
             yield self.backend.run(self.inputs(checked[start : start + at_once]))
 
-    def inputs(self, latents: Array) -> Array:
-        """Return what the backend takes for latents (N, latent): themselves, or the maps of a model that takes maps."""
-        return to_maps(latents, self.sides) if self.generator.place_px else latents
+    def inputs(self, latents: Any) -> Any:
+        """Return what the network takes for latents (N, latent), an array or a tensor: the same, or maps of them."""
+        return latents[:, self._index] if self.generator.place_px else latents
 
 
 def _pick_generator(spec: ModelSpec) -> str:

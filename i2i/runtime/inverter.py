@@ -180,7 +180,7 @@ class Inverter:
         with torch.enable_grad():
             codes = codes.detach().clone()
             codes.requires_grad = True
-            errors = (self.network(codes).float() - image).square().mean(dim=(1, 2, 3))
+            errors = (self.network(self.generator.inputs(codes)).float() - image).square().mean(dim=(1, 2, 3))
             (gradient,) = torch.autograd.grad(errors.sum(), codes)
         return errors.detach(), gradient
 

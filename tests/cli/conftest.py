@@ -35,6 +35,7 @@ def desk(
     style_model,
     style_onnx,
     cppn_model,
+    texture_model,
 ):
     """The desk, with small versions of everything else that the examples name."""
     shutil.copytree("D", "datasets/lineart")
@@ -51,7 +52,8 @@ def desk(
     shutil.copytree(guided_model.parent, "runs/ppgn")
     shutil.copytree(style_model.parent, "runs/styles", ignore=shutil.ignore_patterns("*.onnx"))
     shutil.copy(style_onnx, "styles.onnx")
-    shutil.copytree(cppn_model.parent, "runs/shapes", ignore=shutil.ignore_patterns("*.onnx"))
+    for name, made in (("shapes", cppn_model), ("relief", texture_model)):
+        shutil.copytree(made.parent, f"runs/{name}", ignore=shutil.ignore_patterns("*.onnx"))
     for name, count in (("latents.npy", 1), ("both.npy", 2)):
         np.save(name, np.zeros((count, 4), np.float32))
     (desk / "bred").mkdir()

@@ -12,7 +12,7 @@ from tests.conftest import ROOT, save
 
 PAGE = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
 FIELD = re.compile(r"^\| `([^`]+)` \| ([^|]+) \| ?(.*?) ?\|$", re.MULTILINE)
-TYPES = {"text": str, "number": (int, float), "integer": int, "object": dict, "null": type(None)}
+TYPES = {"text": str, "number": (int, float), "integer": int, "object": dict, "boolean": bool, "null": type(None)}
 LISTS = {"list of text": str, "list of numbers": (int, float), "list of integers": int, "list of objects": dict}
 
 
@@ -44,7 +44,7 @@ def has_type(value, kind):
         return True
     if kind in LISTS:
         return isinstance(value, list) and all(isinstance(one, LISTS[kind]) for one in value)
-    return isinstance(value, TYPES[kind]) and not isinstance(value, bool)
+    return isinstance(value, TYPES[kind]) and isinstance(value, bool) == (kind == "boolean")
 
 
 def undocumented(result, rows):

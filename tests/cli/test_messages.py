@@ -166,6 +166,8 @@ USE = [  # what stands after `i2i`, the exit code, what the message must name
     ("generate -m runs/faces --size 64x64 -o g.png", 2, "32x32"),
     ("generate -m runs/ring --size 64x64 -o g.png", 2, "points"),
     ("generate -m runs/shapes --size 512 -o g.png", 2, "512x384"),
+    ("generate -m runs/shapes --tile -o g.png", 2, "texture_relief"),
+    ("generate -m runs/relief --size 100x60 -o g.png", 2, "104x64"),
     ("interpolate -m runs/faces --seeds 1,2 --space w -o s.png", 2, "style_fashion"),
     ("mix -m runs/faces --coarse 1 --fine 2 -o m.png", 2, "style_fashion"),
     ("mix -m runs/styles --coarse 1 --fine 2 --from-px 12 -o m.png", 2, "8, 16"),

@@ -25,6 +25,7 @@ SMALL = {
     "style": {"width": 2, "size": 32, "style": 3},
     "resnet_gan": {"width": 2, "size": 32, "blocks": 1},
     "cppn": {"width": 6, "size": 32, "layers": 2},
+    "spatial": {"width": 2, "size": 32, "doublings": 3},
     "patchgan": {"width": 2, "layers": 1},
     "autoencoder": {"width": 2, "levels": 2, "size": 32},
     "mlp_autoencoder": {"width": 8, "code": 3},
@@ -160,14 +161,15 @@ def test_generators_take_latents_of_any_length(name):
     assert (network.fits(33) is None) == (network.place_px == 1)
 
 
-@pytest.mark.parametrize("name", [name for name in MAKERS if getattr(GENERATORS[name], "place_px", 0)])
+@pytest.mark.parametrize("name", [name for name in MAKERS if getattr(make(GENERATORS, name), "place_px", 0)])
 def test_generators_take_maps_of_latents(name):
     """One latent is a map with the same at every place; others make other sizes."""
     network = make(GENERATORS, name, latent=5).eval()
-    latents, places = torch.randn(3, 5), 32 // network.place_px
+    latents, places = torch.randn(3, 5), network.places(32)
     same = latents[:, :, None, None].expand(-1, -1, places, places)
     torch.testing.assert_close(network(same), network(latents))
-    assert network(torch.randn(2, 5, 3, 4)).shape == (2, 3, 3 * network.place_px, 4 * network.place_px)
+    other = network(torch.randn(2, 5, 5, 7))
+    assert (network.places(other.shape[2]), network.places(other.shape[3])) == (5, 7)
     assert not torch.allclose(network(torch.randn(3, 5, places, places)), network(latents), atol=1e-3)
 
 
