@@ -181,6 +181,41 @@ def test_an_installed_wheel_is_as_good_as_a_clone(tmp_path):
     assert len(list((tmp_path / "out").iterdir())) == 152
 
 
+def test_without_the_training_half_an_onnx_file_is_used_alike(tmp_path, tiny_onnx, noise_onnx):
+    """The wheel with its extra `runtime` in an empty environment: no torch, and the same pixels."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "empty")], check=True)
+    python = tmp_path / "empty" / ("Scripts" if os.name == "nt" else "bin") / "python"
+    install = [python, "-m", "pip", "install", "--quiet", f"{wheel}[runtime]"]
+    installed = subprocess.run(install, capture_output=True, text=True, check=False)
+    if installed.returncode and "No matching distribution" in installed.stderr:
+        pytest.skip("no package index")
+    assert installed.returncode == 0, installed.stderr
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+    def run(*words):
+        command = [str(python), "-m", "i2i", *map(str, words)]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+
+    picture = sorted((LINEART / "test").iterdir())[0]
+    made = ("generate", "-m", noise_onnx, "--seed", "3", "-n", "4", "-o")
+    for words in (("translate", picture, "-m", tiny_onnx, "-o"), made):
+        there, here = tmp_path / f"{words[0]}.there.png", tmp_path / f"{words[0]}.here.png"
+        done = run(*words, there)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("Error") == 0
+        assert run_i2i(*words, here).returncode == 0
+        assert there.read_bytes() == here.read_bytes()
+    assert run("info", tiny_onnx).returncode == 0
+    for words in (("train", "lineart", "--data", LINEART, "--out", "run"), ("export", "lineart", "-o", "m.onnx")):
+        refused = run(*words)
+        assert (refused.returncode, "[train]" in refused.stderr) == (2, True), refused.stderr
+    whole = sum(path.stat().st_size for path in (tmp_path / "empty").rglob("*") if path.is_file())
+    assert whole < 550e6  # with pip
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX")
 @pytest.mark.parametrize("kind", ["pix2pix", "cyclegan", "gan"])
 def test_a_training_killed_at_random_moments_is_the_same_training(kind, tmp_path):

@@ -20,7 +20,7 @@ find_python() {
     return 1
 }
 
-# ensure_environment EXTRA: "" installs what users need, "dev" adds the development tools.
+# ensure_environment EXTRA: "" installs what training needs, "dev" adds the development tools.
 ensure_environment() {
     PYTHON=${I2I_PYTHON:-$PWD/.venv/bin/python}
     [ -n "${I2I_PYTHON:-}" ] && return
@@ -31,8 +31,7 @@ ensure_environment() {
         return
     fi
     echo "Installing i2i into $PWD/.venv (about 6 GB and a few minutes the first time)..."
-    local target=.
-    [ -n "$extra" ] && target=".[$extra]"
+    local target=".[${extra:-train}]"
     if command -v uv >/dev/null; then
         [ -x .venv/bin/python ] || uv venv --quiet --python '>=3.11' .venv || fail "uv could not create .venv with Python 3.11 or newer."
         uv pip install --quiet --python .venv/bin/python -e "$target" || fail "the installation failed; see the lines above."

@@ -34,9 +34,17 @@ from i2i.cli.train import train
 from i2i.cli.translate import translate
 from i2i.cli.traverse import traverse
 from i2i.cli.weights import weights
-from i2i.errors import I2IError, OutOfMemoryError, one_line, printable
+from i2i.errors import I2IError, OutOfMemoryError, UsageError, one_line, printable
 from i2i.machine import is_out_of_memory
-from i2i.version import __version__
+from i2i.version import DISTRIBUTION, __version__
+
+EXTRAS = {
+    "onnxruntime": "runtime",
+    **dict.fromkeys(
+        ("torch", "torchvision", "lightning_fabric", "albumentations", "kornia", "onnx", "onnxscript"), "train"
+    ),
+}
+"""Modules that a user may have left out, and the extra that installs each."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -86,6 +94,12 @@ def run_cleanly(call: Callable[[], object], debug: bool = False) -> int:
             text, code = str(error), error.exit_code
         else:
             text, code = f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}.", 1
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if debug or module not in EXTRAS:
+            raise
+        text = f"This needs {module}, which is not installed here. Run: pip install '{DISTRIBUTION}[{EXTRAS[module]}]'"
+        code = UsageError.exit_code
     except (MemoryError, RuntimeError) as error:
         if debug or not is_out_of_memory(error):
             raise

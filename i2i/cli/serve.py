@@ -10,6 +10,7 @@ from i2i import status
 from i2i.cli import options
 from i2i.cli.commands import ModelsCommand
 from i2i.errors import UsageError
+from i2i.version import DISTRIBUTION
 
 
 @click.command(
@@ -82,7 +83,7 @@ def serve(
     Ctrl-C ends the server when it has answered what it accepted.
     """
     if missing := [name for name in ("fastapi", "uvicorn", "prometheus_client") if not importlib.util.find_spec(name)]:
-        raise UsageError(f"i2i serve needs {' and '.join(missing)}. Run: pip install 'i2i[serve]'")
+        raise UsageError(f"i2i serve needs {' and '.join(missing)}. Run: pip install '{DISTRIBUTION}[serve]'")
     with status.shown(), status.doing("Loading libraries"):
         from i2i.serving.limits import ServeLimits
         from i2i.serving.server import serve as serve_models

@@ -251,7 +251,7 @@ class LogSettings(Section):
     keep_checkpoints: Annotated[int, Field(ge=2)] = 2
     """How many of the newest checkpoints stay."""
     loggers: tuple[LoggerName, ...] = ()
-    """Where rows and samples go besides: tensorboard, wandb, mlflow, csv. i2i[tensorboard], i2i[wandb] and i2i[mlflow]
+    """Where rows and samples go besides: tensorboard, wandb, mlflow, csv. The extras tensorboard, wandb and mlflow
     install what they need."""
 
     @model_validator(mode="before")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from i2i import status
 from i2i.errors import DownloadError, UsageError
+from i2i.version import DISTRIBUTION
 
 SCHEME = "hf://"
 FILES = ("model.safetensors", "model.onnx")
@@ -58,7 +59,7 @@ def fetch(path: Path) -> Path:
 def refuse_missing_library() -> None:
     """Raise UsageError where huggingface_hub is not installed."""
     if importlib.util.find_spec("huggingface_hub") is None:
-        raise UsageError("The Hugging Face Hub needs the library huggingface_hub: pip install 'i2i[hub]'.")
+        raise UsageError(f"The Hugging Face Hub needs the library huggingface_hub: pip install '{DISTRIBUTION}[hub]'.")
 
 
 def _reason(error: Exception) -> str:

@@ -14,6 +14,7 @@ from i2i.models.spec import ModelSpec
 from i2i.report.record import RunRecord
 from i2i.report.scores import ScoreTable, table_of
 from i2i.report.sections import facts_of
+from i2i.version import DISTRIBUTION
 
 LICENCE = re.compile(r"[a-z0-9][a-z0-9.-]*")
 """An identifier such as mit, apache-2.0 or cc-by-4.0."""
@@ -79,14 +80,14 @@ def _sentence(spec: ModelSpec) -> str:
 def _use(spec: ModelSpec, address: str) -> Iterator[str]:
     yield "## Use\n"
     if spec.latent_generator:
-        lines = [f"i2i generate -m {address} --count 16 -o samples"]
+        lines = [f"i2i generate -m {address} -n 16 -o samples.png"]
     else:
         several = len(spec.generators) > 1
         lines = [
             f"i2i translate photo.png -m {address}{f' --direction {name}' if several else ''} -o translated.png"
             for name in spec.generators
         ]
-    yield "```sh\npip install i2i\n" + "\n".join(lines) + "\n```\n"
+    yield f"```sh\npip install '{DISTRIBUTION}[train]'\n" + "\n".join(lines) + "\n```\n"
 
 
 def _scores(tables: Sequence[ScoreTable]) -> Iterator[str]:

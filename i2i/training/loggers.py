@@ -22,6 +22,7 @@ from i2i.config.settings import LoggerName
 from i2i.errors import UsageError, one_line
 from i2i.files import read_json_lines, write_json, write_text
 from i2i.report.record import ROW_KEYS, WARNING
+from i2i.version import DISTRIBUTION
 
 Row = Mapping[str, Any]
 """A row of metrics.jsonl."""
@@ -285,7 +286,7 @@ def refuse_missing_loggers(names: Sequence[LoggerName]) -> None:
         if name != "csv" and importlib.util.find_spec(name) is None:
             raise UsageError(
                 f"log.loggers names {name}, which is not installed.\n"
-                f"Install it (pip install 'i2i[{name}]'), or leave it out."
+                f"Install it (pip install '{DISTRIBUTION}[{name}]'), or leave it out."
             )
 
 

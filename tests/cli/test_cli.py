@@ -28,6 +28,7 @@ from i2i.export import page
 from i2i.models.modelfile import read_spec
 from i2i.models.spec import LatentBlock
 from i2i.training import start
+from i2i.version import DISTRIBUTION
 from tests.conftest import LINEART, ROOT, run_i2i, smallest_config, spawn_i2i
 
 SECTIONS = ("data", "generator", "discriminator", "loss", "optimizer", "schedule", "train", "log")
@@ -163,6 +164,22 @@ def test_resume_takes_a_run_alone(desk, capsys, monkeypatch):
         assert call("train", *words) == 0, capsys.readouterr().err
         config, out, resumes, _ = seen.call_args.args
         assert (config, out.as_posix(), resumes) == (load_config("runs/lineart/config.yaml"), "runs/lineart", True)
+
+
+@pytest.mark.parametrize(("module", "extra"), [("torch.nn", "train"), ("onnxruntime", "runtime")])
+def test_what_an_extra_would_install_is_named(module, extra, capsys):
+    def call_it():
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    assert run_cleanly(call_it) == 2
+    assert f"{DISTRIBUTION}[{extra}]" in capsys.readouterr().err
+    with pytest.raises(ModuleNotFoundError):
+        run_cleanly(call_it, debug=True)
+
+
+def test_another_missing_module_is_our_bug():
+    with pytest.raises(ModuleNotFoundError):
+        run_cleanly(lambda: __import__("i2i.nothing_of_this_name"))
 
 
 def test_debug_shows_the_traceback_wherever_it_stands(desk):

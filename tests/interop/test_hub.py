@@ -96,7 +96,7 @@ def test_what_is_wrong_is_one_error(local_hub, monkeypatch):
         with pytest.raises(error, match=said):
             find_model(hub.Path(address))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"i2i\[hub\]"):
+    with pytest.raises(UsageError, match=r"\[hub\]"):
         find_model(hub.Path("hf://anna/lineart"))
 
 

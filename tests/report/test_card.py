@@ -1,6 +1,8 @@
 """Model cards: what a run's files say, with the header that hubs read, and nothing a stranger can inject."""
 
 import json
+import re
+import shlex
 import shutil
 
 import pytest
@@ -10,7 +12,7 @@ from i2i.errors import UsageError
 from i2i.report.card import Naming, model_card
 from i2i.report.record import read_run
 from i2i.report.scores import keep_scores
-from tests.conftest import run_i2i
+from tests.conftest import run_i2i, save
 from tests.evaluation.test_comparing import PAIRS
 
 
@@ -43,6 +45,16 @@ def test_a_card_says_what_the_run_says(run):
     assert f"{PAIRS['model']['l1']:.1f}" in card
     digest = json.loads((run / "run.json").read_text())["data_sha256"]
     assert digest in card
+
+
+def test_the_commands_on_a_card_run(run, noise_model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "photo.png", 20, 20)
+    for folder in (run, noise_model.parent):
+        card = model_card(read_run(folder), Naming("x", str(folder)))
+        (line,) = re.findall(r"^i2i .*", card, re.MULTILINE)
+        done = run_i2i(*shlex.split(line)[1:])
+        assert done.returncode == 0, done.stderr
 
 
 def test_a_card_of_noise_says_how_to_generate(noise_model):
