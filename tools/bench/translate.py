@@ -103,7 +103,7 @@ def ours(model: Path, device: str, source: Path, output: Path) -> tuple[float, R
     return result.written / (time.perf_counter() - start), result
 
 
-def calls_a_second(call: Callable[[], object], threads: int, seconds: float = 3) -> float:
+def calls_a_second(call: Callable[[], object], threads: int, seconds: float) -> float:
     """Return the calls per second of several threads together."""
     call()
     counts, start = [0] * threads, time.perf_counter()
@@ -121,7 +121,7 @@ def calls_a_second(call: Callable[[], object], threads: int, seconds: float = 3)
     return sum(counts) / (time.perf_counter() - start)
 
 
-def networks_alone(network: torch.nn.Module, model: Path, batch: Array) -> tuple[float, float]:
+def networks_alone(network: torch.nn.Module, model: Path, batch: Array, seconds: float) -> tuple[float, float]:
     """Return pictures per second of torch eager with all threads, and of our calls with one thread each."""
     session = OnnxBackend(model, "cpu", threads=1)
 
@@ -129,7 +129,7 @@ def networks_alone(network: torch.nn.Module, model: Path, batch: Array) -> tuple
         with torch.inference_mode():
             network(torch.from_numpy(batch))
 
-    return calls_a_second(eager, 1), calls_a_second(lambda: session.run(batch), thread_count())
+    return calls_a_second(eager, 1, seconds), calls_a_second(lambda: session.run(batch), thread_count(), seconds)
 
 
 def on_device(network: torch.nn.Module, device: str, batch: Array, seconds: float = 0.5) -> str:
@@ -159,6 +159,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--pictures", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3, help="For the network alone, on a CPU.")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     words = parser.parse_args()
     torch.set_num_threads(thread_count())
@@ -184,7 +185,7 @@ def measure(network: str, folder: Path, source: Path, words: argparse.Namespace)
         quick.append(rate)
     batch = to_unit(np.asarray(Image.open(source / "0000.jpg")))[None]
     if on_cpu:
-        eager, alone = networks_alone(module, model, batch)
+        eager, alone = networks_alone(module, model, batch, words.seconds)
         alone_words = f"torch eager {eager:.1f}, ours {alone:.1f}: {alone / eager:.2f} times"
     else:
         alone_words = on_device(module, device, batch)
