@@ -17,6 +17,7 @@ from i2i.report.sheets import animation, cloud_png, grid_png, sheet_png
 from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.inverter import Found
 from i2i.runtime.latents import captions, read_latents, walk, write_latents
+from i2i.runtime.maps import refuse_huge
 from i2i.runtime.refusals import refuse_file_name
 from i2i.runtime.styles import mix, sides, truncate, walk_styles
 from i2i.runtime.traverse import traverse
@@ -96,12 +97,17 @@ def _draw(
 
 
 def write_grid(generator: ImageGenerator, chosen: Chosen, output: Path, overwrite: bool = False) -> None:
-    """Write one PNG with all pictures and their numbers or, for a model of points, their cloud. Raises UsageError."""
+    """Write one PNG with all pictures and their numbers or, for a model of points, their cloud.
+
+    Raises UsageError and OutOfMemoryError.
+    """
     refuse_grid(output, overwrite)
     if generator.makes_points:
         write_bytes(output, cloud_png(generator.points(chosen.latents)))
         return
     _refuse_many(len(chosen.latents), "Add --separate for single files.")
+    if generator.generator.place_px:
+        refuse_huge(generator.generator, generator.sides, generator.backend.device, held=len(chosen.latents))
     write_bytes(output, grid_png(generator.pictures(chosen.latents), _captions(generator, chosen)))
 
 

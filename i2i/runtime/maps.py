@@ -47,13 +47,18 @@ def chosen_sides(part: Part, size: Sides | None, tile: bool) -> Sides:
     return size
 
 
-def refuse_huge(part: Part, sides: Sides, device: str) -> None:
-    """Raise OutOfMemoryError for pictures that cannot be made in the memory that is free."""
-    needed, free = estimated_bytes(part, sides[0] * sides[1]), available_bytes()
-    if device == "cpu" and free is not None and needed > free:
+def refuse_huge(part: Part, sides: Sides, device: str, held: int = 0) -> None:
+    """Raise OutOfMemoryError for pictures that cannot be made in the memory that is free.
+
+    held: how many pictures stay in memory until all are made, as those of a grid.
+    """
+    pixels, free = sides[0] * sides[1], available_bytes()
+    needed = (estimated_bytes(part, pixels) if device == "cpu" else 0) + 2 * held * pixels * part.out_channels
+    if free is not None and needed > free:
+        what = f"A grid of {held} pictures" if held > 1 else "A picture"
         raise OutOfMemoryError(
-            f"A picture of {sides[1]}x{sides[0]} px needs about {show_size(needed)} of memory, and {show_size(free)} "
-            "are free. Use a smaller --size."
+            f"{what} of {sides[1]}x{sides[0]} px needs about {show_size(needed)} of memory, and {show_size(free)} are "
+            f"free. Use a smaller --size{', fewer pictures or --separate' if held > 1 else ''}."
         )
 
 

@@ -72,7 +72,7 @@ def test_neighbours_in_a_batch_of_large_pictures_change_nothing(cppn_model):
     np.testing.assert_allclose(make(cppn_model, 64, 64, [5])[0], together[5], atol=1e-6)
 
 
-def test_sizes_that_cannot_be_made_are_refused(cppn_model, noise_model, point_model, monkeypatch):
+def test_sizes_that_cannot_be_made_are_refused(tmp_path, cppn_model, noise_model, point_model, monkeypatch):
     with pytest.raises(UsageError, match="32x32"):
         make(noise_model, 64, 64)
     with pytest.raises(UsageError, match="points"):
@@ -82,6 +82,9 @@ def test_sizes_that_cannot_be_made_are_refused(cppn_model, noise_model, point_mo
     assert make(cppn_model, 20, 20).shape == (2, 3, 20, 20)
     with pytest.raises(OutOfMemoryError, match="900x800"):
         make(cppn_model, 800, 900)
+    words = ["-m", str(cppn_model), "--size", "40x40", "-o", str(tmp_path / "a.png")]
+    assert call("generate", *words, "-n", "2") == 0
+    assert call("generate", *words, "-n", "100", "--overwrite") == 5
 
 
 def test_latents_that_a_person_bred_make_any_size(tmp_path, cppn_model, cppn_onnx):
