@@ -125,9 +125,11 @@ def test_only_the_engine_trains():
                 assert node.attr not in calls, f"{path}: {ast.unparse(node)}"
 
 
-def loaded_by(code):
+HEAVY = ("torch", "torchvision", "albumentations", "kornia", "lightning_fabric", "onnx", "onnxruntime", "cv2")
+
+
+def loaded_by(code, heavy=HEAVY):
     """Names of the heavy packages that running `code` in a fresh interpreter loads."""
-    heavy = ("torch", "torchvision", "albumentations", "kornia", "lightning_fabric", "onnx", "onnxruntime", "cv2")
     check = f"import sys\n{code}\nprint([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     return ast.literal_eval(done.stdout.strip().splitlines()[-1])
@@ -144,6 +146,13 @@ def loaded_by(code):
 )
 def test_start_up_is_light(code):
     assert loaded_by(code) == []
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["translate", "--help"], ["--version"]])
+def test_help_loads_no_settings_either(words):
+    """These take most of a second on a slow processor, and completion calls at each press of a key."""
+    code = f"from i2i.cli import cli\ncli.main({words!r}, standalone_mode=False)"
+    assert loaded_by(code, (*HEAVY, "numpy", "pydantic", "yaml", "PIL")) == []
 
 
 def test_translating_with_onnx_never_loads_torch(tiny_onnx, few_pairs, tmp_path):

@@ -19,7 +19,8 @@ class ModelCommand(click.Command):
                 rest = [*args[:place], *args[place + 1 :]]
                 if word == words[0] and self._split(ctx, rest) == (given, words[1:]):
                     return super().parse_args(ctx, [f"--model={word}", *rest])
-        if not ({model, "help"} & given.keys() or ctx.resilient_parsing):
+        asks_for_help = {one.name for one in self.get_params(ctx) if one.is_eager} & given.keys()
+        if not (model in given or asks_for_help or ctx.resilient_parsing):
             ctx.fail("Missing option '-m' / '--model', or MODEL as the first argument.")
         return super().parse_args(ctx, args)
 

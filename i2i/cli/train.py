@@ -9,7 +9,6 @@ import click
 
 from i2i import status
 from i2i.cli import options
-from i2i.config.presets import is_run, preset_names
 from i2i.errors import RunExistsError, Stopped, UsageError
 
 if TYPE_CHECKING:
@@ -101,6 +100,8 @@ def _what_to_train(config: str | None, out: Path | None, resume: str | None) -> 
 
     resume: what stands after --resume: a run; _HERE for nothing; or a preset, as in `train --resume lineart`.
     """
+    from i2i.config.presets import is_run, preset_names
+
     run = None if resume in (None, _HERE) else resume
     if run and config is None and (run in preset_names() or run.endswith((".yaml", ".yml"))):
         config, run = run, None
@@ -178,6 +179,8 @@ def _comment(lines: "Iterable[str]") -> None:
 
 def _resume_command(out: Path) -> str:
     """Return the command that goes on with a run; with one that has not begun, the same one with --resume added."""
+    from i2i.config.presets import is_run
+
     if is_run(out):
         return f"  {shlex.join(['i2i', 'train', '--resume', str(out)])}"
     words = [word for word in sys.argv[1:] if word not in ("--resume", "--debug")]

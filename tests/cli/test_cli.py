@@ -119,6 +119,13 @@ def test_a_training_that_was_stopped_says_how_it_goes_on(monkeypatch, tmp_path, 
     assert said[1:] == ["  i2i train lineart --data D --set train.batch=2 --resume"]
 
 
+@pytest.mark.parametrize("word", ["--help", "-h"])
+def test_every_command_has_help(word, capsys):
+    for name in cli.commands:
+        assert call(name, word) == 0, capsys.readouterr().err
+        assert f" {name} " in capsys.readouterr().out.splitlines()[0]
+
+
 ONE_MODEL = [command for command in cli.commands.values() if isinstance(command, ModelCommand)]
 
 
