@@ -16,6 +16,7 @@ from i2i.cli.bench import bench
 from i2i.cli.breed import breed
 from i2i.cli.card import card
 from i2i.cli.compare import compare
+from i2i.cli.completion import completion
 from i2i.cli.diagnose import diagnose
 from i2i.cli.doctor import doctor
 from i2i.cli.encode import encode
@@ -24,6 +25,7 @@ from i2i.cli.export import export
 from i2i.cli.generate import generate
 from i2i.cli.import_ import import_
 from i2i.cli.info import info
+from i2i.cli.init import init
 from i2i.cli.interpolate import interpolate
 from i2i.cli.invert import invert
 from i2i.cli.mix import mix
@@ -57,9 +59,9 @@ def cli(context: click.Context, debug: bool) -> None:
 
 
 for command in (
-    *(train, translate, generate, interpolate, mix, traverse, arithmetic, breed),
+    *(init, train, translate, generate, interpolate, mix, traverse, arithmetic, breed),
     *(encode, invert, evaluate, diagnose),
-    *(compare, export, bench, card, push, serve, import_, info, models, doctor, weights),
+    *(compare, export, bench, card, push, serve, import_, info, models, doctor, weights, completion),
 ):
     cli.add_command(command)
 
@@ -70,7 +72,7 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]  # allowed anywhere in the line
-    sys.exit(run_cleanly(lambda: cli.main(arguments, standalone_mode=False), debug))
+    sys.exit(run_cleanly(lambda: cli.main(arguments, "i2i", standalone_mode=False), debug))
 
 
 def run_cleanly(call: Callable[[], object], debug: bool = False) -> int:

@@ -4,6 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
+
+from i2i.cli import completing
 
 
 class ModelCommand(click.Command):
@@ -28,6 +31,11 @@ class ModelCommand(click.Command):
         """Return the pieces of the usage line, with the model before other arguments."""
         options, *others = super().collect_usage_pieces(ctx)
         return [options, "[MODEL]", *others]
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a model where it is the first argument, and options."""
+        found = super().shell_complete(ctx, incomplete)
+        return found or completing.models(ctx, self.params[0], incomplete)
 
     def _split(self, ctx: click.Context, args: list[str]) -> tuple[dict[str, Any], list[str]]:
         """Return the options that are given and, in order, the arguments."""

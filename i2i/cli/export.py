@@ -9,6 +9,7 @@ import click
 from i2i import status
 from i2i.cli import options
 from i2i.cli.commands import ModelCommand
+from i2i.cli.directions import Directions
 from i2i.errors import UsageError
 from i2i.files import show_size
 from i2i.words import show_count
@@ -55,7 +56,7 @@ Examples:
 @click.option("-o", "--output", type=options.OutputPath(), help="The file to write.")
 @click.option(
     "--direction",
-    type=options.Directions("both"),
+    type=Directions("both"),
     help="Needed only if the model holds both; both writes NAME.A2B.onnx and NAME.B2A.onnx.",
 )
 @options.translated_label

@@ -6,6 +6,7 @@ import click
 
 from i2i import status
 from i2i.cli import options
+from i2i.cli.directions import Directions
 from i2i.errors import one_line
 
 _STATISTICS = {
@@ -27,7 +28,7 @@ Examples:
 @click.option("-o", "--output", required=True, type=options.OutputPath(), help="The .safetensors file to write.")
 @click.option(
     "--direction",
-    type=options.Directions(),
+    type=Directions(),
     help="Direction of a single file.  [default: as its name and train_opt.txt say, otherwise A2B]",
 )
 @click.option(

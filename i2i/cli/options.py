@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 import click
 
+from i2i.cli import completing
+from i2i.cli.directions import Directions
+
 TRAINING_DEVICES = ["auto", "cpu", "cuda", "mps"]
 DEVICES = [*TRAINING_DEVICES, "tensorrt", "coreml", "openvino"]
 BACKENDS = ["auto", "onnx", "torch"]
@@ -138,17 +141,6 @@ class LabelNames(click.ParamType):
         return names
 
 
-class Directions(click.Choice[str]):
-    """A2B or B2A, and others where a command has them; AtoB is what pytorch-CycleGAN-and-pix2pix calls A2B."""
-
-    def __init__(self, *others: str):
-        super().__init__(["A2B", "B2A", *others])
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return our name of a direction; fail for anything else."""
-        return super().convert({"AtoB": "A2B", "BtoA": "B2A"}.get(value, value), param, ctx)
-
-
 class Quality(click.ParamType):
     """1 to 100, or lossless."""
 
@@ -168,6 +160,7 @@ class Quality(click.ParamType):
 model = click.option(
     "-m",
     "--model",
+    shell_complete=completing.models,
     help="Run folder; .safetensors, .onnx or .pth file; or a shipped model by name, see `i2i models`. MODEL as the "
     "first argument is the same.",
 )

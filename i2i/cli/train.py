@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from i2i import status
-from i2i.cli import options
+from i2i.cli import completing, options
 from i2i.errors import RunExistsError, Stopped, UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ Examples:
   i2i train --resume runs/lineart
 """
 )
-@click.argument("config", metavar="PRESET|FILE.yaml", required=False)
+@click.argument("config", metavar="PRESET|FILE.yaml", required=False, shell_complete=completing.presets)
 @click.option("--data", multiple=True, help="Data folder; give it twice for A's and B's folders.")
 @click.option("--out", type=options.OutputPath(), help="Run folder to write.  [default: runs/PRESET]")
 @click.option("--device", type=click.Choice(options.TRAINING_DEVICES), help="Where to compute.")
@@ -56,6 +56,7 @@ Examples:
     "overrides",
     multiple=True,
     metavar="SECTION.NAME=VALUE",
+    shell_complete=completing.settings,
     help="Change one setting; the name of a network brings its own defaults.",
 )
 @click.option("--dry-run", is_flag=True, help="Print settings and estimates, then stop.")

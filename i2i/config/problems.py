@@ -60,6 +60,15 @@ def show_value(value: object) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
 
 
+def what_it_takes(schema: _Schema, name: str, prefix: str) -> str:
+    """Return in words what a setting allows; schema: of its section, whose dotted name with a dot is the prefix."""
+    node = schema["properties"][name]
+    shown = f"{prefix}{name}"
+    words = dict.fromkeys(word for option in _options(node, schema) for word in _allowed(option, schema, shown))
+    *most, last = words
+    return f"{', '.join(most)} or {last}" if most else last
+
+
 def _walk(schema: _Schema, place: Sequence[int | str]) -> tuple[list[str], _Schema, str]:
     """Return the names of the setting at `place`, its schema, and the choice, as `unet`, of the section it is in.
 

@@ -299,7 +299,7 @@ class Config(Section):
     """All settings of a run."""
 
     algorithm: str
-    """A name in i2i.algorithms.ALGORITHMS."""
+    """What is trained: pix2pix, cyclegan, cut, gan and others; a name in i2i.algorithms.ALGORITHMS."""
     data: DataSettings = DataSettings()
     """Pictures and augmentation."""
     generator: GeneratorSettings = UNetSettings()

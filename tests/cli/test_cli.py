@@ -14,6 +14,7 @@ import click
 import numpy as np
 import pytest
 import torch
+from click.shell_completion import BashComplete
 from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
@@ -187,6 +188,49 @@ def test_what_an_extra_would_install_is_named(module, extra, capsys):
 def test_another_missing_module_is_our_bug():
     with pytest.raises(ModuleNotFoundError):
         run_cleanly(lambda: __import__("i2i.nothing_of_this_name"))
+
+
+@pytest.mark.parametrize(
+    ("words", "incomplete", "found"),
+    [
+        (["train"], "pix", {"pix2pix"}),
+        (["init"], "wgan", {"wgan_ring", "wgan_gp_ring"}),
+        (["train", "pix2pix", "--set"], "train.b", {"train.batch=", "train.best_by="}),
+        (["train", "pix2pix", "--set"], "gen", {"generator."}),
+        (["train", "pix2pix", "--set"], "loss.l1", {"loss.l1="}),
+        (["info"], "line", {"lineart"}),
+        (["translate", "photo.jpg", "-m"], "line", {"lineart"}),
+        (["export", "lineart", "--i"], "--i", {"--io"}),
+        ([], "trav", {"traverse"}),
+    ],
+)
+def test_a_shell_completes_names(words, incomplete, found):
+    """What it offers besides, files, is the shell's own."""
+    items = BashComplete(cli, {}, "i2i", "_I2I_COMPLETE").get_completions(words, incomplete)
+    assert {item.value for item in items if item.type == "plain"} == found
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_of_a_shell_asks_i2i(shell, capsys, monkeypatch):
+    assert call("completion", shell) == 0
+    assert "_I2I_COMPLETE" in capsys.readouterr().out
+    monkeypatch.setenv("_I2I_COMPLETE", f"{shell}_complete")
+    monkeypatch.setenv("COMP_WORDS", "i2i train pix2")
+    monkeypatch.setenv("COMP_CWORD", "pix2" if shell == "fish" else "2")
+    call()
+    assert "pix2pix" in capsys.readouterr().out
+
+
+def test_init_writes_a_file_that_trains(desk, capsys):
+    assert call("init", "lineart", "--schema", "-o", "new.yaml") == 0
+    assert load_config("new.yaml") == resolve(load_config("lineart"))
+    head = (desk / "new.yaml").read_text(encoding="utf-8").splitlines()[0]
+    assert head == "# yaml-language-server: $schema=i2i.schema.json"
+    assert "properties" in json.loads((desk / "i2i.schema.json").read_text(encoding="utf-8"))
+    assert call("init", "lineart", "-o", "new.yaml") == 2
+    capsys.readouterr()
+    assert call("init", "lineart") == 0
+    assert capsys.readouterr().out.startswith("# ")
 
 
 def test_debug_shows_the_traceback_wherever_it_stands(desk):

@@ -1,0 +1,105 @@
+"""Settings as a YAML file that explains itself, and as a JSON schema for editors."""
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from i2i.config.layers import BASE
+from i2i.config.problems import CHOICES, what_it_takes
+from i2i.config.section import Ramp
+from i2i.config.settings import Config
+
+SCHEMA_NAME = "i2i.schema.json"
+_WIDTH = 110
+_LISTS = ("path", "loggers", "diffaugment")
+"""Settings that also take one text in place of a list."""
+
+
+def commented(config: Config, loss: BaseModel) -> str:
+    """Return all settings as YAML, each below what it means, what it takes and its default.
+
+    loss: the settings under `loss`, which are the algorithm's own.
+    """
+    return "\n".join(_lines(config, {"loss": loss}, "")) + "\n"
+
+
+def _lines(section: BaseModel, replaced: Mapping[str, BaseModel], prefix: str) -> Iterator[str]:
+    """Yield the lines of a section; prefix: its dotted name with a dot, empty for the whole."""
+    indent, schema = "  " * prefix.count("."), type(section).model_json_schema()
+    for own, field in type(section).model_fields.items():
+        name, value = field.alias or own, replaced.get(own, getattr(section, own))
+        is_section = isinstance(value, BaseModel) and not isinstance(value, Ramp)
+        if not prefix:
+            yield ""
+        about = [" ".join((field.description or "").split())]
+        if not is_section:
+            about.append(f"[{_range(schema, name, prefix)}{_default(field)}]")
+        for text in about:
+            for line in textwrap.wrap(text, _WIDTH - len(indent) - 2):
+                yield f"{indent}# {line}"
+        if is_section:
+            yield f"{indent}{name}:"
+            yield from _lines(value, {}, f"{prefix}{name}.")
+        else:
+            yield f"{indent}{name}: {_flow(value)}"
+
+
+def _range(schema: Mapping[str, Any], name: str, prefix: str) -> str:
+    """Say what a setting takes; of the name of a network, all that there are."""
+    chosen = CHOICES.get(prefix.rstrip(".")) if name == "name" else None
+    return ", ".join(chosen) if chosen else what_it_takes(schema, name, prefix)
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True)
+    return "" if value is PydanticUndefined else f"; default {_flow(value)}"
+
+
+def _flow(value: Any) -> str:
+    """Return a value as YAML in one line."""
+    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    plain = list(plain) if isinstance(plain, tuple) else plain
+    text = yaml.safe_dump(plain, default_flow_style=True, allow_unicode=True, width=2**20, sort_keys=False)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def editor_schema(losses: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
+    """Return the JSON schema of a settings file, which may hold only what differs from its base.
+
+    losses: the settings under `loss` of each algorithm, by its name.
+    """
+    schema = Config.model_json_schema()
+    definitions = schema["$defs"]
+    schema["properties"]["algorithm"]["enum"] = list(losses)
+    schema["properties"][BASE] = {"type": "string", "description": "A preset, or a YAML file, that this file lies on."}
+    rules = []
+    for name, model in losses.items():
+        own = model.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}")
+        definitions |= {f"{name}.{inner}": one for inner, one in own.pop("$defs", {}).items()}
+        definitions[f"{name}.loss"] = own
+        condition = {"properties": {"algorithm": {"const": name}}, "required": ["algorithm"]}
+        rules.append({"if": condition, "then": {"properties": {"loss": {"$ref": f"#/$defs/{name}.loss"}}}})
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_loosened(schema), "allOf": rules}
+
+
+def _loosened(node: Any) -> Any:
+    """Return a schema in which nothing is required, since a base may hold it, and a section needs no name."""
+    if isinstance(node, list):
+        return [_loosened(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    new = {}
+    for name, one in node.items():
+        if (name == "discriminator" and "propertyName" in one) or name == "required":
+            continue
+        new["anyOf" if name == "oneOf" else name] = _loosened(one)
+    for name in _LISTS:
+        if name in (inside := new.get("properties", {})) and inside[name].get("type") == "array":
+            array = inside[name]
+            inside[name] = {"anyOf": [array, array["items"]], "description": array.get("description", "")}
+    return new
