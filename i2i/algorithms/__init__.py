@@ -14,6 +14,7 @@ from i2i.algorithms.plug_and_play import PlugAndPlay
 from i2i.algorithms.progressive import Progressive
 from i2i.algorithms.stackgan import StackGAN
 from i2i.algorithms.style import Style
+from i2i.algorithms.terms import refuse_colours
 from i2i.algorithms.vae import VAE
 from i2i.algorithms.vae_gan import VAEGAN
 from i2i.config import did_you_mean, parse
@@ -68,4 +69,5 @@ def resolve(config: Config) -> Config:
             f"{config.algorithm} needs labelled pictures. Set data.labels to folders, where each subfolder is a class, "
             "or to a CSV file with the columns name and label."
         )
+    refuse_colours(config, getattr(settings, "terms", None), getattr(settings, "diffaugment", ()))
     return config.model_copy(update=update)

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 from torch import Tensor, nn
 
 from i2i.algorithms.adversary import Adversary
-from i2i.algorithms.building import build_discriminator, generator_arguments, side_channels
+from i2i.algorithms.building import build_discriminator, generator_arguments
 from i2i.algorithms.labels import LabelSets
 from i2i.algorithms.phases import Phase
 from i2i.algorithms.terms import ExtraTerms, TermsSettings
@@ -200,7 +200,7 @@ def translating_parts(algorithm: Algorithm) -> dict[str, Part]:
         network = algorithm.networks[name]
         assert isinstance(network, TranslatingGenerator)
         arguments = generator_arguments(algorithm.config, direction)
-        channels = side_channels(algorithm.config, direction)
+        channels = by_direction(direction, algorithm.config.data.channels_a, algorithm.config.data.channels_b)
         sizes = (network.size_multiple, network.size_minimum)
         blocks = algorithm.labels.blocks
         parts[direction] = translating(algorithm.config.generator.name, arguments, *channels, *sizes, blocks)

@@ -11,7 +11,6 @@ from i2i.config.derive import Mask
 from i2i.config.networks import CoupledGeneratorSettings, DiscriminatorSettings, StyleGeneratorSettings
 from i2i.config.settings import Config, by_direction
 from i2i.errors import ConfigError
-from i2i.images import Channels
 from i2i.models.spec import LatentBlock, Part, classifying, encoding, generating
 from i2i.models.styles import SHARE
 from i2i.networks import (
@@ -28,9 +27,9 @@ from i2i.networks import (
 from i2i.networks.batches import group_size
 
 
-def side_channels(config: Config, direction: str) -> tuple[Channels, Channels]:
+def side_channels(config: Config, direction: str) -> tuple[int, int]:
     """Return the channels of (input, output) for a direction."""
-    return by_direction(direction, config.data.channels_a, config.data.channels_b)
+    return by_direction(direction, *config.data.side_channels)
 
 
 def generating_part(config: Config, blocks: Sequence[LatentBlock], network: nn.Module) -> Part:

@@ -57,7 +57,7 @@ class ContextEncoder(Algorithm):
             )
         self.generators = {"A2B": "generator"}
         self.networks["generator"] = build_generator(config, "A2B")
-        self.add_discriminator("discriminator", config.data.channels_b)
+        self.add_discriminator("discriminator", config.data.side_channels[1])
         self.phases = (*self.discriminator_phases("discriminator"), Phase("generator", ("generator",)))
 
     def forward(self, batch: Batch) -> Outputs:

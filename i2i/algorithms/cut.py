@@ -60,7 +60,7 @@ class CUT(Algorithm):
         if inputs != outputs:
             raise ConfigError(
                 f"{config.algorithm} passes its output through its own encoder, so both sides need the same number of "
-                f"channels; data.channels_a is {config.data.channels_a}, data.channels_b {config.data.channels_b}. "
+                f"channels; data.channels_a is {inputs}, data.channels_b {outputs}. "
                 "Make them equal, or use another algorithm."
             )
         self.identity = is_ever_on(self.settings.identity)

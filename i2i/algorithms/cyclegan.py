@@ -49,7 +49,7 @@ class CycleGAN(Algorithm):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        a, b = config.data.channels_a, config.data.channels_b
+        a, b = config.data.side_channels
         self.identity = is_ever_on(self.settings.identity)
         if self.identity and a != b:
             self.identity = False

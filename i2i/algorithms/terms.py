@@ -176,6 +176,17 @@ def terms_in_use(settings: TermsSettings) -> list[str]:
     return [name for name in type(settings).model_fields if is_ever_on(getattr(settings, name))]
 
 
+def refuse_colours(config: Config, terms: TermsSettings | None, diffaugment: Sequence[str]) -> None:
+    """Raise ConfigError for terms and augmentations that take images as RGB, where the data has bands."""
+    if not any(layout.bands for layout in config.data.layouts):
+        return
+    names = terms_in_use(terms) if terms else []
+    needs = {f"terms.{name}": f"loss.terms.{name} to 0" for name in names if name in FEATURE_TERMS}
+    needs |= {f"diffaugment {name}": "loss.diffaugment to others" for name in diffaugment if name == "colour"}
+    for name, way_on in needs.items():
+        raise ConfigError(f"loss.{name} takes images as RGB, and this data has bands. Set {way_on}.")
+
+
 def refuse_missing_weights(loss: Mapping[str, Any]) -> None:
     """Raise ModelError if a term in `loss`, resolved, needs weights that are missing or of another digest."""
     if "terms" not in loss:

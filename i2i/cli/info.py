@@ -11,7 +11,7 @@ from i2i.cli.commands import ModelCommand
 from i2i.words import and_more, show_count
 
 if TYPE_CHECKING:
-    from i2i.models.spec import ModelSpec, Part
+    from i2i.models.spec import ModelSpec, Part, PictureSpec
 
 
 _LISTED = 100
@@ -75,11 +75,12 @@ def _part_lines(spec: "ModelSpec") -> Iterator[str]:
     """Yield what each part of a model takes and makes."""
     for direction, generator in spec.generators.items():
         yield (
-            f"  {direction}: {generator.in_meaning} to {generator.out_meaning}, "
+            f"  {direction}: {_meaning(generator.inputs)} to {_meaning(generator.outputs)}, "
             f"{generator.network} ({_listed(generator.arguments)})"
         )
         yield f"       {_sides(spec, generator)}"
-        yield f"       {_alpha(generator)}"
+        if not (generator.in_bands or generator.out_bands):
+            yield f"       {_alpha(generator)}"
         yield from _label_lines(generator)
     if noise := spec.latent_generator:
         px = noise.out_px
@@ -95,6 +96,13 @@ def _part_lines(spec: "ModelSpec") -> Iterator[str]:
     if judge := spec.classifier:
         takes = f"from {judge.in_meaning} of {judge.size_minimum}x{judge.size_minimum} px to labels"
         yield f"  {takes}, {judge.network} ({_listed(judge.arguments)})"
+
+
+def _meaning(images: "PictureSpec | None") -> str:
+    """Say what images of a part are; bands by their names."""
+    if images is None:
+        return "nothing"
+    return f"{and_more(images.bands, _LISTED)} (bands)" if images.bands else images.meaning
 
 
 def _label_lines(part: "Part") -> Iterator[str]:

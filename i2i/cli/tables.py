@@ -50,6 +50,8 @@ def score_table(result: "Evaluation") -> "Table":
                 for name, (low, high) in ends.items()
             ]
             table.add_row("  95%", *(bounds if result.pairs > 1 else ["–"] * len(bounds)))
+            for band, own in result.bands.items():
+                table.add_row(f"  {band}", *(f"{own[name]:.{metric.decimals}f}" for name, metric in chosen.items()))
     return table
 
 

@@ -18,7 +18,7 @@ from i2i.words import show_count
 if TYPE_CHECKING:
     from i2i.runtime.fit import How, Tiling
     from i2i.runtime.outcome import Result
-    from i2i.runtime.pictures import PictureOptions
+    from i2i.runtime.picture_options import PictureOptions
     from i2i.runtime.tasks import Task, Tasks
     from i2i.runtime.translator import Translator
 
@@ -105,7 +105,7 @@ def translate(
             from i2i.files import check_output
             from i2i.images.listing import find_inputs
             from i2i.runtime.folder import list_tasks
-            from i2i.runtime.pictures import PictureOptions, written_channels
+            from i2i.runtime.picture_options import PictureOptions, written_channels
             from i2i.runtime.tasks import Shard
 
         sources = find_inputs(inputs)
@@ -116,9 +116,10 @@ def translate(
         _refuse_crop(pictures, opening["fit"])
         translator = _open(model, sources, workers, **opening)
         following = _open_following(then, translator, pictures.input_range, opening["device"])
-        pictures = pictures.for_model(translator.spec)
+        last = [translator, *following][-1].generator
+        pictures = pictures.for_model(translator.spec, translator.generator, last)
         with status.doing("Looking for pictures"):
-            channels = written_channels([translator, *following][-1].generator, pictures)
+            channels = written_channels(last, pictures)
             share = shard and Shard(*shard)
             tasks = list_tasks(sources, output, channels, skip_existing, overwrite, pictures, share, in_place)
     result = _translate(translator, following, tasks, pictures, workers, output, report)

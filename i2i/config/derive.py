@@ -27,6 +27,8 @@ class DeriveSection(Section):
         wanted = self.input_channels or (data.channels_b,)
         if data.direction != "A2B":
             return "makes A, the input, from B; set data.direction to A2B"
+        if self.input_channels and data.layouts[1].bands:
+            return "needs pictures, and data.channels_b are bands"
         if data.channels_a not in wanted:
             known = " or ".join(map(str, wanted))
             noun = "channel" if wanted == (1,) else "channels"

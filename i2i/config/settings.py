@@ -13,7 +13,8 @@ from i2i.config.layers import Layers
 from i2i.config.networks import DiscriminatorSettings, GeneratorSettings, PatchGANSettings, UNetSettings
 from i2i.config.optimizers import DEFAULT_OPTIMIZER, AdamSettings, OptimizerSettings
 from i2i.config.section import Positive, Ramp, Section
-from i2i.images import Channels
+from i2i.images import Channels, Layout, Layouts, band_names, channel_count
+from i2i.images.layout import MOST_BANDS, BandName
 
 Direction = Literal["A2B", "B2A"]
 DataKind = Literal["paired", "unpaired", "images"]
@@ -72,10 +73,11 @@ class DataSettings(Section):
     """Points instead of pictures: 8 Gaussians on a ring, or 25 on a grid."""
     channels: Channels = 3
     """Channels of pictures without sides: 1 grey, 3 RGB, 4 RGB with alpha."""
-    channels_a: Channels = 3
-    """Channels of side A."""
-    channels_b: Channels = 3
-    """Channels of side B."""
+    channels_a: Annotated[int, Field(ge=1, le=MOST_BANDS)] | tuple[BandName, ...] = 3
+    """Channels of side A: 1 grey, 3 RGB, 4 RGB with alpha. Another number, or names as [red, green, nir], are bands:
+    measurements that are never converted, read from .tif, .npy and .npz files with as many."""
+    channels_b: Annotated[int, Field(ge=1, le=MOST_BANDS)] | tuple[BandName, ...] = 3
+    """The same of side B."""
     input_range: tuple[float, float] | None = None
     """Values of black and white in 16-bit and float files, as [0, 4095] for 12 bits; 8-bit files always use their full
     range. null: the full range of 16 bits, and 0 to 1 for floats. The model file keeps it."""
@@ -118,12 +120,37 @@ class DataSettings(Section):
             raise ValueError(f"choose what to derive with data.derive.name={value}")
         return value
 
+    @field_validator("channels_a", "channels_b")
+    @classmethod
+    def _names_differ(cls, value: int | tuple[str, ...]) -> int | tuple[str, ...]:
+        if not isinstance(value, int) and not 1 <= len({*value}) == len(value) <= MOST_BANDS:
+            raise ValueError(f"give at least one name, at most {MOST_BANDS}, and each once")
+        return value
+
     @field_validator("input_range")
     @classmethod
     def _black_below_white(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
         if value and value[0] >= value[1]:
             raise ValueError("give the value of black, then a larger one for white")
         return value
+
+    @property
+    def side_channels(self) -> tuple[int, int]:
+        """How many channels A and B have."""
+        return channel_count(self.channels_a), channel_count(self.channels_b)
+
+    @property
+    def layouts(self) -> Layouts:
+        """How the files of A and of B become images."""
+        a, b = (
+            Layout(channel_count(one), band_names(one), self.input_range) for one in (self.channels_a, self.channels_b)
+        )
+        return a, b
+
+    @property
+    def layout(self) -> Layout:
+        """How pictures without sides become images."""
+        return Layout(self.channels, value_range=self.input_range)
 
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:

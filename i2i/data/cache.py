@@ -22,7 +22,7 @@ from i2i.machine import available_bytes
 
 Channels = tuple[int, ...]
 
-_VERSION = 3  # of the cached files; raise it when decoding, channels or resizing change
+_VERSION = 4  # of the cached files; raise it when decoding, channels or resizing change
 _STALE_S = 3600.0  # after which nobody still writes a temporary file
 _SHARE = 0.8  # of the free space that a cache may take; the rest is for the networks
 
@@ -85,8 +85,7 @@ class Pictures:
         return done
 
     def _decode(self, item: Item) -> tuple[Array, ...]:
-        value_range = self.settings.input_range
-        return read_pair(item, value_range) if isinstance(item, Pair) else (read_picture(item, value_range),)
+        return read_pair(item) if isinstance(item, Pair) else (read_picture(item),)
 
     def _read_disk(self, item: Item, channels: Channels) -> tuple[Array, ...]:
         files = self._files(item, channels)
@@ -114,7 +113,8 @@ class Pictures:
         except OSError as error:
             raise DataError(f"{item} cannot be read: {error.strerror or error}.") from error
         half = item.half if isinstance(item, Picture) else None
-        key = repr((_VERSION, identity, half, channels, self.settings.resize_px, self.settings.input_range))
+        layouts = item.layout if isinstance(item, Picture) else item.layouts
+        key = repr((_VERSION, identity, half, channels, self.settings.resize_px, layouts))
         name = hashlib.sha256(key.encode()).hexdigest()
         return [cache_folder(self.settings) / name[:2] / f"{name[2:]}.{index}.npy" for index in range(len(channels))]
 

@@ -10,7 +10,7 @@ from i2i.config.settings import Config, DataSettings
 from i2i.data.items import Item, Pair, Picture, mismatch, read_pair, read_picture
 from i2i.data.watch import watched
 from i2i.errors import ConfigError, DataError, ImageError, one_line
-from i2i.images import Facts, Header, Range, read_facts
+from i2i.images import Facts, Header, read_facts
 from i2i.machine import core_count
 from i2i.words import name_some, show_count
 
@@ -70,7 +70,7 @@ def check_pictures(
 def _check(
     items: Sequence[Checked],
     header: Callable[[Checked], Header | str],
-    read: Callable[[Checked, Range | None], object],
+    read: Callable[[Checked], object],
     settings: DataSettings | None,
     full: bool,
     noun: str,
@@ -82,7 +82,7 @@ def _check(
         found = header(item)
         try:
             if decode:
-                read(item, settings.input_range if settings else None)
+                read(item)
         except DataError as error:
             if isinstance(error.__cause__, MemoryError):  # not the picture's fault
                 raise
@@ -166,7 +166,7 @@ def _check_pair_header(pair: Pair, seen: Seen) -> Header | str:
 def _check_picture_header(picture: Picture, seen: Seen) -> Header | str:
     """Return the size of a picture by its header, or what is wrong with it."""
     try:
-        facts = read_facts(picture.path)
+        facts = read_facts(picture.path, layout=picture.layout)
     except ImageError as error:
         return str(error).rstrip(".")
     seen.add(picture.path, facts)

@@ -27,7 +27,7 @@ from i2i.data.augment import resize_to
 from i2i.data.folders import Lister, find_images
 from i2i.data.items import Picture, read_picture
 from i2i.data.seeds import DERIVE, derive_seed
-from i2i.images import Array, Channels, Range, cut_out, largest, to_channels
+from i2i.images import Array, Layout, cut_out, largest, to_channels
 from i2i.images.listing import list_pictures
 
 Random = np.random.Generator
@@ -36,12 +36,11 @@ Random = np.random.Generator
 class Derived(NamedTuple):
     """A pair whose input, A, is derived from the file that is its target, B.
 
-    channels: of the target as the model sees it, before the input is derived.
+    The target's layout says which channels it has as the model sees it, before the input is derived.
     """
 
     target: Picture
     settings: DeriveSettings
-    channels: Channels
     seed: int
 
     @property
@@ -57,9 +56,10 @@ class Derived(NamedTuple):
     def __str__(self) -> str:
         return str(self.target)
 
-    def read_target(self, value_range: Range | None = None) -> Array:
+    def read_target(self) -> Array:
         """Return B, (H, W, channels); raises DataError."""
-        return to_channels(read_picture(self.target, value_range), self.channels)
+        array = read_picture(self.target)
+        return to_channels(array, self.target.layout.channels or array.shape[2])
 
     def input_from(self, target: Array) -> Array:
         """Return A, derived from B at any scale."""
@@ -70,23 +70,22 @@ def find_derived(
     paths: Sequence[str],
     split: str,
     settings: DeriveSettings,
-    channels: Channels,
+    layout: Layout,
     side: Literal["A", "B"] | None = None,
     lister: Lister = list_pictures,
 ) -> list[Derived]:
     """Return the pairs for previews and scores from a folder of pictures, as `find_images` finds them.
 
-    Input number k is derived with draw k, whatever the training's seed, so that trainings can be compared.
+    layout: of the targets. Input number k is derived with draw k, whatever the training's seed, so that trainings
+    can be compared.
     """
-    pictures = find_images(paths, split, side, lister)
-    return [Derived(one, settings, channels, derive_seed(0, DERIVE, place)) for place, one in enumerate(pictures)]
+    pictures = find_images(paths, split, side, lister, layout)
+    return [Derived(one, settings, derive_seed(0, DERIVE, place)) for place, one in enumerate(pictures)]
 
 
-def read_input(item: Picture | Derived, value_range: Range | None = None) -> Array:
+def read_input(item: Picture | Derived) -> Array:
     """Return an input, read from its file or derived from its target, at the file's own scale; raises DataError."""
-    return (
-        item.input_from(item.read_target(value_range)) if isinstance(item, Derived) else read_picture(item, value_range)
-    )
+    return item.input_from(item.read_target()) if isinstance(item, Derived) else read_picture(item)
 
 
 def derive(image: Array, settings: DeriveSettings, seed: int) -> Array:

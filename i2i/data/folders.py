@@ -22,6 +22,7 @@ from i2i.config.settings import DataSettings
 from i2i.data.items import Pair, Picture
 from i2i.data.watch import watched
 from i2i.errors import DataError, UsageError
+from i2i.images import PICTURE, PICTURES, Layout, Layouts
 from i2i.images.listing import list_pictures
 from i2i.words import name_some, show_count
 
@@ -71,18 +72,24 @@ def has_sides(path: str, *splits: str) -> bool:
     return any((Path(path) / name).is_dir() for name in names)
 
 
-def find_pairs(paths: Sequence[str], split: str, lister: Lister = list_pictures) -> list[Pair]:
+def find_pairs(
+    paths: Sequence[str], split: str, lister: Lister = list_pictures, layouts: Layouts = PICTURES
+) -> list[Pair]:
     """Return the pairs of `split` in one data folder, or in A's and B's, sorted by name.
 
-    Two folders without splits inside count as every split. Raises DataError, which names the files without a
-    partner, or the layouts if there are no pictures.
+    Two folders without splits inside count as every split. layouts: how A's and B's files become images. Raises
+    DataError, which names the files without a partner, or the layouts if there are no pictures.
     """
     where = _locate(paths, split)
-    return _match(*where, lister) if isinstance(where, tuple) else _side_by_side(where, lister)
+    return _match(*where, lister, layouts) if isinstance(where, tuple) else _side_by_side(where, lister, layouts)
 
 
 def find_sides(
-    paths: Sequence[str], split: str, disjoint: bool = False, lister: Lister = list_pictures
+    paths: Sequence[str],
+    split: str,
+    disjoint: bool = False,
+    lister: Lister = list_pictures,
+    layouts: Layouts = PICTURES,
 ) -> tuple[list[Picture], list[Picture]]:
     """Return the pictures of A and of B of `split`, each sorted by name, whether they match or not.
 
@@ -91,9 +98,9 @@ def find_sides(
     where = _locate(paths, split)
     if isinstance(where, tuple) and not disjoint:
         a, b = where
-        return _pictures(a, lister), _pictures(b, lister)
+        return _pictures(a, lister, layouts[0]), _pictures(b, lister, layouts[1])
     try:
-        pairs = find_pairs(paths, split, lister)
+        pairs = find_pairs(paths, split, lister, layouts)
     except DataError as error:
         advice = "\ndata.disjoint takes pairs apart; set it to false for pictures without partners." if disjoint else ""
         raise DataError(f"{error}{advice}") from error
@@ -106,7 +113,11 @@ def find_sides(
 
 
 def find_images(
-    paths: Sequence[str], split: str, side: Literal["A", "B"] | None = None, lister: Lister = list_pictures
+    paths: Sequence[str],
+    split: str,
+    side: Literal["A", "B"] | None = None,
+    lister: Lister = list_pictures,
+    layout: Layout = PICTURE,
 ) -> list[Picture]:
     """Return the pictures of one folder and its subfolders, sorted by name; of `split` if there is a folder for it.
 
@@ -115,8 +126,8 @@ def find_images(
     if side:
         where = _locate(paths, split)
         if isinstance(where, tuple):
-            return _pictures(where["AB".index(side)], lister)
-        return [pair.side(side) for pair in _side_by_side(where, lister)]
+            return _pictures(where["AB".index(side)], lister, layout)
+        return [pair.side(side) for pair in _side_by_side(where, lister, (layout, layout))]
     if len(paths) != 1:
         raise UsageError(f"{len(paths)} data folders were given; pictures without sides come from one.")
     root = Path(paths[0])
@@ -125,11 +136,11 @@ def find_images(
     if has_sides(paths[0], split):
         raise DataError(f"{root} holds pictures of two sides. Choose one with --set data.side=A or B.")
     if (root / split).is_dir():
-        return _pictures(root / split, lister)
+        return _pictures(root / split, lister, layout)
     others = [one for one in SPLITS if (root / one).is_dir()]
     if others:  # other splits must not be trained on
         raise DataError(f"{root} holds {' and '.join(others)}, but no {split}. Name the folder to learn from {split}.")
-    return _pictures(root, lister)
+    return _pictures(root, lister, layout)
 
 
 def _locate(paths: Sequence[str], split: str) -> tuple[Path, Path] | Path:
@@ -161,7 +172,7 @@ def _locate(paths: Sequence[str], split: str) -> tuple[Path, Path] | Path:
     return root / split
 
 
-def _match(folder_a: Path, folder_b: Path, lister: Lister) -> list[Pair]:
+def _match(folder_a: Path, folder_b: Path, lister: Lister, layouts: Layouts) -> list[Pair]:
     a, b = _by_stem(folder_a, lister), _by_stem(folder_b, lister)
     alone = [f"{path} has no partner in {folder_b}" for stem, path in a.items() if stem not in b]
     alone += [f"{path} has no partner in {folder_a}" for stem, path in b.items() if stem not in a]
@@ -170,7 +181,7 @@ def _match(folder_a: Path, folder_b: Path, lister: Lister) -> list[Pair]:
         raise DataError(
             name_some(f"{count} no partner:", alone, lines=True) + "\nPartners have the same name up to the suffix."
         )
-    return [Pair(stem, a[stem], b[stem]) for stem in a]
+    return [Pair(stem, a[stem], b[stem], layouts) for stem in a]
 
 
 def _by_stem(folder: Path, lister: Lister) -> dict[str, Path]:
@@ -182,8 +193,8 @@ def _by_stem(folder: Path, lister: Lister) -> dict[str, Path]:
     return dict(zip(stems, pictures, strict=True))
 
 
-def _pictures(folder: Path, lister: Lister) -> list[Picture]:
-    return [Picture(path.relative_to(folder).as_posix(), path) for path in _list_some(folder, lister)]
+def _pictures(folder: Path, lister: Lister, layout: Layout) -> list[Picture]:
+    return [Picture(path.relative_to(folder).as_posix(), path, None, layout) for path in _list_some(folder, lister)]
 
 
 def _list_some(folder: Path, lister: Lister) -> list[Path]:
@@ -193,8 +204,8 @@ def _list_some(folder: Path, lister: Lister) -> list[Path]:
     return pictures
 
 
-def _side_by_side(folder: Path, lister: Lister) -> list[Pair]:
-    return [Pair(stem, path, None) for stem, path in _by_stem(folder, lister).items()]
+def _side_by_side(folder: Path, lister: Lister, layouts: Layouts) -> list[Pair]:
+    return [Pair(stem, path, None, layouts) for stem, path in _by_stem(folder, lister).items()]
 
 
 def _expected(split: str) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from i2i.errors import DataError
-from i2i.images import Array, Header, Range, read_image
+from i2i.images import PICTURE, PICTURES, Array, Header, Layout, Layouts, read_image
 
 
 class Pair(NamedTuple):
@@ -13,15 +13,17 @@ class Pair(NamedTuple):
     name: str
     a: Path
     b: Path | None
+    layouts: Layouts = PICTURES
 
     def __str__(self) -> str:
         return f"{self.a}" if self.b is None else f"{self.a} and {self.b}"
 
     def side(self, side: Literal["A", "B"]) -> "Picture":
         """Return one of the two alone."""
+        layout = self.layouts["AB".index(side)]
         if self.b is None:
-            return Picture(self.name, self.a, side)
-        return Picture(self.name, self.a if side == "A" else self.b)
+            return Picture(self.name, self.a, side, layout)
+        return Picture(self.name, self.a if side == "A" else self.b, None, layout)
 
 
 class Picture(NamedTuple):
@@ -30,6 +32,7 @@ class Picture(NamedTuple):
     name: str
     path: Path
     half: Literal["A", "B"] | None = None
+    layout: Layout = PICTURE
 
     def __str__(self) -> str:
         return str(self.path)
@@ -38,21 +41,23 @@ class Picture(NamedTuple):
 Item = Pair | Picture
 
 
-def read_pair(pair: Pair, value_range: Range | None = None) -> tuple[Array, Array]:
+def read_pair(pair: Pair) -> tuple[Array, Array]:
     """Read both pictures, (H, W, C) each, as `images.read_image`; raises DataError when their sizes differ."""
-    a = read_image(pair.a, value_range=value_range)
+    one, other = pair.layouts
+    a = read_image(pair.a, layout=one)
     if pair.b is None:
         half = a.shape[1] // 2
-        return a[:, :half], a[:, half:]
-    b = read_image(pair.b, value_range=value_range)
+        b = a if other == one else read_image(pair.a, layout=other)
+        return a[:, :half], b[:, half:]
+    b = read_image(pair.b, layout=other)
     if a.shape[:2] != b.shape[:2]:
         raise DataError(mismatch(pair, Header(*a.shape[:2]), Header(*b.shape[:2])))
     return a, b
 
 
-def read_picture(picture: Picture, value_range: Range | None = None) -> Array:
+def read_picture(picture: Picture) -> Array:
     """Read a picture, (H, W, C), as `images.read_image`; raises DataError."""
-    array = read_image(picture.path, value_range=value_range)
+    array = read_image(picture.path, layout=picture.layout)
     if picture.half is None:
         return array
     half = array.shape[1] // 2

@@ -35,6 +35,11 @@ class Side(NamedTuple):
     channels: int
     pictures: list[Picture]
 
+    @property
+    def bands(self) -> bool:
+        """Whether channels are bands."""
+        return bool(self.pictures and self.pictures[0].layout.bands)
+
 
 def sides_of(
     lists: Sequence[Sequence[Item]], channels: Sequence[tuple[int, ...]], usable: AbstractSet[Item], setting: str
@@ -58,9 +63,11 @@ def is_transparent(side: Side, seen: Seen, data: DataSettings) -> bool:
 
     def look(picture: Picture) -> bool:
         with contextlib.suppress(ImageError):  # a broken one is reported elsewhere
-            return has_transparency(read_picture(picture, data.input_range))
+            return has_transparency(read_picture(picture))
         return False
 
+    if side.bands:
+        return False
     chosen = spread([picture for picture in side.pictures if picture.path in seen.alpha], _ALPHA)
     return any(watched(look, chosen, data.timeout_s))
 
@@ -81,7 +88,7 @@ def notes(sides: list[Side], transparent: Sequence[bool], seen: Seen, data: Data
 
 
 def _grey(side: Side, grey: AbstractSet[Path]) -> list[str]:
-    if side.channels < 3 or not all(picture.path in grey for picture in side.pictures):
+    if side.channels < 3 or side.bands or not all(picture.path in grey for picture in side.pictures):
         return []
     return [
         f"{side.name} are grey files, and {side.setting} is {side.channels}: all channels will be equal. "
@@ -95,7 +102,7 @@ def _range(side: Side, deep: AbstractSet[Path], data: DataSettings) -> list[str]
 
     def look(picture: Picture) -> Array | ImageError:
         try:
-            return read_picture(picture, data.input_range)
+            return read_picture(picture)
         except ImageError as error:
             return error
 

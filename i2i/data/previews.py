@@ -58,11 +58,12 @@ def _is_resized(side_px: int, resize_px: int) -> bool:
 
 
 def read_at_training_scale(picture: Picture | Derived, data: DataSettings, channels: int) -> tuple[Array, str]:
-    """Return an input or a truth as `at_training_scale` does, with `channels`; raises DataError."""
+    """Return an input or a truth as `at_training_scale` does, with `channels` if it is no bands; raises DataError."""
     if isinstance(picture, Derived):
-        target, words = at_training_scale(picture.read_target(data.input_range), data)
+        target, words = at_training_scale(picture.read_target(), data)
         return to_channels(picture.input_from(target), channels), words
-    return at_training_scale(to_channels(read_picture(picture, data.input_range), channels), data)
+    array = read_picture(picture)
+    return at_training_scale(array if picture.layout.bands else to_channels(array, channels), data)
 
 
 def find_previews(
@@ -83,7 +84,7 @@ def find_previews(
     pairs: list[Pair] = []
     if kind == "paired" or split == "val":
         try:
-            pairs = in_time(data, lambda paths: find_pairs(paths, split, lister))[:count]
+            pairs = in_time(data, lambda paths: find_pairs(paths, split, lister, data.layouts))[:count]
             checked = check_pairs(pairs, data, full=True)
             pairs = [pair for pair, size in zip(pairs, checked, strict=True) if size]
         except DataError:  # names without partners, or equal by chance
@@ -94,7 +95,8 @@ def find_previews(
     if pairs:
         inputs, truths = by_direction(direction, *([pair.side(side) for pair in pairs] for side in ("A", "B")))
         return Previews(split, inputs, truths)
-    sides = in_time(data, lambda paths: find_sides(paths, split, data.disjoint and split == "train", lister))
+    disjoint = data.disjoint and split == "train"
+    sides = in_time(data, lambda paths: find_sides(paths, split, disjoint, lister, data.layouts))
     inputs, _ = by_direction(direction, *sides)
     inputs = inputs[:count]
     checked = check_pictures(inputs, data, full=True)
@@ -113,14 +115,14 @@ def _derived_previews(data: DataSettings, split: str, direction: str, count: int
 def _find_derived(data: DataSettings, split: str, lister: Lister = list_pictures) -> list[Derived]:
     settings = data.derive
     assert settings is not None
-    return in_time(data, lambda paths: find_derived(paths, split, settings, data.channels_b, data.side, lister))
+    return in_time(data, lambda paths: find_derived(paths, split, settings, data.layouts[1], data.side, lister))
 
 
 def find_val_pairs(data: DataSettings, most: int) -> list[Pair | Derived]:
     """Return the pairs of val that pass a check, at most so many from all over the split; raises DataError."""
     if data.derive:
         return list(_find_val_derived(data, most))
-    pairs = spread(in_time(data, lambda paths: find_pairs(paths, "val")), most)
+    pairs = spread(in_time(data, lambda paths: find_pairs(paths, "val", layouts=data.layouts)), most)
     return [pair for pair, size in zip(pairs, check_pairs(pairs, data), strict=True) if size]
 
 
@@ -129,13 +131,14 @@ def find_val_sides(data: DataSettings, most: int) -> tuple[Shown, Shown]:
     if data.derive:
         pairs = _find_val_derived(data, most)
         return pairs, [pair.target for pair in pairs]
-    a, b = in_time(data, lambda paths: find_sides(paths, "val"))
+    a, b = in_time(data, lambda paths: find_sides(paths, "val", layouts=data.layouts))
     return _checked(a, data, most), _checked(b, data, most)
 
 
 def find_val_images(data: DataSettings, most: int) -> Shown:
     """Return the pictures of val, at most so many, where training pictures have no sides; raises DataError."""
-    return _checked(in_time(data, lambda paths: find_images(paths, "val", data.side)), data, most)
+    found = in_time(data, lambda paths: find_images(paths, "val", data.side, layout=data.layout))
+    return _checked(found, data, most)
 
 
 def _find_val_derived(data: DataSettings, most: int) -> list[Derived]:

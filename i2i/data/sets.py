@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from i2i.config.settings import Config, DataKind, DataSettings
+from i2i.config.settings import Config, DataKind, DataSettings, by_direction
 from i2i.data import toy
 from i2i.data.checking import check_pairs, check_pictures
 from i2i.data.derive import derive
@@ -15,7 +15,7 @@ from i2i.data.labels import FOLDERS, some_texts
 from i2i.data.seeds import DERIVE, ORDER, PARTNER, derive_seed
 from i2i.data.training_set import TrainingSet
 from i2i.errors import ConfigError, DataError
-from i2i.images import Array, Header, to_channels
+from i2i.images import Array, Header, channel_words, to_channels
 from i2i.words import show_count
 
 
@@ -27,8 +27,8 @@ class PairSet(TrainingSet):
 
     def __init__(self, config: Config, split: str = "train"):
         super().__init__(config, split)
-        pairs = in_time(config.data, lambda paths: find_pairs(paths, split, self.list_folder))
-        self.lists, self.channels = (pairs,), ((config.data.channels_a, config.data.channels_b),)
+        pairs = in_time(config.data, lambda paths: find_pairs(paths, split, self.list_folder, config.data.layouts))
+        self.lists, self.channels = (pairs,), (config.data.side_channels,)
         self.names = [pair.name for pair in pairs]
         self.epoch_images = len(pairs)
         self.what = show_count(len(pairs), "pair")
@@ -47,9 +47,10 @@ class UnpairedSet(TrainingSet):
     def __init__(self, config: Config, split: str = "train"):
         super().__init__(config, split)
         disjoint = config.data.disjoint and split == "train"
-        sides = in_time(config.data, lambda paths: find_sides(paths, split, disjoint, self.list_folder))
+        layouts = config.data.layouts
+        sides = in_time(config.data, lambda paths: find_sides(paths, split, disjoint, self.list_folder, layouts))
         self.lists = sides
-        self.channels = ((config.data.channels_a,), (config.data.channels_b,))
+        self.channels = tuple((count,) for count in config.data.side_channels)
         self.names = [f"{side}:{picture.name}" for side, one in zip("AB", self.lists, strict=True) for picture in one]
         self.epoch_images = max(map(len, self.lists))
         self.what = " and ".join(
@@ -72,8 +73,12 @@ class ImageSet(TrainingSet):
 
     def __init__(self, config: Config, split: str = "train"):
         super().__init__(config, split)
-        pictures = in_time(config.data, lambda paths: find_images(paths, split, config.data.side, self.list_folder))
-        self.lists, self.channels = (pictures,), ((getattr(config.data, self.channels_setting),),)
+        derived = self.channels_setting == "channels_b"
+        layout = config.data.layouts[1] if derived else config.data.layout
+        pictures = in_time(
+            config.data, lambda paths: find_images(paths, split, config.data.side, self.list_folder, layout)
+        )
+        self.lists, self.channels = (pictures,), ((layout.channels or 0,),)
         self.names = [picture.name for picture in pictures]
         self.epoch_images = len(pictures)
         self.what = show_count(len(pictures), "picture")
@@ -115,7 +120,7 @@ class DerivedSet(ImageSet):
         data, (target,) = self.config.data, pictures
         assert data.derive is not None
         derived = derive(target, data.derive, derive_seed(self.seed, DERIVE, draw))
-        return to_channels(derived, data.channels_a), target
+        return to_channels(derived, data.side_channels[0]), target
 
 
 class PointSet(TrainingSet):
@@ -184,6 +189,12 @@ def refuse_settings(kind: DataKind, config: Config) -> None:
             )
     if data.derive and (reason := data.derive.misfit(data)):  # where inputs are derived at all
         raise ConfigError(f"data.derive.name is {data.derive.name}, which {reason}.")
+    inputs = by_direction(data.direction, *data.layouts)[0]
+    if data.colour_jitter and inputs.bands:
+        raise ConfigError(
+            f"data.colour_jitter changes colours, and the inputs are {channel_words(len(inputs.bands), inputs.bands)}. "
+            "Set it to 0."
+        )
     if data.text and data.labels in (None, FOLDERS):
         raise ConfigError(
             f"data.text is {data.text}, which is a column of a CSV file, but data.labels names no such file."

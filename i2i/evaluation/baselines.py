@@ -9,7 +9,7 @@ from i2i import status
 from i2i.config.settings import by_direction
 from i2i.data.derive import Derived
 from i2i.data.items import Pair, read_pair
-from i2i.images import Array, Range, largest, to_channels
+from i2i.images import Array, largest, to_channels
 from i2i.metrics.pairs import grey_levels
 
 Answer = Callable[[Array], Array]
@@ -20,31 +20,33 @@ BASELINES = ("input_copied", "target_mean", "affine_colour", "colour_map")
 """Trivial answers beside the scores of pairs; only affine_colour needs pairs to be fitted."""
 
 
-def sides(pair: Pair | Derived, direction: str, value_range: Range | None = None) -> tuple[Array, Array]:
-    """Read a pair as (input, target), in the range that the model was trained with."""
+def sides(pair: Pair | Derived, direction: str) -> tuple[Array, Array]:
+    """Read a pair as (input, target)."""
     if isinstance(pair, Derived):
-        target = pair.read_target(value_range)
+        target = pair.read_target()
         return by_direction(direction, pair.input_from(target), target)
-    return by_direction(direction, *read_pair(pair, value_range))
+    return by_direction(direction, *read_pair(pair))
 
 
 def fit_baselines(
-    pairs: Sequence[Pair | Derived], direction: str, value_range: Range | None = None, channels: int = 3
+    pairs: Sequence[Pair | Derived], direction: str, channels: int = 3, bands: bool = False
 ) -> dict[str, Answer]:
     """Return target_mean, affine_colour and colour_map, which map an input (H, W, C) to an answer in the same type.
 
     If all training targets have one size, target_mean is their mean picture for inputs of that size; otherwise it is
     their mean colour. affine_colour is the least-squares matrix from a pixel's RGB input to its target. Both return
-    (H, W, channels). colour_map is that of fit_colour_map.
+    (H, W, channels). colour_map is that of fit_colour_map. bands: whether a side has bands: these are taken as they
+    are, and there is no colour_map.
     """
     picture_sum: Array | None = None
     one_size = True
     colour_sum, pixels = np.zeros(channels), 0
-    gram, of_targets, cross = np.zeros((4, 4)), np.zeros((4, 4)), np.zeros((4, channels))
+    levels = _own_levels if bands else grey_levels
+    gram, of_targets, cross = np.zeros((1, 1)), np.zeros((4, 4)), np.zeros((1, channels))
     for done, pair in enumerate(pairs):
         status.count(done, len(pairs))
-        source, target = sides(pair, direction, value_range)
-        x, y = grey_levels(source), to_channels(target, channels) / (largest(target.dtype) / 255)
+        source, target = sides(pair, direction)
+        x, y = levels(source), to_channels(target, channels) / (largest(target.dtype) / 255)
         if picture_sum is None:
             picture_sum = np.zeros_like(y)
         one_size = one_size and picture_sum.shape == y.shape
@@ -53,9 +55,9 @@ def fit_baselines(
         colour_sum += y.sum(axis=(0, 1))
         pixels += y.shape[0] * y.shape[1]
         flat = _with_one(x)
-        gram += flat.T @ flat
-        of_targets += _moments(target)
-        cross += flat.T @ y.reshape(-1, channels)
+        gram = gram + flat.T @ flat
+        cross = cross + flat.T @ y.reshape(-1, channels)
+        of_targets += 0 if bands else _moments(target)
     matrix = np.linalg.lstsq(gram, cross, rcond=None)[0]
     mean_colour = colour_sum / pixels
     mean_picture = None if picture_sum is None or not one_size else picture_sum / len(pairs)
@@ -66,14 +68,19 @@ def fit_baselines(
         return np.broadcast_to(_from_levels(mean_colour, x.dtype), (*x.shape[:2], channels))
 
     def affine_colour(x: Array) -> Array:
-        return _from_levels(_with_one(grey_levels(x)) @ matrix, x.dtype).reshape(*x.shape[:2], channels)
+        return _from_levels(_with_one(levels(x)) @ matrix, x.dtype).reshape(*x.shape[:2], channels)
 
-    colour_map = _monge(gram, of_targets)
-    return {"target_mean": target_mean, "affine_colour": affine_colour, "colour_map": colour_map}
+    found: dict[str, Answer] = {"target_mean": target_mean, "affine_colour": affine_colour}
+    return found if bands else {**found, "colour_map": _monge(gram, of_targets)}
+
+
+def _own_levels(array: Array) -> Array:
+    """Convert bands (H, W, C) of any depth to float64 in [0, 255], unrounded."""
+    return array / (largest(array.dtype) / 255)
 
 
 def _with_one(picture: Array) -> Array:
-    flat = picture.reshape(-1, 3)
+    flat = picture.reshape(-1, picture.shape[2])
     return np.concatenate([flat, np.ones((len(flat), 1))], axis=1)
 
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from i2i.evaluation.labelled import Labelled
 from i2i.images import Array, from_unit, to_channels, to_unit
+from i2i.metrics import METRICS
 from i2i.metrics.intervals import mean_interval
-from i2i.metrics.pairs import l1
 from i2i.runtime.fit import Fit
 
 
@@ -63,6 +63,6 @@ class Cycle:
         (one, interval), (other, interval_unrounded) = ((float(np.mean(part)), mean_interval(part)) for part in each)
         return CycleScores(one, interval, other, interval_unrounded)
 
-    @staticmethod
-    def _l1(back: Array, x: Array) -> float:
-        return l1(back, to_channels(x, back.shape[2]))
+    def _l1(self, back: Array, x: Array) -> float:
+        bands = self.there.translator.generator.in_bands
+        return METRICS["l1"].of(back, to_channels(x, back.shape[2]), bool(bands))

@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from i2i import status, weights
@@ -16,9 +17,9 @@ from i2i.data.checking import Seen, check_pairs, check_pictures, odd_halves, ref
 from i2i.data.derive import Derived, find_derived
 from i2i.data.folders import Lister, find_pairs, find_sides, has_split, spread
 from i2i.data.items import Pair, Picture, read_picture
-from i2i.errors import DataError, UsageError
+from i2i.errors import DataError
 from i2i.evaluation.baselines import BASELINES, Answer, fit_baselines, fit_colour_map, sides
-from i2i.evaluation.choosing import described, without_partners
+from i2i.evaluation.choosing import choose_metrics, described, layouts_of, way_on, without_partners
 from i2i.evaluation.cycle import Cycle, CycleScores
 from i2i.evaluation.labelled import Labelled
 from i2i.evaluation.ruler import reference_digest
@@ -39,8 +40,6 @@ Finder = Callable[[Sequence[str], str, Lister], Sequence[Pair | Derived]]
 SHEET_ROWS = 12
 OTHER_SCALE = 1.5
 """Pictures this many times as large or small as those of training get a note."""
-OF_SETS = ("fid", "kid", "frechet", "mind", "sliced_wasserstein", "precision", "recall", "density", "coverage")
-"""Scores that pairs do not have; see sets.py."""
 LOST = "The model lost to "
 """How a note on better trivial answers begins."""
 
@@ -73,6 +72,8 @@ class Evaluation(NamedTuple):
     cycle: CycleScores | None = None
     sheet: bytes | None = None
     worst: bytes | None = None
+    bands: Mapping[str, Scores] = MappingProxyType({})
+    """The model's mean scores of each band; empty for pictures."""
     notes: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
 
@@ -95,27 +96,11 @@ class Evaluation(NamedTuple):
             "model": self.model,
             "intervals": {name: [*interval] for name, interval in self.intervals.items()},
             "baselines": self.baselines,
+            "bands": {**self.bands},
             "weights_sha256": self.weights_sha256,
             **(self.cycle.to_json() if self.cycle else {}),
             "notes": [*self.notes],
         }
-
-
-def choose_metrics(asked: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the metrics to score, by default USUAL and LPIPS if its weights are here.
-
-    Raises UsageError for an unknown one, ModelError for missing weights.
-    """
-    if asked is None:
-        return (*USUAL, "lpips") if weights.has("alexnet") else USUAL
-    for name in asked:
-        if name in OF_SETS:
-            raise UsageError(f"{name} compares sets of pictures, not pairs. Leave --metrics out, and add --sets.")
-        if name not in METRICS:
-            raise UsageError(f"Unknown metric {name or '(empty)'}. Choose from {', '.join(METRICS)}.")
-        for file in METRICS[name].weights:
-            weights.find(file)
-    return tuple(dict.fromkeys(asked))
 
 
 def evaluate(
@@ -136,18 +121,18 @@ def evaluate(
 ) -> Evaluation:
     """Score a model (run folder, .safetensors, .onnx or .pth) on the pairs of a split, at their own size.
 
-    data: one folder, or A's and B's. sheet, worst: whether to make these sheets. progress: called with
-    (done, total). values: black and white in an .onnx file of another project. say: called with what the user should
-    know about the data. metrics: names in METRICS. fit, labels, table: as in Labelled.open. Raises DataError, also for
-    pictures too small for one of `metrics`, ModelError, UsageError.
+    data: one folder, or A's and B's. sheet, worst: whether to make these sheets. progress: called with (done, total).
+    values, fit, labels, table: as in Labelled.open. say: called with what the user should know about the data. metrics:
+    names in METRICS. Raises DataError, also for pictures too small for one of them, ModelError, UsageError.
     """
     paths = [data] if isinstance(data, str) else list(data)
-    find, chosen = _finder(find_model(Path(model))), choose_metrics(metrics)
-    pairs, sizes = _scorable_pairs(paths, split, find, USUAL if metrics is None else chosen, say)
+    find, matched, bands = _finder(find_model(Path(model)), direction)
+    chosen = choose_metrics(metrics, bands)
+    pairs, sizes = _scorable_pairs(paths, split, find, matched, USUAL if metrics is None else chosen, say)
     chosen = tuple(name for name in chosen if METRICS[name].least_px <= min(map(min, sizes)))
     labelled = Labelled.open(model, [pair.name for pair in pairs], direction, device, fit, values, labels, table)
     translator, cycle = labelled.translator, Cycle.open(model, labelled, device, fit)
-    scorer = PairScorer(chosen, labelled, _trivial_answers(paths, find, translator), cycle)
+    scorer = PairScorer(chosen, labelled, _trivial_answers(paths, find, matched, translator), cycle)
     read, spec, direction = partial(_read, translator), translator.spec, translator.direction
     means = _score_all(scorer, pairs, read, progress)
     return Evaluation(
@@ -163,8 +148,8 @@ def evaluate(
         fit.how,
         reference_digest([_target(pair, direction) for pair in pairs], spec.input_range),
         cycle.scores() if cycle else None,
-        scorer.sheet(map(read, spread(pairs, SHEET_ROWS))) if sheet else None,
-        scorer.sheet(read(pairs[place]) for place in scorer.worst()) if worst else None,
+        *_sheets(scorer, pairs, read, sheet, worst),
+        scorer.band_means(),
         (*translator.backend.notes, *scale_note(sizes, spec.trained_side_px, fit), *lost_note(means)),
         labelled.labels,
     )
@@ -185,6 +170,20 @@ def _score_all(
     return {name: scorer.means(name) for name in scorer.scores}
 
 
+def _sheets(
+    scorer: PairScorer,
+    pairs: Sequence[Pair | Derived],
+    read: Callable[[Pair | Derived], tuple[str, Array, Array]],
+    sheet: bool,
+    worst: bool,
+) -> tuple[bytes | None, bytes | None]:
+    """Return a sheet of pairs from all over the split, and one of the worst, as far as they are wanted."""
+    return (
+        scorer.sheet(map(read, spread(pairs, SHEET_ROWS))) if sheet else None,
+        scorer.sheet(read(pairs[place]) for place in scorer.worst()) if worst else None,
+    )
+
+
 def _target(pair: Pair | Derived, direction: str) -> Picture:
     """Return the file that is the target of a pair."""
     if isinstance(pair, Derived):
@@ -197,24 +196,31 @@ def _read(translator: Translator, pair: Pair | Derived) -> tuple[str, Array, Arr
 
     The input has the target's depth if that is deeper, so that the output is not rounded.
     """
-    x, y = sides(pair, translator.direction, translator.spec.input_range)
+    x, y = sides(pair, translator.direction)
     deeper = y.dtype.itemsize > x.dtype.itemsize and translator.spec.io == "tensor"
     return pair.name, (from_unit(to_unit(x), y.dtype) if deeper else x), y
 
 
-def _trivial_answers(paths: Sequence[str], find: Finder, translator: Translator) -> dict[str, Answer]:
-    """Return the input as it is, and, if there is a train split, what is fitted to its pairs or to its two sides."""
-    answers: dict[str, Answer] = {"input_copied": lambda x: x}
+def _trivial_answers(paths: Sequence[str], find: Finder, matched: bool, translator: Translator) -> dict[str, Answer]:
+    """Return the input as it is, and, if there is a train split, what is fitted to its pairs or to its two sides.
+
+    matched: whether pairs are files with equal names. Bands are copied onto the same bands only, and not mapped.
+    """
+    direction, part = translator.direction, translator.generator
+    bands = bool(part.in_bands or part.out_bands)
+    answers: dict[str, Answer] = {} if part.in_bands != part.out_bands else {"input_copied": lambda x: x}
     if not has_split(paths, "train"):
         return answers
-    direction, value_range = translator.direction, translator.spec.input_range
     with status.doing("Fitting the baselines"):
-        if find is find_pairs and without_partners(paths, "train"):
-            known = by_direction(direction, *find_sides(paths, "train"))
-            inputs, targets = ((read_picture(one, value_range) for one in side) for side in known)
+        if matched and without_partners(paths, "train"):
+            if bands:
+                return answers
+            layouts = layouts_of(translator.spec, direction)
+            known = by_direction(direction, *find_sides(paths, "train", layouts=layouts))
+            inputs, targets = (map(read_picture, side) for side in known)
             return answers | {"colour_map": fit_colour_map(inputs, targets)}
         pairs = find(paths, "train", list_pictures)
-        return answers | fit_baselines(pairs, direction, value_range, translator.generator.out_channels)
+        return answers | fit_baselines(pairs, direction, part.out_channels, bands)
 
 
 def lost_note(means: Mapping[str, Scores]) -> tuple[str, ...]:
@@ -228,24 +234,38 @@ def lost_note(means: Mapping[str, Scores]) -> tuple[str, ...]:
     return (f"{LOST}{', '.join(better)}.",) if better else ()
 
 
-def _finder(file: Path) -> Finder:
-    """Return what finds pairs for a model: files, or pictures and what its training derived from them."""
+def _finder(file: Path, direction: str | None) -> tuple[Finder, bool, bool]:
+    """Return what finds pairs for a model, whether they are files with equal names, and whether a side has bands.
+
+    Pairs are files, or pictures and what the model's training derived from them.
+    """
     spec = described(file)
+    layouts = layouts_of(spec, direction)
+    bands = any(layout.bands for layout in layouts)
     if not (spec and spec.derivation):
-        return find_pairs
-    how, channels = spec.derivation, spec.generators[spec.pick(None)].out_channels
-    return lambda paths, split, lister: find_derived(paths, split, how.settings, channels, how.side, lister)
+        return lambda paths, split, lister: find_pairs(paths, split, lister, layouts), True, bands
+    how = spec.derivation
+    return (
+        lambda paths, split, lister: find_derived(paths, split, how.settings, layouts[1], how.side, lister),
+        False,
+        bands,
+    )
 
 
 def _scorable_pairs(
-    paths: Sequence[str], split: str, find: Finder, asked: Sequence[str], say: Callable[[str], None]
+    paths: Sequence[str],
+    split: str,
+    find: Finder,
+    matched: bool,
+    asked: Sequence[str],
+    say: Callable[[str], None],
 ) -> tuple[Sequence[Pair | Derived], list[Header]]:
     """Return the pairs of a split and the size of each; raises DataError where one cannot be scored."""
     notes: list[str] = []
     try:
         pairs = find(paths, split, partial(list_pictures, notes=notes))
     except DataError as error:
-        if find is not find_pairs or not (advice := _way_on(paths, split)):
+        if not matched or not (advice := way_on(paths, split)):
             raise
         raise DataError(f"{error}\n{advice}") from error
     seen = Seen()
@@ -259,23 +279,6 @@ def _scorable_pairs(
     for note in filter(None, (*notes, *seen.notes(), odd_halves(files, sizes))):
         say(note)
     return pairs, [size for size in sizes if size]
-
-
-def _way_on(paths: Sequence[str], split: str) -> str:
-    """Return what else can be scored where a split has no pairs; empty if nothing can."""
-    if _has_pictures(paths, split):
-        return "To compare pictures without partners as sets, add --sets."
-    others = [one for one in ("val", "test") if one != split and _has_pictures(paths, one)]
-    return f"To score other pictures, add --split {others[0]}." if others else ""
-
-
-def _has_pictures(paths: Sequence[str], split: str) -> bool:
-    """Whether both sides of a split hold pictures."""
-    try:
-        find_sides(paths, split)
-    except (DataError, UsageError):
-        return False
-    return True
 
 
 def scale_note(sizes: Sequence[Header], trained_px: int, fit: Fit) -> tuple[str, ...]:

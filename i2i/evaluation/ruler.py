@@ -74,7 +74,7 @@ def reference_features(pictures: Sequence[Picture], ruler: Ruler, value_range: R
                 return sha256, found
         except (OSError, ValueError):
             pass  # cut short, or from another numpy: computed again
-    calls = [functools.partial(read_picture, one, value_range) for one in pictures]
+    calls = [functools.partial(read_picture, one) for one in pictures]
     with status.doing("Examining the reference set"):
         found = features(counted(calls), *ruler)
     if os.access(_existing(kept.parent), os.W_OK):

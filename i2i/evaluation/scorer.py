@@ -8,7 +8,7 @@ import numpy as np
 from i2i.evaluation.baselines import Answer
 from i2i.evaluation.cycle import Cycle
 from i2i.evaluation.labelled import Labelled
-from i2i.images import CHANNEL_NAMES, Array, to_channels
+from i2i.images import Array, channel_words, composite, to_channels
 from i2i.metrics import METRICS
 from i2i.report.sheets import sheet_png
 
@@ -24,9 +24,11 @@ class PairScorer:
 
     def __init__(self, metrics: Sequence[str], model: Labelled, baselines: dict[str, Answer], cycle: Cycle | None):
         self.metrics, self.model, self.baselines, self.cycle = metrics, model, baselines, cycle
-        self.channels = model.translator.generator.out_channels
+        self.part = model.translator.generator
+        self.channels, self.bands = self.part.out_channels, self.part.out_bands
         self.scores: dict[str, list[list[float]]] = {name: [] for name in ("model", *baselines)}
         self.rows: list[dict[str, str | float]] = []
+        self.of_bands: list[list[list[float]]] = []
         self.depths: Counter[int] = Counter()
 
     def score(self, name: str, x: Array, y: Array) -> None:
@@ -35,16 +37,19 @@ class PairScorer:
         answers: dict[str, Answer] = {"model": self.model.of(name).translate, **self.baselines}
         outputs = {answer: to_channels(call(x), self.channels) for answer, call in answers.items()}
         for answer, output in outputs.items():
-            self.scores[answer].append([METRICS[metric].score(output, y) for metric in self.metrics])
+            self.scores[answer].append([METRICS[one].of(output, y, bool(self.bands)) for one in self.metrics])
+        if self.bands:
+            self.of_bands.append([METRICS[one].each(outputs["model"], y) for one in self.metrics])
         self.rows.append({"name": name, **dict(zip(self.metrics, self.scores["model"][-1], strict=True))})
         self.depths[8 * y.dtype.itemsize] += 1
         if self.cycle:
             self.cycle.add(name, x, outputs["model"])
 
     def row(self, name: str, x: Array, y: Array) -> list[Array]:
-        """Return input, output, the way back if there is one, and target."""
-        output = self.model.of(name).translate(x)
-        return [x, output, *([self.cycle.back.of(name).translate(output)] if self.cycle else []), y]
+        """Return input, output, the way back if there is one, and target, as people see them."""
+        output, bands = self.model.of(name).translate(x), self.part.in_bands
+        back = [composite(self.cycle.back.of(name).translate(output), bands)] if self.cycle else []
+        return [composite(x, bands), composite(output, self.bands), *back, composite(y, self.bands)]
 
     def sheet(self, examples: Iterable[tuple[str, Array, Array]]) -> bytes:
         """Return a PNG file with a row for each name, input and target."""
@@ -60,6 +65,14 @@ class PairScorer:
         """Return the mean of each score of an answer."""
         return {metric: float(np.mean(self.of(answer, metric))) for metric in self.metrics}
 
+    def band_means(self) -> dict[str, dict[str, float]]:
+        """Return the mean of each score of the model in each band, by their names; empty for pictures."""
+        means = np.mean(self.of_bands, axis=0) if self.bands else np.zeros((len(self.metrics), 0))
+        return {
+            band: {metric: float(means[row, column]) for row, metric in enumerate(self.metrics)}
+            for column, band in enumerate(self.bands)
+        }
+
     def worst(self) -> list[int]:
         """Return the places of the pairs with the worst scores by the last metric, worst first."""
         last = self.metrics[-1]
@@ -71,4 +84,4 @@ class PairScorer:
         names = {8: "8-bit", 16: "16-bit", 32: "float"}
         many = len(self.depths) > 1
         depths = [f"{names[bits]}{f' ({count:,})' if many else ''}" for bits, count in sorted(self.depths.items())]
-        return f"{' and '.join(depths)} {CHANNEL_NAMES[self.channels]}"
+        return f"{' and '.join(depths)} {channel_words(self.channels, self.bands)}"

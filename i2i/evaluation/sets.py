@@ -13,18 +13,20 @@ from typing import Literal, NamedTuple
 from i2i import status
 from i2i.config.settings import by_direction
 from i2i.data.checking import check_pictures
-from i2i.data.folders import find_images, find_sides, has_sides, has_split, spread
+from i2i.data.folders import find_images, find_sides, has_split, spread
 from i2i.data.items import Picture, read_picture
 from i2i.errors import DataError, UsageError
 from i2i.evaluation.baselines import blurred, fit_colour_map
+from i2i.evaluation.choosing import described, layouts_of, which_pictures
 from i2i.evaluation.cycle import Cycle, CycleScores
 from i2i.evaluation.labelled import Labelled
 from i2i.evaluation.pairs import LOST, OTHER_SCALE, scale_note
 from i2i.evaluation.ruler import Ruler, counted, make_ruler, reference_features
-from i2i.images import Array, Header, Range
+from i2i.images import Array, Header, Layout, Range
 from i2i.metrics import distributions
 from i2i.metrics.features import features
 from i2i.metrics.pairs import as_rgb8
+from i2i.models.modelfile import find_model
 from i2i.runtime.fit import AUTO, Fit
 from i2i.runtime.generator import ImageGenerator
 
@@ -127,7 +129,10 @@ def evaluate_translations(
     """
     paths = [data] if isinstance(data, str) else list(data)
     ruler = ruler or make_ruler()
-    a, b = find_sides(paths, split)
+    layouts = layouts_of(described(find_model(Path(model))), direction)
+    if any(layout.bands for layout in layouts):
+        raise UsageError("Sets are compared as RGB pictures, and this model has bands. Give it pairs, without --sets.")
+    a, b = find_sides(paths, split, layouts=layouts)
     _refuse_few(in_A=len(a), in_B=len(b))
     names = [picture.name for picture in (*a, *b)]
     labelled = Labelled.open(model, names, direction, device, fit, labels=labels, table=table)
@@ -136,9 +141,11 @@ def evaluate_translations(
     sizes = [size for size in check_pictures([*inputs, *reference]) if size][: len(inputs)]
     others: Sequence[Picture] = ()
     if split != "train" and has_split(paths, "train"):
-        others = spread(by_direction(translator.direction, *find_sides(paths, "train"))[1], len(reference))
+        others = spread(
+            by_direction(translator.direction, *find_sides(paths, "train", layouts=layouts))[1], len(reference)
+        )
     value_range, cycle = translator.spec.input_range, Cycle.open(model, labelled, device, fit)
-    made = [functools.partial(_translated, labelled, one, value_range, cycle) for one in inputs]
+    made = [functools.partial(_translated, labelled, one, cycle) for one in inputs]
     what = f"{translator.direction}: translations of {split} against pictures of {translator.direction[-1]}"
     result = evaluate_sets(what, made, reference, ruler, others, inputs, value_range)
     return result._replace(
@@ -166,35 +173,20 @@ def evaluate_samples(
     """
     paths = [data] if isinstance(data, str) else list(data)
     ruler = ruler or make_ruler()
-    here, what, remarks = _which_pictures(paths, split, side)
-    reference = find_images(paths, here, side)
+    here, what, remarks = which_pictures(paths, split, side)
+    generator = ImageGenerator.open(model, device)
+    value_range = generator.spec.input_range
+    layout = Layout(value_range=value_range)
+    reference = find_images(paths, here, side, layout=layout)
     _refuse_few(real=len(reference))
     has_others = here != "train" and has_split(paths, "train")
-    others = find_images(paths, "train", side) if has_others else ()
+    others = find_images(paths, "train", side, layout=layout) if has_others else ()
     sizes = [size for size in check_pictures(reference) if size]
-    generator = ImageGenerator.open(model, device)
     seeds = range(1, 1 + (count or min(len(reference), MOST_SAMPLES)))
     made = [functools.partial(_sampled, generator, seed) for seed in seeds]
-    value_range = generator.spec.input_range
     others = spread(others, len(reference))
     result = evaluate_sets(f"samples against {what}", made, reference, ruler, others, (), value_range)
     return result._replace(remarks=(*remarks, *_sharpness_note(sizes, generator.generator.out_px)))
-
-
-def _which_pictures(paths: Sequence[str], split: str, side: str | None) -> tuple[str, str, tuple[str, ...]]:
-    """Return the split to compare samples with, its pictures in words, and remarks: without the split, train.
-
-    Raises UsageError where a side must be chosen.
-    """
-    here = split if has_split(paths, split) else "train"
-    if side is None and (len(paths) > 1 or has_sides(paths[0], here)):
-        raise UsageError(f"{' and '.join(paths)} holds pictures of two sides. Choose one with --side A or --side B.")
-    if here == split:
-        return here, f"pictures of {here}", ()
-    if not has_split(paths, "train"):
-        return here, f"the pictures of {paths[0]}", ()
-    remark = f"There is no {split} split: samples were compared with pictures of train, which the model may have seen."
-    return here, "pictures of train", (remark,)
 
 
 def _refuse_few(**counts: int) -> None:
@@ -218,8 +210,8 @@ def _sharpness_note(sizes: Sequence[Header], made_px: int) -> tuple[str, ...]:
     )
 
 
-def _translated(labelled: Labelled, picture: Picture, value_range: Range | None, cycle: Cycle | None) -> Array:
-    x = read_picture(picture, value_range)
+def _translated(labelled: Labelled, picture: Picture, cycle: Cycle | None) -> Array:
+    x = read_picture(picture)
     output = labelled.of(picture.name).translate(x)
     if cycle:
         cycle.add(picture.name, x, output)
@@ -243,9 +235,10 @@ def evaluate_sets(
     """Compare what a model made with real pictures, and with what needs no model.
 
     what: names the two sets. made: calls that return one picture each. others: further real pictures, as of train.
-    inputs: what was translated. Baselines: `real` (as many others or, without them, one half of the real pictures
-    against the other half), `real_blurred` (the same, blurred); with inputs `input_copied` and `colour_map`, the linear
-    map of colours that gives inputs the reference's mean and covariance.
+    inputs: what was translated. value_range: of the real pictures, for their digest. Baselines: `real` (as many others
+    or, without them, one half of the real pictures against the other half), `real_blurred` (the same, blurred); with
+    inputs `input_copied` and `colour_map`, the linear map of colours that gives inputs the reference's mean and
+    covariance.
     Raises DataError for fewer than LEAST pictures on a side.
     """
     _refuse_few(real=len(reference), made=len(made))
@@ -254,7 +247,7 @@ def evaluate_sets(
         of_made = features(counted(made), *ruler)
     baselines: dict[str, SetScores] = {}
     with status.doing("Scoring baselines"):
-        for name, against, pictures in _baselines(reference, others, inputs, value_range):
+        for name, against, pictures in _baselines(reference, others, inputs):
             baselines[name] = _scores(real[against], features(pictures, *ruler), ruler)
     return SetEvaluation(what, ruler, len(real), sha256, _scores(real, of_made, ruler), baselines)
 
@@ -278,12 +271,12 @@ def _scores(real: Array, made: Array, ruler: Ruler) -> SetScores:
 
 
 def _baselines(
-    reference: Sequence[Picture], others: Sequence[Picture], inputs: Sequence[Picture], value_range: Range | None
+    reference: Sequence[Picture], others: Sequence[Picture], inputs: Sequence[Picture]
 ) -> Iterator[tuple[str, slice, Iterator[Array]]]:
     """Yield name, which of the real pictures to compare with, and pictures."""
 
     def read(pictures: Sequence[Picture]) -> Iterator[Array]:
-        return (as_rgb8(read_picture(picture, value_range)) for picture in pictures)
+        return (as_rgb8(read_picture(picture)) for picture in pictures)
 
     everything = slice(None)
     # Not the reference itself, blurred: with the very same pictures, KID falls below that of other real ones.

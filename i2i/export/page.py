@@ -71,6 +71,8 @@ def export_page(model: str | Path, options: ExportOptions) -> dict[str, ModelSpe
         raise UsageError(
             "A page shows models that translate pictures, and this one makes them from noise. Use `i2i generate`."
         )
+    if any(part.in_bands or part.out_bands for part in read_spec(find_weights(model)).generators.values()):
+        raise UsageError("A page shows pictures, and this model has bands, which browsers cannot show. Use --io image.")
     with tempfile.TemporaryDirectory() as folder:
         chosen = replace(options, output=Path(folder) / "m.onnx", page=None, io="image", overwrite=False)
         specs = export_model(model, chosen)

@@ -97,8 +97,10 @@ def _of_folder(folder: Path, translator: Translator, notes: list[str]) -> tuple[
         wrong = "holds no pictures" if folder.is_dir() else "is not a folder"
         left_out = "".join(f"\n{note}" for note in notes)
         raise UsageError(f"{folder} {wrong}. --verify takes a folder of inputs for the model.{left_out}")
-    value_range = translator.spec.input_range
-    found = [(one_line(file.name), read_image(file, value_range=value_range)) for file in files[:PROOF_PICTURES]]
+    inputs = translator.generator.inputs
+    assert inputs is not None
+    layout = inputs.layout(translator.spec.input_range)
+    found = [(one_line(file.name), read_image(file, layout=layout)) for file in files[:PROOF_PICTURES]]
     fills = translator.generator.arguments.get("fills_holes", False)
     if fills and not any(is_transparent(array) for _, array in found):  # which would come out as they went in
         raise UsageError(f"This model fills holes, and {folder} holds no picture with a transparent one.")
@@ -118,5 +120,4 @@ def _of_run(source: Path, translator: Translator, notes: list[str]) -> tuple[lis
         raise UsageError(
             f"The pictures of the run cannot be read: {reason}\nAdd --verify FOLDER with others."
         ) from error
-    value_range = translator.spec.input_range
-    return [(one_line(one.path.name), read_input(one, value_range)) for one in previews.inputs], previews.split
+    return [(one_line(one.path.name), read_input(one)) for one in previews.inputs], previews.split

@@ -1,6 +1,5 @@
 """Read one picture as an array, and write it back."""
 
-from i2i.images.decode import Header as Header
 from i2i.images.encode import Array as Array
 from i2i.images.encode import to_pil as to_pil
 from i2i.images.image import CHANNEL_NAMES as CHANNEL_NAMES
@@ -10,9 +9,8 @@ from i2i.images.image import MAX_PIXELS as MAX_PIXELS
 from i2i.images.image import UNWRITTEN as UNWRITTEN
 from i2i.images.image import Channels as Channels
 from i2i.images.image import Facts as Facts
-from i2i.images.image import Range as Range
+from i2i.images.image import channel_words as channel_words
 from i2i.images.image import cut_out as cut_out
-from i2i.images.image import from_range as from_range
 from i2i.images.image import from_unit as from_unit
 from i2i.images.image import holds as holds
 from i2i.images.image import is_transparent as is_transparent
@@ -23,8 +21,19 @@ from i2i.images.image import read_facts as read_facts
 from i2i.images.image import read_header as read_header
 from i2i.images.image import read_image as read_image
 from i2i.images.image import to_channels as to_channels
-from i2i.images.image import to_range as to_range
 from i2i.images.image import to_unit as to_unit
 from i2i.images.image import write_image as write_image
+from i2i.images.layout import PICTURE as PICTURE
+from i2i.images.layout import PICTURES as PICTURES
+from i2i.images.layout import Layout as Layout
+from i2i.images.layout import Layouts as Layouts
+from i2i.images.layout import Range as Range
+from i2i.images.layout import band_names as band_names
+from i2i.images.layout import channel_count as channel_count
+from i2i.images.layout import composite as composite
+from i2i.images.layout import from_range as from_range
+from i2i.images.layout import refuse_other_count as refuse_other_count
+from i2i.images.layout import to_range as to_range
 from i2i.images.pixels import from_pil as from_pil
 from i2i.images.pixels import turn as turn
+from i2i.images.source import Header as Header

@@ -8,117 +8,58 @@ import itertools
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from i2i.errors import I2IError, ImageError, one_line
 from i2i.images import tiff
+from i2i.images.arrays import NpySource, NpzSource
 from i2i.images.encode import Array
-from i2i.images.pixels import ALPHA_MODES, decode, is_16_bit, orientation_of, reason_of, turn
+from i2i.images.layout import refuse_other_count
+from i2i.images.pixels import decode, reason_of, turn
+from i2i.images.source import Header, Source
+from i2i.images.stack import Stack, placeholder
 
 PILLOW_KINDS = ["AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"]
 
-_NPY_START = b"\x93NUMPY"
+_NPY_START, _ZIP_START = b"\x93NUMPY", b"PK\x03\x04"
 _MOST_COUNTED = 10_000
 """Pages counted at most; the count only goes into a message."""
-_USUAL_DPI = {1, 72, 96}
-"""Resolutions that programs write by default."""
 
 
-class Header(NamedTuple):
-    """Size of a picture in pixels, as shown (EXIF orientation applied), read without decoding it."""
+class StackSource(Source):
+    """A TIFF whose channels are bands."""
 
-    height: int
-    width: int
+    may_have_alpha, grey = False, False
 
-
-class Source:
-    """A file of an allowed kind and size, opened by Pillow; nothing is decoded yet."""
-
-    def __init__(self, image: Image.Image, path: Path):
-        self.image = image
-        self.path = path
-        self.kind = "JPEG" if image.format == "MPO" else image.format or ""
-        self.stored = image.size
-        """Width and height in the file."""
-        self.grey = image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
-        """Whether the header says that the first frame is grey; a palette of greys counts as colour."""
-        self.deep = image.mode.startswith("I") or (image.mode in ("RGB", "RGBA") and is_16_bit(image))
-        """Whether the first frame has more than 8 bits a channel, or floats."""
+    def __init__(self, file: BinaryIO, path: Path, bands: Sequence[str]):
+        self.path, self.kind, self.stack = path, "TIFF", Stack(file, path)
+        self.image = placeholder(self.stack.icc)
+        refuse_other_count(path, self.stack.channels, bands)
+        self.stored, self.deep = self.stack.sides, self.stack.dtype.itemsize > 1
 
     @property
     def header(self) -> Header:
-        """The size as shown."""
+        """The size as stored."""
         width, height = self.stored
-        # A PNG's getexif() decodes the whole file to look for EXIF after the pixels; EXIF before them is enough.
-        known = self.image.format != "PNG" or "exif" in self.image.info
-        if known and orientation_of(self.image) >= 5:
-            width, height = height, width
         return Header(height, width)
 
-    @property
-    def may_have_alpha(self) -> bool:
-        """Whether the header allows for alpha."""
-        return "transparency" in self.image.info or self.image.mode in ALPHA_MODES
-
     def count(self) -> int:
-        """Return the number of frames or pages; the second picture of a camera's MPO does not count."""
-        return 1 if self.kind == "JPEG" else getattr(self.image, "n_frames", 1)
+        """Return 1: pages are bands, or refused."""
+        return 1
 
     def left_out(self) -> int:
-        """Return the number of frames after the first."""
-        return self.count() - 1
+        """Return the number of images after the first that are no reduced copies of it."""
+        return self.stack.left_out
 
     def lost(self, keep_metadata: bool) -> list[str]:
-        """Name the metadata on position and scale that a translated picture loses."""
-        dpi = self.image.info.get("dpi", ()) if self.kind in ("PNG", "TIFF") and not keep_metadata else ()
-        return ["resolution"] if any(round(float(value)) not in _USUAL_DPI for value in dpi) else []
-
-    def pixels(self, count: int) -> int:
-        """Return the number of pixels in the first `count` frames."""
-        width, height = self.stored
-        return count * width * height
+        """Name what the first page says and a translated picture loses."""
+        return []
 
     def decode(self, frame: int = 0) -> Array:
-        """Return the pixels of a frame, as i2i.images.image describes them; float32 values stay as stored."""
-        if frame:
-            self.image.seek(frame)
-        return decode(self.image, self.path)
-
-
-class NpySource(Source):
-    """An array that numpy saved: (H, W), or (H, W, C) with 1, 3 or 4 channels."""
-
-    may_have_alpha = True
-
-    def __init__(self, file: BinaryIO, path: Path):
-        self.path = path
-        self.kind = "NPY"
-        self.image = Image.new("L", (1, 1))  # has no profile and no metadata
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
-        if dtype.newbyteorder("=") not in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
-            raise ImageError(f"{path} holds {dtype}; i2i reads uint8, uint16 and float.")
-        if len(shape) == 3 and shape[2] == 2:
-            raise ImageError(
-                f"{path} has the shape {shape}, and does not say what its 2 channels are. Save grey as (H, W), and an "
-                "image with alpha as (H, W, 4)."
-            )
-        if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3, 4)) or min(shape) < 1:
-            raise ImageError(f"{path} has the shape {shape}; an image is (H, W), or (H, W, C) with 1, 3 or 4 channels.")
-        if path.stat().st_size - file.tell() < dtype.itemsize * int(np.prod(shape, dtype=object)):
-            raise ImageError(f"{path} is damaged: it is too short for {shape} values of {dtype}.")
-        self.stored = (shape[1], shape[0])
-        self.grey, self.deep = len(shape) == 2 or shape[2] == 1, dtype.itemsize > 1
-
-    def decode(self, frame: int = 0) -> Array:
-        """Return the array, in the byte order of this machine."""
-        array = np.load(self.path, allow_pickle=False)
-        array = array.astype(array.dtype.newbyteorder("=") if array.dtype.kind == "u" else np.float32)
-        return np.ascontiguousarray(array.reshape(*array.shape[:2], -1))
+        """Return all bands, as stored."""
+        return self.stack.decode()
 
 
 class TiffSource(Source):
@@ -194,8 +135,11 @@ class TiffSource(Source):
 
 
 @contextlib.contextmanager
-def opened(path: Path, max_pixels: int) -> Iterator[Source]:
-    """Open a regular file as a picture; a failure in the body becomes an ImageError that names the file."""
+def opened(path: Path, max_pixels: int, bands: Sequence[str] = ()) -> Iterator[Source]:
+    """Open a regular file as a picture; a failure in the body becomes an ImageError that names the file.
+
+    bands: the names of its channels, if they are no colours.
+    """
     name = one_line(path)
     try:
         status = path.stat()
@@ -206,7 +150,7 @@ def opened(path: Path, max_pixels: int) -> Iterator[Source]:
         if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
             Image.MAX_IMAGE_PIXELS = max_pixels  # else Pillow refuses what the user has allowed
         with path.open("rb") as file:
-            source = _identify(file, path)
+            source = _identify(file, path, bands)
             width, height = source.stored
             if width * height > max_pixels:
                 raise ImageError(f"{name} is {width}x{height}, over the limit of {max_pixels:,} pixels.")
@@ -220,7 +164,7 @@ def opened(path: Path, max_pixels: int) -> Iterator[Source]:
     except PermissionError:
         raise ImageError(f"{name} cannot be read: permission denied.") from None
     except UnidentifiedImageError:
-        kinds = ", ".join([*PILLOW_KINDS, "NPY"])
+        kinds = ", ".join([*PILLOW_KINDS, "NPY", "NPZ"])
         raise ImageError(f"{name} is not a picture in a format that i2i reads ({kinds}).") from None
     except Image.DecompressionBombError:
         raise ImageError(f"{name} is over the limit of {max_pixels:,} pixels.") from None
@@ -232,11 +176,13 @@ def opened(path: Path, max_pixels: int) -> Iterator[Source]:
         raise ImageError(f"{name} is damaged: {reason_of(error)}.") from error
 
 
-def _identify(file: BinaryIO, path: Path) -> Source:
+def _identify(file: BinaryIO, path: Path, bands: Sequence[str]) -> Source:
     start = file.read(6)
     file.seek(0)
     if start == _NPY_START:
-        return NpySource(file, path)
+        return NpySource(file, path, bands)
+    if start[:4] == _ZIP_START:
+        return NpzSource(file, path, bands)
     if start[:4] in tiff.STARTS:
-        return TiffSource(file, path)
+        return StackSource(file, path, bands) if bands else TiffSource(file, path)
     return Source(Image.open(file, formats=PILLOW_KINDS), path)

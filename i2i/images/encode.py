@@ -49,21 +49,26 @@ class Extras:
 
 
 def encode(
-    frames: Sequence[Array], kind: str, quality: int | None = None, lossless: bool = False, extras: Extras | None = None
+    frames: Sequence[Array],
+    kind: str,
+    quality: int | None = None,
+    lossless: bool = False,
+    extras: Extras | None = None,
+    bands: bool = False,
 ) -> bytes:
     """Encode one picture, or the frames of several, as a file of `kind` (a value of images.FORMATS).
 
     frames: (H, W, C) in uint8, uint16 or float32 (TIFF and NPY only), C as in i2i.images.image. Formats outside
-    SEVERAL_FRAMES take one. quality: 1 to 100, by default QUALITY. lossless: WebP only. Raises what the encoders
-    raise.
+    SEVERAL_FRAMES take one. quality: 1 to 100, by default QUALITY. lossless: WebP only. bands: whether
+    channels are bands, of which TIFF, NPY and NPZ hold any number. Raises what the encoders raise.
     """
     extras = extras or Extras()
     if kind == "TIFF":
-        return _tiff(frames, extras)
+        return _tiff(frames, extras, bands)
     if kind == "PNG":
         return _png(frames, extras)
-    if kind == "NPY":
-        return _npy(frames[0])
+    if kind in ("NPY", "NPZ"):
+        return _numpy(frames[0], kind, bands)
     if kind == "PPM" and frames[0].dtype == np.uint16:
         return _opencv(frames[0], ".pgm" if frames[0].shape[2] == 1 else ".ppm")
     options: dict[str, Any] = {}
@@ -143,11 +148,15 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def _npy(array: Array) -> bytes:
-    if array.shape[2] == 2:  # the file could not say that the second is alpha
+def _numpy(array: Array, kind: str, bands: bool) -> bytes:
+    if array.shape[2] == 2 and not bands:  # the file could not say that the second is alpha
         array = array[:, :, [0, 0, 0, 1]]
+    array = array[:, :, 0] if array.shape[2] == 1 else array
     buffer = io.BytesIO()
-    np.save(buffer, array[:, :, 0] if array.shape[2] == 1 else array, allow_pickle=False)
+    if kind == "NPZ":
+        np.savez_compressed(buffer, image=array)
+    else:
+        np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
 
 
@@ -176,7 +185,7 @@ def _gif_frame(array: Array) -> Image.Image:
     return image
 
 
-def _tiff(frames: Sequence[Array], extras: Extras) -> bytes:
+def _tiff(frames: Sequence[Array], extras: Extras, bands: bool) -> bytes:
     """Write pages with deflate, which every reader of TIFF knows."""
     import tifffile
 
@@ -187,7 +196,7 @@ def _tiff(frames: Sequence[Array], extras: Extras) -> bytes:
             tags.append((700, "B", len(extras.xmp), extras.xmp, False))
         for frame in frames:
             writer.write(
-                **_tiff_layout(frame),
+                **_tiff_layout(frame, bands),
                 compression="zlib",
                 compressionargs={"level": 1},
                 resolution=extras.dpi,
@@ -203,16 +212,17 @@ def _tiff(frames: Sequence[Array], extras: Extras) -> bytes:
     return buffer.getvalue()
 
 
-def _tiff_layout(array: Array) -> dict[str, Any]:
+def _tiff_layout(array: Array, bands: bool) -> dict[str, Any]:
     """Return the arguments for one page that follow from its pixels."""
-    if array.shape[2] == 2 and array.dtype != np.uint8:  # few readers know deep grey with alpha
+    if array.shape[2] == 2 and not bands and array.dtype != np.uint8:  # few readers know deep grey with alpha
         array = array[:, :, [0, 0, 0, 1]]
     _, width, channels = array.shape
+    extras = ["unspecified"] * (channels - 1) if bands else ["unassalpha"] if channels in (2, 4) else None
     return {
         "data": array[:, :, 0] if channels == 1 else array,
-        "photometric": "rgb" if channels >= 3 else "minisblack",
+        "photometric": "rgb" if channels >= 3 and not bands else "minisblack",
         "planarconfig": "contig" if channels > 1 else None,
-        "extrasamples": ["unassalpha"] if channels in (2, 4) else None,
+        "extrasamples": extras,
         "predictor": array.dtype != np.float32,  # few readers know the one for floats
         "rowsperstrip": max(1, _STRIP_BYTES // (width * channels * array.itemsize)),
     }

@@ -5,7 +5,7 @@ An image is an array (H, W, C) in uint8, uint16 or, where stated, float32 in [0,
 """
 
 import contextlib
-import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -13,8 +13,10 @@ import numpy as np
 
 from i2i.errors import ImageError, ModelError
 from i2i.files import write_bytes
-from i2i.images.decode import Header, opened
+from i2i.images.decode import opened
 from i2i.images.encode import Array, encode
+from i2i.images.layout import PICTURE, Layout, from_range, refuse_other_count
+from i2i.images.source import Header
 
 MAX_PIXELS = 100_000_000
 # Suffix to Pillow's format. The content decides how a file is read; the suffix, how it is written.
@@ -35,6 +37,7 @@ FORMATS = {
     ".gif": "GIF",
     ".avif": "AVIF",
     ".npy": "NPY",
+    ".npz": "NPZ",
 }
 _OTHERS = (
     "arw avi cr2 dds dib dng emf eps exr hdr heic heif hif icns ico j2k jp2 jpf jpx jxl mkv mov mp4 nef pam pbm pcx "
@@ -42,12 +45,11 @@ _OTHERS = (
 )
 UNWRITTEN = frozenset(f".{name}" for name in _OTHERS.split())
 """Suffixes of pictures and videos that i2i does not write."""
-DEPTHS = {"PNG": 16, "PPM": 16, "TIFF": 32, "NPY": 32}
-_HOLDS_ALPHA = {"PNG", "TIFF", "WEBP", "AVIF", "NPY"}
+DEPTHS = {"PNG": 16, "PPM": 16, "TIFF": 32, "NPY": 32, "NPZ": 32}
+_HOLDS_ALPHA = {"PNG", "TIFF", "WEBP", "AVIF", "NPY", "NPZ"}
+_HOLDS_BANDS = {"TIFF", "NPY", "NPZ"}
 Channels = Literal[1, 3, 4]
 """Channels that a side of a model can have."""
-Range = tuple[float, float]
-"""Values of black and white in a file."""
 CHANNEL_NAMES = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGB with alpha"}
 
 _LUMA = np.array([19595, 38470, 7471], dtype=np.int64)  # ITU-R BT.601 in 1/65536, the weights Pillow uses
@@ -66,73 +68,38 @@ class Facts(NamedTuple):
     """Whether the header allows for alpha."""
 
 
+def channel_words(channels: int, bands: Sequence[str]) -> str:
+    """Return in words what an image consists of."""
+    return f"bands ({', '.join(bands)})" if bands else CHANNEL_NAMES[channels]
+
+
 def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
     """Return the size of the picture in `path` without decoding it; raises ImageError."""
     with opened(path, max_pixels) as source:
         return source.header
 
 
-def read_facts(path: Path, max_pixels: int = MAX_PIXELS) -> Facts:
+def read_facts(path: Path, max_pixels: int = MAX_PIXELS, layout: Layout = PICTURE) -> Facts:
     """Return what the header of the picture in `path` says; raises ImageError."""
-    with opened(path, max_pixels) as source:
+    with opened(path, max_pixels, layout.bands) as source:
         size, left_out = source.header, 0
         with contextlib.suppress(Exception):  # damage after the first frame does not matter here
             left_out = source.left_out()
         return Facts(size, source.grey, source.deep, left_out, source.may_have_alpha)
 
 
-def read_image(path: Path, max_pixels: int = MAX_PIXELS, value_range: Range | None = None) -> Array:
+def read_image(path: Path, max_pixels: int = MAX_PIXELS, layout: Layout = PICTURE) -> Array:
     """Read one picture, or the first frame of several.
 
     Returns (H, W, C) in uint8 or uint16, as stored, or float32 in [0, 1]. Palettes are resolved, CMYK becomes RGB, and
-    EXIF orientation is applied. value_range: see `from_range`. Raises ImageError for a file that is missing, broken,
-    over `max_pixels`, outside the range or in another format; and, from a MemoryError, when memory runs out.
+    EXIF orientation is applied. Pictures keep the channels of the file; bands are as many as `layout` says, and
+    nothing is converted. Raises ImageError for a file that is missing, broken, over `max_pixels`, with another number
+    of bands, outside the range or in another format; and, from a MemoryError, when memory runs out.
     """
-    with opened(path, max_pixels) as source:
-        return from_range(source.decode(), path, value_range)
-
-
-def from_range(array: Array, path: Path, value_range: Range | None) -> Array:
-    """Map deep pixels from `value_range` to the full range of their type: uint16, or float32 in [0, 1].
-
-    None means the full range for integers, and 0 to 1 for floats. 8-bit pixels and 16-bit alpha do not change. Raises
-    ImageError for NaN, infinity and values outside the range.
-    """
-    if array.dtype == np.uint8 or (value_range is None and array.dtype == np.uint16):
-        return array
-    if array.dtype == np.uint16 and array.shape[2] in (2, 4):  # alpha has no range of its own
-        return np.concatenate([from_range(array[:, :, :-1], path, value_range), array[:, :, -1:]], axis=2)
-    low, high = value_range or (0.0, 1.0)
-    least, most = float(array.min()), float(array.max())
-    if not (math.isfinite(least) and math.isfinite(most)):
-        raise ImageError(_non_finite(array, path))
-    slack = 1e-6 * (high - low)  # rounding in other programs
-    if not (low - slack <= least and most <= high + slack):
-        raise ImageError(
-            f"{path} holds values from {least:g} to {most:g}, outside the range {low:g} to {high:g}.\n"
-            "Give the values of black and white with --input-range, or data.input_range in training."
-        )
-    if array.dtype == np.uint16:
-        return np.rint((array - np.float64(low)) * (65535 / (high - low))).clip(0, 65535).astype(np.uint16)
-    return np.clip((array - np.float32(low)) / np.float32(high - low), 0, 1)
-
-
-def to_range(array: Array, value_range: Range | None) -> Array:
-    """Map pixels back to the range that `from_range` took them from."""
-    if value_range is None or array.dtype == np.uint8:
-        return array
-    if array.dtype == np.uint16 and array.shape[2] in (2, 4):
-        return np.concatenate([to_range(array[:, :, :-1], value_range), array[:, :, -1:]], axis=2)
-    low, high = value_range
-    if array.dtype == np.uint16:
-        return np.rint(low + array * ((high - low) / 65535)).clip(0, 65535).astype(np.uint16)
-    return array * np.float32(high - low) + np.float32(low)
-
-
-def _non_finite(array: Array, path: Path) -> str:
-    count = int(np.count_nonzero(~np.isfinite(array)))
-    kinds = [name for name, found in (("NaN", np.isnan(array).any()), ("infinity", np.isinf(array).any())) if found]
-    return f"{path} holds {' and '.join(kinds)}: {count:,} of {array.size:,} values. Replace them with numbers first."
+    with opened(path, max_pixels, layout.bands) as source:
+        array = source.decode()
+        refuse_other_count(path, array.shape[2], layout.bands)
+        return from_range(array, path, layout.value_range, bool(layout.bands))
 
 
 def is_transparent(array: Array) -> bool:
@@ -143,12 +110,15 @@ def is_transparent(array: Array) -> bool:
 def to_channels(array: Array, channels: int) -> Array:
     """Convert (H, W, 1 to 4) to (H, W, `channels`) in the same type; `channels` is 1, 3 or 4.
 
-    Alpha that is dropped is composited on white; alpha that is added is full. Grey is BT.601 luma, rounded.
+    Alpha that is dropped is composited on white; alpha that is added is full. Grey is BT.601 luma, rounded. Bands,
+    which are as many as `channels`, stay as they are; raises ImageError where they are not.
     """
     top = largest(array.dtype)
     count = array.shape[2]
     if count == channels:
         return array
+    if count > 4 or channels not in (1, 3, 4):
+        raise ImageError(f"An image has {count} channels where {channels} are expected, and bands are not converted.")
     colour, alpha = (array, None) if count in (1, 3) else (array[:, :, :-1], array[:, :, -1:])
     if channels == 4:
         if colour.shape[2] == 1:
@@ -221,25 +191,27 @@ def from_unit(values: Array, dtype: Any = np.uint8) -> Array:
     return np.ascontiguousarray(scaled.transpose(1, 2, 0))
 
 
-def holds(suffix: str, depth: int = 8, channels: int = 3) -> bool:
-    """Whether the format of a suffix holds all of an image of `depth` bits (32: float) and `channels`."""
+def holds(suffix: str, depth: int = 8, channels: int = 3, bands: bool = False) -> bool:
+    """Whether the format of a suffix holds all of an image of `depth` bits (32: float) and `channels`, or bands."""
     kind = FORMATS.get(suffix.lower())
     if kind is None or kind == "GIF":  # 256 colours are not enough
         return False
+    if bands and channels not in (1, 3):  # two would be grey with alpha, four RGB with alpha
+        return kind in _HOLDS_BANDS
     return depth <= DEPTHS.get(kind, 8) and (channels in (1, 3) or kind in _HOLDS_ALPHA)
 
 
-def write_image(path: Path, array: Array) -> None:
+def write_image(path: Path, array: Array, bands: bool = False) -> None:
     """Write (H, W, C) in uint8, uint16 or float32 to `path`, in the format its suffix names, atomically.
 
+    bands: whether channels are bands, and not colours and alpha.
     Raises ImageError if i2i does not write the format, or it cannot hold the channels or depth.
     """
     depth, channels = array.dtype.itemsize * 8, array.shape[2]
-    if not holds(path.suffix, depth, channels):
-        raise ImageError(
-            f"{path}: {path.suffix or 'no suffix'} cannot hold {CHANNEL_NAMES[channels]} in {depth} bits. Use .png."
-        )
-    content = encode([array], FORMATS[path.suffix.lower()])
+    if not holds(path.suffix, depth, channels, bands):
+        what, other = (f"{channels} bands", ".tif") if bands else (CHANNEL_NAMES[channels], ".png")
+        raise ImageError(f"{path}: {path.suffix or 'no suffix'} cannot hold {what} in {depth} bits. Use {other}.")
+    content = encode([array], FORMATS[path.suffix.lower()], bands=bands)
     try:
         write_bytes(path, content)
     except OSError as error:

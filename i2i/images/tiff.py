@@ -177,7 +177,7 @@ def decode(file: BinaryIO, page: Page, path: Path) -> Array:
     with tifffile.TiffFile(file, is_lsm=False, is_scanimage=False, is_ndpi=False) as opened:
         opened.filehandle.seek(page.place)
         found = tifffile.TiffPage(opened, index=0)
-        _check_storage(found, opened.filehandle.size, path)
+        check_storage(found, opened.filehandle.size, path)
         planes = found.asarray(squeeze=False, maxworkers=1)
     if planes.shape[1:4] != (1, page.height, page.width) or planes.shape[0] * planes.shape[4] != page.samples:
         raise ImageError(f"{path} is damaged: its tags contradict one another.")
@@ -198,11 +198,12 @@ def refuse_unsupported(page: Page, path: Path) -> None:
     if reason:
         raise ImageError(
             f"{path} holds {reason}, which i2i does not read. It reads grey and RGB, with or without alpha, "
-            "as integers of 8 to 16 bits or as floats."
+            "as integers of 8 to 16 bits or as floats; and any other channels as bands, whose number or names a "
+            "training is told by data.channels_a and channels_b."
         )
 
 
-def _check_storage(found: Any, size: int, path: Path) -> None:
+def check_storage(found: Any, size: int, path: Path) -> None:
     """Raise ImageError for strips or tiles that are outside the file, too many, or stored as tifffile cannot read."""
     import tifffile
 

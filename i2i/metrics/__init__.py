@@ -26,6 +26,14 @@ class Metric(NamedTuple):
     weights: tuple[str, ...] = ()
     """Names of the weights that it needs, in i2i.weights."""
 
+    def of(self, output: Array, truth: Array, bands: bool) -> float:
+        """Return the score of images of the same size; of bands, the mean of each one's."""
+        return sum(self.each(output, truth)) / truth.shape[2] if bands else self.score(output, truth)
+
+    def each(self, output: Array, truth: Array) -> list[float]:
+        """Return the score of each channel by itself, as a grey image."""
+        return [self.score(output[:, :, k : k + 1], truth[:, :, k : k + 1]) for k in range(truth.shape[2])]
+
     def beats(self, one: float, other: float) -> bool:
         """Whether one score is better than another."""
         return one < other if self.better == "lower" else one > other

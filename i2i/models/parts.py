@@ -1,11 +1,12 @@
 """The parts of a model, as its file describes them: their inputs, outputs and latents."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from i2i.images import Channels
+from i2i.models.picture_spec import MEANINGS as MEANINGS
+from i2i.models.picture_spec import PictureSpec, picture_spec
 
 GENERATE = "generate"
 """Name of the part that makes pictures from noise, in place of a direction."""
@@ -13,7 +14,6 @@ ENCODE = "encode"
 """Name of the part that finds the latents of pictures."""
 CLASSIFY = "classify"
 """Name of the part that tells the labels of pictures."""
-Meaning = Literal["grey", "rgb", "rgba"]
 Word = Annotated[str, Field(pattern=r"^[\w.+-]{1,80}$")]
 """A name that is safe to print: files come from strangers, and terminals obey control characters."""
 CLASS_NAME = r"[^\x00-\x1f\x7f-\x9f,=]{1,80}"
@@ -27,7 +27,6 @@ Multiple = Annotated[int, Field(ge=1, le=1 << 10)]
 """The same for the multiple that every picture is padded to."""
 SideOrNone = Annotated[int, Field(ge=0, le=1 << 16)]
 """As Side, or 0 for none."""
-MEANINGS: dict[int, Meaning] = {1: "grey", 3: "rgb", 4: "rgba"}
 
 
 class LatentBlock(BaseModel):
@@ -75,23 +74,6 @@ class LatentBlock(BaseModel):
     def only(self, number: int) -> Self:
         """Return the block of a label set with one of its classes alone."""
         return self.model_copy(update={"size": 1, "classes": (self.classes[number],), "shares": ()})
-
-
-class PictureSpec(BaseModel):
-    """What goes into a network or comes out: images, or points in the plane."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    channels: Literal[1, 2, 3, 4]
-    """Channels of an image, or coordinates of a point."""
-    meaning: Meaning | Literal["points"]
-    """Meaning of the channels."""
-
-    @model_validator(mode="after")
-    def _points_have_two(self) -> Self:
-        if (self.meaning == "points") != (self.channels == 2):
-            raise ValueError(f"{self.meaning} cannot have {self.channels} channels")
-        return self
 
 
 class Part(BaseModel):
@@ -146,10 +128,10 @@ class Part(BaseModel):
         return self
 
     @property
-    def in_channels(self) -> Channels:
+    def in_channels(self) -> int:
         """Channels of the image that goes in."""
         assert self.inputs is not None
-        return cast(Channels, self.inputs.channels)
+        return self.inputs.channels
 
     @property
     def in_meaning(self) -> str:
@@ -158,16 +140,26 @@ class Part(BaseModel):
         return self.inputs.meaning
 
     @property
-    def out_channels(self) -> Channels:
+    def out_channels(self) -> int:
         """Channels of the image that comes out."""
         assert self.outputs is not None
-        return cast(Channels, self.outputs.channels)
+        return self.outputs.channels
 
     @property
     def out_meaning(self) -> str:
         """What they are."""
         assert self.outputs is not None
         return self.outputs.meaning
+
+    @property
+    def in_bands(self) -> tuple[str, ...]:
+        """The names of the bands that go in; empty for pictures."""
+        return self.inputs.bands if self.inputs else ()
+
+    @property
+    def out_bands(self) -> tuple[str, ...]:
+        """The names of the bands that come out; empty for pictures."""
+        return self.outputs.bands if self.outputs else ()
 
     @property
     def latent(self) -> int:
@@ -194,25 +186,30 @@ class Part(BaseModel):
     @property
     def keeps_alpha(self) -> bool:
         """Whether outputs get the input's alpha back unless the user says otherwise."""
+        if self.in_bands or self.out_bands:
+            return False
         return self.alpha == "kept" and 4 not in (self.in_channels, self.out_channels)
 
 
 def translating(
     network: str,
     arguments: Mapping[str, Any],
-    inputs: int,
-    outputs: int,
+    inputs: int | Sequence[str],
+    outputs: int | Sequence[str],
     size_multiple: int,
     size_minimum: int,
     blocks: Sequence[LatentBlock] = (),
 ) -> Part:
-    """Describe a network from images of `inputs` channels to images of `outputs`; blocks: of its condition, if any."""
+    """Describe a network from images of `inputs` channels, or of bands with these names, to images of `outputs`.
+
+    blocks: of its condition, if any.
+    """
     return Part(
         kind="translate",
         network=network,
         arguments=dict(arguments),
-        inputs=PictureSpec(channels=inputs, meaning=MEANINGS[inputs]),  # type: ignore[arg-type]
-        outputs=PictureSpec(channels=outputs, meaning=MEANINGS[outputs]),  # type: ignore[arg-type]
+        inputs=picture_spec(inputs),
+        outputs=picture_spec(outputs),
         size_multiple=size_multiple,
         size_minimum=size_minimum,
         blocks=tuple(blocks),
@@ -232,12 +229,12 @@ def generating(
 
     place_px, border_places: see Part.
     """
-    meaning = MEANINGS[channels] if out_px else "points"
+    made = picture_spec(channels) if out_px else PictureSpec(channels=2, meaning="points")
     return Part(
         kind="generate",
         network=network,
         arguments=dict(arguments),
-        outputs=PictureSpec(channels=channels, meaning=meaning),  # type: ignore[arg-type]
+        outputs=made,
         blocks=tuple(blocks),
         out_px=out_px,
         place_px=place_px,
@@ -271,7 +268,7 @@ def _of_images(
         kind=kind,
         network=network,
         arguments=dict(arguments),
-        inputs=PictureSpec(channels=channels, meaning=MEANINGS[channels]),  # type: ignore[arg-type]
+        inputs=picture_spec(channels),
         blocks=tuple(blocks),
         size_multiple=side_px,
         size_minimum=side_px,

@@ -18,15 +18,15 @@ from i2i.models.parts import CLASS_NAME as CLASS_NAME
 from i2i.models.parts import CLASSIFY as CLASSIFY
 from i2i.models.parts import ENCODE as ENCODE
 from i2i.models.parts import GENERATE as GENERATE
-from i2i.models.parts import MEANINGS as MEANINGS
 from i2i.models.parts import LatentBlock as LatentBlock
 from i2i.models.parts import Part as Part
-from i2i.models.parts import PictureSpec as PictureSpec
 from i2i.models.parts import Side, SideOrNone, Word
 from i2i.models.parts import classifying as classifying
 from i2i.models.parts import encoding as encoding
 from i2i.models.parts import generating as generating
 from i2i.models.parts import translating as translating
+from i2i.models.picture_spec import MEANINGS as MEANINGS
+from i2i.models.picture_spec import PictureSpec as PictureSpec
 from i2i.version import __version__
 
 METADATA_KEY = "i2i"

@@ -11,11 +11,12 @@ from typing import Any
 
 from i2i.config.derive import Mask
 from i2i.errors import UsageError
-from i2i.images import Array, Range
+from i2i.images import Array, Range, channel_words
 from i2i.models.spec import ModelSpec, Part
 from i2i.runtime.backends import open_backend
 from i2i.runtime.fit import AUTO, Fit
-from i2i.runtime.pictures import DecodedPicture, PictureOptions, finished
+from i2i.runtime.picture_options import PictureOptions
+from i2i.runtime.pictures import DecodedPicture, finished
 from i2i.runtime.translator import Translator
 
 
@@ -61,6 +62,12 @@ def _check(word: str, one: Translator, first: ModelSpec, before: Part, input_ran
         raise UsageError(
             f"{word} was trained with black and white {_shown(one.spec.input_range)}, and what comes before it "
             f"{_shown(first.input_range)}. Say with --input-range LO HI what they are in your pictures."
+        )
+    inner = one.generator.in_bands
+    if inner != before.out_bands and (inner or before.out_bands):
+        raise UsageError(
+            f"{word} takes {channel_words(one.generator.in_channels, inner)}, and what comes before it makes "
+            f"{channel_words(before.out_channels, before.out_bands)}. They must be the same bands."
         )
     fills = one.spec.derivation is not None and isinstance(one.spec.derivation.settings, Mask)
     if fills and before.out_channels != 4 and not (before.kind == "translate" and before.keeps_alpha):

@@ -8,7 +8,7 @@ import numpy as np
 
 from i2i import status
 from i2i.errors import ModelError, UsageError
-from i2i.images import Array, Channels, Range, read_image, to_channels, to_unit
+from i2i.images import Array, Layout, Range, read_image, to_channels, to_unit
 from i2i.models.spec import ENCODE, ModelSpec
 from i2i.runtime.backends import Backend, open_backend
 from i2i.runtime.fit import resized
@@ -55,12 +55,12 @@ class ImageEncoder:
         return read_square(path, self.spec.input_range, part.in_channels, part.size_minimum, resize)
 
 
-def read_square(path: Path, value_range: Range | None, channels: Channels, side: int, resize: bool) -> Array:
+def read_square(path: Path, value_range: Range | None, channels: int, side: int, resize: bool) -> Array:
     """Read a picture file as (channels, side, side) in [-1, 1], squeezed if it has another size and `resize` is set.
 
     Raises ImageError for a file that cannot be read, and UsageError for another size without `resize`.
     """
-    picture = read_image(path, value_range=value_range)
+    picture = read_image(path, layout=Layout(value_range=value_range))
     height, width = picture.shape[:2]
     if (height, width) != (side, side) and not resize:
         raise UsageError(

@@ -8,11 +8,11 @@ from pathlib import Path
 from i2i import status
 from i2i.errors import UsageError, one_line
 from i2i.files import sweep_temporaries
-from i2i.images import CHANNEL_NAMES, FORMATS
+from i2i.images import FORMATS, channel_words
 from i2i.images.listing import list_folder
 from i2i.runtime.names import folded, rename
 from i2i.runtime.outcome import Refused
-from i2i.runtime.pictures import DEFAULTS, PictureOptions, suits
+from i2i.runtime.picture_options import DEFAULTS, PictureOptions, suits
 from i2i.runtime.refusals import (
     check_file_output,
     check_in_place,
@@ -52,8 +52,10 @@ def list_tasks(
     collide, or if the format asked for cannot hold the output.
     """
     sources = [source] if isinstance(source, Path) else list(source)
-    if options.format and not suits(f".{options.format}", channels=out_channels):
-        raise UsageError(f"{options.format} cannot hold {CHANNEL_NAMES[out_channels]}. Use --format png, webp or tiff.")
+    if options.format and not suits(f".{options.format}", channels=out_channels, bands=bool(options.bands)):
+        others = "tiff, npy or npz" if options.bands else "png, webp or tiff"
+        what = channel_words(out_channels, options.bands)
+        raise UsageError(f"{options.format} cannot hold {what}. Use --format {others}.")
     check_in_place(sources, output, skip_existing, in_place)
     tasks = _find(sources, None if in_place else output, out_channels, options)
     for group in tasks.groups:

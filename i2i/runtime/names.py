@@ -6,7 +6,7 @@ import os
 import unicodedata
 from collections import Counter
 
-from i2i.runtime.pictures import PictureOptions, output_suffix
+from i2i.runtime.picture_options import PictureOptions, output_suffix
 
 
 def folded(name: str) -> str:

@@ -2,7 +2,7 @@
 
 For each file a folder run calls, in this order and from any thread,
 
-    with opened(path, options.max_pixels) as source:
+    with opened(path, options.max_pixels, options.layout.bands) as source:
         count, pixels = counted(source, options)  # between the two, the run waits for memory
         picture = read(source, count, options)
     outputs = [translator.translate(frame, output_dtype(frame, suffix, options), str(path)) for frame in picture.inputs]
@@ -13,104 +13,35 @@ raise ImageError.
 """
 
 import contextlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 
-from i2i.errors import ImageError, UsageError
+from i2i.errors import ImageError
 from i2i.images import (
-    DEPTHS,
     FORMATS,
-    MAX_PIXELS,
     Array,
     Range,
     from_range,
     from_unit,
-    holds,
     off_white,
+    refuse_other_count,
     to_channels,
     to_range,
     to_unit,
 )
-from i2i.images.decode import Source
 from i2i.images.encode import SEVERAL_FRAMES, Extras
 from i2i.images.encode import encode as encode_frames
 from i2i.images.metadata import fitting_profile, metadata, png_colours
-from i2i.models.spec import ModelSpec, Part
-from i2i.runtime.holes import composited, cut_holes, refuse_mask
+from i2i.images.source import Source
+from i2i.models.spec import Part
+from i2i.runtime.holes import composited, cut_holes
+from i2i.runtime.picture_options import DEFAULTS, NEVER_LOSSLESS, Alpha, holds_alpha
+from i2i.runtime.picture_options import PictureOptions as PictureOptions
 
-Alpha = Literal["keep", "drop"]
-_TYPES: dict[int, Any] = {8: np.uint8, 16: np.uint16, 32: np.float32}
 _USUAL_GAMMA = 45455  # 1 / 2.2 in the units of a PNG: what viewers assume for every format
-_NEVER_LOSSLESS = {"JPEG", "AVIF"}
-
-
-@dataclass(frozen=True)
-class PictureOptions:
-    """How pictures are read and written; by default in their own format and depth."""
-
-    format: str | None = None
-    """A suffix without its dot; None: each picture's own."""
-    quality: int | Literal["lossless"] | None = None
-    """1 to 100 for JPEG, WebP and AVIF; None: encode.QUALITY, and lossless for a WebP that was."""
-    bit_depth: Literal[8, 16, 32] | None = None
-    """32: float. None: each picture's own, or the most that the format can hold."""
-    alpha: Alpha | None = None
-    """keep: write the model's own alpha or, if it makes none, the input's. drop: write opaque pictures, laid on
-    white. None: keep if the model was trained so (Part.alpha) and the format can hold alpha."""
-    keep_metadata: bool = False
-    """Keep EXIF, XMP and resolution; an ICC profile is always kept."""
-    frames: Literal["first", "all"] = "first"
-    """Which frames of animations, and which pages."""
-    input_range: Range | None = None
-    """Black and white in 16-bit and float pictures, read or written; None: those of training, otherwise the full range
-    of integers, and 0 to 1 for floats."""
-    max_pixels: int = MAX_PIXELS
-    """Pictures with more pixels, in all frames together, are refused before they are decoded."""
-    suffix: str = ""
-    """Goes between an output's name and its ending."""
-    mask: str | None = None
-    """Which pixels a model that fills holes replaces (see holes.find_hole); None: what is transparent, if anything."""
-
-    def __post_init__(self) -> None:
-        """Raise UsageError for options that are invalid or contradict one another."""
-        known = ", ".join(ending[1:] for ending in FORMATS)
-        if self.format and f".{self.format}" not in FORMATS:
-            raise UsageError(f"{self.format} is not a format that i2i writes. It writes {known}.")
-        low, high = self.input_range or (0.0, 1.0)
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise UsageError(
-                f"--input-range {low:g} {high:g} is not a range. Give black, then a larger value for white."
-            )
-        if Path(self.suffix).name != self.suffix:
-            raise UsageError(f"--suffix {self.suffix} would change the folder. Give a part of a file name.")
-        if not self.format:
-            return
-        kind = FORMATS[f".{self.format}"]
-        if self.bit_depth and self.bit_depth > DEPTHS.get(kind, 8):
-            raise UsageError(f"{self.format} holds {DEPTHS.get(kind, 8)} bits at most, not {self.bit_depth}.")
-        if self.frames == "all" and kind not in SEVERAL_FRAMES:
-            raise UsageError(f"{self.format} holds one picture. With --frames all, use gif, png, webp, avif or tiff.")
-        if self.alpha == "keep" and not _holds_alpha(f".{self.format}"):
-            raise UsageError(f"{self.format} holds no alpha. Leave out --alpha keep, or use png, webp, avif or tiff.")
-        if self.quality == "lossless" and kind in _NEVER_LOSSLESS:
-            raise UsageError(f"{self.format} is never lossless. With --quality lossless, use png, webp or tiff.")
-
-    def for_model(self, spec: ModelSpec) -> "PictureOptions":
-        """Return these options with the range that the model was trained with, unless one is set.
-
-        Raises UsageError for a mask that the model does not take.
-        """
-        if self.mask is not None:
-            refuse_mask(self.mask, spec)
-        return self if self.input_range else replace(self, input_range=spec.input_range)
-
-
-DEFAULTS = PictureOptions()
 
 
 @dataclass(frozen=True)
@@ -139,7 +70,9 @@ def read(source: Source, count: int, options: PictureOptions) -> DecodedPicture:
     """Read the first `count` frames of a file; raises ImageError, also for floats outside the range."""
     frames, durations = [], []
     for frame in range(count):
-        frames.append(from_range(source.decode(frame), source.path, options.input_range))
+        array, bands = source.decode(frame), options.layout.bands
+        refuse_other_count(source.path, array.shape[2], bands)
+        frames.append(from_range(array, source.path, options.input_range, bool(bands)))
         durations.append(source.image.info.get("duration", 100))
     timed = count > 1 and source.kind != "TIFF"
     if timed and len({frame.shape[2] for frame in frames}) > 1:  # a GIF may begin opaque
@@ -192,39 +125,14 @@ def counted(source: Source, options: PictureOptions) -> tuple[int, int]:
     return count, pixels
 
 
-def output_suffix(suffix: str, channels: int, options: PictureOptions = DEFAULTS) -> str:
-    """Return the output's suffix for a file with `suffix`: the one asked for, its own, or one that can hold it."""
-    if options.format and FORMATS.get(suffix.lower()) != FORMATS[f".{options.format}"]:
-        suffix = f".{options.format}"
-    if suffix.lower() == ".pgm" and channels == 3:
-        return ".ppm"
-    depth = options.bit_depth or 8
-    return suffix if suits(suffix, depth, channels) else ".tif" if depth == 32 else ".png"
-
-
-def suits(suffix: str, depth: int = 8, channels: int = 3) -> bool:
-    """Whether a format can hold a translated picture; a GIF may, in 256 colours."""
-    return holds(suffix, depth, channels) or (suffix.lower() == ".gif" and depth == 8)
-
-
-def written_channels(generator: Part, options: PictureOptions) -> int:
-    """Return how many channels the format of outputs must hold: 4 only if the model's own alpha is written."""
-    dropped = options.alpha == "drop" or (options.format and not _holds_alpha(f".{options.format}"))
-    return 3 if generator.out_channels == 4 and dropped else generator.out_channels
-
-
-def output_dtype(pixels: Array, suffix: str, options: PictureOptions = DEFAULTS) -> Any:
-    """Return uint8, uint16 or float32: the depth asked for, or that of `pixels`, or the most that the format holds."""
-    wanted = options.bit_depth or pixels.dtype.itemsize * 8
-    return _TYPES[min(wanted, DEPTHS.get(FORMATS[suffix.lower()], 8))]
-
-
 def with_alpha(output: Array, frame: Array, generator: Part, alpha: Alpha | None) -> Array:
     """Return an output (H, W, C) as it is written: with its own alpha, with that of its input `frame`, or opaque.
 
     Laid on white, each looks like the model's output, as far as colours of the input's alpha can if that is put back.
     alpha: as in PictureOptions. A cropped output takes the alpha of the input's centre.
     """
+    if generator.in_bands or generator.out_bands:  # which have none
+        return output
     if alpha == "drop":
         return to_channels(output, 3) if output.shape[2] == 4 else output
     if output.shape[2] == 4 or not _has_alpha(frame) or not (alpha == "keep" or generator.keeps_alpha):
@@ -250,15 +158,15 @@ def encode(
         raise ImageError(f"{picture.path} holds {len(outputs)} pictures, {suffix} one. Add --format png or tiff.")
     if kind != "TIFF" and len({output.shape[:2] for output in outputs}) > 1:
         raise ImageError(f"{picture.path} has pages of different sizes, which {suffix} cannot hold. Add --format tiff.")
-    if options.quality == "lossless" and kind in _NEVER_LOSSLESS:
+    if options.quality == "lossless" and kind in NEVER_LOSSLESS:
         raise ImageError(f"{picture.path}: {suffix} is never lossless. Add --format png, webp or tiff.")
-    alpha = options.alpha
-    if not _holds_alpha(suffix):
+    alpha, bands = options.alpha, bool(generator.out_bands)
+    if not holds_alpha(suffix) and not bands:
         if alpha == "keep" and any(_has_alpha(array) for array in (*outputs, *picture.frames)):
             raise ImageError(f"{picture.path}: {suffix} holds no alpha. Leave out --alpha keep, or use .png.")
         alpha = "drop"
     whole = [
-        _in_range(output, frame, options.input_range)
+        _in_range(output, frame, options.input_range, bands)
         for output, frame in zip(finished(picture, outputs, generator, alpha), picture.frames, strict=True)
     ]
     if kind == "PNG" and len(whole) > 1:  # APNG could hold 16 bits, but neither library writes them
@@ -267,26 +175,23 @@ def encode(
         whole = [frame if frame.dtype == np.uint8 else from_unit(to_unit(frame)) for frame in whole]
     quality = options.quality if isinstance(options.quality, int) else None
     lossless = options.quality == "lossless" or (options.quality is None and picture.lossless)
-    extras = replace(picture.extras, icc=fitting_profile(picture.extras.icc, whole[0].shape[2]))
+    icc = None if bands else fitting_profile(picture.extras.icc, whole[0].shape[2])
+    extras = replace(picture.extras, icc=icc)
     try:
-        return encode_frames(whole, kind, quality, lossless, extras)
+        return encode_frames(whole, kind, quality, lossless, extras, bands)
     except MemoryError:
         raise
     except Exception as error:  # encoders raise whatever they like, for sides over their limit for instance
         raise ImageError(f"{picture.path} cannot be written as {suffix}: {str(error).rstrip('.')}.") from error
 
 
-def _in_range(output: Array, frame: Array, value_range: Range | None) -> Array:
+def _in_range(output: Array, frame: Array, value_range: Range | None, bands: bool) -> Array:
     """Map floats, and integers of the input's own type, to the range of the input; others use all of their type."""
-    return to_range(output, value_range) if output.dtype in (np.float32, frame.dtype) else output
+    return to_range(output, value_range, bands) if output.dtype in (np.float32, frame.dtype) else output
 
 
 def _has_alpha(array: Array) -> bool:
     return array.shape[2] in (2, 4)
-
-
-def _holds_alpha(suffix: str) -> bool:
-    return suits(suffix, channels=4)
 
 
 def _is_lossless_webp(content: bytes) -> bool:

@@ -18,7 +18,7 @@ from i2i.errors import DiskFullError, I2IError, UsageError, one_line
 from i2i.machine import available_bytes, thread_count
 from i2i.runtime.batches import MOST
 from i2i.runtime.outcome import STAGES, Refused, Result, Setup
-from i2i.runtime.pictures import DEFAULTS, PictureOptions
+from i2i.runtime.picture_options import DEFAULTS, PictureOptions
 from i2i.runtime.tasks import Task
 from i2i.runtime.translator import Translator
 from i2i.runtime.worker import Done, Room, StopWork, Worker
@@ -87,7 +87,7 @@ class _FolderRun:
         following: Sequence[Translator],
     ):
         self.translator, self.progress, self.result, self.following = translator, progress, result, following
-        self.options = options.for_model(translator.spec)
+        self.options = options.for_model(translator.spec, translator.generator, [translator, *following][-1].generator)
         self.count, self.tasks = len(tasks), iter(tasks)
         self.room = Room((available_bytes() or 2**33) // 2)
         self.stop, self.lock = threading.Event(), threading.Lock()

@@ -11,7 +11,7 @@ from i2i.errors import UsageError, one_line
 from i2i.images import FORMATS, UNWRITTEN
 from i2i.runtime.names import folded
 from i2i.runtime.outcome import Refused
-from i2i.runtime.pictures import PictureOptions
+from i2i.runtime.picture_options import PictureOptions
 from i2i.runtime.tasks import Group, Tasks
 from i2i.words import and_more
 

@@ -12,7 +12,8 @@ from i2i.files import write_bytes
 from i2i.images import FORMATS, Array, from_unit, to_unit
 from i2i.images.encode import to_pil
 from i2i.images.metadata import fitting_profile
-from i2i.runtime.pictures import DecodedPicture, PictureOptions, encode, finished, output_dtype
+from i2i.runtime.picture_options import PictureOptions, output_dtype
+from i2i.runtime.pictures import DecodedPicture, encode, finished
 
 if TYPE_CHECKING:
     from i2i.runtime.translator import Translator

@@ -23,7 +23,8 @@ from i2i.runtime.backends import Backend, TorchBackend, open_backend
 from i2i.runtime.fit import AUTO, Fit, cropped, pad, resized
 from i2i.runtime.foreign import UNSAID, Values
 from i2i.runtime.latents import choose_labels
-from i2i.runtime.pictures import Alpha, PictureOptions, read, with_alpha
+from i2i.runtime.picture_options import Alpha, PictureOptions
+from i2i.runtime.pictures import read, with_alpha
 from i2i.runtime.plan import Plan, Planner, Sides
 from i2i.runtime.tiles import in_tiles, tiles_agree
 from i2i.runtime.translated import Translated, pil_image
@@ -103,15 +104,15 @@ class Translator:
         Raises ImageError and ModelError.
         """
         if isinstance(image, np.ndarray):
-            array = _three_axes(image)
+            array = _three_axes(image, self.generator.in_bands)
             return with_alpha(self.translate(array), array, self.generator, alpha)
         if isinstance(image, Image.Image):
             array = from_pil(image, "The picture")
             deep = array.shape[2] == self.generator.out_channels == 1  # the one kind that PIL has in 16 bits
             output = self.translate(array, array.dtype if deep else np.uint8)
             return pil_image(with_alpha(output, array, self.generator, alpha), image.info.get("icc_profile"))
-        options = PictureOptions(alpha=alpha, mask=mask).for_model(self.spec)
-        with opened(Path(image), MAX_PIXELS) as source:
+        options = PictureOptions(alpha=alpha, mask=mask).for_model(self.spec, self.generator)
+        with opened(Path(image), MAX_PIXELS, options.layout.bands) as source:
             picture = read(source, 1, options)
         return Translated(self, picture, options)
 
@@ -201,14 +202,14 @@ def _padded_through(backend: Backend, values: Array, padded: Sides) -> Array:
     return backend.run(pad(values, *padded)[None])[0, :, :height, :width]
 
 
-def _three_axes(array: Array) -> Array:
+def _three_axes(array: Array, bands: Sequence[str] = ()) -> Array:
     if (
         array.dtype not in (np.uint8, np.uint16)
         or array.ndim not in (2, 3)
         or not array.size
-        or (array.ndim == 3 and array.shape[2] > 4)
+        or (array.ndim == 3 and array.shape[2] > 4 and not bands)
+        or (bands and (array.shape[2] if array.ndim == 3 else 1) != len(bands))
     ):
-        raise ModelError(
-            f"A picture array is (H, W) or (H, W, 1 to 4) in uint8 or uint16; got {array.shape} in {array.dtype}."
-        )
+        wanted = f"(H, W, {len(bands)})" if bands else "(H, W) or (H, W, 1 to 4)"
+        raise ModelError(f"A picture array is {wanted} in uint8 or uint16; got {array.shape} in {array.dtype}.")
     return array if array.ndim == 3 else array[:, :, None]

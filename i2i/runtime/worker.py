@@ -14,15 +14,8 @@ from i2i.files import DISK_FULL, write_bytes
 from i2i.images.decode import opened
 from i2i.runtime.chain import carry_on
 from i2i.runtime.outcome import STAGES
-from i2i.runtime.pictures import (
-    DecodedPicture,
-    PictureOptions,
-    counted,
-    encode,
-    lost_colours,
-    output_dtype,
-    read,
-)
+from i2i.runtime.picture_options import PictureOptions, output_dtype
+from i2i.runtime.pictures import DecodedPicture, counted, encode, lost_colours, read
 from i2i.runtime.tasks import Task
 from i2i.runtime.translator import Translator
 
@@ -117,7 +110,7 @@ class Worker:
         self, task: Task, memory: contextlib.ExitStack, begin: Callable[[], None]
     ) -> tuple[DecodedPicture, int]:
         """Decode a file, and count its pixels, once there is `memory` for it and for all that follows."""
-        with opened(task.source, self.options.max_pixels) as source:
+        with opened(task.source, self.options.max_pixels, self.options.layout.bands) as source:
             if task.output == task.source and self.options.frames == "first" and source.count() > 1:
                 raise ImageError(
                     f"{task.source} holds {source.count()} pictures, and --in-place would keep one. "

@@ -12,7 +12,7 @@ from i2i.images.encode import encode
 from i2i.models.spec import GENERATE
 from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.outcome import STAGES
-from i2i.runtime.pictures import PictureOptions, output_suffix, written_channels
+from i2i.runtime.picture_options import PictureOptions, output_suffix, written_channels
 from i2i.runtime.styles import truncate
 from i2i.runtime.tasks import Task
 from i2i.runtime.translator import Translator
@@ -57,8 +57,8 @@ class Studio(NamedTuple):
             model = self.store.get(name, direction)
             assert isinstance(model, Translator)
             model = model.with_labels(labels)
-            options = PictureOptions(quality=quality, max_pixels=self.max_pixels).for_model(model.spec)
-            with opened(source, self.max_pixels) as header:
+            options = PictureOptions(quality=quality, max_pixels=self.max_pixels).for_model(model.spec, model.generator)
+            with opened(source, self.max_pixels, options.layout.bands) as header:
                 own = next(suffix for suffix, kind in FORMATS.items() if kind == header.kind)
             media_type = choose_kind(accept, output_suffix(own, written_channels(model.generator, options), options))
             task = Task(source, source.with_suffix(KINDS[media_type]))

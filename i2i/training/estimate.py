@@ -111,7 +111,8 @@ def _real(config: Config, data: TrainingSet, device: str) -> Iterator[Batch]:
 def _made_up(config: Config, kind: DataKind) -> Iterator[Batch]:
     """Yield noise in the shape of the batches."""
     data = config.data
-    channels = {"image": data.channels} if kind == "images" else {"a": data.channels_a, "b": data.channels_b}
+    sides = dict(zip("ab", data.side_channels, strict=True))
+    channels = {"image": data.channels} if kind == "images" else sides
     shape = (data.crop_px, data.crop_px)
     while True:
         batch = {name: torch.rand(config.train.step_images, one, *shape) * 2 - 1 for name, one in channels.items()}

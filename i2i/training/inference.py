@@ -50,5 +50,9 @@ def image_encoder(run: "Run", engine: Engine, images: int) -> ImageEncoder:
 
 
 def truth_channels(translator: Translator) -> int:
-    """Return the channels in which truths are compared: RGB, with alpha on white unless the model makes alpha."""
-    return max(3, translator.generator.out_channels)
+    """Return the channels in which truths are compared: RGB, with alpha on white unless the model makes alpha.
+
+    Bands are compared as they are.
+    """
+    part = translator.generator
+    return part.out_channels if part.out_bands else max(3, part.out_channels)

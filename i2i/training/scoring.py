@@ -113,7 +113,8 @@ class ValPairs(Scorer):
             count(done, most)
             for direction, (x, truth) in _sides(pair, data, through).items():
                 output = for_classes(through[direction], classes).translate(x)
-                scores[direction].append(self.metric.score(output, truth))
+                bands = through[direction].generator.out_bands
+                scores[direction].append(self.metric.of(output, truth, bool(bands)))
         return {direction: np.array(values) for direction, values in scores.items()}
 
     def means(self, direction: str, result: Array) -> tuple[float, Array]:
@@ -196,8 +197,8 @@ def _sides(pair: Pair | Derived, data: DataSettings, through: dict[str, Translat
 def _read_val(pair: Pair | Derived, data: DataSettings) -> tuple[Array, Array]:
     """Read A and B, (H, W, C) each: derived ones at the scale of training, files as they are."""
     if isinstance(pair, Pair):
-        return read_pair(pair, data.input_range)
-    target, _ = at_training_scale(pair.read_target(data.input_range), data)
+        return read_pair(pair)
+    target, _ = at_training_scale(pair.read_target(), data)
     return pair.input_from(target), target
 
 
@@ -275,6 +276,11 @@ def _find_pairs(by: str, config: Config, where: str) -> ValPairs:
 
 def _find_sets(by: str, config: Config, kind: DataKind, where: str) -> ValSets:
     data, most = config.data, config.train.scored_pictures
+    if kind != "images" and any(layout.bands for layout in data.layouts):
+        raise ConfigError(
+            f"train.best_by is {by}, which compares sets of RGB pictures, and this data has bands.\n"
+            "Score pairs of val by l1, psnr or ssim, or set train.keep to latest."
+        )
     if kind == "images":
         reals: dict[str, Shown] = {GENERATE: find_val_images(data, most)}
         inputs: dict[str, Shown] = {}

@@ -19,13 +19,13 @@ from i2i.data.previews import read_at_training_scale
 from i2i.data.toy import DRAWS, modes_found
 from i2i.data.watch import watched
 from i2i.errors import DataError, LoaderError
-from i2i.images import Array, from_unit
-from i2i.metrics import ARROWS
+from i2i.images import Array, composite, from_unit
+from i2i.metrics import ARROWS, METRICS
 from i2i.metrics.diagnostics import diversity
 from i2i.metrics.intervals import interval
-from i2i.metrics.pairs import as_rgb8, l1
+from i2i.metrics.pairs import as_rgb8
 from i2i.models.modelfile import read_spec
-from i2i.models.spec import ENCODE, GENERATE
+from i2i.models.spec import ENCODE, GENERATE, Part
 from i2i.report.sheets import cloud_png, grid_png, sheet_png
 from i2i.runtime.latents import captions
 from i2i.runtime.translator import Translator, for_classes
@@ -163,14 +163,21 @@ def lost_to_inputs(run: Run) -> Iterator[str]:
         score = metrics.get(f"{run.sample_split}, L1.{direction}")
         if score is None or not previews.truths:
             continue
+        one, other = (_bands_of(side[0]) for side in (previews.inputs, previews.truths))
+        if one != other:
+            continue
         inputs, truths = (_read(run, side, 3)[0] for side in (previews.inputs, previews.truths))
-        copied = _mean_l1(inputs, truths)
+        copied = _mean_l1(inputs, truths, bool(one))
         if copied < score:
             count = show_count(len(inputs), run.sample_split.removesuffix("s"))
             yield (
                 f"The model lost to input copied: on {count}, its L1 ↓ is {score:.1f} in {direction}, and that of the "
                 f"inputs {copied:.1f}."
             )
+
+
+def _bands_of(item: Picture | Derived) -> tuple[str, ...]:
+    return (item.target if isinstance(item, Derived) else item).layout.bands
 
 
 def make_samples(run: Run, engine: Engine, images: int, count: Count) -> Samples:
@@ -212,14 +219,23 @@ def _translate(run: Run, engine: Engine, images: int, count: Count) -> Samples:
             columns[name] = translate_all(translator, inputs, others)
         if way_back:
             columns["back"] = translate_all(way_back, outputs, labels)
-            scores[f"cycle_L1.{direction}"] = _mean_l1(columns["back"], inputs)
+            scores[f"cycle_L1.{direction}"] = _mean_l1(columns["back"], inputs, bool(generator.in_bands))
         if previews.truths:
             truths = columns["truth"] = _read(run, previews.truths, truth_channels(translator))[0]
-            scores[f"L1.{direction}"] = _mean_l1(outputs, truths)
-            scores |= {f"{name}.{direction}": value for name, value in _diversity(outputs, truths).items()}
-        rows = list(zip(*columns.values(), strict=True))
+            scores[f"L1.{direction}"] = _mean_l1(outputs, truths, bool(generator.out_bands))
+        shown = {name: _shown(images, name, generator) for name, images in columns.items()}
+        if previews.truths:
+            found = _diversity(shown["output"], shown["truth"])
+            scores |= {f"{name}.{direction}": value for name, value in found.items()}
+        rows = list(zip(*shown.values(), strict=True))
         sheets[direction] = sheet_png(rows, list(columns))
     return sheets, scores
+
+
+def _shown(images: list[Array], column: str, generator: Part) -> list[Array]:
+    """Return the images of a column as people see them: bands as a composite."""
+    of_inputs = column == "back" or column.startswith("input")
+    return [composite(image, generator.in_bands if of_inputs else generator.out_bands) for image in images]
 
 
 def _classes(run: Run) -> list[tuple[str, int, int]]:
@@ -238,8 +254,9 @@ def _read(run: Run, pictures: Sequence[Picture | Derived], channels: int) -> tup
     return [image for image, _ in read_all], max((words for _, words in read_all), default="")
 
 
-def _mean_l1(outputs: list[Array], truths: list[Array]) -> float:
-    return float(np.mean([l1(output, truth) for output, truth in zip(outputs, truths, strict=True)]))
+def _mean_l1(outputs: list[Array], truths: list[Array], bands: bool = False) -> float:
+    metric = METRICS["l1"]
+    return float(np.mean([metric.of(output, truth, bands) for output, truth in zip(outputs, truths, strict=True)]))
 
 
 def _diversity(outputs: list[Array], truths: list[Array]) -> dict[str, float]:

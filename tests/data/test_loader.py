@@ -227,7 +227,7 @@ def test_running_out_of_memory_is_not_blamed_on_the_picture(few_pairs, monkeypat
     def decode(image, path):
         raise MemoryError
 
-    monkeypatch.setattr("i2i.images.decode.decode", decode)
+    monkeypatch.setattr("i2i.images.source.decode", decode)
     with pytest.raises(MemoryError, match="memory"):
         list(batches(data, config, 0, 8, "cpu"))
     with pytest.raises(DataError, match="memory"):

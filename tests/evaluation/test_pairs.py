@@ -16,7 +16,7 @@ from i2i.cli.tables import score_caption
 from i2i.data.folders import find_pairs
 from i2i.errors import DataError, ModelError, UsageError
 from i2i.evaluation import fit_baselines, refuse_incomparable, sides
-from i2i.evaluation.pairs import choose_metrics
+from i2i.evaluation.choosing import choose_metrics
 from i2i.images import read_image, write_image
 from i2i.metrics.pairs import PSNR_CEILING, l1, ms_ssim, psnr, ssim
 from i2i.models.modelfile import load_generator, read_spec, save_model

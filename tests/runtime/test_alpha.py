@@ -19,7 +19,8 @@ from i2i.images.encode import Extras, encode
 from i2i.models.modelfile import read_spec
 from i2i.models.spec import Part, translating
 from i2i.runtime.folder import list_tasks
-from i2i.runtime.pictures import PictureOptions, read, written_channels
+from i2i.runtime.picture_options import PictureOptions, written_channels
+from i2i.runtime.pictures import read
 from i2i.runtime.pipeline import translate_files
 from i2i.runtime.translator import Translator
 from tests.cli.test_cli import call

@@ -30,7 +30,7 @@ from i2i.runtime import plan as plans
 from i2i.runtime.fit import Fit
 from i2i.runtime.folder import list_tasks
 from i2i.runtime.outcome import Refused, Result, Setup, lines
-from i2i.runtime.pictures import PictureOptions
+from i2i.runtime.picture_options import PictureOptions
 from i2i.runtime.pipeline import setup_for, translate_files
 from i2i.runtime.plan import Planner
 from i2i.runtime.tasks import Shard

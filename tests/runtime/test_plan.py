@@ -5,7 +5,7 @@ import pytest
 from i2i.errors import ImageError, ModelError, OutOfMemoryError
 from i2i.runtime.fit import AUTO, Fit
 from i2i.runtime.folder import list_tasks
-from i2i.runtime.pictures import PictureOptions
+from i2i.runtime.picture_options import PictureOptions
 from i2i.runtime.pipeline import translate_files
 from i2i.runtime.plan import TILE_BYTES, Planner, estimated_bytes, padded_sides
 from i2i.runtime.translator import Translator

@@ -92,7 +92,7 @@ def plain_loop(network: torch.nn.Module, device: str, source: Path, output: Path
 
 def ours(model: Path, device: str, source: Path, output: Path) -> tuple[float, Result]:
     """Translate the folder as `i2i translate --format png` does; return pictures per second and the result."""
-    from i2i.runtime.pictures import PictureOptions
+    from i2i.runtime.picture_options import PictureOptions
 
     options = PictureOptions(format="png")
     translator = Translator.open(model, device=device, threads=1 if device == "cpu" else None)

@@ -1,0 +1,118 @@
+"""How files become images: as pictures, or as bands, whose channels are measurements with names.
+
+Of a picture, channels mean grey, RGB and alpha, and are converted into one another. Of bands, none is alpha, none is a
+colour, and none is converted: there are as many in each file as the model takes.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from i2i.errors import ImageError
+from i2i.images.encode import Array
+
+MOST_BANDS = 1024
+"""Channels of a file, at most: memory depends on it before any value is read."""
+BandName = Annotated[str, Field(pattern=r"^[\w.+-][\w.+ -]{0,39}$")]
+"""The name of a band, on one line and without commas."""
+Range = tuple[float, float]
+"""Values of black and white in a file."""
+_COLOURS = ("red", "green", "blue")
+
+
+class Layout(NamedTuple):
+    """How the files of one side become images."""
+
+    channels: int | None = None
+    """Channels that the networks get; None: as many as each file has."""
+    bands: tuple[str, ...] = ()
+    """Their names if they are bands; empty for pictures."""
+    value_range: Range | None = None
+    """Black and white; see `from_range`."""
+
+
+PICTURE = Layout()
+Layouts = tuple[Layout, Layout]
+"""Of A and of B."""
+PICTURES: Layouts = (PICTURE, PICTURE)
+
+
+def band_names(channels: int | Sequence[str]) -> tuple[str, ...]:
+    """Return the names of bands, given as a count or as names; none for 1, 3 and 4 channels, which are a picture."""
+    if isinstance(channels, int):
+        return () if channels in (1, 3, 4) else tuple(str(number) for number in range(1, channels + 1))
+    return tuple(channels)
+
+
+def channel_count(channels: int | Sequence[str]) -> int:
+    """Return the number of channels, given as a count or as names."""
+    return channels if isinstance(channels, int) else len(channels)
+
+
+def refuse_other_count(path: Path, count: int, bands: Sequence[str]) -> None:
+    """Raise ImageError for a file that has more or fewer channels than there are bands."""
+    if bands and count != len(bands):
+        raise ImageError(
+            f"{path} has {count} channel{'s' * (count != 1)}, but {len(bands)} are expected: {', '.join(bands)}."
+        )
+
+
+def composite(array: Array, bands: Sequence[str]) -> Array:
+    """Return what shows bands (H, W, C) to people: (H, W, 3) of red, green and blue by name, or of the first three.
+
+    With fewer than three, the first alone, (H, W, 1). Without `bands` it is a picture, and stays as it is.
+    """
+    if not bands:
+        return array
+    names = [name.lower() for name in bands]
+    if all(colour in names for colour in _COLOURS):
+        return array[:, :, [names.index(colour) for colour in _COLOURS]]
+    return array[:, :, :3] if len(names) >= 3 else array[:, :, :1]
+
+
+def from_range(array: Array, path: Path, value_range: Range | None, bands: bool = False) -> Array:
+    """Map deep pixels from `value_range` to the full range of their type: uint16, or float32 in [0, 1].
+
+    None means the full range for integers, and 0 to 1 for floats. 8-bit pixels and, but for bands, 16-bit alpha do not
+    change. Raises ImageError for NaN, infinity and values outside the range.
+    """
+    if array.dtype == np.uint8 or (value_range is None and array.dtype == np.uint16):
+        return array
+    if array.dtype == np.uint16 and array.shape[2] in (2, 4) and not bands:  # alpha has no range of its own
+        return np.concatenate([from_range(array[:, :, :-1], path, value_range), array[:, :, -1:]], axis=2)
+    low, high = value_range or (0.0, 1.0)
+    least, most = float(array.min()), float(array.max())
+    if not (math.isfinite(least) and math.isfinite(most)):
+        raise ImageError(_non_finite(array, path))
+    slack = 1e-6 * (high - low)  # rounding in other programs
+    if not (low - slack <= least and most <= high + slack):
+        raise ImageError(
+            f"{path} holds values from {least:g} to {most:g}, outside the range {low:g} to {high:g}.\n"
+            "Give the values of black and white with --input-range, or data.input_range in training."
+        )
+    if array.dtype == np.uint16:
+        return np.rint((array - np.float64(low)) * (65535 / (high - low))).clip(0, 65535).astype(np.uint16)
+    return np.clip((array - np.float32(low)) / np.float32(high - low), 0, 1)
+
+
+def to_range(array: Array, value_range: Range | None, bands: bool = False) -> Array:
+    """Map pixels back to the range that `from_range` took them from."""
+    if value_range is None or array.dtype == np.uint8:
+        return array
+    if array.dtype == np.uint16 and array.shape[2] in (2, 4) and not bands:
+        return np.concatenate([to_range(array[:, :, :-1], value_range), array[:, :, -1:]], axis=2)
+    low, high = value_range
+    if array.dtype == np.uint16:
+        return np.rint(low + array * ((high - low) / 65535)).clip(0, 65535).astype(np.uint16)
+    return array * np.float32(high - low) + np.float32(low)
+
+
+def _non_finite(array: Array, path: Path) -> str:
+    count = int(np.count_nonzero(~np.isfinite(array)))
+    kinds: list[tuple[str, Any]] = [("NaN", np.isnan(array).any()), ("infinity", np.isinf(array).any())]
+    found = " and ".join(name for name, is_there in kinds if is_there)
+    return f"{path} holds {found}: {count:,} of {array.size:,} values. Replace them with numbers first."

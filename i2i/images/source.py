@@ -1,0 +1,73 @@
+"""A picture file that is open, and what its header says; nothing is decoded yet."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+from i2i.images.encode import Array
+from i2i.images.pixels import ALPHA_MODES, decode, is_16_bit, orientation_of
+
+_USUAL_DPI = {1, 72, 96}
+"""Resolutions that programs write by default."""
+
+
+class Header(NamedTuple):
+    """Size of a picture in pixels, as shown (EXIF orientation applied), read without decoding it."""
+
+    height: int
+    width: int
+
+
+class Source:
+    """A file of an allowed kind and size, opened by Pillow; nothing is decoded yet."""
+
+    def __init__(self, image: Image.Image, path: Path):
+        self.image = image
+        self.path = path
+        self.kind = "JPEG" if image.format == "MPO" else image.format or ""
+        self.stored = image.size
+        """Width and height in the file."""
+        self.grey = image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
+        """Whether the header says that the first frame is grey; a palette of greys counts as colour."""
+        self.deep = image.mode.startswith("I") or (image.mode in ("RGB", "RGBA") and is_16_bit(image))
+        """Whether the first frame has more than 8 bits a channel, or floats."""
+
+    @property
+    def header(self) -> Header:
+        """The size as shown."""
+        width, height = self.stored
+        # A PNG's getexif() decodes the whole file to look for EXIF after the pixels; EXIF before them is enough.
+        known = self.image.format != "PNG" or "exif" in self.image.info
+        if known and orientation_of(self.image) >= 5:
+            width, height = height, width
+        return Header(height, width)
+
+    @property
+    def may_have_alpha(self) -> bool:
+        """Whether the header allows for alpha."""
+        return "transparency" in self.image.info or self.image.mode in ALPHA_MODES
+
+    def count(self) -> int:
+        """Return the number of frames or pages; the second picture of a camera's MPO does not count."""
+        return 1 if self.kind == "JPEG" else getattr(self.image, "n_frames", 1)
+
+    def left_out(self) -> int:
+        """Return the number of frames after the first."""
+        return self.count() - 1
+
+    def lost(self, keep_metadata: bool) -> list[str]:
+        """Name the metadata on position and scale that a translated picture loses."""
+        dpi = self.image.info.get("dpi", ()) if self.kind in ("PNG", "TIFF") and not keep_metadata else ()
+        return ["resolution"] if any(round(float(value)) not in _USUAL_DPI for value in dpi) else []
+
+    def pixels(self, count: int) -> int:
+        """Return the number of pixels in the first `count` frames."""
+        width, height = self.stored
+        return count * width * height
+
+    def decode(self, frame: int = 0) -> Array:
+        """Return the pixels of a frame, as i2i.images.image describes them; float32 values stay as stored."""
+        if frame:
+            self.image.seek(frame)
+        return decode(self.image, self.path)

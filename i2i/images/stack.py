@@ -1,0 +1,90 @@
+"""A TIFF as a stack of bands: samples, planes and pages, by the axes that the file states.
+
+tifffile decodes it. i2i.images.tiff reads TIFFs as pictures.
+"""
+
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from i2i.errors import ImageError
+from i2i.images.encode import Array
+from i2i.images.tiff import check_storage
+
+_CHANNEL_AXES = "CSIQR"
+"""tifffile's letters for channels, samples and pages without a meaning of their own."""
+_AXIS_NAMES = {"Z": "depth (z)", "T": "time (t)", "L": "exposures", "V": "events", "P": "phases", "H": "lifetimes"}
+_FULL_BITS = (8, 16, 32, 64)
+
+
+class Stack:
+    """What the tags of a file say of its first image, at full size."""
+
+    def __init__(self, file: BinaryIO, path: Path):
+        """Raise ImageError for a file with other axes than rows, columns and channels, or of a type without meaning."""
+        self.file, self.path = file, path
+        with _opened(file) as tiff:
+            series = tiff.series[0]
+            page = series.keyframe
+            self.axes, self.shape, self.dtype = series.axes, series.shape, series.dtype
+            self.left_out = len(tiff.series) - 1
+            self.bits = int(page.bitspersample)
+            self.icc = page.iccprofile
+            if page.is_tiled and page.tilelength * page.tilewidth > max(1 << 24, page.imagelength * page.imagewidth):
+                raise ImageError(f"{path} is damaged: its tiles are {page.tilewidth}x{page.tilelength}.")
+            check_storage(page, tiff.filehandle.size, path)
+        self._refuse_axes()
+        if self.dtype.kind not in "uif" or (self.dtype.kind != "f" and self.dtype.itemsize > 4):
+            raise ImageError(f"{path} holds {self.dtype} values; i2i reads integers of up to 32 bits, and floats.")
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.shape[self.axes.index("X")], self.shape[self.axes.index("Y")]
+
+    @property
+    def channels(self) -> int:
+        """The product of the sizes of all axes but rows and columns."""
+        width, height = self.sides
+        return int(np.prod(self.shape, dtype=object)) // (width * height)
+
+    def decode(self) -> Array:
+        """Return (H, W, C) in uint8, uint16 or float32, as stored; packed integers use all of 16 bits."""
+        with _opened(self.file) as tiff:
+            array = tiff.series[0].asarray(maxworkers=1)
+        places = [self.axes.index("Y"), self.axes.index("X")]
+        rest = [place for place in range(len(self.axes)) if place not in places]
+        array = array.transpose(*places, *rest)
+        array = array.reshape(*array.shape[:2], -1)
+        if array.dtype.kind == "u" and self.bits < 16 and self.bits not in _FULL_BITS:
+            array = np.rint(array * (65535 / ((1 << self.bits) - 1))).astype(np.uint16)
+        wanted = array.dtype if array.dtype in (np.uint8, np.uint16) else np.float32
+        return np.ascontiguousarray(array.astype(wanted))
+
+    def _refuse_axes(self) -> None:
+        if not {"Y", "X"} <= set(self.axes):
+            raise ImageError(f"{self.path} has the axes {self.axes}, and no rows and columns.")
+        for axis, size in zip(self.axes, self.shape, strict=True):
+            if axis not in "YX" + _CHANNEL_AXES and size > 1:
+                name = _AXIS_NAMES.get(axis, axis)
+                raise ImageError(
+                    f"{self.path} has {size} images along {name}, and i2i translates one at a time. "
+                    "Save each as a file of its own."
+                )
+
+
+def _opened(file: BinaryIO) -> Any:
+    import tifffile
+
+    file.seek(0)
+    return tifffile.TiffFile(file)
+
+
+def placeholder(icc: bytes | None) -> Image.Image:
+    """Return the stand-in for a picture that Pillow has opened, with the file's profile."""
+    image = Image.new("L", (1, 1))
+    if icc:
+        image.info["icc_profile"] = icc
+    return image
