@@ -23,6 +23,7 @@ from i2i.images.image import read_image as read_image
 from i2i.images.image import to_channels as to_channels
 from i2i.images.image import to_unit as to_unit
 from i2i.images.image import write_image as write_image
+from i2i.images.layout import ANY_BANDS as ANY_BANDS
 from i2i.images.layout import PICTURE as PICTURE
 from i2i.images.layout import PICTURES as PICTURES
 from i2i.images.layout import Layout as Layout

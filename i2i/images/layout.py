@@ -36,6 +36,8 @@ class Layout(NamedTuple):
 
 
 PICTURE = Layout()
+ANY_BANDS = ("*",)
+"""In place of names: as many bands as a file has."""
 Layouts = tuple[Layout, Layout]
 """Of A and of B."""
 PICTURES: Layouts = (PICTURE, PICTURE)
@@ -55,7 +57,7 @@ def channel_count(channels: int | Sequence[str]) -> int:
 
 def refuse_other_count(path: Path, count: int, bands: Sequence[str]) -> None:
     """Raise ImageError for a file that has more or fewer channels than there are bands."""
-    if bands and count != len(bands):
+    if bands and bands != ANY_BANDS and count != len(bands):
         raise ImageError(
             f"{path} has {count} channel{'s' * (count != 1)}, but {len(bands)} are expected: {', '.join(bands)}."
         )
@@ -66,12 +68,12 @@ def composite(array: Array, bands: Sequence[str]) -> Array:
 
     With fewer than three, the first alone, (H, W, 1). Without `bands` it is a picture, and stays as it is.
     """
-    if not bands:
+    if not bands or array.shape[2] == 1:
         return array
     names = [name.lower() for name in bands]
     if all(colour in names for colour in _COLOURS):
         return array[:, :, [names.index(colour) for colour in _COLOURS]]
-    return array[:, :, :3] if len(names) >= 3 else array[:, :, :1]
+    return array[:, :, :3] if array.shape[2] >= 3 else array[:, :, :1]
 
 
 def from_range(array: Array, path: Path, value_range: Range | None, bands: bool = False) -> Array:

@@ -20,7 +20,7 @@ from i2i.data.watch import watched
 from i2i.errors import DataError, ImageError, UsageError
 from i2i.images import Header, read_facts
 from i2i.machine import core_count
-from i2i.metrics.faults import Finding, duplicates, of_files, of_pairs
+from i2i.metrics.faults import Finding, duplicates, of_files, of_pairs, white_of
 from i2i.metrics.label_faults import label_faults
 from i2i.metrics.looks import Look, look_at
 from i2i.metrics.suggest import Machine, suggest
@@ -85,7 +85,9 @@ def examine_data(paths: Sequence[str], labels: str | None = None, text: str | No
     counts = {split: len(sides[0]) if kind != "unpaired" else sum(map(len, sides)) for split, sides in splits.items()}
     side_px = int(np.median([min(look.size) for look in everything]))
     grey = [bool(side) and all(look.grey for look in side) for side in looks["train"]]
-    suggestion = suggest(kind, side_px, max(map(len, splits["train"])), Machine.here(), grey)
+    bands = [max((look.bands for look in side), default=0) for side in looks["train"]]
+    count, machine = max(map(len, splits["train"])), Machine.here()
+    suggestion = suggest(kind, side_px, count, machine, grey, bands, white_of(everything))
     some = [spread([look.picture for look in side], _EXAMPLES) for side in looks["train"]]
     rows = [*zip(*some, strict=True)] if kind == "paired" else [(picture,) for side in some for picture in side]
     return Report(kind, counts, tuple(findings), *suggestion, tuple(rows))

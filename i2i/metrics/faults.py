@@ -22,6 +22,8 @@ from i2i.metrics.looks import (
 )
 from i2i.words import show_count
 
+DARK = 0.3
+"""If 16-bit values stay under this share of their range, white is most likely not 65,535."""
 MIRRORED_SHARE = 0.02
 """Of the pictures of train: as many pairs of mirrored ones are left unsaid, as of arrows to the left and right."""
 
@@ -40,7 +42,14 @@ def of_files(looks: Sequence[Look]) -> Iterator[Finding]:
     if constant:
         text = f"{show_count(len(constant), 'picture')} of a single colour, from which nothing can be learned."
         yield Finding("constant", text, tuple(constant))
-    facts = {look.picture.path: read_facts(look.picture.path) for look in looks}
+    if white := white_of(looks):
+        most = max(look.most for look in looks)
+        yield Finding(
+            "range",
+            f"The 16-bit values go up to {most:,} of 65,535, {most / 65535:.1%} of white: trained as they are, "
+            f"pictures are nearly black. data.input_range=[0,{white}] says what white is, if it is that.",
+        )
+    facts = {look.picture.path: read_facts(look.picture.path, layout=look.picture.layout) for look in looks}
     yield from _odd_ones(
         "sizes",
         {path: f"{fact.size.width}x{fact.size.height}" for path, fact in facts.items()},
@@ -61,6 +70,12 @@ def of_files(looks: Sequence[Look]) -> Iterator[Finding]:
         {path: profile_name(path) for path in facts},
         "i2i does not apply profiles: convert the files to one profile.",
     )
+
+
+def white_of(looks: Sequence[Look]) -> int:
+    """Return what white most likely is in 16-bit files whose values stay far below 65,535; 0 if they do not."""
+    most = max((look.most for look in looks), default=0)
+    return (1 << most.bit_length()) - 1 if 0 < most < DARK * 65535 else 0
 
 
 def _channels(facts: Facts) -> str:

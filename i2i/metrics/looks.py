@@ -9,7 +9,7 @@ import numpy as np
 
 from i2i.data.items import Picture, read_picture
 from i2i.errors import ImageError
-from i2i.images import Array, Header
+from i2i.images import ANY_BANDS, Array, Header, Layout, composite
 from i2i.metrics.pairs import as_rgb8
 
 DUPLICATE_LEVELS = 2.0
@@ -29,7 +29,8 @@ class Look(NamedTuple):
     """What a picture is known by.
 
     thumb: a small copy, float (16 * 16 * 3,) in 0 to 255. edges: the strength of its edges, float (64, 64).
-    constant: one colour throughout. grey: without colours.
+    constant: one colour throughout. grey: without colours. bands: how many channels it has if it is no picture, else 0.
+    most: the largest value of 16-bit files, else 0.
     """
 
     picture: Picture
@@ -38,23 +39,33 @@ class Look(NamedTuple):
     edges: Array
     constant: bool
     grey: bool
+    bands: int = 0
+    most: int = 0
 
 
 def look_at(picture: Picture) -> Look | ImageError:
-    """Decode a picture and make its small copies; return the error of a broken one."""
+    """Decode a picture, or bands, and make its small copies; return the error of a broken one."""
     import cv2
 
     try:
         array = read_picture(picture)
     except ImageError as error:
-        return error
-    rgb = as_rgb8(array)
+        picture = picture._replace(layout=Layout(bands=ANY_BANDS))
+        try:
+            array = read_picture(picture)
+        except ImageError:
+            return error
+        if array.shape[2] in (1, 3, 4):  # it is a picture, and wrong in another way
+            return error
+    bands = array.shape[2] if picture.layout.bands else 0
+    rgb = as_rgb8(composite(array, picture.layout.bands))
     thumb = cv2.resize(rgb, (_THUMB_PX, _THUMB_PX), interpolation=cv2.INTER_AREA).astype(np.float32)
     small = cv2.resize(rgb, (EDGES_PX, EDGES_PX), interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
     edges = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
-    constant, grey = bool(np.ptp(array, axis=(0, 1)).max() == 0), array.shape[2] < 3
-    return Look(picture, Header(*array.shape[:2]), thumb.ravel(), edges, constant, grey)
+    constant, plain = bool(np.ptp(array, axis=(0, 1)).max() == 0), array.shape[2] < 3 and not bands
+    most = int(array.max()) if array.dtype == np.uint16 else 0
+    return Look(picture, Header(*array.shape[:2]), thumb.ravel(), edges, constant, plain, bands, most)
 
 
 def near_duplicates(first: Array, second: Array) -> list[tuple[int, int]]:

@@ -1,6 +1,7 @@
 """The preset and settings that `i2i doctor DATA` suggests for a set of pictures and a machine."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 from i2i.machine import core_count, has_nvidia_gpu
@@ -41,19 +42,29 @@ class Machine(NamedTuple):
         return None if self.gpu else images * crop_px**2 / (_PIXELS_PER_S[kind] * self.cores) / 3600
 
 
-def suggest(kind: str, side_px: int, count: int, machine: Machine, grey: Sequence[bool] = ()) -> Suggestion:
+def suggest(
+    kind: str,
+    side_px: int,
+    count: int,
+    machine: Machine,
+    grey: Sequence[bool] = (),
+    bands: Sequence[int] = (),
+    white: int = 0,
+) -> Suggestion:
     """Return what to train with.
 
     kind: paired, unpaired or images. side_px: the median of the shorter sides. count: images in an epoch. grey: of each
-    side, whether all its pictures are.
+    side, whether all its pictures are. bands: how many channels each side has if they are bands, else 0. white: of
+    16-bit files, if it is not 65,535; else 0.
     """
     largest = 64 if kind == "images" else 256  # DCGAN makes up to 128 px; the paper's 64 are what it is good at
     crops = [size for size in _CROPS if size <= min(side_px, largest)] or [32]
     found = _of_images(crops[0], count, machine) if kind == "images" else _of_sides(kind, crops, count, machine)
     names = ("channels",) if kind == "images" else ("channels_a", "channels_b")
-    return found._replace(
-        changes=(*found.changes, *(f"data.{name}=1" for name, one in zip(names, grey, strict=False) if one))
-    )
+    bands = () if kind == "images" else bands  # models from noise make pictures
+    counts = [one or int(plain) for one, plain in zip_longest(bands, grey, fillvalue=0)]
+    told = [f"data.{name}={count}" for name, count in zip(names, counts, strict=False) if count]
+    return found._replace(changes=(*found.changes, *told, *([f"data.input_range=[0,{white}]"] if white else [])))
 
 
 def _of_sides(kind: str, crops: list[int], count: int, machine: Machine) -> Suggestion:

@@ -354,3 +354,33 @@ def test_an_empty_side_is_named(data):
         file.unlink()
     with pytest.raises(DataError, match="trainB"):
         examine_data([str(data)])
+
+
+def test_twelve_bits_in_sixteen_are_not_trained_as_black_unsaid(tmp_path):
+    for k in range(3):
+        for side in "AB":
+            dark = picture(64, 64, 3, np.uint16, seed=k) // 16
+            path = tmp_path / f"train{side}" / f"{k}.png"
+            path.parent.mkdir(exist_ok=True)
+            write_image(path, dark if side == "A" else picture(64, 64, seed=k + 3))
+    report = examine_data([str(tmp_path)])
+    (finding,) = (one for one in report.findings if one.kind == "range")
+    assert "6.2% of white" in finding.text
+    assert "data.input_range=[0,4095]" in report.changes
+    for path in (tmp_path / "trainA").iterdir():
+        write_image(path, picture(64, 64, 3, np.uint16))
+    assert not any(one.kind == "range" for one in examine_data([str(tmp_path)]).findings)
+
+
+def test_bands_are_no_damage(tmp_path):
+    for k in range(3):
+        for side, count in (("A", 5), ("B", 2)):
+            array = np.concatenate([picture(64, 64, 1, seed=k + band) for band in range(count)], axis=2)
+            path = tmp_path / f"train{side}" / f"{k}.{'tif' if side == 'A' else 'npy'}"
+            path.parent.mkdir(exist_ok=True)
+            write_image(path, array, bands=True)
+    report = examine_data([str(tmp_path)])
+    assert not any(one.kind in ("broken", "channels") for one in report.findings)
+    assert {"data.channels_a=5", "data.channels_b=2"} <= {*report.changes}
+    (tmp_path / "trainB" / "0.npy").write_bytes(b"\x93NUMPY")
+    assert any(one.kind == "broken" for one in examine_data([str(tmp_path)]).findings)
