@@ -16,6 +16,7 @@ from i2i.errors import I2IError, ImageError, one_line
 from i2i.images import tiff
 from i2i.images.arrays import NpySource, NpzSource
 from i2i.images.encode import Array
+from i2i.images.geo import Place, read_place
 from i2i.images.layout import refuse_other_count
 from i2i.images.pixels import decode, reason_of, turn
 from i2i.images.source import Header, Source
@@ -53,9 +54,10 @@ class StackSource(Source):
         """Return the number of images after the first that are no reduced copies of it."""
         return self.stack.left_out
 
-    def lost(self, keep_metadata: bool) -> list[str]:
-        """Name what the first page says and a translated picture loses."""
-        return []
+    @property
+    def place(self) -> Place:
+        """Where the picture lies on the Earth, by the first page."""
+        return read_place(next(tiff.pages(self.stack.file)).tags)
 
     def decode(self, frame: int = 0) -> Array:
         """Return all bands, as stored."""
@@ -109,13 +111,14 @@ class TiffSource(Source):
             return first.planes() - 1
         return tiff.count_full_size(itertools.islice(self.pages(_MOST_COUNTED), 1, None))
 
+    @property
+    def place(self) -> Place:
+        """Where the picture lies on the Earth, by the first page."""
+        return read_place(self._pages[0].tags)
+
     def lost(self, keep_metadata: bool) -> list[str]:
         """Name what the first page says and a translated picture loses."""
-        first = self._pages[0]
-        unit = "PhysicalSizeX" in first.description or (
-            first.description.startswith("ImageJ=") and "unit=" in first.description
-        )
-        return [*first.lost(), *(["pixel size"] if unit and not keep_metadata else []), *super().lost(keep_metadata)]
+        return self._pages[0].lost()
 
     def pixels(self, count: int) -> int:
         """Return the number of pixels in the first `count` pages."""

@@ -25,6 +25,7 @@ SEVERAL_FRAMES = {"PNG", "GIF", "WEBP", "AVIF", "TIFF"}
 
 _WEBP_LOSSLESS = {"lossless": True, "quality": 0, "method": 0, "exact": True}  # exact: keep hidden colours
 _STRIP_BYTES = 1 << 20
+_INCH = 2  # the unit of a resolution, as TIFF numbers it
 _STAND_INS = {34665: 34664, 34853: 34852}
 """Unused tags that sort like those of the EXIF and GPS directories."""
 
@@ -46,6 +47,10 @@ class Extras:
     """Duration of each frame of an animation."""
     loop: int | None = None
     """How often an animation plays; 0: for ever, None: not specified."""
+    tags: tuple[tuple[int, str, int, Any, bool], ...] = ()
+    """TIFF only: further tags of the first page, as tifffile writes them."""
+    resolution: tuple[float, float, int] | None = None
+    """TIFF only, without `dpi`: pixels a unit across and down, and the unit as TIFF numbers it."""
 
 
 def encode(
@@ -192,17 +197,18 @@ def _tiff(frames: Sequence[Array], extras: Extras, bands: bool) -> bytes:
     buffer = io.BytesIO()
     with tifffile.TiffWriter(buffer, byteorder="<") as writer:
         tags = [*_exif_tags(extras.exif, buffer)] if extras.exif else []
+        resolution = (*extras.dpi, _INCH) if extras.dpi else extras.resolution
         if extras.xmp:
             tags.append((700, "B", len(extras.xmp), extras.xmp, False))
-        for frame in frames:
+        for place, frame in enumerate(frames):
             writer.write(
                 **_tiff_layout(frame, bands),
                 compression="zlib",
                 compressionargs={"level": 1},
-                resolution=extras.dpi,
-                resolutionunit=2 if extras.dpi else None,  # an inch
+                resolution=resolution and resolution[:2],
+                resolutionunit=resolution and resolution[2],
                 iccprofile=extras.icc,
-                extratags=tags,
+                extratags=[*tags, *([] if place else extras.tags)],
                 software=False,
                 metadata=None,
                 maxworkers=1,

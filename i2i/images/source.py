@@ -6,9 +6,10 @@ from typing import NamedTuple
 from PIL import Image
 
 from i2i.images.encode import Array
+from i2i.images.geo import NOWHERE, Place
 from i2i.images.pixels import ALPHA_MODES, decode, is_16_bit, orientation_of
 
-_USUAL_DPI = {1, 72, 96}
+USUAL_DPI = {1, 72, 96}
 """Resolutions that programs write by default."""
 
 
@@ -44,6 +45,11 @@ class Source:
         return Header(height, width)
 
     @property
+    def place(self) -> Place:
+        """Where the picture lies on the Earth, its pixel size and nodata value; only a TIFF says so."""
+        return NOWHERE
+
+    @property
     def may_have_alpha(self) -> bool:
         """Whether the header allows for alpha."""
         return "transparency" in self.image.info or self.image.mode in ALPHA_MODES
@@ -57,9 +63,9 @@ class Source:
         return self.count() - 1
 
     def lost(self, keep_metadata: bool) -> list[str]:
-        """Name the metadata on position and scale that a translated picture loses."""
-        dpi = self.image.info.get("dpi", ()) if self.kind in ("PNG", "TIFF") and not keep_metadata else ()
-        return ["resolution"] if any(round(float(value)) not in _USUAL_DPI for value in dpi) else []
+        """Name the metadata on scale that a translated picture loses; that of `place` depends on the output."""
+        dpi = self.image.info.get("dpi", ()) if self.kind == "PNG" and not keep_metadata else ()
+        return ["resolution"] if any(round(float(value)) not in USUAL_DPI for value in dpi) else []
 
     def pixels(self, count: int) -> int:
         """Return the number of pixels in the first `count` frames."""

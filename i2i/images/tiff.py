@@ -31,9 +31,6 @@ _WITHOUT_PREDICTOR = {1, 32773}
 """Compressions for which Pillow ignores a predictor: none, PackBits."""
 _TILE_PIXELS = 1 << 24  # a tile of any picture may have so many: 4,096 px a side
 
-_GEOREFERENCE = (33550, 33922, 34264, 34735, 34736, 34737)  # scale, tie points, transformation, keys
-_TAGS_LOST = {42112: "GDAL metadata", 42113: "nodata value", 50844: "rational polynomial coefficients"}
-
 # tifffile logs what it tolerates. What matters is checked here, and errors raise exceptions.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
@@ -119,10 +116,8 @@ class Page:
 
     def lost(self) -> list[str]:
         """Name what else the page says and a translated picture loses."""
-        names = ["georeference"] if any(tag in self.tags for tag in _GEOREFERENCE) else []
-        names += [name for tag, name in _TAGS_LOST.items() if tag in self.tags]
         dropped = self.samples - self.colours - (self.alpha is not None)
-        return names + (["extra channels"] if dropped > 0 and self.photometric == _RGB else [])
+        return ["extra channels"] if dropped > 0 and self.photometric == _RGB else []
 
     def planes(self) -> int:
         """Return the number of planes that ImageJ stores under this page, without pages of their own."""

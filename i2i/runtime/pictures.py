@@ -34,8 +34,9 @@ from i2i.images import (
 )
 from i2i.images.encode import SEVERAL_FRAMES, Extras
 from i2i.images.encode import encode as encode_frames
+from i2i.images.geo import NOWHERE, Place, with_nodata, without_data
 from i2i.images.metadata import fitting_profile, metadata, png_colours
-from i2i.images.source import Source
+from i2i.images.source import USUAL_DPI, Source
 from i2i.models.spec import Part
 from i2i.runtime.holes import composited, cut_holes
 from i2i.runtime.picture_options import DEFAULTS, NEVER_LOSSLESS, Alpha, holds_alpha
@@ -59,7 +60,11 @@ class DecodedPicture:
     left_out: int = 0
     """Frames and pages behind those that were read."""
     lost: tuple[str, ...] = ()
-    """Names of metadata that the translation does not keep, such as georeference."""
+    """Names of metadata that no translation keeps, such as extra channels; see also `lost_place`."""
+    place: Place = NOWHERE
+    """Where it lies on the Earth, its pixel size and nodata value."""
+    blanks: tuple[Array | None, ...] = ()
+    """Of each frame, where it has no data, (H, W) bool; None: nowhere."""
     holes: tuple[Array, ...] = ()
     """(H, W) bool for each frame if there is a mask, ..."""
     inputs: tuple[Array, ...] = ()
@@ -68,10 +73,14 @@ class DecodedPicture:
 
 def read(source: Source, count: int, options: PictureOptions) -> DecodedPicture:
     """Read the first `count` frames of a file; raises ImageError, also for floats outside the range."""
-    frames, durations = [], []
+    frames, durations, blanks = list[Array](), [], list[Array | None]()
+    place, bands = source.place, options.layout.bands
     for frame in range(count):
-        array, bands = source.decode(frame), options.layout.bands
+        array = source.decode(frame)
         refuse_other_count(source.path, array.shape[2], bands)
+        blanks.append(without_data(array, place.nodata))
+        if (blank := blanks[-1]) is not None:  # black for the network, and nodata again in the output
+            array = np.where(blank[:, :, None], (options.input_range or (0, 0))[0], array).astype(array.dtype)
         frames.append(from_range(array, source.path, options.input_range, bool(bands)))
         durations.append(source.image.info.get("duration", 100))
     timed = count > 1 and source.kind != "TIFF"
@@ -91,7 +100,7 @@ def read(source: Source, count: int, options: PictureOptions) -> DecodedPicture:
         left_out = source.left_out() if options.frames == "first" else 0
     holes, inputs = cut_holes(options.mask, source.path, frames) if options.mask else ([], frames)
     picture = DecodedPicture(source.path, tuple(frames), source.kind, extras, lossless, left_out, tuple(lost))
-    return replace(picture, holes=tuple(holes), inputs=tuple(inputs))
+    return replace(picture, holes=tuple(holes), inputs=tuple(inputs), place=place, blanks=tuple(blanks))
 
 
 def finished(picture: DecodedPicture, outputs: Sequence[Array], generator: Part, alpha: Alpha | None) -> list[Array]:
@@ -111,6 +120,15 @@ def lost_colours(picture: DecodedPicture, suffix: str) -> tuple[str, ...]:
     gamma = int.from_bytes(chunks[place + 4 : place + 8], "big") if place >= 0 else _USUAL_GAMMA
     odd = abs(gamma - _USUAL_GAMMA) > _USUAL_GAMMA // 50
     return (*(["PNG gamma"] if odd else []), *(["PNG colour space"] if b"cICP" in chunks else []))
+
+
+def lost_place(picture: DecodedPicture, suffix: str) -> tuple[str, ...]:
+    """Return what a TIFF says of its place and scale, and a format or several pages do not keep."""
+    place, dpi = picture.place, picture.extras.dpi
+    if FORMATS[suffix.lower()] == "TIFF" and len(picture.frames) == 1:
+        return ()
+    odd = place.resolution and not dpi and any(round(value) not in USUAL_DPI for value in place.resolution[:2])
+    return (*place.names, *(["resolution"] if odd else []))
 
 
 def counted(source: Source, options: PictureOptions) -> tuple[int, int]:
@@ -177,12 +195,26 @@ def encode(
     lossless = options.quality == "lossless" or (options.quality is None and picture.lossless)
     icc = None if bands else fitting_profile(picture.extras.icc, whole[0].shape[2])
     extras = replace(picture.extras, icc=icc)
+    if kind == "TIFF" and len(whole) == 1:
+        whole, extras = _placed(picture, whole[0], extras, generator.out_bands)
     try:
         return encode_frames(whole, kind, quality, lossless, extras, bands)
     except MemoryError:
         raise
     except Exception as error:  # encoders raise whatever they like, for sides over their limit for instance
         raise ImageError(f"{picture.path} cannot be written as {suffix}: {str(error).rstrip('.')}.") from error
+
+
+def _placed(
+    picture: DecodedPicture, output: Array, extras: Extras, bands: tuple[str, ...]
+) -> tuple[list[Array], Extras]:
+    """Return the only output with the nodata value where the input has it, and extras that say where it lies."""
+    height, width = output.shape[:2]
+    top, left = (picture.frames[0].shape[0] - height) // 2, (picture.frames[0].shape[1] - width) // 2
+    place, blank = picture.place.cropped(top, left), picture.blanks[0] if picture.blanks else None
+    if blank is not None and place.nodata is not None:
+        output = with_nodata(output, blank[top : top + height, left : left + width], place.nodata)
+    return [output], replace(extras, tags=tuple(place.written(bands)), resolution=place.resolution)
 
 
 def _in_range(output: Array, frame: Array, value_range: Range | None, bands: bool) -> Array:

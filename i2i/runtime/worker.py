@@ -15,7 +15,7 @@ from i2i.images.decode import opened
 from i2i.runtime.chain import carry_on
 from i2i.runtime.outcome import STAGES
 from i2i.runtime.picture_options import PictureOptions, output_dtype
-from i2i.runtime.pictures import DecodedPicture, counted, encode, lost_colours, read
+from i2i.runtime.pictures import DecodedPicture, counted, encode, lost_colours, lost_place, read
 from i2i.runtime.tasks import Task
 from i2i.runtime.translator import Translator
 
@@ -103,7 +103,7 @@ class Worker:
             content = encode(last, outputs, suffix, part, self.options)
             clock.lap()
         side = min(picture.frames[0].shape[:2])
-        lost = (*picture.lost, *lost_colours(picture, suffix))
+        lost = (*picture.lost, *lost_colours(picture, suffix), *lost_place(picture, suffix))
         return content, Done(task, pixels, side, tuple(clock.laps), picture.left_out, lost)
 
     def _decode(

@@ -143,7 +143,9 @@ def test_what_is_left_out_and_lost_is_said(tmp_path, tiny_onnx):
             file.write(pages, photometric="rgb", subfiletype=kind, metadata=None)
     tifffile.imwrite(tmp_path / "in" / "z.tif", np.zeros((5, 16, 16), np.uint16), imagej=True)
     write_image(tmp_path / "in" / "plain.png", picture(16, 16))
-    done = run_i2i("translate", tmp_path / "in", "-m", tiny_onnx, "-o", tmp_path / "out")
+    done = run_i2i("translate", tmp_path / "in", "-m", tiny_onnx, "-o", tmp_path / "kept")
+    assert "georeference" not in done.stderr  # a TIFF keeps it
+    done = run_i2i("translate", tmp_path / "in", "-m", tiny_onnx, "-o", tmp_path / "out", "--format", "png")
     assert done.returncode == 0, done.stderr
     notes = [line for line in done.stderr.splitlines() if line.startswith("Note: ")]
     assert any("6 frames or pages" in note and "--frames all" in note for note in notes), done.stderr

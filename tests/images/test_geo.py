@@ -1,0 +1,123 @@
+"""GeoTIFF: what a file says of its place, scale and nodata is in the translation, and GDAL reads it there."""
+
+import numpy as np
+import pytest
+import rasterio
+import tifffile
+
+from i2i.images.geo import NOWHERE, Place, with_nodata, without_data
+from i2i.images.source import Source
+from i2i.models.spec import PictureSpec
+from i2i.runtime.fit import make_fit
+from i2i.runtime.folder import list_tasks
+from i2i.runtime.picture_options import PictureOptions
+from i2i.runtime.pipeline import translate_files
+from i2i.runtime.translator import Translator
+from tests.conftest import picture
+from tests.runtime.test_translator import identity
+
+WHERE = rasterio.Affine(10, 0, 600000, 0, -10, 5000000)
+BANDS = ("red", "green", "nir")
+
+
+@pytest.fixture
+def scene(tmp_path):
+    """A GeoTIFF by GDAL: three bands of 40x50 px in UTM 33N, with nodata 0 in a corner and statistics."""
+    array = picture(50, 40, 3, np.uint16).transpose(2, 0, 1).clip(1, None)
+    array[:, :5, :7] = 0
+    options = {"driver": "GTiff", "width": 40, "height": 50, "count": 3, "dtype": "uint16", "nodata": 0, "tiled": False}
+    with rasterio.open(tmp_path / "scene.tif", "w", crs="EPSG:32633", transform=WHERE, **options) as file:
+        file.write(array)
+        file.update_tags(SENSOR="MSI")
+        file.update_tags(1, STATISTICS_MEAN="17")
+    return tmp_path / "scene.tif"
+
+
+def bands_model(fit=None) -> Translator:
+    """A model of named bands that returns what it gets."""
+    found = identity()
+    named = PictureSpec(channels=3, meaning="bands", bands=BANDS)
+    part = found.generator.model_copy(update={"inputs": named, "outputs": named})
+    spec = found.spec.model_copy(update={"parts": {"A2B": part}})
+    return Translator(spec, found.backend, "A2B", make_fit(fit, None, None))
+
+
+def translated(source, model, **options):
+    made = PictureOptions(**options)
+    tasks = list_tasks(source, source.parent / "out", 3, options=made)
+    result = translate_files(model, tasks, options=made)
+    assert result.refused == []
+    return tasks[0].output, result
+
+
+def test_gdal_finds_place_bands_and_nodata_in_the_output(scene):
+    path, result = translated(scene, bands_model())
+    with rasterio.open(path) as file, rasterio.open(scene) as before:
+        assert (file.crs, file.transform, file.nodata) == (before.crs, before.transform, 0)
+        assert file.descriptions == BANDS
+        assert file.tags()["SENSOR"] == "MSI"
+        assert "STATISTICS_MEAN" not in file.tags(1)  # of other values
+        np.testing.assert_array_equal(file.read(), before.read())
+        assert file.colorinterp == before.colorinterp
+    assert result.lost == {}
+
+
+def test_a_crop_moves_the_corner(scene):
+    path, _ = translated(scene, bands_model("crop"))
+    with rasterio.open(path) as file:
+        assert file.shape == (48, 32)
+        assert file.transform == WHERE @ rasterio.Affine.translation(4, 1)  # cut evenly on both sides
+
+
+def test_no_pixel_becomes_nodata_by_chance():
+    array = np.zeros((4, 4, 3), np.uint16)
+    mask = np.zeros((4, 4), bool)
+    mask[0] = True
+    done = with_nodata(array, mask, 0)
+    assert (done[0] == 0).all()
+    assert (done[1:] == 1).all()
+    floats = with_nodata(np.full((4, 4, 1), -9999, np.float32), mask, -9999)
+    assert (floats[0] == -9999).all()
+    assert (floats[1:] != -9999).all()
+    assert np.isnan(with_nodata(floats, mask, np.nan)[0]).all()
+
+
+def test_only_pixels_without_any_value_have_no_data():
+    array = np.ones((2, 2, 3), np.uint16)
+    array[0, 0], array[1, 1, 0] = 0, 0
+    assert without_data(array, 0).tolist() == [[True, False], [False, False]]
+    assert without_data(array, 7) is None
+    assert without_data(array, None) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"resolution": (1e4 / 0.25, 1e4 / 0.5), "resolutionunit": "CENTIMETER"}, (0.25, 0.5)),
+        ({"ome": True, "metadata": {"axes": "YXS", "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.5}}, (0.25, 0.5)),
+        ({"imagej": True, "resolution": (4, 2), "metadata": {"axes": "YXS", "unit": "um"}}, (0.25, 0.5)),
+    ],
+)
+def test_the_size_of_pixels_is_kept(tmp_path, options, expected):
+    tifffile.imwrite(tmp_path / "a.tif", picture(20, 30), photometric="rgb", **options)
+    path, result = translated(tmp_path / "a.tif", identity())
+    with tifffile.TiffFile(path) as file:
+        page = file.pages[0]
+        sides = [1e4 * tag.value[1] / tag.value[0] for tag in (page.tags[282], page.tags[283])]
+        assert page.tags[296].value == 3  # a centimetre
+    assert sides == pytest.approx(expected, rel=1e-5)
+    assert result.lost == {}
+
+
+def test_what_another_format_loses_is_said(scene):
+    _, result = translated(scene, bands_model(), format="png")
+    assert set(result.lost) == {"georeference", "GDAL metadata", "nodata value"}
+
+
+def test_damaged_tags_cost_no_picture(tmp_path):
+    tags = [(33922, "d", 4, (0.0, 0.0, 0.0, 1.0), True), (42113, "s", 0, "none", True)]
+    tifffile.imwrite(tmp_path / "a.tif", picture(20, 30), photometric="rgb", extratags=tags)
+    path, _ = translated(tmp_path / "a.tif", identity())
+    assert path.exists()
+    assert Place({42113: "none"}).nodata is None
+    assert Source.place.fget(None) is NOWHERE
