@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from i2i.config import load_config
+    from i2i.config.plugins import load_plugin
     from i2i.config.settings import Config
     from i2i.errors import I2IError
     from i2i.evaluation import evaluate
@@ -33,6 +34,7 @@ _HOME = {
     "export_onnx": "i2i.export",
     "load": "i2i.runtime",
     "load_config": "i2i.config",
+    "load_plugin": "i2i.config.plugins",
     "train": "i2i.training.start",
 }
 
@@ -48,6 +50,7 @@ __all__ = [
     "export_onnx",
     "load",
     "load_config",
+    "load_plugin",
     "train",
 ]
 

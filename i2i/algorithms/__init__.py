@@ -22,7 +22,7 @@ from i2i.config.settings import Config
 from i2i.errors import ConfigError
 from i2i.networks import DISCRIMINATORS
 
-__all__ = ["ALGORITHMS", "Algorithm", "resolve"]
+__all__ = ["ALGORITHMS", "Algorithm", "find_algorithm", "resolve"]
 
 ALGORITHMS: dict[str, type[Algorithm]] = {
     "pix2pix": Pix2Pix,
@@ -42,12 +42,18 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
 }
 
 
+def find_algorithm(name: str) -> type[Algorithm]:
+    """Return an algorithm by its name; raises ConfigError."""
+    if name not in ALGORITHMS:
+        nearest = did_you_mean(name, ALGORITHMS)
+        plugin = "" if nearest else " If a plugin brings it, add --plugin FILE."
+        raise ConfigError(f"Unknown algorithm {name}.{nearest} Known: {', '.join(ALGORITHMS)}.{plugin}")
+    return ALGORITHMS[name]
+
+
 def resolve(config: Config) -> Config:
     """Return `config` with the algorithm's own settings checked and filled in; raises ConfigError."""
-    if config.algorithm not in ALGORITHMS:
-        nearest = did_you_mean(config.algorithm, ALGORITHMS)
-        raise ConfigError(f"Unknown algorithm {config.algorithm}.{nearest} Known: {', '.join(ALGORITHMS)}.")
-    algorithm = ALGORITHMS[config.algorithm]
+    algorithm = find_algorithm(config.algorithm)
     source = config.layers if config.layers.file else config.algorithm
     settings = parse(algorithm.Settings, config.loss, source, "loss.")
     update: dict[str, Any] = {"loss": settings.model_dump(mode="json")}

@@ -9,7 +9,32 @@ from click.shell_completion import CompletionItem
 from i2i.cli import completing
 
 
-class ModelCommand(click.Command):
+def _run(context: click.Context, parameter: click.Parameter, files: tuple[str, ...]) -> None:
+    from i2i.config.plugins import load_plugin
+
+    for file in () if context.resilient_parsing else files:
+        load_plugin(file)
+
+
+class PluginCommand(click.Command):
+    """A command that may use plugins."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.params.append(
+            click.Option(
+                ["--plugin"],
+                multiple=True,
+                metavar="FILE.py",
+                expose_value=False,
+                is_eager=True,  # before what it adds is asked for
+                callback=_run,
+                help="Run a Python file that adds algorithms, networks or losses (docs/plugins.md).",
+            )
+        )
+
+
+class ModelCommand(PluginCommand):
     """A command on one model: -m MODEL, or MODEL before its other arguments."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -45,7 +70,7 @@ class ModelCommand(click.Command):
         return given, words
 
 
-class ModelsCommand(click.Command):
+class ModelsCommand(PluginCommand):
     """A command on several models: MODEL..., also with -m before each."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

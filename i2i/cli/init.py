@@ -6,16 +6,18 @@ import click
 
 from i2i import status
 from i2i.cli import completing, options
+from i2i.cli.commands import PluginCommand
 from i2i.errors import UsageError
 
 
 @click.command(
+    cls=PluginCommand,
     epilog="""\b
 Examples:
   i2i init pix2pix -o new.yaml
   i2i init modern --schema -o modern.yaml
   i2i init --schema -o i2i.schema.json
-"""
+""",
 )
 @click.argument("preset", required=False, metavar="PRESET", shell_complete=completing.presets)
 @click.option("-o", "--output", type=options.OutputPath(), help="The file to write.  [default: standard output]")

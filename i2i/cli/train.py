@@ -9,6 +9,8 @@ import click
 
 from i2i import status
 from i2i.cli import completing, options
+from i2i.cli import completing, options
+from i2i.cli.commands import PluginCommand
 from i2i.errors import RunExistsError, Stopped, UsageError
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ _HERE = ""
 
 
 @click.command(
+    cls=PluginCommand,
     epilog="""\b
 Examples:
   i2i train lineart --data datasets/lineart --out runs/lineart
@@ -30,7 +33,7 @@ Examples:
   i2i train stackgan_emoji_64 --data data/hues --out runs/large --after runs/hues
   i2i train pix2pix --data D --out runs/d --set train.batch=4 --dry-run
   i2i train --resume runs/lineart
-"""
+""",
 )
 @click.argument("config", metavar="PRESET|FILE.yaml", required=False, shell_complete=completing.presets)
 @click.option("--data", multiple=True, help="Data folder; give it twice for A's and B's folders.")
@@ -135,11 +138,15 @@ def _checked(
 
     with status.doing("Reading the settings"):
         from i2i.config import load_config
+        from i2i.config.plugins import LOADED
         from i2i.training.folder import refuse_early
 
         given = {name: value for name, value in flags.items() if value not in (None, ()) and value is not False}
         flagged = [f"{_SETTINGS[name]}={json.dumps(value)}" for name, value in given.items()]
         written = {_SETTINGS[name]: f"--{name.replace('_', '-')}" for name in given}
+        if LOADED:
+            flagged.append(f"plugins={json.dumps([str(one) for one in LOADED])}")
+            written["plugins"] = "--plugin"
         settings = load_config(config, [*overrides, *flagged], written)
     with status.doing("Looking for the data"):
         refuse_early(settings, out, resume)

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from i2i.config.layers import Layers, override, read_layers
+from i2i.config.plugins import load_installed, load_named
 from i2i.config.presets import find_config
 from i2i.config.problems import explain
 from i2i.config.settings import Config
@@ -29,7 +30,12 @@ def load_config(source: str | Path, overrides: Iterable[str] = (), written: Mapp
     Raises ConfigError, which names the setting and where it was written: in which file, or by which option.
     """
     layers = override(read_layers(find_config(source)), overrides, written or {})
-    return parse(Config, layers.merged(), layers).read_from(layers)
+    values = layers.merged()
+    load_installed()
+    named = values.get("plugins")
+    if isinstance(named, list):
+        load_named([one for one in named if isinstance(one, str)], layers.origin("plugins"))
+    return parse(Config, values, layers).read_from(layers)
 
 
 def to_yaml(config: Config) -> str:

@@ -345,6 +345,8 @@ class Config(Section):
     """What is written, and when."""
     alarms: AlarmSettings = AlarmSettings()
     """When to warn."""
+    plugins: tuple[str, ...] = ()
+    """Python files that add algorithms, networks and losses; see docs/plugins.md. `--plugin` sets it."""
     _layers: Layers = PrivateAttr(default_factory=Layers)
 
     @property

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from i2i import status
-from i2i.algorithms import ALGORITHMS
+from i2i.algorithms import find_algorithm
 from i2i.config import load_config
 from i2i.data.derive import read_input
 from i2i.data.previews import find_previews
@@ -113,7 +113,7 @@ def _of_run(source: Path, translator: Translator, notes: list[str]) -> tuple[lis
         raise UsageError(f"{source} lies in no run folder. Add --verify FOLDER with pictures to prove the export on.")
     try:
         config = load_config(settings)
-        kind = ALGORITHMS[config.algorithm].data
+        kind = find_algorithm(config.algorithm).data
         previews = find_previews(config.data, kind, translator.direction, PROOF_PICTURES, notes)
     except (ConfigError, DataError) as error:
         reason = str(error).splitlines()[0]

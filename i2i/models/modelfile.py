@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from i2i import status
 from i2i.config.names import did_you_mean
+from i2i.config.plugins import load_for_run, load_installed
 from i2i.errors import ModelError, UsageError
 from i2i.files import write_bytes
 from i2i.models.hub import fetch, is_hub_address
@@ -129,13 +130,16 @@ def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator | 
         from i2i.networks.layers import BlurPool, set_norm_statistics
 
     one = spec.parts[direction]
+    tables: dict[str, dict[str, Any]] = {"encode": ENCODERS, "classify": CLASSIFIERS}
+    table = tables.get(one.kind, GENERATORS)
+    if one.network not in table:
+        _load_plugins(path, one.network, table)
     tensors = load_tensors(path, direction)
     try:
         _check_arguments(one)
         # Built without memory first: a file can claim a width of a million, or one that differs by one.
         with torch.device("meta"):
-            tables: dict[str, dict[str, Any]] = {"encode": ENCODERS, "classify": CLASSIFIERS}
-            network = tables.get(one.kind, GENERATORS)[one.network](**one.arguments)
+            network = table[one.network](**one.arguments)
         claimed = {name: tensor.shape for name, tensor in network.state_dict().items()}
         held = {name: tensor.shape for name, tensor in tensors.items()}
         differ = [name for name in {**claimed, **held} if claimed.get(name) != held.get(name)]
@@ -156,6 +160,18 @@ def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator | 
     set_norm_statistics(network, spec.norm_statistics)
     network.eval()
     return network
+
+
+def _load_plugins(path: Path, network: str, table: "Mapping[str, Any]") -> None:
+    """Run the plugins that may bring a network: those that are installed, and those that the file's run names."""
+    load_installed()
+    if network not in table:
+        load_for_run(path.parent)
+    if network not in table:
+        raise ModelError(
+            f"{path} needs the network {shown(network)}, which i2i does not have. If a plugin brings it, add "
+            "--plugin FILE."
+        )
 
 
 def _check_arguments(one: Part) -> None:

@@ -38,6 +38,7 @@ FREE_ON_RESUME = (
     "data.skip_broken",
     "data.path",
     "log.",
+    "plugins",
     "alarms.",
 )
 
