@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from i2i.api import Trained, generate, train, translate, translate_files
     from i2i.config import load_config
     from i2i.config.plugins import load_plugin
     from i2i.config.settings import Config
@@ -19,39 +20,49 @@ if TYPE_CHECKING:
     from i2i.runtime.generator import ImageGenerator
     from i2i.runtime.translated import Translated
     from i2i.runtime.translator import Translator
-    from i2i.training.start import train
+    from i2i.training.callbacks import Callback
 
 from i2i.version import __version__
 
 _HOME = {
+    "Callback": "i2i.training.callbacks",
     "Config": "i2i.config.settings",
     "I2IError": "i2i.errors",
     "ImageGenerator": "i2i.runtime.generator",
     "ModelSpec": "i2i.models.spec",
+    "Trained": "i2i.api",
     "Translated": "i2i.runtime.translated",
     "Translator": "i2i.runtime.translator",
     "evaluate": "i2i.evaluation",
     "export_onnx": "i2i.export",
+    "generate": "i2i.api",
     "load": "i2i.runtime",
     "load_config": "i2i.config",
     "load_plugin": "i2i.config.plugins",
-    "train": "i2i.training.start",
+    "train": "i2i.api",
+    "translate": "i2i.api",
+    "translate_files": "i2i.api",
 }
 
 __all__ = [
+    "Callback",
     "Config",
     "I2IError",
     "ImageGenerator",
     "ModelSpec",
+    "Trained",
     "Translated",
     "Translator",
     "__version__",
     "evaluate",
     "export_onnx",
+    "generate",
     "load",
     "load_config",
     "load_plugin",
     "train",
+    "translate",
+    "translate_files",
 ]
 
 

@@ -21,9 +21,16 @@ A command that did its work but refused some inputs exits with `SOME_REFUSED`.
 Our own mistakes are `assert` and show a traceback; these errors never do, except under --debug.
 """
 
+import functools
+import inspect
+import re
 import signal
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 SOME_REFUSED = 3
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class I2IError(Exception):
@@ -101,6 +108,27 @@ class NonFiniteError(I2IError):
     def __init__(self, text: str, source: str = ""):
         super().__init__(text)
         self.source = source
+
+
+def speaks_python(function: Callable[P, R]) -> Callable[P, R]:
+    """Let the errors of a function name its arguments where they name options of the command line."""
+    names = inspect.signature(function).parameters
+
+    def argument(found: re.Match[str]) -> str:
+        name = found[1].replace("-", "_")
+        if name not in names:
+            return found[0]
+        return f"{name}=True" if names[name].default is False else f"{name}="
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except I2IError as error:
+            error.args = (re.sub(r"--([a-z][a-z-]*)", argument, str(error)), *error.args[1:])
+            raise
+
+    return call
 
 
 def printable(text: str) -> str:

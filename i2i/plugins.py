@@ -46,13 +46,18 @@ def add_adversarial_loss(name: str, loss: AdversarialLoss) -> None:
 
 def rebuild() -> None:
     """Let the settings know what the tables hold."""
-    generators, discriminators = (Union[tuple(NETWORK_SETTINGS[role].values())] for role in NETWORK_SETTINGS)  # noqa: UP007
-    Config.model_fields["generator"].annotation = generators
-    Config.model_fields["discriminator"].annotation = Annotated[discriminators, Field(discriminator="name")] | None
-    Config.model_rebuild(force=True)
+    generators: Any = Union[tuple(NETWORK_SETTINGS["generator"].values())]  # noqa: UP007
+    discriminators: Any = Union[tuple(NETWORK_SETTINGS["discriminator"].values())]  # noqa: UP007
+    _retype(Config, "generator", generators)
+    _retype(Config, "discriminator", Annotated[discriminators, Field(discriminator="name")] | None)
     for settings in _family(AdversarySettings):
-        settings.model_fields["adversarial"].annotation = Literal[tuple(ADVERSARIAL)]
-        settings.model_rebuild(force=True)
+        _retype(settings, "adversarial", Literal[tuple(ADVERSARIAL)])
+
+
+def _retype(model: type[BaseModel], field: str, annotation: Any) -> None:
+    """Give a setting another type."""
+    model.model_fields[field].annotation = annotation
+    model.model_rebuild(force=True)
 
 
 def _family(model: type[BaseModel]) -> Iterator[type[BaseModel]]:

@@ -3,6 +3,7 @@
 import shutil
 import sys
 from importlib.metadata import EntryPoint
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ PAGE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 MINE = ("algorithm=l1_gan", "generator.name=plain", "generator.width=3", "loss.adversarial=squared_hinge")
 TINY = ["data.resize_px=18", "data.crop_px=16", "discriminator.width=2", "discriminator.layers=1", "train.batch=4"]
 TINY += ["schedule.images=8", "schedule.decay_images=0", "log.sample_count=2", "train.device=cpu"]
-TABLES = (ALGORITHMS, GENERATORS, DISCRIMINATORS, ADVERSARIAL, *NETWORK_SETTINGS.values())
+TABLES: tuple[dict[str, Any], ...] = (ALGORITHMS, GENERATORS, DISCRIMINATORS, ADVERSARIAL, *NETWORK_SETTINGS.values())
 
 
 def forget():
@@ -145,7 +146,8 @@ def test_names_of_a_plugin_are_settings_like_ours(mine):
     with pytest.raises(ConfigError, match=r"generator\.width"):
         i2i.load_config("pix2pix", [*MINE, "generator.widht=3"])
     mine.with_suffix(".yaml").write_text("base: pix2pix\ngenerator: {name: plain}\n", encoding="utf-8")
-    assert "Channels of the hidden layer." in settings_file(mine.with_suffix(".yaml"))
+    said = NETWORK_SETTINGS["generator"]["plain"].model_fields["width"].description
+    assert said in settings_file(mine.with_suffix(".yaml"))
     plugins.add_algorithm("l1_gan", ALGORITHMS["l1_gan"])  # again, as a cell of a notebook does
     with pytest.raises(UsageError, match="unet"):
         plugins.add_generator("unet", GENERATORS["plain"], NETWORK_SETTINGS["generator"]["unet"])

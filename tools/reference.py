@@ -55,6 +55,8 @@ def settings() -> Iterator[str]:
         elif name == "loss":
             for algorithm, one in ALGORITHMS.items():
                 yield from _section("loss", one.Settings, f"### loss of {algorithm}")
+        elif name == "plugins":
+            yield f"{_text(what_it_takes(Config.model_json_schema(), name, '')).capitalize()}.\n"
         elif name in CHOICES:
             for choice, model in CHOICES[name].items():
                 yield from _section(name, model, f"### {name}.name: {choice}")

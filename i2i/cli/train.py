@@ -9,7 +9,6 @@ import click
 
 from i2i import status
 from i2i.cli import completing, options
-from i2i.cli import completing, options
 from i2i.cli.commands import PluginCommand
 from i2i.errors import RunExistsError, Stopped, UsageError
 

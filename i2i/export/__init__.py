@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from i2i import status
-from i2i.errors import UsageError
+from i2i.errors import UsageError, speaks_python
 from i2i.export.options import ExportOptions as ExportOptions
 from i2i.export.options import Io, Precision
 from i2i.files import check_output, write_text
@@ -20,6 +20,7 @@ from i2i.models.modelfile import MODEL_NAME, find_model, find_weights
 from i2i.models.spec import ModelSpec
 
 
+@speaks_python
 def export_onnx(
     model: str | Path,
     output: str | Path,

@@ -15,6 +15,7 @@ from torch import Tensor
 from i2i.files import read_json_lines, write_text
 from i2i.report.record import WARNING
 from i2i.training import ranks
+from i2i.training.callbacks import Callbacks
 from i2i.training.loggers import Loggers
 
 
@@ -75,14 +76,21 @@ class MetricsLog:
     """metrics.jsonl: a row {"images", "epochs", "seconds", "split", <name>: <value>} a line, also for `loggers`."""
 
     def __init__(
-        self, path: Path, images: int, best_effort: BestEffort, epoch_images: int = 1, loggers: Loggers | None = None
+        self,
+        path: Path,
+        images: int,
+        best_effort: BestEffort,
+        epoch_images: int = 1,
+        loggers: Loggers | None = None,
+        callbacks: Callbacks | None = None,
     ):
         """Open for appending after `images` seen; later rows, of a run that was killed, are dropped.
 
-        epoch_images: in an epoch. loggers: get the same rows.
+        epoch_images: in an epoch. loggers, callbacks: get the same rows.
         """
         self.path, self.epoch_images = path, epoch_images
         self.loggers = loggers or Loggers((), tell)
+        self.callbacks = callbacks or Callbacks((), tell)
         self.best_effort = best_effort
         self.start = ""  # of the next line: a line break, where the last write may have been cut
         with best_effort(path.name):
@@ -107,3 +115,4 @@ class MetricsLog:
                 file.write(start + json.dumps(row) + "\n")
             self.start = ""
         self.loggers.write(row)
+        self.callbacks.row(row)

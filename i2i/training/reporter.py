@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from i2i.errors import NonFiniteError
 from i2i.files import write_bytes
 from i2i.report.page import REPORT, write_report
+from i2i.training.callbacks import Callbacks
 from i2i.training.log import BestEffort, MetricsLog, tell
 from i2i.training.loggers import Loggers
 from i2i.training.progress import ProgressLine
@@ -24,6 +25,7 @@ class Reporter:
         self.best_effort = BestEffort()
         self.metrics: MetricsLog | None = None
         self.loggers = Loggers(run.config.log.loggers, tell)
+        self.callbacks = Callbacks(run.callbacks, tell)
         self.report_s, self.reported = 0.0, 0.0  # how long writing the report took, and when that was
         self.started = time.monotonic()
 
@@ -42,7 +44,7 @@ class Reporter:
         total, _, epoch_images, _ = self.run.schedule
         if self.is_rank_0:
             path = self.run.folder / "metrics.jsonl"
-            self.metrics = MetricsLog(path, images, self.best_effort, epoch_images, self.loggers)
+            self.metrics = MetricsLog(path, images, self.best_effort, epoch_images, self.loggers, self.callbacks)
             self.loggers.begin(self.run.folder, images, self.run.config.model_dump(mode="json"))
         finished = False
         try:
@@ -64,6 +66,7 @@ class Reporter:
             for direction, png in sheets.items():
                 write_bytes(paths[direction], png)
             self.loggers.each(lambda logger: logger.log_sheets(paths, images))
+            self.callbacks.samples(images, paths)
 
     def warn(self, images: int, warnings: Iterable[str]) -> None:
         """Print warnings, and add them to the log."""

@@ -24,6 +24,7 @@ from i2i.models.modelfile import MODEL_NAME, read_spec, save_model
 from i2i.models.spec import Derivation, ModelSpec, Part
 from i2i.networks.layers import NormStatistics
 from i2i.training.best import Best, Decision, ValScore, choose
+from i2i.training.callbacks import Listener
 from i2i.training.checkpoint import (
     DAMAGED,
     State,
@@ -61,6 +62,7 @@ class Run:
         self.data.notes += [note for note in dict.fromkeys(left_out) if note not in self.data.notes]
         self.schedule = resolve_schedule(config.schedule, self.data.epoch_images)
         self.norm_statistics = norm_statistics(config)
+        self.callbacks: tuple[Listener, ...] = ()
         self.damaged: list[Path] = []  # checkpoints that were passed over
         self.scores: dict[str, float] = {}  # of the newest validation, for the model file
         keeps_best = config.train.keep == "best"

@@ -1,6 +1,7 @@
 """A training from the command to the model file: checks and setup before the first step, the loop, and the end."""
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from i2i.machine import is_out_of_memory
 from i2i.networks.layers import set_norm_statistics
 from i2i.report.record import RUN_FACTS
 from i2i.training import ranks
+from i2i.training.callbacks import Listener
 from i2i.training.checkpoint import State
 from i2i.training.engine import Engine
 from i2i.training.fabric import make_fabric, with_torchrun_devices
@@ -31,13 +33,19 @@ from i2i.training.validation import lost_to_inputs
 from i2i.words import show_count
 
 
-def train(config: Config, out: str | Path, resume: bool = False, allow_config_change: bool = False) -> Path:
+def train(
+    config: Config,
+    out: str | Path,
+    resume: bool = False,
+    allow_config_change: bool = False,
+    callbacks: Sequence[Listener] = (),
+) -> Path:
     """Train as `config` says into the run folder `out`; return the model file.
 
     resume: go on from the newest undamaged checkpoint in `out`. allow_config_change: even with settings or data
-    that change the result. Raises I2IError for wrong settings, data and folders, before anything is written;
-    then NonFiniteError for non-finite losses or weights, OutOfMemoryError, and DiskFullError. Raises Stopped,
-    a KeyboardInterrupt, on Ctrl-C and other signals, after saving.
+    that change the result. callbacks: hear of rows and samples. Raises I2IError for wrong settings, data and folders,
+    before anything is written; then NonFiniteError for non-finite losses or weights, OutOfMemoryError, and
+    DiskFullError. Raises Stopped, a KeyboardInterrupt, on Ctrl-C and other signals, after saving.
     """
     with Stop() as stop, ranks.fail_together():
         config = with_torchrun_devices(config)
@@ -53,6 +61,7 @@ def train(config: Config, out: str | Path, resume: bool = False, allow_config_ch
             with status.shown():
                 with status.doing("Checking the data"):
                     run = Run(config, Path(out))
+                    run.callbacks = tuple(callbacks)
                 training = _prepare(run, fabric, resume, allow_config_change)
             _finish(training, stop)
     return run.model
