@@ -200,7 +200,7 @@ def translating_parts(algorithm: Algorithm) -> dict[str, Part]:
         network = algorithm.networks[name]
         assert isinstance(network, TranslatingGenerator)
         arguments = generator_arguments(algorithm.config, direction)
-        channels = by_direction(direction, algorithm.config.data.channels_a, algorithm.config.data.channels_b)
+        channels = by_direction(direction, *algorithm.config.data.layouts)
         sizes = (network.size_multiple, network.size_minimum)
         blocks = algorithm.labels.blocks
         parts[direction] = translating(algorithm.config.generator.name, arguments, *channels, *sizes, blocks)

@@ -120,7 +120,13 @@ def export(model: str, kind: str, label: tuple[str, ...], **choices: Any) -> Non
         specs = export_model(model, chosen)
     for path, spec in specs.items():
         click.echo(f"{path}: {_proof_sentence(spec)}")
-        if spec.io == "image" and spec.input_range:
+        if spec.io == "image" and any(one.inputs and one.inputs.scale for one in spec.generators.values()):
+            click.echo(
+                "Note: the model was trained on values by the scale of each channel (data.normalise_a), and --io image "
+                "takes 8 bits.\nMap black and white to 0 and 255 before, or export with --io tensor for i2i translate.",
+                err=True,
+            )
+        elif spec.io == "image" and spec.input_range:
             low, high = spec.input_range
             click.echo(
                 f"Note: the model was trained on values from {low:g} to {high:g} (data.input_range), and --io image "

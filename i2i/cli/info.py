@@ -102,7 +102,10 @@ def _meaning(images: "PictureSpec | None") -> str:
     """Say what images of a part are; bands by their names."""
     if images is None:
         return "nothing"
-    return f"{and_more(images.bands, _LISTED)} (bands)" if images.bands else images.meaning
+    named = f"{and_more(images.bands, _LISTED)} (bands)" if images.bands else images.meaning
+    if not images.scale:
+        return named
+    return f"{named} with {', '.join(f'{low:g} to {high:g}' for low, high in images.scale.ranges)}"
 
 
 def _label_lines(part: "Part") -> Iterator[str]:

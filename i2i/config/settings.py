@@ -13,10 +13,11 @@ from i2i.config.layers import Layers
 from i2i.config.networks import DiscriminatorSettings, GeneratorSettings, PatchGANSettings, UNetSettings
 from i2i.config.optimizers import DEFAULT_OPTIMIZER, AdamSettings, OptimizerSettings
 from i2i.config.section import Positive, Ramp, Section
-from i2i.images import Channels, Layout, Layouts, band_names, channel_count
+from i2i.images import Channels, Layout, Layouts, Scale, band_names, channel_count
 from i2i.images.layout import MOST_BANDS, BandName
 
 Direction = Literal["A2B", "B2A"]
+Percent = Annotated[float, Field(ge=0, le=100)]
 DataKind = Literal["paired", "unpaired", "images"]
 LoggerName = Literal["tensorboard", "wandb", "mlflow", "csv"]
 BestBy = Literal[
@@ -81,6 +82,18 @@ class DataSettings(Section):
     input_range: tuple[float, float] | None = None
     """Values of black and white in 16-bit and float files, as [0, 4095] for 12 bits; 8-bit files always use their full
     range. null: the full range of 16 bits, and 0 to 1 for floats. The model file keeps it."""
+    normalise_a: Literal["percentiles", "zscore"] | tuple[float, float] | tuple[tuple[float, float], ...] | None = None
+    """Black and white of each channel of A, in place of input_range. percentiles, or zscore (the mean less and plus
+    three standard deviations), measures them on the training pictures and cuts values off there; [0, 4095] gives them
+    for all channels, [[0, 4095], [270, 330]] for each. The model file keeps them, and outputs have values of files."""
+    normalise_b: Literal["percentiles", "zscore"] | tuple[float, float] | tuple[tuple[float, float], ...] | None = None
+    """The same of side B."""
+    percentiles: tuple[Percent, Percent] = (0.5, 99.5)
+    """Which percentiles are black and white."""
+    scale_a: Scale | None = None
+    """What data.normalise_a came to; filled in from the data."""
+    scale_b: Scale | None = None
+    """What data.normalise_b came to; filled in from the data."""
     resize_px: Positive | None = None
     """Shorter side after resizing, before the crop; null leaves pictures at their own size."""
     crop_px: Positive = 256
@@ -127,6 +140,13 @@ class DataSettings(Section):
             raise ValueError(f"give at least one name, at most {MOST_BANDS}, and each once")
         return value
 
+    @field_validator("percentiles")
+    @classmethod
+    def _ascend(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] >= value[1]:
+            raise ValueError("give the lower percentile first")
+        return value
+
     @field_validator("input_range")
     @classmethod
     def _black_below_white(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -142,9 +162,8 @@ class DataSettings(Section):
     @property
     def layouts(self) -> Layouts:
         """How the files of A and of B become images."""
-        a, b = (
-            Layout(channel_count(one), band_names(one), self.input_range) for one in (self.channels_a, self.channels_b)
-        )
+        sides = ((self.channels_a, self.scale_a), (self.channels_b, self.scale_b))
+        a, b = (Layout(channel_count(one), band_names(one), self.input_range, scale) for one, scale in sides)
         return a, b
 
     @property

@@ -1,7 +1,7 @@
 """The kinds of training data, and the table of them."""
 
 import functools
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from i2i.data.derive import derive
 from i2i.data.folders import find_images, find_pairs, find_sides, in_time
 from i2i.data.items import Item
 from i2i.data.labels import FOLDERS, some_texts
+from i2i.data.scales import with_scales
 from i2i.data.seeds import DERIVE, ORDER, PARTNER, derive_seed
 from i2i.data.training_set import TrainingSet
 from i2i.errors import ConfigError, DataError
@@ -154,6 +155,8 @@ READ_BY: dict[str, tuple[str, ...]] = {
     "channels": ("images",),
     "channels_a": ("paired", "unpaired", "derived"),
     "channels_b": ("paired", "unpaired", "derived"),
+    "normalise_a": ("paired", "unpaired"),
+    "normalise_b": ("paired", "unpaired"),
     "derive": ("derived",),
 }
 
@@ -173,6 +176,7 @@ def make_set(kind: DataKind, config: Config, split: str = "train") -> TrainingSe
     split: another than train for what compares with it; never to train on. Points have none.
     """
     refuse_settings(kind, config)
+    config = with_scales(config)
     return PointSet(config) if config.data.toy else SETS[_source(kind, config)](config, split)
 
 
@@ -216,7 +220,8 @@ def _source(kind: DataKind, config: Config) -> str:
 
 def with_facts(config: Config, data: TrainingSet) -> Config:
     """Return `config` completed with the classes and texts found in the data, on which algorithms depend."""
-    found = {"classes": data.classes, "texts": some_texts([labels for labels in data.labels if labels])}
+    found: dict[str, Any] = {"classes": data.classes, "texts": some_texts([labels for labels in data.labels if labels])}
+    found |= {name: getattr(data.config.data, name) for name in ("scale_a", "scale_b")}
     facts = {name: fact for name, fact in found.items() if fact}
     return config.model_copy(update={"data": config.data.model_copy(update=facts)}) if facts else config
 

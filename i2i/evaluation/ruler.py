@@ -57,6 +57,8 @@ def make_ruler(network: str | None = None, mode: str = "clean") -> Ruler:
 def reference_digest(pictures: Sequence[Picture], value_range: Range | None) -> str:
     """Return the SHA-256 of real pictures: their names, files and halves, and the range they are read in."""
     digest = hashlib.sha256(f"{value_range}".encode())
+    if pictures and (scale := pictures[0].layout.scale):
+        digest.update(scale.model_dump_json().encode())
     for picture in pictures:
         digest.update(f"{picture.name} {picture.half} ".encode("utf-8", "surrogateescape"))
         digest.update(hashlib.sha256(picture.path.read_bytes()).digest())

@@ -81,7 +81,8 @@ class PairScorer:
 
     def compared(self) -> str:
         """Say in what depth and channels targets were compared."""
+        by_scale = " by the scale of training" if self.part.outputs and self.part.outputs.scale else ""
         names = {8: "8-bit", 16: "16-bit", 32: "float"}
         many = len(self.depths) > 1
         depths = [f"{names[bits]}{f' ({count:,})' if many else ''}" for bits, count in sorted(self.depths.items())]
-        return f"{' and '.join(depths)} {channel_words(self.channels, self.bands)}"
+        return f"{' and '.join(depths)} {channel_words(self.channels, self.bands)}{by_scale}"

@@ -15,7 +15,7 @@ from i2i.errors import ImageError, ModelError
 from i2i.files import write_bytes
 from i2i.images.decode import opened
 from i2i.images.encode import Array, encode
-from i2i.images.layout import PICTURE, Layout, from_range, refuse_other_count
+from i2i.images.layout import PICTURE, Layout, refuse_other_count, to_image
 from i2i.images.source import Header
 
 MAX_PIXELS = 100_000_000
@@ -99,7 +99,7 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS, layout: Layout = PICTUR
     with opened(path, max_pixels, layout.bands) as source:
         array = source.decode()
         refuse_other_count(path, array.shape[2], layout.bands)
-        return from_range(array, path, layout.value_range, bool(layout.bands))
+        return to_image(array, path, layout)
 
 
 def is_transparent(array: Array) -> bool:

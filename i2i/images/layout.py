@@ -14,13 +14,12 @@ from pydantic import Field
 
 from i2i.errors import ImageError
 from i2i.images.encode import Array
+from i2i.images.scale import Range, Scale, scaled
 
 MOST_BANDS = 1024
 """Channels of a file, at most: memory depends on it before any value is read."""
 BandName = Annotated[str, Field(pattern=r"^[\w.+-][\w.+ -]{0,39}$")]
 """The name of a band, on one line and without commas."""
-Range = tuple[float, float]
-"""Values of black and white in a file."""
 _COLOURS = ("red", "green", "blue")
 
 
@@ -32,7 +31,9 @@ class Layout(NamedTuple):
     bands: tuple[str, ...] = ()
     """Their names if they are bands; empty for pictures."""
     value_range: Range | None = None
-    """Black and white; see `from_range`."""
+    """Black and white in files of 16 bits and floats; see `from_range`."""
+    scale: Scale | None = None
+    """Black and white of each channel, in place of it."""
 
 
 PICTURE = Layout()
@@ -74,6 +75,13 @@ def composite(array: Array, bands: Sequence[str]) -> Array:
     if all(colour in names for colour in _COLOURS):
         return array[:, :, [names.index(colour) for colour in _COLOURS]]
     return array[:, :, :3] if array.shape[2] >= 3 else array[:, :, :1]
+
+
+def to_image(array: Array, path: Path, layout: Layout) -> Array:
+    """Map values as stored to an image, by the scale of a layout or else its range; raises ImageError."""
+    if layout.scale:
+        return scaled(array, path, layout.scale, alpha=array.shape[2] in (2, 4) and not layout.bands)
+    return from_range(array, path, layout.value_range, bool(layout.bands))
 
 
 def from_range(array: Array, path: Path, value_range: Range | None, bands: bool = False) -> Array:

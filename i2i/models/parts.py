@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from i2i.images import Layout
 from i2i.models.picture_spec import MEANINGS as MEANINGS
 from i2i.models.picture_spec import PictureSpec, picture_spec
 
@@ -194,13 +195,13 @@ class Part(BaseModel):
 def translating(
     network: str,
     arguments: Mapping[str, Any],
-    inputs: int | Sequence[str],
-    outputs: int | Sequence[str],
+    inputs: int | Layout,
+    outputs: int | Layout,
     size_multiple: int,
     size_minimum: int,
     blocks: Sequence[LatentBlock] = (),
 ) -> Part:
-    """Describe a network from images of `inputs` channels, or of bands with these names, to images of `outputs`.
+    """Describe a network from images of `inputs` channels, or of that layout, to images of `outputs`.
 
     blocks: of its condition, if any.
     """

@@ -1,11 +1,10 @@
 """What goes into a network or comes out, as a model file describes it."""
 
-from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from i2i.images import Layout, Range, band_names, channel_count
+from i2i.images import Layout, Range, Scale, band_names
 from i2i.images.layout import MOST_BANDS, BandName
 
 Meaning = Literal["grey", "rgb", "rgba", "bands"]
@@ -23,6 +22,8 @@ class PictureSpec(BaseModel):
     """Meaning of the channels: colours and alpha, or bands, which are measurements."""
     bands: tuple[BandName, ...] = ()
     """The names of bands, in order; empty for pictures and points."""
+    scale: Scale | None = None
+    """Black and white of each channel in files; null: those of the model's input_range."""
 
     @model_validator(mode="after")
     def _has_channels_that_fit(self) -> Self:
@@ -33,10 +34,12 @@ class PictureSpec(BaseModel):
 
     def layout(self, value_range: Range | None) -> Layout:
         """Return how files become such images; value_range: black and white."""
-        return Layout(self.channels, self.bands, value_range)
+        return Layout(self.channels, self.bands, value_range, self.scale)
 
 
-def picture_spec(channels: int | Sequence[str]) -> PictureSpec:
-    """Describe images of so many channels, or of bands with these names."""
-    count, bands = channel_count(channels), band_names(channels)
-    return PictureSpec(channels=count, meaning="bands" if bands else MEANINGS[count], bands=bands)
+def picture_spec(images: int | Layout) -> PictureSpec:
+    """Describe images of so many channels, or of a layout."""
+    layout = images if isinstance(images, Layout) else Layout(images, band_names(images))
+    count = layout.channels or 0
+    meaning = "bands" if layout.bands else MEANINGS[count]
+    return PictureSpec(channels=count, meaning=meaning, bands=layout.bands, scale=layout.scale)

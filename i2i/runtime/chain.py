@@ -63,6 +63,9 @@ def _check(word: str, one: Translator, first: ModelSpec, before: Part, input_ran
             f"{word} was trained with black and white {_shown(one.spec.input_range)}, and what comes before it "
             f"{_shown(first.input_range)}. Say with --input-range LO HI what they are in your pictures."
         )
+    given, made = (side and side.scale for side in (one.generator.inputs, before.outputs))
+    if given != made:
+        raise UsageError(f"{word} takes values of another scale than what comes before it makes. Leave it out.")
     inner = one.generator.in_bands
     if inner != before.out_bands and (inner or before.out_bands):
         raise UsageError(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from i2i.errors import UsageError
-from i2i.images import DEPTHS, FORMATS, MAX_PIXELS, PICTURE, Array, Layout, Range, holds
+from i2i.images import DEPTHS, FORMATS, MAX_PIXELS, PICTURE, Array, Layout, Range, Scale, holds
 from i2i.images.encode import SEVERAL_FRAMES
 from i2i.models.spec import ModelSpec, Part
 from i2i.runtime.holes import refuse_mask
@@ -45,7 +45,9 @@ class PictureOptions:
     layout: Layout = PICTURE
     """How files become images; `for_model` sets it, and ..."""
     bands: tuple[str, ...] = ()
-    """... the names of the bands that are written; empty for pictures."""
+    """... the names of the bands that are written; empty for pictures; and ..."""
+    scale: Scale | None = None
+    """... what black and white are in them, if the model states it."""
     mask: str | None = None
     """Which pixels a model that fills holes replaces (see holes.find_hole); None: what is transparent, if anything."""
 
@@ -83,7 +85,16 @@ class PictureOptions:
             refuse_mask(self.mask, spec)
         value_range = self.input_range or spec.input_range
         layout = part.inputs.layout(value_range) if part.inputs else Layout(value_range=value_range)
-        return replace(self, input_range=value_range, layout=layout, bands=(last or part).out_bands)
+        if self.input_range and layout.scale:
+            layout = layout._replace(scale=Scale(ranges=(self.input_range,), type=layout.scale.type))
+        made = (last or part).outputs
+        return replace(
+            self,
+            input_range=value_range,
+            layout=layout,
+            bands=made.bands if made else (),
+            scale=made.scale if made else None,
+        )
 
 
 DEFAULTS = PictureOptions()
@@ -96,7 +107,7 @@ def output_suffix(suffix: str, channels: int, options: PictureOptions = DEFAULTS
         suffix = f".{options.format}"
     if suffix.lower() == ".pgm" and channels == 3:
         return ".ppm"
-    depth = options.bit_depth or 8
+    depth = options.bit_depth or (options.scale.depth if options.scale else 8)
     if suits(suffix, depth, channels, bands):
         return suffix
     return ".tif" if depth == 32 or not holds(".png", depth, channels, bands) else ".png"
@@ -117,6 +128,8 @@ def written_channels(generator: Part, options: PictureOptions) -> int:
 
 def output_dtype(pixels: Array, suffix: str, options: PictureOptions = DEFAULTS) -> Any:
     """Return uint8, uint16 or float32: the depth asked for, or that of `pixels`, or the most that the format holds."""
+    if options.scale:  # rounded only once they are values
+        return np.float32
     wanted = options.bit_depth or pixels.dtype.itemsize * 8
     return _TYPES[min(wanted, DEPTHS.get(FORMATS[suffix.lower()], 8))]
 

@@ -21,16 +21,19 @@ import numpy as np
 
 from i2i.errors import ImageError
 from i2i.images import (
+    DEPTHS,
     FORMATS,
     Array,
     Range,
-    from_range,
+    Scale,
     from_unit,
     off_white,
     refuse_other_count,
     to_channels,
+    to_image,
     to_range,
     to_unit,
+    unscaled,
 )
 from i2i.images.encode import SEVERAL_FRAMES, Extras
 from i2i.images.encode import encode as encode_frames
@@ -81,7 +84,7 @@ def read(source: Source, count: int, options: PictureOptions) -> DecodedPicture:
         blanks.append(without_data(array, place.nodata))
         if (blank := blanks[-1]) is not None:  # black for the network, and nodata again in the output
             array = np.where(blank[:, :, None], (options.input_range or (0, 0))[0], array).astype(array.dtype)
-        frames.append(from_range(array, source.path, options.input_range, bool(bands)))
+        frames.append(to_image(array, source.path, options.layout))
         durations.append(source.image.info.get("duration", 100))
     timed = count > 1 and source.kind != "TIFF"
     if timed and len({frame.shape[2] for frame in frames}) > 1:  # a GIF may begin opaque
@@ -183,8 +186,11 @@ def encode(
         if alpha == "keep" and any(_has_alpha(array) for array in (*outputs, *picture.frames)):
             raise ImageError(f"{picture.path}: {suffix} holds no alpha. Leave out --alpha keep, or use .png.")
         alpha = "drop"
+    scale = generator.outputs.scale if generator.outputs else None
     whole = [
-        _in_range(output, frame, options.input_range, bands)
+        in_values(output, scale, bands, options.bit_depth, kind)
+        if scale
+        else _in_range(output, frame, options.input_range, bands)
         for output, frame in zip(finished(picture, outputs, generator, alpha), picture.frames, strict=True)
     ]
     if kind == "PNG" and len(whole) > 1:  # APNG could hold 16 bits, but neither library writes them
@@ -215,6 +221,22 @@ def _placed(
     if blank is not None and place.nodata is not None:
         output = with_nodata(output, blank[top : top + height, left : left + width], place.nodata)
     return [output], replace(extras, tags=tuple(place.written(bands)), resolution=place.resolution)
+
+
+def in_values(output: Array, scale: Scale, bands: bool, bit_depth: int | None, kind: str) -> Array:
+    """Map an output, float32 in [0, 1], to the values that files of its side have, in their type.
+
+    In another depth that is asked for, or the most that the format holds: floats have these values, too, and integers
+    use all of their type.
+    """
+    depth = min(bit_depth or scale.depth, DEPTHS.get(kind, 8))
+    if depth not in (scale.depth, 32):
+        return from_unit(to_unit(output), {8: np.uint8, 16: np.uint16}[depth])
+    alpha = output.shape[2] in (2, 4) and not bands
+    top = 1 if scale.type == "float32" else np.iinfo(scale.type).max
+    values = unscaled(output, scale, alpha)
+    values[:, :, -1] *= top if alpha else 1
+    return values.astype(np.float32) if depth == 32 else scale.of_type(values)
 
 
 def _in_range(output: Array, frame: Array, value_range: Range | None, bands: bool) -> Array:

@@ -13,7 +13,7 @@ from i2i.images import FORMATS, Array, from_unit, to_unit
 from i2i.images.encode import to_pil
 from i2i.images.metadata import fitting_profile
 from i2i.runtime.picture_options import PictureOptions, output_dtype
-from i2i.runtime.pictures import DecodedPicture, encode, finished
+from i2i.runtime.pictures import DecodedPicture, encode, finished, in_values
 
 if TYPE_CHECKING:
     from i2i.runtime.translator import Translator
@@ -27,8 +27,11 @@ class Translated:
         self._translator, self._picture, self._options = translator, picture, options
         frame = picture.inputs[0]
         self._output = translator.translate(frame, frame.dtype, str(picture.path))
-        self.array: Array = finished(picture, [self._output], translator.generator, options.alpha)[0]
-        """(H, W, C) as `i2i translate` writes it, alpha included: uint8, uint16, or float32 in [0, 1]."""
+        (made,) = finished(picture, [self._output], translator.generator, options.alpha)
+        scale, bands = options.scale, bool(options.bands)
+        self.array: Array = in_values(made, scale, bands, None, "NPY") if scale else made
+        """(H, W, C) as `i2i translate` writes it, alpha included: uint8, uint16, or float32 in [0, 1]; values as in
+        files where the model knows their scale."""
 
     @property
     def image(self) -> Image.Image:

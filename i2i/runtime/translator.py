@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from i2i.errors import ModelError, UsageError
-from i2i.images import MAX_PIXELS, Array, from_pil, from_unit, to_channels, to_unit
+from i2i.images import MAX_PIXELS, Array, from_pil, from_unit, to_channels, to_image, to_unit
 from i2i.images.decode import opened
 from i2i.models.spec import ModelSpec, Part
 from i2i.runtime.backends import Backend, TorchBackend, open_backend
@@ -24,7 +24,7 @@ from i2i.runtime.fit import AUTO, Fit, cropped, pad, resized
 from i2i.runtime.foreign import UNSAID, Values
 from i2i.runtime.latents import choose_labels
 from i2i.runtime.picture_options import Alpha, PictureOptions
-from i2i.runtime.pictures import read, with_alpha
+from i2i.runtime.pictures import in_values, read, with_alpha
 from i2i.runtime.plan import Plan, Planner, Sides
 from i2i.runtime.tiles import in_tiles, tiles_agree
 from i2i.runtime.translated import Translated, pil_image
@@ -99,13 +99,14 @@ class Translator:
         """Translate one picture of any size, as `i2i translate` does; alpha, mask: as its options, the mask of a path.
 
         A path returns a Translated: `array` holds the pixels in the file's depth, `image` is a PIL image, and `save`
-        writes the very file that the command writes. A PIL image returns a PIL image of 8 bits (of 16, I;16, where
-        both are grey); an array (H, W) or (H, W, C) in uint8 or uint16 returns an array (H, W, C) of the same type.
-        Raises ImageError and ModelError.
+        writes the very file that the command writes. A PIL image returns a PIL image of 8 bits (of 16, I;16, where both
+        are grey); an array (H, W) or (H, W, C) in uint8 or uint16 returns an array (H, W, C) of the same type. Where
+        the model knows the scale of values, arrays hold values as files do, and may be floats. Raises ImageError and
+        ModelError.
         """
         if isinstance(image, np.ndarray):
-            array = _three_axes(image, self.generator.in_bands)
-            return with_alpha(self.translate(array), array, self.generator, alpha)
+            array = _three_axes(image, self.generator)
+            return _translate_array(self, array, alpha)
         if isinstance(image, Image.Image):
             array = from_pil(image, "The picture")
             deep = array.shape[2] == self.generator.out_channels == 1  # the one kind that PIL has in 16 bits
@@ -202,14 +203,25 @@ def _padded_through(backend: Backend, values: Array, padded: Sides) -> Array:
     return backend.run(pad(values, *padded)[None])[0, :, :height, :width]
 
 
-def _three_axes(array: Array, bands: Sequence[str] = ()) -> Array:
-    if (
-        array.dtype not in (np.uint8, np.uint16)
-        or array.ndim not in (2, 3)
-        or not array.size
-        or (array.ndim == 3 and array.shape[2] > 4 and not bands)
-        or (bands and (array.shape[2] if array.ndim == 3 else 1) != len(bands))
-    ):
+def _translate_array(translator: Translator, array: Array, alpha: Alpha | None) -> Array:
+    """Translate (H, W, C), values as stored in files, to such values."""
+    part = translator.generator
+    layout = PictureOptions().for_model(translator.spec, part).layout
+    if layout.scale:
+        array = to_image(array, Path("The array"), layout)
+    scale = part.outputs and part.outputs.scale
+    output = with_alpha(translator.translate(array, np.float32 if scale else None), array, part, alpha)
+    return in_values(output, scale, bool(part.out_bands), None, "NPY") if scale else output
+
+
+def _three_axes(array: Array, part: Part) -> Array:
+    """Return an array as (H, W, C); raises ModelError for one that the part does not take."""
+    bands, scaled = part.in_bands, part.inputs is not None and part.inputs.scale is not None
+    channels = array.shape[2] if array.ndim == 3 else 1
+    known = array.dtype in (np.uint8, np.uint16) or (scaled and array.dtype.kind == "f")
+    fits = channels == len(bands) if bands else channels <= 4
+    if not known or array.ndim not in (2, 3) or not array.size or not fits:
         wanted = f"(H, W, {len(bands)})" if bands else "(H, W) or (H, W, 1 to 4)"
-        raise ModelError(f"A picture array is {wanted} in uint8 or uint16; got {array.shape} in {array.dtype}.")
+        types = "uint8, uint16 or float" if scaled else "uint8 or uint16"
+        raise ModelError(f"A picture array is {wanted} in {types}; got {array.shape} in {array.dtype}.")
     return array if array.ndim == 3 else array[:, :, None]
