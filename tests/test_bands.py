@@ -6,11 +6,13 @@ import shutil
 import numpy as np
 import pytest
 import tifffile
+import torch
 
 import i2i
 from i2i.config.settings import DataSettings
 from i2i.data.folders import find_pairs
 from i2i.data.items import read_pair
+from i2i.data.sets import make_set
 from i2i.errors import ConfigError, ImageError, ModelError
 from i2i.images import read_image
 from i2i.metrics import METRICS
@@ -154,7 +156,24 @@ def test_training_refuses_files_with_another_number_before_it_starts(cube, tmp_p
     assert not (tmp_path / "run" / "config.yaml").exists()
 
 
+def test_selected_bands_are_what_networks_see_and_files_of_the_model_have(cube, tmp_path):
+    some = ("data.channels_a=[nir,red]", "data.select_a=[4,1]", "data.channels_b=2", "data.flip=false")
+    config = tiny_config(*some, "data.direction=A2B", "data.resize_px=null", "data.crop_px=64", data=cube)
+    whole = tiny_config(*NAMED, "data.flip=false", "data.resize_px=null", "data.crop_px=64", data=cube)
+    one, other = (make_set("paired", each)[0]["a"] for each in (config, whole))
+    assert torch.equal(one, other[[3, 0]])
+    short = ("data.direction=A2B", "schedule.images=4", "schedule.decay_images=0")
+    i2i.train(tiny_config(*some, *short, data=cube), tmp_path / "run")
+    source = sorted((cube / "testA").iterdir())[0]  # of five bands
+    made = i2i.load(tmp_path / "run")(source)
+    x = tifffile.imread(source)[:, :, [3, 0]]
+    np.testing.assert_array_equal(made.array, i2i.load(tmp_path / "run")(x))
+    with pytest.raises(ConfigError, match="select_a"):
+        tiny_config("data.channels_a=3", "data.select_a=[1,2]")
+
+
 def test_counts_and_names_of_settings():
+    assert DataSettings(channels_a=3, select_a=(4, 3, 2)).layouts[0].bands == ("4", "3", "2")
     assert DataSettings(channels_a=3).layouts[0].bands == ()
     assert DataSettings(channels_a=["red", "green", "blue"]).layouts[0].bands == ("red", "green", "blue")
     assert DataSettings(channels_a=13).side_channels[0] == 13

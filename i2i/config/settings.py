@@ -79,6 +79,11 @@ class DataSettings(Section):
     measurements that are never converted, read from .tif, .npy and .npz files with as many."""
     channels_b: Annotated[int, Field(ge=1, le=MOST_BANDS)] | tuple[BandName, ...] = 3
     """The same of side B."""
+    select_a: tuple[Annotated[int, Field(ge=1, le=MOST_BANDS)], ...] = ()
+    """Which channels of A's files are its bands, from 1, in this order, as [4, 3, 2]; [] is all. Inputs of the model
+    are files with as many channels, too, and outputs hold the bands alone."""
+    select_b: tuple[Annotated[int, Field(ge=1, le=MOST_BANDS)], ...] = ()
+    """The same of side B."""
     input_range: tuple[float, float] | None = None
     """Values of black and white in 16-bit and float files, as [0, 4095] for 12 bits; 8-bit files always use their full
     range. null: the full range of 16 bits, and 0 to 1 for floats. The model file keeps it."""
@@ -162,8 +167,7 @@ class DataSettings(Section):
     @property
     def layouts(self) -> Layouts:
         """How the files of A and of B become images."""
-        sides = ((self.channels_a, self.scale_a), (self.channels_b, self.scale_b))
-        a, b = (Layout(channel_count(one), band_names(one), self.input_range, scale) for one, scale in sides)
+        a, b = (_layout(self, side) for side in "ab")
         return a, b
 
     @property
@@ -172,10 +176,26 @@ class DataSettings(Section):
         return Layout(self.channels, value_range=self.input_range)
 
     @model_validator(mode="after")
+    def _selections_fit(self) -> Self:
+        for side, count in zip("ab", self.side_channels, strict=True):
+            select = getattr(self, f"select_{side}")
+            if select and not len({*select}) == len(select) == count:
+                raise ValueError(
+                    f"select_{side} is {[*select]}; give {count} different channels, as channels_{side} says"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _crop_fits(self) -> Self:
         if self.resize_px is not None and self.resize_px < self.crop_px:
             raise ValueError(f"resize_px is {self.resize_px}, smaller than crop_px, {self.crop_px}")
         return self
+
+
+def _layout(data: DataSettings, side: str) -> Layout:
+    """Return how the files of one side become images."""
+    channels, scale, select = (getattr(data, f"{name}_{side}") for name in ("channels", "scale", "select"))
+    return Layout(channel_count(channels), band_names(channels, select), data.input_range, scale, select)
 
 
 class ScheduleSettings(Section):

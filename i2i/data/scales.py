@@ -14,7 +14,7 @@ from i2i.data.folders import find_sides, in_time, refuse_missing, spread
 from i2i.data.items import Picture
 from i2i.data.watch import watched
 from i2i.errors import ConfigError, DataError, ImageError
-from i2i.images import MAX_PIXELS, Array, Scale, refuse_other_count
+from i2i.images import MAX_PIXELS, Array, Scale
 from i2i.images.decode import opened
 from i2i.images.geo import without_data
 
@@ -75,9 +75,8 @@ def _sample(picture: Picture) -> Array | None:
     """Return some pixels, (N, C), as stored and without alpha; None where the file cannot be read."""
     bands = picture.layout.bands
     try:
-        with opened(picture.path, MAX_PIXELS, bands) as source:
-            array = source.decode()
-            refuse_other_count(picture.path, array.shape[2], bands)
+        with opened(picture.path, MAX_PIXELS, picture.layout.opens) as source:
+            array = picture.layout.taken(source.decode(), picture.path)
             blank = without_data(array, source.place.nodata)
     except ImageError:  # reported where all headers are checked
         return None

@@ -155,6 +155,8 @@ READ_BY: dict[str, tuple[str, ...]] = {
     "channels": ("images",),
     "channels_a": ("paired", "unpaired", "derived"),
     "channels_b": ("paired", "unpaired", "derived"),
+    "select_a": ("paired", "unpaired"),
+    "select_b": ("paired", "unpaired"),
     "normalise_a": ("paired", "unpaired"),
     "normalise_b": ("paired", "unpaired"),
     "derive": ("derived",),

@@ -15,7 +15,7 @@ from i2i.errors import ImageError, ModelError
 from i2i.files import write_bytes
 from i2i.images.decode import opened
 from i2i.images.encode import Array, encode
-from i2i.images.layout import PICTURE, Layout, refuse_other_count, to_image
+from i2i.images.layout import PICTURE, Layout, to_image
 from i2i.images.source import Header
 
 MAX_PIXELS = 100_000_000
@@ -81,7 +81,7 @@ def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
 
 def read_facts(path: Path, max_pixels: int = MAX_PIXELS, layout: Layout = PICTURE) -> Facts:
     """Return what the header of the picture in `path` says; raises ImageError."""
-    with opened(path, max_pixels, layout.bands) as source:
+    with opened(path, max_pixels, layout.opens) as source:
         size, left_out = source.header, 0
         with contextlib.suppress(Exception):  # damage after the first frame does not matter here
             left_out = source.left_out()
@@ -96,10 +96,8 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS, layout: Layout = PICTUR
     nothing is converted. Raises ImageError for a file that is missing, broken, over `max_pixels`, with another number
     of bands, outside the range or in another format; and, from a MemoryError, when memory runs out.
     """
-    with opened(path, max_pixels, layout.bands) as source:
-        array = source.decode()
-        refuse_other_count(path, array.shape[2], layout.bands)
-        return to_image(array, path, layout)
+    with opened(path, max_pixels, layout.opens) as source:
+        return to_image(layout.taken(source.decode(), path), path, layout)
 
 
 def is_transparent(array: Array) -> bool:

@@ -20,6 +20,8 @@ MOST_BANDS = 1024
 """Channels of a file, at most: memory depends on it before any value is read."""
 BandName = Annotated[str, Field(pattern=r"^[\w.+-][\w.+ -]{0,39}$")]
 """The name of a band, on one line and without commas."""
+ANY_BANDS = ("*",)
+"""In place of names: as many bands as a file has."""
 _COLOURS = ("red", "green", "blue")
 
 
@@ -34,18 +36,40 @@ class Layout(NamedTuple):
     """Black and white in files of 16 bits and floats; see `from_range`."""
     scale: Scale | None = None
     """Black and white of each channel, in place of it."""
+    select: tuple[int, ...] = ()
+    """Which channels of a file are the bands, from 1, in their order; empty: all."""
+
+    @property
+    def opens(self) -> tuple[str, ...]:
+        """The bands that a file must have to be opened: of a selection, any."""
+        return ANY_BANDS if self.select else self.bands
+
+    def taken(self, array: Array, path: Path) -> Array:
+        """Return the channels of a file (H, W, C) that are the image's; raises ImageError where there are others."""
+        if not self.select:
+            refuse_other_count(path, array.shape[2], self.bands)
+            return array
+        if max(self.select) > array.shape[2]:
+            raise ImageError(
+                f"{path} has {array.shape[2]} channels, and channel {max(self.select)} of them is expected "
+                f"({', '.join(self.bands)})."
+            )
+        return np.ascontiguousarray(array[:, :, [place - 1 for place in self.select]])
 
 
 PICTURE = Layout()
-ANY_BANDS = ("*",)
-"""In place of names: as many bands as a file has."""
 Layouts = tuple[Layout, Layout]
 """Of A and of B."""
 PICTURES: Layouts = (PICTURE, PICTURE)
 
 
-def band_names(channels: int | Sequence[str]) -> tuple[str, ...]:
-    """Return the names of bands, given as a count or as names; none for 1, 3 and 4 channels, which are a picture."""
+def band_names(channels: int | Sequence[str], select: Sequence[int] = ()) -> tuple[str, ...]:
+    """Return the names of bands, given as a count or as names; none for 1, 3 and 4 channels, which are a picture.
+
+    select: which channels of a file they are, if not all; these have names in any case.
+    """
+    if isinstance(channels, int) and select:
+        return tuple(map(str, select))
     if isinstance(channels, int):
         return () if channels in (1, 3, 4) else tuple(str(number) for number in range(1, channels + 1))
     return tuple(channels)

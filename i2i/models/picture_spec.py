@@ -24,6 +24,8 @@ class PictureSpec(BaseModel):
     """The names of bands, in order; empty for pictures and points."""
     scale: Scale | None = None
     """Black and white of each channel in files; null: those of the model's input_range."""
+    select: tuple[Annotated[int, Field(ge=1, le=MOST_BANDS)], ...] = ()
+    """Which channels of a file are the bands, from 1; empty: all."""
 
     @model_validator(mode="after")
     def _has_channels_that_fit(self) -> Self:
@@ -34,7 +36,7 @@ class PictureSpec(BaseModel):
 
     def layout(self, value_range: Range | None) -> Layout:
         """Return how files become such images; value_range: black and white."""
-        return Layout(self.channels, self.bands, value_range, self.scale)
+        return Layout(self.channels, self.bands, value_range, self.scale, self.select)
 
 
 def picture_spec(images: int | Layout) -> PictureSpec:
@@ -42,4 +44,4 @@ def picture_spec(images: int | Layout) -> PictureSpec:
     layout = images if isinstance(images, Layout) else Layout(images, band_names(images))
     count = layout.channels or 0
     meaning = "bands" if layout.bands else MEANINGS[count]
-    return PictureSpec(channels=count, meaning=meaning, bands=layout.bands, scale=layout.scale)
+    return PictureSpec(channels=count, meaning=meaning, bands=layout.bands, scale=layout.scale, select=layout.select)

@@ -2,7 +2,7 @@
 
 For each file a folder run calls, in this order and from any thread,
 
-    with opened(path, options.max_pixels, options.layout.bands) as source:
+    with opened(path, options.max_pixels, options.layout.opens) as source:
         count, pixels = counted(source, options)  # between the two, the run waits for memory
         picture = read(source, count, options)
     outputs = [translator.translate(frame, output_dtype(frame, suffix, options), str(path)) for frame in picture.inputs]
@@ -28,7 +28,6 @@ from i2i.images import (
     Scale,
     from_unit,
     off_white,
-    refuse_other_count,
     to_channels,
     to_image,
     to_range,
@@ -77,10 +76,9 @@ class DecodedPicture:
 def read(source: Source, count: int, options: PictureOptions) -> DecodedPicture:
     """Read the first `count` frames of a file; raises ImageError, also for floats outside the range."""
     frames, durations, blanks = list[Array](), [], list[Array | None]()
-    place, bands = source.place, options.layout.bands
+    place = source.place
     for frame in range(count):
-        array = source.decode(frame)
-        refuse_other_count(source.path, array.shape[2], bands)
+        array = options.layout.taken(source.decode(frame), source.path)
         blanks.append(without_data(array, place.nodata))
         if (blank := blanks[-1]) is not None:  # black for the network, and nodata again in the output
             array = np.where(blank[:, :, None], (options.input_range or (0, 0))[0], array).astype(array.dtype)

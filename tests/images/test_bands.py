@@ -87,6 +87,17 @@ def test_the_range_is_that_of_all_bands(tmp_path):
     np.testing.assert_array_equal(read, np.rint(array * (65535 / 4095)))  # the fourth is no alpha
 
 
+def test_channels_of_a_file_are_selected_in_order(tmp_path):
+    array = stacked(5)
+    some = Layout(2, ("nir", "red"), select=(4, 1))
+    for suffix in (".tif", ".npy"):
+        write_image(tmp_path / f"a{suffix}", array, bands=True)
+        np.testing.assert_array_equal(read_image(tmp_path / f"a{suffix}", layout=some), array[:, :, [3, 0]])
+        assert read_facts(tmp_path / f"a{suffix}", layout=some).size == (20, 30)
+    with pytest.raises(ImageError, match=r"a\.npy.*channel 7"):
+        read_image(tmp_path / "a.npy", layout=some._replace(select=(1, 7)))
+
+
 def test_formats_that_would_take_bands_for_alpha_do_not_hold_them(tmp_path):
     assert [suffix for suffix in FORMATS if holds(suffix, channels=4, bands=True)] == [".tif", ".tiff", ".npy", ".npz"]
     assert holds(".png", channels=3, bands=True)
