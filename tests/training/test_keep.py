@@ -329,7 +329,7 @@ def test_a_stop_is_heard_between_two_val_pairs_and_they_are_scored_on_resuming(
     i2i.train(config, tmp_path / "straight")
     reads: list[int] = []
 
-    def read(pair, value_range):
+    def read(pair):
         reads.append(1)
         if len(reads) == ESTIMATE + 1 + 3 * (images // 4 - 1):  # the first of three
             signal.raise_signal(signal.SIGTERM)
@@ -351,7 +351,7 @@ def test_a_stop_is_heard_between_two_val_pairs_and_they_are_scored_on_resuming(
 
 
 def test_a_val_pair_that_vanishes_costs_its_score_only(tmp_path, few_pairs, monkeypatch):
-    def read(pair, value_range):
+    def read(pair):
         raise DataError("gone")
 
     monkeypatch.setattr(scoring, "read_pair", read)
