@@ -155,10 +155,10 @@ def test_names_of_a_plugin_are_settings_like_ours(mine):
 
 def test_an_installed_package_is_a_plugin(mine, monkeypatch):
     monkeypatch.syspath_prepend(mine.parent)
-    monkeypatch.setattr(running, "entry_points", lambda group: [EntryPoint("toy", "mine", group)])
+    monkeypatch.setattr(running, "_installed", lambda: [EntryPoint("toy", "mine", running.GROUP)])
     monkeypatch.setattr(running, "_imported", set())
     assert resolve(i2i.load_config("pix2pix", MINE)).algorithm == "l1_gan"
     sys.modules.pop("mine")
-    monkeypatch.setattr(running, "entry_points", lambda group: [EntryPoint("broken", "no_such_module", group)])
+    monkeypatch.setattr(running, "_installed", lambda: [EntryPoint("broken", "no_such_module", running.GROUP)])
     with pytest.raises(UsageError, match="broken"):
         i2i.load_config("pix2pix")

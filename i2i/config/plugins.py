@@ -4,6 +4,7 @@ A plugin is code. A file runs because the user names it, with --plugin or `load_
 whose settings name it load it again. Settings that name any other file load nothing, and model files never do.
 """
 
+import functools
 import importlib.util
 import json
 import os
@@ -11,7 +12,7 @@ import re
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from i2i.config.yamlfile import read_yaml
@@ -64,13 +65,19 @@ def load_for_run(folder: Path) -> None:
 
 def load_installed() -> None:
     """Import the plugins of installed packages, once; raises UsageError for one that fails."""
-    for entry in entry_points(group=GROUP):
+    for entry in _installed():
         if entry.name not in _imported:
             _imported.add(entry.name)
             try:
                 entry.load()
             except Exception as error:
                 raise UsageError(f"The installed plugin {entry.name} ({entry.value}) fails: {error!r}.") from error
+
+
+@functools.cache
+def _installed() -> tuple[EntryPoint, ...]:
+    """Return the entry points; looking for them takes longer than reading a preset."""
+    return tuple(entry_points(group=GROUP))
 
 
 def _run(path: Path) -> None:
