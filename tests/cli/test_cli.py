@@ -94,6 +94,8 @@ def shrink(words, data):
     for name in ("path", "direction", "side", "disjoint"):
         del tiny["data"][name]
     settings = {f"{section}.{name}": value for section in SECTIONS for name, value in tiny[section].items()}
+    for word in words:  # what the line itself sets holds
+        settings = {name: value for name, value in settings.items() if not re.match(rf"{name}[.=]", word)}
     return [*words, *(f"--set={name}={json.dumps(value)}" for name, value in settings.items())]
 
 
