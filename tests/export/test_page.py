@@ -5,9 +5,6 @@ import gzip
 import io
 import json
 import re
-import shutil
-import subprocess
-import sys
 import zipfile
 
 import numpy as np
@@ -17,45 +14,13 @@ import i2i
 from i2i.errors import UsageError
 from i2i.export import ExportOptions, page
 from i2i.export.page import export_page
-from i2i.images import read_image, write_image
+from i2i.images import read_image
 from i2i.runtime.tiles import make_line
-from tests.conftest import ROOT, picture
-from tests.export.browser import Browser
+from tests.conftest import picture
+from tests.export.conftest import base64_png, image_of
 from tests.report.test_browser import BROWSER
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium")
-PIXELS = """
-async function pixels(image) {
-  const canvas = new OffscreenCanvas(image.width, image.height);
-  canvas.getContext("2d").putImageData(image, 0, 0);
-  const bytes = new Uint8Array(await (await canvas.convertToBlob({ type: "image/png" })).arrayBuffer());
-  return btoa(String.fromCharCode(...bytes));
-}
-function file(base64, name) {
-  return new File([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], name);
-}
-"""
-
-
-@pytest.fixture(scope="module")
-def runtime(tmp_path_factory):
-    """The runtime for browsers: that of the checkout, or from npm; skips where it cannot be had."""
-    if page.RUNTIME.is_dir():
-        return page.RUNTIME
-    if shutil.which("npm") is None:
-        pytest.skip("npm is not installed")
-    folder = tmp_path_factory.mktemp("web")
-    words = [sys.executable, str(ROOT / "tools" / "web_runtime.py"), str(folder)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
-    if "npm could not fetch" in done.stderr:
-        pytest.skip("npm does not answer")
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
-@pytest.fixture
-def with_runtime(runtime, monkeypatch):
-    monkeypatch.setattr(page, "RUNTIME", runtime)
 
 
 @pytest.fixture(scope="module")
@@ -66,33 +31,6 @@ def tiny_page(runtime, tiny_run, tmp_path_factory):
         patch.setattr(page, "RUNTIME", runtime)
         export_page(tiny_run, ExportOptions(page=file))
     return file
-
-
-@pytest.fixture(scope="module")
-def browse(tmp_path_factory):
-    """A function that opens a page, awaits `act` once the model runs, and returns `found` and what the page says."""
-    folder = tmp_path_factory.mktemp("browser")
-    browser = Browser(BROWSER, folder / "profile")
-
-    def browse(content, act):
-        (folder / "page.html").write_text(content, encoding="utf-8")
-        said = "for (const id of ['state', 'trouble']) found[id] = document.getElementById(id).textContent;"
-        return browser.run(
-            folder / "page.html", f"{PIXELS} await i2i.started; const found = {{}}; {act} {said} return found;"
-        )
-
-    yield browse
-    browser.close()
-
-
-def base64_png(array, path):
-    write_image(path, array)
-    return base64.b64encode(path.read_bytes()).decode()
-
-
-def image_of(text, path):
-    path.write_bytes(base64.b64decode(text))
-    return read_image(path)
 
 
 TRANSLATE = """
@@ -216,13 +154,13 @@ def test_both_directions_stand_on_one_page(browse, two_way_run, with_runtime, tm
     assert found["state"].startswith("Ready")
 
 
-def test_what_cannot_be_a_page_is_refused(tiny_run, noise_model, tmp_path, monkeypatch, runtime):
+def test_what_cannot_be_a_page_is_refused(tiny_run, point_model, tmp_path, monkeypatch, runtime):
     monkeypatch.setattr(page, "RUNTIME", tmp_path / "nowhere")
     with pytest.raises(UsageError, match="web_runtime"):
         export_page(tiny_run, ExportOptions(page=tmp_path / "m.html"))
     monkeypatch.setattr(page, "RUNTIME", runtime)
-    with pytest.raises(UsageError, match="noise"):
-        export_page(noise_model, ExportOptions(page=tmp_path / "m.html"))
+    with pytest.raises(UsageError, match="points"):
+        export_page(point_model, ExportOptions(page=tmp_path / "m.html"))
     with pytest.raises(UsageError, match=r"\.html"):
         export_page(tiny_run, ExportOptions(page=tmp_path / "m.onnx"))
     assert not list(tmp_path.glob("m.*"))

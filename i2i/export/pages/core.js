@@ -1,0 +1,75 @@
+// Of every page that `i2i export --page` writes: the runtime, the models in it, and small tools.
+const by = (id) => document.getElementById(id);
+const models = JSON.parse(by("models").textContent);
+let ort;
+
+/** The bytes of an element that holds base64 of gzip. */
+async function unpack(id) {
+  const packed = await fetch(`data:application/octet-stream;base64,${by(id).textContent.trim()}`);
+  return new Uint8Array(await new Response(packed.body.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer());
+}
+
+const sessions = {};
+async function open(name) {
+  if (!sessions[name]) {
+    const bytes = await unpack(`model-${name}`);
+    sessions[name] = ort.InferenceSession.create(bytes, { executionProviders: ["wasm"] });
+  }
+  return sessions[name];
+}
+
+/** Say how pixels that were made here differ from those expected; an error if by more than one level. */
+function compare(made, expected) {
+  let worst = 0, differing = 0;
+  expected.forEach((value, at) => {
+    const off = Math.abs(value - made[at]);
+    worst = Math.max(worst, off);
+    differing += off > 0;
+  });
+  if (made.length !== expected.length || worst > 1) {
+    throw new Error(`This browser computes other pixels than the model: up to ${worst} of 255 levels off.\nTry another browser.`);
+  }
+  return differing ? `${differing} of ${expected.length} values differ, by one level` : "identical";
+}
+
+function say(text) { by("state").textContent = text; }
+
+function complain(error) {
+  by("trouble").textContent = error.message || String(error);
+  by("trouble").hidden = false;
+}
+
+function draw(canvas, image) {
+  [canvas.width, canvas.height] = [image.width, image.height];
+  canvas.getContext("2d").putImageData(image, 0, 0);
+}
+
+async function png(image) {
+  const canvas = new OffscreenCanvas(image.width, image.height);
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  return canvas.convertToBlob({ type: "image/png" });
+}
+
+function download(blob, name) {
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+/** Start the runtime, then what the page offers. offer: proves the model, and returns how near its own pixels come. */
+async function start(offer) {
+  try {
+    say("Unpacking the runtime ...");
+    const [script, wasm] = await Promise.all([unpack("runtime-script"), unpack("runtime-wasm")]);
+    const address = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
+    const runtime = await import(address);
+    runtime.env.wasm.numThreads = 1; // threads need headers that a file has not
+    runtime.env.wasm.wasmBinary = wasm.buffer;
+    ort = runtime;
+    say("Checking the model on its own picture ...");
+    say(`Ready. On this device, the page's own picture is as ONNX Runtime made it: ${await offer()}.`);
+  } catch (error) {
+    say("The model does not run here.");
+    complain(error);
+  }
+}
