@@ -101,6 +101,7 @@ def run_cleanly(call: Callable[[], object], debug: bool = False) -> int:
         if debug or module not in EXTRAS:
             raise
         text = f"This needs {module}, which is not installed here. Run: pip install '{DISTRIBUTION}[{EXTRAS[module]}]'"
+        text += "\nTo use a model without torch, take an .onnx file, which `i2i export` writes." * (module == "torch")
         code = UsageError.exit_code
     except (MemoryError, RuntimeError) as error:
         if debug or not is_out_of_memory(error):

@@ -1,7 +1,6 @@
 """Networks in torch. It is imported only when one is used."""
 
 import contextlib
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -33,11 +32,6 @@ class TorchBackend:
         """Load one direction of a .safetensors file, or GENERATE, onto a device; raises ModelError and UsageError."""
         from i2i.models.modelfile import load_generator
 
-        if importlib.util.find_spec("torch") is None:
-            raise UsageError(
-                f"{path} runs in torch, which is not installed here. Install it, or take an .onnx file:\n"
-                "`i2i export` writes one where torch is."
-            )
         chosen = torch_device(device)
         return cls(load_generator(path, spec, direction).to(chosen), chosen)
 
