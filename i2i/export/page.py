@@ -35,7 +35,7 @@ RUNTIME_SHA512 = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL0
 RUNTIME_FILES = {"script": "ort.wasm.bundle.min.mjs", "wasm": "ort-wasm-simd-threaded.wasm"}
 _PARTS = Path(__file__).with_name("pages")
 _SCRIPTS = {
-    "translate": ("core.js", "translate.js", "files.js"),
+    "translate": ("core.js", "translate.js", "draw.js", "files.js"),
     "generate": ("core.js", "random.js", "latents.js", "generate.js"),
 }
 _LICENCE = """ONNX Runtime Web {version}, MIT License. Copyright (c) Microsoft Corporation

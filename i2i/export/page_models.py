@@ -15,6 +15,8 @@ from i2i.runtime.plan import rounded_tile
 from i2i.runtime.tiles import uses_own_statistics
 
 _TILE_PX = 512
+_SIDE_PX = 256
+"""Side of drawings for models that do not state the scale of their training."""
 _CHECK_SIDES = (48, 80)
 _CHECK_SEEDS = 2
 
@@ -81,6 +83,7 @@ def _of_direction(direction: str, part: Part, one: PageModel) -> dict[str, Any]:
         "multiple": part.size_multiple,
         "tile": rounded_tile(part, _TILE_PX),
         "seamless": not uses_own_statistics(one.spec, part),
+        "side": one.spec.trained_side_px or _SIDE_PX,
         "check": one.before.shape[:2],
     }
 

@@ -136,6 +136,60 @@ def test_the_page_reaches_no_network_and_holds_all_it_needs(browse, tiny_page, t
     assert found["blocked"] == 1
 
 
+DRAW = """
+const canvas = document.getElementById("drawing"), live = document.getElementById("live");
+const settled = () => new Promise((resume) => setTimeout(resume, 600));
+const shown = () => pixels(live.getContext("2d").getImageData(0, 0, live.width, live.height));
+function point(type, x, y, target = window) {
+  const { left, top, width, height } = canvas.getBoundingClientRect();
+  const at = { pointerId: 1, bubbles: true, clientX: left + x * width, clientY: top + y * height };
+  target.dispatchEvent(new PointerEvent(type, at));
+}
+const press = (key) => canvas.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+document.getElementById("nib").value = "40";
+document.getElementById("sides").value = "72"; // at 18, the scale of its training, this model makes grey of all
+document.getElementById("draw").click();
+await settled();
+found.blank = await shown();
+"""
+
+
+def test_a_drawing_is_translated_as_it_is_made(browse, tiny_page, tiny_run, tmp_path):
+    """With a pointer and with keys; undo brings the output of the blank sheet back."""
+    act = f"""
+    {DRAW}
+    point("pointermove", 0.9, 0.9); // no pointer is down: draws nothing
+    await settled();
+    found.hovered = await shown();
+    point("pointerdown", 0.2, 0.3, canvas);
+    point("pointermove", 0.8, 0.6);
+    point("pointerup", 0.8, 0.6);
+    point("pointermove", 0.1, 0.9);
+    await settled();
+    found.input = await pixels(i2i.seen());
+    found.stroke = await shown();
+    document.getElementById("undo").click();
+    await settled();
+    found.undone = await shown();
+    for (const key of [" ", "ArrowRight", "ArrowRight", "ArrowDown", " ", "ArrowDown"]) press(key);
+    await settled();
+    found.keys = await pixels(i2i.seen());
+    """
+    found = browse(tiny_page.read_text("utf-8"), act)
+    assert found["trouble"] == ""
+    assert found["hovered"] == found["blank"] == found["undone"] != found["stroke"]
+    drawn = image_of(found["input"], tmp_path / "in.png")[:, :, :3]
+    side = len(drawn)
+    assert drawn[round(0.45 * side), side // 2].max() < 128  # half way
+    assert drawn[round(0.75 * side), round(0.45 * side)].min() == 255  # where the pointer was lifted
+    made = image_of(found["stroke"], tmp_path / "out.png")[:, :, :3].astype(int)
+    expected = i2i.load(tiny_run, device="cpu")(np.ascontiguousarray(drawn)).astype(int)
+    assert np.abs(made - expected[:, :, :3]).max() <= 1
+    keys = image_of(found["keys"], tmp_path / "keys.png")[:, :, :3]
+    assert keys[round(0.6 * side), round(0.8 * side)].max() < 128  # where the pointer was lifted, too
+    assert keys[round(0.45 * side), side // 2].min() == 255
+
+
 @pytest.mark.slow
 def test_both_directions_stand_on_one_page(browse, two_way_run, with_runtime, tmp_path):
     specs = export_page(two_way_run, ExportOptions(page=tmp_path / "both.html", direction="both"))

@@ -50,6 +50,7 @@ export async function take(files) {
   [busy, stopped] = [true, false];
   const made = [], failed = [], used = new Set();
   [by("work").hidden, by("trouble").hidden] = [false, true];
+  showBoard(false);
   for (const [k, file] of files.entries()) {
     if (stopped) break;
     const tell = (share) => { by("progress").value = (k + share) / files.length; };
@@ -122,6 +123,7 @@ function listen() {
     try {
       say(`Checking ${current} ...`);
       say(`Ready. On this device: ${await prove(current)}.`);
+      follow();
     } catch (error) {
       [current, event.target.value] = [before, before];
       complain(error);
@@ -139,7 +141,8 @@ async function offerTranslation() {
   place();
   const how = await prove(current);
   listen();
+  offerDrawing();
   return how;
 }
 
-globalThis.i2i = { started: start(offerTranslation), translate, take, zip, line };
+globalThis.i2i = { started: start(offerTranslation), translate, take, zip, line, seen };
