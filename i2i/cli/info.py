@@ -30,23 +30,26 @@ Examples:
 @json_output.flag
 def info(model: str, as_json: bool) -> None:
     """Describe a model: a run folder, .safetensors, .onnx or .pth file."""
-    backend = None
+    backend, operators = None, {}
     with status.shown():
         with status.doing("Loading libraries"):
             from pathlib import Path
 
             from i2i.export.agreement import agreement
             from i2i.models.modelfile import find_model, is_onnx, read_spec
+            from i2i.models.onnxfile import check_onnx
             from i2i.models.spec import GENERATE
             from i2i.runtime.backends import OnnxBackend, open_backend
 
         file = find_model(Path(model))
         if is_onnx(file):
             spec, backend, _ = open_backend(file, lambda spec: GENERATE, "cpu")
+            operators = check_onnx(file).operators
         else:
             spec = read_spec(file)
     if as_json:
-        json_output.print_json("info", {"file": str(file), **spec.model_dump(mode="json")})
+        found = {"operators": operators} if operators else {}
+        json_output.print_json("info", {"file": str(file), **spec.model_dump(mode="json"), **found})
         return
     if isinstance(backend, OnnxBackend) and backend.form:
         click.echo(f"{file}: no description by i2i; this is what runs on zeros show")
@@ -69,6 +72,8 @@ def info(model: str, as_json: bool) -> None:
     if spec.proof:
         click.echo(f"  exported for {'pixels' if spec.io == 'image' else 'tensors'} in {spec.precision}")
         click.echo(f"  export: {agreement(spec)}")
+    if operators:
+        click.echo(f"  operators: {', '.join(f'{name} {count}' for name, count in operators.items())}")
 
 
 def _part_lines(spec: "ModelSpec") -> Iterator[str]:

@@ -12,7 +12,7 @@ import math
 import mmap
 import stat
 import struct
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,6 +72,8 @@ class Interface(NamedTuple):
     inputs: list[Value]
     outputs: list[Value]
     metadata: dict[str, str]
+    operators: dict[str, int]
+    """How often each operator is in the graph, the most frequent first."""
 
 
 def check_onnx(path: Path) -> Interface:
@@ -112,6 +114,7 @@ class _Check:
         self.size = size
         self.fields = 0
         self.constants: dict[str, tuple[float, ...]] = {}
+        self.operators: Counter[str] = Counter()
 
     def refuse(self, what: str) -> ModelError:
         return ModelError(f"{self.path} {what}.\ni2i only runs generators of pictures.")
@@ -141,6 +144,7 @@ class _Check:
             [value for value in map(self.value, views(graph[11])) if value.name not in weights],
             [self.value(value) for value in views(graph[12])],
             metadata,
+            dict(self.operators.most_common()),
         )
 
     def message(self, view: memoryview) -> Message:
@@ -163,6 +167,7 @@ class _Check:
         self.domain(text(node, 7))
         if operator not in OPERATORS:
             raise self.refuse(f"uses the operator {shown(operator)}, which i2i does not allow")
+        self.operators[operator] += 1
         scales: tuple[float, ...] = ()
         for attribute in map(self.message, views(node[5])):
             if any(attribute[number] for number in (6, 11, 14, 15, 21, 22, 23)):

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -247,6 +248,13 @@ def test_info_says_what_the_file_says(tiny_run, tiny_onnx):
         for fact in (r"pix2pix\b.*\b16 images", r"B2A: .*\bunet\b", r"\b16 px", "white.*alpha", "batch norm.* running"):
             assert re.search(fact, done.stdout), fact
     assert re.search(r"tensor.* fp32\b.* torch\b", done.stdout, re.DOTALL)
+    (operators,) = re.findall(r"^  operators: (.*)$", done.stdout, re.MULTILINE)
+    import onnx
+
+    nodes = Counter(node.op_type for node in onnx.load(tiny_onnx).graph.node)
+    assert dict(word.rsplit(" ", 1) for word in operators.split(", ")) == {
+        name: str(count) for name, count in nodes.items()
+    }
 
 
 def shown_of(spec, tmp_path, capsys, **changes):
