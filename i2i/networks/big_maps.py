@@ -64,24 +64,38 @@ def uses_own_statistics(network: nn.Module) -> bool:
 
 
 @torch.inference_mode()
-def freeze(network: nn.Module, image: Tensor) -> nn.Module:
-    """Return `network`, in eval mode, with all statistics fixed at those of `image` (1, C, H, W) in [-1, 1]."""
+def freeze(network: nn.Module, *images: Tensor) -> nn.Module:
+    """Return `network`, in eval mode, with all statistics fixed at those of images (1, C, H, W) in [-1, 1].
+
+    Of several, such as frames of a clip, each goes through alone, and all count the same whatever their sizes.
+    """
     frozen = _shared(network)
-    found: dict[nn.Module, nn.Module] = {}
+    found: dict[nn.Module, list[tuple[Tensor, Tensor]]] = {norm: [] for norm in _norms(frozen)}
 
-    def fix(layer: nn.Module, inputs: tuple[Tensor]) -> None:
+    def note(layer: nn.Module, inputs: tuple[Tensor]) -> None:
         if isinstance(layer, Centre):
-            found[layer] = FixedCentre(centre(inputs[0]))
+            mean = centre(inputs[0])
+            found[layer].append((torch.zeros_like(mean), mean))
         else:
-            variance, mean = torch.var_mean(inputs[0], dim=(0, 2, 3), correction=0)
-            found[layer] = FixedNorm(layer, mean, variance)
+            found[layer].append(torch.var_mean(inputs[0], dim=(0, 2, 3), correction=0))
 
-    handles = [norm.register_forward_pre_hook(fix) for norm in _norms(frozen)]
-    frozen(image)
+    handles = [norm.register_forward_pre_hook(note) for norm in found]
+    for image in images:
+        frozen(image)
     for handle in handles:
         handle.remove()
-    _replace(frozen, found)
+    _replace(frozen, {layer: _fixed(layer, *_pooled(each)) for layer, each in found.items() if each})
     return frozen
+
+
+def _pooled(each: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Return variance and mean of several sets of equal size, given those of each."""
+    variances, means = (torch.stack(values) for values in zip(*each, strict=True))
+    return variances.mean(0) + means.var(0, correction=0), means.mean(0)
+
+
+def _fixed(layer: nn.Module, variance: Tensor, mean: Tensor) -> nn.Module:
+    return FixedCentre(mean) if isinstance(layer, Centre) else FixedNorm(layer, mean, variance)
 
 
 def in_strips(network: nn.Module) -> nn.Module:

@@ -39,8 +39,7 @@ def in_tiles(
     """
     seamless = tiles_agree(spec, generator, backend)
     if isinstance(backend, TorchBackend):
-        copy = to_unit(reduced(array, plan.statistics_px**2, generator.size_multiple, generator.size_minimum))
-        backend = backend.frozen(pad(copy, *padded_sides(generator, *copy.shape[1:]))[None])
+        backend = backend.frozen([statistics_copy(plan, generator, array)])
 
     def translate_tile(rows: slice, columns: slice) -> Array:
         before_tile()
@@ -51,6 +50,12 @@ def in_tiles(
     output = np.empty((*plan.sides, generator.out_channels), dtype)
     blend_tiles(translate_tile, tile_lines(plan.padded, plan.tile, generator.size_multiple, seamless), output)
     return output
+
+
+def statistics_copy(plan: Plan, generator: Part, array: Array) -> Array:
+    """Return the reduced copy (1, C, H, W) of a picture (H, W, C) that gives its tiles their norm statistics."""
+    copy = to_unit(reduced(array, plan.statistics_px**2, generator.size_multiple, generator.size_minimum))
+    return pad(copy, *padded_sides(generator, *copy.shape[1:]))[None]
 
 
 def tiles_agree(spec: ModelSpec, generator: Part, backend: Backend) -> bool:

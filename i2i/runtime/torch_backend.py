@@ -1,7 +1,7 @@
 """Networks in torch. It is imported only when one is used."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -69,8 +69,8 @@ class TorchBackend:
         vector = torch.from_numpy(condition).to(self.device)
         return TorchBackend(fix_condition(self.network, vector), self.device, self.notes)
 
-    def frozen(self, image: Array) -> "TorchBackend":
-        """Return a backend whose norm statistics are fixed at those of one image (1, C, H, W).
+    def frozen(self, images: Iterable[Array]) -> "TorchBackend":
+        """Return a backend whose norm statistics are fixed at those of images, each (1, C, H, W) and of any size.
 
         A network that does not normalise by the image's own statistics is returned as it is. Raises MemoryError.
         """
@@ -81,7 +81,8 @@ class TorchBackend:
         if not uses_own_statistics(self.network):
             return self
         with _as_memory_error():
-            return TorchBackend(freeze(self.network, torch.from_numpy(image).to(self.device)), self.device, self.notes)
+            tensors = (torch.from_numpy(image).to(self.device) for image in images)
+            return TorchBackend(freeze(self.network, *tensors), self.device, self.notes)
 
     def in_strips(self) -> "TorchBackend":
         """Return a backend that computes one image strip by strip: less memory, more time."""
