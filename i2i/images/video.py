@@ -1,0 +1,292 @@
+"""Read videos frame by frame: checked whole before any long work, upright, in the colours that their tags describe.
+
+PyAV is loaded when the first video is met. A file is opened as one of a few containers and may open no other file or
+address: playlists are not among them.
+"""
+
+import contextlib
+import importlib.util
+import struct
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from i2i import status
+from i2i.errors import ImageError, UsageError, one_line
+from i2i.files import utf8_name
+from i2i.images.encode import Array
+from i2i.images.pixels import reason_of, turn
+from i2i.machine import thread_count
+
+VIDEO_CODECS = {".mp4": "libx264", ".m4v": "libx264", ".mov": "libx264", ".mkv": "libx264", ".webm": "libvpx-vp9"}
+"""Suffixes of videos that i2i writes, and the codec of each."""
+VIDEO_SUFFIXES = frozenset([*VIDEO_CODECS, ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp"])
+"""Suffixes of videos that i2i reads."""
+
+_CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,asf,nut"
+_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
+# Code points of ITU-T H.273.
+_RGB, _BT709, _UNKNOWN, _BT601 = 0, 1, 2, 6
+_FULL, _LIMITED = 2, 1
+_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+_BT2020_PRIMARIES, _BT2020_MATRICES = 9, (9, 10, 14)
+_SCALERS = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7}
+"""swscale's own numbers for the matrices."""
+_WHITE_16 = 65280
+"""What swscale means by white in 16 bits."""
+_ORIENTATIONS = {
+    (1, 0, 0, 1): 1,
+    (-1, 0, 0, 1): 2,
+    (-1, 0, 0, -1): 3,
+    (1, 0, 0, -1): 4,
+    (0, 1, 1, 0): 5,
+    (0, 1, -1, 0): 6,
+    (0, -1, -1, 0): 7,
+    (0, -1, 1, 0): 8,
+}
+"""Signs of a display matrix (a, b, c, d) to the EXIF orientation that means the same."""
+_MISSING_S = 0.5
+"""A file of _EXACT containers that ends this much before its header says is cut short."""
+_EXACT = ("mp4", "matroska")
+
+
+class Colours(NamedTuple):
+    """What the values of a video mean, as code points of ITU-T H.273; models change none of it."""
+
+    matrix: int = _BT709
+    primaries: int = _BT709
+    transfer: int = _BT709
+
+
+class Video(NamedTuple):
+    """What is known of a video, once all of it was decoded."""
+
+    path: Path
+    height: int
+    width: int
+    """Sides in pixels, upright."""
+    deep: bool
+    """Whether it has more than 8 bits a channel."""
+    colours: Colours
+    aspect: Fraction
+    """Width of a pixel by its height, upright."""
+    rate: Fraction
+    """Frames a second, on average."""
+    base: Fraction
+    """Unit of time in seconds."""
+    starts: tuple[int, ...]
+    """When each frame begins, ascending, in `base`."""
+    end: int
+    """When the last one ends."""
+
+
+def check_pyav() -> None:
+    """Raise UsageError where PyAV is not installed."""
+    if importlib.util.find_spec("av") is None:
+        raise UsageError("Videos need the library PyAV: pip install 'i2i[video]'.")
+
+
+@contextlib.contextmanager
+def opened_video(path: Path) -> Iterator[tuple[Any, Any]]:
+    """Yield the container of a video and its stream; what the body raises from PyAV becomes an ImageError."""
+    import av
+
+    name = one_line(path)
+    try:
+        if path.stat().st_size == 0:
+            raise ImageError(f"{name} is empty (0 bytes).")
+        with utf8_name(path) as place, av.open(f"file:{place}", options=_OPTIONS) as container:
+            streams = [one for one in container.streams.video if not one.disposition & one.disposition.attached_pic]
+            if not streams:
+                kind = "sound" if container.streams.audio else "nothing that i2i reads"
+                raise ImageError(f"{name} holds no pictures, only {kind}.")
+            streams[0].thread_type = "AUTO"
+            streams[0].codec_context.thread_count = thread_count()
+            yield container, streams[0]
+    except av.error.MemoryError as error:
+        raise MemoryError(str(error)) from error
+    except av.error.InvalidDataError as error:
+        raise ImageError(f"{name} is damaged, or no video that i2i reads.") from error
+    except av.error.FFmpegError as error:
+        raise ImageError(f"{name} cannot be read: {error.strerror or reason_of(error)}.") from error
+    except OSError as error:
+        raise ImageError(f"{name} cannot be read: {error.strerror or error}.") from error
+
+
+def survey(path: Path, max_pixels: int, keep: Callable[[Array], Array], samples: int) -> tuple[Video, list[Array]]:
+    """Decode a whole video; return what it is, and `samples` to twice as many of its frames, evenly spread.
+
+    keep: makes the copy that is kept of each. Raises ImageError for a file that is damaged, cut short, without
+    pictures, or HDR, and for frames of more than `max_pixels`.
+    """
+    name, kept, every, starts = one_line(path), list[Array](), 1, list[int]()
+    with opened_video(path) as (container, stream):
+        _check_size(name, stream, max_pixels)
+        first, last = None, None
+        for frame in _decoded(name, container, stream):
+            first, last = first or frame, frame
+            if (frame.width, frame.height) != (first.width, first.height):
+                raise ImageError(f"{name} changes its size after {len(starts)} frames. Cut it there.")
+            if len(starts) % every == 0:
+                kept.append(keep(to_array(frame)))
+            if len(kept) > 2 * samples:
+                kept, every = kept[::2], 2 * every
+            starts.append(_start(frame, starts[-1] if starts else None, _step(stream)))
+            status.count(len(starts))
+        if first is None or last is None:
+            raise ImageError(f"{name} holds no pictures that can be decoded. It may be cut short or damaged.")
+        end = starts[-1] + (last.duration or _step(stream))
+        return _describe(path, stream, first, tuple(starts), end), kept
+
+
+def _describe(path: Path, stream: Any, first: Any, starts: tuple[int, ...], end: int) -> Video:
+    upright = _orientation(first) < 5
+    height, width = (first.height, first.width) if upright else (first.width, first.height)
+    aspect = Fraction(stream.sample_aspect_ratio or 1)
+    return Video(
+        path,
+        height,
+        width,
+        max(one.bits for one in first.format.components) > 8,
+        _colours(first),
+        aspect if upright else 1 / aspect,
+        _rate(stream),
+        stream.time_base,
+        starts,
+        end,
+    )
+
+
+def _rate(stream: Any) -> Fraction:
+    return Fraction(stream.average_rate or stream.guessed_rate or 25)
+
+
+def _step(stream: Any) -> int:
+    """Return how long a frame is shown if it does not say."""
+    return max(round(1 / _rate(stream) / stream.time_base), 1)
+
+
+def _start(frame: Any, last: int | None, step: int) -> int:
+    """Return when a frame begins, later than the last one."""
+    if last is None:
+        return frame.pts or 0
+    return max(last + step if frame.pts is None else frame.pts, last + 1)
+
+
+def frames(video: Video, start: int = 0) -> Iterator[Array]:
+    """Yield frames from number `start` on, (H, W, 3 or 4) in uint8, or uint16 if the video is deep; as `survey`."""
+    with opened_video(video.path) as (container, stream):
+        for number, frame in enumerate(container.decode(stream)):
+            if start <= number < len(video.starts):
+                yield to_array(frame)
+
+
+def _check_size(name: str, stream: Any, max_pixels: int) -> None:
+    height, width = stream.codec_context.height, stream.codec_context.width
+    if height * width > max_pixels:
+        raise ImageError(f"{name} is {width}x{height}, over the limit of {max_pixels:,} pixels.")
+
+
+def _decoded(name: str, container: Any, stream: Any) -> Iterator[Any]:
+    """Yield all frames; raises ImageError where the decoder makes pixels up, and if the file ends too early."""
+    exact = any(one in container.format.name for one in _EXACT)
+    reached, wanted = 0.0, (container.duration or 0) / 1_000_000 if exact else 0.0
+    begin = (container.start_time or 0) / 1_000_000
+    for packet in container.demux():  # all streams, since any of them may be the longest
+        if packet.pts is not None:
+            reached = max(reached, float((packet.pts + (packet.duration or 0)) * packet.time_base) - begin)
+        if packet.stream.index == stream.index:
+            for frame in packet.decode():
+                if frame.is_corrupt:
+                    raise ImageError(f"{name} is damaged after {frame.time or 0:.1f} s.")
+                _refuse_hdr(name, frame)
+                yield frame
+    if reached + _MISSING_S < wanted:
+        raise ImageError(f"{name} is cut short: it ends after {reached:.1f} s of {wanted:.1f} s.")
+
+
+def _refuse_hdr(name: str, frame: Any) -> None:
+    transfer = _HDR_TRANSFERS.get(frame.color_trc)
+    wide = frame.color_primaries == _BT2020_PRIMARIES or frame.colorspace in _BT2020_MATRICES
+    if transfer or wide:
+        raise ImageError(
+            f"{name} is HDR or has wide colours ({transfer or 'bt2020'}), and models take SDR in bt709. "
+            "Convert it first, for instance with FFmpeg's zscale and tonemap."
+        )
+
+
+def _colours(frame: Any) -> Colours:
+    """Return the tags of a frame, with what players assume where there are none."""
+    large = frame.width >= 1280 or frame.height > 576
+    usual = _BT709 if large else _BT601
+    matrix = frame.colorspace if frame.colorspace in _SCALERS else usual
+    return Colours(matrix, frame.color_primaries or _UNKNOWN, frame.color_trc or _UNKNOWN)
+
+
+def _orientation(frame: Any) -> int:
+    """Return the EXIF orientation that means the same as the display matrix of a frame."""
+    found = next((one for one in frame.side_data if one.type.name == "DISPLAYMATRIX"), None)
+    if found is None:
+        return 1
+    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(found))
+    top = max(map(abs, (a, b, c, d))) or 1
+    signs = tuple(round(value / top) for value in (a, b, c, d))
+    return _ORIENTATIONS.get(signs, 1)
+
+
+def to_array(frame: Any) -> Array:
+    """Return a frame of PyAV as an upright array (H, W, 3), or 4 with alpha, in uint8 or uint16."""
+    parts = frame.format.components
+    deep, alpha = max(one.bits for one in parts) > 8, any(one.is_alpha for one in parts)
+    rgb = frame.format.is_rgb
+    made = _scaler().reformat(
+        frame,
+        format=("rgba64le" if alpha else "rgb48le") if deep else ("rgba" if alpha else "rgb24"),
+        src_colorspace=None if rgb else _SCALERS[_colours(frame).matrix],
+        src_color_range=_FULL if _is_full(frame) else _LIMITED,
+        dst_color_range=_FULL,
+        interpolation=_interpolation(),
+    )
+    array = made.to_ndarray()
+    if deep:
+        array = np.minimum(array.astype(np.uint32) * 65535 // _WHITE_16, 65535).astype(np.uint16)
+    return turn(array, _orientation(frame))
+
+
+def to_frame(array: Array, kind: str, colours: Colours) -> Any:
+    """Return (H, W, 3) in uint8 or uint16 as a frame of PyAV in limited range; kind: its pixel format."""
+    import av
+
+    if array.dtype == np.uint16:
+        array = (array.astype(np.uint32) * _WHITE_16 // 65535).astype(np.uint16)
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(array), "rgb24" if array.dtype == np.uint8 else "rgb48le")
+    return _scaler().reformat(
+        frame,
+        format=kind,
+        dst_colorspace=_SCALERS[colours.matrix],
+        src_color_range=_FULL,
+        dst_color_range=_LIMITED,
+        interpolation=_interpolation(),
+    )
+
+
+def _is_full(frame: Any) -> bool:
+    """Whether its values use the full range, from black to white."""
+    kind = frame.format
+    return kind.is_rgb or frame.color_range == _FULL or kind.name.startswith("yuvj")
+
+
+def _scaler() -> Any:
+    from av.video.reformatter import VideoReformatter
+
+    return VideoReformatter()
+
+
+def _interpolation() -> int:
+    """Return the flags of swscale for exact colours."""
+    from av.video.reformatter import Interpolation as By
+
+    return int(By.BICUBIC | By.ACCURATE_RND | By.FULL_CHR_H_INP | By.FULL_CHR_H_INT)

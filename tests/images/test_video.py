@@ -1,0 +1,105 @@
+"""Reading videos: colours by their tags, upright, and one clear error for what cannot be read."""
+
+import av
+import numpy as np
+import pytest
+
+from i2i.errors import ImageError
+from i2i.images import video
+from i2i.images.video import frames, survey
+from tests.videos import FRAMES, shown, write_clip, write_tone
+
+LIMIT = 10_000_000
+
+
+def read(path):
+    found, _ = survey(path, LIMIT, lambda one: one, 4)
+    return found, np.stack(list(frames(found))).astype(int)
+
+
+def difference(one, other):
+    return np.abs(one - other).mean()
+
+
+@pytest.mark.parametrize("kind", ["yuv444p", "yuv444p10le"])
+@pytest.mark.parametrize("matrix", [1, 6])
+def test_full_and_limited_range_give_the_same_pixels(kind, matrix, tmp_path, monkeypatch):
+    values, drawn = (1 if kind == "yuv444p" else 257), np.stack([shown(number) for number in range(FRAMES)])
+    limited, full = (
+        read(write_clip(tmp_path / f"{full}.mp4", kind=kind, matrix=matrix, full=full))[1] for full in (False, True)
+    )
+    assert difference(limited, full) < 1.5 * values
+    assert difference(full, values * drawn.astype(int)) < 1.5 * values
+    monkeypatch.setattr(video, "_is_full", lambda frame: False)  # the control: tags that are not heeded
+    assert difference(read(tmp_path / "True.mp4")[1], full) > 4 * values
+
+
+def test_the_matrix_of_a_clip_is_the_one_its_tags_name(tmp_path, monkeypatch):
+    clip = write_clip(tmp_path / "a.mp4", kind="yuv444p", matrix=6)
+    right = read(clip)[1]
+    monkeypatch.setitem(video._SCALERS, 6, 1)
+    assert difference(read(clip)[1], right) > 1
+
+
+def test_what_is_untagged_is_taken_as_players_take_it(tmp_path):
+    for side, matrix in ((48, 6), (720, 1)):
+        still = [np.zeros((side, 64, 3), np.uint8)] * 2
+        clip = write_clip(tmp_path / f"{side}.mp4", still, matrix=2, tags=(2, 2), sound=None)
+        assert read(clip)[0].colours == (matrix, 2, 2)
+
+
+@pytest.mark.parametrize("turned", [90, 180, -90])
+def test_a_turned_clip_is_read_upright(turned, tmp_path):
+    plain, made = read(write_clip(tmp_path / "a.mp4"))[1], read(write_clip(tmp_path / "b.mp4", turned=turned))
+    assert made[1].shape[1:3] == (made[0].height, made[0].width)
+    np.testing.assert_array_equal(np.rot90(plain, turned // 90, axes=(1, 2)), made[1])
+
+
+@pytest.mark.parametrize(("matrix", "tags"), [(9, (9, 16)), (1, (1, 18)), (9, (9, 14))])
+def test_hdr_is_refused(matrix, tags, tmp_path):
+    clip = write_clip(tmp_path / "a.mp4", kind="yuv420p10le", matrix=matrix, tags=tags)
+    with pytest.raises(ImageError, match="bt709"):
+        read(clip)
+
+
+def test_samples_are_spread_over_the_clip(tmp_path):
+    found, samples = survey(write_clip(tmp_path / "a.mp4"), LIMIT, lambda one: one, 2)
+    every = [shown(number) for number in range(len(found.starts))]
+    nearest = [int(np.argmin([difference(one.astype(int), other) for other in every])) for one in samples]
+    assert nearest == [0, 4, 8]
+
+
+def broken_clips(folder):
+    """Clips that cannot be translated, by what their message must say."""
+    whole = write_clip(folder / "whole.mp4").read_bytes()
+    long = write_clip(folder / "long.mkv", [shown(number % 12) for number in range(50)]).read_bytes()
+    data = whole.index(b"mdat")
+    contents = {
+        "empty": ("empty.mp4", b""),
+        "no video": ("text.mp4", b"no video " * 99),
+        "damaged, or": ("half.mp4", whole[: len(whole) // 2]),
+        "cut short": ("half.mkv", long[: len(long) // 2]),
+        "damaged": ("zeros.mp4", whole[: data + 300] + bytes(400) + whole[data + 700 :]),
+    }
+    for says, (name, content) in contents.items():
+        (folder / name).write_bytes(content)
+        yield says, folder / name
+    with av.open(str(folder / "sound.mp4"), "w") as container:
+        write_tone(container, container.add_stream("aac", rate=48000, layout="mono"), 0.2)
+    yield "only sound", folder / "sound.mp4"
+    playlist = folder / "list.mp4"  # which names another file
+    playlist.write_text("#EXTM3U\n#EXTINF:1,\nwhole.mp4\n#EXT-X-ENDLIST\n", encoding="utf-8")
+    yield "no video", playlist
+
+
+def test_what_is_broken_ends_in_one_error(tmp_path):
+    for says, path in broken_clips(tmp_path):
+        with pytest.raises(ImageError) as error:
+            read(path)
+        assert path.name in str(error.value)
+        assert says in str(error.value), path
+
+
+def test_a_clip_over_the_limit_is_refused_before_it_is_decoded(tmp_path):
+    with pytest.raises(ImageError, match="64x48"):
+        survey(write_clip(tmp_path / "a.mp4"), 3000, lambda one: one, 2)
