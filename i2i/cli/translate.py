@@ -1,9 +1,7 @@
 """`i2i translate`."""
 
-import contextlib
-import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +9,18 @@ import click
 
 from i2i import status
 from i2i.cli import json_output, options
+from i2i.cli.clips import translate_clips
 from i2i.cli.commands import ModelCommand
+from i2i.cli.translation_summary import counted, notes_on, show_progress, show_summary
 from i2i.errors import SOME_REFUSED, UsageError, one_line
 from i2i.words import show_count
 
 if TYPE_CHECKING:
+    from i2i.models.spec import Part
     from i2i.runtime.fit import How, Tiling
     from i2i.runtime.outcome import Result
     from i2i.runtime.picture_options import PictureOptions
-    from i2i.runtime.tasks import Task, Tasks
+    from i2i.runtime.tasks import Tasks
     from i2i.runtime.translator import Translator
 
 
@@ -34,6 +35,7 @@ Examples:
   i2i translate photos -m model.onnx -o shares --shard 1/2 --report failures.json
   i2i translate photo.jpg -m runs/things --label shoe,red -o shoe.png
   i2i translate photo.jpg -m lineart --then colour -o recoloured.png
+  i2i translate clip.mp4 -m lineart -o drawn.mp4
 """,
 )
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
@@ -62,6 +64,13 @@ Examples:
     help="Norm statistics of tiles: from a small copy, or exactly the picture's own, which takes longer.",
 )
 @click.option("--tile-px", type=click.IntRange(min=16), help="Side of the tiles.  [default: what memory allows]")
+@click.option(
+    "--temporal",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0,
+    metavar="WEIGHT",
+    help="Smooth videos over time: the weight of what came before, where the input stays as it was.",
+)
 @click.option("--skip-existing", is_flag=True, help="Leave outputs that exist and do the rest.")
 @options.overwrite
 @click.option("--in-place", is_flag=True, help="Replace the inputs themselves, instead of -o.")
@@ -83,53 +92,55 @@ def translate(
     model: str,
     output: Path | None,
     then: tuple[str, ...],
-    skip_existing: bool,
-    overwrite: bool,
-    in_place: bool,
-    shard: tuple[int, int] | None,
+    temporal: float,
     workers: int | None,
     report: Path | None,
     as_json: bool,
     **choices: Any,
 ) -> int:
-    """Translate pictures, or every picture in folders and their subfolders.
+    """Translate pictures, or every picture in folders and their subfolders; or videos, with their sound.
 
     Pictures of any size come out at the same size and in the same format, under the same name and in the same
     subfolder, with their alpha and colour profile. A picture that cannot be read is named and the others still come
     out; the exit code is then 3. Of several inputs, each folder gets one of its own name in the output folder.
     """
-    if output is None and not in_place:
+    if output is None and not choices["in_place"]:
         output = Path("translated")
     with status.shown():
         with status.doing("Loading libraries"):
             from i2i.files import check_output
             from i2i.images.listing import find_inputs
-            from i2i.runtime.folder import list_tasks
-            from i2i.runtime.picture_options import PictureOptions, written_channels
-            from i2i.runtime.tasks import Shard
+            from i2i.runtime.clip_tasks import makes_clips
+            from i2i.runtime.picture_options import PictureOptions
 
         sources = find_inputs(inputs)
-        if report:
-            check_output(report, overwrite or skip_existing, ".json")  # the same command, run again, continues
-        opening = {name: choices.pop(name) for name in _OPENING}
+        if report:  # the same command, run again, continues
+            check_output(report, choices["overwrite"] or choices["skip_existing"], ".json")
+        opening, listing = ({name: choices.pop(name) for name in names} for names in (_OPENING, _LISTING))
         pictures = PictureOptions(**choices)
         _refuse_crop(pictures, opening["fit"])
+        clips = makes_clips(sources, output)
+        if temporal and not clips:
+            raise UsageError("--temporal smooths videos, and these are pictures. Leave it out.")
         translator = _open(model, sources, workers, **opening)
         following = _open_following(then, translator, pictures.input_range, opening["device"])
         last = [translator, *following][-1].generator
         pictures = pictures.for_model(translator.spec, translator.generator, last)
         with status.doing("Looking for pictures"):
-            channels = written_channels(last, pictures)
-            share = shard and Shard(*shard)
-            tasks = list_tasks(sources, output, channels, skip_existing, overwrite, pictures, share, in_place)
-    result = _translate(translator, following, tasks, pictures, workers, output, report)
+            tasks = _list(last, sources, output, pictures, clips, **listing)
+    if clips:
+        result = translate_clips([translator, *following], tasks, pictures, temporal, workers, report, **listing)
+    else:
+        result = _translate(translator, following, tasks, pictures, workers, output, report)
     if as_json:
         json_output.print_json("translate", _described(model, translator, following, tasks, result))
     return SOME_REFUSED if result.refused else 0
 
 
 _OPENING = ("direction", "label", "device", "backend", "value_range", "output_value_range", "fit", "tile", "tile_px")
-"""Options that `_open` takes; the others are fields of PictureOptions."""
+"""Options that `_open` takes."""
+_LISTING = ("skip_existing", "overwrite", "in_place", "shard")
+"""Options that `_list` takes; the others are fields of PictureOptions."""
 
 
 def _refuse_crop(pictures: "PictureOptions", fit: "How | None") -> None:
@@ -181,6 +192,33 @@ def _open_following(
         return open_following(words, first.spec, first.generator, device, first.backend.threads, fit, input_range)
 
 
+def _list(
+    last: "Part",
+    sources: Sequence[Path],
+    output: Path | None,
+    pictures: "PictureOptions",
+    clips: bool,
+    skip_existing: bool,
+    overwrite: bool,
+    in_place: bool,
+    shard: tuple[int, int] | None,
+) -> "Tasks":
+    """Return which input becomes which output; last: what makes the outputs."""
+    from i2i.runtime.clip_tasks import list_clips
+    from i2i.runtime.folder import list_tasks
+    from i2i.runtime.picture_options import written_channels
+    from i2i.runtime.tasks import Shard
+
+    if clips:
+        if in_place or shard:
+            raise UsageError("--in-place and --shard are for pictures. Leave them out; -o names the video or a folder.")
+        assert output is not None
+        return list_clips(sources, output, skip_existing, overwrite, pictures)
+    share = shard and Shard(*shard)
+    channels = written_channels(last, pictures)
+    return list_tasks(sources, output, channels, skip_existing, overwrite, pictures, share, in_place)
+
+
 def _translate(
     translator: "Translator",
     following: Sequence["Translator"],
@@ -202,10 +240,11 @@ def _translate(
         click.echo(f"Note: {one_line(note)}", err=True)
     result = Result(refused=tasks.refused)
     try:
-        with _progress(len(tasks)) as advance:
+        with show_progress(len(tasks)) as advance:
             translate_files(translator, tasks, advance, pictures, workers, result, following)
     finally:  # also after Ctrl-C, or when the disk is full
-        _summary([translator, *following], result, _count(result.written, len(tasks), tasks.existing, output))
+        count = counted(result.written, len(tasks), tasks.existing, output)
+        show_summary([translator, *following], result, count)
         if report:
             write_report(report, result, len(tasks))
         if result.unfinished:  # threads deep in a library would hold up the exit, or crash in it
@@ -228,55 +267,5 @@ def _described(
         "existing": tasks.existing,
         "failures": result.failures(),
         "seconds": round(result.wall_s, 2),
-        "notes": [*tasks.notes, *_notes([translator, *following], result)],
+        "notes": [*tasks.notes, *notes_on([translator, *following], result)],
     }
-
-
-@contextlib.contextmanager
-def _progress(total: int) -> Iterator[Callable[["Task"], None]]:
-    """Show a progress bar on a terminal, or a line now and then elsewhere; yields what advances it by one picture."""
-    if not status.on_terminal():
-        done = itertools.count(1)
-        with status.shown(), status.doing("Translating"):
-            yield lambda task: status.count(next(done), total)
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True)) as bar:
-        whole = bar.add_task("Translating", total=total)
-        yield lambda task: bar.advance(whole)
-
-
-def _count(written: int, total: int, existing: int, output: Path | None) -> str:
-    """Return how many pictures a run wrote, and how many it left because they existed."""
-    there = f"{existing:,} exist{'s' if existing == 1 else ''} already" if existing else ""
-    if not total:
-        return f"Nothing to do{f': {there}' if there else ''}."
-    where = f" to {one_line(output)}" if output else ""
-    return f"{written:,} of {show_count(total, 'picture')} written{where}{f'; {there}' if there else ''}."
-
-
-def _notes(translators: Sequence["Translator"], result: "Result") -> Iterator[str]:
-    """Yield what the user should know about the outputs."""
-    from i2i.runtime.fit import large_note
-    from i2i.runtime.outcome import unkept
-
-    yield from dict.fromkeys(note for one in translators for note in (*one.backend.notes, *one.notes))
-    yield from unkept(result)
-    translator = translators[0]
-    if result.large and translator.planner.fit.how != "resize":
-        path, side_px = max(result.large.items(), key=lambda one: one[1])
-        others = f" (the largest of {len(result.large)})" if len(result.large) > 1 else ""
-        note = large_note(side_px, translator.spec.trained_side_px)
-        yield f"{one_line(str(path))}{others} is {note}"
-
-
-def _summary(translators: Sequence["Translator"], result: "Result", count: str) -> None:
-    """Print notes, refusals and counts."""
-    from i2i.runtime.outcome import lines
-
-    for note in _notes(translators, result):
-        click.echo(f"Note: {note}", err=True)
-    for line in (*lines(result), count):
-        click.echo(line, err=True)

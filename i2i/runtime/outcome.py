@@ -45,6 +45,8 @@ class Result:
     """Pictures with frames or pages after the one that was translated, and how many."""
     lost: dict[str, list[Path]] = field(default_factory=dict)
     """Metadata that translations do not keep, by name: georeference, nodata value, resolution."""
+    notes: list[str] = field(default_factory=list)
+    """What else is different in the outputs."""
     setup: Setup | None = None
     """How the machine was shared out for the last pictures."""
     wall_s: float = 0.0

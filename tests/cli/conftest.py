@@ -10,6 +10,7 @@ import i2i
 from i2i.interop.importing import import_weights
 from i2i.models.modelfile import save_tensors
 from tests.conftest import ORACLES, save, smallest_config, tiny_config
+from tests.videos import write_clip
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +68,7 @@ def desk(
     summer = import_weights([ORACLES / "resnet_6_instance.pth"])
     save_tensors(desk / "summer.safetensors", summer.spec, summer.tensors)
     save(desk / "photo.jpg", 40, 50)
+    write_clip(desk / "clip.mp4")
     for name, seed in (("a.png", 1), ("b.png", 2)):
         save(desk / "pictures" / name, 20, 20, seed=seed)
     (desk / "mine.yaml").write_text(yaml.safe_dump(tiny_config().model_dump(mode="json")), encoding="utf-8")
