@@ -86,7 +86,7 @@ class Video(NamedTuple):
 def check_pyav() -> None:
     """Raise UsageError where PyAV is not installed."""
     if importlib.util.find_spec("av") is None:
-        raise UsageError("Videos need the library PyAV: pip install 'i2i[video]'.")
+        raise UsageError("Videos need the library PyAV: pip install 'i2i-toolkit[video]'.")
 
 
 @contextlib.contextmanager

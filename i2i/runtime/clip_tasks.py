@@ -45,6 +45,8 @@ def check_options(options: PictureOptions) -> None:
     """Raise UsageError for options of pictures that videos do not have."""
     if options.format:
         raise UsageError(f"--format {options.format} is for pictures. Name the video to write instead: -o out.mp4.")
+    if options.layout.bands or options.bands:
+        raise UsageError("This model is for bands, which no video holds. Translate the frames as files.")
     if options.mask:
         raise UsageError("--mask is for pictures. Leave it out, or translate the frames as pictures.")
     if options.bit_depth == 32:
