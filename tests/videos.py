@@ -29,10 +29,15 @@ def write_clip(
     starts: list[int] | None = None,
     turned: int = 0,
     full: bool = False,
+    mistagged: bool = False,
     matrix: int = BT709,
     tags: tuple[int, int] = (BT709, BT709),
 ) -> Path:
-    """Write a clip. starts: in BASE, by default 25 frames a second. tags: colour primaries and transfer."""
+    """Write a clip.
+
+    mistagged: with the tag of the other range. starts: in BASE, by default 25 frames a second. tags: colour primaries
+    and transfer.
+    """
     frames = [shown(number) for number in range(FRAMES)] if frames is None else frames
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options={"crf": "4", "preset": "veryfast"})
@@ -40,7 +45,7 @@ def write_clip(
         stream.pix_fmt, stream.time_base = kind, BASE
         context = stream.codec_context
         context.time_base = BASE
-        context.color_range, context.colorspace = FULL if full else LIMITED, matrix
+        context.color_range, context.colorspace = FULL if full != mistagged else LIMITED, matrix
         context.color_primaries, context.color_trc = tags
         if turned:
             stream.set_display_rotation(turned)

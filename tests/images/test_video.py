@@ -23,15 +23,15 @@ def difference(one, other):
 
 @pytest.mark.parametrize("kind", ["yuv444p", "yuv444p10le"])
 @pytest.mark.parametrize("matrix", [1, 6])
-def test_full_and_limited_range_give_the_same_pixels(kind, matrix, tmp_path, monkeypatch):
+def test_full_and_limited_range_give_the_same_pixels(kind, matrix, tmp_path):
     values, drawn = (1 if kind == "yuv444p" else 257), np.stack([shown(number) for number in range(FRAMES)])
     limited, full = (
         read(write_clip(tmp_path / f"{full}.mp4", kind=kind, matrix=matrix, full=full))[1] for full in (False, True)
     )
     assert difference(limited, full) < 1.5 * values
     assert difference(full, values * drawn.astype(int)) < 1.5 * values
-    monkeypatch.setattr(video, "_is_full", lambda frame: False)  # the control: tags that are not heeded
-    assert difference(read(tmp_path / "True.mp4")[1], full) > 4 * values
+    control = write_clip(tmp_path / "control.mp4", kind=kind, matrix=matrix, full=True, mistagged=True)
+    assert difference(read(control)[1], full) > 4 * values
 
 
 def test_the_matrix_of_a_clip_is_the_one_its_tags_name(tmp_path, monkeypatch):
