@@ -52,7 +52,7 @@ def test_what_is_untagged_is_taken_as_players_take_it(tmp_path):
 def test_a_turned_clip_is_read_upright(turned, tmp_path):
     plain, made = read(write_clip(tmp_path / "a.mp4"))[1], read(write_clip(tmp_path / "b.mp4", turned=turned))
     assert made[1].shape[1:3] == (made[0].height, made[0].width)
-    np.testing.assert_array_equal(np.rot90(plain, turned // 90, axes=(1, 2)), made[1])
+    assert difference(np.rot90(plain, turned // 90, axes=(1, 2)), made[1]) < 0.5  # two encodings
 
 
 @pytest.mark.parametrize(("matrix", "tags"), [(9, (9, 16)), (1, (1, 18)), (9, (9, 14))])
