@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from i2i import status
-from i2i.cli import options
+from i2i.cli import card, options
 from i2i.cli.commands import ModelCommand
 from i2i.cli.directions import Directions
 from i2i.errors import UsageError
@@ -48,6 +48,7 @@ Examples:
   i2i export runs/lineart --io image --triton models
   i2i export runs/faces -o faces.onnx
   i2i export runs/lineart --page demo.html
+  i2i export runs/faces --page faces.html --licence mit --author "A. Artist"
   i2i export runs/horses -o horses.onnx --direction both
   i2i export summer.safetensors -o latest_net_G.pth --format pytorch-CycleGAN-and-pix2pix
 """,
@@ -99,6 +100,8 @@ Examples:
 @click.option(
     "--page", type=options.OutputPath(), help="Instead of -o: an HTML page that runs the model in any browser."
 )
+@card.licence
+@card.author
 def export(model: str, kind: str, label: tuple[str, ...], **choices: Any) -> None:
     """Write a model as one ONNX file, and prove that it equals torch.
 

@@ -36,6 +36,10 @@ class ExportOptions:
     """Names of classes, one of each label set, of a model that translates to labels; the file translates to these."""
     page: str | Path | None = None
     """In place of `output`: the .html file of a page that runs the model in a browser; see i2i.export.page."""
+    licence: str | None = None
+    """The licence of the model, and ..."""
+    author: str | None = None
+    """... who made it; a page shows them."""
 
     def __post_init__(self) -> None:
         """Raise UsageError for options that contradict one another."""
@@ -45,3 +49,5 @@ class ExportOptions:
             )
         if self.triton is not None and self.direction == "both":
             raise UsageError("--triton writes one direction as ONNX. Leave out --format, and choose A2B or B2A.")
+        if self.page is None and (self.licence is not None or self.author is not None):
+            raise UsageError("--licence and --author are shown on a page. Add --page FILE, or leave them out.")

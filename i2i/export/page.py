@@ -60,16 +60,23 @@ def export_page(model: str | Path, options: ExportOptions) -> dict[str, ModelSpe
     refuse_invisible(spec)
     with tempfile.TemporaryDirectory() as folder:
         io: Io = "image" if spec.task == "translate" else "tensor"
-        chosen = replace(options, output=Path(folder) / "m.onnx", page=None, io=io, overwrite=False)
+        onnx = Path(folder) / "m.onnx"
+        chosen = replace(options, output=onnx, page=None, licence=None, author=None, io=io, overwrite=False)
         specs = export_model(model, chosen)
         models = {next(iter(spec.generators), GENERATE): try_model(path, spec) for path, spec in specs.items()}
     source = find_model(Path(model)).resolve()
     name = source.parent.name if source.stem == "model" else source.stem
-    write_text(page, page_of(name, models, runtime))
+    write_text(page, page_of(name, models, runtime, options.licence, options.author))
     return {direction: one.spec for direction, one in models.items()}
 
 
-def page_of(name: str, models: Mapping[str, PageModel], runtime: Mapping[str, bytes]) -> str:
+def page_of(
+    name: str,
+    models: Mapping[str, PageModel],
+    runtime: Mapping[str, bytes],
+    licence: str | None = None,
+    author: str | None = None,
+) -> str:
     """Return the page. models: by part. runtime: gzipped files by the keys of RUNTIME_FILES."""
     binaries = {f"runtime-{key}": packed for key, packed in runtime.items()}
     for part, one in models.items():
@@ -83,7 +90,7 @@ def page_of(name: str, models: Mapping[str, PageModel], runtime: Mapping[str, by
         "lead": text(f"{first.algorithm}, trained on {first.images_seen:,} images. It runs in this browser."),
         "style": _read("style.css"),
         "task": _read(f"{first.task}.html"),
-        "facts": _facts(models),
+        "facts": _facts(models, {"Author": author, "Licence of the model": licence}),
         "licence": text(_LICENCE.format(version=RUNTIME_VERSION)),
         "version": text(__version__),
         "models": json.dumps(described).replace("<", "\\u003c"),
@@ -100,9 +107,9 @@ def _read(name: str) -> str:
     return (_PARTS / name).read_text("utf-8")
 
 
-def _facts(models: Mapping[str, PageModel]) -> str:
-    """Return what the page says of its models, as HTML."""
-    rows = []
+def _facts(models: Mapping[str, PageModel], given: Mapping[str, str | None]) -> str:
+    """Return what the page says of its models, and what is `given` to say, as HTML."""
+    rows = [(head, said) for head, said in given.items() if said]
     for name, one in models.items():
         spec, part = one.spec, one.spec.parts[name]
         suffix = f", {name}" if len(models) > 1 else ""

@@ -29,7 +29,7 @@ def tiny_page(runtime, tiny_run, tmp_path_factory):
     file = tmp_path_factory.mktemp("page") / "demo.html"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(page, "RUNTIME", runtime)
-        export_page(tiny_run, ExportOptions(page=file))
+        export_page(tiny_run, ExportOptions(page=file, licence="cc-by-4.0", author="Anna <A> Artist"))
     return file
 
 
@@ -188,6 +188,16 @@ def test_a_drawing_is_translated_as_it_is_made(browse, tiny_page, tiny_run, tmp_
     keys = image_of(found["keys"], tmp_path / "keys.png")[:, :, :3]
     assert keys[round(0.6 * side), round(0.8 * side)].max() < 128  # where the pointer was lifted, too
     assert keys[round(0.45 * side), side // 2].min() == 255
+
+
+def test_the_page_names_author_and_licence(browse, tiny_page, tmp_path):
+    act = "for (const row of document.querySelectorAll('dl div'))"
+    act += " found[row.children[0].textContent] = row.children[1].textContent;"
+    found = browse(tiny_page.read_text("utf-8"), act)
+    assert found["Author"] == "Anna <A> Artist"
+    assert found["Licence of the model"] == "cc-by-4.0"
+    with pytest.raises(UsageError, match="--page"):
+        ExportOptions(output=tmp_path / "m.onnx", licence="mit")
 
 
 @pytest.mark.slow
