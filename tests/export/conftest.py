@@ -49,16 +49,19 @@ def with_runtime(runtime, monkeypatch):
 
 @pytest.fixture(scope="session")
 def browse(tmp_path_factory):
-    """A function that opens a page, awaits `act` once the model runs, and returns `found` and what the page says."""
+    """A function that opens a page, awaits `act` once the model runs, and returns `found` and what the page says.
+
+    The page is given by its content, or by its address.
+    """
     folder = tmp_path_factory.mktemp("browser")
     browser = Browser(BROWSER, folder / "profile")
 
     def browse(content, act):
-        (folder / "page.html").write_text(content, encoding="utf-8")
+        address = content if content.startswith("http://") else folder / "page.html"
+        if address is not content:
+            address.write_text(content, encoding="utf-8")
         said = "for (const id of ['state', 'trouble']) found[id] = document.getElementById(id).textContent;"
-        return browser.run(
-            folder / "page.html", f"{PIXELS} await i2i.started; const found = {{}}; {act} {said} return found;"
-        )
+        return browser.run(address, f"{PIXELS} await i2i.started; const found = {{}}; {act} {said} return found;")
 
     yield browse
     browser.close()

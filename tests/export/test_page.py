@@ -1,10 +1,13 @@
 """The page that runs a model: its pixels in a real browser, its arithmetic, and what it says of a broken file."""
 
 import base64
+import functools
 import gzip
+import http.server
 import io
 import json
 import re
+import threading
 import zipfile
 
 import numpy as np
@@ -198,6 +201,32 @@ def test_the_page_names_author_and_licence(browse, tiny_page, tmp_path):
     assert found["Licence of the model"] == "cc-by-4.0"
     with pytest.raises(UsageError, match="--page"):
         ExportOptions(output=tmp_path / "m.onnx", licence="mit")
+
+
+class Isolating(http.server.SimpleHTTPRequestHandler):
+    """Serves files with the headers that allow threads."""
+
+    def end_headers(self):
+        self.send_header("Cross-Origin-Opener-Policy", "same-origin")
+        self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
+        super().end_headers()
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+def test_threads_run_where_a_server_isolates_the_page(browse, tiny_page):
+    """The control is the same page as a file."""
+    act = "found.threads = i2i.threads; found.cores = navigator.hardwareConcurrency;"
+    handler = functools.partial(Isolating, directory=tiny_page.parent)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        found = browse(f"http://127.0.0.1:{server.server_port}/{tiny_page.name}", act)
+        server.shutdown()
+    assert found["trouble"] == ""
+    assert found["threads"] == min(found["cores"], 8)
+    assert found["state"].startswith("Ready")
+    assert browse(tiny_page.read_text("utf-8"), act)["threads"] == 1
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 // Of every page that `i2i export --page` writes: the runtime, the models in it, and small tools.
 const by = (id) => document.getElementById(id);
 const models = JSON.parse(by("models").textContent);
+const MOST_THREADS = 8; // more gain little
+const threads = globalThis.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, MOST_THREADS) : 1; // a file is not
 let ort;
 
 /** The bytes of an element that holds base64 of gzip. */
@@ -63,11 +65,12 @@ async function start(offer) {
     const [script, wasm] = await Promise.all([unpack("runtime-script"), unpack("runtime-wasm")]);
     const address = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
     const runtime = await import(address);
-    runtime.env.wasm.numThreads = 1; // threads need headers that a file has not
+    runtime.env.wasm.numThreads = threads;
     runtime.env.wasm.wasmBinary = wasm.buffer;
     ort = runtime;
     say("Checking the model on its own picture ...");
-    say(`Ready. On this device, the page's own picture is as ONNX Runtime made it: ${await offer()}.`);
+    const how = threads > 1 ? `Ready, on ${threads} threads` : "Ready";
+    say(`${how}. On this device, the page's own picture is as ONNX Runtime made it: ${await offer()}.`);
   } catch (error) {
     say("The model does not run here.");
     complain(error);

@@ -145,4 +145,4 @@ async function offerTranslation() {
   return how;
 }
 
-globalThis.i2i = { started: start(offerTranslation), translate, take, zip, line, seen };
+globalThis.i2i = { started: start(offerTranslation), translate, take, zip, line, seen, threads };
