@@ -1,6 +1,7 @@
 """What `i2i translate` does with videos."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ def translate_clips(
     translators: Sequence["Translator"],
     tasks: "Tasks",
     pictures: "PictureOptions",
-    temporal: float,
+    fps: float,
     workers: int | None,
     report: Path | None,
     overwrite: bool,
@@ -33,12 +34,13 @@ def translate_clips(
     from i2i.runtime.clip import ClipOptions
     from i2i.runtime.outcome import Result, write_report
 
+    clip_options = ClipOptions(pictures, Fraction(fps).limit_denominator(1001), overwrite, workers)
     used, result = translators[0].backend, Result(refused=tasks.refused)
     if tasks:
         count = show_count(len(tasks), "video")
         click.echo(f"{count}, {translators[0].direction} in {used.name} on {used.device}.", err=True)
     try:
-        _translate_all(translators, tasks, ClipOptions(pictures, temporal, overwrite, workers), result)
+        _translate_all(translators, tasks, clip_options, result)
     finally:  # also after Ctrl-C
         count = counted(result.written, len(tasks), tasks.existing, None, "video")
         show_summary(translators, result, count)

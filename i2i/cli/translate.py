@@ -36,6 +36,7 @@ Examples:
   i2i translate photo.jpg -m runs/things --label shoe,red -o shoe.png
   i2i translate photo.jpg -m lineart --then colour -o recoloured.png
   i2i translate clip.mp4 -m lineart -o drawn.mp4
+  i2i translate frames -m lineart -o drawn.mp4 --fps 12
 """,
 )
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
@@ -71,6 +72,13 @@ Examples:
     metavar="WEIGHT",
     help="Smooth videos over time: the weight of what came before, where the input stays as it was.",
 )
+@click.option(
+    "--fps",
+    type=click.FloatRange(0, 1000, min_open=True),
+    default=25,
+    show_default=True,
+    help="Frames a second of a video that is made of the pictures in a folder.",
+)
 @click.option("--skip-existing", is_flag=True, help="Leave outputs that exist and do the rest.")
 @options.overwrite
 @click.option("--in-place", is_flag=True, help="Replace the inputs themselves, instead of -o.")
@@ -92,7 +100,7 @@ def translate(
     model: str,
     output: Path | None,
     then: tuple[str, ...],
-    temporal: float,
+    fps: float,
     workers: int | None,
     report: Path | None,
     as_json: bool,
@@ -120,8 +128,8 @@ def translate(
         pictures = PictureOptions(**choices)
         _refuse_crop(pictures, opening["fit"])
         clips = makes_clips(sources, output)
-        if temporal and not clips:
-            raise UsageError("--temporal smooths videos, and these are pictures. Leave it out.")
+        if pictures.temporal and not clips and pictures.frames == "first":
+            raise UsageError("--temporal smooths videos, and animations with --frames all. Add that, or leave it out.")
         translator = _open(model, sources, workers, **opening)
         following = _open_following(then, translator, pictures.input_range, opening["device"])
         last = [translator, *following][-1].generator
@@ -129,7 +137,7 @@ def translate(
         with status.doing("Looking for pictures"):
             tasks = _list(last, sources, output, pictures, clips, **listing)
     if clips:
-        result = translate_clips([translator, *following], tasks, pictures, temporal, workers, report, **listing)
+        result = translate_clips([translator, *following], tasks, pictures, fps, workers, report, **listing)
     else:
         result = _translate(translator, following, tasks, pictures, workers, output, report)
     if as_json:

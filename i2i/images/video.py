@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from i2i import status
 from i2i.errors import ImageError, UsageError, one_line
 from i2i.files import utf8_name
 from i2i.images.encode import Array
@@ -116,10 +115,12 @@ def opened_video(path: Path) -> Iterator[tuple[Any, Any]]:
         raise ImageError(f"{name} cannot be read: {error.strerror or error}.") from error
 
 
-def survey(path: Path, max_pixels: int, keep: Callable[[Array], Array], samples: int) -> tuple[Video, list[Array]]:
+def survey(
+    path: Path, max_pixels: int, samples: int, seen: Callable[[int], None] = lambda count: None
+) -> tuple[Video, list[Array]]:
     """Decode a whole video; return what it is, and `samples` to twice as many of its frames, evenly spread.
 
-    keep: makes the copy that is kept of each. Raises ImageError for a file that is damaged, cut short, without
+    seen: called with the number of frames so far. Raises ImageError for a file that is damaged, cut short, without
     pictures, or HDR, and for frames of more than `max_pixels`.
     """
     name, kept, every, starts = one_line(path), list[Array](), 1, list[int]()
@@ -131,11 +132,11 @@ def survey(path: Path, max_pixels: int, keep: Callable[[Array], Array], samples:
             if (frame.width, frame.height) != (first.width, first.height):
                 raise ImageError(f"{name} changes its size after {len(starts)} frames. Cut it there.")
             if len(starts) % every == 0:
-                kept.append(keep(to_array(frame)))
+                kept.append(to_array(frame))
             if len(kept) > 2 * samples:
                 kept, every = kept[::2], 2 * every
             starts.append(_start(frame, starts[-1] if starts else None, _step(stream)))
-            status.count(len(starts))
+            seen(len(starts))
         if first is None or last is None:
             raise ImageError(f"{name} holds no pictures that can be decoded. It may be cut short or damaged.")
         end = starts[-1] + (last.duration or _step(stream))

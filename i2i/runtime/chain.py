@@ -14,6 +14,7 @@ from i2i.errors import UsageError
 from i2i.images import Array, Range, channel_words
 from i2i.models.spec import ModelSpec, Part
 from i2i.runtime.backends import open_backend
+from i2i.runtime.clip_statistics import for_animation
 from i2i.runtime.fit import AUTO, Fit
 from i2i.runtime.picture_options import PictureOptions
 from i2i.runtime.pictures import DecodedPicture, finished
@@ -102,6 +103,7 @@ def carry_on(
     for one in following:
         frames = tuple(finished(picture, outputs, made_by, options.alpha))
         picture = replace(picture, frames=frames, inputs=frames, holes=())
-        outputs = [one.translate(frame, dtype, str(picture.path)) for frame in frames]
+        steady = for_animation(one, picture)
+        outputs = [steady.translate(frame, dtype, str(picture.path)) for frame in frames]
         made_by = one.generator
     return picture, outputs

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,11 +21,12 @@ from i2i import status
 from i2i.errors import DiskFullError, ImageError, one_line
 from i2i.files import DISK_FULL, atomic_write
 from i2i.images import Array, to_channels
-from i2i.images.video import frames, survey
+from i2i.images.listing import list_pictures
 from i2i.images.video_writing import SegmentWriter, join
 from i2i.machine import available_bytes, thread_count
 from i2i.models.modelfile import find_model
 from i2i.runtime.clip_parts import ClipParts
+from i2i.runtime.clip_sources import frames, sound_of, survey
 from i2i.runtime.clip_statistics import for_clip
 from i2i.runtime.picture_options import PictureOptions
 from i2i.runtime.pipeline import setup_on
@@ -44,8 +46,8 @@ class ClipOptions(NamedTuple):
     """How clips are translated."""
 
     pictures: PictureOptions
-    temporal: float = 0.0
-    """Weight of the frames before, from 0 to below 1; see Smoothing."""
+    rate: Fraction = Fraction(25)
+    """Frames a second of a video made of the pictures in a folder."""
     overwrite: bool = False
     """Drop the segments of another command."""
     workers: int | None = None
@@ -90,13 +92,14 @@ class _ClipRun:
         self.translators, self.task, self.options = list(translators), task, options
         self.done, self.progress = done, progress
         self.name = one_line(task.source)
-        self.smoothing = Smoothing(options.temporal)
+        self.smoothing = Smoothing(options.pictures.temporal)
         self.stop = threading.Event()
 
     def run(self) -> None:
         """Do all of it."""
         with status.doing("Reading the clip"):
-            self.video, samples = survey(self.task.source, self.options.pictures.max_pixels, lambda one: one, SAMPLES)
+            most, rate = self.options.pictures.max_pixels, self.options.rate
+            self.video, samples = survey(self.task.source, most, SAMPLES, rate, status.count)
         plan = json.loads(json.dumps(self._plan(), default=str))
         self.parts = ClipParts(self.task.output, plan, self.options.overwrite)
         self.done.total, self.done.kept_in = len(self.video.starts), self.parts.folder
@@ -109,7 +112,7 @@ class _ClipRun:
                 self._translate()
             with status.doing("Joining"), atomic_write(self.task.output) as temp:
                 keep = self.options.pictures.keep_metadata
-                self.done.notes += join(self.parts.segments, self.video, temp, self.task.source, keep)
+                self.done.notes += join(self.parts.segments, self.video, temp, sound_of(self.video), keep)
         except OSError as error:
             if error.errno not in DISK_FULL:
                 raise
@@ -131,7 +134,7 @@ class _ClipRun:
             "source": _identity(self.task.source),
             "models": models,
             "pictures": asdict(self.options.pictures),
-            "temporal": self.options.temporal,
+            "rate": self.options.rate,
         }
 
     def _fix_statistics(self, samples: Sequence[Array]) -> None:
@@ -184,7 +187,7 @@ class _ClipRun:
         self.translators = [self._ready(one, threads) for one in self.translators]
         pool = ThreadPoolExecutor(workers)
         try:
-            for frame in frames(self.video, self.parts.done):
+            for frame in frames(self.video, self.parts.done, self.options.pictures.max_pixels):
                 waiting.append((frame, pool.submit(self._through, frame)))
                 if len(waiting) > workers:
                     frame, made = waiting.popleft()
@@ -225,6 +228,6 @@ class _ClipRun:
 
 
 def _identity(path: Path) -> list[Any]:
-    """Return what tells whether a file is still the same."""
-    found = path.stat()
-    return [str(path.absolute()), found.st_size, found.st_mtime_ns]
+    """Return what tells whether a file, or the pictures in a folder, are still the same."""
+    found = [one.stat() for one in (list_pictures(path) if path.is_dir() else [path])]
+    return [str(path.absolute()), sum(one.st_size for one in found), max(one.st_mtime_ns for one in found)]

@@ -6,11 +6,20 @@ from typing import TypeVar
 from i2i.images import Array, to_channels, to_unit
 from i2i.runtime.backends import TorchBackend
 from i2i.runtime.fit import cropped, pad, resized
+from i2i.runtime.pictures import DecodedPicture
 from i2i.runtime.plan import Way
 from i2i.runtime.tiles import statistics_copy, uses_own_statistics
 from i2i.runtime.translator import Translator
 
 T = TypeVar("T", bound=Translator)
+_SAMPLES = 8
+
+
+def for_animation(translator: T, picture: DecodedPicture) -> T:
+    """Return a translator for the frames of a picture, which share statistics if it is an animation."""
+    if len(picture.frames) < 2 or picture.kind == "TIFF":  # whose pages are pictures of their own
+        return translator
+    return for_clip(translator, picture.inputs[:: -(-len(picture.inputs) // _SAMPLES)])
 
 
 def for_clip(translator: T, samples: Sequence[Array]) -> T:

@@ -24,10 +24,11 @@ def list_clips(
     """
     check_pyav()
     check_options(options)
-    if others := [one for one in sources if not _is_video(one)]:
+    others = [one for one in sources if not _is_video(one)]
+    if others and not _is_video(output):
         raise UsageError(
             f"{one_line(others[0])} is no video, and videos are translated by commands of their own.\n"
-            "Give only videos, or only pictures and folders."
+            "Give only videos, or only pictures and folders; or name the video to make of a folder: -o out.mp4."
         )
     if _is_video(output):
         tasks = Tasks([_one_clip(sources, output, options)])

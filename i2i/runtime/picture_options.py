@@ -38,6 +38,8 @@ class PictureOptions:
     input_range: Range | None = None
     """Black and white in 16-bit and float pictures, read or written; None: those of training, otherwise the full range
     of integers, and 0 to 1 for floats."""
+    temporal: float = 0.0
+    """Smooth animations and videos: the weight of what came before, from 0 to below 1; see runtime/smoothing.py."""
     max_pixels: int = MAX_PIXELS
     """Pictures with more pixels, in all frames together, are refused before they are decoded."""
     suffix: str = ""

@@ -13,9 +13,11 @@ from i2i.errors import DiskFullError, ImageError, one_line
 from i2i.files import DISK_FULL, write_bytes
 from i2i.images.decode import opened
 from i2i.runtime.chain import carry_on
+from i2i.runtime.clip_statistics import for_animation
 from i2i.runtime.outcome import STAGES
 from i2i.runtime.picture_options import PictureOptions, output_dtype
 from i2i.runtime.pictures import DecodedPicture, counted, encode, lost_colours, lost_place, read
+from i2i.runtime.smoothing import Smoothing
 from i2i.runtime.tasks import Task
 from i2i.runtime.translator import Translator
 
@@ -92,12 +94,15 @@ class Worker:
         with contextlib.ExitStack() as memory:
             picture, pixels = self._decode(task, memory, clock.start)
             clock.lap()
+            translator = for_animation(translator, picture)
             outputs = [
                 translator.translate(frame, output_dtype(frame, suffix, self.options), one_line(task.source))
                 for frame in picture.inputs
             ]
             part, dtype = translator.generator, output_dtype(picture.frames[0], suffix, self.options)
             last, outputs = carry_on(picture, outputs, part, following, dtype, self.options)
+            smooth = Smoothing(self.options.temporal if len(outputs) > 1 else 0)
+            outputs = [smooth(*pair) for pair in zip(picture.frames, outputs, strict=True)]
             clock.lap()
             part = following[-1].generator if following else part
             content = encode(last, outputs, suffix, part, self.options)

@@ -69,6 +69,8 @@ def desk(
     save_tensors(desk / "summer.safetensors", summer.spec, summer.tensors)
     save(desk / "photo.jpg", 40, 50)
     write_clip(desk / "clip.mp4")
+    for name in ("1.png", "2.png"):
+        save(desk / "frames" / name, 40, 50)
     for name, seed in (("a.png", 1), ("b.png", 2)):
         save(desk / "pictures" / name, 20, 20, seed=seed)
     (desk / "mine.yaml").write_text(yaml.safe_dump(tiny_config().model_dump(mode="json")), encoding="utf-8")

@@ -13,7 +13,7 @@ LIMIT = 10_000_000
 
 
 def read(path):
-    found, _ = survey(path, LIMIT, lambda one: one, 4)
+    found, _ = survey(path, LIMIT, 4)
     return found, np.stack(list(frames(found))).astype(int)
 
 
@@ -63,7 +63,7 @@ def test_hdr_is_refused(matrix, tags, tmp_path):
 
 
 def test_samples_are_spread_over_the_clip(tmp_path):
-    found, samples = survey(write_clip(tmp_path / "a.mp4"), LIMIT, lambda one: one, 2)
+    found, samples = survey(write_clip(tmp_path / "a.mp4"), LIMIT, 2)
     every = [shown(number) for number in range(len(found.starts))]
     nearest = [int(np.argmin([difference(one.astype(int), other) for other in every])) for one in samples]
     assert nearest == [0, 4, 8]
@@ -102,4 +102,4 @@ def test_what_is_broken_ends_in_one_error(tmp_path):
 
 def test_a_clip_over_the_limit_is_refused_before_it_is_decoded(tmp_path):
     with pytest.raises(ImageError, match="64x48"):
-        survey(write_clip(tmp_path / "a.mp4"), 3000, lambda one: one, 2)
+        survey(write_clip(tmp_path / "a.mp4"), 3000, 2)

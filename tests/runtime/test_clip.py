@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image, ImageSequence
 
 from i2i.images.video import frames, survey
 from i2i.runtime import clip
@@ -22,7 +23,7 @@ STARTS = [0, 512, 1024, 2000, 2500, 4000, 4512, 5024, 6000, 7000, 8000, 9000]
 
 
 def read(path):
-    return list(frames(survey(path, 10**8, lambda one: one, 4)[0]))
+    return list(frames(survey(path, 10**8, 4)[0]))
 
 
 def difference(one, other):
@@ -107,6 +108,40 @@ def test_smoothing_calms_what_is_still_and_leaves_what_moves():
     smooth(still, np.zeros_like(still))
     moved = smooth(255 - still // 2, np.full_like(still, 200))
     assert difference(moved, 200) < 2
+
+
+@pytest.mark.parametrize("kind", ["gif", "png", "webp", "folder"])
+def test_animations_and_folders_of_frames_become_videos(kind, tiny_onnx, tmp_path):
+    pictures = [Image.fromarray(shown(number)) for number in range(4)]
+    source = tmp_path / ("frames" if kind == "folder" else f"a.{kind}")
+    if kind == "folder":
+        source.mkdir()
+        for number, one in enumerate(pictures):
+            one.save(source / f"{number:03}.png")
+    else:
+        pictures[0].save(source, save_all=True, append_images=pictures[1:], duration=[40, 100, 40, 60])
+    output = tmp_path / "out.mp4"
+    done = run_i2i("translate", source, "-m", tiny_onnx, "-o", output, "--fps", "10")
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(times_of(output), [0, 0.1, 0.2, 0.3] if kind == "folder" else [0, 0.04, 0.14, 0.18])
+    pictures[0].save(tmp_path / "still.png")
+    assert run_i2i("translate", tmp_path / "still.png", "-m", tiny_onnx, "-o", tmp_path / "c.mp4").returncode == 2
+
+
+def test_frames_of_an_animation_share_their_statistics(tmp_path):
+    still = np.kron(np.random.default_rng(0).integers(0, 256, (4, 32, 3)), np.ones((8, 8, 1)))
+    ramp = [still.copy() for _ in range(3)]
+    for number, frame in enumerate(ramp):
+        frame[:, 160:] *= 0.4 + 0.3 * number
+    pictures = [Image.fromarray(frame.astype(np.uint8)) for frame in ramp]
+    pictures[0].save(tmp_path / "a.png", save_all=True, append_images=pictures[1:])
+    words = ["translate", tmp_path / "a.png", "-m", "lineart", "--frames", "all", "-o"]
+    assert run_i2i(*words, tmp_path / "b.png").returncode == 0
+    with Image.open(tmp_path / "b.png") as made:
+        left = [np.asarray(frame)[:, :64].astype(float) for frame in ImageSequence.Iterator(made)]
+    translator = Translator.open("lineart")
+    alone = [translator.translate(np.asarray(one))[:, :64] for one in pictures]
+    assert np.var(left, axis=0).mean() <= np.var(alone, axis=0).mean() / 3
 
 
 KILLED = """

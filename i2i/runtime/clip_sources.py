@@ -1,0 +1,82 @@
+"""Clips of every kind, read the same way: videos, animations (GIF, APNG, WebP, AVIF) and folders of frames."""
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from i2i.errors import ImageError, UsageError, one_line
+from i2i.images import Array, from_unit, read_image, to_unit, video
+from i2i.images.decode import opened
+from i2i.images.listing import list_pictures
+from i2i.images.video import VIDEO_SUFFIXES, Colours, Video
+from i2i.words import show_count
+
+_MILLISECOND = Fraction(1, 1000)
+
+
+def survey(
+    path: Path, max_pixels: int, samples: int, rate: Fraction, seen: Callable[[int], None]
+) -> tuple[Video, list[Array]]:
+    """Check all of a clip; return what it is, and about `samples` to twice as many of its frames, evenly spread.
+
+    rate: frames a second of a folder. seen: called with the number of frames so far. Raises ImageError for what is
+    damaged, UsageError for what is no clip.
+    """
+    if _is_video(path):
+        return video.survey(path, max_pixels, samples, seen)
+    if path.is_dir():
+        count, base, ends = len(list_pictures(path)), 1 / rate, None
+    else:
+        base = _MILLISECOND
+        with opened(path, max_pixels) as source:
+            count, ends = source.count(), list[int]()
+            for number in range(count):
+                source.decode(number)
+                ends.append((ends or [0])[-1] + max(round(source.image.info.get("duration", 100)), 1))
+    if count < 2:
+        raise UsageError(f"{one_line(path)} holds {show_count(count, 'picture')}, and a video needs two or more.")
+    starts = tuple(range(count)) if ends is None else (0, *ends[:-1])
+    end = count if ends is None else ends[-1]
+    kept, every, first = list[Array](), max(count // samples, 1), None
+    for number, frame in enumerate(_stills(path, max_pixels)):
+        if first is not None and first.shape[:2] != frame.shape[:2]:
+            raise ImageError(f"Picture {number + 1} of {one_line(path)} has another size than the first.")
+        first = frame if first is None else first
+        if number % every == 0:
+            kept.append(frame)
+        seen(number + 1)
+    assert first is not None
+    height, width = first.shape[:2]
+    average = count / (end * base)
+    return Video(path, height, width, first.itemsize > 1, Colours(), Fraction(1), average, base, starts, end), kept
+
+
+def frames(clip: Video, start: int, max_pixels: int) -> Iterator[Array]:
+    """Yield frames of a clip from number `start` on, (H, W, 1 to 4), all in uint8 or all in uint16."""
+    if _is_video(clip.path):
+        yield from video.frames(clip, start)
+        return
+    wanted = np.dtype(np.uint16 if clip.deep else np.uint8)
+    for frame in _stills(clip.path, max_pixels, start):
+        yield frame if frame.dtype == wanted else from_unit(to_unit(frame), wanted)
+
+
+def sound_of(clip: Video) -> Path | None:
+    """Return the file with the sound of a clip."""
+    return clip.path if _is_video(clip.path) else None
+
+
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
+
+
+def _stills(path: Path, max_pixels: int, start: int = 0) -> Iterator[Array]:
+    if path.is_dir():
+        for picture in list_pictures(path)[start:]:
+            yield read_image(picture, max_pixels)
+        return
+    with opened(path, max_pixels) as source:
+        for number in range(start, source.count()):
+            yield source.decode(number)
