@@ -2,7 +2,7 @@
 
     python tools/web_runtime.py [FOLDER]
 
-It takes the package from npm, checks its hash, and writes what a page needs into i2i/export/web/, compressed (3.7 MB).
+It takes the package from npm, checks its hash, and writes what a page needs into i2i/export/web/, compressed (10 MB).
 A wheel that is built afterwards contains it. Needs npm.
 """
 
@@ -17,7 +17,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from i2i.export.page import RUNTIME, RUNTIME_FILES, RUNTIME_SHA512, RUNTIME_VERSION
+from i2i.export.page import RUNTIME, RUNTIME_FILES, RUNTIME_SHA512, RUNTIME_VERSION, WEBGPU_FILES
 
 
 def check(package: Path) -> None:
@@ -44,7 +44,7 @@ def main() -> None:
         check(packages[0])
         out.mkdir(exist_ok=True)
         with tarfile.open(packages[0]) as archive:
-            for name in RUNTIME_FILES.values():
+            for name in (*RUNTIME_FILES.values(), *WEBGPU_FILES.values()):
                 member = archive.extractfile(f"package/dist/{name}")
                 assert member is not None
                 (out / f"{name}.gz").write_bytes(gzip.compress(member.read(), 9, mtime=0))

@@ -100,6 +100,7 @@ Examples:
 @click.option(
     "--page", type=options.OutputPath(), help="Instead of -o: an HTML page that runs the model in any browser."
 )
+@click.option("--webgpu", is_flag=True, help="Let the page run on a GPU where the browser offers one; 4 MB more.")
 @card.licence
 @card.author
 def export(model: str, kind: str, label: tuple[str, ...], **choices: Any) -> None:

@@ -40,6 +40,8 @@ class ExportOptions:
     """The licence of the model, and ..."""
     author: str | None = None
     """... who made it; a page shows them."""
+    webgpu: bool = False
+    """Whether a page can use WebGPU."""
 
     def __post_init__(self) -> None:
         """Raise UsageError for options that contradict one another."""
@@ -49,5 +51,5 @@ class ExportOptions:
             )
         if self.triton is not None and self.direction == "both":
             raise UsageError("--triton writes one direction as ONNX. Leave out --format, and choose A2B or B2A.")
-        if self.page is None and (self.licence is not None or self.author is not None):
-            raise UsageError("--licence and --author are shown on a page. Add --page FILE, or leave them out.")
+        if self.page is None and (self.licence is not None or self.author is not None or self.webgpu):
+            raise UsageError("--licence, --author and --webgpu are for a page. Add --page FILE, or leave them out.")

@@ -13,7 +13,6 @@ import json
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from i2i.errors import UsageError
@@ -33,6 +32,8 @@ RUNTIME_VERSION = "1.30.0"
 RUNTIME_SHA512 = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
 """SHA-512 of the package onnxruntime-web in base64, as npm states it."""
 RUNTIME_FILES = {"script": "ort.wasm.bundle.min.mjs", "wasm": "ort-wasm-simd-threaded.wasm"}
+WEBGPU_FILES = {"script": "ort.webgpu.bundle.min.mjs", "webgpu": "ort-wasm-simd-threaded.asyncify.wasm"}
+"""The same with WebGPU; larger, and slower on a CPU."""
 _PARTS = Path(__file__).with_name("pages")
 _SCRIPTS = {
     "translate": ("core.js", "translate.js", "draw.js", "files.js"),
@@ -55,13 +56,20 @@ def export_page(model: str | Path, options: ExportOptions) -> dict[str, ModelSpe
     """
     page = Path(options.page or "")
     check_output(page, options.overwrite, ".html", ".htm")
-    runtime = _read_runtime()
+    runtime = _read_runtime(WEBGPU_FILES if options.webgpu else RUNTIME_FILES)
     spec = read_spec(find_weights(model))
     refuse_invisible(spec)
     with tempfile.TemporaryDirectory() as folder:
         io: Io = "image" if spec.task == "translate" else "tensor"
-        onnx = Path(folder) / "m.onnx"
-        chosen = replace(options, output=onnx, page=None, licence=None, author=None, io=io, overwrite=False)
+        chosen = ExportOptions(
+            Path(folder) / "m.onnx",
+            direction=options.direction,
+            verify=options.verify,
+            io=io,
+            precision=options.precision,
+            size=options.size,
+            labels=options.labels,
+        )
         specs = export_model(model, chosen)
         models = {next(iter(spec.generators), GENERATE): try_model(path, spec) for path, spec in specs.items()}
     source = find_model(Path(model)).resolve()
@@ -77,7 +85,7 @@ def page_of(
     licence: str | None = None,
     author: str | None = None,
 ) -> str:
-    """Return the page. models: by part. runtime: gzipped files by the keys of RUNTIME_FILES."""
+    """Return the page. models: by part. runtime: gzipped files by the keys of RUNTIME_FILES or WEBGPU_FILES."""
     binaries = {f"runtime-{key}": packed for key, packed in runtime.items()}
     for part, one in models.items():
         packed = {f"model-{part}": one.onnx, f"check-{part}-in": one.before.tobytes()}
@@ -126,8 +134,8 @@ def _facts(models: Mapping[str, PageModel], given: Mapping[str, str | None]) -> 
     return f"<dl>{cells}</dl>"
 
 
-def _read_runtime() -> dict[str, bytes]:
-    files = {key: RUNTIME / f"{name}.gz" for key, name in RUNTIME_FILES.items()}
+def _read_runtime(names: Mapping[str, str]) -> dict[str, bytes]:
+    files = {key: RUNTIME / f"{name}.gz" for key, name in names.items()}
     if not all(file.is_file() for file in files.values()):
         raise UsageError(
             "The runtime for browsers is missing, since this i2i is a checkout.\n"

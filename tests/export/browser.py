@@ -10,10 +10,12 @@ from typing import Any
 class Browser:
     """Call `run` to open a page and await a script in it, and `close` at the end."""
 
-    def __init__(self, program: str, profile: Path) -> None:
+    def __init__(self, program: str, profile: Path, *gpu: str) -> None:
+        """Start it; gpu: its flags for one, by default none."""
         read, self._write = os.pipe()
         self._read, write = os.pipe()
-        words = [program, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-pipe"]
+        words = [program, "--headless", "--no-sandbox", "--no-first-run", "--remote-debugging-pipe"]
+        words += gpu or ["--disable-gpu"]
         self.process = subprocess.Popen(  # which reads from descriptor 3 and writes to 4
             ["bash", "-c", f'exec "$@" 3<&{read} 4>&{write}', "bash", *words, f"--user-data-dir={profile}"],
             pass_fds=(read, write),

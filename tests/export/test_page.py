@@ -20,6 +20,7 @@ from i2i.export.page import export_page
 from i2i.images import read_image
 from i2i.runtime.tiles import make_line
 from tests.conftest import picture
+from tests.export.browser import Browser
 from tests.export.conftest import base64_png, image_of
 from tests.report.test_browser import BROWSER
 
@@ -227,6 +228,30 @@ def test_threads_run_where_a_server_isolates_the_page(browse, tiny_page):
     assert found["threads"] == min(found["cores"], 8)
     assert found["state"].startswith("Ready")
     assert browse(tiny_page.read_text("utf-8"), act)["threads"] == 1
+
+
+SOFTWARE_GPU = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan")
+"""Flags of a GPU that the CPU plays."""
+REAL = "<script>Object.defineProperty(GPUAdapterInfo.prototype, 'isFallbackAdapter', { get: () => false });</script>"
+
+
+@pytest.mark.slow
+def test_webgpu_runs_where_its_pixels_are_right(tiny_run, with_runtime, tmp_path):
+    """Not on a GPU that a CPU plays, unless it passes for a real one; and not where it computes otherwise."""
+    file = tmp_path / "gpu.html"
+    export_page(tiny_run, ExportOptions(page=file, webgpu=True))
+    content, browser = file.read_text("utf-8"), Browser(BROWSER, tmp_path / "profile", *SOFTWARE_GPU)
+    real = content.replace("<body>", f"<body>{REAL}")
+    fails = "await (provider === 'webgpu' ? Promise.reject(new Error('wrong')) : check(name))"
+    pages = {"fallback": content, "real": real, "wrong": real.replace("await check(name)", fails)}
+    assert pages["wrong"] != real
+    said = {}
+    for name, variant in pages.items():
+        file.write_text(variant, encoding="utf-8")
+        said[name] = browser.run(file, "await i2i.started; return document.getElementById('state').textContent;")
+    browser.close()
+    assert all(one.startswith("Ready") for one in said.values()), said
+    assert {name: "WebGPU" in one for name, one in said.items()} == {"fallback": False, "real": True, "wrong": False}
 
 
 @pytest.mark.slow

@@ -11,13 +11,30 @@ async function unpack(id) {
   return new Uint8Array(await new Response(packed.body.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer());
 }
 
-const sessions = {};
-async function open(name) {
-  if (!sessions[name]) {
-    const bytes = await unpack(`model-${name}`);
-    sessions[name] = ort.InferenceSession.create(bytes, { executionProviders: ["wasm"] });
-  }
+const sessions = {}, providers = ["wasm"];
+
+/** Start a model, or return the session that runs. */
+async function open(name, provider) {
+  if (provider) sessions[name] = ort.InferenceSession.create(await unpack(`model-${name}`), { executionProviders: [provider] });
   return sessions[name];
+}
+
+/** Start a model with the first of `providers` that makes the right pixels; say how near they come, or why none does. */
+async function prove(name) {
+  for (const provider of providers) {
+    try {
+      await open(name, provider);
+      return `${await check(name)}${provider === "webgpu" ? ", with WebGPU" : ""}`;
+    } catch (error) {
+      if (provider === providers.at(-1)) throw error;
+    }
+  }
+}
+
+/** Whether there is a GPU, and no CPU that plays one; only pages of --webgpu can use it. */
+async function hasGPU() {
+  const adapter = by("runtime-webgpu") && (await navigator.gpu?.requestAdapter().catch(() => null));
+  return Boolean(adapter) && !adapter.info?.isFallbackAdapter;
 }
 
 /** Say how pixels that were made here differ from those expected; an error if by more than one level. */
@@ -62,12 +79,13 @@ function download(blob, name) {
 async function start(offer) {
   try {
     say("Unpacking the runtime ...");
-    const [script, wasm] = await Promise.all([unpack("runtime-script"), unpack("runtime-wasm")]);
+    const [script, wasm] = await Promise.all([unpack("runtime-script"), unpack(by("runtime-webgpu") ? "runtime-webgpu" : "runtime-wasm")]);
     const address = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
     const runtime = await import(address);
     runtime.env.wasm.numThreads = threads;
     runtime.env.wasm.wasmBinary = wasm.buffer;
     ort = runtime;
+    if (await hasGPU()) providers.unshift("webgpu");
     say("Checking the model on its own picture ...");
     const how = threads > 1 ? `Ready, on ${threads} threads` : "Ready";
     say(`${how}. On this device, the page's own picture is as ONNX Runtime made it: ${await offer()}.`);

@@ -26,7 +26,7 @@ function fed(latent) {
 }
 
 /** Draw the latents of the first seeds, and their pictures; compare both with those of the machine that made the page. */
-async function proveNoise() {
+async function check() {
   const { blocks, channels, checked } = model;
   const [numbers, expected] = await Promise.all([unpack("check-generate-in"), unpack("check-generate-out")]);
   const latents = Array.from({ length: checked }, (_, seed) => drawLatent(blocks, BigInt(seed)));
@@ -262,7 +262,7 @@ async function offerNoise() {
   for (const canvas of ["change", "walk"].map(large)) [canvas.width, canvas.height] = [model.side, model.side];
   document.body.classList.toggle("small", model.side < 100);
   document.querySelector("[value=change]").parentElement.hidden = !movable().length;
-  const how = await proveNoise();
+  const how = await prove("generate");
   offerGiven();
   for (const id of ["settings", "save"]) by(id).disabled = false;
   const turnTo = (move) => () => { by("first").value = move(seedsOf("first")[0]); return show(); };

@@ -116,9 +116,9 @@ export async function translate(input, name = current, tell = () => {}) {
 }
 
 /** Run the page's own picture, and compare it with what ONNX Runtime made of it when the page was written. */
-async function prove(name) {
-  const { inputs, check } = models[name], session = await open(name);
+async function check(name) {
+  const { inputs, check: sides } = models[name], session = await open(name);
   const [shownTo, expected] = await Promise.all([unpack(`check-${name}-in`), unpack(`check-${name}-out`)]);
-  const made = await run(session, shownTo, ...check, inputs);
+  const made = await run(session, shownTo, ...sides, inputs);
   return compare(made, expected);
 }
