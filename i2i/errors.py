@@ -118,14 +118,16 @@ def speaks_python(function: Callable[P, R]) -> Callable[P, R]:
         name = found[1].replace("-", "_")
         if name not in names:
             return found[0]
-        return f"{name}=True" if names[name].default is False else f"{name}="
+        if names[name].default is False:
+            return f"{name}=True{found[2]}"
+        return f"{name}=" if found[2] else name
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
         except I2IError as error:
-            error.args = (re.sub(r"--([a-z][a-z-]*)", argument, str(error)), *error.args[1:])
+            error.args = (re.sub(r"--([a-z][a-z-]*)((?: (?=[A-Z]))?)", argument, str(error)), *error.args[1:])
             raise
 
     return call

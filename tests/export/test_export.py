@@ -174,7 +174,7 @@ def test_a_graph_that_differs_fails_names_the_layer_and_leaves_no_file(
         network.up[1][2].norm_statistics = "image"
 
     monkeypatch.setattr(writing, "make_graph", spoiled(writing.make_graph, spoil))
-    words = rf"{said}.*\n.*up\.1\.2.*\n.*--verify"
+    words = rf"{said}.*\n.*up\.1\.2.*\n.*verify="
     with pytest.raises(ExportError, match=words):
         i2i.export_onnx(
             strong / "running.safetensors", tmp_path / "m.onnx", io=io, precision=precision, **small(strong)
@@ -185,7 +185,7 @@ def test_a_graph_that_differs_fails_names_the_layer_and_leaves_no_file(
 def test_differences_of_no_layer_end_in_a_way_out(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setitem(proof.BOUNDS, ("fp32", "image"), proof.Bound(-1, 1e-4, -1, 1e-4))
     monkeypatch.setattr(proof, "SLACK", -1e9)
-    with pytest.raises(ExportError, match=r"--verify"):
+    with pytest.raises(ExportError, match="verify=FOLDER"):
         i2i.export_onnx(tiny_run, tmp_path / "m.onnx", io="image", size=(32, 32))
 
 
@@ -385,10 +385,10 @@ def test_points_export_equal(point_model, tmp_path):
 
 def test_what_makes_no_sense_of_noise_is_named(noise_model, tmp_path):
     for words, named in (
-        ({"direction": "A2B"}, "--direction and --verify"),
-        ({"verify": tmp_path}, "--direction and --verify"),
-        ({"io": "image"}, "--io image and --size"),
-        ({"size": (32, 32)}, "--io image and --size"),
+        ({"direction": "A2B"}, "direction and verify"),
+        ({"verify": tmp_path}, "direction and verify"),
+        ({"io": "image"}, "io image and size"),
+        ({"size": (32, 32)}, "io image and size"),
     ):
         with pytest.raises(UsageError, match=named):
             i2i.export_onnx(noise_model, tmp_path / "m.onnx", **words)
@@ -451,16 +451,16 @@ def test_what_cannot_be_exported_is_named(tiny_run, tiny_onnx, tmp_path):
     with pytest.raises(UsageError, match=r"\.onnx"):
         i2i.export_onnx(tiny_run, tmp_path / "m.pt")
     shutil.copy(tiny_run / "model.safetensors", tmp_path)
-    with pytest.raises(UsageError, match="--verify"):
+    with pytest.raises(UsageError, match="verify="):
         i2i.export_onnx(tmp_path / "model.safetensors", tmp_path / "m.onnx")
     (tmp_path / "config.yaml").write_text("algorithm: [", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"\n.*--verify"):
+    with pytest.raises(UsageError, match=r"\n.*verify="):
         i2i.export_onnx(tmp_path / "model.safetensors", tmp_path / "m.onnx")
     (tmp_path / "mine.onnx").write_bytes(b"mine")
-    with pytest.raises(UsageError, match="--overwrite"):
+    with pytest.raises(UsageError, match="overwrite=True"):
         i2i.export_onnx(tiny_run, tmp_path / "mine.onnx")
     assert (tmp_path / "mine.onnx").read_bytes() == b"mine"
-    with pytest.raises(UsageError, match=r"16 px.*\n.*--size 32x48.*--io image"):
+    with pytest.raises(UsageError, match=r"16 px.*\n.*size 32x48.*io image"):
         i2i.export_onnx(tiny_run, tmp_path / "m.onnx", size=(17, 48))
     with pytest.raises(UsageError, match="nowhere"):
         i2i.export_onnx(tiny_run, tmp_path / "m.onnx", verify=tmp_path / "nowhere")

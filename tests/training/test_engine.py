@@ -260,7 +260,7 @@ def test_a_longer_schedule_may_follow(tmp_path, few_pairs):
 
 def test_a_folder_in_use_and_changed_settings_are_refused(tiny_run, few_pairs, tmp_path):
     before = sorted((path, path.stat().st_mtime_ns) for path in tiny_run.rglob("*"))
-    with pytest.raises(UsageError, match="--resume"):
+    with pytest.raises(UsageError, match="resume=True"):
         i2i.train(tiny_config(data=few_pairs), tiny_run)
     with pytest.raises(ConfigError, match=r"optimizer\.lr .*0\.0004.* 0\.1"):
         i2i.train(tiny_config("optimizer.lr=0.1", data=few_pairs), tiny_run, resume=True)
