@@ -1,9 +1,9 @@
 """One HTML page that runs a model in any browser: runtime, model and words in a single file.
 
-It holds the 8-bit graphs of `--io image`, and ONNX Runtime for browsers, which tools/web_runtime.py gets. A page needs
-no server and no network, and its content security policy denies it both. At its start it runs a picture of its own,
-and refuses to go on unless the pixels are those that ONNX Runtime made here, within one grey level.
-Scripts, style and frames are in pages/; a page holds those of its task, one after another.
+It holds a model's graphs, 8-bit ones of `--io image` where it translates, and ONNX Runtime for browsers, which
+tools/web_runtime.py gets. A page needs no server and no network, and its content security policy denies it both. At its
+start it runs a picture of its own, and refuses to go on unless the pixels are those that ONNX Runtime made here, within
+one grey level. Scripts, style and frames are in pages/; a page holds those of its task, one after another.
 """
 
 import base64

@@ -13,6 +13,7 @@ from i2i.models.modelfile import load_generator, read_spec, save_model
 from i2i.models.spec import GENERATE, LatentBlock
 from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.latents import seed_latents, walk
+from i2i.runtime.styles import truncate
 from tests.conftest import noise
 from tests.export.conftest import image_of
 from tests.report.test_browser import BROWSER
@@ -203,3 +204,23 @@ def test_maps_of_latents_come_at_the_size_of_training(browse, runtime, cppn_mode
         for one, other in zip(found["made"], expected, strict=True):
             made = image_of(one, tmp_path / "made.png")[:, :, : other.shape[2]].astype(int)
             assert np.abs(made - other).max() <= 1
+
+
+@pytest.mark.slow
+def test_styles_are_truncated_by_a_slider(browse, runtime, style_model, tmp_path):
+    act = f"""
+    {CELLS}
+    const slider = document.querySelector("[data-block=truncation]");
+    found.whole = slider.value;
+    slider.value = "0.3";
+    await i2i.show();
+    found.made = await cells("samples");
+    """
+    found = browse(page_of(style_model, runtime, tmp_path), act)
+    assert found["whole"] == "1"
+    generator = ImageGenerator.open(style_model, "cpu")
+    latents = generator.draw(range(len(found["made"])))
+    made = np.stack([image_of(one, tmp_path / "made.png") for one in found["made"]]).astype(int)
+    expected = np.stack(generator.pictures(truncate(latents, generator.generator.blocks, 0.3)))
+    assert np.abs(made[..., : expected.shape[-1]] - expected).max() <= 1
+    assert np.abs(made[..., : expected.shape[-1]] - np.stack(generator.pictures(latents))).max() > 1
