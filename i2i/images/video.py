@@ -12,12 +12,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from i2i.errors import ImageError, UsageError, one_line
 from i2i.files import utf8_name
 from i2i.images.encode import Array
-from i2i.images.pixels import reason_of, turn
+from i2i.images.pixels import reason_of
+from i2i.images.video_colours import Colours, colours_of, refuse_hdr, to_array
 from i2i.machine import thread_count
 
 VIDEO_CODECS = {".mp4": "libx264", ".m4v": "libx264", ".mov": "libx264", ".mkv": "libx264", ".webm": "libvpx-vp9"}
@@ -27,15 +26,6 @@ VIDEO_SUFFIXES = frozenset([*VIDEO_CODECS, ".avi", ".mpg", ".mpeg", ".ts", ".mts
 
 _CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,asf,nut"
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
-# Code points of ITU-T H.273.
-_RGB, _BT709, _UNKNOWN, _BT601 = 0, 1, 2, 6
-_FULL, _LIMITED = 2, 1
-_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
-_BT2020_PRIMARIES, _BT2020_MATRICES = 9, (9, 10, 14)
-_SCALERS = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7}
-"""swscale's own numbers for the matrices."""
-_WHITE_16 = 65280
-"""What swscale means by white in 16 bits."""
 _ORIENTATIONS = {
     (1, 0, 0, 1): 1,
     (-1, 0, 0, 1): 2,
@@ -50,14 +40,6 @@ _ORIENTATIONS = {
 _MISSING_S = 0.5
 """A file of _EXACT containers that ends this much before its header says is cut short."""
 _EXACT = ("mp4", "matroska")
-
-
-class Colours(NamedTuple):
-    """What the values of a video mean, as code points of ITU-T H.273; models change none of it."""
-
-    matrix: int = _BT709
-    primaries: int = _BT709
-    transfer: int = _BT709
 
 
 class Video(NamedTuple):
@@ -80,6 +62,8 @@ class Video(NamedTuple):
     """When each frame begins, ascending, in `base`."""
     end: int
     """When the last one ends."""
+    orientation: int = 1
+    """How its stored frames are turned, as EXIF numbers it."""
 
 
 def check_pyav() -> None:
@@ -126,13 +110,15 @@ def survey(
     name, kept, every, starts = one_line(path), list[Array](), 1, list[int]()
     with opened_video(path) as (container, stream):
         _check_size(name, stream, max_pixels)
-        first, last = None, None
+        first, last, orientation = None, None, 1
         for frame in _decoded(name, container, stream):
-            first, last = first or frame, frame
+            if first is None:
+                first, orientation = frame, _orientation(frame)
+            last = frame
             if (frame.width, frame.height) != (first.width, first.height):
                 raise ImageError(f"{name} changes its size after {len(starts)} frames. Cut it there.")
             if len(starts) % every == 0:
-                kept.append(to_array(frame))
+                kept.append(to_array(frame, orientation))
             if len(kept) > 2 * samples:
                 kept, every = kept[::2], 2 * every
             starts.append(_start(frame, starts[-1] if starts else None, _step(stream)))
@@ -140,11 +126,11 @@ def survey(
         if first is None or last is None:
             raise ImageError(f"{name} holds no pictures that can be decoded. It may be cut short or damaged.")
         end = starts[-1] + (last.duration or _step(stream))
-        return _describe(path, stream, first, tuple(starts), end), kept
+        return _describe(path, stream, first, orientation, tuple(starts), end), kept
 
 
-def _describe(path: Path, stream: Any, first: Any, starts: tuple[int, ...], end: int) -> Video:
-    upright = _orientation(first) < 5
+def _describe(path: Path, stream: Any, first: Any, orientation: int, starts: tuple[int, ...], end: int) -> Video:
+    upright = orientation < 5
     height, width = (first.height, first.width) if upright else (first.width, first.height)
     aspect = Fraction(stream.sample_aspect_ratio or 1)
     return Video(
@@ -152,12 +138,13 @@ def _describe(path: Path, stream: Any, first: Any, starts: tuple[int, ...], end:
         height,
         width,
         max(one.bits for one in first.format.components) > 8,
-        _colours(first),
+        colours_of(first),
         aspect if upright else 1 / aspect,
         _rate(stream),
         stream.time_base,
         starts,
         end,
+        orientation,
     )
 
 
@@ -182,7 +169,7 @@ def frames(video: Video, start: int = 0) -> Iterator[Array]:
     with opened_video(video.path) as (container, stream):
         for number, frame in enumerate(container.decode(stream)):
             if start <= number < len(video.starts):
-                yield to_array(frame)
+                yield to_array(frame, video.orientation)
 
 
 def _check_size(name: str, stream: Any, max_pixels: int) -> None:
@@ -203,28 +190,10 @@ def _decoded(name: str, container: Any, stream: Any) -> Iterator[Any]:
             for frame in packet.decode():
                 if frame.is_corrupt:
                     raise ImageError(f"{name} is damaged after {frame.time or 0:.1f} s.")
-                _refuse_hdr(name, frame)
+                refuse_hdr(name, frame)
                 yield frame
     if reached + _MISSING_S < wanted:
         raise ImageError(f"{name} is cut short: it ends after {reached:.1f} s of {wanted:.1f} s.")
-
-
-def _refuse_hdr(name: str, frame: Any) -> None:
-    transfer = _HDR_TRANSFERS.get(frame.color_trc)
-    wide = frame.color_primaries == _BT2020_PRIMARIES or frame.colorspace in _BT2020_MATRICES
-    if transfer or wide:
-        raise ImageError(
-            f"{name} is HDR or has wide colours ({transfer or 'bt2020'}), and models take SDR in bt709. "
-            "Convert it first, for instance with FFmpeg's zscale and tonemap."
-        )
-
-
-def _colours(frame: Any) -> Colours:
-    """Return the tags of a frame, with what players assume where there are none."""
-    large = frame.width >= 1280 or frame.height > 576
-    usual = _BT709 if large else _BT601
-    matrix = frame.colorspace if frame.colorspace in _SCALERS else usual
-    return Colours(matrix, frame.color_primaries or _UNKNOWN, frame.color_trc or _UNKNOWN)
 
 
 def _orientation(frame: Any) -> int:
@@ -236,58 +205,3 @@ def _orientation(frame: Any) -> int:
     top = max(map(abs, (a, b, c, d))) or 1
     signs = tuple(round(value / top) for value in (a, b, c, d))
     return _ORIENTATIONS.get(signs, 1)
-
-
-def to_array(frame: Any) -> Array:
-    """Return a frame of PyAV as an upright array (H, W, 3), or 4 with alpha, in uint8 or uint16."""
-    parts = frame.format.components
-    deep, alpha = max(one.bits for one in parts) > 8, any(one.is_alpha for one in parts)
-    rgb = frame.format.is_rgb
-    made = _scaler().reformat(
-        frame,
-        format=("rgba64le" if alpha else "rgb48le") if deep else ("rgba" if alpha else "rgb24"),
-        src_colorspace=None if rgb else _SCALERS[_colours(frame).matrix],
-        src_color_range=_FULL if _is_full(frame) else _LIMITED,
-        dst_color_range=_FULL,
-        interpolation=_interpolation(),
-    )
-    array = made.to_ndarray()
-    if deep:
-        array = np.minimum(array.astype(np.uint32) * 65535 // _WHITE_16, 65535).astype(np.uint16)
-    return turn(array, _orientation(frame))
-
-
-def to_frame(array: Array, kind: str, colours: Colours) -> Any:
-    """Return (H, W, 3) in uint8 or uint16 as a frame of PyAV in limited range; kind: its pixel format."""
-    import av
-
-    if array.dtype == np.uint16:
-        array = (array.astype(np.uint32) * _WHITE_16 // 65535).astype(np.uint16)
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(array), "rgb24" if array.dtype == np.uint8 else "rgb48le")
-    return _scaler().reformat(
-        frame,
-        format=kind,
-        dst_colorspace=_SCALERS[colours.matrix],
-        src_color_range=_FULL,
-        dst_color_range=_LIMITED,
-        interpolation=_interpolation(),
-    )
-
-
-def _is_full(frame: Any) -> bool:
-    """Whether its values use the full range, from black to white."""
-    kind = frame.format
-    return kind.is_rgb or frame.color_range == _FULL or kind.name.startswith("yuvj")
-
-
-def _scaler() -> Any:
-    from av.video.reformatter import VideoReformatter
-
-    return VideoReformatter()
-
-
-def _interpolation() -> int:
-    """Return the flags of swscale for exact colours."""
-    from av.video.reformatter import Interpolation as By
-
-    return int(By.BICUBIC | By.ACCURATE_RND | By.FULL_CHR_H_INP | By.FULL_CHR_H_INT)

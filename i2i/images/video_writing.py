@@ -12,7 +12,8 @@ from typing import Any, Literal
 import av
 
 from i2i.images.encode import Array
-from i2i.images.video import VIDEO_CODECS, Video, opened_video, to_frame
+from i2i.images.video import VIDEO_CODECS, Video, opened_video
+from i2i.images.video_colours import to_frame
 
 SEGMENT = ".nut"
 """Suffix of segments: a container that keeps every codec and every unit of time."""

@@ -10,7 +10,8 @@ from i2i.errors import ImageError, UsageError, one_line
 from i2i.images import Array, from_unit, read_image, to_unit, video
 from i2i.images.decode import opened
 from i2i.images.listing import list_pictures
-from i2i.images.video import VIDEO_SUFFIXES, Colours, Video
+from i2i.images.video import VIDEO_SUFFIXES, Video
+from i2i.images.video_colours import Colours
 from i2i.words import show_count
 
 _MILLISECOND = Fraction(1, 1000)

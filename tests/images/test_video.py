@@ -1,11 +1,15 @@
 """Reading videos: colours by their tags, upright, and one clear error for what cannot be read."""
 
+import gc
+import os
+from pathlib import Path
+
 import av
 import numpy as np
 import pytest
 
 from i2i.errors import ImageError
-from i2i.images import video
+from i2i.images import video_colours
 from i2i.images.video import frames, survey
 from tests.videos import FRAMES, shown, write_clip, write_tone
 
@@ -37,7 +41,7 @@ def test_full_and_limited_range_give_the_same_pixels(kind, matrix, tmp_path):
 def test_the_matrix_of_a_clip_is_the_one_its_tags_name(tmp_path, monkeypatch):
     clip = write_clip(tmp_path / "a.mp4", kind="yuv444p", matrix=6)
     right = read(clip)[1]
-    monkeypatch.setitem(video._SCALERS, 6, 1)
+    monkeypatch.setitem(video_colours._SCALERS, 6, 1)
     assert difference(read(clip)[1], right) > 1
 
 
@@ -98,6 +102,21 @@ def test_what_is_broken_ends_in_one_error(tmp_path):
             read(path)
         assert path.name in str(error.value)
         assert says in str(error.value), path
+
+
+def test_frames_are_given_back_one_by_one(tmp_path):
+    """Also without the collector of cycles, which may come long after memory is full."""
+    held = Path("/proc/self/statm")
+    if not held.exists():
+        pytest.skip("Only Linux says what a process holds now.")
+    large = [np.zeros((1080, 1920, 3), np.uint8)] * 30
+    found, _ = survey(write_clip(tmp_path / "a.mp4", large, sound=None), LIMIT, 1)
+    gc.disable()
+    try:
+        pages = [int(held.read_text(encoding="utf-8").split()[1]) for _ in frames(found)]
+    finally:
+        gc.enable()
+    assert (pages[-1] - pages[9]) * os.sysconf("SC_PAGESIZE") < 20e6  # the last 20 frames take 60 MB
 
 
 def test_a_clip_over_the_limit_is_refused_before_it_is_decoded(tmp_path):
