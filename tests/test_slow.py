@@ -50,7 +50,7 @@ class TestQuickstart:
         assert {path.name for path in outputs} == {path.name for path in (LINEART / "test").glob("*.png")}
         assert {read_image(path).shape for path in outputs} == {(64, 64, 3)}
         page = (out / "report.html").read_text(encoding="utf-8")
-        assert page.count("data:image/webp;base64,") == 3  # two previews and the worst pairs
+        assert page.count("data:image/webp;base64,") == 2  # a preview and the worst pairs
         data = json.loads(re.search(r'id="data">(.*?)</script>', page)[1])
         assert len(data["charts"]) == 10  # five losses, accuracy, gradients, L1, diversity, near duplicates
         assert 'src="http' not in page

@@ -311,8 +311,10 @@ def test_a_description_and_a_graph_that_differ_are_named(tiny_onnx, noise_onnx, 
             i2i.load(tmp_path / "m.onnx", device="cpu")
         return str(refused.value)
 
-    assert "float32 (?, 1, ?, ?)" in described_as(tiny_onnx, {'"inputs":{"channels":3': '"inputs":{"channels":1'})
-    assert "float32 (?, 3, ?, ?)" in described_as(tiny_onnx, {'"outputs":{"channels":3': '"outputs":{"channels":4'})
+    rgb = '"%s":{"channels":3,"meaning":"rgb"'
+    grey, rgba = '"inputs":{"channels":1,"meaning":"grey"', '"outputs":{"channels":4,"meaning":"rgba"'
+    assert "float32 (?, 1, ?, ?)" in described_as(tiny_onnx, {rgb % "inputs": grey})
+    assert "float32 (?, 3, ?, ?)" in described_as(tiny_onnx, {rgb % "outputs": rgba})
     assert "uint8" in described_as(tiny_onnx, {'"io":"tensor"': '"io":"image"'})
     assert "float32 (?, 16)" in described_as(noise_onnx, {'"name":"noise","size":16': '"name":"noise","size":17'})
     for change in ({'"size_multiple":16': '"size_multiple":1000000'}, {'"pix2pix"': '"\\u001b[2J"'}):
