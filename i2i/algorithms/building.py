@@ -8,7 +8,8 @@ from torch import nn
 
 from i2i.algorithms.unrolling import refuse_unrolling
 from i2i.config.derive import Mask
-from i2i.config.networks import CoupledGeneratorSettings, DiscriminatorSettings, StyleGeneratorSettings
+from i2i.config.discriminators import DiscriminatorSettings
+from i2i.config.generators import CoupledGeneratorSettings, StyleGeneratorSettings
 from i2i.config.settings import Config, by_direction
 from i2i.errors import ConfigError
 from i2i.models.spec import LatentBlock, Part, classifying, encoding, generating

@@ -17,7 +17,7 @@ from i2i.algorithms.base import Batch, Outputs, Shown
 from i2i.algorithms.gan import GAN, GANSettings
 from i2i.algorithms.priors import draw
 from i2i.algorithms.smoothing import compare, mean
-from i2i.config.networks import StackGANGeneratorSettings, StackGANSecondSettings
+from i2i.config.generators import StackGANGeneratorSettings, StackGANSecondSettings
 from i2i.config.section import Weight
 from i2i.config.settings import Config
 from i2i.data.labels import decode_text

@@ -20,7 +20,7 @@ from i2i.algorithms.building import noise_size
 from i2i.algorithms.gan import GAN, GANSettings
 from i2i.algorithms.phases import Phase
 from i2i.algorithms.priors import draw
-from i2i.config.networks import StyleGeneratorSettings
+from i2i.config.generators import StyleGeneratorSettings
 from i2i.config.section import Positive, Weight, is_ever_on
 from i2i.config.settings import Config
 from i2i.errors import ConfigError

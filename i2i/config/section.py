@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 Positive = Annotated[int, Field(gt=0)]
+Norm = Literal["batch", "instance", "group", "layer", "none"]
 
 
 class Section(BaseModel):

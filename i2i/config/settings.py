@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from i2i.config.derive import DeriveSettings
+from i2i.config.discriminators import DiscriminatorSettings, PatchGANSettings
+from i2i.config.generators import GeneratorSettings, UNetSettings
 from i2i.config.layers import Layers
-from i2i.config.networks import DiscriminatorSettings, GeneratorSettings, PatchGANSettings, UNetSettings
 from i2i.config.optimizers import DEFAULT_OPTIMIZER, AdamSettings, OptimizerSettings
 from i2i.config.section import Positive, Ramp, Section
 from i2i.images import Channels, Layout, Layouts, Scale, band_names, channel_count

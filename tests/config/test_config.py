@@ -9,7 +9,7 @@ import pytest
 import i2i
 from i2i.algorithms import ALGORITHMS, resolve
 from i2i.config import did_you_mean, differences, find_config, parse, setting_names, to_yaml
-from i2i.config.networks import ResNetSettings
+from i2i.config.generators import ResNetSettings
 from i2i.config.problems import CHOICES
 from i2i.config.section import Ramp
 from i2i.config.settings import Config

@@ -6,8 +6,8 @@ import i2i
 from i2i.algorithms import resolve
 from i2i.config import find_config, preset_names
 from i2i.config.aliases import SAME, SEVERAL
+from i2i.config.generators import ResNetSettings
 from i2i.config.layers import read_layers
-from i2i.config.networks import ResNetSettings
 from i2i.errors import ConfigError
 from tests.conftest import ROOT
 
