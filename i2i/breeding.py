@@ -50,7 +50,7 @@ def breed(
     blocks, number = generator.generator.blocks, len(list(folder.glob("[0-9]*.npy")))
     wrong = [one for one in keep if not 1 <= one <= LITTER]
     if wrong:
-        raise UsageError(f"There is no picture {wrong[0]}. Keep some of 1 to {LITTER}, as in --keep 2,5.")
+        raise UsageError(f"Picture {wrong[0]} does not exist. Choose from 1 to {LITTER}, as in --keep 2,5.")
     if number and not keep:
         raise UsageError(f"{_sheet(folder, number - 1)} is there already. Choose from it, as in --keep 2,5.")
     if keep and not number:

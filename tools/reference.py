@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 from pydantic import BaseModel
@@ -12,6 +11,7 @@ from pydantic_core import PydanticUndefined
 
 from i2i.algorithms import ALGORITHMS
 from i2i.cli import cli
+from i2i.config.commented import in_one_line
 from i2i.config.derive import DERIVE_SETTINGS
 from i2i.config.networks import NETWORK_SETTINGS
 from i2i.config.optimizers import OPTIMIZER_SETTINGS
@@ -92,20 +92,9 @@ def _rows(prefix: str, model: type[BaseModel]) -> Iterator[str]:
         if isinstance(inner, Section) and type(inner).__name__ != "Ramp":
             yield from _rows(f"{prefix}.{name}", type(inner))
             continue
-        default = "" if inner is PydanticUndefined else f"`{_shown(inner)}`"
+        default = "" if inner is PydanticUndefined else f"`{in_one_line(inner)}`"
         takes = _text(what_it_takes(schema, name, f"{prefix}.").replace(_RAMP, "a ramp"))
         yield f"| `{prefix}.{name}` | {takes} | {default} | {_text(field.description)} |\n"
-
-
-def _shown(value: Any) -> str:
-    """Return a value as a person would write it in YAML."""
-    if isinstance(value, BaseModel):
-        value = value.model_dump(mode="json")
-    if isinstance(value, tuple | list):
-        return f"[{', '.join(map(_shown, value))}]"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return str(value)
 
 
 def _text(text: str | None) -> str:

@@ -2,7 +2,7 @@
 
 Notation: x is an image, z its latent. The encoder gives a normal distribution q(z|x) with the variances on a diagonal,
 and p(x|z) is a normal distribution around G(z) with variance 1 in each value of an image in [-1, 1]. The prior p(z) is
-standard normal. There is no discriminator: both networks maximise one lower bound of log p(x).
+standard normal. A VAE has no discriminator: both networks maximise one lower bound of log p(x).
 """
 
 import torch

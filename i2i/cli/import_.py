@@ -68,5 +68,5 @@ def import_(
         click.echo(f"Batch norm uses {_STATISTICS[norm_statistics]}.")
     side = model.spec.trained_side_px
     click.echo(
-        f"Trained on pictures of {side} px." if side else "Trained at an unknown size: there is no train_opt.txt."
+        f"Trained on pictures of {side} px." if side else "Trained at an unknown size: train_opt.txt is missing."
     )

@@ -46,7 +46,7 @@ def _lines(section: BaseModel, replaced: Mapping[str, BaseModel], prefix: str) -
             yield f"{indent}{name}:"
             yield from _lines(value, {}, f"{prefix}{name}.")
         else:
-            yield f"{indent}{name}: {_flow(value)}"
+            yield f"{indent}{name}: {in_one_line(value)}"
 
 
 def _range(schema: Mapping[str, Any], name: str, prefix: str) -> str:
@@ -57,11 +57,11 @@ def _range(schema: Mapping[str, Any], name: str, prefix: str) -> str:
 
 def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
-    return "" if value is PydanticUndefined else f"; default {_flow(value)}"
+    return "" if value is PydanticUndefined else f"; default {in_one_line(value)}"
 
 
-def _flow(value: Any) -> str:
-    """Return a value as YAML in one line."""
+def in_one_line(value: Any) -> str:
+    """Return a value as a person would write it in YAML, in one line."""
     plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
     plain = list(plain) if isinstance(plain, tuple) else plain
     text = yaml.safe_dump(plain, default_flow_style=True, allow_unicode=True, width=2**20, sort_keys=False)

@@ -58,7 +58,7 @@ def _is_resized(side_px: int, resize_px: int) -> bool:
 
 
 def read_at_training_scale(picture: Picture | Derived, data: DataSettings, channels: int) -> tuple[Array, str]:
-    """Return an input or a truth as `at_training_scale` does, with `channels` if it is no bands; raises DataError."""
+    """Return an input or a truth as `at_training_scale` does, in `channels` unless in bands; raises DataError."""
     if isinstance(picture, Derived):
         target, words = at_training_scale(picture.read_target(), data)
         return to_channels(picture.input_from(target), channels), words
