@@ -11,7 +11,7 @@ from i2i.images import Array
 from i2i.models.spec import GENERATE, ModelSpec, Part
 from i2i.runtime.backends import Backend
 from i2i.runtime.fit import padded_side
-from i2i.runtime.latents import seed_latents
+from i2i.runtime.maps import seeded_inputs
 from i2i.runtime.plan import Sides
 
 _FEWEST, _WARM = 5, 2
@@ -77,7 +77,7 @@ def _fitted(side: int, part: Part) -> int:
 def _inputs(spec: ModelSpec, part: Part, sides: Sides | None, batch: int) -> Array:
     """Return noise as the network takes it."""
     if sides is None:
-        return seed_latents(range(batch), part.blocks)
+        return seeded_inputs(part, range(batch))
     random = np.random.default_rng(0)
     if spec.io == "image":
         return random.integers(0, 256, (batch, *sides, part.in_channels), np.uint8)

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+import i2i
 from i2i.errors import UsageError
 from i2i.models.modelfile import read_spec
+from i2i.runtime.backends import open_backend
 from i2i.runtime.timing import time_calls
 
 
@@ -71,3 +73,12 @@ def test_a_model_from_noise_has_no_size(noise_model, sleeper):
     assert (one.height, one.width, sleeper.inputs[0].shape) == (None, None, (7, spec.latent_generator.latent))
     with pytest.raises(UsageError, match="--size"):
         list(time_calls(spec, "generate", sleeper, [(32, 32)], [1], seconds=0))
+
+
+@pytest.mark.parametrize("name", ["noise_model", "texture_model"])
+def test_networks_from_noise_get_what_they_take(name, request, tmp_path):
+    """Latents or maps of them, in the exported file, which refuses anything else."""
+    i2i.export_onnx(request.getfixturevalue(name), tmp_path / "m.onnx")
+    spec, backend, part = open_backend(tmp_path / "m.onnx", lambda _: "generate", "cpu")
+    (one,) = time_calls(spec, part, backend, [], [2], seconds=0)
+    assert (one.height, one.batch, one.calls) == (None, 2, 5)
