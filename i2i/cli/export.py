@@ -46,9 +46,9 @@ Examples:
   i2i export model.safetensors -o model.onnx --verify photos
   i2i export runs/lineart -o model.onnx --io image --precision fp16
   i2i export runs/lineart --io image --triton models
-  i2i export runs/faces -o faces.onnx
+  i2i export runs/faces -o faces.onnx --licence mit --author "A. Artist"
   i2i export runs/lineart --page demo.html
-  i2i export runs/faces --page faces.html --licence mit --author "A. Artist"
+  i2i export runs/faces --page faces.html
   i2i export runs/horses -o horses.onnx --direction both
   i2i export summer.safetensors -o latest_net_G.pth --format pytorch-CycleGAN-and-pix2pix
 """,
@@ -178,6 +178,8 @@ def _export_weights(model: str, kind: str, options: "ExportOptions") -> None:
         raise UsageError(f"--format {kind} has no labels. Leave out --label, and export an ONNX file.")
     if options.output is None:
         raise UsageError("--triton and --page hold ONNX files. Leave out --format, or give -o FILE.")
+    if options.licence is not None or options.author is not None:
+        raise UsageError(f"--format {kind} has no place for a licence and an author. Leave out --licence and --author.")
     if options.verify is not None or options.io != "tensor" or options.precision != "fp32" or options.size is not None:
         raise UsageError(f"--format {kind} only renames weights. Leave out --verify, --io, --precision and --size.")
     from i2i.interop.exporting import export_weights

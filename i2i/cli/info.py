@@ -11,7 +11,7 @@ from i2i.cli.commands import ModelCommand
 from i2i.words import and_more, show_count
 
 if TYPE_CHECKING:
-    from i2i.models.spec import ModelSpec, Part, PictureSpec
+    from i2i.models.spec import ModelSpec, Origin, Part, PictureSpec
 
 
 _LISTED = 100
@@ -69,11 +69,25 @@ def info(model: str, as_json: bool) -> None:
         click.echo(f"  trained on pairs from single pictures: {how.pop('name')} ({_listed(how)})".removesuffix(" ()"))
     if _has_batch_norm(spec):
         click.echo(f"  at inference: batch norm by {spec.norm_statistics} statistics")
+    for line in _origin_lines(spec.origin):
+        click.echo(line)
     if spec.proof:
         click.echo(f"  exported for {'pixels' if spec.io == 'image' else 'tensors'} in {spec.precision}")
         click.echo(f"  export: {agreement(spec)}")
     if operators:
         click.echo(f"  operators: {', '.join(f'{name} {count}' for name, count in operators.items())}")
+
+
+def _origin_lines(origin: "Origin | None") -> Iterator[str]:
+    """Yield what an exported file says of where it comes from."""
+    if origin:
+        author = f" by {origin.author}" if origin.author else ""
+        licence = f"licence {origin.licence}" if origin.licence else "no licence stated"
+        yield f"  exported from {origin.name}{author}; {licence}"
+        if origin.date:
+            yield f"  trained on {origin.date}"
+        if origin.data_sha256:
+            yield f"  digest of the training pictures: {origin.data_sha256}"
 
 
 def _part_lines(spec: "ModelSpec") -> Iterator[str]:

@@ -14,9 +14,10 @@ from i2i import status
 from i2i.errors import UsageError, speaks_python
 from i2i.export.options import ExportOptions as ExportOptions
 from i2i.export.options import Io, Precision
+from i2i.export.origin import name_of, origin_of
 from i2i.files import check_output, write_text
 from i2i.models.mistaken import shown
-from i2i.models.modelfile import MODEL_NAME, find_model, find_weights
+from i2i.models.modelfile import find_weights
 from i2i.models.spec import ModelSpec
 
 
@@ -31,12 +32,16 @@ def export_onnx(
     precision: Precision = "fp32",
     size: tuple[int, int] | None = None,
     labels: Sequence[str] = (),
+    licence: str | None = None,
+    author: str | None = None,
 ) -> ModelSpec:
     """Write `model` (a run folder or .safetensors) as the ONNX file `output`; return its spec with the proof in it.
 
     All other arguments are fields of ExportOptions, and everything else is as in `export_model`.
     """
-    options = ExportOptions(output, None, direction, verify, overwrite, io, precision, size, labels)
+    options = ExportOptions(
+        output, None, direction, verify, overwrite, io, precision, size, labels, licence=licence, author=author
+    )
     (spec,) = export_model(model, options).values()
     return spec
 
@@ -60,7 +65,7 @@ def export_model(model: str | Path, options: ExportOptions) -> dict[Path, ModelS
     with status.loading_torch():  # what is wrong above is refused before
         from i2i.export.writing import write_files
 
-    specs = write_files(source, outputs, options)
+    specs = write_files(source, outputs, options, origin_of(model, options))
     if config:
         from i2i.export.triton import triton_config
 
@@ -79,8 +84,7 @@ def _outputs(options: ExportOptions) -> dict[Path, str | None]:
 
 def _triton_config_file(model: str | Path, repository: Path, overwrite: bool) -> Path:
     """Return the config.pbtxt of a model in a Triton repository; raises UsageError if it cannot be written."""
-    source = find_model(Path(model)).resolve()
-    name = source.parent.name if source.name == MODEL_NAME else source.stem
+    name = name_of(model)
     if not re.fullmatch(r"[\w. -]+", name):  # config.pbtxt holds it between quotes, and the server's addresses hold it
         raise UsageError(
             f"{shown(name)} cannot be the name of a model in Triton: use letters, digits, spaces and _.- only.\n"

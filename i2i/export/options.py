@@ -1,11 +1,13 @@
 """The choices of an export."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from i2i.errors import UsageError
+from i2i.errors import UsageError, one_line
+from i2i.models.parts import TEXT
 
 Io = Literal["tensor", "image"]
 Precision = Literal["fp32", "fp16"]
@@ -39,7 +41,7 @@ class ExportOptions:
     licence: str | None = None
     """The licence of the model, and ..."""
     author: str | None = None
-    """... who made it; a page shows them."""
+    """... who made it; every exported file carries them, and a page shows them."""
     webgpu: bool = False
     """Whether a page can use WebGPU."""
 
@@ -51,5 +53,8 @@ class ExportOptions:
             )
         if self.triton is not None and self.direction == "both":
             raise UsageError("--triton writes one direction as ONNX. Leave out --format, and choose A2B or B2A.")
-        if self.page is None and (self.licence is not None or self.author is not None or self.webgpu):
-            raise UsageError("--licence, --author and --webgpu are for a page. Add --page FILE, or leave them out.")
+        if self.page is None and self.webgpu:
+            raise UsageError("--webgpu is for a page. Add --page FILE, or leave it out.")
+        for name, given in (("licence", self.licence), ("author", self.author)):
+            if given is not None and not re.fullmatch(TEXT, given):
+                raise UsageError(f"--{name} takes one line of 1 to 256 characters, not {one_line(given[:80])!r}.")

@@ -13,6 +13,7 @@ import json
 import re
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from i2i.errors import UsageError
@@ -21,8 +22,8 @@ from i2i.export.agreement import agreement
 from i2i.export.options import ExportOptions, Io
 from i2i.export.page_models import PageModel, describe, refuse_invisible, try_model
 from i2i.files import check_output, show_size, write_text
-from i2i.models.modelfile import find_model, find_weights, read_spec
-from i2i.models.spec import GENERATE, ModelSpec
+from i2i.models.modelfile import find_weights, read_spec
+from i2i.models.spec import GENERATE, ModelSpec, Origin
 from i2i.report.markup import text
 from i2i.version import __version__
 
@@ -61,30 +62,14 @@ def export_page(model: str | Path, options: ExportOptions) -> dict[str, ModelSpe
     refuse_invisible(spec)
     with tempfile.TemporaryDirectory() as folder:
         io: Io = "image" if spec.task == "translate" else "tensor"
-        chosen = ExportOptions(
-            Path(folder) / "m.onnx",
-            direction=options.direction,
-            verify=options.verify,
-            io=io,
-            precision=options.precision,
-            size=options.size,
-            labels=options.labels,
-        )
-        specs = export_model(model, chosen)
+        onnx_file = Path(folder) / "m.onnx"
+        specs = export_model(model, replace(options, output=onnx_file, page=None, webgpu=False, io=io))
         models = {next(iter(spec.generators), GENERATE): try_model(path, spec) for path, spec in specs.items()}
-    source = find_model(Path(model)).resolve()
-    name = source.parent.name if source.stem == "model" else source.stem
-    write_text(page, page_of(name, models, runtime, options.licence, options.author))
+    write_text(page, page_of(models, runtime))
     return {direction: one.spec for direction, one in models.items()}
 
 
-def page_of(
-    name: str,
-    models: Mapping[str, PageModel],
-    runtime: Mapping[str, bytes],
-    licence: str | None = None,
-    author: str | None = None,
-) -> str:
+def page_of(models: Mapping[str, PageModel], runtime: Mapping[str, bytes]) -> str:
     """Return the page. models: by part. runtime: gzipped files by the keys of RUNTIME_FILES or WEBGPU_FILES."""
     binaries = {f"runtime-{key}": packed for key, packed in runtime.items()}
     for part, one in models.items():
@@ -92,13 +77,14 @@ def page_of(
         packed[f"check-{part}-out"] = one.after.tobytes()
         binaries |= {id_: gzip.compress(content, 9, mtime=0) for id_, content in packed.items()}
     first = next(iter(models.values())).spec
+    assert first.origin is not None
     described = {part: describe(part, one) for part, one in models.items()}
     values = {
-        "title": text(name),
+        "title": text(first.origin.name),
         "lead": text(f"{first.algorithm}, trained on {first.images_seen:,} images. It runs in this browser."),
         "style": _read("style.css"),
         "task": _read(f"{first.task}.html"),
-        "facts": _facts(models, {"Author": author, "Licence of the model": licence}),
+        "facts": _facts(models, first.origin),
         "licence": text(_LICENCE.format(version=RUNTIME_VERSION)),
         "version": text(__version__),
         "models": json.dumps(described).replace("<", "\\u003c"),
@@ -115,9 +101,10 @@ def _read(name: str) -> str:
     return (_PARTS / name).read_text("utf-8")
 
 
-def _facts(models: Mapping[str, PageModel], given: Mapping[str, str | None]) -> str:
-    """Return what the page says of its models, and what is `given` to say, as HTML."""
-    rows = [(head, said) for head, said in given.items() if said]
+def _facts(models: Mapping[str, PageModel], origin: Origin) -> str:
+    """Return what the page says of its models, as HTML."""
+    known = {"Author": origin.author, "Licence of the model": origin.licence, "Trained on": origin.date}
+    rows = [(head, said) for head, said in known.items() if said]
     for name, one in models.items():
         spec, part = one.spec, one.spec.parts[name]
         suffix = f", {name}" if len(models) > 1 else ""

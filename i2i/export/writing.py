@@ -15,7 +15,7 @@ from i2i.export.proof import ProofBatch, Reference, finite, prove
 from i2i.files import atomic_write
 from i2i.images import Array, from_unit, to_unit
 from i2i.models.modelfile import read_spec
-from i2i.models.spec import GENERATE, LatentBlock, ModelSpec, Part
+from i2i.models.spec import GENERATE, LatentBlock, ModelSpec, Origin, Part
 from i2i.runtime.backends import TorchBackend
 from i2i.runtime.fit import pad
 from i2i.runtime.generator import ImageGenerator
@@ -26,7 +26,9 @@ from i2i.words import show_count
 PROOF_SEEDS = 5
 
 
-def write_files(source: Path, outputs: Mapping[Path, str | None], options: ExportOptions) -> dict[Path, ModelSpec]:
+def write_files(
+    source: Path, outputs: Mapping[Path, str | None], options: ExportOptions, origin: Origin
+) -> dict[Path, ModelSpec]:
     """Write the file of each direction or, if one of them fails, none; return the specs, with the proofs in them.
 
     source: a .safetensors file. outputs: a direction for each file. Raises as i2i.export.export_model does.
@@ -42,7 +44,7 @@ def write_files(source: Path, outputs: Mapping[Path, str | None], options: Expor
                 write_graph(graph, temp)
             with status.doing(f"Comparing {output.name} with torch on {show_count(reference.pictures, 'picture')}"):
                 proof = prove(temp, graph, reference)
-            specs[output] = reference.spec.model_copy(update={"proof": proof})
+            specs[output] = reference.spec.model_copy(update={"proof": proof, "origin": origin})
             describe(temp, specs[output], graph.made or graph.axes)
     return specs
 

@@ -20,8 +20,9 @@ Word = Annotated[str, Field(pattern=r"^[\w.+-]{1,80}$")]
 CLASS_NAME = r"[^\x00-\x1f\x7f-\x9f,=]{1,80}"
 ClassName = Annotated[str, Field(pattern=f"^{CLASS_NAME}$")]
 """The name of a class or label set, as in a folder or a table, without control characters and the syntax of --label."""
-Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,256}$")]
-"""A text of the training data, on one line."""
+TEXT = r"[^\x00-\x1f\x7f-\x9f]{1,256}"
+Text = Annotated[str, Field(pattern=f"^{TEXT}$")]
+"""A text on one line, without control characters."""
 Side = Annotated[int, Field(ge=1, le=1 << 16)]
 """In pixels, and bounded: memory depends on it before any picture is read."""
 Multiple = Annotated[int, Field(ge=1, le=1 << 10)]

@@ -20,7 +20,7 @@ from i2i.models.parts import ENCODE as ENCODE
 from i2i.models.parts import GENERATE as GENERATE
 from i2i.models.parts import LatentBlock as LatentBlock
 from i2i.models.parts import Part as Part
-from i2i.models.parts import Side, SideOrNone, Word
+from i2i.models.parts import Side, SideOrNone, Text, Word
 from i2i.models.parts import classifying as classifying
 from i2i.models.parts import encoding as encoding
 from i2i.models.parts import generating as generating
@@ -67,6 +67,23 @@ class Derivation(BaseModel):
     """The training's `data.side`: the half used of files that hold two pictures."""
 
 
+class Origin(BaseModel):
+    """Where an exported file comes from, as far as it is known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    name: Text
+    """Of the run folder or model file that it was exported from."""
+    licence: Text | None = None
+    """Licence of the model."""
+    author: Text | None = None
+    """Who made the model."""
+    date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
+    """The day on which its training was last started; null without a run."""
+    data_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """Digest of the training pictures; null without a run."""
+
+
 class ModelSpec(BaseModel):
     """All that the runtime needs to know about a model."""
 
@@ -107,6 +124,8 @@ class ModelSpec(BaseModel):
     """Height and width of an exported file that runs at one size only, in pixels."""
     proof: ExportProof | None = None
     """How an exported file was compared with its model."""
+    origin: Origin | None = None
+    """Where an exported file comes from; null in files by earlier versions."""
 
     @model_validator(mode="before")
     @classmethod

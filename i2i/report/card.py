@@ -29,6 +29,7 @@ class Naming(NamedTuple):
     address: str
     licence: str | None = None
     author: str | None = None
+    """None: what the run's own model.onnx says, if there is one."""
     preview: str | None = None
     """A picture that lies beside the card."""
 
@@ -59,11 +60,14 @@ def _header(run: RunRecord, spec: ModelSpec, naming: Naming) -> dict[str, Any]:
             f"The licence {naming.licence!r} is not an identifier: small letters, digits, dots and dashes, as in mit, "
             "apache-2.0 or cc-by-4.0."
         )
+    origin = run.origin
+    licence, author = naming.licence or (origin and origin.licence), naming.author or (origin and origin.author)
+    hub = {"license": licence} if licence and LICENCE.fullmatch(licence) else {}
     return {
         "library_name": "i2i",
         "pipeline_tag": _TASKS[spec.task],
-        **({"license": naming.licence} if naming.licence else {}),
-        **({"authors": [naming.author]} if naming.author else {}),
+        **(hub or ({"license": "other", "license_name": licence} if licence else {})),
+        **({"authors": [author]} if author else {}),
         "tags": ["i2i", spec.algorithm, "gan"],
     }
 

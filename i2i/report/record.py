@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from i2i.config import load_config, read_yaml
 from i2i.errors import ConfigError, ModelError, UsageError
 from i2i.files import read_json, read_json_lines, write_json
+from i2i.models.onnxfile import check_onnx
 from i2i.models.safetensorsfile import read_metadata
-from i2i.models.spec import ModelSpec, spec_from_metadata
+from i2i.models.spec import ModelSpec, Origin, spec_from_metadata
 from i2i.report.scores import is_number, read_scores
 
 WARNING = "warning"
@@ -56,6 +57,15 @@ class RunRecord(NamedTuple):
     """Of `i2i diagnose`; None if it has not examined the run."""
     samples: dict[str, list[tuple[int, Path]]]
     """By direction: images seen, ascending, and the file."""
+
+    @property
+    def origin(self) -> Origin | None:
+        """What the run's exported file says of where it comes from; None without one."""
+        file = self.folder / "model.onnx"
+        try:
+            return spec_from_metadata(check_onnx(file).metadata, file).origin
+        except (ModelError, OSError):
+            return None
 
     @property
     def images(self) -> int:

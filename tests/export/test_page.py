@@ -201,7 +201,7 @@ def test_the_page_names_author_and_licence(browse, tiny_page, tmp_path):
     assert found["Author"] == "Anna <A> Artist"
     assert found["Licence of the model"] == "cc-by-4.0"
     with pytest.raises(UsageError, match="--page"):
-        ExportOptions(output=tmp_path / "m.onnx", licence="mit")
+        ExportOptions(output=tmp_path / "m.onnx", webgpu=True)
 
 
 class Isolating(http.server.SimpleHTTPRequestHandler):
