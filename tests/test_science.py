@@ -1,4 +1,4 @@
-"""docs/science.md cannot rot: its example is run."""
+"""docs/science.md cannot rot: its commands are run."""
 
 import re
 import shlex
@@ -15,8 +15,7 @@ SHORT += " data.resize_px=null schedule.epochs=null schedule.images=8 schedule.d
 
 
 def block(language):
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    return found
+    return "".join(re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
 
 
 @pytest.mark.slow

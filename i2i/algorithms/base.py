@@ -27,8 +27,10 @@ from i2i.networks import TranslatingGenerator
 
 Batch = Mapping[str, Tensor]
 """The input of one step, by name. Paired and unpaired data have "a" and "b", images have "image": each (N, C, H, W),
-float in [-1, 1], or (N, 2) for toy data. Labelled data has "label", (N, label sets) class numbers in the order of
-`data.classes`, and "text", (N, TEXT_BYTES) as i2i.data.labels encodes it; unpaired data has "label_a" and so on."""
+float in [-1, 1], or (N, 2) for toy data. Where pixels may be without data, pairs have "valid", (N, 1, H, W), 1 where
+both sides have data and 0 elsewhere; unpaired data has "valid_a" and "valid_b". Labelled data has "label", (N, label
+sets) class numbers in the order of `data.classes`, and "text", (N, TEXT_BYTES) as i2i.data.labels encodes it; unpaired
+data has "label_a" and so on."""
 Outputs = Mapping[str, Tensor]
 """What `forward` returns, by names that the algorithm chooses."""
 
@@ -54,9 +56,10 @@ class Algorithm(ABC):
     """Whether it must have them."""
     has_discriminator: ClassVar[bool] = True
     """Whether it reads the section `discriminator`."""
+    leaves_out_nodata: ClassVar[bool] = False
+    """Whether pixels without data count in no loss; otherwise they count as what they are filled with."""
     recordable: ClassVar[bool] = False
-    """Whether a step never waits for the device and draws nothing on the host, so that it can be a CUDA graph; the
-    tests of devices show it on a GPU."""
+    """Whether a step can be a CUDA graph: it never waits for the device and draws nothing on the host."""
     term_prefixes: ClassVar[Sequence[str]] = ("G_",)
     """What the names of the further terms begin with, one for each comparison."""
     stage: int = 0
@@ -70,7 +73,7 @@ class Algorithm(ABC):
     labels: LabelSets
     """The label sets of the data, as conditions of the networks."""
     terms: ExtraTerms
-    """Further terms of the generators, none for algorithms without the setting `loss.terms`."""
+    """Further terms of the generators, where there is `loss.terms`."""
     settings: Any
     """`config.loss`, parsed as Settings."""
 
@@ -183,8 +186,7 @@ class Algorithm(ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what this rank's next step depends on besides networks and optimizers, as tensors and numbers."""
-        states = {name: adversary.state_dict() for name, adversary in self.adversaries.items()}
-        return {name: state for name, state in states.items() if state}
+        return {name: state for name, adversary in self.adversaries.items() if (state := adversary.state_dict())}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""

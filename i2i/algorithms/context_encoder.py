@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from i2i.algorithms.base import Algorithm, Batch, Outputs, Shown
 from i2i.algorithms.building import build_generator
+from i2i.algorithms.nodata import covered
 from i2i.algorithms.phases import Phase
 from i2i.algorithms.terms import TranslationSettings
 from i2i.config.derive import Mask
@@ -45,7 +46,7 @@ class ContextEncoder(Algorithm):
     """A generator that fills holes, trained with L2 in the hole and against a discriminator of what is in it."""
 
     Settings = ContextEncoderSettings
-    recordable = True
+    recordable = leaves_out_nodata = True
     data = "paired"
 
     def __init__(self, config: Config):
@@ -61,8 +62,8 @@ class ContextEncoder(Algorithm):
         self.phases = (*self.discriminator_phases("discriminator"), Phase("generator", ("generator",)))
 
     def forward(self, batch: Batch) -> Outputs:
-        """F((1 - M) x), with the known pixels kept."""
-        return {"fake": self.networks["generator"](batch["a"])}
+        """F((1 - M) x), with the known pixels kept, and x where there is no data."""
+        return {"fake": covered(self.networks["generator"](batch["a"]), batch["b"], batch.get("valid"))}
 
     def shown(self, batch: Batch, outputs: Outputs) -> dict[str, Shown]:
         """M x and M F((1 - M) x), or without M."""
@@ -78,7 +79,7 @@ class ContextEncoder(Algorithm):
         return {
             **self.terms.fool(self.adversaries["D"], seen.real, seen.fake),  # L_adv, eq. 2, non-saturating
             "G_L2": self._reconstruction(x, fake, self._hole(batch)),  # L_rec, eq. 1
-            **self.terms.compare(fake, x),
+            **self.terms.compare(fake, x, valid=batch.get("valid")),
         }
 
     def generator_weights(self) -> dict[str, float]:
@@ -86,8 +87,9 @@ class ContextEncoder(Algorithm):
         return {"G_GAN": self.weight("gan"), "G_L2": self.weight("l2")}
 
     def _hole(self, batch: Batch) -> Tensor:
-        """Return M, (N, 1, H, W), from the alpha of the input."""
-        return (1 - batch["a"][:, 3:]) / 2
+        """Return M, (N, 1, H, W), from the alpha of the input; 0 where there is no data."""
+        hole = (1 - batch["a"][:, 3:]) / 2
+        return hole * batch["valid"] if "valid" in batch else hole
 
     def _reconstruction(self, x: Tensor, fake: Tensor, hole: Tensor) -> Tensor:
         """Eq. 1 as a mean over the hole (N, 1, H, W) of each image, so that large and small holes count the same.

@@ -17,6 +17,7 @@ from i2i.algorithms.adversary_settings import AdversarialName
 from i2i.algorithms.base import Algorithm, Batch, Outputs, Shown
 from i2i.algorithms.building import build_generator
 from i2i.algorithms.labels import LabelSettings
+from i2i.algorithms.nodata import covered, greyed, over_valid
 from i2i.algorithms.phases import Phase
 from i2i.algorithms.terms import TranslationSettings
 from i2i.config.section import Weight, is_ever_on
@@ -42,7 +43,7 @@ class CycleGAN(Algorithm):
     """Two generators against two discriminators, tied together by cycle consistency."""
 
     Settings = CycleGANSettings
-    recordable = True
+    recordable = leaves_out_nodata = True
     data = "unpaired"
     reads_labels = True
     term_prefixes = ("G_cycle_A_", "G_cycle_B_")
@@ -71,30 +72,37 @@ class CycleGAN(Algorithm):
         outputs = {"fake_a": fake_a, "fake_b": fake_b, "back_a": b2a(fake_b), "back_b": a2b(fake_a)}
         if self.identity:
             outputs |= {"same_a": b2a(a), "same_b": a2b(b)}
+        for name in [name for name in outputs if not name.startswith("fake")]:
+            side = name[-1]
+            outputs[name] = covered(outputs[name], batch[side], batch.get(f"valid_{side}"))
         return outputs
 
     def shown(self, batch: Batch, outputs: Outputs) -> dict[str, Shown]:
-        """The images of each domain and the translations into it, eq. 1."""
+        """The images of each domain and the translations into it, eq. 1; grey where there is no data."""
+        known_a, known_b = batch.get("valid_a"), batch.get("valid_b")
+        real_a, fake_a = greyed(batch["a"], known_a), greyed(outputs["fake_a"], known_b)
+        real_b, fake_b = greyed(batch["b"], known_b), greyed(outputs["fake_b"], known_a)
         return {
-            "A": Shown(batch["a"], outputs["fake_a"], self.labels.seen(batch, "a")),
-            "B": Shown(batch["b"], outputs["fake_b"], self.labels.seen(batch, "b")),
+            "A": Shown(real_a, fake_a, self.labels.seen(batch, "a")),
+            "B": Shown(real_b, fake_b, self.labels.seen(batch, "b")),
         }
 
     def generator_losses(self, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
         """Eq. 3, the generators' part."""
         a, b, shown = batch["a"], batch["b"], self.shown(batch, outputs)
+        known_a, known_b = batch.get("valid_a"), batch.get("valid_b")
         terms = {
             "G_A2B_GAN": self.adversaries["B"].fool(*shown["B"]),  # eq. 1, section 4
             "G_B2A_GAN": self.adversaries["A"].fool(*shown["A"]),
-            "G_cycle_A": losses.l1(outputs["back_a"], a),  # eq. 2
-            "G_cycle_B": losses.l1(outputs["back_b"], b),
-            **self.terms.compare(outputs["back_a"], a, "G_cycle_A_"),
-            **self.terms.compare(outputs["back_b"], b, "G_cycle_B_"),
+            "G_cycle_A": over_valid(losses.l1(outputs["back_a"], a), known_a),  # eq. 2
+            "G_cycle_B": over_valid(losses.l1(outputs["back_b"], b), known_b),
+            **self.terms.compare(outputs["back_a"], a, "G_cycle_A_", known_a),
+            **self.terms.compare(outputs["back_b"], b, "G_cycle_B_", known_b),
         }
         if self.identity:  # section 5.2
             terms |= {
-                "G_identity_A": losses.l1(outputs["same_a"], a),
-                "G_identity_B": losses.l1(outputs["same_b"], b),
+                "G_identity_A": over_valid(losses.l1(outputs["same_a"], a), known_a),
+                "G_identity_B": over_valid(losses.l1(outputs["same_b"], b), known_b),
             }
         return terms
 

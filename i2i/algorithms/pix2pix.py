@@ -15,6 +15,7 @@ from i2i import losses
 from i2i.algorithms.base import Algorithm, Batch, Outputs, Shown
 from i2i.algorithms.building import build_generator, side_channels
 from i2i.algorithms.labels import LabelSettings
+from i2i.algorithms.nodata import covered, over_valid
 from i2i.algorithms.phases import Phase
 from i2i.algorithms.terms import TranslationSettings, terms_in_use
 from i2i.config.section import Weight, is_ever_on
@@ -40,7 +41,7 @@ class Pix2Pix(Algorithm):
     """A generator against a conditional discriminator, tied to the target by L1."""
 
     Settings = Pix2PixSettings
-    recordable = True
+    recordable = leaves_out_nodata = True
     data = "paired"
     reads_labels = True
 
@@ -53,8 +54,10 @@ class Pix2Pix(Algorithm):
         self.phases = (*self.discriminator_phases("discriminator"), Phase("generator", ("generator",)))
 
     def forward(self, batch: Batch) -> Outputs:
-        """G(x)."""
-        return {"fake": self.networks["generator"](self.sides(batch)[0], self.labels.of(batch))}
+        """G(x), and y where there is no data."""
+        x, y = self.sides(batch)
+        made = self.networks["generator"](x, self.labels.of(batch))
+        return {"fake": covered(made, y, batch.get("valid"))}
 
     def shown(self, batch: Batch, outputs: Outputs) -> dict[str, Shown]:
         """(x, y) and (x, G(x)), eq. 1."""
@@ -64,11 +67,11 @@ class Pix2Pix(Algorithm):
 
     def generator_losses(self, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
         """Eq. 4, the generator's part."""
-        fake, (_, y) = outputs["fake"], self.sides(batch)
+        fake, (_, y), valid = outputs["fake"], self.sides(batch), batch.get("valid")
         return {
             **self.terms.fool(self.adversaries["D"], *self.shown(batch, outputs)["D"]),  # eq. 1 as in section 3.3
-            "G_L1": losses.l1(fake, y),  # eq. 3
-            **self.terms.compare(fake, y),
+            "G_L1": over_valid(losses.l1(fake, y), valid),  # eq. 3
+            **self.terms.compare(fake, y, valid=valid),
         }
 
     def generator_weights(self) -> dict[str, float]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from i2i import losses, similarity, weights
 from i2i.algorithms.adversary import Adversary
 from i2i.algorithms.adversary_settings import AdversarySettings
+from i2i.algorithms.nodata import over_valid
 from i2i.config.section import Section, Weight, is_ever_on, weight_at
 from i2i.config.settings import Config
 from i2i.errors import ConfigError, ModelError
@@ -70,6 +71,8 @@ class ImageTerm(NamedTuple):
 
     distance: Callable[[Tensor, Tensor], Tensor]
     least_px: int = 1
+    of_pixels: bool = False
+    """Whether it is a mean over pixels, each by itself."""
 
 
 class FeatureTerm(NamedTuple):
@@ -88,8 +91,8 @@ def _lpips(found: Sequence[Tensor], wanted: Sequence[Tensor], network: Trunk) ->
 
 
 IMAGE_TERMS: dict[str, ImageTerm] = {
-    "l1": ImageTerm(losses.l1),
-    "l2": ImageTerm(losses.l2),
+    "l1": ImageTerm(losses.l1, of_pixels=True),
+    "l2": ImageTerm(losses.l2, of_pixels=True),
     "gradient": ImageTerm(similarity.gradient, least_px=2),
     "ssim": ImageTerm(similarity.ssim, similarity.SSIM_WINDOW_PX),
     "structure": ImageTerm(similarity.structure, similarity.SSIM_WINDOW_PX),
@@ -140,8 +143,13 @@ class ExtraTerms:
         self.networks = {name: FROZEN[name]() for name in needed}
         return self.networks
 
-    def compare(self, output: Tensor, wanted: Tensor, prefix: str = "G_") -> dict[str, Tensor]:
-        """Return the terms of an output and of the image that it is compared with, by their names in the log."""
+    def compare(
+        self, output: Tensor, wanted: Tensor, prefix: str = "G_", valid: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Return the terms of an output and of the image that it is compared with, by their names in the log.
+
+        valid: where there is data, as in i2i.algorithms.nodata; elsewhere, both images are equal.
+        """
         features: dict[str, tuple[Any, Any]] = {}
         for name, network in self.networks.items():
             with torch.no_grad():
@@ -150,10 +158,11 @@ class ExtraTerms:
         terms = {}
         for name in self.names:
             if name in IMAGE_TERMS:
-                terms[prefix + name] = IMAGE_TERMS[name].distance(output, wanted)
+                distance = IMAGE_TERMS[name].distance(output, wanted)
+                terms[prefix + name] = over_valid(distance, valid) if IMAGE_TERMS[name].of_pixels else distance
             elif name in FEATURE_TERMS:
-                frozen, distance = FEATURE_TERMS[name]
-                terms[prefix + name] = distance(*features[frozen], self.networks[frozen])
+                frozen, of_features = FEATURE_TERMS[name]
+                terms[prefix + name] = of_features(*features[frozen], self.networks[frozen])
         return terms
 
     def fool(

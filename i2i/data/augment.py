@@ -61,6 +61,17 @@ def resize_to(array: Array, sides: tuple[int, int]) -> Array:
     return done if array.dtype == np.float32 else np.rint(done).astype(array.dtype)
 
 
+def resize_valid(blank: Array | None, sides: tuple[int, int], resized: Callable[[Array], Array]) -> Array:
+    """Return which pixels of a resized image come from data alone, (H, W, 1) uint8, 255 or 0.
+
+    blank: where the image, of these sides, has no data; None: nowhere. resized: what is done to the image.
+    """
+    values = np.full((*sides, 1), 0.5, np.float32)
+    if blank is not None:
+        values[blank] = 1.0  # not 0 and 1, since resizing cuts off what lies beyond them
+    return np.where(abs(resized(values) - 0.5) < 1e-3, np.uint8(255), np.uint8(0))
+
+
 def make_augment(settings: DataSettings) -> Augment:
     """Return the random part of the augmentation that the settings ask for; with kornia, which comes later, nothing."""
     if settings.augment == "kornia":

@@ -28,7 +28,10 @@ class BatchAugment:
         self.jitter = K.ColorJitter(**jitter_ranges(settings.colour_jitter), p=1.0) if settings.colour_jitter else None
 
     def __call__(self, sides: tuple[Tensor, ...], seed: int) -> tuple[Tensor, ...]:
-        """(input, target) or (images,), (N, C, H, W) in [-1, 1] each, to the same of the crop's size."""
+        """(input, target) or (images,), (N, C, H, W) in [-1, 1] each, to the same of the crop's size.
+
+        Masks may follow, of the same size.
+        """
         with torch.random.fork_rng(devices=[]):  # kornia draws on the CPU, whatever the device
             torch.default_generator.manual_seed(seed)  # not torch.manual_seed, which reseeds the GPUs too
             done = self.steps(*sides, data_keys=["input"] * len(sides))
@@ -45,11 +48,14 @@ def augment_batch(
     augment: BatchAugment, batch: Mapping[str, Tensor], data: TrainingSet, config: Config, first_image: int
 ) -> dict[str, Tensor]:
     """Augment the images of a batch on its device; draws depend on the number of its first image."""
-    names = data.image_names
+    names, masks = data.own_names, data.image_names[len(data.own_names) :]
     if data.together:
-        names, seed = by_direction(config.data.direction, *names), derive_seed(config.train.seed, AUGMENT, first_image)
-        done = augment(tuple(batch[name] for name in names), seed)
+        groups = [(*by_direction(config.data.direction, *names), *masks)]
     else:
-        seeds = (derive_seed(config.train.seed, AUGMENT, 2 * first_image + side) for side in range(len(names)))
-        done = tuple(augment((batch[name],), seed)[0] for name, seed in zip(names, seeds, strict=True))
-    return {**batch, **dict(zip(names, done, strict=True))}
+        groups = [(name, *masks[side : side + 1]) for side, name in enumerate(names)]
+    done: dict[str, Tensor] = {}
+    for side, group in enumerate(groups):
+        number = first_image if data.together else 2 * first_image + side
+        seed = derive_seed(config.train.seed, AUGMENT, number)
+        done |= dict(zip(group, augment(tuple(batch[name] for name in group), seed), strict=True))
+    return {**batch, **done}

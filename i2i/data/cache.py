@@ -9,12 +9,13 @@ import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from i2i.config.settings import DataSettings
-from i2i.data.augment import resize
-from i2i.data.items import Item, Pair, Picture, read_pair, read_picture
+from i2i.data.augment import resize, resize_valid
+from i2i.data.items import Item, Pair, Picture, read_masked_pair, read_masked_picture
 from i2i.errors import ConfigError, DataError
 from i2i.files import atomic_write, free_bytes, show_size, sweep_temporaries, write_bytes
 from i2i.images import Array, Header, to_channels
@@ -22,7 +23,7 @@ from i2i.machine import available_bytes
 
 Channels = tuple[int, ...]
 
-_VERSION = 4  # of the cached files; raise it when decoding, channels or resizing change
+_VERSION = 5  # of the cached files; raise it when decoding, channels or resizing change
 _STALE_S = 3600.0  # after which nobody still writes a temporary file
 _SHARE = 0.8  # of the free space that a cache may take; the rest is for the networks
 
@@ -32,10 +33,15 @@ class Pictures:
 
     def __init__(self, settings: DataSettings):
         self.settings = settings
+        self.masked = False
+        """Whether items come with what is valid, (H, W, 1) uint8 as resize_valid returns it, behind their images."""
         self.memory: dict[tuple[Item, Channels], tuple[Array, ...]] = {}
 
     def read(self, item: Item, channels: Channels) -> tuple[Array, ...]:
-        """Return both images of a pair, or one of a picture, (H, W, C) with `channels`; raises DataError."""
+        """Return both images of a pair, or one of a picture, (H, W, C) with `channels`; raises DataError.
+
+        Behind them comes what is valid, if `masked`.
+        """
         if self.settings.cache == "disk":
             return self._read_disk(item, channels)
         known = self.memory.get((item, channels))
@@ -61,7 +67,7 @@ class Pictures:
             _prepare(folder)
             known = [each for each in known if not self._on_disk(each[0], each[2])]
             copied, free, where = 1, free_bytes(folder), f"{folder}, in addition to what it holds"
-        need = sum(self._pixels(size) * sum(channels) for _, size, channels in known) * copied
+        need = sum(self._pixels(size) * (sum(channels) + self.masked) for _, size, channels in known) * copied
         told = f"{show_size(need)} in {where}"
         if free is not None and need > _SHARE * free:
             other = "disk" if cache == "ram" else "none"
@@ -76,16 +82,20 @@ class Pictures:
         return round(size.height * scale) * round(size.width * scale)
 
     def _load(self, item: Item, channels: Channels) -> tuple[Array, ...]:
-        sides = self._decode(item)
+        *sides, blank = self._decode(item)
         arrays = (to_channels(side, count) for side, count in zip(sides, channels, strict=True))
         # contiguous: a view would keep the whole decoded file in memory
         done = tuple(np.ascontiguousarray(resize(array, self.settings.resize_px)) for array in arrays)
         if min(done[0].shape[:2]) < self.settings.crop_px:  # the file was replaced since its header was read
             raise DataError(f"{item} became smaller than the crop of {self.settings.crop_px} px.")
+        if self.masked:
+            own = sides[0].shape[0], sides[0].shape[1]
+            done += (resize_valid(blank, own, lambda values: resize(values, self.settings.resize_px)),)
         return done
 
-    def _decode(self, item: Item) -> tuple[Array, ...]:
-        return read_pair(item) if isinstance(item, Pair) else (read_picture(item),)
+    def _decode(self, item: Item) -> tuple[Any, ...]:
+        """Return the images of an item, and where they have no data; None: nowhere."""
+        return read_masked_pair(item) if isinstance(item, Pair) else read_masked_picture(item)
 
     def _read_disk(self, item: Item, channels: Channels) -> tuple[Array, ...]:
         files = self._files(item, channels)
@@ -114,9 +124,10 @@ class Pictures:
             raise DataError(f"{item} cannot be read: {error.strerror or error}.") from error
         half = item.half if isinstance(item, Picture) else None
         layouts = item.layout if isinstance(item, Picture) else item.layouts
-        key = repr((_VERSION, identity, half, channels, self.settings.resize_px, layouts))
+        key = repr((_VERSION, identity, half, channels, self.settings.resize_px, layouts, self.masked))
         name = hashlib.sha256(key.encode()).hexdigest()
-        return [cache_folder(self.settings) / name[:2] / f"{name[2:]}.{index}.npy" for index in range(len(channels))]
+        count = len(channels) + self.masked
+        return [cache_folder(self.settings) / name[:2] / f"{name[2:]}.{index}.npy" for index in range(count)]
 
 
 def cache_folder(settings: DataSettings) -> Path:

@@ -18,10 +18,10 @@ Checked = TypeVar("Checked", Pair, Picture)
 
 
 class Seen:
-    """Collects from headers which files are grey, deep, may have alpha, or hold several images."""
+    """Collects from headers which files are grey, deep, may have alpha or no data, or hold several images."""
 
     def __init__(self) -> None:
-        self.grey, self.deep, self.alpha = set[Path](), set[Path](), set[Path]()
+        self.grey, self.deep, self.alpha, self.nodata = set[Path](), set[Path](), set[Path](), set[Path]()
         self.left_out: dict[Path, int] = {}
 
     def add(self, path: Path, facts: Facts) -> None:
@@ -32,6 +32,8 @@ class Seen:
             self.deep.add(path)
         if facts.may_have_alpha:
             self.alpha.add(path)
+        if facts.nodata:
+            self.nodata.add(path)
         if facts.left_out:
             self.left_out[path] = facts.left_out
 

@@ -25,9 +25,9 @@ from i2i.config.derive import (
 )
 from i2i.data.augment import resize_to
 from i2i.data.folders import Lister, find_images
-from i2i.data.items import Picture, read_picture
+from i2i.data.items import Picture, read_masked_picture, read_picture
 from i2i.data.seeds import DERIVE, derive_seed
-from i2i.images import Array, Layout, cut_out, largest, to_channels
+from i2i.images import Array, Layout, Masked, cut_out, largest, to_channels
 from i2i.images.listing import list_pictures
 
 Random = np.random.Generator
@@ -58,8 +58,12 @@ class Derived(NamedTuple):
 
     def read_target(self) -> Array:
         """Return B, (H, W, channels); raises DataError."""
-        array = read_picture(self.target)
-        return to_channels(array, self.target.layout.channels or array.shape[2])
+        return self.read_masked_target().image
+
+    def read_masked_target(self) -> Masked:
+        """Return the same, and where it has no data."""
+        array, blank = read_masked_picture(self.target)
+        return Masked(to_channels(array, self.target.layout.channels or array.shape[2]), blank)
 
     def input_from(self, target: Array) -> Array:
         """Return A, derived from B at any scale."""

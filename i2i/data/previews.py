@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from i2i.config.settings import DataKind, DataSettings, by_direction
-from i2i.data.augment import resize
+from i2i.data.augment import resize, resize_valid
 from i2i.data.checking import check_pairs, check_pictures
 from i2i.data.derive import Derived, find_derived
 from i2i.data.folders import Lister, find_images, find_pairs, find_sides, has_split, in_time, spread
-from i2i.data.items import Pair, Picture, read_picture
+from i2i.data.items import Pair, Picture, read_masked_picture
 from i2i.errors import DataError
 from i2i.images import Array, Header, to_channels
 from i2i.images.listing import list_pictures
@@ -57,13 +57,35 @@ def _is_resized(side_px: int, resize_px: int) -> bool:
     return not 1 / _LIKE <= resize_px / side_px <= _LIKE
 
 
-def read_at_training_scale(picture: Picture | Derived, data: DataSettings, channels: int) -> tuple[Array, str]:
+def valid_at_training_scale(blank: Array | None, image: Array, data: DataSettings) -> Array | None:
+    """Return where data alone makes up what `at_training_scale` makes of an image, (H, W) bool; None: everywhere.
+
+    blank: where the image has no data.
+    """
+    if blank is None:
+        return None
+    sides = image.shape[0], image.shape[1]
+    return resize_valid(blank, sides, lambda values: at_training_scale(values, data)[0])[:, :, 0] > 0
+
+
+class Scaled(NamedTuple):
+    """A picture at the scale of training, how it came there in words, and where it has data; None: everywhere."""
+
+    image: Array
+    words: str
+    valid: Array | None
+
+
+def read_at_training_scale(picture: Picture | Derived, data: DataSettings, channels: int) -> Scaled:
     """Return an input or a truth as `at_training_scale` does, in `channels` unless in bands; raises DataError."""
     if isinstance(picture, Derived):
-        target, words = at_training_scale(picture.read_target(), data)
-        return to_channels(picture.input_from(target), channels), words
-    array = read_picture(picture)
-    return at_training_scale(array if picture.layout.bands else to_channels(array, channels), data)
+        array, blank = picture.read_masked_target()
+        target, words = at_training_scale(array, data)
+        image = to_channels(picture.input_from(target), channels)
+    else:
+        array, blank = read_masked_picture(picture)
+        image, words = at_training_scale(array if picture.layout.bands else to_channels(array, channels), data)
+    return Scaled(image, words, valid_at_training_scale(blank, array, data))
 
 
 def find_previews(

@@ -77,7 +77,8 @@ def _sample(picture: Picture) -> Array | None:
     try:
         with opened(picture.path, MAX_PIXELS, picture.layout.opens) as source:
             array = picture.layout.taken(source.decode(), picture.path)
-            blank = without_data(array, source.place.nodata)
+            nodata = source.place.nodata if picture.layout.nodata is None else float(picture.layout.nodata)
+            blank = without_data(array, nodata)
     except ImageError:  # reported where all headers are checked
         return None
     half = array.shape[1] // 2

@@ -23,7 +23,7 @@ from i2i.words import show_count
 class PairSet(TrainingSet):
     """Pairs: a and b, each (C, H, W), augmented by the same draw."""
 
-    image_names = ("a", "b")
+    own_names, valid_names = ("a", "b"), ("valid",)
     together = True
 
     def __init__(self, config: Config, split: str = "train"):
@@ -43,7 +43,7 @@ class UnpairedSet(TrainingSet):
     An epoch shows every picture of the larger side once, each with a partner drawn from the smaller one.
     """
 
-    image_names = ("a", "b")
+    own_names, valid_names = ("a", "b"), ("valid_a", "valid_b")
 
     def __init__(self, config: Config, split: str = "train"):
         super().__init__(config, split)
@@ -70,7 +70,7 @@ class UnpairedSet(TrainingSet):
 class ImageSet(TrainingSet):
     """Pictures without sides: image, (C, H, W)."""
 
-    image_names: ClassVar[tuple[str, ...]] = ("image",)
+    own_names: ClassVar[tuple[str, ...]] = ("image",)
 
     def __init__(self, config: Config, split: str = "train"):
         super().__init__(config, split)
@@ -109,7 +109,7 @@ def _has_crops(size: Header, data: DataSettings) -> bool:
 class DerivedSet(ImageSet):
     """Pairs from single pictures: b is the picture, a is derived from it; each (C, H, W)."""
 
-    image_names = ("a", "b")
+    own_names, valid_names = ("a", "b"), ("valid",)
     channels_setting = "channels_b"
 
     def __init__(self, config: Config, split: str = "train"):
@@ -127,7 +127,7 @@ class DerivedSet(ImageSet):
 class PointSet(TrainingSet):
     """An endless supply of points from a toy distribution: image, (2,)."""
 
-    image_names = ()
+    own_names = ()
     epoch_images = toy.BLOCK
 
     def __init__(self, config: Config):
@@ -157,6 +157,8 @@ READ_BY: dict[str, tuple[str, ...]] = {
     "channels_b": ("paired", "unpaired", "derived"),
     "select_a": ("paired", "unpaired"),
     "select_b": ("paired", "unpaired"),
+    "nodata_a": ("paired", "unpaired"),
+    "nodata_b": ("paired", "unpaired", "derived"),
     "normalise_a": ("paired", "unpaired"),
     "normalise_b": ("paired", "unpaired"),
     "derive": ("derived",),

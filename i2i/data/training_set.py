@@ -46,7 +46,11 @@ class Loaded(NamedTuple):
 class TrainingSet(Dataset[dict[str, Tensor]]):
     """The data of a training, found and checked; `set[n]` is image number n as named tensors."""
 
-    image_names: ClassVar[tuple[str, ...]]
+    own_names: ClassVar[tuple[str, ...]]
+    """The names of the images of an image number."""
+    valid_names: ClassVar[tuple[str, ...]] = ()
+    """Of each list, where its images have data, if they may be without; (1, H, W), 1 or 0."""
+    image_names: tuple[str, ...]
     """Which tensors are images, float (C, H, W) in [-1, 1]; augmentation on the device changes only these."""
     together: ClassVar[bool] = False
     """Whether all images of an image number are augmented with the same draw."""
@@ -72,6 +76,7 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
     def __init__(self, config: Config, split: str = "train"):
         """Find and check the data of a split."""
         self.config = config
+        self.image_names = self.own_names
         self.split = split
         self.seed = config.train.seed
         self.pictures = Pictures(config.data)
@@ -101,14 +106,17 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
         """Return image number `number` as named arrays; add what cannot be read to `broken`, with the reason."""
         way = 1 if self.config.data.direction == "A2B" else -1  # augmentation takes the input first
         sides: list[Array] = []
+        valid: list[Array] = []
         facts: dict[str, Array] = {}
         for index, place in enumerate(self.places(number)):
-            draw = len(self.lists) * number + index
-            arrays, place = self._take(index, place, draw, broken)
+            draw, count = len(self.lists) * number + index, len(self.channels[index])
+            arrays, place = _taken(self, index, place, draw, broken)
             facts |= self._facts(index, place)
-            augmented = self.augment(arrays[::way], derive_seed(self.seed, AUGMENT, draw))
-            sides += map(_to_unit, self.complete(augmented[::way], draw))
-        return {**dict(zip(self.image_names, sides, strict=True)), **facts}
+            ordered = (*arrays[:count][::way], *arrays[count:])
+            augmented = self.augment(ordered, derive_seed(self.seed, AUGMENT, draw))
+            sides += map(_to_unit, self.complete(augmented[:count][::way], draw))
+            valid += (_planes(one) for one in augmented[count:])
+        return {**dict(zip(self.image_names, [*sides, *valid], strict=True)), **facts}
 
     def complete(self, pictures: tuple[Array, ...], draw: int) -> tuple[Array, ...]:
         """Return what an item shows, (H, W, C) each, given its augmented pictures; draw: of what is random in it."""
@@ -130,18 +138,6 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
         least = LEAST if self.split == "train" else 0
         found = tuple(find_labels([item.name for item in items], self.config.data, least) for items in self.lists)
         self.labels = found if any(found) else ()
-
-    def _take(self, index: int, place: int, draw: int, broken: dict[str, str]) -> tuple[tuple[Array, ...], int]:
-        """Read the item at `place` of a list, or a substitute drawn for `draw` if it is broken; return its place."""
-        items, reason = self.lists[index], ""
-        for candidate in _candidates(self.seed, place, draw, len(items)):
-            try:
-                return self.pictures.read(items[candidate], self.channels[index]), candidate
-            except DataError as error:
-                if isinstance(error.__cause__, MemoryError):  # not the picture's fault
-                    raise MemoryError(str(error)) from error
-                broken[str(items[candidate])] = reason = str(error)
-        raise DataError(f"{_TRIES} pictures in a row cannot be read. The last one: {reason}")
 
     def places(self, number: int) -> tuple[int, ...]:
         """Return the place in each list of the items of image number `number`."""
@@ -180,6 +176,9 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
         """
         config, data = self.config, self.config.data
         items = [item for one in self.lists for item in one]
+        if self.seen.nodata and self.valid_names:
+            self.pictures.masked = True
+            self.image_names = (*self.own_names, *self.valid_names)
         broken = refuse_too_many_broken(self.lists, sizes, "pair" if self.together else "picture")
         refuse_sizes(items, sizes, config)
         self.side_px = data.resize_px or int(statistics.median(min(size) for size in sizes if size))
@@ -195,6 +194,21 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
         self.notes += notes(sides, self.transparent, self.seen, data)
 
 
+def _taken(
+    data: TrainingSet, index: int, place: int, draw: int, broken: dict[str, str]
+) -> tuple[tuple[Array, ...], int]:
+    """Read the item at `place` of a list, or a substitute drawn for `draw` if it is broken; return its place."""
+    items, reason = data.lists[index], ""
+    for candidate in _candidates(data.seed, place, draw, len(items)):
+        try:
+            return data.pictures.read(items[candidate], data.channels[index]), candidate
+        except DataError as error:
+            if isinstance(error.__cause__, MemoryError):  # not the picture's fault
+                raise MemoryError(str(error)) from error
+            broken[str(items[candidate])] = reason = str(error)
+    raise DataError(f"{_TRIES} pictures in a row cannot be read. The last one: {reason}")
+
+
 def _candidates(seed: int, place: int, draw: int, count: int) -> Iterator[int]:
     """Yield `place`, then the places of its substitutes."""
     yield place
@@ -207,10 +221,13 @@ def _order(seed: int, epoch: int, count: int) -> Array:
     return np.random.default_rng(derive_seed(seed, ORDER, epoch)).permutation(count)
 
 
+def _planes(array: Array) -> Array:
+    """Map an augmented image, (H, W, C), to float32 (C, H, W) in [0, 1]."""
+    return as_float(np.ascontiguousarray(array.transpose(2, 0, 1)))  # transposed as bytes: a quarter of the memory
+
+
 def _to_unit(array: Array) -> Array:
     """Map an augmented image, (H, W, C), to float32 (C, H, W) in [-1, 1]."""
-    planes = np.ascontiguousarray(array.transpose(2, 0, 1))  # first, while values are bytes: a quarter of the memory
-    values = as_float(planes)
-    values *= 2
+    values = _planes(array) * np.float32(2)  # not in place: one float channel may still be the cache's own
     values -= 1
     return values

@@ -8,7 +8,7 @@ import numpy as np
 from i2i import status
 from i2i.config.settings import by_direction
 from i2i.data.derive import Derived
-from i2i.data.items import Pair, read_pair
+from i2i.data.items import Pair, read_masked_pair
 from i2i.images import Array, largest, to_channels
 from i2i.metrics.pairs import grey_levels
 
@@ -22,10 +22,18 @@ BASELINES = ("input_copied", "target_mean", "affine_colour", "colour_map")
 
 def sides(pair: Pair | Derived, direction: str) -> tuple[Array, Array]:
     """Read a pair as (input, target)."""
+    x, y, _ = masked_sides(pair, direction)
+    return x, y
+
+
+def masked_sides(pair: Pair | Derived, direction: str) -> tuple[Array, Array, Array | None]:
+    """Read a pair as (input, target), and where both have data, (H, W) bool; None: everywhere."""
     if isinstance(pair, Derived):
-        target = pair.read_target()
-        return by_direction(direction, pair.input_from(target), target)
-    return by_direction(direction, *read_pair(pair))
+        b, blank = pair.read_masked_target()
+        a = pair.input_from(b)
+    else:
+        a, b, blank = read_masked_pair(pair)
+    return *by_direction(direction, a, b), None if blank is None else ~blank
 
 
 def fit_baselines(
@@ -36,7 +44,7 @@ def fit_baselines(
     If all training targets have one size, target_mean is their mean picture for inputs of that size; otherwise it is
     their mean colour. affine_colour is the least-squares matrix from a pixel's RGB input to its target. Both return
     (H, W, channels). colour_map is that of fit_colour_map. bands: whether a side has bands: these are taken as they
-    are, and there is no colour_map.
+    are, and there is no colour_map. Pixels without data do not count; where there are any, target_mean is the colour.
     """
     picture_sum: Array | None = None
     one_size = True
@@ -45,21 +53,23 @@ def fit_baselines(
     gram, of_targets, cross = np.zeros((1, 1)), np.zeros((4, 4)), np.zeros((1, channels))
     for done, pair in enumerate(pairs):
         status.count(done, len(pairs))
-        source, target = sides(pair, direction)
+        source, target, valid = masked_sides(pair, direction)
         x, y = levels(source), to_channels(target, channels) / (largest(target.dtype) / 255)
+        one_size = one_size and valid is None
         if picture_sum is None:
             picture_sum = np.zeros_like(y)
         one_size = one_size and picture_sum.shape == y.shape
         if one_size:
             picture_sum += y
-        colour_sum += y.sum(axis=(0, 1))
-        pixels += y.shape[0] * y.shape[1]
-        flat = _with_one(x)
+        chosen = np.ones(y.shape[:2], bool) if valid is None else valid
+        colour_sum += y[chosen].sum(axis=0)
+        pixels += int(chosen.sum())
+        flat = _with_one(x[chosen])
         gram = gram + flat.T @ flat
-        cross = cross + flat.T @ y.reshape(-1, channels)
-        of_targets += 0 if bands else _moments(target)
+        cross = cross + flat.T @ y[chosen]
+        of_targets += 0 if bands else _moments(target[chosen][None])
     matrix = np.linalg.lstsq(gram, cross, rcond=None)[0]
-    mean_colour = colour_sum / pixels
+    mean_colour = colour_sum / max(pixels, 1)
     mean_picture = None if picture_sum is None or not one_size else picture_sum / len(pairs)
 
     def target_mean(x: Array) -> Array:
@@ -80,7 +90,7 @@ def _own_levels(array: Array) -> Array:
 
 
 def _with_one(picture: Array) -> Array:
-    flat = picture.reshape(-1, picture.shape[2])
+    flat = picture.reshape(-1, picture.shape[-1])
     return np.concatenate([flat, np.ones((len(flat), 1))], axis=1)
 
 

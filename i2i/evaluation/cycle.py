@@ -48,14 +48,14 @@ class Cycle:
         back = there.way_back(model, device, fit)
         return cls(there, back) if back else None
 
-    def add(self, name: str, x: Array, output: Array) -> None:
-        """Score an input (H, W, C) of this name, and its translation."""
+    def add(self, name: str, x: Array, output: Array, valid: Array | None = None) -> None:
+        """Score an input (H, W, C) of this name, and its translation, where there is data."""
         there, back = self.there.of(name), self.back.of(name)
         if output.dtype != np.uint8:
             output = there.translate(x, np.uint8)
-        self.rounded.append(self._l1(back.translate(output, x.dtype), x))
+        self.rounded.append(self._l1(back.translate(output, x.dtype), x, valid))
         unrounded = there.translate(from_unit(to_unit(x), np.float32))
-        self.unrounded.append(self._l1(back.translate(unrounded), x))
+        self.unrounded.append(self._l1(back.translate(unrounded), x, valid))
 
     def scores(self) -> CycleScores:
         """Return the means over the inputs so far."""
@@ -63,6 +63,6 @@ class Cycle:
         (one, interval), (other, interval_unrounded) = ((float(np.mean(part)), mean_interval(part)) for part in each)
         return CycleScores(one, interval, other, interval_unrounded)
 
-    def _l1(self, back: Array, x: Array) -> float:
+    def _l1(self, back: Array, x: Array, valid: Array | None) -> float:
         bands = self.there.translator.generator.in_bands
-        return METRICS["l1"].of(back, to_channels(x, back.shape[2]), bool(bands))
+        return METRICS["l1"].of(back, to_channels(x, back.shape[2]), bool(bands), valid)

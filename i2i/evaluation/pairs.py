@@ -18,13 +18,13 @@ from i2i.data.derive import Derived, find_derived
 from i2i.data.folders import Lister, find_pairs, find_sides, has_split, spread
 from i2i.data.items import Pair, Picture, read_picture
 from i2i.errors import DataError
-from i2i.evaluation.baselines import BASELINES, Answer, fit_baselines, fit_colour_map, sides
+from i2i.evaluation.baselines import BASELINES, Answer, fit_baselines, fit_colour_map, masked_sides
 from i2i.evaluation.choosing import choose_metrics, described, layouts_of, way_on, without_partners
 from i2i.evaluation.cycle import Cycle, CycleScores
 from i2i.evaluation.labelled import Labelled
 from i2i.evaluation.ruler import reference_digest
-from i2i.evaluation.scorer import PairScorer
-from i2i.images import Array, Header, Range, from_unit, to_unit
+from i2i.evaluation.scorer import Example, PairScorer
+from i2i.images import Header, Range, from_unit, to_unit
 from i2i.images.listing import list_pictures
 from i2i.metrics import METRICS, USUAL
 from i2i.metrics.intervals import mean_interval
@@ -128,13 +128,13 @@ def evaluate(
     paths = [data] if isinstance(data, str) else list(data)
     find, matched, bands = _finder(find_model(Path(model)), direction)
     chosen = choose_metrics(metrics, bands)
-    pairs, sizes = _scorable_pairs(paths, split, find, matched, USUAL if metrics is None else chosen, say)
-    chosen = tuple(name for name in chosen if METRICS[name].least_px <= min(map(min, sizes)))
+    pairs, sizes, masked = _scorable_pairs(paths, split, find, matched, USUAL if metrics is None else chosen, say)
+    chosen = tuple(one for one in chosen if METRICS[one].suits(min(map(min, sizes)), masked and not metrics))
     labelled = Labelled.open(model, [pair.name for pair in pairs], direction, device, fit, values, labels, table)
     translator, cycle = labelled.translator, Cycle.open(model, labelled, device, fit)
     scorer = PairScorer(chosen, labelled, _trivial_answers(paths, find, matched, translator), cycle)
     read, spec, direction = partial(_read, translator), translator.spec, translator.direction
-    means = _score_all(scorer, pairs, read, progress)
+    pairs, means, left_out = scorer.score_all(pairs, read, progress)
     return Evaluation(
         len(pairs),
         split if has_split(paths, split) else "the two folders",
@@ -150,30 +150,15 @@ def evaluate(
         cycle.scores() if cycle else None,
         *_sheets(scorer, pairs, read, sheet, worst),
         scorer.band_means(),
-        (*translator.backend.notes, *scale_note(sizes, spec.trained_side_px, fit), *lost_note(means)),
+        (*left_out, *translator.backend.notes, *scale_note(sizes, spec.trained_side_px, fit), *lost_note(means)),
         labelled.labels,
     )
-
-
-def _score_all(
-    scorer: PairScorer,
-    pairs: Sequence[Pair | Derived],
-    read: Callable[[Pair | Derived], tuple[str, Array, Array]],
-    progress: Callable[[int, int], None],
-) -> dict[str, Scores]:
-    """Score pairs; return the mean scores of each answer."""
-    with status.doing("Scoring pairs"):
-        for index, pair in enumerate(pairs):
-            status.count(index, len(pairs))
-            scorer.score(*read(pair))
-            progress(index + 1, len(pairs))
-    return {name: scorer.means(name) for name in scorer.scores}
 
 
 def _sheets(
     scorer: PairScorer,
     pairs: Sequence[Pair | Derived],
-    read: Callable[[Pair | Derived], tuple[str, Array, Array]],
+    read: Callable[[Pair | Derived], Example],
     sheet: bool,
     worst: bool,
 ) -> tuple[bytes | None, bytes | None]:
@@ -191,14 +176,14 @@ def _target(pair: Pair | Derived, direction: str) -> Picture:
     return by_direction(direction, pair.side("A"), pair.side("B"))[1]
 
 
-def _read(translator: Translator, pair: Pair | Derived) -> tuple[str, Array, Array]:
-    """Return name, input and target.
+def _read(translator: Translator, pair: Pair | Derived) -> Example:
+    """Return name, input and target, and where both have data.
 
     The input has the target's depth if that is deeper, so that the output is not rounded.
     """
-    x, y = sides(pair, translator.direction)
+    x, y, valid = masked_sides(pair, translator.direction)
     deeper = y.dtype.itemsize > x.dtype.itemsize and translator.spec.io == "tensor"
-    return pair.name, (from_unit(to_unit(x), y.dtype) if deeper else x), y
+    return pair.name, (from_unit(to_unit(x), y.dtype) if deeper else x), y, valid
 
 
 def _trivial_answers(paths: Sequence[str], find: Finder, matched: bool, translator: Translator) -> dict[str, Answer]:
@@ -259,8 +244,11 @@ def _scorable_pairs(
     matched: bool,
     asked: Sequence[str],
     say: Callable[[str], None],
-) -> tuple[Sequence[Pair | Derived], list[Header]]:
-    """Return the pairs of a split and the size of each; raises DataError where one cannot be scored."""
+) -> tuple[Sequence[Pair | Derived], list[Header], bool]:
+    """Return the pairs of a split, the size of each, and whether pixels may be without data.
+
+    Raises DataError where a pair cannot be scored.
+    """
     notes: list[str] = []
     try:
         pairs = find(paths, split, partial(list_pictures, notes=notes))
@@ -278,7 +266,7 @@ def _scorable_pairs(
         refuse_small(files, sizes, METRICS[name].least_px, f"what {METRICS[name].label} needs", advice)
     for note in filter(None, (*notes, *seen.notes(), odd_halves(files, sizes))):
         say(note)
-    return pairs, [size for size in sizes if size]
+    return pairs, [size for size in sizes if size], bool(seen.nodata)
 
 
 def scale_note(sizes: Sequence[Header], trained_px: int, fit: Fit) -> tuple[str, ...]:

@@ -1,17 +1,25 @@
 """Scores of answers to the inputs of pairs, kept pair by pair."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
+from i2i import status
+from i2i.errors import DataError
 from i2i.evaluation.baselines import Answer
 from i2i.evaluation.cycle import Cycle
 from i2i.evaluation.labelled import Labelled
 from i2i.images import Array, channel_words, composite, to_channels
 from i2i.metrics import METRICS
 from i2i.report.sheets import sheet_png
+from i2i.words import show_count
 
+T = TypeVar("T")
+
+Example = tuple[str, Array, Array, Array | None]
+"""Name, input, target, and where both have data; None: everywhere."""
 WORST = 10
 """Pairs on the sheet of the worst."""
 
@@ -31,27 +39,54 @@ class PairScorer:
         self.of_bands: list[list[list[float]]] = []
         self.depths: Counter[int] = Counter()
 
-    def score(self, name: str, x: Array, y: Array) -> None:
-        """Score the answers to an input against its target."""
+    def score(self, name: str, x: Array, y: Array, valid: Array | None = None) -> bool:
+        """Score the answers to an input against its target; valid: where there is data, (H, W) bool.
+
+        Returns whether there is enough data. Raises DataError where a metric cannot leave out pixels.
+        """
+        if not all(METRICS[one].counts(valid) for one in self.metrics):
+            return False
         y = to_channels(y, self.channels)
         answers: dict[str, Answer] = {"model": self.model.of(name).translate, **self.baselines}
         outputs = {answer: to_channels(call(x), self.channels) for answer, call in answers.items()}
         for answer, output in outputs.items():
-            self.scores[answer].append([METRICS[one].of(output, y, bool(self.bands)) for one in self.metrics])
+            self.scores[answer].append([METRICS[one].of(output, y, bool(self.bands), valid) for one in self.metrics])
         if self.bands:
-            self.of_bands.append([METRICS[one].each(outputs["model"], y) for one in self.metrics])
+            self.of_bands.append([METRICS[one].each(outputs["model"], y, valid) for one in self.metrics])
         self.rows.append({"name": name, **dict(zip(self.metrics, self.scores["model"][-1], strict=True))})
         self.depths[8 * y.dtype.itemsize] += 1
         if self.cycle:
-            self.cycle.add(name, x, outputs["model"])
+            self.cycle.add(name, x, outputs["model"], valid)
+        return True
 
-    def row(self, name: str, x: Array, y: Array) -> list[Array]:
+    def score_all(
+        self, pairs: Sequence[T], read: Callable[[T], Example], progress: Callable[[int, int], None]
+    ) -> tuple[list[T], dict[str, dict[str, float]], tuple[str, ...]]:
+        """Score pairs; return those with data, the mean scores of each answer, and a line on the pairs without.
+
+        Raises DataError where no pair has any.
+        """
+        scored = []
+        with status.doing("Scoring pairs"):
+            for index, pair in enumerate(pairs):
+                status.count(index, len(pairs))
+                if self.score(*read(pair)):
+                    scored.append(pair)
+                progress(index + 1, len(pairs))
+        if not scored:
+            raise DataError("No pair has enough pixels with data to be scored.")
+        missing = len(pairs) - len(scored)
+        what = f"{show_count(missing, 'pair')} without enough pixels with data"
+        notes = (f"{what} {'was' if missing == 1 else 'were'} left out.",) if missing else ()
+        return scored, {name: self.means(name) for name in self.scores}, notes
+
+    def row(self, name: str, x: Array, y: Array, valid: Array | None = None) -> list[Array]:
         """Return input, output, the way back if there is one, and target, as people see them."""
         output, bands = self.model.of(name).translate(x), self.part.in_bands
         back = [composite(self.cycle.back.of(name).translate(output), bands)] if self.cycle else []
         return [composite(x, bands), composite(output, self.bands), *back, composite(y, self.bands)]
 
-    def sheet(self, examples: Iterable[tuple[str, Array, Array]]) -> bytes:
+    def sheet(self, examples: Iterable[Example]) -> bytes:
         """Return a PNG file with a row for each name, input and target."""
         titles = ["input", "output", *(["back"] if self.cycle else []), "truth"]
         return sheet_png([self.row(*example) for example in examples], titles)

@@ -9,8 +9,11 @@ from i2i.images.image import MAX_PIXELS as MAX_PIXELS
 from i2i.images.image import UNWRITTEN as UNWRITTEN
 from i2i.images.image import Channels as Channels
 from i2i.images.image import Facts as Facts
+from i2i.images.image import Masked as Masked
+from i2i.images.image import as_masked as as_masked
 from i2i.images.image import channel_words as channel_words
 from i2i.images.image import cut_out as cut_out
+from i2i.images.image import decode_masked as decode_masked
 from i2i.images.image import from_unit as from_unit
 from i2i.images.image import holds as holds
 from i2i.images.image import is_transparent as is_transparent
@@ -20,6 +23,7 @@ from i2i.images.image import on_white as on_white
 from i2i.images.image import read_facts as read_facts
 from i2i.images.image import read_header as read_header
 from i2i.images.image import read_image as read_image
+from i2i.images.image import read_masked as read_masked
 from i2i.images.image import to_channels as to_channels
 from i2i.images.image import to_unit as to_unit
 from i2i.images.image import write_image as write_image

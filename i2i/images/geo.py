@@ -55,6 +55,10 @@ class Place(NamedTuple):
         except (KeyError, ValueError):
             return None
 
+    def with_nodata(self, nodata: float) -> "Place":
+        """Return the place with this nodata value."""
+        return self._replace(tags={**self.tags, _NODATA: f"{nodata:.17g}"})
+
     def cropped(self, top: int, left: int) -> "Place":
         """Return the place of a picture without its first rows and columns."""
         tags = dict(self.tags)
@@ -123,16 +127,29 @@ def _resolution(tags: ImageFileDirectory_v2) -> tuple[float, float, int] | None:
 
 
 def without_data(array: Array, nodata: float | None) -> Array | None:
-    """Return where all channels of (H, W, C), as stored, are the nodata value, (H, W) bool; None if nowhere."""
+    """Return where (H, W, C), as stored, has no data, (H, W) bool; None if nowhere.
+
+    That is where all channels have the nodata value, or any is NaN.
+    """
     if nodata is None:
         return None
-    mask = np.all(np.isnan(array) if np.isnan(nodata) else array == nodata, axis=2)
-    return mask if mask.any() else None
+    blank = np.isnan(array).any(axis=2) if array.dtype.kind == "f" else np.zeros(array.shape[:2], bool)
+    blank |= (array == nodata).all(axis=2)
+    return blank if blank.any() else None
+
+
+def filled(array: Array, blank: Array, black: Array) -> Array:
+    """Return (H, W, C) with the mean of each channel where `blank` is; black if nothing else is there."""
+    known = array[~blank]
+    value = known.mean(axis=0, dtype=np.float64) if len(known) else black
+    done = array.copy()
+    done[blank] = np.rint(value) if array.dtype.kind == "u" else value
+    return done
 
 
 def with_nodata(array: Array, mask: Array, nodata: float) -> Array:
     """Return (H, W, C) with the nodata value where `mask` is, and nowhere else: what has it by chance moves a step."""
-    if not _fits(nodata, array.dtype):
+    if not fits(nodata, array.dtype):
         return array
     if np.isnan(nodata):
         done = array.copy()
@@ -144,7 +161,8 @@ def with_nodata(array: Array, mask: Array, nodata: float) -> Array:
     return done
 
 
-def _fits(nodata: float, dtype: Any) -> bool:
+def fits(nodata: float, dtype: Any) -> bool:
+    """Whether a type holds a nodata value."""
     if np.dtype(dtype).kind == "f":
         return True
     limits = np.iinfo(dtype)

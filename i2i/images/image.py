@@ -15,8 +15,9 @@ from i2i.errors import ImageError, ModelError
 from i2i.files import write_bytes
 from i2i.images.decode import opened
 from i2i.images.encode import Array, encode
+from i2i.images.geo import filled, without_data
 from i2i.images.layout import PICTURE, Layout, to_image
-from i2i.images.source import Header
+from i2i.images.source import Header, Source
 
 MAX_PIXELS = 100_000_000
 # Suffix to Pillow's format. The content decides how a file is read; the suffix, how it is written.
@@ -66,6 +67,8 @@ class Facts(NamedTuple):
     """Frames and pages after the first."""
     may_have_alpha: bool
     """Whether the header allows for alpha."""
+    nodata: bool = False
+    """Whether pixels may be without data."""
 
 
 def channel_words(channels: int, bands: Sequence[str]) -> str:
@@ -82,22 +85,49 @@ def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
 def read_facts(path: Path, max_pixels: int = MAX_PIXELS, layout: Layout = PICTURE) -> Facts:
     """Return what the header of the picture in `path` says; raises ImageError."""
     with opened(path, max_pixels, layout.opens) as source:
-        size, left_out = source.header, 0
+        size, left_out, nodata = source.header, 0, layout.nodata is not None
         with contextlib.suppress(Exception):  # damage after the first frame does not matter here
             left_out = source.left_out()
-        return Facts(size, source.grey, source.deep, left_out, source.may_have_alpha)
+            nodata = nodata or source.place.nodata is not None
+        return Facts(size, source.grey, source.deep, left_out, source.may_have_alpha, nodata)
 
 
 def read_image(path: Path, max_pixels: int = MAX_PIXELS, layout: Layout = PICTURE) -> Array:
     """Read one picture, or the first frame of several.
 
     Returns (H, W, C) in uint8 or uint16, as stored, or float32 in [0, 1]. Palettes are resolved, CMYK becomes RGB, and
-    EXIF orientation is applied. Pictures keep the channels of the file; bands are as many as `layout` says, and
-    nothing is converted. Raises ImageError for a file that is missing, broken, over `max_pixels`, with another number
-    of bands, outside the range or in another format; and, from a MemoryError, when memory runs out.
+    EXIF orientation is applied. Pictures keep the channels of the file; bands are as many as `layout` says, and nothing
+    is converted. Pixels without data have the mean of the others. Raises ImageError for a file that is missing, broken,
+    over `max_pixels`, with another number of bands, outside the range or in another format; and, from a MemoryError,
+    when memory runs out.
     """
+    return read_masked(path, max_pixels, layout).image
+
+
+class Masked(NamedTuple):
+    """An image, and where its file has no data, (H, W) bool; None: nowhere. There, it holds the mean of the others."""
+
+    image: Array
+    blank: Array | None
+
+
+def read_masked(path: Path, max_pixels: int = MAX_PIXELS, layout: Layout = PICTURE) -> Masked:
+    """Read one picture as `read_image` does, and where it has no data."""
     with opened(path, max_pixels, layout.opens) as source:
-        return to_image(layout.taken(source.decode(), path), path, layout)
+        return decode_masked(source, layout)
+
+
+def decode_masked(source: Source, layout: Layout, frame: int = 0) -> Masked:
+    """Decode a frame of an open file in the same way."""
+    nodata = source.place.nodata if layout.nodata is None else float(layout.nodata)
+    return as_masked(layout.taken(source.decode(frame), source.path), source.path, layout, nodata)
+
+
+def as_masked(array: Array, path: Path, layout: Layout, nodata: float | None) -> Masked:
+    """Map (H, W, C), values as stored, to an image, and find where it has no data."""
+    blank = without_data(array, nodata)
+    known = array if blank is None else filled(array, blank, layout.black)
+    return Masked(to_image(known, path, layout), blank)
 
 
 def is_transparent(array: Array) -> bool:

@@ -7,10 +7,10 @@ colour, and none is converted: there are as many in each file as the model takes
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from i2i.errors import ImageError
 from i2i.images.encode import Array
@@ -20,6 +20,11 @@ MOST_BANDS = 1024
 """Channels of a file, at most: memory depends on it before any value is read."""
 BandName = Annotated[str, Field(pattern=r"^[\w.+-][\w.+ -]{0,39}$")]
 """The name of a band, on one line and without commas."""
+Nodata = Annotated[
+    Annotated[float, Field(allow_inf_nan=False)] | Literal["nan"],
+    BeforeValidator(lambda value: "nan" if value != value else value),
+]
+"""The value of pixels without data; NaN by name, which equals itself and which JSON holds."""
 ANY_BANDS = ("*",)
 """In place of names: as many bands as a file has."""
 _COLOURS = ("red", "green", "blue")
@@ -38,6 +43,15 @@ class Layout(NamedTuple):
     """Black and white of each channel, in place of it."""
     select: tuple[int, ...] = ()
     """Which channels of a file are the bands, from 1, in their order; empty: all."""
+    nodata: Nodata | None = None
+    """The value of pixels without data; None: what the file says, if it does."""
+
+    @property
+    def black(self) -> Array:
+        """The value of black in files, of all channels or of each."""
+        if self.scale:
+            return np.array([low for low, _ in self.scale.ranges])
+        return np.array([self.value_range[0] if self.value_range else 0.0])
 
     @property
     def opens(self) -> tuple[str, ...]:

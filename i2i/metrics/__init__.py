@@ -4,9 +4,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple
 
+from i2i.errors import DataError
 from i2i.images import Array
 from i2i.metrics.features import NETWORKS
-from i2i.metrics.pairs import MS_SSIM_LEAST_PX, SSIM_WINDOW_PX, l1, ms_ssim, psnr, ssim
+from i2i.metrics.pairs import MS_SSIM_LEAST_PX, SSIM_WINDOW_PX, l1, ms_ssim, psnr, ssim, whole_windows
 from i2i.metrics.perceptual import dists, lpips
 from i2i.weights import KNOWN
 
@@ -17,7 +18,8 @@ ARROWS = {"lower": "↓", "higher": "↑"}
 class Metric(NamedTuple):
     """A score of an output (H, W, C) against its truth."""
 
-    score: Callable[[Array, Array], float]
+    score: Callable[..., float]
+    """Of two images and, if `masks`, where they have data: (H, W) bool, or None for everywhere."""
     label: str
     better: Literal["lower", "higher"]
     decimals: int
@@ -25,14 +27,34 @@ class Metric(NamedTuple):
     """Smallest side of an image that has this score."""
     weights: tuple[str, ...] = ()
     """Names of the weights that it needs, in i2i.weights."""
+    masks: bool = False
+    """Whether it can leave out pixels without data."""
 
-    def of(self, output: Array, truth: Array, bands: bool) -> float:
-        """Return the score of images of the same size; of bands, the mean of each one's."""
-        return sum(self.each(output, truth)) / truth.shape[2] if bands else self.score(output, truth)
+    def of(self, output: Array, truth: Array, bands: bool, valid: Array | None = None) -> float:
+        """Return the score of images of the same size; of bands, the mean of each one's.
 
-    def each(self, output: Array, truth: Array) -> list[float]:
+        valid: where there is data, (H, W) bool; None: everywhere. Raises DataError where it cannot leave out pixels.
+        """
+        if bands:
+            return sum(self.each(output, truth, valid)) / truth.shape[2]
+        if valid is None:
+            return self.score(output, truth)
+        if not self.masks:
+            raise DataError(f"Some pixels have no data, and {self.label} cannot leave them out; l1, psnr and ssim can.")
+        return self.score(output, truth, valid)
+
+    def suits(self, side_px: int, masked: bool) -> bool:
+        """Whether images with this side have this score, also if some pixels have no data."""
+        return self.least_px <= side_px and (self.masks or not masked)
+
+    def counts(self, valid: Array | None) -> bool:
+        """Whether images with data in these pixels have this score."""
+        return valid is None or bool((whole_windows(valid) if self.score is ssim else valid).any())
+
+    def each(self, output: Array, truth: Array, valid: Array | None = None) -> list[float]:
         """Return the score of each channel by itself, as a grey image."""
-        return [self.score(output[:, :, k : k + 1], truth[:, :, k : k + 1]) for k in range(truth.shape[2])]
+        channels = (slice(k, k + 1) for k in range(truth.shape[2]))
+        return [self.of(output[:, :, one], truth[:, :, one], False, valid) for one in channels]
 
     def beats(self, one: float, other: float) -> bool:
         """Whether one score is better than another."""
@@ -40,9 +62,9 @@ class Metric(NamedTuple):
 
 
 METRICS = {
-    "l1": Metric(l1, "L1", "lower", 1),
-    "psnr": Metric(psnr, "PSNR", "higher", 2),
-    "ssim": Metric(ssim, "SSIM", "higher", 3, SSIM_WINDOW_PX),
+    "l1": Metric(l1, "L1", "lower", 1, masks=True),
+    "psnr": Metric(psnr, "PSNR", "higher", 2, masks=True),
+    "ssim": Metric(ssim, "SSIM", "higher", 3, SSIM_WINDOW_PX, masks=True),
     "ms_ssim": Metric(ms_ssim, "MS-SSIM", "higher", 3, MS_SSIM_LEAST_PX),
     "lpips": Metric(lpips, "LPIPS", "lower", 3, KNOWN["alexnet"].least_px, ("alexnet",)),
     "lpips_vgg": Metric(partial(lpips, network="vgg16"), "LPIPS-VGG", "lower", 3, KNOWN["vgg16"].least_px, ("vgg16",)),

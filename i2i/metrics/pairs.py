@@ -2,10 +2,12 @@
 
 Each image is compared in its own depth, by the full range of its type: nothing is rounded to 8 bits. Both are compared
 in the channels of the one that has more: grey, RGB, or RGB on white and alpha, so that colours under transparent
-pixels do not count.
+pixels do not count. valid: where there is data, (H, W) bool, if not everywhere; other pixels do not count, nor do
+SSIM's windows that touch them.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -49,20 +51,20 @@ def _levels(array: Array, channels: int) -> Array:
     return array / (largest(array.dtype) / 255)
 
 
-def l1(output: Array, truth: Array) -> float:
+def l1(output: Array, truth: Array, valid: Array | None = None) -> float:
     """Return the mean absolute difference, in grey levels: 0 to 255 from black to white, whatever the depth."""
     one, other = own_levels(output, truth)
-    return float(np.abs(one - other).mean())
+    return float(np.abs(one - other)[_all(valid)].mean())
 
 
-def psnr(output: Array, truth: Array) -> float:
+def psnr(output: Array, truth: Array, valid: Array | None = None) -> float:
     """Return the peak signal-to-noise ratio in dB, at most PSNR_CEILING."""
     one, other = own_levels(output, truth)
-    mean_square = float(np.square((one - other) / 255).mean())
+    mean_square = float(np.square((one - other) / 255)[_all(valid)].mean())
     return min(PSNR_CEILING, -10 * math.log10(mean_square)) if mean_square else PSNR_CEILING
 
 
-def ssim(output: Array, truth: Array) -> float:
+def ssim(output: Array, truth: Array, valid: Array | None = None) -> float:
     """Return the structural similarity, the mean of equation 13 over channels: at most 1; 1 for equal images.
 
     Wang, Bovik, Sheikh and Simoncelli 2004: Gaussian window of 11 px and sigma 1.5, population covariance,
@@ -70,7 +72,20 @@ def ssim(output: Array, truth: Array) -> float:
     """
     _refuse_small("SSIM", truth, SSIM_WINDOW_PX)
     whole, _ = _similarity(*own_levels(output, truth))
-    return float(whole.mean())
+    return float(whole[_all(None if valid is None else whole_windows(valid))].mean())
+
+
+def whole_windows(valid: Array) -> Array:
+    """Return which of SSIM's windows hold only pixels with data, (H - 10, W - 10) bool; valid: (H, W) bool."""
+    import cv2
+
+    edge = SSIM_WINDOW_PX // 2
+    least = cv2.erode(valid.astype(np.uint8), np.ones((SSIM_WINDOW_PX, SSIM_WINDOW_PX), np.uint8))
+    return least[edge:-edge, edge:-edge] > 0
+
+
+def _all(chosen: Array | None) -> Any:
+    return ... if chosen is None else chosen
 
 
 def ms_ssim(output: Array, truth: Array) -> float:

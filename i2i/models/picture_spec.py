@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from i2i.images import Layout, Range, Scale, band_names
-from i2i.images.layout import MOST_BANDS, BandName
+from i2i.images.layout import MOST_BANDS, BandName, Nodata
 
 Meaning = Literal["grey", "rgb", "rgba", "bands"]
 MEANINGS: dict[int, Meaning] = {1: "grey", 3: "rgb", 4: "rgba"}
@@ -26,6 +26,8 @@ class PictureSpec(BaseModel):
     """Black and white of each channel in files; null: those of the model's input_range."""
     select: tuple[Annotated[int, Field(ge=1, le=MOST_BANDS)], ...] = ()
     """Which channels of a file are the bands, from 1; empty: all."""
+    nodata: Nodata | None = None
+    """The value of pixels without data; null: what a file says."""
 
     @model_validator(mode="after")
     def _has_channels_that_fit(self) -> Self:
@@ -36,7 +38,7 @@ class PictureSpec(BaseModel):
 
     def layout(self, value_range: Range | None) -> Layout:
         """Return how files become such images; value_range: black and white."""
-        return Layout(self.channels, self.bands, value_range, self.scale, self.select)
+        return Layout(self.channels, self.bands, value_range, self.scale, self.select, self.nodata)
 
 
 def picture_spec(images: int | Layout) -> PictureSpec:
@@ -44,4 +46,5 @@ def picture_spec(images: int | Layout) -> PictureSpec:
     layout = images if isinstance(images, Layout) else Layout(images, band_names(images))
     count = layout.channels or 0
     meaning = "bands" if layout.bands else MEANINGS[count]
-    return PictureSpec(channels=count, meaning=meaning, bands=layout.bands, scale=layout.scale, select=layout.select)
+    same = {name: getattr(layout, name) for name in ("bands", "scale", "select", "nodata")}
+    return PictureSpec(channels=count, meaning=meaning, **same)

@@ -26,17 +26,17 @@ from i2i.images import (
     Array,
     Range,
     Scale,
+    decode_masked,
     from_unit,
     off_white,
     to_channels,
-    to_image,
     to_range,
     to_unit,
     unscaled,
 )
 from i2i.images.encode import SEVERAL_FRAMES, Extras
 from i2i.images.encode import encode as encode_frames
-from i2i.images.geo import NOWHERE, Place, with_nodata, without_data
+from i2i.images.geo import NOWHERE, Place, fits, with_nodata
 from i2i.images.metadata import fitting_profile, metadata, png_colours
 from i2i.images.source import USUAL_DPI, Source
 from i2i.models.spec import Part
@@ -78,11 +78,9 @@ def read(source: Source, count: int, options: PictureOptions) -> DecodedPicture:
     frames, durations, blanks = list[Array](), [], list[Array | None]()
     place = source.place
     for frame in range(count):
-        array = options.layout.taken(source.decode(frame), source.path)
-        blanks.append(without_data(array, place.nodata))
-        if (blank := blanks[-1]) is not None:  # black for the network, and nodata again in the output
-            array = np.where(blank[:, :, None], (options.input_range or (0, 0))[0], array).astype(array.dtype)
-        frames.append(to_image(array, source.path, options.layout))
+        image, blank = decode_masked(source, options.layout, frame)
+        frames.append(image)
+        blanks.append(blank)
         durations.append(source.image.info.get("duration", 100))
     timed = count > 1 and source.kind != "TIFF"
     if timed and len({frame.shape[2] for frame in frames}) > 1:  # a GIF may begin opaque
@@ -199,8 +197,11 @@ def encode(
     lossless = options.quality == "lossless" or (options.quality is None and picture.lossless)
     icc = None if bands else fitting_profile(picture.extras.icc, whole[0].shape[2])
     extras = replace(picture.extras, icc=icc)
+    nodata = nodata_of(picture, generator, kind)
+    if nodata is not None and picture.blanks:
+        whole = [marked(output, blank, nodata) for output, blank in zip(whole, picture.blanks, strict=True)]
     if kind == "TIFF" and len(whole) == 1:
-        whole, extras = _placed(picture, whole[0], extras, generator.out_bands)
+        extras = _placed(picture, whole[0], extras, generator.out_bands, nodata)
     try:
         return encode_frames(whole, kind, quality, lossless, extras, bands)
     except MemoryError:
@@ -209,16 +210,39 @@ def encode(
         raise ImageError(f"{picture.path} cannot be written as {suffix}: {str(error).rstrip('.')}.") from error
 
 
+def nodata_of(picture: DecodedPicture, generator: Part, kind: str) -> float | None:
+    """Return the value that outputs have where a file has no data; None if none can be told from the others.
+
+    That of the model's target side, in lossless formats; or, in a TIFF, what the file says.
+    """
+    own = generator.outputs.nodata if generator.outputs else None
+    if own is not None:
+        return float(own) if kind in DEPTHS else None
+    return picture.place.nodata if kind == "TIFF" else None
+
+
+def marked(output: Array, blank: Array | None, nodata: float) -> Array:
+    """Return an output, (H, W, C) values as written, with the nodata value where its input is blank; None: nowhere."""
+    if blank is None:
+        return output
+    top, left = _corner(blank, output)
+    return with_nodata(output, blank[top : top + output.shape[0], left : left + output.shape[1]], nodata)
+
+
+def _corner(whole: Array, output: Array) -> tuple[int, int]:
+    """Return the row and column of a picture at which its output begins, if it is cropped."""
+    (height, width), (whole_height, whole_width) = output.shape[:2], whole.shape[:2]
+    return (whole_height - height) // 2, (whole_width - width) // 2
+
+
 def _placed(
-    picture: DecodedPicture, output: Array, extras: Extras, bands: tuple[str, ...]
-) -> tuple[list[Array], Extras]:
-    """Return the only output with the nodata value where the input has it, and extras that say where it lies."""
-    height, width = output.shape[:2]
-    top, left = (picture.frames[0].shape[0] - height) // 2, (picture.frames[0].shape[1] - width) // 2
-    place, blank = picture.place.cropped(top, left), picture.blanks[0] if picture.blanks else None
-    if blank is not None and place.nodata is not None:
-        output = with_nodata(output, blank[top : top + height, left : left + width], place.nodata)
-    return [output], replace(extras, tags=tuple(place.written(bands)), resolution=place.resolution)
+    picture: DecodedPicture, output: Array, extras: Extras, bands: tuple[str, ...], nodata: float | None
+) -> Extras:
+    """Return extras that say where the only output lies, and which value is without data."""
+    place = picture.place.cropped(*_corner(picture.frames[0], output))
+    if nodata is not None and nodata != place.nodata and fits(nodata, output.dtype):
+        place = place.with_nodata(nodata)
+    return replace(extras, tags=tuple(place.written(bands)), resolution=place.resolution)
 
 
 def in_values(output: Array, scale: Scale, bands: bool, bit_depth: int | None, kind: str) -> Array:

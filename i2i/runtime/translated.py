@@ -13,7 +13,7 @@ from i2i.images import FORMATS, Array, from_unit, to_unit
 from i2i.images.encode import to_pil
 from i2i.images.metadata import fitting_profile
 from i2i.runtime.picture_options import PictureOptions, output_dtype
-from i2i.runtime.pictures import DecodedPicture, encode, finished, in_values
+from i2i.runtime.pictures import DecodedPicture, encode, finished, in_values, marked, nodata_of
 
 if TYPE_CHECKING:
     from i2i.runtime.translator import Translator
@@ -29,7 +29,9 @@ class Translated:
         self._output = translator.translate(frame, frame.dtype, str(picture.path))
         (made,) = finished(picture, [self._output], translator.generator, options.alpha)
         scale, bands = options.scale, bool(options.bands)
-        self.array: Array = in_values(made, scale, bands, None, "NPY") if scale else made
+        whole = in_values(made, scale, bands, None, "NPY") if scale else made
+        nodata = nodata_of(picture, translator.generator, picture.kind)
+        self.array: Array = whole if nodata is None else marked(whole, picture.blanks[0], nodata)
         """(H, W, C) as `i2i translate` writes it, alpha included: uint8, uint16, or float32 in [0, 1]; values as in
         files where the model knows their scale."""
 

@@ -18,13 +18,14 @@ from PIL import Image
 from i2i.errors import ModelError, UsageError
 from i2i.images import MAX_PIXELS, Array, from_pil, from_unit, to_channels, to_image, to_unit
 from i2i.images.decode import opened
+from i2i.images.geo import filled, without_data
 from i2i.models.spec import ModelSpec, Part
 from i2i.runtime.backends import Backend, TorchBackend, open_backend
 from i2i.runtime.fit import AUTO, Fit, cropped, pad, resized
 from i2i.runtime.foreign import UNSAID, Values
 from i2i.runtime.latents import choose_labels
 from i2i.runtime.picture_options import Alpha, PictureOptions
-from i2i.runtime.pictures import in_values, read, with_alpha
+from i2i.runtime.pictures import in_values, marked, read, with_alpha
 from i2i.runtime.plan import Plan, Planner, Sides
 from i2i.runtime.tiles import in_tiles, tiles_agree
 from i2i.runtime.translated import Translated, pil_image
@@ -207,11 +208,15 @@ def _translate_array(translator: Translator, array: Array, alpha: Alpha | None) 
     """Translate (H, W, C), values as stored in files, to such values."""
     part = translator.generator
     layout = PictureOptions().for_model(translator.spec, part).layout
+    blank = without_data(array, None if layout.nodata is None else float(layout.nodata))
+    array = array if blank is None else filled(array, blank, layout.black)
     if layout.scale:
         array = to_image(array, Path("The array"), layout)
-    scale = part.outputs and part.outputs.scale
-    output = with_alpha(translator.translate(array, np.float32 if scale else None), array, part, alpha)
-    return in_values(output, scale, bool(part.out_bands), None, "NPY") if scale else output
+    made = part.outputs
+    assert made is not None
+    output = with_alpha(translator.translate(array, np.float32 if made.scale else None), array, part, alpha)
+    output = in_values(output, made.scale, bool(part.out_bands), None, "NPY") if made.scale else output
+    return output if made.nodata is None else marked(output, blank, float(made.nodata))
 
 
 def _three_axes(array: Array, part: Part) -> Array:

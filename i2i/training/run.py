@@ -16,6 +16,7 @@ from i2i.config.settings import Config
 from i2i.data.labels import FOLDERS
 from i2i.data.previews import find_previews
 from i2i.data.sets import make_set, with_facts
+from i2i.data.training_set import TrainingSet
 from i2i.data.watch import watched
 from i2i.errors import DiskFullError, ModelError
 from i2i.files import DISK_FULL, free_bytes, show_size, sweep_temporaries, write_json, write_text
@@ -54,6 +55,7 @@ class Run:
         self.kind = ALGORITHMS[config.algorithm].data
         self.data = make_set(self.kind, config)
         self.config = config = with_facts(config, self.data)
+        self.data.notes += _filling_note(self.data, config.algorithm)
         directions, left_out = () if self.kind == "images" else ("A2B", "B2A"), list[str]()
         self.previews = {
             direction: find_previews(config.data, self.kind, direction, config.log.sample_count, left_out)
@@ -238,6 +240,13 @@ def _disk_full_explained(run: Run, images: int) -> Iterator[None]:
             f"{f'Its newest checkpoint, after {saved[-1]}, is whole. ' if saved else ''}Make room, then go on with "
             "--resume."
         ) from error
+
+
+def _filling_note(data: TrainingSet, algorithm: str) -> list[str]:
+    """Return a note if pixels may be without data and an algorithm learns from them nevertheless."""
+    if not data.seen.nodata or ALGORITHMS[algorithm].leaves_out_nodata:
+        return []
+    return [f"Files say what pixels have no data. {algorithm} learns from them, filled with the mean of their picture."]
 
 
 def _absolute(config: Config) -> Config:

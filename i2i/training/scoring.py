@@ -17,12 +17,11 @@ from i2i.config.settings import Config, DataKind, DataSettings, by_direction
 from i2i.data.checking import check_pictures
 from i2i.data.derive import Derived
 from i2i.data.folders import has_split, in_time
-from i2i.data.items import Pair, read_pair
+from i2i.data.items import Pair
 from i2i.data.labels import class_numbers
 from i2i.data.previews import (
     Previews,
     Shown,
-    at_training_scale,
     find_val_images,
     find_val_pairs,
     find_val_sides,
@@ -32,16 +31,17 @@ from i2i.data.previews import (
 from i2i.data.watch import watched
 from i2i.errors import ConfigError
 from i2i.evaluation.sets import LEAST
-from i2i.images import Array, to_channels
+from i2i.images import Array
 from i2i.metrics import METRICS, SET_METRICS
 from i2i.metrics.distributions import kid, kid_draws
 from i2i.metrics.features import NETWORKS, features
 from i2i.metrics.intervals import mean_draws
 from i2i.models.spec import GENERATE
-from i2i.runtime.translator import Translator, for_classes
+from i2i.runtime.translator import for_classes
 from i2i.training.best import Measure, ValScore
 from i2i.training.engine import Engine
-from i2i.training.inference import at_inference, image_generator, translators, truth_channels
+from i2i.training.inference import at_inference, image_generator, translators
+from i2i.training.scaled import val_sides
 from i2i.words import show_count
 
 if TYPE_CHECKING:
@@ -111,10 +111,12 @@ class ValPairs(Scorer):
         labels = class_numbers([pair.name for pair in self.pairs[:most]], data)
         for done, (pair, classes) in enumerate(zip(self.pairs[:most], labels, strict=True)):
             count(done, most)
-            for direction, (x, truth) in _sides(pair, data, through).items():
+            for direction, (x, truth, valid) in val_sides(pair, data, through).items():
+                if not self.metric.counts(valid):
+                    continue
                 output = for_classes(through[direction], classes).translate(x)
                 bands = through[direction].generator.out_bands
-                scores[direction].append(self.metric.of(output, truth, bool(bands)))
+                scores[direction].append(self.metric.of(output, truth, bool(bands), valid))
         return {direction: np.array(values) for direction, values in scores.items()}
 
     def means(self, direction: str, result: Array) -> tuple[float, Array]:
@@ -159,8 +161,8 @@ class ValSets(Scorer):
         inputs = self.inputs[direction][:most]
         for picture, classes in zip(inputs, class_numbers([one.name for one in inputs], data), strict=True):
             read = functools.partial(read_at_training_scale, data=data, channels=translator.generator.in_channels)
-            ((image, _),) = watched(read, [picture], data.timeout_s)
-            yield for_classes(translator, classes).translate(image)
+            (scaled,) = watched(read, [picture], data.timeout_s)
+            yield for_classes(translator, classes).translate(scaled.image)
 
 
 def _counted(made: Iterator[Array], total: int, count: Count) -> Iterator[Array]:
@@ -175,31 +177,11 @@ def _read_reals(reals: Shown, data: DataSettings, cut: bool) -> Iterator[Array]:
     """Yield real pictures at the scale of training; cut: the middle, of the size that training cuts out."""
     read = functools.partial(read_at_training_scale, data=data, channels=3)
     for picture in reals:
-        ((image, _),) = watched(read, [picture], data.timeout_s)
+        (scaled,) = watched(read, [picture], data.timeout_s)
+        image = scaled.image
         most = data.crop_px if cut else max(image.shape)
         top, left = (max(0, side - most) // 2 for side in image.shape[:2])
         yield image[top : top + most, left : left + most]
-
-
-def _sides(pair: Pair | Derived, data: DataSettings, through: dict[str, Translator]) -> dict[str, tuple[Array, Array]]:
-    """Read a pair; return input and truth of each direction, at the scale of training."""
-    (sides,) = watched(functools.partial(_read_val, data=data), [pair], data.timeout_s)
-    found = {}
-    for direction, translator in through.items():
-        x, truth = by_direction(direction, *sides)
-        if isinstance(pair, Pair):
-            x, _ = at_training_scale(to_channels(x, translator.generator.in_channels), data)
-            truth, _ = at_training_scale(to_channels(truth, truth_channels(translator)), data)
-        found[direction] = (x, truth)
-    return found
-
-
-def _read_val(pair: Pair | Derived, data: DataSettings) -> tuple[Array, Array]:
-    """Read A and B, (H, W, C) each: derived ones at the scale of training, files as they are."""
-    if isinstance(pair, Pair):
-        return read_pair(pair)
-    target, _ = at_training_scale(pair.read_target(), data)
-    return pair.input_from(target), target
 
 
 def _digest(items: Sequence[object]) -> str:

@@ -4,10 +4,9 @@ Images take the same path as in `i2i translate` and `i2i generate`: there is one
 """
 
 import contextlib
-import functools
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -15,12 +14,10 @@ import torch
 from i2i.data.derive import Derived
 from i2i.data.items import Picture
 from i2i.data.labels import class_numbers
-from i2i.data.previews import read_at_training_scale
 from i2i.data.toy import DRAWS, modes_found
-from i2i.data.watch import watched
 from i2i.errors import DataError, LoaderError
 from i2i.images import Array, composite, from_unit
-from i2i.metrics import ARROWS, METRICS
+from i2i.metrics import ARROWS
 from i2i.metrics.diagnostics import diversity
 from i2i.metrics.intervals import interval
 from i2i.metrics.pairs import as_rgb8
@@ -35,6 +32,7 @@ from i2i.training.engine import Engine
 from i2i.training.inference import at_inference, image_encoder, image_generator, translators, truth_channels
 from i2i.training.reporter import Reporter
 from i2i.training.run import SAMPLES, Run
+from i2i.training.scaled import both_valid, mean_l1, read_previews
 from i2i.training.scoring import Count, Scorer
 from i2i.words import show_count, show_duration
 
@@ -166,10 +164,10 @@ def lost_to_inputs(run: Run) -> Iterator[str]:
         one, other = (_bands_of(side[0]) for side in (previews.inputs, previews.truths))
         if one != other:
             continue
-        inputs, truths = (_read(run, side, 3)[0] for side in (previews.inputs, previews.truths))
-        copied = _mean_l1(inputs, truths, bool(one))
+        inputs, truths = (read_previews(side, run.config.data, 3) for side in (previews.inputs, previews.truths))
+        copied = mean_l1(inputs.images, truths.images, bool(one), both_valid(inputs, truths))
         if copied < score:
-            count = show_count(len(inputs), run.sample_split.removesuffix("s"))
+            count = show_count(len(inputs.images), run.sample_split.removesuffix("s"))
             yield (
                 f"The model lost to input copied: on {count}, its L1 ↓ is {score:.1f} in {direction}, and that of the "
                 f"inputs {copied:.1f}."
@@ -210,19 +208,21 @@ def _translate(run: Run, engine: Engine, images: int, count: Count) -> Samples:
     for direction, translator in through.items():
         way_back = through.get(direction[::-1])
         previews, generator = run.previews[direction], translator.generator
-        inputs, scale = _read(run, previews.inputs, generator.in_channels)
+        read = read_previews(previews.inputs, run.config.data, generator.in_channels)
+        inputs = read.images
         labels = class_numbers([one.name for one in previews.inputs], run.config.data)
         outputs = translate_all(translator, inputs, labels)
-        columns = {f"input{scale}": inputs, "output": outputs}
+        columns = {f"input{read.words}": inputs, "output": outputs}
         for name, place, number in _classes(run):
             others = [(*own[:place], number, *own[place + 1 :]) for own in labels]
             columns[name] = translate_all(translator, inputs, others)
         if way_back:
             columns["back"] = translate_all(way_back, outputs, labels)
-            scores[f"cycle_L1.{direction}"] = _mean_l1(columns["back"], inputs, bool(generator.in_bands))
+            scores[f"cycle_L1.{direction}"] = mean_l1(columns["back"], inputs, bool(generator.in_bands), read.valid)
         if previews.truths:
-            truths = columns["truth"] = _read(run, previews.truths, truth_channels(translator))[0]
-            scores[f"L1.{direction}"] = _mean_l1(outputs, truths, bool(generator.out_bands))
+            known = read_previews(previews.truths, run.config.data, truth_channels(translator))
+            truths = columns["truth"] = known.images
+            scores[f"L1.{direction}"] = mean_l1(outputs, truths, bool(generator.out_bands), both_valid(read, known))
         shown = {name: _shown(images, name, generator) for name, images in columns.items()}
         if previews.truths:
             found = _diversity(shown["output"], shown["truth"])
@@ -243,20 +243,6 @@ def _classes(run: Run) -> list[tuple[str, int, int]]:
     named = enumerate(run.config.data.classes.items())
     each = [(f"{name}={one}", place, number) for place, (name, of) in named for number, one in enumerate(of)]
     return each[:_CLASSES_SHOWN]
-
-
-def _read(run: Run, pictures: Sequence[Picture | Derived], channels: int) -> tuple[list[Array], str]:
-    """Read previews with `channels` at the scale of training; return them and the scale in words."""
-    data = run.config.data
-    read_all = watched(
-        functools.partial(read_at_training_scale, data=data, channels=channels), pictures, data.timeout_s
-    )
-    return [image for image, _ in read_all], max((words for _, words in read_all), default="")
-
-
-def _mean_l1(outputs: list[Array], truths: list[Array], bands: bool = False) -> float:
-    metric = METRICS["l1"]
-    return float(np.mean([metric.of(output, truth, bands) for output, truth in zip(outputs, truths, strict=True)]))
 
 
 def _diversity(outputs: list[Array], truths: list[Array]) -> dict[str, float]:
@@ -296,4 +282,4 @@ def _reconstruct(run: Run, engine: Engine, images: int) -> tuple[bytes, float]:
     inputs = [from_unit(real) for real in reals]
     outputs = image_generator(run, engine, images).pictures(latents)
     rows = list(zip(inputs, outputs, strict=True))
-    return sheet_png(rows[:_ROWS], ["input", "reconstruction"]), _mean_l1(outputs, inputs)
+    return sheet_png(rows[:_ROWS], ["input", "reconstruction"]), mean_l1(outputs, inputs)

@@ -352,7 +352,7 @@ def test_a_cache_changes_nothing_and_spares_decoding(few_pairs, tmp_path, kind, 
     assert any("cache" in note for note in data.notes)
     list(batches(data, config, 0, 24, "cpu"))
     reads = []
-    monkeypatch.setattr("i2i.data.items.read_image", lambda path: reads.append(path))
+    monkeypatch.setattr("i2i.data.items.read_masked", lambda path: reads.append(path))
     if cache == "disk":
         data = make_set(kind, config)  # another run
     cached = [

@@ -145,7 +145,7 @@ def test_a_preview_that_vanishes_costs_the_samples_only(data, tmp_path, monkeypa
 
 
 def test_a_preview_that_hangs_costs_the_samples_only(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(previews, "read_picture", lambda *_: time.sleep(30))
+    monkeypatch.setattr(previews, "read_masked_picture", lambda *_: time.sleep(30))
     i2i.train(tiny_config("data.timeout_s=0.5", data=data), tmp_path / "run")
     warnings = warnings_of(tmp_path / "run")
     assert len(warnings) == 2

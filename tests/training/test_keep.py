@@ -11,7 +11,7 @@ import pytest
 import i2i
 from i2i.config.settings import BestBy
 from i2i.data import previews
-from i2i.data.items import read_pair
+from i2i.data.items import read_masked_pair
 from i2i.errors import ConfigError, DataError, Stopped
 from i2i.evaluation import evaluate_samples, make_ruler
 from i2i.files import read_json_lines
@@ -20,7 +20,7 @@ from i2i.metrics import METRICS, SET_METRICS
 from i2i.metrics.intervals import interval, mean_draws
 from i2i.models.modelfile import read_spec
 from i2i.training import run as run_module
-from i2i.training import scoring
+from i2i.training import scaled, scoring
 from i2i.training.best import Best, Measure, ValScore, choose
 from i2i.training.checkpoint import list_checkpoints, load_checkpoint
 from tests.conftest import SMALLEST, smallest_config, tiny_config
@@ -333,12 +333,12 @@ def test_a_stop_is_heard_between_two_val_pairs_and_they_are_scored_on_resuming(
         reads.append(1)
         if len(reads) == ESTIMATE + 1 + 3 * (images // 4 - 1):  # the first of three
             signal.raise_signal(signal.SIGTERM)
-        return read_pair(pair)
+        return read_masked_pair(pair)
 
     with monkeypatch.context() as patch:
-        patch.setattr(scoring, "read_pair", read)
+        patch.setattr(scaled, "read_masked_pair", read)
         # In the training's own thread, where Python runs handlers; from a reader's thread it may arrive a little later.
-        patch.setattr(scoring, "watched", lambda call, items, timeout_s: [call(item) for item in items])
+        patch.setattr(scaled, "watched", lambda call, items, timeout_s: [call(item) for item in items])
         with pytest.raises(Stopped) as stopped:
             i2i.train(config, tmp_path / "run")
     assert (stopped.value.images, len(reads)) == (images, ESTIMATE + 1 + 3 * (images // 4 - 1))
@@ -354,7 +354,7 @@ def test_a_val_pair_that_vanishes_costs_its_score_only(tmp_path, few_pairs, monk
     def read(pair):
         raise DataError("gone")
 
-    monkeypatch.setattr(scoring, "read_pair", read)
+    monkeypatch.setattr(scaled, "read_masked_pair", read)
     i2i.train(tiny_config(*BEST, data=few_pairs), tmp_path / "run")
     rows = read_json_lines(tmp_path / "run" / "metrics.jsonl")
     assert [row["images"] for row in rows if row["split"] == "val previews"] == [4, 8, 12, 16]
