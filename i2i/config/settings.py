@@ -141,6 +141,9 @@ class TrainSettings(Section):
     best_by: BestBy | None = None
     """The score that keep=best goes by: a metric of pairs, or KID on a network's features (kid_random needs no file).
     null is l1 for pairs, and kid_random for other data."""
+    best_interval: Literal["difference", "score"] = "difference"
+    """The 95% interval that keep=best decides by. difference: two models are undecided while the interval of their
+    difference holds 0; score: while the intervals of their scores overlap, as they nearly always do."""
     scored_pictures: Annotated[int, Field(ge=2)] = 500
     """Pictures or pairs of val, at most, that keep=best scores each time; more are thinned out evenly."""
     patience_images: Positive | None = None
@@ -161,9 +164,9 @@ class TrainSettings(Section):
 
     @model_validator(mode="after")
     def _best_is_kept(self) -> Self:
-        for name in ("best_by", "patience_images"):
-            if self.keep != "best" and getattr(self, name) is not None:
-                raise ValueError(f"{name} has an effect only with keep: best; set train.keep=best, or {name} to null")
+        for name, default in (("best_by", None), ("best_interval", "difference"), ("patience_images", None)):
+            if self.keep != "best" and getattr(self, name) != default:
+                raise ValueError(f"{name} has an effect only with keep: best; set train.keep=best, or leave {name} out")
         return self
 
     @property

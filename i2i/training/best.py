@@ -1,9 +1,10 @@
 """Which of the models that a run has scored it keeps.
 
 Every checkpoint scores the same pictures of val, so the interval of the difference of two scores decides, over those
-pictures: what differs between pictures makes the intervals of the scores overlap almost always. The later model is
-kept unless it is worse than the one with the best score so far. That one stays the yardstick: if each were compared
-with the model kept before it, many small steps down would count for nothing.
+pictures: what differs between pictures makes the intervals of the scores themselves overlap almost always
+(`train.best_interval` is `score` for who wants them to decide). The later model is kept unless it is worse than the one
+with the best score so far. That one stays the yardstick: if each were compared with the model kept before it, many
+small steps down would count for nothing.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeInt, model_v
 from i2i.metrics.intervals import interval
 
 Verdict = Literal["first", "better", "undecided", "worse"]
+Interval = Literal["difference", "score"]
 
 
 class ValScore(NamedTuple):
@@ -87,7 +89,9 @@ class Best(BaseModel):
         return patience_images is not None and self.scored_images - self.top_images >= patience_images
 
 
-def choose(best: Best | None, images: int, score: ValScore, measure: Measure) -> tuple[Best, Decision]:
+def choose(
+    best: Best | None, images: int, score: ValScore, measure: Measure, decided_by: Interval = "difference"
+) -> tuple[Best, Decision]:
     """Return the best after `images` have got `score`, and what decided."""
     own: dict[str, Any] = {"top": score.value, "top_images": images, "top_draws": [*score.draws]}
     if best is None:
@@ -95,9 +99,7 @@ def choose(best: Best | None, images: int, score: ValScore, measure: Measure) ->
         return Best(**kept, by=measure.by, val=measure.val, scored_images=images, **own), Decision("first")
     sign = 1 if measure.better == "higher" else -1
     gain = sign * (score.value - best.top)
-    low = high = gain
-    if len(best.top_draws) == len(score.draws):
-        low, high = interval(sign * (np.asarray(score.draws) - np.asarray(best.top_draws)))
+    low, high = _gain_interval(best.top_draws, score.draws, sign, decided_by) or (gain, gain)
     verdict: Verdict = "better" if min(low, gain) > 0 else "worse" if max(high, gain) < 0 else "undecided"
     update: dict[str, Any] = {"val": measure.val, "scored_images": images}
     if verdict != "worse":
@@ -105,3 +107,19 @@ def choose(best: Best | None, images: int, score: ValScore, measure: Measure) ->
     if gain > 0:
         update |= own
     return best.model_copy(update=update), Decision(verdict, gain, low, high)
+
+
+def _gain_interval(
+    before: Sequence[float], now: Sequence[float], sign: int, decided_by: Interval
+) -> tuple[float, float] | None:
+    """Return the least and the largest gain; None where the draws of an earlier version are missing.
+
+    By the scores' own intervals, these are what lies between their opposite ends, so that 0 is inside if they overlap.
+    """
+    if len(before) != len(now):
+        return None
+    old, new = sign * np.asarray(before), sign * np.asarray(now)
+    if decided_by == "difference":
+        return interval(new - old)
+    (old_low, old_high), (new_low, new_high) = interval(old), interval(new)
+    return new_low - old_high, new_high - old_low

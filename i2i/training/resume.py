@@ -29,6 +29,7 @@ FREE_ON_RESUME = (
     "train.activation_checkpointing",
     "train.keep",
     "train.best_by",
+    "train.best_interval",
     "train.scored_pictures",
     "train.patience_images",
     "data.workers",

@@ -170,7 +170,7 @@ class Run:
     ) -> tuple[Best, Decision]:
         """Decide by its score whether to keep the model of now; the next checkpoint makes it the model file."""
         assert self.scorer is not None
-        best, decision = choose(self.best, images, score, self.scorer.measure)
+        best, decision = choose(self.best, images, score, self.scorer.measure, self.config.train.best_interval)
         if best.images == images:
             with _disk_full_explained(self, images):
                 self.save_model(algorithm, networks, images, self.candidate)

@@ -81,6 +81,19 @@ def test_the_interval_of_the_difference_decides():
     best, _ = choose(None, 100, first, L1)
     assert choose(best, 200, worse, L1)[1].verdict == "worse"
     assert choose(best, 200, worse, L1._replace(better="higher"))[1].verdict == "better"
+    kept, decision = choose(best, 200, worse, L1, "score")
+    assert (decision.verdict, kept.images) == ("undecided", 200)
+
+
+def test_intervals_of_scores_decide_once_they_are_apart():
+    """From 10 to 11 and from 13 to 14: apart by 2, and 4 from end to end."""
+    low, high = (ValScore(start + 0.5, np.linspace(start, start + 1, 1001).tolist(), {}) for start in (10, 13))
+    best, _ = choose(None, 100, low, L1)
+    kept, (verdict, gain, least, most) = choose(best, 200, high, L1, "score")
+    assert (verdict, gain, kept.images) == ("worse", -3, 100)
+    assert (least, most) == (pytest.approx(-3.95), pytest.approx(-2.05))
+    touching = ValScore(11.4, np.linspace(10.9, 11.9, 1001).tolist(), {})
+    assert choose(best, 200, touching, L1, "score")[1].verdict == "undecided"
 
 
 def test_of_models_that_differ_by_noise_the_later_is_kept():
