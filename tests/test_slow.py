@@ -32,7 +32,7 @@ class TestQuickstart:
     def quickstart(cls, tmp_path_factory):
         """The quickstart with a smaller budget, in this environment, called from another folder."""
         out = tmp_path_factory.mktemp("quick") / "run"
-        words = [str(ROOT / "tools" / "quickstart"), "--images", "1600", "--out", str(out)]
+        words = [str(ROOT / "tools" / "quickstart"), "--images", "1000", "--out", str(out)]
         environment = {**os.environ, "I2I_PYTHON": sys.executable}
 
         def call():
@@ -142,11 +142,18 @@ class TestAlarms:
         assert ("Warnings" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")) == bool(warning)
 
 
-def test_an_installed_wheel_is_as_good_as_a_clone(tmp_path):
-    """Build the wheel, install it elsewhere, and train by a preset's name without a checkout."""
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")]
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """A wheel, built from the checkout."""
+    folder = tmp_path_factory.mktemp("dist")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def test_an_installed_wheel_is_as_good_as_a_clone(tmp_path, wheel):
+    """Install it elsewhere, and train by a preset's name without a checkout."""
     target = tmp_path / "site"
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), str(wheel)]
     subprocess.run(install, check=True, capture_output=True)
@@ -181,11 +188,8 @@ def test_an_installed_wheel_is_as_good_as_a_clone(tmp_path):
     assert len(list((tmp_path / "out").iterdir())) == 152
 
 
-def test_without_the_training_half_an_onnx_file_is_used_alike(tmp_path, tiny_onnx, noise_onnx):
+def test_without_the_training_half_an_onnx_file_is_used_alike(tmp_path, wheel, tiny_onnx, noise_onnx):
     """The wheel with its extra `runtime` in an empty environment: no torch, and the same pixels."""
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = (tmp_path / "dist").glob("*.whl")
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "empty")], check=True)
     python = tmp_path / "empty" / ("Scripts" if os.name == "nt" else "bin") / "python"
     install = [python, "-m", "pip", "install", "--quiet", f"{wheel}[runtime]"]
@@ -233,8 +237,9 @@ def test_a_training_killed_at_random_moments_is_the_same_training(kind, tmp_path
 def test_a_training_stops_and_goes_on_when_the_scheduler_says_so(name, tmp_path):
     """As Slurm does before the time limit, and Ctrl-C to all processes of a terminal, loaders included."""
     words = ["train", "lineart", "--data", str(LINEART), "--device", "cpu", "--out", str(tmp_path / "run")]
-    words += ["--set", "schedule.images=80", "--set", "schedule.decay_images=0", "--set", "log.every_images=8"]
-    words += ["--set", "data.workers=1"]
+    settings = ["schedule.images=80", "schedule.decay_images=0", "log.every_images=8", "data.workers=1"]
+    small = ["data.resize_px=32", "data.crop_px=32", "generator.depth=5", "generator.width=8", "discriminator.width=8"]
+    words += [f"--set={one}" for one in (*settings, *small)]
     command, log = [sys.executable, "-m", "i2i", *words], tmp_path / "run" / "metrics.jsonl"
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         while not (log.exists() and log.read_text(encoding="utf-8")) and process.poll() is None:

@@ -14,7 +14,7 @@ from i2i.training.engine import Engine
 from i2i.training.fabric import make_fabric
 from tests.conftest import ROOT, load_script, smallest_config
 
-SHORT = ["schedule.images=256000", "schedule.decay_images=128000"]
+SHORT = ["schedule.images=160000", "schedule.decay_images=80000"]
 
 
 def infogan(*overrides):
