@@ -115,8 +115,8 @@ def test_kl_brings_the_latents_to_the_prior(few_pairs, tmp_path):
     """With its weight, codes have about the variance of the prior; without it, the control, they spread."""
     spread = {}
     for weight in (4, 0):
-        settings = [f"loss.kl={weight}", "generator.width=8", "schedule.images=1600", "schedule.decay_images=0"]
-        logs = ["log.every_images=400", "log.samples_every_images=1600", "log.checkpoint_every_images=1600"]
+        settings = [f"loss.kl={weight}", "generator.width=8", "schedule.images=1000", "schedule.decay_images=0"]
+        logs = ["log.every_images=200", "log.samples_every_images=1000", "log.checkpoint_every_images=1000"]
         i2i.train(smallest_config("vae", few_pairs, *settings, *logs), tmp_path / str(weight))
         paths = [save(tmp_path / f"{number}.png", 32, 32, seed=number) for number in range(20)]
         spread[weight] = float(ImageEncoder.open(tmp_path / str(weight))(paths).std())
