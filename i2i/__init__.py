@@ -8,13 +8,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from i2i.api import Trained, generate, train, translate, translate_files
+    from i2i.api.evaluating import evaluate
+    from i2i.api.exporting import export
+    from i2i.api.results import Evaluated, Exported, Trained
+    from i2i.api.training import train
+    from i2i.api.using import generate, translate, translate_files
     from i2i.config import load_config
     from i2i.config.plugins import load_plugin
     from i2i.config.settings import Config
     from i2i.errors import I2IError
-    from i2i.evaluation import evaluate
-    from i2i.export import export_onnx
     from i2i.models.spec import ModelSpec
     from i2i.runtime import load
     from i2i.runtime.generator import ImageGenerator
@@ -27,26 +29,30 @@ from i2i.version import __version__
 _HOME = {
     "Callback": "i2i.training.callbacks",
     "Config": "i2i.config.settings",
+    "Evaluated": "i2i.api.results",
+    "Exported": "i2i.api.results",
     "I2IError": "i2i.errors",
     "ImageGenerator": "i2i.runtime.generator",
     "ModelSpec": "i2i.models.spec",
-    "Trained": "i2i.api",
+    "Trained": "i2i.api.results",
     "Translated": "i2i.runtime.translated",
     "Translator": "i2i.runtime.translator",
-    "evaluate": "i2i.evaluation",
-    "export_onnx": "i2i.export",
-    "generate": "i2i.api",
+    "evaluate": "i2i.api.evaluating",
+    "export": "i2i.api.exporting",
+    "generate": "i2i.api.using",
     "load": "i2i.runtime",
     "load_config": "i2i.config",
     "load_plugin": "i2i.config.plugins",
-    "train": "i2i.api",
-    "translate": "i2i.api",
-    "translate_files": "i2i.api",
+    "train": "i2i.api.training",
+    "translate": "i2i.api.using",
+    "translate_files": "i2i.api.using",
 }
 
 __all__ = [
     "Callback",
     "Config",
+    "Evaluated",
+    "Exported",
     "I2IError",
     "ImageGenerator",
     "ModelSpec",
@@ -55,7 +61,7 @@ __all__ = [
     "Translator",
     "__version__",
     "evaluate",
-    "export_onnx",
+    "export",
     "generate",
     "load",
     "load_config",

@@ -110,24 +110,40 @@ class NonFiniteError(I2IError):
         self.source = source
 
 
+_OTHERWISE = {"label": "labels", "labels": "table", "seed": "seeds", "page": "output"}
+"""Options that Python calls by another name, where a function has that argument."""
+_CHOICES = "pad|resize|crop|tile|image|tensor|fp16|fp32|train|val|test|both|A2B|B2A|A|B|folders"
+"""What an option in a message may be given, as a word."""
+_OPTION = re.compile(rf"--(?P<name>[a-z][a-z-]*)(?: (?P<value>{_CHOICES})\b)?(?P<gap> (?=[A-Z]))?")
+_SETTING = re.compile(r"--set ([\w.]+)=(\[[^\]]*\]|[\w.-]*\w)")
+_LITERALS = {"null": "None", "true": "True", "false": "False"}
+
+
 def speaks_python(function: Callable[P, R]) -> Callable[P, R]:
     """Let the errors of a function name its arguments where they name options of the command line."""
     names = inspect.signature(function).parameters
 
     def argument(found: re.Match[str]) -> str:
-        name = found[1].replace("-", "_")
-        if name not in names:
+        option, value, gap = found["name"].replace("-", "_"), found["value"], found["gap"] or ""
+        name = next((one for one in (_OTHERWISE.get(option), option) if one in names), None)
+        if name is None:
             return found[0]
         if names[name].default is False:
-            return f"{name}=True{found[2]}"
-        return f"{name}=" if found[2] else name
+            return f"{name}=True{f' {value}' if value else ''}{gap}"
+        return f'{name}="{value}"{gap}' if value else f"{name}=" if gap else name
+
+    def setting(found: re.Match[str]) -> str:
+        name, value = found.groups()
+        literal = _LITERALS.get(value, value if re.fullmatch(r"[\d.,\[\]-]+", value) else f'"{value}"')
+        return f'settings={{"{name}": {literal}}}'
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
         except I2IError as error:
-            error.args = (re.sub(r"--([a-z][a-z-]*)((?: (?=[A-Z]))?)", argument, str(error)), *error.args[1:])
+            text = re.sub(r"(?<![\w-])-o (?=[A-Z])", "output=" if "output" in names else "-o ", str(error))
+            error.args = (_OPTION.sub(argument, _SETTING.sub(setting, text)), *error.args[1:])
             raise
 
     return call

@@ -265,7 +265,7 @@ def tiny_run(tmp_path_factory, few_pairs) -> Path:
 @pytest.fixture(scope="session")
 def tiny_onnx(tiny_run) -> Path:
     """The same model, exported."""
-    i2i.export_onnx(tiny_run, tiny_run / "model.onnx")
+    i2i.export(tiny_run, tiny_run / "model.onnx")
     return tiny_run / "model.onnx"
 
 
@@ -421,14 +421,14 @@ def style_model(tmp_path_factory, few_pairs) -> Path:
 @pytest.fixture(scope="session")
 def style_onnx(style_model) -> Path:
     """The same model, exported."""
-    i2i.export_onnx(style_model, style_model.with_suffix(".onnx"))
+    i2i.export(style_model, style_model.with_suffix(".onnx"))
     return style_model.with_suffix(".onnx")
 
 
 @pytest.fixture(scope="session")
 def noise_onnx(noise_model) -> Path:
     """The same model, exported."""
-    i2i.export_onnx(noise_model, noise_model.with_suffix(".onnx"))
+    i2i.export(noise_model, noise_model.with_suffix(".onnx"))
     return noise_model.with_suffix(".onnx")
 
 

@@ -182,7 +182,7 @@ def test_counts_and_names_of_settings():
 @pytest.mark.slow
 @pytest.mark.parametrize("io", ["tensor", "image"])
 def test_an_exported_file_takes_and_makes_bands(run, cube, tmp_path, io):
-    i2i.export_onnx(run, tmp_path / "m.onnx", io=io)
+    i2i.export(run, tmp_path / "m.onnx", io=io)
     exported, model = i2i.load(tmp_path / "m.onnx"), i2i.load(run)
     assert exported.generator.in_bands == BANDS
     x = read_image(sorted((cube / "testA").iterdir())[0], layout=exported.generator.inputs.layout(None))

@@ -14,7 +14,7 @@ import i2i
 from i2i.algorithms import ALGORITHMS, resolve
 from i2i.data.sets import make_set, with_facts
 from i2i.errors import ConfigError
-from i2i.export.graph import Doubling
+from i2i.exporting.graph import Doubling
 from i2i.files import read_json_lines
 from i2i.images import read_image
 from i2i.machine import why_no_torch_device
@@ -203,7 +203,7 @@ def test_a_step_that_waits_for_the_device_is_refused(few_pairs, monkeypatch):
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_a_run_is_exported_and_proves_itself(precision, run, tmp_path):
-    spec = i2i.export_onnx(run, tmp_path / "model.onnx", precision=precision)
+    spec = i2i.export(run, tmp_path / "model.onnx", precision=precision).spec
     assert spec.proof is not None
     print(f"\nexport {precision}: {spec.proof}")
 

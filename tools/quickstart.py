@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from i2i import ImageGenerator, Translator, evaluate, export_onnx, load_config, train
+from i2i import ImageGenerator, Translator, export, load_config, train
 from i2i.cli import run_cleanly
 from i2i.cli.tables import score_table
 from i2i.data.folders import find_pairs
-from i2i.evaluation import keep_evaluation, sides
+from i2i.evaluation import evaluate_pairs, keep_evaluation, sides
 from i2i.files import write_bytes
 from i2i.generation import choose, write_grid, write_walk
 from i2i.images import write_image
@@ -73,7 +73,7 @@ def main() -> None:
     train(load_config(demo.preset, [f"data.path={demo.data}", *demo.settings, *fewer]), run, resume=True)
 
     print("2/4  Exporting to ONNX, and comparing with torch")
-    proof = export_onnx(run, run / "model.onnx", demo.direction, overwrite=True).proof
+    proof = export(run, run / "model.onnx", demo.direction, overwrite=True).spec.proof
     assert proof is not None
     print(f"     equal within {proof.max_difference:.1e} (values in -1 to 1)")
 
@@ -108,7 +108,7 @@ def translate_and_score(run: Path, demo: Demo) -> Path:
     translate_files(model, tasks)
 
     print("4/4  Scoring them against the truth")
-    scores = evaluate(run, demo.data, direction=demo.direction, sheet=True, worst=True)
+    scores = evaluate_pairs(run, demo.data, direction=demo.direction, sheet=True, worst=True)
     Console().print(score_table(scores))
     keep_evaluation(run, "pairs", scores.to_json(), [demo.data], "test", scores.worst)
     assert scores.sheet is not None

@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from i2i import ImageGenerator, Translator, evaluate, load_config, train
+from i2i import ImageGenerator, Translator, load_config, train
 from i2i.cli import run_cleanly
 from i2i.config.settings import Config
 from i2i.data.folders import find_images, find_pairs, spread
-from i2i.evaluation import sides
+from i2i.evaluation import evaluate_pairs, sides
 from i2i.evaluation.ruler import make_ruler
 from i2i.evaluation.sets import evaluate_sets, evaluate_translations
 from i2i.files import read_json_lines, write_bytes, write_text
@@ -199,7 +199,7 @@ def score(name: str, file: Path) -> dict[str, float]:
     scores: dict[str, float] = {}
     for direction in spec.generators:
         suffix = f"_{direction}" if len(spec.generators) > 1 else ""
-        pairs = evaluate(file, recipe.data, direction=direction)
+        pairs = evaluate_pairs(file, recipe.data, direction=direction)
         sets = evaluate_translations(file, recipe.data, direction=direction)
         named: dict[str, Any] = {**pairs.model, f"kid_{sets.ruler.network}": 1000 * sets.model.scores["kid"]}
         scores |= {f"{metric}{suffix}": round(value, 4) for metric, value in named.items()}

@@ -2,8 +2,8 @@
 
     python tools/web_runtime.py [FOLDER]
 
-It takes the package from npm, checks its hash, and writes what a page needs into i2i/export/web/, compressed (10 MB).
-A wheel that is built afterwards contains it. Needs npm.
+It takes the package from npm, checks its hash, and writes what a page needs into i2i/exporting/web/, compressed
+(10 MB). A wheel that is built afterwards contains it. Needs npm.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from i2i.export.page import RUNTIME, RUNTIME_FILES, RUNTIME_SHA512, RUNTIME_VERSION, WEBGPU_FILES
+from i2i.exporting.page import RUNTIME, RUNTIME_FILES, RUNTIME_SHA512, RUNTIME_VERSION, WEBGPU_FILES
 
 
 def check(package: Path) -> None:

@@ -1,6 +1,7 @@
 """`i2i evaluate`."""
 
 from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,8 @@ from i2i.cli.commands import ModelCommand
 from i2i.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from i2i.evaluation import Evaluation, SetEvaluation
+    from i2i.evaluation import Evaluation, EvaluationOptions, SetEvaluation
+    from i2i.evaluation.asking import Kind
 
 
 @click.command(
@@ -79,26 +79,32 @@ def evaluate(model: str, data: tuple[str, ...], **choices: Any) -> None:
     """
     with status.shown():
         with status.doing("Loading libraries"):
-            from i2i.evaluation.choosing import choose_data, directions, kind_of_evaluation
-            from i2i.evaluation.keeping import run_of
+            from i2i.evaluation import EvaluationOptions, run_of
+            from i2i.evaluation.choosing import choose_data, directions
             from i2i.files import check_output
 
-        for name, suffixes in _OUTPUTS.items():
-            if choices[name]:
-                check_output(choices[name], True, *suffixes)
+        files = {name: choices[name] for name in _OUTPUTS if choices[name]}
+        for name, path in files.items():
+            check_output(path, True, *_OUTPUTS[name])
         if choices["sheet"] and choices["sheet"] == choices["worst"]:
             raise UsageError(f"--sheet and --worst are both {choices['sheet']}. Give each a file of its own.")
-        paths = choose_data(model, data)
-        kind = kind_of_evaluation(model, paths, choices["split"])
-        kind = "sets" if choices["sets"] and kind == "pairs" else kind
-        _refuse_unread(kind, choices)
-        todo = directions(model, choices["direction"])
-        choices["run"] = run_of(model)
-        for name, suffixes in _OUTPUTS.items():
-            for direction in todo if choices[name] else ():
-                check_output(_of_direction(choices[name], direction, todo), choices["overwrite"], *suffixes)
-    score = _score_pairs if kind == "pairs" else _score_sets
-    scores = [score(model, paths, kind, direction, todo, choices) for direction in todo]
+        paths, run = choose_data(model, data), run_of(model)
+        asked = {field.name: choices[field.name] for field in fields(EvaluationOptions) if field.name in choices}
+        asked |= {"labels": choices["label"], "sheet": "sheet" in files, "worst": "worst" in files}
+        options = EvaluationOptions(**asked)
+        kind = options.choose_kind(model, paths, rows="rows" in files)
+        todo = directions(model, options.direction)
+        for name, path in files.items():
+            for direction in todo:
+                check_output(_of_direction(path, direction, todo), choices["overwrite"], *_OUTPUTS[name])
+    options = replace(options, worst=kind == "pairs" and (options.worst or run is not None))
+    scores = []
+    for direction in todo:
+        result = _score(model, paths, kind, replace(options, direction=direction), choices["as_json"])
+        _write(result, {name: _of_direction(path, direction, todo) for name, path in files.items()})
+        scores.append(result.to_json())
+        if run is not None:
+            _keep(run, kind, result, paths, options.split, choices["as_json"])
     if choices["as_json"]:
         json_output.print_json("evaluate", {"model": model, "data": paths, "kind": kind, "scores": scores})
 
@@ -107,124 +113,60 @@ Direction = str | None
 _OUTPUTS: dict[str, tuple[str, ...]] = {"rows": (".csv", ".jsonl"), "sheet": (".png",), "worst": (".png",)}
 
 
-_UNREAD = {
-    "pairs": (("network", "mode", "count", "side"), "these pictures are compared as pairs"),
-    "sets": (
-        ("metrics", "rows", "sheet", "worst", "count", "side", "value_range", "output_value_range"),
-        "these pictures are compared as sets",
-    ),
-    "samples": (
-        (
-            *("metrics", "rows", "sheet", "worst", "sets", "direction", "label", "table", "fit"),
-            *("value_range", "output_value_range"),
-        ),
-        "this model makes pictures from noise",
-    ),
-}
-"""Options that a kind of evaluation does not read, and why."""
-
-
-def _refuse_unread(kind: str, choices: dict[str, Any]) -> None:
-    """Raise UsageError for an option that would do nothing."""
-    names, reason = _UNREAD[kind]
-    for name in names:
-        if choices[name]:
-            flag = {"table": "labels"}.get(name, name.replace("_", "-"))
-            raise UsageError(f"--{flag} does not apply: {reason}. Leave it out.")
-
-
 def _of_direction(path: Path, direction: Direction, todo: Sequence[Direction]) -> Path:
     """Return the file for a direction: of the two of a model that holds both, each has its own."""
     return path.with_name(f"{path.stem}.{direction}{path.suffix}") if len(todo) > 1 else path
 
 
-def _score_pairs(
-    model: str, paths: list[str], kind: str, direction: Direction, todo: Sequence[Direction], choices: dict[str, Any]
-) -> dict[str, object]:
-    from i2i.cli.tables import score_caption, score_table
-    from i2i.evaluation import evaluate as score_pairs
-    from i2i.files import write_bytes
-    from i2i.runtime.fit import make_fit
-    from i2i.runtime.foreign import Values
+def _score(
+    model: str, paths: list[str], kind: "Kind", options: "EvaluationOptions", as_json: bool
+) -> "Evaluation | SetEvaluation":
+    """Score a model in one direction, and print the scores before anything that may fail."""
+    from i2i.cli.tables import cycle_line, print_table, score_caption, score_table, set_caption, set_table
+    from i2i.evaluation import Evaluation, score_model
 
     with status.shown():
-        result = score_pairs(
-            model,
-            paths,
-            choices["split"],
-            direction,
-            choices["device"],
-            choices["sheet"] is not None,
-            values=Values(choices["value_range"], choices["output_value_range"]),
-            say=_note,
-            metrics=choices["metrics"],
-            worst=choices["worst"] is not None or choices["run"] is not None,
-            fit=make_fit(choices["fit"], None, None),
-            labels=choices["label"],
-            table=choices["table"],
-        )
-    if not choices["as_json"]:  # before anything that may fail
-        _show(score_table(result), score_caption(result), result)
+        result = score_model(model, paths, kind, options, _note)
+    if not as_json:
+        if isinstance(result, Evaluation):
+            print_table(score_table(result))
+            click.echo(score_caption(result))
+        else:
+            print_table(set_table(result))
+            click.echo(set_caption(result))
+        if result.cycle and result.direction:
+            click.echo(cycle_line(result.cycle, result.direction))
     for note in result.notes:
         _note(note)
-    if choices["rows"]:
-        _write_rows(_of_direction(choices["rows"], direction, todo), result)
-    for name in ("sheet", "worst"):
-        content: bytes | None = getattr(result, name)
-        if choices[name] and content:
-            write_bytes(_of_direction(choices[name], direction, todo), content)
-    return _keep(kind, result.to_json(), paths, choices, result.worst)
+    return result
 
 
-def _score_sets(
-    model: str, paths: list[str], kind: str, direction: Direction, todo: Sequence[Direction], choices: dict[str, Any]
-) -> dict[str, object]:
-    from i2i.cli.tables import set_caption, set_table
-    from i2i.evaluation import evaluate_samples, evaluate_translations, make_ruler
-    from i2i.runtime.fit import make_fit
+def _write(result: "Evaluation | SetEvaluation", files: dict[str, Path]) -> None:
+    """Write what was asked for of a result of pairs; files: by option."""
+    from i2i.evaluation import Evaluation
+    from i2i.files import write_bytes
 
-    ruler = make_ruler(choices["network"], choices["mode"] or "clean")
-    split, device = choices["split"], choices["device"]
-    with status.shown():
-        if kind == "samples":
-            result = evaluate_samples(model, paths, split, choices["count"], choices["side"], device, ruler)
-        else:
-            fit = make_fit(choices["fit"], None, None)
-            result = evaluate_translations(
-                model, paths, split, direction, device, ruler, fit, choices["label"], choices["table"]
-            )
-    if not choices["as_json"]:
-        _show(set_table(result), set_caption(result), result)
-    for note in result.notes():
-        _note(note)
-    return _keep(kind, result.to_json(), paths, choices)
+    if isinstance(result, Evaluation):
+        for name, path in files.items():
+            content = None if name == "rows" else getattr(result, name)
+            if name == "rows":
+                _write_rows(path, result)
+            elif content:
+                write_bytes(path, content)
 
 
 def _keep(
-    kind: str, scores: dict[str, object], paths: list[str], choices: dict[str, Any], worst: bytes | None = None
-) -> dict[str, object]:
-    """Keep the scores of a run's own model in its folder, say where they are shown, and return them."""
-    from i2i.evaluation.keeping import keep_evaluation
+    run: Path, kind: str, result: "Evaluation | SetEvaluation", paths: list[str], split: str, as_json: bool
+) -> None:
+    """Keep the scores of a run's own model in its folder, and say where they are shown."""
+    from i2i.evaluation import keep_evaluation
 
-    run: Path | None = choices["run"]
-    if run is None:
-        return scores
     try:
-        page = keep_evaluation(run, kind, scores, paths, choices["split"], worst)
+        page = keep_evaluation(run, kind, result.to_json(), paths, split, getattr(result, "worst", None))
     except OSError as error:
         _note(f"{run} does not keep these scores: {error.strerror or error}.")
     else:
-        click.echo(f"Report: {page}", err=choices["as_json"])
-    return scores
-
-
-def _show(table: "Table", caption: str, result: "Evaluation | SetEvaluation") -> None:
-    from i2i.cli.tables import cycle_line, print_table
-
-    print_table(table)
-    click.echo(caption)
-    if result.cycle and result.direction:
-        click.echo(cycle_line(result.cycle, result.direction))
+        click.echo(f"Report: {page}", err=as_json)
 
 
 def _note(text: str) -> None:

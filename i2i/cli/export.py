@@ -10,12 +10,11 @@ from i2i import status
 from i2i.cli import card, options
 from i2i.cli.commands import ModelCommand
 from i2i.cli.directions import Directions
-from i2i.errors import UsageError
 from i2i.files import show_size
 from i2i.words import show_count
 
 if TYPE_CHECKING:
-    from i2i.export import ExportOptions
+    from i2i.exporting import ExportOptions
     from i2i.models.spec import ModelSpec
 
 
@@ -111,7 +110,7 @@ def export(model: str, kind: str, label: tuple[str, ...], **choices: Any) -> Non
     values of an 8-bit file, or two grey levels in fp16 (more if torch itself rounds as much: docs/deploy.md),
     nothing is written, and the error names the picture and the layer where the difference starts.
     """
-    from i2i.export import ExportOptions, export_model
+    from i2i.exporting import ExportOptions, export_model
 
     chosen = ExportOptions(labels=label, **choices)
     if kind != "onnx":
@@ -142,7 +141,7 @@ def export(model: str, kind: str, label: tuple[str, ...], **choices: Any) -> Non
 
 def _proof_sentence(spec: "ModelSpec") -> str:
     """Say what an exported file was compared on, and how well it agreed."""
-    from i2i.export.agreement import agreement
+    from i2i.exporting.agreement import agreement
 
     proof = spec.proof
     assert proof is not None
@@ -160,10 +159,9 @@ def _proof_sentence(spec: "ModelSpec") -> str:
 
 def _export_page(model: str, options: "ExportOptions") -> None:
     """Write a page; raises UsageError for options that would be without effect."""
-    if options.size is not None or options.io != "tensor":
-        raise UsageError("A page takes pictures of any size, in 8 bits. Leave out --io and --size.")
+    options.refuse_for_page()
     with status.shown(), status.loading_torch():
-        from i2i.export.page import export_page
+        from i2i.exporting.page import export_page
     with status.shown():
         specs = export_page(model, options)
     page = Path(options.page or "")
@@ -174,14 +172,8 @@ def _export_page(model: str, options: "ExportOptions") -> None:
 
 def _export_weights(model: str, kind: str, options: "ExportOptions") -> None:
     """Write weights that another project loads; raises UsageError for options of ONNX files."""
-    if options.labels:
-        raise UsageError(f"--format {kind} has no labels. Leave out --label, and export an ONNX file.")
-    if options.output is None:
-        raise UsageError("--triton and --page hold ONNX files. Leave out --format, or give -o FILE.")
-    if options.licence is not None or options.author is not None:
-        raise UsageError(f"--format {kind} has no place for a licence and an author. Leave out --licence and --author.")
-    if options.verify is not None or options.io != "tensor" or options.precision != "fp32" or options.size is not None:
-        raise UsageError(f"--format {kind} only renames weights. Leave out --verify, --io, --precision and --size.")
+    options.refuse_for_weights(kind)
+    assert options.output is not None
     from i2i.interop.exporting import export_weights
 
     with status.shown():

@@ -35,7 +35,7 @@ def info(model: str, as_json: bool) -> None:
         with status.doing("Loading libraries"):
             from pathlib import Path
 
-            from i2i.export.agreement import agreement
+            from i2i.exporting.agreement import agreement
             from i2i.models.modelfile import find_model, is_onnx, read_spec
             from i2i.models.onnxfile import check_onnx
             from i2i.models.spec import GENERATE

@@ -8,7 +8,7 @@ from i2i.report.record import RunRecord
 from i2i.report.scored import Scored
 from i2i.report.scores import Answer, ScoreTable, made_count, measured_with, table_of
 
-Evaluated = tuple[int, Mapping[str, Any], ScoreTable]
+OfRun = tuple[int, Mapping[str, Any], ScoreTable]
 """The place of a run, one of its evaluations, and that as a table."""
 
 
@@ -51,11 +51,11 @@ def compare_scores(runs: Sequence[RunRecord], names: Sequence[str]) -> tuple[lis
     names: labels of the runs. Pairs and sets are compared by themselves. Raises UsageError, with the reason, if
     several runs have scores of one kind, and none of them were measured alike.
     """
-    found: dict[str, list[list[Evaluated]]] = {"pairs": [], "sets": []}
+    found: dict[str, list[list[OfRun]]] = {"pairs": [], "sets": []}
     for place, run in enumerate(runs):
         for kind, evaluated in found.items():
             of_kind = (one for one in run.scores if one["kind"] == kind)
-            own: list[Evaluated] = [(place, one, table) for one in of_kind if (table := _comparable(one))]
+            own: list[OfRun] = [(place, one, table) for one in of_kind if (table := _comparable(one))]
             if own:
                 evaluated.append(own)
     tables = [table for evaluated in found.values() if evaluated for table in _side_by_side(evaluated, names)]
@@ -70,9 +70,9 @@ def _comparable(scores: Mapping[str, Any]) -> ScoreTable | None:
     return table_of(scores) if scores.get("reference_sha256") else None
 
 
-def _side_by_side(evaluated: Sequence[Sequence[Evaluated]], names: Sequence[str]) -> list[Scored]:
+def _side_by_side(evaluated: Sequence[Sequence[OfRun]], names: Sequence[str]) -> list[Scored]:
     """Return a table for each evaluation of the first run that the others have too."""
-    tables, reasons = [], list[tuple[int, Evaluated, Evaluated]]()
+    tables, reasons = [], list[tuple[int, OfRun, OfRun]]()
     for first in evaluated[0]:
         row = [first]
         for own in evaluated[1:]:
@@ -100,7 +100,7 @@ def _value(scores: Mapping[str, Any], name: str) -> Any:
     return made_count(scores) if name == "made" else scores.get(name) or None
 
 
-def _scored(row: Sequence[Evaluated], names: Sequence[str]) -> Scored:
+def _scored(row: Sequence[OfRun], names: Sequence[str]) -> Scored:
     table = row[0][2]
     models = [one.answers[0]._replace(name=names[place]) for place, _, one in row]
     columns = [column for column in table.columns if all(column.name in model.values for model in models)]

@@ -103,14 +103,14 @@ class Evaluation(NamedTuple):
         }
 
 
-def evaluate(
+def evaluate_pairs(
     model: str | Path,
     data: str | Sequence[str],
     split: str = "test",
     direction: str | None = None,
     device: str = "auto",
     sheet: bool = False,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], object] = lambda done, total: None,
     values: Values = UNSAID,
     say: Callable[[str], None] = lambda note: None,
     metrics: Sequence[str] | None = None,

@@ -16,6 +16,9 @@ from i2i.files import atomic_write
 from i2i.images import Array, Range
 from i2i.metrics.features import MODES, NETWORKS, best_network, features
 
+Progress = Callable[[int, int], object]
+"""Called with how many pictures are done, and of how many."""
+
 
 class Ruler(NamedTuple):
     """What sets are measured with."""
@@ -86,11 +89,12 @@ def reference_features(pictures: Sequence[Picture], ruler: Ruler, value_range: R
     return sha256, found
 
 
-def counted(calls: Sequence[Callable[[], Array]]) -> Iterator[Array]:
+def counted(calls: Sequence[Callable[[], Array]], progress: Progress = lambda done, total: None) -> Iterator[Array]:
     """Yield the picture that each call returns, and show how many are done."""
     for done, call in enumerate(calls):
         status.count(done, len(calls))
         yield call()
+        progress(done + 1, len(calls))
 
 
 def _existing(path: Path) -> Path:

@@ -60,7 +60,7 @@ class PairScorer:
         return True
 
     def score_all(
-        self, pairs: Sequence[T], read: Callable[[T], Example], progress: Callable[[int, int], None]
+        self, pairs: Sequence[T], read: Callable[[T], Example], progress: Callable[[int, int], object]
     ) -> tuple[list[T], dict[str, dict[str, float]], tuple[str, ...]]:
         """Score pairs; return those with data, the mean scores of each answer, and a line on the pairs without.
 

@@ -21,7 +21,7 @@ from i2i.evaluation.choosing import described, layouts_of, which_pictures
 from i2i.evaluation.cycle import Cycle, CycleScores
 from i2i.evaluation.labelled import Labelled
 from i2i.evaluation.pairs import LOST, OTHER_SCALE, scale_note
-from i2i.evaluation.ruler import Ruler, counted, make_ruler, reference_features
+from i2i.evaluation.ruler import Progress, Ruler, counted, make_ruler, reference_features
 from i2i.images import Array, Header, Layout, Range
 from i2i.metrics import distributions
 from i2i.metrics.features import features
@@ -81,12 +81,15 @@ class SetEvaluation(NamedTuple):
             "model": self.model._asdict(),
             "baselines": {name: scores._asdict() for name, scores in self.baselines.items()},
             **(self.cycle.to_json() if self.cycle else {}),
-            "notes": [*self.notes()],
+            "notes": [*self.notes],
         }
 
-    def notes(self) -> Iterator[str]:
-        """Yield what readers of the figures should know."""
-        yield from self.remarks
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What readers of the figures should know."""
+        return (*self.remarks, *self._notes())
+
+    def _notes(self) -> Iterator[str]:
         if lost := [*self._lost()]:
             yield f"{LOST}{', '.join(lost)}."
         if min(self.real, self.model.made) < FEW:
@@ -121,6 +124,7 @@ def evaluate_translations(
     fit: Fit = AUTO,
     labels: Sequence[str] = (),
     table: str | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> SetEvaluation:
     """Compare translate(A) with B as sets (or B with A, by `direction`); pictures need no partners.
 
@@ -147,7 +151,7 @@ def evaluate_translations(
     value_range, cycle = translator.spec.input_range, Cycle.open(model, labelled, device, fit)
     made = [functools.partial(_translated, labelled, one, cycle) for one in inputs]
     what = f"{translator.direction}: translations of {split} against pictures of {translator.direction[-1]}"
-    result = evaluate_sets(what, made, reference, ruler, others, inputs, value_range)
+    result = evaluate_sets(what, made, reference, ruler, others, inputs, value_range, progress)
     return result._replace(
         direction=translator.direction,
         fit=fit.how,
@@ -165,6 +169,7 @@ def evaluate_samples(
     side: Literal["A", "B"] | None = None,
     device: str = "auto",
     ruler: Ruler | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> SetEvaluation:
     """Compare samples of a model from noise with the pictures of a folder.
 
@@ -185,7 +190,8 @@ def evaluate_samples(
     seeds = range(1, 1 + (count or min(len(reference), MOST_SAMPLES)))
     made = [functools.partial(_sampled, generator, seed) for seed in seeds]
     others = spread(others, len(reference))
-    result = evaluate_sets(f"samples against {what}", made, reference, ruler, others, (), value_range)
+    what = f"samples against {what}"
+    result = evaluate_sets(what, made, reference, ruler, others, (), value_range, progress)
     return result._replace(remarks=(*remarks, *_sharpness_note(sizes, generator.generator.out_px)))
 
 
@@ -231,6 +237,7 @@ def evaluate_sets(
     others: Sequence[Picture] = (),
     inputs: Sequence[Picture] = (),
     value_range: Range | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> SetEvaluation:
     """Compare what a model made with real pictures, and with what needs no model.
 
@@ -244,7 +251,7 @@ def evaluate_sets(
     _refuse_few(real=len(reference), made=len(made))
     sha256, real = reference_features(reference, ruler, value_range)
     with status.doing("Making pictures"):
-        of_made = features(counted(made), *ruler)
+        of_made = features(counted(made, progress), *ruler)
     baselines: dict[str, SetScores] = {}
     with status.doing("Scoring baselines"):
         for name, against, pictures in _baselines(reference, others, inputs):

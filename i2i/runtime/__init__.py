@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from i2i.errors import speaks_python
 from i2i.models.spec import GENERATE, ModelSpec
 from i2i.runtime.backends import open_backend
 from i2i.runtime.foreign import Values
@@ -10,6 +11,7 @@ from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.translator import Translator
 
 
+@speaks_python
 def load(
     path: str | Path,
     direction: str | None = None,

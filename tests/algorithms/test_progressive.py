@@ -137,7 +137,7 @@ def test_a_model_is_used_and_exported_at_its_level(few_pairs, tmp_path):
     assert np.array_equal(pictures, pictures[..., ::2, ::2].repeat(2, 2).repeat(2, 3))
     generator.backend.network.growth = Growth(2)
     assert not np.allclose(generator.generate(latents), pictures, atol=1e-3)
-    i2i.export_onnx(tmp_path / "run", tmp_path / "m.onnx")
+    i2i.export(tmp_path / "run", tmp_path / "m.onnx")
     exported = ImageGenerator.open(tmp_path / "m.onnx")
     np.testing.assert_allclose(exported.generate(latents), pictures, atol=1e-4)
 

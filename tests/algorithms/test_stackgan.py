@@ -133,7 +133,7 @@ def test_words_make_the_same_pictures_from_the_run_and_from_onnx(few_pairs, tmp_
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == (
         tmp_path / "whole" / "model.safetensors"
     ).read_bytes()
-    i2i.export_onnx("run", "model.onnx")
+    i2i.export("run", "model.onnx")
     words = ("--text", "a flat one", "--text", "a tall one", "-n", "2", "--separate")
     for model, folder in (("run", "torch"), ("model.onnx", "onnx")):
         assert call("generate", "-m", model, *words, "-o", folder) == 0
@@ -226,7 +226,7 @@ def test_the_second_stage_resumes_and_exports_without_the_first(few_pairs, tmp_p
         i2i.train(short, "run", resume=images == 16)
     i2i.train(smallest_config(SECOND, few_pairs, "schedule.decay_images=0"), "whole")
     assert (tmp_path / "run/model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
-    i2i.export_onnx("run", "model.onnx")
+    i2i.export("run", "model.onnx")
     torch_one, onnx_one = (i2i.load(model) for model in ("run", "model.onnx"))
     latents = torch_one.draw([0, 1], text="a flat one")
     assert np.array_equal(latents, onnx_one.draw([0, 1], text="a flat one"))

@@ -103,7 +103,7 @@ def test_a_walk_through_styles_is_straight(style_model, loop):
 
 
 def test_an_exported_file_truncates_and_mixes(style_model, tmp_path):
-    spec = i2i.export_onnx(style_model, tmp_path / "m.onnx")
+    spec = i2i.export(style_model, tmp_path / "m.onnx").spec
     assert spec.proof.max_difference < 1e-4
     generator, exported = ImageGenerator.open(style_model), ImageGenerator.open(tmp_path / "m.onnx")
     blocks = generator.generator.blocks

@@ -89,7 +89,7 @@ def test_pictures_become_latents_and_latents_pictures(run, tmp_path, monkeypatch
         both = encoder.backend.network(torch.from_numpy(values)).numpy()
     np.testing.assert_allclose(latents, both[:, : latents.shape[1]], atol=1e-5)
     assert both.shape[1] == 2 * latents.shape[1] == 2 * i2i.load(run).latent
-    i2i.export_onnx(run, "m.onnx")
+    i2i.export(run, "m.onnx")
     for model, name in ((run, "torch.png"), ("m.onnx", "onnx.png")):
         assert call("generate", "-m", str(model), "--latents", "z.npy", "-o", name) == 0
     difference = read_image(tmp_path / "torch.png").astype(int) - read_image(tmp_path / "onnx.png")

@@ -26,7 +26,7 @@ from i2i.cli import cli, main, run_cleanly
 from i2i.cli.commands import ModelCommand
 from i2i.config import load_config
 from i2i.errors import Stopped
-from i2i.export import page
+from i2i.exporting import page
 from i2i.models.modelfile import read_spec
 from i2i.models.spec import LatentBlock
 from i2i.training import start

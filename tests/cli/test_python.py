@@ -1,13 +1,23 @@
 """i2i from Python: the page on it runs, and what comes back holds what it says."""
 
+import base64
+import json
 import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import i2i
-from i2i.errors import ConfigError, RunExistsError, UsageError
+from i2i.api import exporting
+from i2i.errors import ConfigError, RunExistsError, UsageError, speaks_python
+from i2i.exporting import page
+from i2i.interop.pytorch_cyclegan_pix2pix import revert
+from i2i.networks import UNet
+from tests.cli.test_cli import call
 from tests.conftest import ROOT, save, smallest_config
 
 PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
@@ -87,4 +97,82 @@ def test_errors_speak_python(tiny_run, few_pairs, tmp_path):
         i2i.train("lineart", "never", settings={"train.batch": 0})
     (tmp_path / "there.onnx").touch()
     with pytest.raises(UsageError, match="overwrite=True"):
-        i2i.export_onnx(tiny_run, tmp_path / "there.onnx")
+        i2i.export(tiny_run, tmp_path / "there.onnx")
+    with pytest.raises(UsageError, match=r"^count\b"):
+        i2i.evaluate(tiny_run, few_pairs, count=20)
+    with pytest.raises(UsageError, match="sets=True"):
+        i2i.evaluate(tiny_run, few_pairs, metrics=["fid"])
+    with pytest.raises(UsageError, match=r"output.*triton"):
+        i2i.export(tiny_run)
+
+
+def test_options_in_messages_become_arguments():
+    @speaks_python
+    def f(text, settings=None, io="tensor", fit=None, labels=(), table=None, overwrite=False, output=None):
+        raise UsageError(text)
+
+    said = {
+        "Use --fit resize, or --io tensor.": 'Use fit="resize", or io="tensor".',
+        "--label is for all; add --labels FILE.csv": "labels is for all; add table=FILE.csv",
+        "Add --overwrite to replace it, or -o FILE.": "Add overwrite=True to replace it, or output=FILE.",
+        "--set data.resize_px=null.": 'settings={"data.resize_px": None}.',
+        "--set data.input_range=[0,4095] or --set data.side=A": 'settings={"data.input_range": [0,4095]} or '
+        'settings={"data.side": "A"}',
+        "Leave out --tile exact.": "Leave out --tile exact.",  # which f does not have
+    }
+    for text, python in said.items():
+        with pytest.raises(UsageError) as error:
+            f(text)
+        assert str(error.value) == python
+
+
+def test_scores_are_those_of_the_command(tiny_run, few_pairs, few_scaled, tmp_path, capsys):
+    done = []
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    score = i2i.evaluate(run, few_pairs, metrics=["l1"], worst=True, progress=lambda *now: done.append(now))
+    assert call("evaluate", str(run), "--data", str(few_pairs), "--metrics", "l1", "--json") == 0
+    (printed,) = json.loads(capsys.readouterr().out)["result"]["scores"]
+    assert score.to_json() == printed
+    assert (score.kind, score.model["l1"], len(score.rows)) == ("pairs", printed["model"]["l1"], 4)
+    assert done == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert list((run / "scores").glob("*.worst.png"))
+    shown = score._repr_html_()
+    assert f"{score.model['l1']:.1f}" in shown
+    assert "input copied" in shown
+    assert base64.b64encode(score.sheets["worst"]).decode() in shown
+    kept = sorted((run / "scores").iterdir())
+    i2i.evaluate(run, few_scaled, "val", metrics=["l1"], keep=False)
+    assert sorted((run / "scores").iterdir()) == kept
+
+
+def test_models_from_noise_are_scored_against_pictures(noise_model, tmp_path):
+    for seed in range(10):
+        save(tmp_path / f"{seed}.png", 32, 32, seed=seed)
+    done = []
+    score = i2i.evaluate(noise_model, tmp_path, count=12, network="random", progress=lambda *now: done.append(now))
+    assert (score.kind, done[-1], score.rows) == ("samples", (12, 12), ())
+    assert score.intervals["kid"][0] <= score.intervals["kid"][1]
+    assert "KID" in score._repr_html_()
+    with pytest.raises(UsageError, match=r"^direction\b"):
+        i2i.evaluate(noise_model, tmp_path, direction="A2B")
+
+
+def test_the_suffix_says_what_is_exported(tiny_run, tiny_onnx, tmp_path, monkeypatch):
+    """The page of this module writes ONNX; here the writing of others, which takes long, is only asked for."""
+    asked = []
+    spec = i2i.load(tiny_onnx).spec
+    monkeypatch.setattr(page, "export_page", lambda model, options: asked.append(options) or {"B2A": spec})
+    monkeypatch.setattr(exporting, "export_model", lambda model, options: asked.append(options) or {tiny_onnx: spec})
+    monkeypatch.chdir(tmp_path)
+    Path("demo.html").touch()
+    shown = i2i.export(tiny_run, "demo.html", author="A. Artist", overwrite=True)
+    assert shown.said[0] in shown._repr_html_()
+    assert (asked[-1].page, asked[-1].output, asked[-1].author) == ("demo.html", None, "A. Artist")
+    assert i2i.load(i2i.export(tiny_run, triton="models", io="image")).direction == "B2A"
+    assert (asked[-1].triton, asked[-1].io, asked[-1].page) == ("models", "image", None)
+    torch.save(revert(UNet(3, 3, depth=7, width=2)), "latest_net_G.pth")
+    weights = i2i.export("latest_net_G.pth", "back.pth")
+    assert "--netG unet_128" in weights._repr_html_()
+    assert i2i.load(weights).direction == "A2B"
+    with pytest.raises(UsageError, match=r" io\b"):
+        i2i.export(tiny_run, "other.html", io="image")

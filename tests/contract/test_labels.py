@@ -91,7 +91,7 @@ def test_a_translator_learns_labels_from_pictures_to_its_file(few_pairs, tmp_pat
         i2i.load(tmp_path / "run", direction)
     ours = i2i.load(tmp_path / "run", direction, device="cpu", labels=["flat"])
     assert [block.name for block in ours.spec.generators[ours.direction].blocks] == ["shape"]
-    spec = i2i.export_onnx(tmp_path / "run", tmp_path / "m.onnx", direction, labels=["flat"], size=(32, 32))
+    spec = i2i.export(tmp_path / "run", tmp_path / "m.onnx", direction, labels=["flat"], size=(32, 32)).spec
     assert spec.proof.max_difference < 1e-4
     array = picture(32, 32, ours.generator.in_channels)
     assert np.abs(ours(array).astype(int) - i2i.load(tmp_path / "m.onnx")(array)).max() <= 1

@@ -15,7 +15,7 @@ from i2i.data.loader import batches
 from i2i.data.previews import find_previews, find_val_pairs
 from i2i.data.sets import make_set, refuse_settings
 from i2i.errors import ConfigError, ExportError, UsageError
-from i2i.evaluation import evaluate
+from i2i.evaluation import evaluate_pairs
 from i2i.images import largest, read_image, to_channels, write_image
 from i2i.interop.exporting import export_weights
 from i2i.models.modelfile import read_spec
@@ -262,8 +262,8 @@ def test_a_folder_of_pictures_is_trained_exported_scored_and_used(singles, tmp_p
     spec = read_spec(tmp_path / "run" / "model.safetensors")
     assert spec.derivation == Derivation(settings=settings("grey"))
     assert spec.metrics.keys() >= {"val, L1.A2B"}
-    i2i.export_onnx(tmp_path / "run", tmp_path / "m.onnx")
-    scores = [evaluate(model, str(singles), sheet=True) for model in (tmp_path / "run", tmp_path / "m.onnx")]
+    i2i.export(tmp_path / "run", tmp_path / "m.onnx")
+    scores = [evaluate_pairs(model, str(singles), sheet=True) for model in (tmp_path / "run", tmp_path / "m.onnx")]
     assert scores[0].pairs == 2
     assert scores[0].sheet is not None
     assert scores[0].model == pytest.approx(scores[1].model, abs=0.05)
@@ -277,13 +277,13 @@ def filler(tmp_path_factory, singles):
     """A run that fills holes, and its exports."""
     root = tmp_path_factory.mktemp("filler")
     i2i.train(on_singles("centre_mask", data=singles), root / "run")
-    i2i.export_onnx(root / "run", root / "image.onnx", io="image")
-    i2i.export_onnx(root / "run", root / "half.onnx", precision="fp16")
+    i2i.export(root / "run", root / "image.onnx", io="image")
+    i2i.export(root / "run", root / "half.onnx", precision="fp16")
     return root
 
 
 def test_a_run_and_its_exported_file_are_scored_on_the_same_holes(filler, singles):
-    one, other = (evaluate(filler / model, str(singles)) for model in ("run", "image.onnx"))
+    one, other = (evaluate_pairs(filler / model, str(singles)) for model in ("run", "image.onnx"))
     assert one.baselines == other.baselines
     assert one.model == pytest.approx(other.model, abs=0.05)
 
@@ -332,7 +332,7 @@ def test_soft_edges_blend(filler):
 
 def test_an_export_is_not_verified_on_pictures_without_holes(filler, singles, tmp_path):
     with pytest.raises(UsageError, match="test"):
-        i2i.export_onnx(filler / "run", tmp_path / "m.onnx", verify=singles / "test")
+        i2i.export(filler / "run", tmp_path / "m.onnx", verify=singles / "test")
 
 
 def test_hole_filling_weights_are_not_exported_to_other_projects(filler, tmp_path):

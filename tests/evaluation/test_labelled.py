@@ -11,7 +11,7 @@ from i2i.config import load_config
 from i2i.data.folders import find_pairs
 from i2i.data.items import read_pair
 from i2i.errors import ConfigError, DataError, UsageError
-from i2i.evaluation import evaluate, evaluate_translations, make_ruler
+from i2i.evaluation import evaluate_pairs, evaluate_translations, make_ruler
 from i2i.evaluation.labelled import OWN
 from i2i.images import write_image
 from i2i.metrics.pairs import l1
@@ -55,14 +55,14 @@ def by_hand(model, data, kinds=KINDS):
 
 
 def test_each_pair_is_scored_with_its_own_labels(labelled_model, data):
-    result = evaluate(
+    result = evaluate_pairs(
         labelled_model, str(data), device="cpu", metrics=["l1"], table=str(data / "labels.csv"), worst=True
     )
     own, one = by_hand(labelled_model, data), by_hand(labelled_model, data, [("bag", "red")])
     assert [row["l1"] for row in result.rows] == pytest.approx(own)
     assert np.abs(np.subtract(own, one)).max() > 0.1  # or the labels would change nothing
     assert result.to_json()["labels"] == [OWN]
-    alike = evaluate(labelled_model, str(data), device="cpu", metrics=["l1"], labels=["bag", "red"])
+    alike = evaluate_pairs(labelled_model, str(data), device="cpu", metrics=["l1"], labels=["bag", "red"])
     assert [row["l1"] for row in alike.rows] == pytest.approx(one)
     assert alike.labels == ("thing=bag", "colour=red")
 
@@ -72,7 +72,7 @@ def test_subfolders_are_labels_too(labelled_model, tmp_path):
     for side in "AB":
         save(tmp_path / f"test{side}" / "bag" / "x.png", 32, 32)
     with pytest.raises(ConfigError, match="colour, thing"):
-        evaluate(labelled_model, str(tmp_path), device="cpu", table="folders")
+        evaluate_pairs(labelled_model, str(tmp_path), device="cpu", table="folders")
 
 
 def test_a_run_knows_the_labels_of_its_data(run, data, tmp_path, capsys):
@@ -94,18 +94,18 @@ def test_sets_are_translated_with_their_own_labels(labelled_model, data, monkeyp
 
 def test_labels_that_are_missing_or_of_no_use_are_named(labelled_model, data, tiny_run, few_pairs, tmp_path):
     with pytest.raises(UsageError, match="--labels"):
-        evaluate(labelled_model, str(data), device="cpu")
+        evaluate_pairs(labelled_model, str(data), device="cpu")
     with pytest.raises(UsageError, match="--label gives"):
-        evaluate(labelled_model, str(data), device="cpu", labels=["bag", "red"], table=str(data / "labels.csv"))
+        evaluate_pairs(labelled_model, str(data), device="cpu", labels=["bag", "red"], table=str(data / "labels.csv"))
     with pytest.raises(UsageError, match="without labels"):
-        evaluate(tiny_run, str(few_pairs), device="cpu", table="folders")
+        evaluate_pairs(tiny_run, str(few_pairs), device="cpu", table="folders")
     table = (data / "labels.csv").read_text()
     (tmp_path / "l.csv").write_text(table.replace("03.png,shoe", "03.png,hat"))
     with pytest.raises(DataError, match="hat"):
-        evaluate(labelled_model, str(data), device="cpu", table=str(tmp_path / "l.csv"))
+        evaluate_pairs(labelled_model, str(data), device="cpu", table=str(tmp_path / "l.csv"))
     (tmp_path / "l.csv").write_text("\n".join(table.splitlines()[:-1]))
     with pytest.raises(DataError, match="11"):
-        evaluate(labelled_model, str(data), device="cpu", table=str(tmp_path / "l.csv"))
+        evaluate_pairs(labelled_model, str(data), device="cpu", table=str(tmp_path / "l.csv"))
 
 
 def test_a_picture_alone_needs_a_label_as_before(labelled_model):

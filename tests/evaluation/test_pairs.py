@@ -15,7 +15,7 @@ import i2i
 from i2i.cli.tables import score_caption
 from i2i.data.folders import find_pairs
 from i2i.errors import DataError, ModelError, UsageError
-from i2i.evaluation import fit_baselines, refuse_incomparable, sides
+from i2i.evaluation import evaluate_pairs, fit_baselines, refuse_incomparable, sides
 from i2i.evaluation.choosing import choose_metrics
 from i2i.images import read_image, write_image
 from i2i.metrics.pairs import PSNR_CEILING, l1, ms_ssim, psnr, ssim
@@ -116,7 +116,7 @@ def deep_pairs(root, levels):
 
 def test_microscopy_in_16_bits_is_scored_in_16_bits(grey_model, tmp_path):
     """A change by 64 of 65,535 is a quarter of a level of 8 bits, which rounding would lose."""
-    result = i2i.evaluate(grey_model, str(deep_pairs(tmp_path, 64)))
+    result = evaluate_pairs(grey_model, str(deep_pairs(tmp_path, 64)))
     copied = result.baselines["input_copied"]
     assert copied["l1"] == pytest.approx(64 / 257)
     assert copied["psnr"] == pytest.approx(20 * np.log10(65535 / 64))
@@ -133,7 +133,7 @@ def test_an_input_of_8_bits_is_scored_in_the_depth_of_its_target(grey_model, tmp
     model = i2i.load(grey_model)
     x, y = (read_image(root / f"test{side}" / "0.png") for side in "AB")
     exact = model.translate(x.astype(np.uint16) * 257)
-    assert i2i.evaluate(grey_model, str(root)).rows[0]["l1"] == pytest.approx(l1(exact, y), abs=1e-9)
+    assert evaluate_pairs(grey_model, str(root)).rows[0]["l1"] == pytest.approx(l1(exact, y), abs=1e-9)
     assert l1(model.translate(x), y) != pytest.approx(l1(exact, y), abs=1e-4)  # rounded to 8 bits, it would differ
 
 
@@ -141,7 +141,7 @@ def test_values_are_scored_in_the_range_of_training(grey_model, tmp_path):
     spec, ranged = read_spec(grey_model), tmp_path / "ranged.safetensors"
     network = load_generator(grey_model, spec, "A2B")
     save_model(ranged, spec.model_copy(update={"input_range": (0.0, 40000.0)}), {"A2B": network})
-    result = i2i.evaluate(ranged, str(deep_pairs(tmp_path / "D", 64)))
+    result = evaluate_pairs(ranged, str(deep_pairs(tmp_path / "D", 64)))
     assert result.baselines["input_copied"]["l1"] == pytest.approx(64 / 40000 * 255, abs=1e-3)
     assert result.value_range == (0, 40000)
 
@@ -168,7 +168,7 @@ def grey_model(tmp_path_factory):
 @pytest.fixture(scope="module")
 def copied(tiny_run):
     """The shipped test set, scored with a model that has learned next to nothing."""
-    return i2i.evaluate(tiny_run, str(LINEART))
+    return evaluate_pairs(tiny_run, str(LINEART))
 
 
 def test_baselines_are_the_published_figures(copied):
@@ -206,17 +206,17 @@ def test_a_train_split_without_pairs_has_its_colour_map(grey_model, tmp_path, dt
             for side, y, number in (("A", x, k), ("B", x / 2 + white / 4, k + shift)):
                 (tmp_path / f"{split}{side}").mkdir(exist_ok=True)
                 write_image(tmp_path / f"{split}{side}" / f"{number}.tiff", y.astype(dtype))
-    apart = i2i.evaluate(grey_model, str(tmp_path)).baselines
+    apart = evaluate_pairs(grey_model, str(tmp_path)).baselines
     assert apart["target_mean"] is apart["affine_colour"] is None
     assert apart["colour_map"]["l1"] < 1 < apart["input_copied"]["l1"] / 10
     for k in range(5):
         (tmp_path / "trainB" / f"{k + 5}.tiff").rename(tmp_path / "trainB" / f"{k}.tiff")
-    together = i2i.evaluate(grey_model, str(tmp_path)).baselines
+    together = evaluate_pairs(grey_model, str(tmp_path)).baselines
     assert list(together) == ["input_copied", *FITTED]
     assert together["colour_map"] == pytest.approx(apart["colour_map"])
     (tmp_path / "trainB" / "0.tiff").unlink()
     with pytest.raises(DataError, match=r"0\.tiff"):  # a name that was lost is no set without pairs
-        i2i.evaluate(grey_model, str(tmp_path))
+        evaluate_pairs(grey_model, str(tmp_path))
 
 
 def test_target_mean_of_many_sizes_is_a_colour(tmp_path):
@@ -252,14 +252,14 @@ def test_a_split_without_pairs_is_told_with_what_can_be_scored_instead(tiny_onnx
     shutil.copytree(tmp_path / "empty", tmp_path / "val", dirs_exist_ok=True)
     for data, advised in (("sides", {"--sets"}), ("empty", set()), ("val", {"--split val"})):
         with pytest.raises(DataError) as told:
-            i2i.evaluate(tiny_onnx, str(tmp_path / data))
+            evaluate_pairs(tiny_onnx, str(tmp_path / data))
         assert {one for one in ("--sets", "--split val") if one in str(told.value)} == advised
 
 
 def test_pictures_too_small_for_ssim_are_named(tiny_run, tmp_path):
     save(tmp_path / "test" / "a.png", 10, 40)
     with pytest.raises(DataError, match=r"a\.png is 20x10"):
-        i2i.evaluate(tiny_run, str(tmp_path))
+        evaluate_pairs(tiny_run, str(tmp_path))
 
 
 def test_scores_and_sheets_that_exist_are_not_touched_unasked(tiny_onnx, few_pairs, tmp_path):
@@ -300,7 +300,7 @@ def test_another_scale_than_that_of_training_is_mentioned(tiny_onnx, tiny_run, t
     for name, height in (("same", 24), ("large", 36)):  # trained at 18 px
         for side in "AB":
             save(tmp_path / name / f"test{side}" / "x.png", height, 50)
-    assert not any("scale" in note for note in i2i.evaluate(tiny_run, str(tmp_path / "same")).notes)
+    assert not any("scale" in note for note in evaluate_pairs(tiny_run, str(tmp_path / "same")).notes)
     done = run_i2i("evaluate", "-m", tiny_onnx, "--data", tmp_path / "large", "--sheet", tmp_path / "sheet.png")
     assert done.returncode == 0, done.stderr
     assert re.search(r"\b2 times\b.* scale\b", done.stderr)
@@ -311,7 +311,7 @@ def test_another_scale_than_that_of_training_is_mentioned(tiny_onnx, tiny_run, t
 def test_two_flat_folders_are_scored_as_what_they_are(tiny_onnx, tmp_path):
     for side in "AB":
         save(tmp_path / side / "x.png", 20, 30)
-    result = i2i.evaluate(tiny_onnx, [str(tmp_path / "A"), str(tmp_path / "B")])
+    result = evaluate_pairs(tiny_onnx, [str(tmp_path / "A"), str(tmp_path / "B")])
     assert (result.pairs, result.split) == (1, "the two folders")
     assert result.baselines["target_mean"] is None
 
@@ -330,18 +330,18 @@ def test_intervals_hold_the_mean_and_rows_its_parts(copied):
 
 
 def test_metrics_are_chosen_by_name(tiny_run, few_pairs):
-    result = i2i.evaluate(tiny_run, str(few_pairs), metrics=["ssim", "l1"])
+    result = evaluate_pairs(tiny_run, str(few_pairs), metrics=["ssim", "l1"])
     assert list(result.model) == ["ssim", "l1"]
     with pytest.raises(UsageError, match="nonsense"):
-        i2i.evaluate(tiny_run, str(few_pairs), metrics=["nonsense"])
+        evaluate_pairs(tiny_run, str(few_pairs), metrics=["nonsense"])
     with pytest.raises(DataError, match="MS-SSIM"):
-        i2i.evaluate(tiny_run, str(few_pairs), metrics=["ms_ssim"])
+        evaluate_pairs(tiny_run, str(few_pairs), metrics=["ms_ssim"])
 
 
 def test_weights_that_are_missing_are_named_before_the_work(tiny_run, few_pairs, tmp_path, monkeypatch):
     monkeypatch.setenv("I2I_WEIGHTS", str(tmp_path))
     with pytest.raises(ModelError, match="i2i weights get vgg16"):
-        i2i.evaluate(tiny_run, str(few_pairs), metrics=["dists"])
+        evaluate_pairs(tiny_run, str(few_pairs), metrics=["dists"])
 
 
 def test_a_run_knows_its_data_and_rows_and_the_worst_are_written(tiny_run, tmp_path, capsys):
@@ -370,11 +370,11 @@ def test_a_model_of_both_directions_is_scored_in_both(two_way_run, few_pairs, tm
 
 
 def test_every_figure_says_what_it_depends_on(two_way_run, few_pairs, capsys):
-    result = i2i.evaluate(two_way_run, str(few_pairs), direction="A2B", fit=Fit("resize"))
+    result = evaluate_pairs(two_way_run, str(few_pairs), direction="A2B", fit=Fit("resize"))
     said = score_caption(result)
     for word in ("8-bit RGB", "fit resize", result.reference_sha256[:12]):
         assert word in said
-    whole = i2i.evaluate(two_way_run, str(few_pairs), direction="A2B").to_json()
+    whole = evaluate_pairs(two_way_run, str(few_pairs), direction="A2B").to_json()
     with pytest.raises(UsageError, match="fit"):
         refuse_incomparable(result.to_json(), whole)
     refuse_incomparable(whole, whole)
@@ -383,13 +383,13 @@ def test_every_figure_says_what_it_depends_on(two_way_run, few_pairs, capsys):
 def test_resizing_to_the_scale_of_training_needs_no_note(tiny_run, tmp_path):
     for side in "AB":
         save(tmp_path / f"test{side}" / "x.png", 36, 50)  # trained at 18 px
-    whole, resized = (i2i.evaluate(tiny_run, str(tmp_path), fit=Fit(how)).notes for how in (None, "resize"))
+    whole, resized = (evaluate_pairs(tiny_run, str(tmp_path), fit=Fit(how)).notes for how in (None, "resize"))
     assert any("scale" in note for note in whole)
     assert not any("scale" in note for note in resized)
 
 
 def test_going_there_and_back_is_scored_with_and_without_rounding(two_way_run, few_pairs):
-    cycle = i2i.evaluate(two_way_run, str(few_pairs), direction="A2B").cycle
+    cycle = evaluate_pairs(two_way_run, str(few_pairs), direction="A2B").cycle
     assert cycle.l1 == pytest.approx(cycle.l1_unrounded, abs=1)
     assert cycle.l1 != cycle.l1_unrounded
     assert cycle.interval[0] < cycle.l1 < cycle.interval[1]

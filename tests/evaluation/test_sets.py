@@ -67,8 +67,8 @@ def test_a_model_that_lost_to_a_trivial_answer_is_told_so(photos):
 
     good = scored(lambda x: x)
     bad = scored(lambda x: np.clip(x + noise.normal(0, 90, x.shape), 0, 255).astype(np.uint8))
-    assert any("lost" in note and "input copied (KID" in note for note in bad.notes())
-    assert not any("lost" in note and "input copied" in note for note in good.notes())
+    assert any("lost" in note and "input copied (KID" in note for note in bad.notes)
+    assert not any("lost" in note and "input copied" in note for note in good.notes)
 
 
 def test_without_other_pictures_one_half_of_the_real_ones_stands_beside_the_model(photos):
@@ -178,9 +178,9 @@ def test_another_scale_is_mentioned_for_sets_too(two_way_run, noise_model, unpai
     """Trained at 18 px, samples of 32 px; these pictures have 64."""
     for fit, told in ((Fit(), True), (Fit("resize"), False)):
         result = evaluate_translations(two_way_run, str(unpaired), "test", "A2B", ruler=make_ruler("random"), fit=fit)
-        assert any("scale of training" in note for note in result.notes()) == told
+        assert any("scale of training" in note for note in result.notes) == told
     samples = evaluate_samples(noise_model, str(unpaired / "testB"), count=12, ruler=make_ruler("random"))
-    assert any("64 px" in note and "32 px" in note for note in samples.notes())
+    assert any("64 px" in note and "32 px" in note for note in samples.notes)
 
 
 def test_samples_are_compared_with_a_folder(noise_model, unpaired, capsys):
@@ -249,7 +249,7 @@ def test_samples_say_which_pictures_they_were_compared_with(noise_model, unpaire
     assert str(pictures) in whole.what
     shutil.copytree(unpaired / "testB", tmp_path / "trained" / "train")
     trained = evaluate_samples(noise_model, str(tmp_path / "trained"), ruler=make_ruler("random"))
-    assert [sum("may have seen" in note for note in one.notes()) for one in (whole, trained)] == [0, 1]
+    assert [sum("may have seen" in note for note in one.notes) for one in (whole, trained)] == [0, 1]
 
 
 def test_a_single_pair_has_no_interval(two_way_run, tmp_path, capsys):

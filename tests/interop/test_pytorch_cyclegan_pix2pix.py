@@ -475,7 +475,7 @@ def test_an_imported_model_is_exported_to_onnx(tmp_path):
     for seed in range(3):
         save(tmp_path / "photos" / f"{seed}.png", 40, 50, seed=seed)
     torch.save(reference("resnet_6blocks", "batch", outputs=3).state_dict(), tmp_path / "latest_net_G.pth")
-    spec = i2i.export_onnx(tmp_path / "latest_net_G.pth", tmp_path / "model.onnx", verify=tmp_path / "photos")
+    spec = i2i.export(tmp_path / "latest_net_G.pth", tmp_path / "model.onnx", verify=tmp_path / "photos").spec
     assert spec.proof is not None
     assert spec.proof.max_difference < 1e-4
     picture = tmp_path / "photos" / "0.png"

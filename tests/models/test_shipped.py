@@ -13,6 +13,7 @@ from PIL import Image
 import i2i
 from i2i.cli import cli
 from i2i.errors import ModelError, UsageError
+from i2i.evaluation import evaluate_pairs
 from i2i.models import shipped
 from i2i.models.modelfile import find_model, read_spec
 from i2i.models.shipped import find_shipped, read_card, shipped_folder, shipped_names
@@ -112,6 +113,6 @@ def test_a_shipped_model_scores_what_its_card_says(name):
     data = ROOT / card.data.split(",")[0]
     for direction in spec.generators:
         suffix = f"_{direction}" if len(spec.generators) > 1 else ""
-        scores = i2i.evaluate(name, str(data), direction=direction, device="cpu", metrics=["l1", "ssim"])
+        scores = evaluate_pairs(name, str(data), direction=direction, device="cpu", metrics=["l1", "ssim"])
         assert scores.model["l1"] == pytest.approx(card.scores[f"l1{suffix}"], abs=0.5)
         assert scores.model["ssim"] == pytest.approx(card.scores[f"ssim{suffix}"], abs=0.01)

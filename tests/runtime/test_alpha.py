@@ -13,6 +13,7 @@ import i2i
 from i2i.algorithms import resolve
 from i2i.data.sets import make_set
 from i2i.errors import ImageError, UsageError
+from i2i.evaluation import evaluate_pairs
 from i2i.images import FORMATS, largest, off_white, on_white, read_image, to_channels, write_image
 from i2i.images.decode import opened
 from i2i.images.encode import Extras, encode
@@ -226,7 +227,7 @@ def test_training_previews_and_every_use_show_one_picture(icons, tmp_path):
         words = ["translate", source, "-m", icons / "run", "-o", tmp_path / name, "--format", name]
         assert call(*map(str, words)) == 0
         written[name] = read_image(tmp_path / name / f"0.{name}")
-    sheet = i2i.evaluate(icons / "run", str(icons), split="val", sheet=True).sheet
+    sheet = evaluate_pairs(icons / "run", str(icons), split="val", sheet=True).sheet
     (tmp_path / "sheet.png").write_bytes(sheet)
     written["evaluate"] = on_sheet(tmp_path / "sheet.png", 0, 1)
     loaded = i2i.load(icons / "run", device="cpu")

@@ -9,6 +9,7 @@ from onnx import TensorProto
 import i2i
 from i2i.cli import cli, run_cleanly
 from i2i.errors import ModelError, UsageError
+from i2i.evaluation import evaluate_pairs
 from i2i.runtime.fit import Fit
 from i2i.runtime.foreign import UNIT, OutputWatch, Values
 from i2i.runtime.translator import Translator
@@ -160,7 +161,7 @@ def test_scores_are_those_of_the_values_that_were_said(file, tmp_path):
     for side in "AB":
         save(tmp_path / f"test{side}" / "a.png", 40, 50)
     path = file(clip(0, 1))
-    assert i2i.evaluate(path, str(tmp_path), values=Values((0, 1))).model["l1"] == 0
-    wrong = i2i.evaluate(path, str(tmp_path))
+    assert evaluate_pairs(path, str(tmp_path), values=Values((0, 1))).model["l1"] == 0
+    wrong = evaluate_pairs(path, str(tmp_path))
     assert wrong.model["l1"] > 10
     assert "--value-range 0 1" in wrong.notes[0]

@@ -129,7 +129,7 @@ def test_python_writes_the_same_and_an_exported_file_fills_alike(filler, here, t
     assert (here / "saved.png").read_bytes() == (here / "out.png").read_bytes()
     (here / "holes").mkdir()
     (here / "erased.png").rename(here / "holes" / "erased.png")
-    i2i.export_onnx(filler, here / "model.onnx", verify=here / "holes")
+    i2i.export(filler, here / "model.onnx", verify=here / "holes")
     exported = translate(here / "model.onnx", "photo.png", "mask.png")
     assert np.abs(exported.astype(int) - masked).max() <= 1
     assert np.array_equal(exported[~HOLE], masked[~HOLE])

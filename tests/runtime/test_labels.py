@@ -49,7 +49,7 @@ def test_tiles_know_the_label(labelled_model, tile):
 def test_an_exported_file_has_its_label(labelled_model, tmp_path, io):
     onnx = tmp_path / "m.onnx"
     save(tmp_path / "photos" / "a.png", 40, 36)
-    spec = i2i.export_onnx(labelled_model, onnx, verify=tmp_path / "photos", io=io, labels=["shoe", "grey"])
+    spec = i2i.export(labelled_model, onnx, verify=tmp_path / "photos", io=io, labels=["shoe", "grey"]).spec
     assert spec.proof.max_difference <= (1 if io == "image" else 1e-4)
     array = picture(40, 36)
     ours, exported = i2i.load(labelled_model, device="cpu", labels=["shoe", "grey"]), i2i.load(onnx)

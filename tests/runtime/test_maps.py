@@ -15,13 +15,13 @@ from tests.conftest import noise
 
 @pytest.fixture(scope="module")
 def cppn_onnx(cppn_model):
-    i2i.export_onnx(cppn_model, cppn_model.with_suffix(".onnx"))
+    i2i.export(cppn_model, cppn_model.with_suffix(".onnx"))
     return cppn_model.with_suffix(".onnx")
 
 
 @pytest.fixture(scope="module")
 def texture_onnx(texture_model):
-    i2i.export_onnx(texture_model, texture_model.with_suffix(".onnx"))
+    i2i.export(texture_model, texture_model.with_suffix(".onnx"))
     return texture_model.with_suffix(".onnx")
 
 

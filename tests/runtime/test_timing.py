@@ -78,7 +78,7 @@ def test_a_model_from_noise_has_no_size(noise_model, sleeper):
 @pytest.mark.parametrize("name", ["noise_model", "texture_model"])
 def test_networks_from_noise_get_what_they_take(name, request, tmp_path):
     """Latents or maps of them, in the exported file, which refuses anything else."""
-    i2i.export_onnx(request.getfixturevalue(name), tmp_path / "m.onnx")
+    i2i.export(request.getfixturevalue(name), tmp_path / "m.onnx")
     spec, backend, part = open_backend(tmp_path / "m.onnx", lambda _: "generate", "cpu")
     (one,) = time_calls(spec, part, backend, [], [2], seconds=0)
     assert (one.height, one.batch, one.calls) == (None, 2, 5)

@@ -13,6 +13,7 @@ from PIL import Image
 
 import i2i
 from i2i.errors import ModelError, UsageError
+from i2i.evaluation import evaluate_pairs
 from i2i.images import Channels, from_unit, read_image, to_unit
 from i2i.images.listing import list_pictures
 from i2i.models.spec import ModelSpec, translating
@@ -177,7 +178,7 @@ def test_one_inference_mode(tiny_run, tiny_onnx, few_scaled, tmp_path):
     for name, model in (("torch", tiny_run), ("onnx", tiny_onnx)):
         done = run_i2i("translate", inputs, "-m", model, "-o", tmp_path / name)
         assert done.returncode == 0, done.stderr
-    sheet = i2i.evaluate(tiny_onnx, str(few_scaled), split="val", sheet=True).sheet
+    sheet = evaluate_pairs(tiny_onnx, str(few_scaled), split="val", sheet=True).sheet
     (tmp_path / "evaluated.png").write_bytes(sheet)
     preview = read_image(sorted((tiny_run / "samples").iterdir())[-1])
     evaluated = read_image(tmp_path / "evaluated.png")

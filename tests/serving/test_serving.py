@@ -38,7 +38,7 @@ from i2i.serving.pictures import Sent, Studio
 from i2i.serving.problems import HttpProblem
 from i2i.serving.server import JsonFormatter, open_server
 from tests.conftest import ROOT, picture, run_i2i, save
-from tests.export.browser import Browser
+from tests.exporting.browser import Browser
 from tests.report.test_browser import BROWSER
 
 DOCS = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from i2i.algorithms import ALGORITHMS
 from i2i.config.settings import Config
 from i2i.data.sets import make_set
 from i2i.errors import ConfigError, DataError, ModelError, NonFiniteError, UsageError
-from i2i.export import ExportOptions, export_model
+from i2i.exporting import ExportOptions, export_model
 from i2i.files import read_json_lines
 from i2i.training.checkpoint import list_checkpoints, load_checkpoint
 from i2i.training.engine import Engine
@@ -149,7 +149,7 @@ def test_every_algorithm_leaves_a_model_that_is_used_and_exported(tmp_path, few_
     if both_ways:
         proofs = export_model(run, ExportOptions(tmp_path / "m.onnx", direction="both")).values()
     else:
-        proofs = [i2i.export_onnx(run, tmp_path / "m.onnx")]
+        proofs = [i2i.export(run, tmp_path / "m.onnx").spec]
     assert all(one.proof.max_difference < 1e-4 for one in proofs)
 
 

@@ -13,7 +13,7 @@ from i2i.config.settings import BestBy
 from i2i.data import previews
 from i2i.data.items import read_masked_pair
 from i2i.errors import ConfigError, DataError, Stopped
-from i2i.evaluation import evaluate_samples, make_ruler
+from i2i.evaluation import evaluate_pairs, evaluate_samples, make_ruler
 from i2i.files import read_json_lines
 from i2i.images import read_image, write_image
 from i2i.metrics import METRICS, SET_METRICS
@@ -150,7 +150,7 @@ def test_the_model_file_holds_what_was_scored(tmp_path, few_pairs, few_scaled, c
     assert best["score"] == pytest.approx(row["L1.B2A"], rel=1e-5)
     assert best["top"] == pytest.approx(min(row["L1.B2A"] for row in rows), rel=1e-5)
     assert rows[-1]["best_images"] == spec.images_seen
-    result = i2i.evaluate(model, str(few_scaled), "val")
+    result = evaluate_pairs(model, str(few_scaled), "val")
     assert result.model["l1"] == pytest.approx(spec.metrics["val, L1.B2A"], rel=1e-5)
     assert [row["low"], row["high"]] == pytest.approx(result.intervals["l1"], rel=1e-5)
     assert spec.metrics["val previews, L1.B2A"] != spec.metrics["val, L1.B2A"]

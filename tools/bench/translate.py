@@ -73,7 +73,7 @@ def write_model(folder: Path, name: str, verify: Path, export: bool) -> tuple[Pa
     path = folder / f"{name}.safetensors"
     save_model(path, spec, {"A2B": module})
     if export:
-        i2i.export_onnx(path, path.with_suffix(".onnx"), verify=verify)
+        i2i.export(path, path.with_suffix(".onnx"), verify=verify)
     return path, path.with_suffix(".onnx")
 
 

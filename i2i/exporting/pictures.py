@@ -11,8 +11,8 @@ from i2i.config import load_config
 from i2i.data.derive import read_input
 from i2i.data.previews import find_previews
 from i2i.errors import ConfigError, DataError, UsageError, one_line
-from i2i.export.options import ExportOptions
-from i2i.export.proof import ProofBatch
+from i2i.exporting.options import ExportOptions
+from i2i.exporting.proof import ProofBatch
 from i2i.images import Array, from_unit, is_transparent, read_image, to_channels, to_unit
 from i2i.images.listing import list_pictures
 from i2i.models.mistaken import shown

@@ -9,8 +9,8 @@ import yaml
 
 import i2i
 from i2i.errors import ModelError, UsageError
-from i2i.export import ExportOptions
-from i2i.export.origin import name_of, origin_of
+from i2i.exporting import ExportOptions
+from i2i.exporting.origin import name_of, origin_of
 from i2i.models.onnxfile import DIGEST_KEY, digest_of
 from i2i.models.shipped import find_shipped
 from i2i.report.card import Naming, model_card
@@ -23,7 +23,7 @@ def run(tiny_run, tmp_path_factory):
     """A run with an exported file by a named author."""
     folder = tmp_path_factory.mktemp("runs") / "mine"
     shutil.copytree(tiny_run, folder, ignore=shutil.ignore_patterns("*.onnx"))
-    i2i.export_onnx(folder, folder / "model.onnx", licence="cc-by-4.0", author="A. Artist")
+    i2i.export(folder, folder / "model.onnx", licence="cc-by-4.0", author="A. Artist")
     return folder
 
 
@@ -52,7 +52,7 @@ def test_a_file_carries_what_the_run_and_the_options_say(run, tmp_path):
     }
     first = (run / "model.onnx").read_bytes()
     for author, same in (("A. Artist", True), ("B. Artist", False)):
-        i2i.export_onnx(run, tmp_path / "m.onnx", overwrite=True, licence="cc-by-4.0", author=author)
+        i2i.export(run, tmp_path / "m.onnx", overwrite=True, licence="cc-by-4.0", author=author)
         assert ((tmp_path / "m.onnx").read_bytes() == first) == same
 
 

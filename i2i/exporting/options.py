@@ -37,7 +37,7 @@ class ExportOptions:
     labels: Sequence[str] = ()
     """Names of classes, one of each label set, of a model that translates to labels; the file translates to these."""
     page: str | Path | None = None
-    """In place of `output`: the .html file of a page that runs the model in a browser; see i2i.export.page."""
+    """In place of `output`: the .html file of a page that runs the model in a browser; see i2i.exporting.page."""
     licence: str | None = None
     """The licence of the model, and ..."""
     author: str | None = None
@@ -52,9 +52,27 @@ class ExportOptions:
                 "Give one of -o FILE, --triton FOLDER for a Triton server, and --page FILE for a page that runs it."
             )
         if self.triton is not None and self.direction == "both":
-            raise UsageError("--triton writes one direction as ONNX. Leave out --format, and choose A2B or B2A.")
+            raise UsageError("--triton writes one direction as ONNX. Choose it with --direction A2B or B2A.")
         if self.page is None and self.webgpu:
             raise UsageError("--webgpu is for a page. Add --page FILE, or leave it out.")
         for name, given in (("licence", self.licence), ("author", self.author)):
             if given is not None and not re.fullmatch(TEXT, given):
                 raise UsageError(f"--{name} takes one line of 1 to 256 characters, not {one_line(given[:80])!r}.")
+
+    def refuse_for_page(self) -> None:
+        """Raise UsageError for choices that a page leaves without effect."""
+        if self.size is not None or self.io != "tensor":
+            raise UsageError("A page takes pictures of any size, in 8 bits. Leave out --io and --size.")
+
+    def refuse_for_weights(self, kind: str) -> None:
+        """Raise UsageError for choices that only ONNX files have; kind: the project that loads the weights."""
+        if self.labels:
+            raise UsageError(f"Weights of {kind} have no labels. Leave out --label, and export an ONNX file.")
+        if self.output is None:
+            raise UsageError("--triton and --page hold ONNX files. Leave out --format, or give -o FILE.")
+        if self.licence is not None or self.author is not None:
+            raise UsageError(
+                f"Weights of {kind} have no place for a licence and an author. Leave out --licence and --author."
+            )
+        if self.verify is not None or self.io != "tensor" or self.precision != "fp32" or self.size is not None:
+            raise UsageError(f"Weights of {kind} are only renamed. Leave out --verify, --io, --precision and --size.")

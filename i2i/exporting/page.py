@@ -17,10 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from i2i.errors import UsageError
-from i2i.export import export_model
-from i2i.export.agreement import agreement
-from i2i.export.options import ExportOptions, Io
-from i2i.export.page_models import PageModel, describe, refuse_invisible, try_model
+from i2i.exporting import export_model
+from i2i.exporting.agreement import agreement
+from i2i.exporting.options import ExportOptions, Io
+from i2i.exporting.page_models import PageModel, describe, refuse_invisible, try_model
 from i2i.files import check_output, show_size, write_text
 from i2i.models.modelfile import find_weights, read_spec
 from i2i.models.spec import GENERATE, ModelSpec, Origin

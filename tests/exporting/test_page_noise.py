@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from i2i.breeding import LITTER, next_generation
-from i2i.export import ExportOptions, page
-from i2i.export.page import export_page
-from i2i.export.page_models import of_block
+from i2i.exporting import ExportOptions, page
+from i2i.exporting.page import export_page
+from i2i.exporting.page_models import of_block
 from i2i.models.modelfile import load_generator, read_spec, save_model
 from i2i.models.spec import GENERATE, LatentBlock
 from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.latents import seed_latents, walk
 from i2i.runtime.styles import truncate
 from tests.conftest import noise
-from tests.export.conftest import image_of
+from tests.exporting.conftest import image_of
 from tests.report.test_browser import BROWSER
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium")

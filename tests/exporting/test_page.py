@@ -15,13 +15,13 @@ import pytest
 
 import i2i
 from i2i.errors import UsageError
-from i2i.export import ExportOptions, page
-from i2i.export.page import export_page
+from i2i.exporting import ExportOptions, page
+from i2i.exporting.page import export_page
 from i2i.images import read_image
 from i2i.runtime.tiles import make_line
 from tests.conftest import picture
-from tests.export.browser import Browser
-from tests.export.conftest import base64_png, image_of
+from tests.exporting.browser import Browser
+from tests.exporting.conftest import base64_png, image_of
 from tests.report.test_browser import BROWSER
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium")

@@ -13,8 +13,8 @@ import pytest
 
 import i2i
 from i2i.errors import UsageError
-from i2i.export import ExportOptions, export_model
-from i2i.export.triton import MAX_BATCH, triton_config
+from i2i.exporting import ExportOptions, export_model
+from i2i.exporting.triton import MAX_BATCH, triton_config
 from i2i.images import read_image, write_image
 from tests.conftest import ROOT, load_script, picture, save
 
@@ -25,7 +25,7 @@ EXAMPLES = ROOT / "docs" / "examples"
 def pixels_onnx(tiny_run, tmp_path_factory) -> Path:
     """A model for pixels."""
     path = tmp_path_factory.mktemp("deploy") / "model.onnx"
-    i2i.export_onnx(tiny_run, path, io="image")
+    i2i.export(tiny_run, path, io="image")
     return path
 
 

@@ -7,43 +7,16 @@ float32 (batch, latent), and is proved on seeds. The file's metadata hold the Mo
 """
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from i2i import status
-from i2i.errors import UsageError, speaks_python
-from i2i.export.options import ExportOptions as ExportOptions
-from i2i.export.options import Io, Precision
-from i2i.export.origin import name_of, origin_of
+from i2i.errors import UsageError
+from i2i.exporting.options import ExportOptions as ExportOptions
+from i2i.exporting.origin import name_of, origin_of
 from i2i.files import check_output, write_text
 from i2i.models.mistaken import shown
 from i2i.models.modelfile import find_weights
 from i2i.models.spec import ModelSpec
-
-
-@speaks_python
-def export_onnx(
-    model: str | Path,
-    output: str | Path,
-    direction: str | None = None,
-    verify: str | Path | None = None,
-    overwrite: bool = False,
-    io: Io = "tensor",
-    precision: Precision = "fp32",
-    size: tuple[int, int] | None = None,
-    labels: Sequence[str] = (),
-    licence: str | None = None,
-    author: str | None = None,
-) -> ModelSpec:
-    """Write `model` (a run folder or .safetensors) as the ONNX file `output`; return its spec with the proof in it.
-
-    All other arguments are fields of ExportOptions, and everything else is as in `export_model`.
-    """
-    options = ExportOptions(
-        output, None, direction, verify, overwrite, io, precision, size, labels, licence=licence, author=author
-    )
-    (spec,) = export_model(model, options).values()
-    return spec
 
 
 def export_model(model: str | Path, options: ExportOptions) -> dict[Path, ModelSpec]:
@@ -54,8 +27,8 @@ def export_model(model: str | Path, options: ExportOptions) -> dict[Path, ModelS
 
     The proof compares ONNX Runtime with torch on real pictures at three sizes, or at the one given, singly and as a
     batch; for a model that generates pictures from noise, on the latents of five seeds in batches of 1, 2 and 5.
-    Raises ExportError, and leaves no file, above the bound of i2i.export.proof; UsageError for outputs that exist, for
-    a form that the model cannot have, and for a NAME that Triton does not take.
+    Raises ExportError, and leaves no file, above the bound of i2i.exporting.proof; UsageError for outputs that exist,
+    for a form that the model cannot have, and for a NAME that Triton does not take.
     """
     config = _triton_config_file(model, Path(options.triton), options.overwrite) if options.triton else None
     outputs = {config.parent / "1" / "model.onnx": options.direction} if config else _outputs(options)
@@ -63,11 +36,11 @@ def export_model(model: str | Path, options: ExportOptions) -> dict[Path, ModelS
         check_output(path, options.overwrite, ".onnx")
     source = find_weights(model)
     with status.loading_torch():  # what is wrong above is refused before
-        from i2i.export.writing import write_files
+        from i2i.exporting.writing import write_files
 
     specs = write_files(source, outputs, options, origin_of(model, options))
     if config:
-        from i2i.export.triton import triton_config
+        from i2i.exporting.triton import triton_config
 
         write_text(config, triton_config(config.parent / "1" / "model.onnx", config.parent.name))
     return specs

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from i2i.export import page
+from i2i.exporting import page
 from i2i.images import read_image, write_image
 from tests.conftest import ROOT
-from tests.export.browser import Browser
+from tests.exporting.browser import Browser
 from tests.report.test_browser import BROWSER
 
 PIXELS = """

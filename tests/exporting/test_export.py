@@ -16,10 +16,10 @@ from torch import nn
 import i2i
 from i2i import status
 from i2i.errors import ExportError, ModelError, UsageError
-from i2i.export import ExportOptions, export_model, proof, writing
-from i2i.export.agreement import agreement
-from i2i.export.graph import Doubling, Graph, mirrored, write_graph
-from i2i.export.pictures import busiest, proof_pictures
+from i2i.exporting import ExportOptions, export_model, proof, writing
+from i2i.exporting.agreement import agreement
+from i2i.exporting.graph import Doubling, Graph, mirrored, write_graph
+from i2i.exporting.pictures import busiest, proof_pictures
 from i2i.images import write_image
 from i2i.models.modelfile import save_model
 from i2i.models.spec import ExportProof, ModelSpec, translating
@@ -40,7 +40,7 @@ def test_what_the_proof_leaves_out_is_said(tmp_path, few_pairs, tiny_run, capsys
     (tmp_path / "hidden").mkdir()
     (tmp_path / "pictures" / ".hidden.png").rename(tmp_path / "hidden" / ".hidden.png")
     with pytest.raises(UsageError, match=r"\.hidden\.png"):
-        i2i.export_onnx(model, tmp_path / "m.onnx", verify=tmp_path / "hidden")
+        i2i.export(model, tmp_path / "m.onnx", verify=tmp_path / "hidden")
 
 
 def test_the_file_is_plain_and_describes_itself(tiny_run, tiny_onnx):
@@ -90,7 +90,7 @@ def test_every_generator_exports_equal(tmp_path, network, arguments, statistics)
     spec = model_spec(network, {"in_channels": 1, "out_channels": 4, **arguments}, made, statistics)
     save_model(tmp_path / "m.safetensors", spec, {"A2B": made})
     save(tmp_path / "pictures" / "a.png", 50, 70, 1)
-    proof = i2i.export_onnx(tmp_path / "m.safetensors", tmp_path / "m.onnx", verify=tmp_path / "pictures").proof
+    proof = i2i.export(tmp_path / "m.safetensors", tmp_path / "m.onnx", verify=tmp_path / "pictures").spec.proof
     assert proof.max_difference < 1e-4
     assert proof.source == str(tmp_path / "pictures")
     ours, exported = i2i.load(tmp_path / "m.safetensors"), i2i.load(tmp_path / "m.onnx")
@@ -176,9 +176,7 @@ def test_a_graph_that_differs_fails_names_the_layer_and_leaves_no_file(
     monkeypatch.setattr(writing, "make_graph", spoiled(writing.make_graph, spoil))
     words = rf"{said}.*\n.*up\.1\.2.*\n.*verify="
     with pytest.raises(ExportError, match=words):
-        i2i.export_onnx(
-            strong / "running.safetensors", tmp_path / "m.onnx", io=io, precision=precision, **small(strong)
-        )
+        i2i.export(strong / "running.safetensors", tmp_path / "m.onnx", io=io, precision=precision, **small(strong))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -186,13 +184,13 @@ def test_differences_of_no_layer_end_in_a_way_out(tiny_run, tmp_path, monkeypatc
     monkeypatch.setitem(proof.BOUNDS, ("fp32", "image"), proof.Bound(-1, 1e-4, -1, 1e-4))
     monkeypatch.setattr(proof, "SLACK", -1e9)
     with pytest.raises(ExportError, match="verify=FOLDER"):
-        i2i.export_onnx(tiny_run, tmp_path / "m.onnx", io="image", size=(32, 32))
+        i2i.export(tiny_run, tmp_path / "m.onnx", io="image", size=(32, 32))
 
 
 def test_a_layer_left_in_training_mode_fails_by_name(strong, tmp_path, monkeypatch):
     monkeypatch.setattr(writing, "make_graph", spoiled(writing.make_graph, lambda network: network.up[1][2].train()))
     with pytest.raises(ExportError, match=r"up\.1\.2"):
-        i2i.export_onnx(strong / "image.safetensors", tmp_path / "m.onnx", **small(strong))
+        i2i.export(strong / "image.safetensors", tmp_path / "m.onnx", **small(strong))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -230,7 +228,7 @@ def test_the_padding_inside_is_that_of_the_runtime(tmp_path):
 def pixels_onnx(strong):
     """The strong model, exported for pixels."""
     path = strong / "pixels.onnx"
-    return path, i2i.export_onnx(strong / "image.safetensors", path, verify=strong / "pictures", io="image")
+    return path, i2i.export(strong / "image.safetensors", path, verify=strong / "pictures", io="image").spec
 
 
 def test_a_graph_of_pixels_is_the_runtime_in_one_file(strong, pixels_onnx):
@@ -282,7 +280,7 @@ def test_a_model_is_not_refused_for_rounding_but_for_a_wrong_weight(strong, tmp_
     monkeypatch.setattr(proof, "first_difference", lambda *_: "Somewhere.")
     expected = contextlib.nullcontext() if factor == 1 else pytest.raises(ExportError, match=r"\d\.png")
     with expected:
-        spec = i2i.export_onnx(source, tmp_path / "m.onnx", None, strong / "pictures", io="image", size=(128, 128))
+        spec = i2i.export(source, tmp_path / "m.onnx", None, strong / "pictures", io="image", size=(128, 128)).spec
         assert spec.proof.max_difference == 1
         assert 1e-4 < spec.proof.differing < 1e-3
         assert 0 < spec.proof.torch_rounding < 1e-4
@@ -308,7 +306,7 @@ def test_flat_pictures_are_flat_and_the_same_in_every_form(instance_normed, tmp_
     icon = np.full((100, 120, 1), 255, np.uint8)
     icon[60:90, 80:110] = picture(30, 30, 1)
     write_image(tmp_path / "pictures" / "icon.png", icon)
-    spec = i2i.export_onnx(source, tmp_path / "m.onnx", None, tmp_path / "pictures", io=io, precision=precision)
+    spec = i2i.export(source, tmp_path / "m.onnx", None, tmp_path / "pictures", io=io, precision=precision).spec
     assert spec.proof.max_difference <= {"image": 1, "tensor": 1e-4 if precision == "fp32" else 0.1}[io]
     ours, exported = i2i.load(source, device="cpu"), i2i.load(tmp_path / "m.onnx", device="cpu")
     for colour in (0, 1, 128, 255):
@@ -344,7 +342,7 @@ def test_agreement_is_said_in_words(tiny_onnx, io, worst, differing, words):
 @pytest.mark.parametrize("io", [slow("tensor"), "image"])
 def test_fp16_and_one_size(strong, tmp_path, io):
     source, output = strong / "image.safetensors", tmp_path / "m.onnx"
-    spec = i2i.export_onnx(source, output, None, strong / "pictures", io=io, precision="fp16", size=(32, 48))
+    spec = i2i.export(source, output, None, strong / "pictures", io=io, precision="fp16", size=(32, 48)).spec
     model = onnx.load(output)
     weights = {tensor.data_type for tensor in model.graph.initializer if len(tensor.dims) == 4}
     assert weights == {onnx.TensorProto.FLOAT16}
@@ -377,7 +375,7 @@ def test_a_generator_from_noise_is_plain_too(noise_model, noise_onnx):
 
 
 def test_points_export_equal(point_model, tmp_path):
-    i2i.export_onnx(point_model, tmp_path / "m.onnx")
+    i2i.export(point_model, tmp_path / "m.onnx")
     latents = seed_latents(range(200), noise(2))
     ours, exported = (i2i.load(path, device="cpu").points(latents) for path in (point_model, tmp_path / "m.onnx"))
     np.testing.assert_allclose(exported, ours, atol=1e-5)
@@ -391,7 +389,7 @@ def test_what_makes_no_sense_of_noise_is_named(noise_model, tmp_path):
         ({"size": (32, 32)}, "io image and size"),
     ):
         with pytest.raises(UsageError, match=named):
-            i2i.export_onnx(noise_model, tmp_path / "m.onnx", **words)
+            i2i.export(noise_model, tmp_path / "m.onnx", **words)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -434,33 +432,33 @@ def test_nan_weights_are_not_exported(tiny_run, tmp_path):
     tensors["B2A.down.0.1.weight"].fill_(float("nan"))
     save_file(tensors, tmp_path / "run" / "model.safetensors", {"i2i": i2i.load(tiny_run).spec.model_dump_json()})
     with pytest.raises(ModelError, match="NaN"):
-        i2i.export_onnx(tmp_path / "run", tmp_path / "m.onnx")
+        i2i.export(tmp_path / "run", tmp_path / "m.onnx")
 
 
 def test_the_proof_takes_no_memory_by_what_a_file_says(tiny_run, few_pairs, tmp_path):
     spec = i2i.load(tiny_run).spec.model_copy(update={"trained_crop_px": 1 << 16})
     tensors = load_file(tiny_run / "model.safetensors")
     save_file(tensors, tmp_path / "m.safetensors", {"i2i": spec.model_dump_json()})
-    spec = i2i.export_onnx(tmp_path / "m.safetensors", tmp_path / "m.onnx", verify=few_pairs / "val")
+    spec = i2i.export(tmp_path / "m.safetensors", tmp_path / "m.onnx", verify=few_pairs / "val").spec
     assert spec.proof.max_difference < 1e-4
 
 
 def test_what_cannot_be_exported_is_named(tiny_run, tiny_onnx, tmp_path):
     with pytest.raises(UsageError, match="is an ONNX file already"):
-        i2i.export_onnx(tiny_onnx, tmp_path / "m.onnx")
+        i2i.export(tiny_onnx, tmp_path / "m.onnx")
     with pytest.raises(UsageError, match=r"\.onnx"):
-        i2i.export_onnx(tiny_run, tmp_path / "m.pt")
+        i2i.export(tiny_run, tmp_path / "m.pt")
     shutil.copy(tiny_run / "model.safetensors", tmp_path)
     with pytest.raises(UsageError, match="verify="):
-        i2i.export_onnx(tmp_path / "model.safetensors", tmp_path / "m.onnx")
+        i2i.export(tmp_path / "model.safetensors", tmp_path / "m.onnx")
     (tmp_path / "config.yaml").write_text("algorithm: [", encoding="utf-8")
     with pytest.raises(UsageError, match=r"\n.*verify="):
-        i2i.export_onnx(tmp_path / "model.safetensors", tmp_path / "m.onnx")
+        i2i.export(tmp_path / "model.safetensors", tmp_path / "m.onnx")
     (tmp_path / "mine.onnx").write_bytes(b"mine")
     with pytest.raises(UsageError, match="overwrite=True"):
-        i2i.export_onnx(tiny_run, tmp_path / "mine.onnx")
+        i2i.export(tiny_run, tmp_path / "mine.onnx")
     assert (tmp_path / "mine.onnx").read_bytes() == b"mine"
     with pytest.raises(UsageError, match=r"16 px.*\n.*size 32x48.*io image"):
-        i2i.export_onnx(tiny_run, tmp_path / "m.onnx", size=(17, 48))
+        i2i.export(tiny_run, tmp_path / "m.onnx", size=(17, 48))
     with pytest.raises(UsageError, match="nowhere"):
-        i2i.export_onnx(tiny_run, tmp_path / "m.onnx", verify=tmp_path / "nowhere")
+        i2i.export(tiny_run, tmp_path / "m.onnx", verify=tmp_path / "nowhere")

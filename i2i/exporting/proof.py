@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from i2i.errors import ExportError
-from i2i.export.graph import Graph, write_graph
+from i2i.exporting.graph import Graph, write_graph
 from i2i.files import utf8_name
 from i2i.images import Array
 from i2i.models.spec import ExportProof, ModelSpec

@@ -8,10 +8,10 @@ import numpy as np
 
 from i2i import status
 from i2i.errors import UsageError
-from i2i.export.graph import describe, make_graph, write_graph
-from i2i.export.options import ExportOptions
-from i2i.export.pictures import proof_batches, proof_pictures
-from i2i.export.proof import ProofBatch, Reference, finite, prove
+from i2i.exporting.graph import describe, make_graph, write_graph
+from i2i.exporting.options import ExportOptions
+from i2i.exporting.pictures import proof_batches, proof_pictures
+from i2i.exporting.proof import ProofBatch, Reference, finite, prove
 from i2i.files import atomic_write
 from i2i.images import Array, from_unit, to_unit
 from i2i.models.modelfile import read_spec
@@ -31,7 +31,7 @@ def write_files(
 ) -> dict[Path, ModelSpec]:
     """Write the file of each direction or, if one of them fails, none; return the specs, with the proofs in them.
 
-    source: a .safetensors file. outputs: a direction for each file. Raises as i2i.export.export_model does.
+    source: a .safetensors file. outputs: a direction for each file. Raises as i2i.exporting.export_model does.
     """
     with status.doing("Opening the model and the pictures to prove it on"):
         references = {output: _reference(source, direction, options) for output, direction in outputs.items()}

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from i2i.errors import one_line
-from i2i.export.options import ExportOptions
+from i2i.exporting.options import ExportOptions
 from i2i.files import read_json
 from i2i.models.hub import is_hub_address
 from i2i.models.modelfile import MODEL_NAME, find_model
