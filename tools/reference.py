@@ -1,5 +1,8 @@
-"""Write docs/cli.md from the help of the commands, docs/settings.md from the settings; with --check, compare them."""
+"""Write docs/cli.md from the help of the commands, docs/settings.md from the settings, docs/api.md and docs/errors.md
+from docstrings; with --check, compare them."""
 
+import ast
+import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +12,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+import i2i
+from i2i import errors
 from i2i.algorithms import ALGORITHMS
 from i2i.cli import cli
 from i2i.config.commented import in_one_line
@@ -101,7 +106,92 @@ def _text(text: str | None) -> str:
     return " ".join((text or "").split()).replace("|", "\\|")
 
 
-PAGES = {"cli.md": commands, "settings.md": settings}
+def api() -> Iterator[str]:
+    """Yield the parts of docs/api.md: functions first, then classes."""
+    yield (
+        "# Python API\n\nWritten by `tools/reference.py` from docstrings. [From Python](python.md) shows it in use.\n"
+    )
+    names = [name for name in i2i.__all__ if not name.startswith("_")]
+    for name in sorted(names, key=lambda name: inspect.isclass(getattr(i2i, name))):
+        one = getattr(i2i, name)
+        tree = ast.parse(Path(inspect.getsourcefile(inspect.unwrap(one)) or "").read_text(encoding="utf-8"))
+        node = [node for node in tree.body if getattr(node, "name", "") == one.__name__][-1]  # the last of overloads
+        if isinstance(node, ast.FunctionDef):
+            yield f"## i2i.{name}\n\n{_function(node)}"
+        elif isinstance(node, ast.ClassDef):
+            yield f"## i2i.{name}\n\n{_prose(ast.get_docstring(node))}\n"
+            yield from _members(node) if one is not Config else ()
+
+
+def _members(node: ast.ClassDef) -> Iterator[str]:
+    """Yield the public attributes of a class, each with its docstring, and its methods."""
+    for one, following in zip(node.body, [*node.body[1:], None], strict=True):
+        if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name) and isinstance(following, ast.Expr):
+            said = ast.literal_eval(following.value)
+            yield f"- `{one.target.id}`: {_annotation(one.annotation)}. {_prose(' '.join(said.split()))}\n"
+    for one in node.body:
+        if isinstance(one, ast.FunctionDef) and (one.name == "__call__" or not one.name.startswith("_")):
+            yield f"### {node.name}.{one.name}\n\n{_function(one)}"
+
+
+def _function(node: ast.FunctionDef) -> str:
+    """Return the signature of a function, and what it does."""
+    decorated = {one.id for one in node.decorator_list if isinstance(one, ast.Name)}
+    given = _arguments(node.args)
+    gives = f" -> {_annotation(node.returns)}" if node.returns else ""
+    head = f"{node.name}{gives}" if "property" in decorated else f"{node.name}({', '.join(given)}){gives}"
+    if len(head) > 100:
+        head = f"{node.name}(\n" + "".join(f"    {one},\n" for one in given) + f"){gives}"
+    return f"```python\n{head.replace(chr(39), chr(34))}\n```\n\n{_prose(ast.get_docstring(node))}\n"
+
+
+def _arguments(given: ast.arguments) -> list[str]:
+    """Return the arguments of a function, without self and cls, as they are written."""
+    plain: list[tuple[ast.arg, ast.expr | None]] = []
+    first_default = len(given.args) - len(given.defaults)
+    for place, one in enumerate(given.args):
+        plain.append((one, given.defaults[place - first_default] if place >= first_default else None))
+    written = [_argument(*one) for one in plain if one[0].arg not in ("self", "cls")]
+    starred = [f"*{given.vararg.arg}"] if given.vararg else ["*"] if given.kwonlyargs else []
+    return written + starred + [_argument(*one) for one in zip(given.kwonlyargs, given.kw_defaults, strict=True)]
+
+
+def _argument(one: ast.arg, default: ast.expr | None) -> str:
+    kind = f": {_annotation(one.annotation)}" if one.annotation else ""
+    return f"{one.arg}{kind}{f' = {ast.unparse(default)}' if default else ''}"
+
+
+def _annotation(node: ast.expr) -> str:
+    """Return a type as it is written, without the quotes that keep its import late."""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ast.unparse(node)
+
+
+def _prose(text: str | None) -> str:
+    return (text or "").replace("<", "&lt;").replace("*", "\\*")
+
+
+def error_codes() -> Iterator[str]:
+    """Yield the parts of docs/errors.md."""
+    yield (
+        "# Errors and exit codes\n\nWritten by `tools/reference.py` from `i2i/errors.py`. A command that fails prints "
+        "what was received, what is\nallowed and what to do next, and ends with a code. From Python, each is an "
+        "exception; those of this page are\n`i2i.errors.NAME`, and all of them are an `i2i.I2IError`.\n"
+    )
+    rows = [("", 0, "Everything was done.")]
+    rows += [
+        (name, one.exit_code, inspect.cleandoc(one.__doc__ or "").partition("\n")[0])
+        for name, one in vars(errors).items()
+        if inspect.isclass(one) and issubclass(one, errors.I2IError)
+    ]
+    rows += [
+        ("", errors.SOME_REFUSED, "The work is done, but some inputs were refused; each is named."),
+        ("Stopped", "128 + the signal", "A training was asked to stop, and has saved."),
+    ]
+    body = "".join(f"| {code} | {f'`{name}`' if name else ''} | {_text(said)} |\n" for name, code, said in rows)
+    yield f"| exit code | error | |\n|---|---|---|\n{body}"
+
+
+PAGES = {"cli.md": commands, "settings.md": settings, "api.md": api, "errors.md": error_codes}
 
 
 def main() -> None:

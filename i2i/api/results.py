@@ -104,6 +104,7 @@ class Exported:
     """Files that were exported; use a single one wherever a model is asked for."""
 
     files: tuple[Path, ...]
+    """What was written."""
     specs: tuple[ModelSpec, ...]
     """What each ONNX model says of itself, with the proof that it equals torch; none of weights for other projects."""
     said: tuple[str, ...]
