@@ -1,16 +1,19 @@
 """Plugins: the one in docs/plugins.md through every command, and code of strangers that does not run."""
 
+import json
 import shutil
 import sys
 from importlib.metadata import EntryPoint
 from typing import Any
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 
 import i2i
 from i2i import plugins
 from i2i.algorithms import ALGORITHMS, resolve
-from i2i.algorithms.describing import settings_file
+from i2i.algorithms.describing import settings_file, settings_schema
 from i2i.config import plugins as running
 from i2i.config.networks import NETWORK_SETTINGS
 from i2i.errors import ConfigError, UsageError
@@ -148,6 +151,10 @@ def test_names_of_a_plugin_are_settings_like_ours(mine):
     mine.with_suffix(".yaml").write_text("base: pix2pix\ngenerator: {name: plain}\n", encoding="utf-8")
     said = NETWORK_SETTINGS["generator"]["plain"].model_fields["width"].description
     assert said in settings_file(mine.with_suffix(".yaml"))
+    editor = Draft202012Validator(json.loads(settings_schema()))
+    text = "algorithm: l1_gan\ngenerator: {name: plain, width: 3}\nloss: {adversarial: squared_hinge}"
+    editor.validate(yaml.safe_load(text))
+    assert not editor.is_valid(yaml.safe_load(text.replace("width", "depth")))
     plugins.add_algorithm("l1_gan", ALGORITHMS["l1_gan"])  # again, as a cell of a notebook does
     with pytest.raises(UsageError, match="unet"):
         plugins.add_generator("unet", GENERATORS["plain"], NETWORK_SETTINGS["generator"]["unet"])

@@ -177,7 +177,7 @@ def error_codes() -> Iterator[str]:
         "what was received, what is\nallowed and what to do next, and ends with a code. From Python, each is an "
         "exception; those of this page are\n`i2i.errors.NAME`, and all of them are an `i2i.I2IError`.\n"
     )
-    rows = [("", 0, "Everything was done.")]
+    rows: list[tuple[str, int | str, str]] = [("", 0, "Everything was done.")]
     rows += [
         (name, one.exit_code, inspect.cleandoc(one.__doc__ or "").partition("\n")[0])
         for name, one in vars(errors).items()

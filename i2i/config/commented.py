@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from i2i.config.aliases import SAME
 from i2i.config.layers import BASE
 from i2i.config.problems import CHOICES, what_it_takes
 from i2i.config.section import Ramp
@@ -82,9 +83,26 @@ def editor_schema(losses: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
         own = model.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}")
         definitions |= {f"{name}.{inner}": one for inner, one in own.pop("$defs", {}).items()}
         definitions[f"{name}.loss"] = own
-        condition = {"properties": {"algorithm": {"const": name}}, "required": ["algorithm"]}
+        condition = {"properties": {"algorithm": {"enum": [name]}}, "required": ["algorithm"]}
         rules.append({"if": condition, "then": {"properties": {"loss": {"$ref": f"#/$defs/{name}.loss"}}}})
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_loosened(schema), "allOf": rules}
+    whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", **_loosened(schema), "allOf": rules}
+    _add_aliases(whole)
+    return whole
+
+
+def _add_aliases(node: Any) -> None:
+    """Let settings of a schema take, in place, what other projects call their values."""
+    inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    for one in inner:
+        _add_aliases(one)
+    properties = node.get("properties", {}) if isinstance(node, dict) else {}
+    for name, setting in properties.items():
+        same = [those for one, those in SAME.items() if one.rpartition(".")[2] == name]
+        for values in (setting, *setting.get("anyOf", ())):
+            known = [values.pop("const")] if isinstance(values.get("const"), str) else values.get("enum", [])
+            if known:
+                aliases = [theirs for those in same for theirs, ours in those.items() if ours in known]
+                values["enum"] = [*known, *aliases]
 
 
 def _loosened(node: Any) -> Any:

@@ -56,6 +56,28 @@ def fetch(path: Path) -> Path:
     raise DownloadError(f"{address} has no {' or '.join(asked)}.") from missing
 
 
+def downloaded() -> dict[str, Path]:
+    """Return the model files that were fetched, by address, newest first: of each repository its newest state."""
+    if importlib.util.find_spec("huggingface_hub") is None:
+        return {}
+    from huggingface_hub import constants, scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        cached = scan_cache_dir(constants.HF_HUB_CACHE)
+        repositories = [one for one in cached.repos if one.repo_type == "model" and one.revisions]
+    except CacheNotFound:
+        return {}
+    found = {}
+    for one in sorted(repositories, key=lambda one: one.last_modified, reverse=True):
+        newest = max(one.revisions, key=lambda revision: revision.last_modified)
+        for file in sorted(newest.files, key=lambda file: file.file_name):
+            if file.file_path.suffix in (".safetensors", ".onnx"):
+                inside = file.file_path.relative_to(newest.snapshot_path).as_posix()
+                found[f"{SCHEME}{one.repo_id}" + (f"/{inside}" if inside not in FILES else "")] = file.file_path
+    return found
+
+
 def refuse_missing_library() -> None:
     """Raise UsageError where huggingface_hub is not installed."""
     if importlib.util.find_spec("huggingface_hub") is None:

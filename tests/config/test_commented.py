@@ -56,6 +56,8 @@ def test_the_schema_takes_every_preset(preset):
         "algorithm: pix2pix\nloss: {adversarial: hing}",
         "generator: {name: unet, blocks: 3}",
         "base: [pix2pix]",
+        "algorithm: CycleGAN\nloss: {l1: 3}",
+        "algorithm: pix2pix\nloss: {adversarial: wgan}",
     ],
 )
 def test_the_schema_refuses_what_i2i_refuses(text):
@@ -68,6 +70,8 @@ def test_the_schema_refuses_what_i2i_refuses(text):
         "base: pix2pix\ndata: {path: photos}\ngenerator: {width: 32}",
         "base: pix2pix\nloss: {l1: {from: 1, to: 2, over_images: 5}}\nlog: {loggers: csv}",
         "algorithm: pix2pix\nloss: {l1: 3, terms: {lpips: 1}}\ndiscriminator: null",
+        "algorithm: CycleGAN\nloss: {cycle_a: 3, adversarial: lsgan}\ngenerator: {name: UNet, width: 3}",
+        "data: {direction: AtoB}\noptimizer: {name: Adam}\ntrain: {precision: bfloat16}",
     ],
 )
 def test_the_schema_takes_files_that_lie_on_others(text):

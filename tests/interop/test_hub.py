@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import json
 import shutil
 import threading
 
@@ -76,6 +77,22 @@ def test_a_model_is_used_by_its_address(local_hub, tiny_run, tiny_onnx, tmp_path
     fetched = [file for command, *_, file in local_hub.asked if command == "GET"]
     assert fetched == ["model.safetensors", "exports/small.onnx"]  # each once
     assert i2i.load("hf://anna/lineart").spec.algorithm == "pix2pix"
+
+
+def test_what_was_fetched_is_listed(local_hub, tiny_run, tiny_onnx):
+    assert hub.downloaded() == {}
+    local_hub.files["anna/lineart"] = {"exports/small.onnx": tiny_onnx.read_bytes()}
+    local_hub.files["anna/faces"] = {"model.safetensors": (tiny_run / "model.safetensors").read_bytes()}
+    local_hub.files["others/words"] = {"model.safetensors": bytes(100)}  # of another project
+    for address in ("hf://anna/lineart/exports/small.onnx", "hf://anna/faces", "hf://others/words"):
+        hub.fetch(hub.Path(address))
+    fetched = json.loads(run_i2i("models", "--json").stdout)["result"]["fetched"]
+    assert {one["address"]: one["task"] for one in fetched} == {
+        "hf://anna/lineart/exports/small.onnx": "translate",
+        "hf://anna/faces": "translate",
+    }
+    assert i2i.load(fetched[0]["address"]).direction == "B2A"
+    assert "hf://anna/faces" in run_i2i("models").stdout
 
 
 def test_a_repository_with_an_onnx_file_alone_is_enough(local_hub, tiny_onnx):
