@@ -239,6 +239,11 @@ class AlarmSettings(Section):
     """Samples are alike when their mean distance is under this share of the data's, ..."""
     near_duplicates: Annotated[float, Field(ge=0, le=1)] = 0.5
     """... or when the share of near duplicates exceeds that of the data by this much."""
+    inverted_steps: Positive = 500
+    """Train steps for which colours learned without pairs must be inverted: ..."""
+    brightness: Annotated[float, Field(ge=-1, le=1)] = -0.2
+    """... the brightness of outputs correlates by less than this with that of truths, or of inputs where val has no
+    pairs."""
 
 
 class Config(Section):

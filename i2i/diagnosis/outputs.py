@@ -9,7 +9,7 @@ from i2i.data.toy import TOYS, modes_found
 from i2i.diagnosis.facts import NEIGHBOURS, NotMeasured, RunFacts, Translations, as_rgb
 from i2i.diagnosis.reading import Reading, worst
 from i2i.images import Array
-from i2i.metrics.diagnostics import diversity
+from i2i.metrics.diagnostics import brightness_correlation, diversity
 from i2i.metrics.distributions import distances as distances_between
 from i2i.models.spec import GENERATE
 
@@ -66,7 +66,11 @@ def colours_inverted(facts: RunFacts) -> Reading:
 
     Below zero, what should be light is dark. Unpaired translation can learn it: an inverted picture looks real, too.
     """
-    return worst((Reading(_correlation(one), one.direction) for one in facts.translations()), highest=False)
+    readings = []
+    for one in facts.translations():
+        others = one.inputs if one.truths is None else one.truths
+        readings.append(Reading(brightness_correlation(one.outputs, others), one.direction))
+    return worst(readings, highest=False)
 
 
 def checkerboard(facts: RunFacts) -> Reading:
@@ -140,15 +144,6 @@ def _moved(one: Translations) -> float:
     inputs, outputs = (side.astype(np.float64) for side in (one.inputs, one.outputs))
     targets = one.targets if one.truths is None else one.truths
     return float(np.abs(outputs - inputs).mean() / max(np.abs(targets - inputs).mean(), 1e-9))
-
-
-def _correlation(one: Translations) -> float:
-    """Return the mean over pictures; a flat picture counts as uncorrelated."""
-    beside = one.inputs if one.truths is None else one.truths
-    first, second = ((side @ _LUMA).reshape(len(side), -1) for side in (one.outputs, beside))
-    first, second = (flat - flat.mean(axis=1, keepdims=True) for flat in (first, second))
-    norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-    return float(((first * second).sum(axis=1) / np.maximum(norms, 1e-9)).mean())
 
 
 def _thumbs(pictures: Array) -> Array:

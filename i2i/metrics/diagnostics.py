@@ -1,8 +1,11 @@
-"""Whether the samples of a generator differ from one another."""
+"""Whether samples differ from one another, and whether what is light stays light."""
+
+from collections.abc import Iterable
 
 import numpy as np
 
-from i2i.images import Array
+from i2i.images import Array, to_channels
+from i2i.metrics.pairs import as_rgb8
 
 NEAR = 0.05
 """Samples closer than this fraction of the reals' median pair distance are near duplicates."""
@@ -22,6 +25,21 @@ def diversity(fakes: Array, reals: Array) -> dict[str, float]:
         "near_duplicates": float((fake.min(axis=1) < near).mean()),
         "real_near_duplicates": float((real.min(axis=1) < near).mean()),
     }
+
+
+def brightness_correlation(outputs: Iterable[Array], others: Iterable[Array]) -> float:
+    """Return the correlation of the brightness of an output and of another picture, the mean over all.
+
+    outputs, others: (H, W, 1 to 4) each, in any depth. 1 where they are alike, -1 where one is the other's negative;
+    a flat picture counts as uncorrelated.
+    """
+    return float(np.mean([_correlation(*one) for one in zip(outputs, others, strict=True)]))
+
+
+def _correlation(output: Array, other: Array) -> float:
+    first, second = (to_channels(as_rgb8(side), 1).ravel().astype(np.float64) for side in (output, other))
+    first, second = first - first.mean(), second - second.mean()
+    return float(first @ second / max(float(np.linalg.norm(first) * np.linalg.norm(second)), 1e-9))
 
 
 def _distances(values: Array) -> Array:

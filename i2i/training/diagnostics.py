@@ -1,4 +1,4 @@
-"""Diagnostics of a training under way: a discriminator that has won, mode collapse, and a step that slowed down.
+"""Diagnostics of a training under way: a discriminator that has won, mode collapse, inverted colours, slow steps.
 
 A discriminator that is nearly always right is no problem by itself: healthy conditional GANs and GANs
 on few pictures work that way. It has won when, over many steps, it is right at almost no loss and nothing
@@ -23,6 +23,7 @@ class Diagnostics:
         self.draws_noise = draws_noise
         self.won: dict[str, dict[str, Any]] = {}  # by discriminator: first step, G's other terms then, whether warned
         self.alike: dict[str, Any] = {}  # the same for samples without diversity
+        self.inverted: dict[str, dict[str, Any]] = {}  # the same for inverted colours, by direction
         self.others: dict[str, float] = {}  # G's other terms as last seen: a row may lack them
 
     def check_losses(self, steps: int, terms: dict[str, float]) -> list[str]:
@@ -46,7 +47,10 @@ class Diagnostics:
         return warnings
 
     def check_samples(self, steps: int, scores: dict[str, float]) -> list[str]:
-        """Return warnings on the diversity of samples, `steps` train steps into the run."""
+        """Return warnings on the scores of samples, `steps` train steps into the run."""
+        return [*self._check_diversity(steps, scores), *self._check_colours(steps, scores)]
+
+    def _check_diversity(self, steps: int, scores: dict[str, float]) -> list[str]:
         if not self.draws_noise or "diversity" not in scores:
             return []
         excess = scores["near_duplicates"] - scores["real_near_duplicates"]
@@ -59,13 +63,27 @@ class Diagnostics:
         self.alike["said"] = True
         return [self._collapse_warning(scores)]
 
+    def _check_colours(self, steps: int, scores: dict[str, float]) -> list[str]:
+        warnings = []
+        for name in (key for key in scores if key.startswith("brightness.")):
+            direction = name.removeprefix("brightness.")
+            if scores[name] >= self.settings.brightness:
+                self.inverted.pop(direction, None)
+                continue
+            since = self.inverted.setdefault(direction, {"steps": steps, "said": False})
+            if steps - since["steps"] >= self.settings.inverted_steps and not since["said"]:
+                since["said"] = True
+                warnings.append(self._inverted_warning(direction, scores[name]))
+        return warnings
+
     def state_dict(self) -> dict[str, Any]:
         """Return what was seen so far."""
-        return {"won": self.won, "alike": self.alike, "others": self.others}
+        return {"won": self.won, "alike": self.alike, "inverted": self.inverted, "others": self.others}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self.won, self.alike, self.others = state["won"], state["alike"], state["others"]
+        self.inverted = state.get("inverted", {})
 
     def _won_warning(self, name: str, accuracy: float, loss: float) -> str:
         return (
@@ -81,6 +99,13 @@ class Diagnostics:
             f"{scores['near_duplicates']:.0%} are near duplicates, for {self.settings.alike_steps:,} steps. "
             f"In a new run, lower optimizer.lr_discriminator (now {self.lr_discriminator:g}) or "
             f"optimizer.lr ({self.lr:g}), or raise train.batch."
+        )
+
+    def _inverted_warning(self, direction: str, correlation: float) -> str:
+        return (
+            f"the colours of {direction} have come out inverted: for {self.settings.inverted_steps:,} steps, light has "
+            f"been dark (correlation of the brightness {correlation:.2f}). Where A and B are opposites, that is right. "
+            "Otherwise start again with another train.seed, or raise loss.identity."
         )
 
 

@@ -18,7 +18,7 @@ from i2i.data.toy import DRAWS, modes_found
 from i2i.errors import DataError, LoaderError
 from i2i.images import Array, composite, from_unit
 from i2i.metrics import ARROWS
-from i2i.metrics.diagnostics import diversity
+from i2i.metrics.diagnostics import brightness_correlation, diversity
 from i2i.metrics.intervals import interval
 from i2i.metrics.pairs import as_rgb8
 from i2i.models.modelfile import read_spec
@@ -225,10 +225,11 @@ def _translate(run: Run, engine: Engine, images: int, count: Count) -> Samples:
             scores[f"L1.{direction}"] = mean_l1(outputs, truths, bool(generator.out_bands), both_valid(read, known))
         shown = {name: _shown(images, name, generator) for name, images in columns.items()}
         if previews.truths:
-            found = _diversity(shown["output"], shown["truth"])
-            scores |= {f"{name}.{direction}": value for name, value in found.items()}
-        rows = list(zip(*shown.values(), strict=True))
-        sheets[direction] = sheet_png(rows, list(columns))
+            scores |= _diversity(shown["output"], shown["truth"], direction)
+        if engine.algorithm.data == "unpaired":
+            beside = shown["truth"] if previews.truths else next(iter(shown.values()))
+            scores[f"brightness.{direction}"] = brightness_correlation(shown["output"], beside)
+        sheets[direction] = sheet_png(list(zip(*shown.values(), strict=True)), list(columns))
     return sheets, scores
 
 
@@ -245,18 +246,18 @@ def _classes(run: Run) -> list[tuple[str, int, int]]:
     return each[:_CLASSES_SHOWN]
 
 
-def _diversity(outputs: list[Array], truths: list[Array]) -> dict[str, float]:
+def _diversity(outputs: list[Array], truths: list[Array], direction: str) -> dict[str, float]:
     """Compare the diversity of outputs and truths, where there are several of one size."""
     if len(outputs) < 2 or len({image.shape for image in truths}) > 1:
         return {}
-    return diversity(*(np.stack([as_rgb8(image) for image in side]) for side in (outputs, truths)))
+    found = diversity(*(np.stack([as_rgb8(image) for image in side]) for side in (outputs, truths)))
+    return {f"{name}.{direction}": value for name, value in found.items()}
 
 
 def _generate(run: Run, engine: Engine, images: int, count: Count) -> Samples:
     """A grid of the first seeds, or the cloud of points, and their diversity."""
     generator = image_generator(run, engine, images)
-    toy = run.config.data.toy
-    if toy:
+    if toy := run.config.data.toy:
         points = generator.points(generator.draw(range(DRAWS)))
         found, good = modes_found(toy, points)
         scores = {"modes": float(found), "good": good, **diversity(points[:SAMPLES], run.real_samples)}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from i2i.metrics.diagnostics import diversity
+from i2i.metrics.diagnostics import brightness_correlation, diversity
 
 
 def test_distances_are_those_computed_by_hand():
@@ -32,3 +32,10 @@ def test_near_duplicates_in_the_data_are_counted_apart():
     clusters = np.repeat([[0.0, 0.0], [1.0, 0.0]], 50, axis=0) + 1e-3 * random.standard_normal((100, 2))
     scores = diversity(clusters, clusters)
     assert scores["near_duplicates"] == scores["real_near_duplicates"] == 1
+
+
+def test_brightness_correlates_with_its_like_and_against_its_negative():
+    grey = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), dtype=np.uint8)
+    colours, flat = np.repeat(grey, 3, axis=3), np.full((2, 8, 8, 3), 7, np.uint8)
+    for others, expected in ((colours // 2, 1), (255 - colours, -1), (flat, 0), ((colours[0], 255 - colours[1]), 0)):
+        assert brightness_correlation(grey, others) == pytest.approx(expected, abs=1e-3)

@@ -88,10 +88,25 @@ def test_only_what_draws_noise_can_collapse():
     assert [one.check_samples(steps, ALIKE) for steps in (0, 9000)] == [[], []]
 
 
+def test_inverted_colours_are_named_by_direction_once_they_last():
+    one = watch(draws_noise=False)
+    right, wrong = {"brightness.A2B": 0.6, "brightness.B2A": 0.4}, {"brightness.A2B": 0.6, "brightness.B2A": -0.4}
+    assert [one.check_samples(steps, wrong) for steps in (250, 500)] == [[], []]
+    assert one.check_samples(600, right) == []
+    assert one.check_samples(750, wrong) == []
+    assert one.check_samples(1250, {**wrong, "brightness.B2A": -0.19}) == []  # uncorrelated is not inverted
+    assert one.check_samples(1500, wrong) == []
+    (text,) = one.check_samples(2000, wrong)
+    assert "B2A" in text
+    assert "A2B" not in text
+    assert "train.seed" in text
+    assert one.check_samples(4000, wrong) == []
+
+
 def test_the_watch_goes_on_where_it_stopped():
     one, other = watch(), watch()
     rows(one, WON, 100, 1500)
-    one.check_samples(0, ALIKE)
+    one.check_samples(0, {**ALIKE, "brightness.A2B": -0.9})
     other.load_state_dict(one.state_dict())
     assert len(rows(other, WON, 1600, 2100)) == 1
-    assert len(other.check_samples(1000, ALIKE)) == 1
+    assert len(other.check_samples(1000, {**ALIKE, "brightness.A2B": -0.9})) == 2
