@@ -59,7 +59,7 @@ def _look_at_data(
 ) -> None:
     from i2i.data.items import read_picture
     from i2i.files import check_output, write_bytes
-    from i2i.images import composite
+    from i2i.images import shown
     from i2i.metrics.examine import examine_data, lines
     from i2i.report.sheets import grid_png, sheet_png
 
@@ -72,7 +72,7 @@ def _look_at_data(
     else:
         click.echo("\n".join(lines(report, data)))
     if sheet:
-        rows = [[composite(read_picture(picture), picture.layout.bands) for picture in row] for row in report.examples]
+        rows = [[shown(read_picture(picture), picture.layout) for picture in row] for row in report.examples]
         paired = report.kind == "paired"
         names = [row[0].name for row in report.examples]
         write_bytes(sheet, sheet_png(rows, ["A", "B"]) if paired else grid_png([row[0] for row in rows], names))

@@ -118,10 +118,10 @@ def _part_lines(spec: "ModelSpec") -> Iterator[str]:
 
 
 def _meaning(images: "PictureSpec | None") -> str:
-    """Say what images of a part are; bands by their names."""
+    """Say what images of a part are; bands and classes by their names."""
     if images is None:
         return "nothing"
-    named = f"{and_more(images.bands, _LISTED)} (bands)" if images.bands else images.meaning
+    named = f"{and_more(images.bands, _LISTED)} ({images.meaning})" if images.bands else images.meaning
     if not images.scale:
         return named
     return f"{named} with {', '.join(f'{low:g} to {high:g}' for low, high in images.scale.ranges)}"

@@ -51,7 +51,8 @@ def score_table(result: "Evaluation") -> "Table":
             ]
             table.add_row("  95%", *(bounds if result.pairs > 1 else ["–"] * len(bounds)))
             for band, own in result.bands.items():
-                table.add_row(f"  {band}", *(f"{own[name]:.{metric.decimals}f}" for name, metric in chosen.items()))
+                each = (f"{own[name]:.{one.decimals}f}" if name in own else "–" for name, one in chosen.items())
+                table.add_row(f"  {band}", *each)
     return table
 
 
@@ -62,7 +63,7 @@ def score_caption(result: "Evaluation") -> str:
     black_white = "{:g} to {:g}".format(*result.value_range) if result.value_range else "the full range"
     seen = [METRICS[name].label for name in result.model if METRICS[name].weights]
     parts = [
-        f"{result.compared}, {black_white} as 0 to 255",
+        result.compared if "accuracy" in result.model else f"{result.compared}, {black_white} as 0 to 255",
         *([f"fit {result.fit}"] if result.fit else []),
         *(f"to {label}" for label in result.labels),
         *([f"{' and '.join(seen)} on an RGB rendering"] if seen else []),

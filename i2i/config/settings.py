@@ -25,6 +25,8 @@ BestBy = Literal[
     "lpips",
     "lpips_vgg",
     "dists",
+    "accuracy",
+    "iou",
     "kid_inception",
     "kid_alexnet",
     "kid_vgg16",

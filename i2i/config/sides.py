@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from i2i.config.derive import DeriveSettings
 from i2i.config.section import Section
 from i2i.images import Channels, Layout, Layouts, Scale, band_names, channel_count
-from i2i.images.layout import MOST_BANDS, BandName, Nodata
+from i2i.images.layout import MOST_BANDS, BandName, ClassValue, Nodata
 
 Direction = Literal["A2B", "B2A"]
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -73,6 +73,15 @@ class SideSettings(SourceSettings):
     """Which channels of A's files are its bands, from 1, in this order, as [4, 3, 2]; [] is all. Inputs of the model
     are files with as many channels, too, and outputs hold the bands alone."""
     select_b: tuple[Annotated[int, Field(ge=1, le=MOST_BANDS)], ...] = ()
+    """The same of side B."""
+    meaning_a: Literal["labels"] | None = None
+    """labels: A's pictures are label maps, whose integers are the classes that data.channels_a names or counts. Classes
+    are never interpolated, and a channel each for the network; outputs that are A's are label maps, too."""
+    meaning_b: Literal["labels"] | None = None
+    """The same of side B."""
+    values_a: tuple[ClassValue, ...] = ()
+    """The values of A's classes in files, as [10, 20, 95]; [] is 0, 1, 2, ..."""
+    values_b: tuple[ClassValue, ...] = ()
     """The same of side B."""
     nodata_a: Nodata | None = None
     """The value of pixels of A without data, as -9999 or nan; NaN counts, too. They count in no loss, no score and no
@@ -142,9 +151,28 @@ class SideSettings(SourceSettings):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _label_maps_fit(self) -> Self:
+        for side, count in zip("ab", self.side_channels, strict=True):
+            values, named = getattr(self, f"values_{side}"), f"meaning_{side}"
+            if not getattr(self, named):
+                if values:
+                    raise ValueError(f"values_{side} are those of classes; set {named}=labels")
+                continue
+            if count < 2 or (values and not len({*values}) == len(values) == count):
+                raise ValueError(f"{named} is labels; name two classes or more in channels_{side}, and each value once")
+            for other in (f"normalise_{side}", f"select_{side}"):
+                if getattr(self, other):
+                    raise ValueError(f"{named} is labels, which are no measurements; leave {other} out")
+        return self
+
 
 def _layout(data: SideSettings, side: str) -> Layout:
     """Return how the files of one side become images."""
     names = ("channels", "scale", "select", "nodata")
     channels, scale, select, nodata = (getattr(data, f"{name}_{side}") for name in names)
-    return Layout(channel_count(channels), band_names(channels, select), data.input_range, scale, select, nodata)
+    count, bands, values = channel_count(channels), band_names(channels, select), ()
+    if getattr(data, f"meaning_{side}"):
+        values = getattr(data, f"values_{side}") or tuple(range(count))
+        bands = tuple(map(str, values)) if isinstance(channels, int) else tuple(channels)
+    return Layout(count, bands, data.input_range, scale, select, nodata, values)

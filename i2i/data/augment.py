@@ -18,6 +18,7 @@ import numpy as np
 
 from i2i.config.settings import DataSettings
 from i2i.images import Array, largest
+from i2i.images.label_maps import nearest_to
 
 # Ranges at strength 1; hue is a fraction of the colour circle.
 JITTER = {"brightness": 0.5, "contrast": 0.5, "saturation": 0.5, "hue": 0.1}
@@ -33,20 +34,22 @@ class Augment(Protocol):
         """Return all images, augmented with one draw."""
 
 
-def resize(array: Array, shorter_px: int | None) -> Array:
+def resize(array: Array, shorter_px: int | None, nearest: bool = False) -> Array:
     """Resize (H, W, C), integers or float32 in [0, 1], to a shorter side of `shorter_px`; None keeps the size.
 
-    Bicubic with antialiasing: within two levels of Pillow's result.
+    Bicubic with antialiasing: within two levels of Pillow's result. nearest: take the nearest pixel, as of classes.
     """
     height, width = array.shape[:2]
     scale = (shorter_px or min(height, width)) / min(height, width)
-    return resize_to(array, (round(height * scale), round(width * scale)))
+    return resize_to(array, (round(height * scale), round(width * scale)), nearest)
 
 
-def resize_to(array: Array, sides: tuple[int, int]) -> Array:
+def resize_to(array: Array, sides: tuple[int, int], nearest: bool = False) -> Array:
     """Return the same with sides of (height, width) pixels."""
     if sides == array.shape[:2]:
         return array
+    if nearest:
+        return nearest_to(array, *sides)
     import torch
     from torch.nn.functional import interpolate
 

@@ -83,9 +83,13 @@ class Pictures:
 
     def _load(self, item: Item, channels: Channels) -> tuple[Array, ...]:
         *sides, blank = self._decode(item)
+        layouts = item.layouts if isinstance(item, Pair) else (item.layout,)
         arrays = (to_channels(side, count) for side, count in zip(sides, channels, strict=True))
         # contiguous: a view would keep the whole decoded file in memory
-        done = tuple(np.ascontiguousarray(resize(array, self.settings.resize_px)) for array in arrays)
+        done = tuple(
+            np.ascontiguousarray(resize(array, self.settings.resize_px, nearest=bool(layout.values)))
+            for array, layout in zip(arrays, layouts, strict=True)
+        )
         if min(done[0].shape[:2]) < self.settings.crop_px:  # the file was replaced since its header was read
             raise DataError(f"{item} became smaller than the crop of {self.settings.crop_px} px.")
         if self.masked:

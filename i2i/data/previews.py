@@ -30,15 +30,15 @@ class Previews(NamedTuple):
     truths: Shown | None
 
 
-def at_training_scale(image: Array, data: DataSettings) -> tuple[Array, str]:
+def at_training_scale(image: Array, data: DataSettings, nearest: bool = False) -> tuple[Array, str]:
     """Return integers (H, W, C) at the scale of training, cropped to the middle if large; and words for a title.
 
     The scale is `data.resize_px`. Images within a quarter of it keep their pixels: training is often a little larger
-    than its crop only to vary the crop. The words are empty if nothing changed.
+    than its crop only to vary the crop. The words are empty if nothing changed. nearest: as in `resize`.
     """
     words = ""
     if data.resize_px and _is_resized(min(image.shape[:2]), data.resize_px):
-        image, words = resize(image, data.resize_px), f" at {data.resize_px} px"
+        image, words = resize(image, data.resize_px, nearest), f" at {data.resize_px} px"
     most = max(SHOWN_PX, 2 * data.crop_px)
     if max(image.shape[:2]) > most:
         words += f", middle {most} px"
@@ -84,7 +84,9 @@ def read_at_training_scale(picture: Picture | Derived, data: DataSettings, chann
         image = to_channels(picture.input_from(target), channels)
     else:
         array, blank = read_masked_picture(picture)
-        image, words = at_training_scale(array if picture.layout.bands else to_channels(array, channels), data)
+        layout = picture.layout
+        array = array if layout.bands else to_channels(array, channels)
+        image, words = at_training_scale(array, data, nearest=bool(layout.values))
     return Scaled(image, words, valid_at_training_scale(blank, array, data))
 
 

@@ -11,7 +11,7 @@ from i2i.config.settings import by_direction
 from i2i.data.folders import find_pairs, find_sides, has_sides, has_split
 from i2i.errors import ConfigError, DataError, UsageError
 from i2i.images import PICTURES, Layouts
-from i2i.metrics import METRICS, USUAL
+from i2i.metrics import METRICS, OF_LABELS, USUAL
 from i2i.models.modelfile import find_model, is_onnx, read_spec
 from i2i.models.onnxfile import check_onnx
 from i2i.models.spec import ModelSpec
@@ -101,12 +101,14 @@ def without_partners(paths: Sequence[str], split: str) -> bool:
     return False
 
 
-def choose_metrics(asked: Sequence[str] | None, bands: bool = False) -> tuple[str, ...]:
-    """Return the metrics to score, by default USUAL and, of pictures, LPIPS if its weights are here.
+def choose_metrics(asked: Sequence[str] | None, bands: bool = False, labels: bool = False) -> tuple[str, ...]:
+    """Return the metrics to score, by default USUAL and, of pictures, LPIPS if its weights are here; or OF_LABELS.
 
-    bands: whether a side has bands, which no one sees. Raises UsageError for an unknown one, ModelError for missing
-    weights.
+    bands: whether a side has bands, which no one sees.
+    labels: whether targets are label maps. Raises UsageError for an unknown one, ModelError for missing weights.
     """
+    if asked is None and labels:
+        return OF_LABELS
     if asked is None:
         return (*USUAL, "lpips") if weights.has("alexnet") and not bands else USUAL
     for name in asked:
@@ -114,6 +116,9 @@ def choose_metrics(asked: Sequence[str] | None, bands: bool = False) -> tuple[st
             raise UsageError(f"{name} compares sets of pictures, not pairs. Leave --metrics out, and add --sets.")
         if name not in METRICS:
             raise UsageError(f"Unknown metric {name or '(empty)'}. Choose from {', '.join(METRICS)}.")
+        if (name in OF_LABELS) != labels:
+            what = f"label maps, which are scored by {' and '.join(OF_LABELS)}" if labels else "no label maps"
+            raise UsageError(f"{name} does not suit these targets: they are {what}.")
         for file in METRICS[name].weights:
             weights.find(file)
     return tuple(dict.fromkeys(asked))

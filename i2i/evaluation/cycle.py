@@ -7,6 +7,7 @@ import numpy as np
 
 from i2i.evaluation.labelled import Labelled
 from i2i.images import Array, from_unit, to_channels, to_unit
+from i2i.images.label_maps import decided
 from i2i.metrics import METRICS
 from i2i.metrics.intervals import mean_interval
 from i2i.runtime.fit import Fit
@@ -51,7 +52,9 @@ class Cycle:
     def add(self, name: str, x: Array, output: Array, valid: Array | None = None) -> None:
         """Score an input (H, W, C) of this name, and its translation, where there is data."""
         there, back = self.there.of(name), self.back.of(name)
-        if output.dtype != np.uint8:
+        if there.generator.outputs and there.generator.outputs.values:
+            output = decided(output)
+        elif output.dtype != np.uint8:
             output = there.translate(x, np.uint8)
         self.rounded.append(self._l1(back.translate(output, x.dtype), x, valid))
         unrounded = there.translate(from_unit(to_unit(x), np.float32))

@@ -126,9 +126,9 @@ def evaluate_pairs(
     names in METRICS. Raises DataError, also for pictures too small for one of them, ModelError, UsageError.
     """
     paths = [data] if isinstance(data, str) else list(data)
-    find, matched, bands = _finder(find_model(Path(model)), direction)
-    chosen = choose_metrics(metrics, bands)
-    pairs, sizes, masked = _scorable_pairs(paths, split, find, matched, USUAL if metrics is None else chosen, say)
+    find, matched, chosen = _finder(find_model(Path(model)), direction, metrics)
+    asked = tuple(one for one in chosen if metrics or one in USUAL)  # others are left out where pictures are small
+    pairs, sizes, masked = _scorable_pairs(paths, split, find, matched, asked, say)
     chosen = tuple(one for one in chosen if METRICS[one].suits(min(map(min, sizes)), masked and not metrics))
     labelled = Labelled.open(model, [pair.name for pair in pairs], direction, device, fit, values, labels, table)
     translator, cycle = labelled.translator, Cycle.open(model, labelled, device, fit)
@@ -219,21 +219,22 @@ def lost_note(means: Mapping[str, Scores]) -> tuple[str, ...]:
     return (f"{LOST}{', '.join(better)}.",) if better else ()
 
 
-def _finder(file: Path, direction: str | None) -> tuple[Finder, bool, bool]:
-    """Return what finds pairs for a model, whether they are files with equal names, and whether a side has bands.
+def _finder(file: Path, direction: str | None, metrics: Sequence[str] | None) -> tuple[Finder, bool, tuple[str, ...]]:
+    """Return what finds pairs for a model, whether they are files with equal names, and the metrics that suit them.
 
-    Pairs are files, or pictures and what the model's training derived from them.
+    metrics: those that are asked for. Pairs are files, or pictures and what the model's training derived from them.
     """
     spec = described(file)
     layouts = layouts_of(spec, direction)
-    bands = any(layout.bands for layout in layouts)
+    labels = spec is not None and bool(by_direction(spec.pick(direction), *layouts)[1].values)
+    chosen = choose_metrics(metrics, any(layout.bands for layout in layouts), labels)
     if not (spec and spec.derivation):
-        return lambda paths, split, lister: find_pairs(paths, split, lister, layouts), True, bands
+        return lambda paths, split, lister: find_pairs(paths, split, lister, layouts), True, chosen
     how = spec.derivation
     return (
         lambda paths, split, lister: find_derived(paths, split, how.settings, layouts[1], how.side, lister),
         False,
-        bands,
+        chosen,
     )
 
 

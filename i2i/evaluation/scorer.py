@@ -11,7 +11,7 @@ from i2i.errors import DataError
 from i2i.evaluation.baselines import Answer
 from i2i.evaluation.cycle import Cycle
 from i2i.evaluation.labelled import Labelled
-from i2i.images import Array, channel_words, composite, to_channels
+from i2i.images import Array, channel_words, shown, to_channels
 from i2i.metrics import METRICS
 from i2i.report.sheets import sheet_png
 from i2i.words import show_count
@@ -82,9 +82,9 @@ class PairScorer:
 
     def row(self, name: str, x: Array, y: Array, valid: Array | None = None) -> list[Array]:
         """Return input, output, the way back if there is one, and target, as people see them."""
-        output, bands = self.model.of(name).translate(x), self.part.in_bands
-        back = [composite(self.cycle.back.of(name).translate(output), bands)] if self.cycle else []
-        return [composite(x, bands), composite(output, self.bands), *back, composite(y, self.bands)]
+        output, (inputs, outputs) = self.model.of(name).translate(x), (self.part.inputs, self.part.outputs)
+        back = [shown(self.cycle.back.of(name).translate(output), inputs)] if self.cycle else []
+        return [shown(x, inputs), shown(output, outputs), *back, shown(y, outputs)]
 
     def sheet(self, examples: Iterable[Example]) -> bytes:
         """Return a PNG file with a row for each name, input and target."""
@@ -102,11 +102,14 @@ class PairScorer:
 
     def band_means(self) -> dict[str, dict[str, float]]:
         """Return the mean of each score of the model in each band, by their names; empty for pictures."""
-        means = np.mean(self.of_bands, axis=0) if self.bands else np.zeros((len(self.metrics), 0))
-        return {
-            band: {metric: float(means[row, column]) for row, metric in enumerate(self.metrics)}
-            for column, band in enumerate(self.bands)
-        }
+        if not self.bands:
+            return {}
+        values = np.array(self.of_bands)  # (pairs, metrics, bands); NaN where a class is not there
+        found = {}
+        for column, band in enumerate(self.bands):
+            known = [[one for one in row if one == one] for row in values[:, :, column].T]
+            found[band] = {metric: float(np.mean(row)) for metric, row in zip(self.metrics, known, strict=True) if row}
+        return {band: scores for band, scores in found.items() if scores}
 
     def worst(self) -> list[int]:
         """Return the places of the pairs with the worst scores by the last metric, worst first."""
@@ -117,6 +120,8 @@ class PairScorer:
     def compared(self) -> str:
         """Say in what depth and channels targets were compared."""
         by_scale = " by the scale of training" if self.part.outputs and self.part.outputs.scale else ""
+        if self.part.outputs and self.part.outputs.values:
+            return f"labels ({', '.join(self.bands)})"
         names = {8: "8-bit", 16: "16-bit", 32: "float"}
         many = len(self.depths) > 1
         depths = [f"{names[bits]}{f' ({count:,})' if many else ''}" for bits, count in sorted(self.depths.items())]

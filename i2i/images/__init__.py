@@ -27,6 +27,8 @@ from i2i.images.image import read_masked as read_masked
 from i2i.images.image import to_channels as to_channels
 from i2i.images.image import to_unit as to_unit
 from i2i.images.image import write_image as write_image
+from i2i.images.label_maps import one_hot as one_hot
+from i2i.images.label_maps import to_labels as to_labels
 from i2i.images.layout import ANY_BANDS as ANY_BANDS
 from i2i.images.layout import PICTURE as PICTURE
 from i2i.images.layout import PICTURES as PICTURES
@@ -37,6 +39,7 @@ from i2i.images.layout import channel_count as channel_count
 from i2i.images.layout import composite as composite
 from i2i.images.layout import from_range as from_range
 from i2i.images.layout import refuse_other_count as refuse_other_count
+from i2i.images.layout import shown as shown
 from i2i.images.layout import to_image as to_image
 from i2i.images.layout import to_range as to_range
 from i2i.images.pixels import from_pil as from_pil

@@ -13,6 +13,8 @@ from i2i.images.encode import Array
 from i2i.images.layout import refuse_other_count
 from i2i.images.source import Source
 
+_OF_PICTURES = (np.uint8, np.uint16, np.float16, np.float32, np.float64)
+
 
 class NpySource(Source):
     """An array that numpy saved: (H, W), or (H, W, C) with 1, 3 or 4 channels, or as many as there are bands."""
@@ -32,7 +34,8 @@ class NpySource(Source):
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(file)
-        if dtype.newbyteorder("=") not in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
+        known = dtype.kind in "uif" if bands else dtype.newbyteorder("=") in _OF_PICTURES
+        if not known or dtype.itemsize > 8:
             raise ImageError(f"{path} holds {dtype}; i2i reads uint8, uint16 and float.")
         if len(shape) not in (2, 3) or min(shape) < 1:
             raise ImageError(f"{path} has the shape {shape}; an image is (H, W), or (H, W, C).")
@@ -50,7 +53,8 @@ class NpySource(Source):
     def decode(self, frame: int = 0) -> Array:
         """Return the array, in the byte order of this machine."""
         array = self._load()
-        array = array.astype(array.dtype.newbyteorder("=") if array.dtype.kind == "u" else np.float32)
+        native = array.dtype.newbyteorder("=")
+        array = array.astype(native if native in (np.uint8, np.uint16) else np.float32)
         return np.ascontiguousarray(array.reshape(*array.shape[:2], -1))
 
     def _load(self) -> Array:

@@ -17,6 +17,7 @@ from i2i.images import tiff
 from i2i.images.arrays import NpySource, NpzSource
 from i2i.images.encode import Array
 from i2i.images.geo import Place, read_place
+from i2i.images.label_maps import LABEL
 from i2i.images.layout import refuse_other_count
 from i2i.images.pixels import decode, reason_of, turn
 from i2i.images.source import Header, Source
@@ -188,4 +189,4 @@ def _identify(file: BinaryIO, path: Path, bands: Sequence[str]) -> Source:
         return NpzSource(file, path, bands)
     if start[:4] in tiff.STARTS:
         return StackSource(file, path, bands) if bands else TiffSource(file, path)
-    return Source(Image.open(file, formats=PILLOW_KINDS), path)
+    return Source(Image.open(file, formats=PILLOW_KINDS), path, bands == LABEL)

@@ -16,6 +16,7 @@ from i2i.files import write_bytes
 from i2i.images.decode import opened
 from i2i.images.encode import Array, encode
 from i2i.images.geo import filled, without_data
+from i2i.images.label_maps import one_hot
 from i2i.images.layout import PICTURE, Layout, to_image
 from i2i.images.source import Header, Source
 
@@ -126,6 +127,8 @@ def decode_masked(source: Source, layout: Layout, frame: int = 0) -> Masked:
 def as_masked(array: Array, path: Path, layout: Layout, nodata: float | None) -> Masked:
     """Map (H, W, C), values as stored, to an image, and find where it has no data."""
     blank = without_data(array, nodata)
+    if layout.values:
+        return Masked(one_hot(array, path, layout.values, blank), blank)
     known = array if blank is None else filled(array, blank, layout.black)
     return Masked(to_image(known, path, layout), blank)
 

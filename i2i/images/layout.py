@@ -7,13 +7,14 @@ colour, and none is converted: there are as many in each file as the model takes
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from pydantic import BeforeValidator, Field
 
 from i2i.errors import ImageError
 from i2i.images.encode import Array
+from i2i.images.label_maps import LABEL, coloured
 from i2i.images.scale import Range, Scale, scaled
 
 MOST_BANDS = 1024
@@ -25,6 +26,8 @@ Nodata = Annotated[
     BeforeValidator(lambda value: "nan" if value != value else value),
 ]
 """The value of pixels without data; NaN by name, which equals itself and which JSON holds."""
+ClassValue = Annotated[int, Field(ge=0, le=65535)]
+"""The value of a class in a label map."""
 ANY_BANDS = ("*",)
 """In place of names: as many bands as a file has."""
 _COLOURS = ("red", "green", "blue")
@@ -45,6 +48,8 @@ class Layout(NamedTuple):
     """Which channels of a file are the bands, from 1, in their order; empty: all."""
     nodata: Nodata | None = None
     """The value of pixels without data; None: what the file says, if it does."""
+    values: tuple[int, ...] = ()
+    """Of the classes, which the bands are, if files are label maps; see i2i.images.label_maps."""
 
     @property
     def black(self) -> Array:
@@ -56,12 +61,14 @@ class Layout(NamedTuple):
     @property
     def opens(self) -> tuple[str, ...]:
         """The bands that a file must have to be opened: of a selection, any."""
+        if self.values:
+            return LABEL
         return ANY_BANDS if self.select else self.bands
 
     def taken(self, array: Array, path: Path) -> Array:
         """Return the channels of a file (H, W, C) that are the image's; raises ImageError where there are others."""
         if not self.select:
-            refuse_other_count(path, array.shape[2], self.bands)
+            refuse_other_count(path, array.shape[2], LABEL if self.values else self.bands)
             return array
         if max(self.select) > array.shape[2]:
             raise ImageError(
@@ -97,9 +104,27 @@ def channel_count(channels: int | Sequence[str]) -> int:
 def refuse_other_count(path: Path, count: int, bands: Sequence[str]) -> None:
     """Raise ImageError for a file that has more or fewer channels than there are bands."""
     if bands and bands != ANY_BANDS and count != len(bands):
-        raise ImageError(
-            f"{path} has {count} channel{'s' * (count != 1)}, but {len(bands)} are expected: {', '.join(bands)}."
-        )
+        wanted = "1 is" if len(bands) == 1 else f"{len(bands)} are"
+        raise ImageError(f"{path} has {count} channel{'s' * (count != 1)}, but {wanted} expected: {', '.join(bands)}.")
+
+
+class Side(Protocol):
+    """What is known of the images of one side: a Layout, or a side in the description of a model."""
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """The names of bands; empty for pictures."""
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """Those of classes, if the bands are classes."""
+
+
+def shown(array: Array, side: Side | None) -> Array:
+    """Return what shows images (H, W, C) of a side to people: bands as a composite, classes in colours."""
+    if side is None:
+        return array
+    return coloured(array) if side.values else composite(array, side.bands)
 
 
 def composite(array: Array, bands: Sequence[str]) -> Array:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from PIL import Image
 
 from i2i.images.encode import Array
@@ -23,9 +24,11 @@ class Header(NamedTuple):
 class Source:
     """A file of an allowed kind and size, opened by Pillow; nothing is decoded yet."""
 
-    def __init__(self, image: Image.Image, path: Path):
+    def __init__(self, image: Image.Image, path: Path, labels: bool = False):
+        """labels: whether values are classes, and so a palette only shows them."""
         self.image = image
         self.path = path
+        self.indices = labels and image.mode == "P"
         self.kind = "JPEG" if image.format == "MPO" else image.format or ""
         self.stored = image.size
         """Width and height in the file."""
@@ -76,4 +79,6 @@ class Source:
         """Return the pixels of a frame, as i2i.images.image describes them; float32 values stay as stored."""
         if frame:
             self.image.seek(frame)
+        if self.indices:
+            return np.asarray(self.image)[:, :, None]
         return decode(self.image, self.path)

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 from i2i.errors import DataError
 from i2i.images import Array
 from i2i.metrics.features import NETWORKS
+from i2i.metrics.label_maps import accuracy, ious, mean_iou, recalls
 from i2i.metrics.pairs import MS_SSIM_LEAST_PX, SSIM_WINDOW_PX, l1, ms_ssim, psnr, ssim, whole_windows
 from i2i.metrics.perceptual import dists, lpips
 from i2i.weights import KNOWN
@@ -29,13 +30,15 @@ class Metric(NamedTuple):
     """Names of the weights that it needs, in i2i.weights."""
     masks: bool = False
     """Whether it can leave out pixels without data."""
+    by_class: Callable[..., list[float]] | None = None
+    """Of a score of label maps, that of each class; NaN where there is none."""
 
     def of(self, output: Array, truth: Array, bands: bool, valid: Array | None = None) -> float:
         """Return the score of images of the same size; of bands, the mean of each one's.
 
         valid: where there is data, (H, W) bool; None: everywhere. Raises DataError where it cannot leave out pixels.
         """
-        if bands:
+        if bands and not self.by_class:
             return sum(self.each(output, truth, valid)) / truth.shape[2]
         if valid is None:
             return self.score(output, truth)
@@ -52,7 +55,9 @@ class Metric(NamedTuple):
         return valid is None or bool((whole_windows(valid) if self.score is ssim else valid).any())
 
     def each(self, output: Array, truth: Array, valid: Array | None = None) -> list[float]:
-        """Return the score of each channel by itself, as a grey image."""
+        """Return the score of each channel by itself, as a grey image, or of each class."""
+        if self.by_class:
+            return self.by_class(output, truth, valid)
         channels = (slice(k, k + 1) for k in range(truth.shape[2]))
         return [self.of(output[:, :, one], truth[:, :, one], False, valid) for one in channels]
 
@@ -69,7 +74,11 @@ METRICS = {
     "lpips": Metric(lpips, "LPIPS", "lower", 3, KNOWN["alexnet"].least_px, ("alexnet",)),
     "lpips_vgg": Metric(partial(lpips, network="vgg16"), "LPIPS-VGG", "lower", 3, KNOWN["vgg16"].least_px, ("vgg16",)),
     "dists": Metric(dists, "DISTS", "lower", 3, KNOWN["vgg16"].least_px, ("vgg16", "dists")),
+    "accuracy": Metric(accuracy, "accuracy", "higher", 3, masks=True, by_class=recalls),
+    "iou": Metric(mean_iou, "IoU", "higher", 3, masks=True, by_class=ious),
 }
+OF_LABELS = tuple(name for name, metric in METRICS.items() if metric.by_class)
+"""The default metrics of label maps."""
 SET_METRICS = {f"kid_{network}": network for network in NETWORKS}
 """KID of sets of pictures, by the network that computes the features."""
 USUAL = ("l1", "psnr", "ssim")

@@ -9,7 +9,7 @@ import numpy as np
 
 from i2i.data.items import Picture, read_picture
 from i2i.errors import ImageError
-from i2i.images import ANY_BANDS, Array, Header, Layout, composite
+from i2i.images import ANY_BANDS, Array, Header, Layout, shown
 from i2i.metrics.pairs import as_rgb8
 
 DUPLICATE_LEVELS = 2.0
@@ -58,7 +58,7 @@ def look_at(picture: Picture) -> Look | ImageError:
         if array.shape[2] in (1, 3, 4):  # it is a picture, and wrong in another way
             return error
     bands = array.shape[2] if picture.layout.bands else 0
-    rgb = as_rgb8(composite(array, picture.layout.bands))
+    rgb = as_rgb8(shown(array, picture.layout))
     thumb = cv2.resize(rgb, (_THUMB_PX, _THUMB_PX), interpolation=cv2.INTER_AREA).astype(np.float32)
     small = cv2.resize(rgb, (EDGES_PX, EDGES_PX), interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)

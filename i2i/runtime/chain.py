@@ -12,6 +12,7 @@ from typing import Any
 from i2i.config.derive import Mask
 from i2i.errors import UsageError
 from i2i.images import Array, Range, channel_words
+from i2i.images.label_maps import decided
 from i2i.models.spec import ModelSpec, Part
 from i2i.runtime.backends import open_backend
 from i2i.runtime.clip_statistics import for_animation
@@ -102,6 +103,8 @@ def carry_on(
     """
     for one in following:
         frames = tuple(finished(picture, outputs, made_by, options.alpha))
+        if made_by.outputs and made_by.outputs.values:
+            frames = tuple(map(decided, frames))
         picture = replace(picture, frames=frames, inputs=frames, holes=())
         steady = for_animation(one, picture)
         outputs = [steady.translate(frame, dtype, str(picture.path)) for frame in frames]

@@ -12,7 +12,7 @@ from i2i.images import FORMATS, channel_words
 from i2i.images.listing import list_folder
 from i2i.runtime.names import folded, rename
 from i2i.runtime.outcome import Refused
-from i2i.runtime.picture_options import DEFAULTS, PictureOptions, suits
+from i2i.runtime.picture_options import DEFAULTS, PictureOptions, holds_labels, suits
 from i2i.runtime.refusals import (
     check_file_output,
     check_in_place,
@@ -52,6 +52,8 @@ def list_tasks(
     collide, or if the format asked for cannot hold the output.
     """
     sources = [source] if isinstance(source, Path) else list(source)
+    if options.format and options.values and not holds_labels(f".{options.format}", options.values):
+        raise UsageError(f"{options.format} does not keep the values of a label map. Use --format png, tiff or npy.")
     if options.format and not suits(f".{options.format}", channels=out_channels, bands=bool(options.bands)):
         others = "tiff, npy or npz" if options.bands else "png, webp or tiff"
         what = channel_words(out_channels, options.bands)

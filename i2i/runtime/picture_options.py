@@ -50,6 +50,8 @@ class PictureOptions:
     """... the names of the bands that are written; empty for pictures; and ..."""
     scale: Scale | None = None
     """... what black and white are in them, if the model states it."""
+    values: tuple[int, ...] = ()
+    """... or those of the classes, if outputs are label maps."""
     mask: str | None = None
     """Which pixels a model that fills holes replaces (see holes.find_hole); None: what is transparent, if anything."""
 
@@ -94,7 +96,8 @@ class PictureOptions:
             self,
             input_range=value_range,
             layout=layout,
-            bands=made.bands if made else (),
+            bands=made.bands if made and not made.values else (),
+            values=made.values if made else (),
             scale=made.scale if made else None,
         )
 
@@ -109,6 +112,8 @@ def output_suffix(suffix: str, channels: int, options: PictureOptions = DEFAULTS
         suffix = f".{options.format}"
     if suffix.lower() == ".pgm" and channels == 3:
         return ".ppm"
+    if options.values:
+        return suffix if holds_labels(suffix, options.values) else ".png"
     depth = options.bit_depth or (options.scale.depth if options.scale else 8)
     if suits(suffix, depth, channels, bands):
         return suffix
@@ -122,6 +127,8 @@ def suits(suffix: str, depth: int = 8, channels: int = 3, bands: bool = False) -
 
 def written_channels(generator: Part, options: PictureOptions) -> int:
     """Return how many channels the format of outputs must hold: 4 only if the model's own alpha is written."""
+    if generator.outputs and generator.outputs.values:
+        return 1
     if generator.out_bands:
         return generator.out_channels
     dropped = options.alpha == "drop" or (options.format and not holds_alpha(f".{options.format}"))
@@ -130,10 +137,15 @@ def written_channels(generator: Part, options: PictureOptions) -> int:
 
 def output_dtype(pixels: Array, suffix: str, options: PictureOptions = DEFAULTS) -> Any:
     """Return uint8, uint16 or float32: the depth asked for, or that of `pixels`, or the most that the format holds."""
-    if options.scale:  # rounded only once they are values
+    if options.scale or options.values:  # rounded only once they are values
         return np.float32
     wanted = options.bit_depth or pixels.dtype.itemsize * 8
     return _TYPES[min(wanted, DEPTHS.get(FORMATS[suffix.lower()], 8))]
+
+
+def holds_labels(suffix: str, values: tuple[int, ...]) -> bool:
+    """Whether a format keeps these values of classes."""
+    return FORMATS.get(suffix.lower()) in DEPTHS and holds(suffix, 8 if max(values) < 256 else 16, 1)
 
 
 def holds_alpha(suffix: str) -> bool:

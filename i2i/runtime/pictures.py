@@ -30,6 +30,7 @@ from i2i.images import (
     from_unit,
     off_white,
     to_channels,
+    to_labels,
     to_range,
     to_unit,
     unscaled,
@@ -41,7 +42,7 @@ from i2i.images.metadata import fitting_profile, metadata, png_colours
 from i2i.images.source import USUAL_DPI, Source
 from i2i.models.spec import Part
 from i2i.runtime.holes import composited, cut_holes
-from i2i.runtime.picture_options import DEFAULTS, NEVER_LOSSLESS, Alpha, holds_alpha
+from i2i.runtime.picture_options import DEFAULTS, NEVER_LOSSLESS, Alpha, holds_alpha, holds_labels
 from i2i.runtime.picture_options import PictureOptions as PictureOptions
 
 _USUAL_GAMMA = 45455  # 1 / 2.2 in the units of a PNG: what viewers assume for every format
@@ -182,26 +183,30 @@ def encode(
         if alpha == "keep" and any(_has_alpha(array) for array in (*outputs, *picture.frames)):
             raise ImageError(f"{picture.path}: {suffix} holds no alpha. Leave out --alpha keep, or use .png.")
         alpha = "drop"
-    scale = generator.outputs.scale if generator.outputs else None
-    whole = [
-        in_values(output, scale, bands, options.bit_depth, kind)
-        if scale
-        else _in_range(output, frame, options.input_range, bands)
-        for output, frame in zip(finished(picture, outputs, generator, alpha), picture.frames, strict=True)
-    ]
+    made = finished(picture, outputs, generator, alpha)
+    scale, values = (generator.outputs.scale, generator.outputs.values) if generator.outputs else (None, ())
+    if values and not holds_labels(suffix, values):
+        raise ImageError(f"{picture.path}: {suffix} does not keep the values of a label map. Add --format png.")
+    if values:
+        whole, bands = [to_labels(output, values) for output in made], False
+    elif scale:
+        whole = [in_values(output, scale, bands, options.bit_depth, kind) for output in made]
+    else:
+        ranged = zip(made, picture.frames, strict=True)
+        whole = [_in_range(output, frame, options.input_range, bands) for output, frame in ranged]
     if kind == "PNG" and len(whole) > 1:  # APNG could hold 16 bits, but neither library writes them
         if options.bit_depth == 16:
             raise ImageError(f"{picture.path}: animated PNGs are written with 8 bits, not 16. Add --format tiff.")
         whole = [frame if frame.dtype == np.uint8 else from_unit(to_unit(frame)) for frame in whole]
     quality = options.quality if isinstance(options.quality, int) else None
     lossless = options.quality == "lossless" or (options.quality is None and picture.lossless)
-    icc = None if bands else fitting_profile(picture.extras.icc, whole[0].shape[2])
+    icc = None if bands or values else fitting_profile(picture.extras.icc, whole[0].shape[2])
     extras = replace(picture.extras, icc=icc)
     nodata = nodata_of(picture, generator, kind)
     if nodata is not None and picture.blanks:
         whole = [marked(output, blank, nodata) for output, blank in zip(whole, picture.blanks, strict=True)]
     if kind == "TIFF" and len(whole) == 1:
-        extras = _placed(picture, whole[0], extras, generator.out_bands, nodata)
+        extras = _placed(picture, whole[0], extras, generator.out_bands if bands else (), nodata)
     try:
         return encode_frames(whole, kind, quality, lossless, extras, bands)
     except MemoryError:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from i2i.errors import ImageError
 from i2i.files import write_bytes
-from i2i.images import FORMATS, Array, from_unit, to_unit
+from i2i.images import FORMATS, Array, from_unit, to_labels, to_unit
 from i2i.images.encode import to_pil
 from i2i.images.metadata import fitting_profile
 from i2i.runtime.picture_options import PictureOptions, output_dtype
@@ -25,11 +25,13 @@ class Translated:
     def __init__(self, translator: "Translator", picture: DecodedPicture, options: PictureOptions):
         """Translate the first frame of a picture in its own depth."""
         self._translator, self._picture, self._options = translator, picture, options
-        frame = picture.inputs[0]
-        self._output = translator.translate(frame, frame.dtype, str(picture.path))
+        frame, outputs = picture.inputs[0], translator.generator.outputs
+        self._output = translator.translate(frame, name=str(picture.path))
         (made,) = finished(picture, [self._output], translator.generator, options.alpha)
         scale, bands = options.scale, bool(options.bands)
         whole = in_values(made, scale, bands, None, "NPY") if scale else made
+        if outputs and outputs.values:
+            whole = to_labels(made, outputs.values)
         nodata = nodata_of(picture, translator.generator, picture.kind)
         self.array: Array = whole if nodata is None else marked(whole, picture.blanks[0], nodata)
         """(H, W, C) as `i2i translate` writes it, alpha included: uint8, uint16, or float32 in [0, 1]; values as in

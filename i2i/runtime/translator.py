@@ -16,9 +16,10 @@ import numpy as np
 from PIL import Image
 
 from i2i.errors import ModelError, UsageError
-from i2i.images import MAX_PIXELS, Array, from_pil, from_unit, to_channels, to_image, to_unit
+from i2i.images import MAX_PIXELS, Array, from_pil, from_unit, one_hot, to_channels, to_image, to_labels, to_unit
 from i2i.images.decode import opened
 from i2i.images.geo import filled, without_data
+from i2i.images.label_maps import LABEL, nearest_to
 from i2i.models.spec import ModelSpec, Part
 from i2i.runtime.backends import Backend, TorchBackend, open_backend
 from i2i.runtime.fit import AUTO, Fit, cropped, pad, resized
@@ -121,16 +122,17 @@ class Translator:
     def translate(self, array: Array, dtype: Any = None, name: str = "The picture") -> Array:
         """Translate (H, W, 1 to 4) integers, or float32 in [0, 1], to (H, W, out_channels).
 
-        dtype: of the output, by default the same. name: what errors call the picture. Alpha that the network does not
-        take is composited on white, as in training, and not put back. With Fit "crop" the output is smaller.
-        Raises ImageError for a picture too small to crop, ModelError for one that a file exported with --io image or
-        --size does not take, and OutOfMemoryError.
+        dtype: of the output, by default the same, or float32 for the scores of classes. name: what errors call the
+        picture. Alpha that the network does not take is composited on white, as in training, and not put back. With Fit
+        "crop" the output is smaller. Raises ImageError for a picture too small to crop, ModelError for one that a file
+        exported with --io image or --size does not take, and OutOfMemoryError.
         """
         height, width = array.shape[:2]
         plan = self.planner.plan(height, width, name)
-        dtype = np.dtype(dtype or array.dtype)
+        of_classes = bool(self.generator.outputs and self.generator.outputs.values)
+        dtype = np.dtype(dtype or (np.float32 if of_classes else array.dtype))  # integers would have ties
         array = to_channels(array, self.generator.in_channels)
-        array = resized(array, *plan.sides) if plan.resizes else cropped(array, *plan.sides)
+        array = (_resizing(self.generator) if plan.resizes else cropped)(array, *plan.sides)
         while True:
             try:
                 output = self._carry_out(plan, array, dtype)
@@ -198,6 +200,11 @@ def for_classes(translator: T, numbers: Sequence[int]) -> T:
     return other
 
 
+def _resizing(part: Part) -> Callable[[Array, int, int], Array]:
+    """Return how inputs come to other sides: classes by the nearest pixel."""
+    return nearest_to if part.inputs and part.inputs.values else resized
+
+
 def _padded_through(backend: Backend, values: Array, padded: Sides) -> Array:
     """Run (C, H, W) float32 in [-1, 1], padded to the sides that the backend takes; return the same size."""
     height, width = values.shape[1:]
@@ -209,19 +216,26 @@ def _translate_array(translator: Translator, array: Array, alpha: Alpha | None) 
     part = translator.generator
     layout = PictureOptions().for_model(translator.spec, part).layout
     blank = without_data(array, None if layout.nodata is None else float(layout.nodata))
-    array = array if blank is None else filled(array, blank, layout.black)
+    if layout.values:
+        array = one_hot(array, Path("The array"), layout.values, blank)
+    elif blank is not None:
+        array = filled(array, blank, layout.black)
     if layout.scale:
         array = to_image(array, Path("The array"), layout)
     made = part.outputs
     assert made is not None
     output = with_alpha(translator.translate(array, np.float32 if made.scale else None), array, part, alpha)
-    output = in_values(output, made.scale, bool(part.out_bands), None, "NPY") if made.scale else output
+    if made.values:
+        output = to_labels(output, made.values)
+    elif made.scale:
+        output = in_values(output, made.scale, bool(part.out_bands), None, "NPY")
     return output if made.nodata is None else marked(output, blank, float(made.nodata))
 
 
 def _three_axes(array: Array, part: Part) -> Array:
     """Return an array as (H, W, C); raises ModelError for one that the part does not take."""
-    bands, scaled = part.in_bands, part.inputs is not None and part.inputs.scale is not None
+    scaled = part.inputs is not None and part.inputs.scale is not None
+    bands = LABEL if part.inputs and part.inputs.values else part.in_bands
     channels = array.shape[2] if array.ndim == 3 else 1
     known = array.dtype in (np.uint8, np.uint16) or (scaled and array.dtype.kind == "f")
     fits = channels == len(bands) if bands else channels <= 4

@@ -59,8 +59,9 @@ def val_sides(pair: Pair | Derived, data: DataSettings, through: Mapping[str, Tr
     for direction, translator in through.items():
         x, truth = by_direction(direction, a, b)
         if isinstance(pair, Pair):
-            x, _ = at_training_scale(to_channels(x, translator.generator.in_channels), data)
-            truth, _ = at_training_scale(to_channels(truth, truth_channels(translator)), data)
+            of_x, of_truth = (bool(one.values) for one in by_direction(direction, *pair.layouts))
+            x, _ = at_training_scale(to_channels(x, translator.generator.in_channels), data, of_x)
+            truth, _ = at_training_scale(to_channels(truth, truth_channels(translator)), data, of_truth)
         found[direction] = (x, truth, valid)
     return found
 

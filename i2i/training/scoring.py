@@ -32,7 +32,7 @@ from i2i.data.watch import watched
 from i2i.errors import ConfigError
 from i2i.evaluation.sets import LEAST
 from i2i.images import Array
-from i2i.metrics import METRICS, SET_METRICS
+from i2i.metrics import METRICS, OF_LABELS, SET_METRICS
 from i2i.metrics.distributions import kid, kid_draws
 from i2i.metrics.features import NETWORKS, features
 from i2i.metrics.intervals import mean_draws
@@ -208,12 +208,19 @@ def find_scorer(config: Config, kind: DataKind, previews: dict[str, Previews]) -
             "Set it to that at least, or lower log.samples_every_images."
         )
     has_pairs = bool(previews) and all(one.split == "val" and one.truths for one in previews.values())
-    by = train.best_by or ("l1" if has_pairs else "kid_random")
-    allowed = [name for name in (*(METRICS if has_pairs else ()), *SET_METRICS) if all(map(weights.has, _files(name)))]
+    of_labels = kind == "paired" and bool(by_direction(data.direction, *data.layouts)[1].values)
+    by = train.best_by or ("iou" if of_labels and has_pairs else "l1" if has_pairs else "kid_random")
+    of_pairs = [name for name, metric in METRICS.items() if has_pairs and (of_labels or not metric.by_class)]
+    allowed = [name for name in (*of_pairs, *SET_METRICS) if all(map(weights.has, _files(name)))]
     if by in METRICS and not has_pairs:
         raise ConfigError(
             f"train.best_by is {by}, which compares pairs, and val of {where} has none (matching names, equal sizes).\n"
             f"Choose one of {', '.join(allowed)}."
+        )
+    if by in OF_LABELS and not of_labels:
+        raise ConfigError(
+            f"train.best_by is {by}, which compares label maps, and targets are none. Choose one of "
+            f"{', '.join(allowed)}."
         )
     if missing := [name for name in _files(by) if not weights.has(name)]:
         raise ConfigError(
@@ -248,7 +255,7 @@ def _find_pairs(by: str, config: Config, where: str) -> ValPairs:
     sizes = [size for size in check_pictures(files, data) if size]
     side_px = min((side_at_training_scale(size, data) for size in sizes), default=least)
     if side_px < least:
-        names = [name for name, metric in METRICS.items() if metric.least_px <= side_px]
+        names = [name for name, metric in METRICS.items() if metric.least_px <= side_px and not metric.by_class]
         raise ConfigError(
             f"train.best_by is {by}, which needs sides of {least} px, and val has {side_px} px at the scale of "
             f"training.\nChoose one of {', '.join(name for name in names if all(map(weights.has, _files(name))))}."

@@ -16,7 +16,7 @@ from i2i.data.items import Picture
 from i2i.data.labels import class_numbers
 from i2i.data.toy import DRAWS, modes_found
 from i2i.errors import DataError, LoaderError
-from i2i.images import Array, composite, from_unit
+from i2i.images import Array, from_unit, shown
 from i2i.metrics import ARROWS
 from i2i.metrics.diagnostics import brightness_correlation, diversity
 from i2i.metrics.intervals import interval
@@ -234,9 +234,9 @@ def _translate(run: Run, engine: Engine, images: int, count: Count) -> Samples:
 
 
 def _shown(images: list[Array], column: str, generator: Part) -> list[Array]:
-    """Return the images of a column as people see them: bands as a composite."""
+    """Return the images of a column as people see them."""
     of_inputs = column == "back" or column.startswith("input")
-    return [composite(image, generator.in_bands if of_inputs else generator.out_bands) for image in images]
+    return [shown(image, generator.inputs if of_inputs else generator.outputs) for image in images]
 
 
 def _classes(run: Run) -> list[tuple[str, int, int]]:

@@ -16,7 +16,7 @@ from i2i.errors import ConfigError, DataError, Stopped
 from i2i.evaluation import evaluate_pairs, evaluate_samples, make_ruler
 from i2i.files import read_json_lines
 from i2i.images import read_image, write_image
-from i2i.metrics import METRICS, SET_METRICS
+from i2i.metrics import METRICS, OF_LABELS, SET_METRICS
 from i2i.metrics.intervals import interval, mean_draws
 from i2i.models.modelfile import read_spec
 from i2i.training import run as run_module
@@ -180,7 +180,7 @@ def test_every_algorithm_keeps_its_best(tmp_path, dozen, kind):
 def test_every_score_decides_or_is_refused_with_what_is_allowed(tmp_path, dozen, name):
     config = tiny_config(*BEST, f"train.best_by={name}", "schedule.images=8", "schedule.decay_images=0", data=dozen)
     file = METRICS[name].weights if name in METRICS else (SET_METRICS[name],) if name != "kid_random" else ()
-    if file or name == "ms_ssim":
+    if file or name in ("ms_ssim", *OF_LABELS):
         with pytest.raises(ConfigError) as refused:
             i2i.train(config, tmp_path)
         words = (
