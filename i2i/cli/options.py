@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import click
 
-from i2i.cli import completing
+from i2i.cli import completing, planes
 from i2i.cli.directions import Directions
 
 TRAINING_DEVICES = ["auto", "cpu", "cuda", "mps"]
@@ -281,6 +281,7 @@ _PICTURES = [
         show_default=True,
         help="Refuse larger pictures before they are decoded.",
     ),
+    *planes.OPTIONS,
 ]
 
 

@@ -146,6 +146,8 @@ def _chooses(name: str) -> bool:
 
 def _read(name: str, text: str) -> Any:
     """Return the value of an override, which is read as YAML."""
+    if text.startswith("{name}"):  # a pattern of files, which looks like a mapping
+        return text
     try:
         return read_value(text)
     except yaml.reader.ReaderError:  # characters that YAML does not allow, as in names that are not UTF-8

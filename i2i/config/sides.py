@@ -6,9 +6,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from i2i.config.derive import DeriveSettings
-from i2i.config.section import Section
+from i2i.config.section import Positive, Section
 from i2i.images import Channels, Layout, Layouts, Scale, band_names, channel_count
 from i2i.images.layout import MOST_BANDS, BandName, ClassValue, Nodata
+from i2i.images.planes import Axis
+from i2i.images.stacking import misfit
 
 Direction = Literal["A2B", "B2A"]
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -74,6 +76,14 @@ class SideSettings(SourceSettings):
     are files with as many channels, too, and outputs hold the bands alone."""
     select_b: tuple[Annotated[int, Field(ge=1, le=MOST_BANDS)], ...] = ()
     """The same of side B."""
+    plane_a: dict[Axis, Positive] = Field(default_factory=dict)
+    """Which plane of A's TIFFs is the picture, as {z: 3, t: 1}, from 1: depth z, time t, channel c, or page."""
+    plane_b: dict[Axis, Positive] = Field(default_factory=dict)
+    """The same of side B."""
+    stack_a: str | None = None
+    """Several files of A as one picture, as {name}_B*.tif: its bands are in the files that differ in *."""
+    stack_b: str | None = None
+    """The same of side B."""
     meaning_a: Literal["labels"] | None = None
     """labels: A's pictures are label maps, whose integers are the classes that data.channels_a names or counts. Classes
     are never interpolated, and a channel each for the network; outputs that are A's are label maps, too."""
@@ -109,6 +119,13 @@ class SideSettings(SourceSettings):
     def _names_differ(cls, value: int | tuple[str, ...]) -> int | tuple[str, ...]:
         if not isinstance(value, int) and not 1 <= len({*value}) == len(value) <= MOST_BANDS:
             raise ValueError(f"give at least one name, at most {MOST_BANDS}, and each once")
+        return value
+
+    @field_validator("stack_a", "stack_b")
+    @classmethod
+    def _is_a_pattern(cls, value: str | None) -> str | None:
+        if value and (reason := misfit(value)):
+            raise ValueError(reason)
         return value
 
     @field_validator("percentiles")
@@ -175,4 +192,5 @@ def _layout(data: SideSettings, side: str) -> Layout:
     if getattr(data, f"meaning_{side}"):
         values = getattr(data, f"values_{side}") or tuple(range(count))
         bands = tuple(map(str, values)) if isinstance(channels, int) else tuple(channels)
-    return Layout(count, bands, data.input_range, scale, select, nodata, values)
+    plane, stack = tuple(sorted(getattr(data, f"plane_{side}").items())), getattr(data, f"stack_{side}")
+    return Layout(count, bands, data.input_range, scale, select, nodata, values, plane, stack)

@@ -19,6 +19,7 @@ from i2i.data.items import Item, Pair, Picture, read_masked_pair, read_masked_pi
 from i2i.errors import ConfigError, DataError
 from i2i.files import atomic_write, free_bytes, show_size, sweep_temporaries, write_bytes
 from i2i.images import Array, Header, to_channels
+from i2i.images.stacking import files_of
 from i2i.machine import available_bytes
 
 Channels = tuple[int, ...]
@@ -121,13 +122,15 @@ class Pictures:
 
     def _files(self, item: Item, channels: Channels) -> list[Path]:
         """Return a file for each image, named by all it depends on; raises DataError for a missing source."""
-        sources = [item.path] if isinstance(item, Picture) else [path for path in (item.a, item.b) if path]
+        given = [item.path] if isinstance(item, Picture) else [path for path in (item.a, item.b) if path]
+        layouts = (item.layout,) if isinstance(item, Picture) else item.layouts
+        stacked = any(layout.stack for layout in layouts)
+        sources = [one for path in given for one in (files_of(path) if stacked else [path])]
         try:
             identity = [(str(path.absolute()), (s := path.stat()).st_size, s.st_mtime_ns) for path in sources]
         except OSError as error:
             raise DataError(f"{item} cannot be read: {error.strerror or error}.") from error
         half = item.half if isinstance(item, Picture) else None
-        layouts = item.layout if isinstance(item, Picture) else item.layouts
         key = repr((_VERSION, identity, half, channels, self.settings.resize_px, layouts, self.masked))
         name = hashlib.sha256(key.encode()).hexdigest()
         count = len(channels) + self.masked

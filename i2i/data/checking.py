@@ -44,7 +44,8 @@ class Seen:
         total = sum(self.left_out.values())
         what = "1 frame or page is" if total == 1 else f"{total:,} frames or pages are"
         head = (
-            f"{what} left out: only the first of each file is used. To use the others, save them as files. They are in"
+            f"{what} left out: only the first of each file is used. To use another one of TIFFs, choose it with "
+            "data.plane_a or plane_b; to use all, save them as files. They are in"
         )
         return [name_some(head, [str(path) for path in sorted(self.left_out)])]
 

@@ -24,6 +24,7 @@ from i2i.data.watch import watched
 from i2i.errors import DataError, UsageError
 from i2i.images import PICTURE, PICTURES, Layout, Layouts
 from i2i.images.listing import list_pictures
+from i2i.images.stacking import group_files
 from i2i.words import name_some, show_count
 
 SPLITS = ("train", "val", "test")
@@ -173,7 +174,7 @@ def _locate(paths: Sequence[str], split: str) -> tuple[Path, Path] | Path:
 
 
 def _match(folder_a: Path, folder_b: Path, lister: Lister, layouts: Layouts) -> list[Pair]:
-    a, b = _by_stem(folder_a, lister), _by_stem(folder_b, lister)
+    a, b = _by_stem(folder_a, lister, layouts[0]), _by_stem(folder_b, lister, layouts[1])
     alone = [f"{path} has no partner in {folder_b}" for stem, path in a.items() if stem not in b]
     alone += [f"{path} has no partner in {folder_a}" for stem, path in b.items() if stem not in a]
     if alone:
@@ -184,7 +185,9 @@ def _match(folder_a: Path, folder_b: Path, lister: Lister, layouts: Layouts) -> 
     return [Pair(stem, a[stem], b[stem], layouts) for stem in a]
 
 
-def _by_stem(folder: Path, lister: Lister) -> dict[str, Path]:
+def _by_stem(folder: Path, lister: Lister, layout: Layout = PICTURE) -> dict[str, Path]:
+    if layout.stack:
+        return _stacked(folder, lister, layout.stack)
     pictures = _list_some(folder, lister)
     stems = [path.relative_to(folder).with_suffix("").as_posix() for path in pictures]
     twice = [stem for stem, count in Counter(stems).items() if count > 1]
@@ -194,7 +197,18 @@ def _by_stem(folder: Path, lister: Lister) -> dict[str, Path]:
 
 
 def _pictures(folder: Path, lister: Lister, layout: Layout) -> list[Picture]:
+    if layout.stack:
+        return [Picture(*one, None, layout) for one in _stacked(folder, lister, layout.stack).items()]
     return [Picture(path.relative_to(folder).as_posix(), path, None, layout) for path in _list_some(folder, lister)]
+
+
+def _stacked(folder: Path, lister: Lister, pattern: str) -> dict[str, Path]:
+    """Return the pictures that files in a folder make up by a pattern, by name."""
+    files = [path.relative_to(folder).as_posix() for path in _list_some(folder, lister)]
+    found = {name: folder / path for name, path in group_files(files, pattern).items()}
+    if not found:
+        raise DataError(f"None of the {show_count(len(files), 'picture')} in {folder} matches {pattern}.")
+    return found
 
 
 def _list_some(folder: Path, lister: Lister) -> list[Path]:
@@ -205,6 +219,8 @@ def _list_some(folder: Path, lister: Lister) -> list[Path]:
 
 
 def _side_by_side(folder: Path, lister: Lister, layouts: Layouts) -> list[Pair]:
+    if any(layout.stack for layout in layouts):
+        raise DataError(f"{folder} has no folders for A and B, and data.stack_a and stack_b need them.")
     return [Pair(stem, path, None, layouts) for stem, path in _by_stem(folder, lister).items()]
 
 

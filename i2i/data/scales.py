@@ -75,7 +75,7 @@ def _sample(picture: Picture) -> Array | None:
     """Return some pixels, (N, C), as stored and without alpha; None where the file cannot be read."""
     bands = picture.layout.bands
     try:
-        with opened(picture.path, MAX_PIXELS, picture.layout.opens) as source:
+        with opened(picture.path, MAX_PIXELS, picture.layout) as source:
             array = picture.layout.taken(source.decode(), picture.path)
             nodata = source.place.nodata if picture.layout.nodata is None else float(picture.layout.nodata)
             blank = without_data(array, nodata)

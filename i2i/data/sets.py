@@ -157,6 +157,10 @@ READ_BY: dict[str, tuple[str, ...]] = {
     "channels_b": ("paired", "unpaired", "derived"),
     "select_a": ("paired", "unpaired"),
     "select_b": ("paired", "unpaired"),
+    "plane_a": ("paired", "unpaired"),
+    "plane_b": ("paired", "unpaired"),
+    "stack_a": ("paired", "unpaired"),
+    "stack_b": ("paired", "unpaired"),
     "meaning_a": ("paired", "unpaired"),
     "meaning_b": ("paired", "unpaired"),
     "values_a": ("paired", "unpaired"),
@@ -193,7 +197,7 @@ def refuse_settings(kind: DataKind, config: Config) -> None:
     data, source = config.data, _source(kind, config)
     for name, readers in READ_BY.items():
         value = getattr(data, name)
-        if source not in readers and value != DataSettings.model_fields[name].default:
+        if source not in readers and value != DataSettings.model_fields[name].get_default(call_default_factory=True):
             shown = value.name if name == "derive" else value
             raise ConfigError(
                 f"data.{name} is {shown}, but {config.algorithm} learns from {source} data, which does not read it. "

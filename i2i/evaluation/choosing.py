@@ -84,16 +84,17 @@ def kind_of_evaluation(model: str | Path, paths: Sequence[str], split: str) -> L
         return "samples"
     if spec and spec.derivation:
         return "pairs"
-    return "sets" if without_partners(paths, split) else "pairs"
+    layouts = layouts_of(spec, next(iter(spec.generators))) if spec else PICTURES
+    return "sets" if without_partners(paths, split, layouts) else "pairs"
 
 
-def without_partners(paths: Sequence[str], split: str) -> bool:
+def without_partners(paths: Sequence[str], split: str, layouts: Layouts = PICTURES) -> bool:
     """Whether there are pictures of A and of B, and no name of A is one of B."""
     try:
-        find_pairs(paths, split)
+        find_pairs(paths, split, layouts=layouts)
     except DataError:
         try:
-            a, b = find_sides(paths, split)
+            a, b = find_sides(paths, split, layouts=layouts)
         except DataError:
             return False  # whose error, when pairs are read, says what is missing
         stems = [{Path(one.name).with_suffix("").as_posix() for one in side} for side in (a, b)]

@@ -197,10 +197,10 @@ def _trivial_answers(paths: Sequence[str], find: Finder, matched: bool, translat
     if not has_split(paths, "train"):
         return answers
     with status.doing("Fitting the baselines"):
-        if matched and without_partners(paths, "train"):
+        layouts = layouts_of(translator.spec, direction)
+        if matched and without_partners(paths, "train", layouts):
             if bands:
                 return answers
-            layouts = layouts_of(translator.spec, direction)
             known = by_direction(direction, *find_sides(paths, "train", layouts=layouts))
             inputs, targets = (map(read_picture, side) for side in known)
             return answers | {"colour_map": fit_colour_map(inputs, targets)}

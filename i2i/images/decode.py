@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from i2i.errors import I2IError, ImageError, one_line
@@ -18,27 +19,37 @@ from i2i.images.arrays import NpySource, NpzSource
 from i2i.images.encode import Array
 from i2i.images.geo import Place, read_place
 from i2i.images.label_maps import LABEL
-from i2i.images.layout import refuse_other_count
+from i2i.images.layout import PICTURE, Layout, refuse_other_count
 from i2i.images.pixels import decode, reason_of, turn
 from i2i.images.source import Header, Source
 from i2i.images.stack import Stack, placeholder
+from i2i.images.stacking import files_of
 
 PILLOW_KINDS = ["AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"]
 
 _NPY_START, _ZIP_START = b"\x93NUMPY", b"PK\x03\x04"
+_PLAIN = (1, 2)
+"""Photometric kinds of planes: black is 0, and RGB."""
 _MOST_COUNTED = 10_000
 """Pages counted at most; the count only goes into a message."""
 
 
 class StackSource(Source):
-    """A TIFF whose channels are bands."""
+    """A TIFF whose channels are bands, or of which a plane is the picture."""
 
-    may_have_alpha, grey = False, False
+    may_have_alpha = False
 
-    def __init__(self, file: BinaryIO, path: Path, bands: Sequence[str]):
-        self.path, self.kind, self.stack = path, "TIFF", Stack(file, path)
+    def __init__(self, file: BinaryIO, path: Path, layout: Layout):
+        self.path, self.kind, self.stack = path, "TIFF", Stack(file, path, layout.plane)
         self.image = placeholder(self.stack.icc)
-        refuse_other_count(path, self.stack.channels, bands)
+        count = self.stack.channels
+        refuse_other_count(path, count, layout.opens)
+        if not layout.bands and (count not in (1, 3) or self.stack.photometric not in _PLAIN):
+            raise ImageError(
+                f"{path} has planes of {count} channels, which are neither grey nor RGB. Name them as bands in "
+                "training, or save the plane as a file of its own."
+            )
+        self.grey = count == 1 and not layout.bands
         self.stored, self.deep = self.stack.sides, self.stack.dtype.itemsize > 1
 
     @property
@@ -138,14 +149,69 @@ class TiffSource(Source):
         return decode(self.image, self.path)
 
 
+class FilesSource(Source):
+    """Several files of one channel each as one picture."""
+
+    may_have_alpha = False
+
+    def __init__(self, paths: Sequence[Path], path: Path, max_pixels: int, layout: Layout):
+        self.path, self.kind, self.paths, self.max_pixels = path, "TIFF", paths, max_pixels
+        self.image = placeholder(None)
+        self.layout = Layout(1, ("band",), plane=layout.plane)
+        refuse_other_count(path, len(paths), layout.opens)
+        if not layout.bands and len(paths) not in (1, 3, 4):
+            raise ImageError(
+                f"{path} has {len(paths)} channels; a picture has 1, 3 or 4. Name them as bands in training."
+            )
+        facts = []
+        for one in paths:
+            with opened(one, max_pixels, self.layout) as source:
+                facts.append((source.header, source.deep, source.place))
+        sizes, deep, places = zip(*facts, strict=True)
+        if len({*sizes}) > 1:
+            named = ", ".join(
+                f"{one.name} is {size.width}x{size.height}" for one, size in zip(paths, sizes, strict=True)
+            )
+            raise ImageError(f"{path} has files of different sizes: {named}.")
+        self.stored, self.deep, self.grey = (sizes[0].width, sizes[0].height), any(deep), False
+        self._place: Place = places[0]
+
+    @property
+    def header(self) -> Header:
+        """The size as stored."""
+        width, height = self.stored
+        return Header(height, width)
+
+    @property
+    def place(self) -> Place:
+        """Where the picture lies on the Earth, by the first file."""
+        return self._place
+
+    def count(self) -> int:
+        """Return 1: it is one picture."""
+        return 1
+
+    def decode(self, frame: int = 0) -> Array:
+        """Return all channels, of the type that holds each."""
+        arrays = []
+        for one in self.paths:
+            with opened(one, self.max_pixels, self.layout) as source:
+                arrays.append(self.layout.taken(source.decode(), one))
+        return np.concatenate(arrays, axis=2)
+
+
 @contextlib.contextmanager
-def opened(path: Path, max_pixels: int, bands: Sequence[str] = ()) -> Iterator[Source]:
+def opened(path: Path, max_pixels: int, layout: Layout = PICTURE) -> Iterator[Source]:
     """Open a regular file as a picture; a failure in the body becomes an ImageError that names the file.
 
-    bands: the names of its channels, if they are no colours.
+    layout: says whether its channels are bands or classes, which plane of several is meant, and whether the path may
+    stand for a stack of files.
     """
     name = one_line(path)
     try:
+        if layout.stack and len(paths := files_of(path)) > 1:
+            yield FilesSource(paths, path, max_pixels, layout)
+            return
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # a FIFO would block for ever
             raise ImageError(f"{name} is not a regular file.")
@@ -154,7 +220,7 @@ def opened(path: Path, max_pixels: int, bands: Sequence[str] = ()) -> Iterator[S
         if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
             Image.MAX_IMAGE_PIXELS = max_pixels  # else Pillow refuses what the user has allowed
         with path.open("rb") as file:
-            source = _identify(file, path, bands)
+            source = _identify(file, path, layout)
             width, height = source.stored
             if width * height > max_pixels:
                 raise ImageError(f"{name} is {width}x{height}, over the limit of {max_pixels:,} pixels.")
@@ -180,13 +246,15 @@ def opened(path: Path, max_pixels: int, bands: Sequence[str] = ()) -> Iterator[S
         raise ImageError(f"{name} is damaged: {reason_of(error)}.") from error
 
 
-def _identify(file: BinaryIO, path: Path, bands: Sequence[str]) -> Source:
-    start = file.read(6)
+def _identify(file: BinaryIO, path: Path, layout: Layout) -> Source:
+    start, bands = file.read(6), layout.opens
     file.seek(0)
+    if start[:4] not in tiff.STARTS and any(number > 1 for _, number in layout.plane):
+        raise ImageError(f"{path} is no TIFF, and has no planes to choose from.")
     if start == _NPY_START:
         return NpySource(file, path, bands)
     if start[:4] == _ZIP_START:
         return NpzSource(file, path, bands)
     if start[:4] in tiff.STARTS:
-        return StackSource(file, path, bands) if bands else TiffSource(file, path)
+        return StackSource(file, path, layout) if bands or layout.plane else TiffSource(file, path)
     return Source(Image.open(file, formats=PILLOW_KINDS), path, bands == LABEL)

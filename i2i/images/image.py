@@ -85,7 +85,7 @@ def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
 
 def read_facts(path: Path, max_pixels: int = MAX_PIXELS, layout: Layout = PICTURE) -> Facts:
     """Return what the header of the picture in `path` says; raises ImageError."""
-    with opened(path, max_pixels, layout.opens) as source:
+    with opened(path, max_pixels, layout) as source:
         size, left_out, nodata = source.header, 0, layout.nodata is not None
         with contextlib.suppress(Exception):  # damage after the first frame does not matter here
             left_out = source.left_out()
@@ -114,7 +114,7 @@ class Masked(NamedTuple):
 
 def read_masked(path: Path, max_pixels: int = MAX_PIXELS, layout: Layout = PICTURE) -> Masked:
     """Read one picture as `read_image` does, and where it has no data."""
-    with opened(path, max_pixels, layout.opens) as source:
+    with opened(path, max_pixels, layout) as source:
         return decode_masked(source, layout)
 
 

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field
 from i2i.errors import ImageError
 from i2i.images.encode import Array
 from i2i.images.label_maps import LABEL, coloured
+from i2i.images.planes import Plane
 from i2i.images.scale import Range, Scale, scaled
 
 MOST_BANDS = 1024
@@ -50,6 +51,10 @@ class Layout(NamedTuple):
     """The value of pixels without data; None: what the file says, if it does."""
     values: tuple[int, ...] = ()
     """Of the classes, which the bands are, if files are label maps; see i2i.images.label_maps."""
+    plane: Plane = ()
+    """Which plane of a TIFF with several is the picture."""
+    stack: str | None = None
+    """The pattern of files that make up one picture; see i2i.images.stacking."""
 
     @property
     def black(self) -> Array:
@@ -108,7 +113,7 @@ def refuse_other_count(path: Path, count: int, bands: Sequence[str]) -> None:
         raise ImageError(f"{path} has {count} channel{'s' * (count != 1)}, but {wanted} expected: {', '.join(bands)}.")
 
 
-class Side(Protocol):
+class ImageKind(Protocol):
     """What is known of the images of one side: a Layout, or a side in the description of a model."""
 
     @property
@@ -120,7 +125,7 @@ class Side(Protocol):
         """Those of classes, if the bands are classes."""
 
 
-def shown(array: Array, side: Side | None) -> Array:
+def shown(array: Array, side: ImageKind | None) -> Array:
     """Return what shows images (H, W, C) of a side to people: bands as a composite, classes in colours."""
     if side is None:
         return array

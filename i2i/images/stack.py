@@ -11,30 +11,35 @@ from PIL import Image
 
 from i2i.errors import ImageError
 from i2i.images.encode import Array
+from i2i.images.planes import AXIS_NAMES, CHANNEL_AXES, Plane, choose
 from i2i.images.tiff import check_storage
 
-_CHANNEL_AXES = "CSIQR"
-"""tifffile's letters for channels, samples and pages without a meaning of their own."""
-_AXIS_NAMES = {"Z": "depth (z)", "T": "time (t)", "L": "exposures", "V": "events", "P": "phases", "H": "lifetimes"}
 _FULL_BITS = (8, 16, 32, 64)
 
 
 class Stack:
     """What the tags of a file say of its first image, at full size."""
 
-    def __init__(self, file: BinaryIO, path: Path):
-        """Raise ImageError for a file with other axes than rows, columns and channels, or of a type without meaning."""
+    def __init__(self, file: BinaryIO, path: Path, plane: Plane = ()):
+        """Raise ImageError for a file with other axes than rows, columns and channels, or of a type without meaning.
+
+        plane: which place to take on other axes.
+        """
         self.file, self.path = file, path
         with _opened(file) as tiff:
-            series = tiff.series[0]
+            pages = dict(plane).get("page", 1)
+            self.series = pages - 1 if 1 < pages <= len(tiff.series) else 0  # pages of different sizes
+            plane = tuple(one for one in plane if one[0] != "page") if self.series else plane
+            series = tiff.series[self.series]
             page = series.keyframe
             self.axes, self.shape, self.dtype = series.axes, series.shape, series.dtype
             self.left_out = len(tiff.series) - 1
             self.bits = int(page.bitspersample)
-            self.icc = page.iccprofile
+            self.icc, self.photometric = page.iccprofile, int(page.photometric)
             if page.is_tiled and page.tilelength * page.tilewidth > max(1 << 24, page.imagelength * page.imagewidth):
                 raise ImageError(f"{path} is damaged: its tiles are {page.tilewidth}x{page.tilelength}.")
             check_storage(page, tiff.filehandle.size, path)
+        self.chosen = choose(plane, self.axes, self.shape, path)
         self._refuse_axes()
         if self.dtype.kind not in "uif" or (self.dtype.kind != "f" and self.dtype.itemsize > 4):
             raise ImageError(f"{path} holds {self.dtype} values; i2i reads integers of up to 32 bits, and floats.")
@@ -46,16 +51,18 @@ class Stack:
 
     @property
     def channels(self) -> int:
-        """The product of the sizes of all axes but rows and columns."""
+        """The product of the sizes of all axes but rows and columns, and those on which a place is chosen."""
         width, height = self.sides
-        return int(np.prod(self.shape, dtype=object)) // (width * height)
+        rest = [size for index, size in enumerate(self.shape) if index not in self.chosen]
+        return int(np.prod(rest, dtype=object)) // (width * height)
 
     def decode(self) -> Array:
         """Return (H, W, C) in uint8, uint16 or float32, as stored; packed integers use all of 16 bits."""
         with _opened(self.file) as tiff:
-            array = tiff.series[0].asarray(maxworkers=1)
-        places = [self.axes.index("Y"), self.axes.index("X")]
-        rest = [place for place in range(len(self.axes)) if place not in places]
+            array = self._planes(tiff.series[self.series])
+        axes = [axis for index, axis in enumerate(self.axes) if index not in self.chosen]
+        places = [axes.index("Y"), axes.index("X")]
+        rest = [place for place in range(len(axes)) if place not in places]
         array = array.transpose(*places, *rest)
         array = array.reshape(*array.shape[:2], -1)
         if array.dtype.kind == "u" and self.bits < 16 and self.bits not in _FULL_BITS:
@@ -63,16 +70,29 @@ class Stack:
         wanted = array.dtype if array.dtype in (np.uint8, np.uint16) else np.float32
         return np.ascontiguousarray(array.astype(wanted))
 
+    def _planes(self, series: Any) -> Array:
+        """Return a series at the chosen places alone; other pages are not read if planes are pages."""
+        where = tuple(self.chosen.get(index, slice(None)) for index in range(len(self.shape)))
+        leading = self.shape[: self.axes.index("Y")]
+        if not self.chosen or max(self.chosen) >= len(leading) or len(series.pages) != np.prod(leading):
+            whole: Array = series.asarray(maxworkers=1)[where]
+            return whole
+        numbers = np.arange(len(series.pages)).reshape(leading)[where[: len(leading)]]
+        read = [series.pages[int(number)].asarray(maxworkers=1) for number in numbers.ravel()]
+        return np.stack(read).reshape(*numbers.shape, *self.shape[len(leading) :])
+
     def _refuse_axes(self) -> None:
         if not {"Y", "X"} <= set(self.axes):
             raise ImageError(f"{self.path} has the axes {self.axes}, and no rows and columns.")
-        for axis, size in zip(self.axes, self.shape, strict=True):
-            if axis not in "YX" + _CHANNEL_AXES and size > 1:
-                name = _AXIS_NAMES.get(axis, axis)
-                raise ImageError(
-                    f"{self.path} has {size} images along {name}, and i2i translates one at a time. "
-                    "Save each as a file of its own."
+        for index, (axis, size) in enumerate(zip(self.axes, self.shape, strict=True)):
+            if axis not in "YX" + CHANNEL_AXES and size > 1 and index not in self.chosen:
+                name = AXIS_NAMES.get(axis, axis)
+                way_on = (
+                    f"Choose one with --plane {axis.lower()}=1, in training with data.plane_a={{{axis.lower()}: 1}}."
+                    if axis in "ZT"
+                    else "Save each as a file of its own."
                 )
+                raise ImageError(f"{self.path} has {size} images along {name}, and one makes a picture. {way_on}")
 
 
 def _opened(file: BinaryIO) -> Any:

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from i2i.images import Layout, Range, Scale, band_names
 from i2i.images.layout import MOST_BANDS, BandName, ClassValue, Nodata
+from i2i.images.planes import Plane
 
 Meaning = Literal["grey", "rgb", "rgba", "bands", "labels"]
 MEANINGS: dict[int, Meaning] = {1: "grey", 3: "rgb", 4: "rgba"}
@@ -31,6 +32,11 @@ class PictureSpec(BaseModel):
     values: tuple[ClassValue, ...] = ()
     """Those of classes in label maps, which have one channel; empty for all others."""
 
+    plane: Annotated[Plane, Field(max_length=4)] = ()
+    """Which plane of a TIFF with several is the picture: axes and the place on each, from 1."""
+    stack: Annotated[str, Field(max_length=200)] | None = None
+    """The pattern of files that make up one picture."""
+
     @model_validator(mode="after")
     def _has_channels_that_fit(self) -> Self:
         counts = {"grey": 1, "points": 2, "rgb": 3, "rgba": 4} | dict.fromkeys(("bands", "labels"), len({*self.bands}))
@@ -42,7 +48,17 @@ class PictureSpec(BaseModel):
 
     def layout(self, value_range: Range | None) -> Layout:
         """Return how files become such images; value_range: black and white."""
-        return Layout(self.channels, self.bands, value_range, self.scale, self.select, self.nodata, self.values)
+        return Layout(
+            self.channels,
+            self.bands,
+            value_range,
+            self.scale,
+            self.select,
+            self.nodata,
+            self.values,
+            self.plane,
+            self.stack,
+        )
 
 
 def picture_spec(images: int | Layout) -> PictureSpec:
@@ -50,5 +66,5 @@ def picture_spec(images: int | Layout) -> PictureSpec:
     layout = images if isinstance(images, Layout) else Layout(images, band_names(images))
     count = layout.channels or 0
     meaning = "labels" if layout.values else "bands" if layout.bands else MEANINGS[count]
-    same = {name: getattr(layout, name) for name in ("bands", "scale", "select", "nodata", "values")}
+    same = {name: getattr(layout, name) for name in ("bands", "scale", "select", "nodata", "values", "plane", "stack")}
     return PictureSpec(channels=count, meaning=meaning, **same)

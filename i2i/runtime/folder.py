@@ -10,6 +10,7 @@ from i2i.errors import UsageError, one_line
 from i2i.files import sweep_temporaries
 from i2i.images import FORMATS, channel_words
 from i2i.images.listing import list_folder
+from i2i.images.stacking import files_of, group_files
 from i2i.runtime.names import folded, rename
 from i2i.runtime.outcome import Refused
 from i2i.runtime.picture_options import DEFAULTS, PictureOptions, holds_labels, suits
@@ -25,6 +26,7 @@ from i2i.runtime.refusals import (
     refuse_links,
 )
 from i2i.runtime.tasks import Group, Shard, Tasks
+from i2i.words import name_some, show_count
 
 _STALE_S = 3600
 """Half-written files untouched for this long are left from a killed run; another run may be writing younger ones."""
@@ -133,8 +135,27 @@ def _folder_group(
     listing = list_folder(source, avoid=target, follow=target is not None, seen=status.count)
     tasks.notes += listing.notes()
     tasks.refused += [Refused(one.path, str(one)) for one in listing.unreadable]
+    output = target / inner if target else source
+    if options.layout.stack:
+        return _stacked_group(tasks, source, output, listing.names, channels, options)
     renamed = rename(listing.names, channels, options, keep=target is None)
-    return Group(source, target / inner if target else source, listing.names, renamed)
+    return Group(source, output, listing.names, renamed)
+
+
+def _stacked_group(
+    tasks: Tasks, source: Path, output: Path, files: list[str], channels: int, options: PictureOptions
+) -> Group:
+    """Return the pictures that files make up, each named by what its files have in common."""
+    assert options.layout.stack is not None
+    found = group_files(files, options.layout.stack)
+    inside = {one.as_posix() for path in found.values() for one in files_of(Path(path))}
+    if others := [name for name in files if name not in inside]:
+        tasks.notes.append(
+            name_some(f"Left out {show_count(len(others), 'file')} beside {options.layout.stack}:", others)
+        )
+    plain = {path: f"{name}{Path(path).suffix}" for name, path in found.items()}
+    renamed = rename(list(plain.values()), channels, options)
+    return Group(source, output, list(plain), {path: renamed.get(name, name) for path, name in plain.items()})
 
 
 def _take_share(group: Group, shard: Shard, in_place: bool) -> None:

@@ -10,6 +10,8 @@ import numpy as np
 from i2i.errors import UsageError
 from i2i.images import DEPTHS, FORMATS, MAX_PIXELS, PICTURE, Array, Layout, Range, Scale, holds
 from i2i.images.encode import SEVERAL_FRAMES
+from i2i.images.planes import Plane
+from i2i.images.stacking import misfit
 from i2i.models.spec import ModelSpec, Part
 from i2i.runtime.holes import refuse_mask
 
@@ -42,6 +44,10 @@ class PictureOptions:
     """Smooth animations and videos: the weight of what came before, from 0 to below 1; see runtime/smoothing.py."""
     max_pixels: int = MAX_PIXELS
     """Pictures with more pixels, in all frames together, are refused before they are decoded."""
+    plane: Plane = ()
+    """Which plane of TIFFs is the picture; empty: as in training."""
+    stack: str | None = None
+    """The pattern of files that make up one picture; None: as in training."""
     suffix: str = ""
     """Goes between an output's name and its ending."""
     layout: Layout = PICTURE
@@ -65,6 +71,8 @@ class PictureOptions:
             raise UsageError(
                 f"--input-range {low:g} {high:g} is not a range. Give black, then a larger value for white."
             )
+        if self.stack and (reason := misfit(self.stack)):
+            raise UsageError(f"--stack {reason}.")
         if Path(self.suffix).name != self.suffix:
             raise UsageError(f"--suffix {self.suffix} would change the folder. Give a part of a file name.")
         if not self.format:
@@ -91,6 +99,7 @@ class PictureOptions:
         layout = part.inputs.layout(value_range) if part.inputs else Layout(value_range=value_range)
         if self.input_range and layout.scale:
             layout = layout._replace(scale=Scale(ranges=(self.input_range,), type=layout.scale.type))
+        layout = layout._replace(plane=self.plane or layout.plane, stack=self.stack or layout.stack)
         made = (last or part).outputs
         return replace(
             self,

@@ -2,7 +2,7 @@
 
 For each file a folder run calls, in this order and from any thread,
 
-    with opened(path, options.max_pixels, options.layout.opens) as source:
+    with opened(path, options.max_pixels, options.layout) as source:
         count, pixels = counted(source, options)  # between the two, the run waits for memory
         picture = read(source, count, options)
     outputs = [translator.translate(frame, output_dtype(frame, suffix, options), str(path)) for frame in picture.inputs]

@@ -115,7 +115,7 @@ class Translator:
             output = self.translate(array, array.dtype if deep else np.uint8)
             return pil_image(with_alpha(output, array, self.generator, alpha), image.info.get("icc_profile"))
         options = PictureOptions(alpha=alpha, mask=mask).for_model(self.spec, self.generator)
-        with opened(Path(image), MAX_PIXELS, options.layout.opens) as source:
+        with opened(Path(image), MAX_PIXELS, options.layout) as source:
             picture = read(source, 1, options)
         return Translated(self, picture, options)
 

@@ -115,7 +115,7 @@ class Worker:
         self, task: Task, memory: contextlib.ExitStack, begin: Callable[[], None]
     ) -> tuple[DecodedPicture, int]:
         """Decode a file, and count its pixels, once there is `memory` for it and for all that follows."""
-        with opened(task.source, self.options.max_pixels, self.options.layout.opens) as source:
+        with opened(task.source, self.options.max_pixels, self.options.layout) as source:
             if task.output == task.source and self.options.frames == "first" and source.count() > 1:
                 raise ImageError(
                     f"{task.source} holds {source.count()} pictures, and --in-place would keep one. "

@@ -58,7 +58,7 @@ class Studio(NamedTuple):
             assert isinstance(model, Translator)
             model = model.with_labels(labels)
             options = PictureOptions(quality=quality, max_pixels=self.max_pixels).for_model(model.spec, model.generator)
-            with opened(source, self.max_pixels, options.layout.opens) as header:
+            with opened(source, self.max_pixels, options.layout) as header:
                 own = next(suffix for suffix, kind in FORMATS.items() if kind == header.kind)
             media_type = choose_kind(accept, output_suffix(own, written_channels(model.generator, options), options))
             task = Task(source, source.with_suffix(KINDS[media_type]))

@@ -13,7 +13,13 @@ from tests.conftest import ROOT, save
 PAGE = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
 FIELD = re.compile(r"^\| `([^`]+)` \| ([^|]+) \| ?(.*?) ?\|$", re.MULTILINE)
 TYPES = {"text": str, "number": (int, float), "integer": int, "object": dict, "boolean": bool, "null": type(None)}
-LISTS = {"list of text": str, "list of numbers": (int, float), "list of integers": int, "list of objects": dict}
+LISTS = {
+    "list of text": str,
+    "list of numbers": (int, float),
+    "list of integers": int,
+    "list of lists": list,
+    "list of objects": dict,
+}
 
 
 def fields(*tables):
