@@ -71,7 +71,7 @@ def translate_files(
 
     sources = find_inputs([str(one) for one in ([inputs] if isinstance(inputs, (str, Path)) else inputs)])
     opened = _translator(model, direction, device, labels, fit, setup_for(MANY, None).threads)
-    options = PictureOptions().for_model(opened.spec, opened.generator)
+    options = PictureOptions().for_model(opened.spec, opened.generator, direction=opened.direction)
     channels = written_channels(opened.generator, options)
     tasks = list_tasks(sources, Path(output), channels, skip_existing, overwrite, options)
     result = Result(refused=tasks.refused)

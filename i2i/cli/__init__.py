@@ -32,6 +32,7 @@ from i2i.cli.mix import mix
 from i2i.cli.models import models
 from i2i.cli.push import push
 from i2i.cli.serve import serve
+from i2i.cli.shard import shard
 from i2i.cli.train import train
 from i2i.cli.translate import translate
 from i2i.cli.traverse import traverse
@@ -61,7 +62,7 @@ def cli(context: click.Context, debug: bool) -> None:
 for command in (
     *(init, train, translate, generate, interpolate, mix, traverse, arithmetic, breed),
     *(encode, invert, evaluate, diagnose),
-    *(compare, export, bench, card, push, serve, import_, info, models, doctor, weights, completion),
+    *(compare, export, bench, card, push, serve, shard, import_, info, models, doctor, weights, completion),
 ):
     cli.add_command(command)
 

@@ -133,7 +133,7 @@ def translate(
         translator = _open(model, sources, workers, **opening)
         following = _open_following(then, translator, pictures.input_range, opening["device"])
         last = [translator, *following][-1].generator
-        pictures = pictures.for_model(translator.spec, translator.generator, last)
+        pictures = pictures.for_model(translator.spec, translator.generator, last, translator.direction)
         with status.doing("Looking for pictures"):
             tasks = _list(last, sources, output, pictures, clips, **listing)
     if clips:

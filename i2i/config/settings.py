@@ -142,7 +142,7 @@ class TrainSettings(Section):
     """Which weights the model file holds: the latest, or those with the best score on val."""
     best_by: BestBy | None = None
     """The score that keep=best goes by: a metric of pairs, or KID on a network's features (kid_random needs no file).
-    null is l1 for pairs, and kid_random for other data."""
+    null is l1 for pairs, iou for label maps, and kid_random for other data."""
     best_interval: Literal["difference", "score"] = "difference"
     """The 95% interval that keep=best decides by. difference: two models are undecided while the interval of their
     difference holds 0; score: while the intervals of their scores overlap, as they nearly always do."""

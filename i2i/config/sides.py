@@ -20,7 +20,7 @@ class SourceSettings(Section):
     """Where the pictures are, and what belongs to them."""
 
     path: tuple[str, ...] = ()
-    """One folder, or two: A's and B's. `--data` sets it."""
+    """One folder, or two: A's and B's; or tar shards, see docs/science.md. `--data` sets it."""
     direction: Direction = "A2B"
     """Which side of pairs is translated into the other; unpaired training learns both directions."""
     disjoint: bool = False

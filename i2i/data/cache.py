@@ -19,6 +19,7 @@ from i2i.data.items import Item, Pair, Picture, read_masked_pair, read_masked_pi
 from i2i.errors import ConfigError, DataError
 from i2i.files import atomic_write, free_bytes, show_size, sweep_temporaries, write_bytes
 from i2i.images import Array, Header, to_channels
+from i2i.images.shards import stored
 from i2i.images.stacking import files_of
 from i2i.machine import available_bytes
 
@@ -127,7 +128,7 @@ class Pictures:
         stacked = any(layout.stack for layout in layouts)
         sources = [one for path in given for one in (files_of(path) if stacked else [path])]
         try:
-            identity = [(str(path.absolute()), (s := path.stat()).st_size, s.st_mtime_ns) for path in sources]
+            identity = [(str(path.absolute()), *stored(path)) for path in sources]
         except OSError as error:
             raise DataError(f"{item} cannot be read: {error.strerror or error}.") from error
         half = item.half if isinstance(item, Picture) else None

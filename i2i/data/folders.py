@@ -20,6 +20,7 @@ import numpy as np
 
 from i2i.config.settings import DataSettings
 from i2i.data.items import Pair, Picture
+from i2i.data.shards import find_shards, has_shards, has_split_shards
 from i2i.data.watch import watched
 from i2i.errors import DataError, UsageError
 from i2i.images import PICTURE, PICTURES, Layout, Layouts
@@ -53,14 +54,16 @@ def refuse_missing(data: DataSettings) -> None:
 
     def look(paths: Sequence[str]) -> None:
         for path in paths:
-            if not Path(path).is_dir():
-                raise DataError(f"{path} is not a folder. Give the folder that holds the pictures.")
+            if not Path(path).is_dir() and not has_shards(path):
+                raise DataError(f"{path} is not a folder, and no tar shard. Give the folder that holds the pictures.")
 
     in_time(data, look)
 
 
 def has_split(paths: Sequence[str], split: str) -> bool:
-    """Whether the data has its own folder for `split`."""
+    """Whether the data has its own folder or shards for `split`."""
+    if has_split_shards(paths, split):
+        return True
     if len(paths) == 2:
         return all((Path(path) / split).is_dir() for path in paths)
     root = Path(paths[0])
@@ -81,6 +84,8 @@ def find_pairs(
     Two folders without splits inside count as every split. layouts: how A's and B's files become images. Raises
     DataError, which names the files without a partner, or the layouts if there are no pictures.
     """
+    if shards := find_shards(paths, split):
+        return shards.pairs(layouts)
     where = _locate(paths, split)
     return _match(*where, lister, layouts) if isinstance(where, tuple) else _side_by_side(where, lister, layouts)
 
@@ -96,7 +101,10 @@ def find_sides(
 
     disjoint: take A from the first half of the pairs, by name, and B from the second. Raises DataError.
     """
-    where = _locate(paths, split)
+    shards = find_shards(paths, split)
+    if shards and not disjoint:
+        return shards.side("A", layouts[0]), shards.side("B", layouts[1])
+    where = None if shards else _locate(paths, split)
     if isinstance(where, tuple) and not disjoint:
         a, b = where
         return _pictures(a, lister, layouts[0]), _pictures(b, lister, layouts[1])
@@ -124,6 +132,8 @@ def find_images(
 
     side: take this side of data with two. Raises DataError and UsageError.
     """
+    if shards := find_shards(paths, split):
+        return shards.images(side, layout)
     if side:
         where = _locate(paths, split)
         if isinstance(where, tuple):

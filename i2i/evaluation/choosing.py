@@ -9,6 +9,7 @@ from i2i import weights
 from i2i.config import load_config
 from i2i.config.settings import by_direction
 from i2i.data.folders import find_pairs, find_sides, has_sides, has_split
+from i2i.data.shards import has_shards
 from i2i.errors import ConfigError, DataError, UsageError
 from i2i.images import PICTURES, Layouts
 from i2i.metrics import METRICS, OF_LABELS, USUAL
@@ -25,7 +26,7 @@ def choose_data(model: str | Path, data: Sequence[str]) -> list[str]:
     """Return the data folders given, else those of the run. Raises UsageError, DataError."""
     if data:
         for path in data:
-            if not Path(path).is_dir():
+            if not Path(path).is_dir() and not has_shards(path):
                 raise DataError(f"{path} is not a folder. Give the folder that holds the pictures.")
         return list(data)
     settings = find_model(Path(model)).parent / "config.yaml"

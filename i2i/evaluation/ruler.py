@@ -14,6 +14,7 @@ from i2i.data.items import Picture, read_picture
 from i2i.errors import UsageError
 from i2i.files import atomic_write
 from i2i.images import Array, Range
+from i2i.images.shards import read_file
 from i2i.metrics.features import MODES, NETWORKS, best_network, features
 
 Progress = Callable[[int, int], object]
@@ -64,7 +65,7 @@ def reference_digest(pictures: Sequence[Picture], value_range: Range | None) -> 
         digest.update(scale.model_dump_json().encode())
     for picture in pictures:
         digest.update(f"{picture.name} {picture.half} ".encode("utf-8", "surrogateescape"))
-        digest.update(hashlib.sha256(picture.path.read_bytes()).digest())
+        digest.update(hashlib.sha256(read_file(picture.path)).digest())
     return digest.hexdigest()
 
 

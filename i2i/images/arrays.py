@@ -11,6 +11,7 @@ from PIL import Image
 from i2i.errors import ImageError
 from i2i.images.encode import Array
 from i2i.images.layout import refuse_other_count
+from i2i.images.shards import open_file, stored
 from i2i.images.source import Source
 
 _OF_PICTURES = (np.uint8, np.uint16, np.float16, np.float32, np.float64)
@@ -25,7 +26,7 @@ class NpySource(Source):
         self.path, self.kind = path, "NPY"
         self.image = Image.new("L", (1, 1))  # has no profile and no metadata
         shape, dtype = self._header(file, bands)
-        if path.stat().st_size - file.tell() < dtype.itemsize * int(np.prod(shape, dtype=object)):
+        if stored(path).size - file.tell() < dtype.itemsize * int(np.prod(shape, dtype=object)):
             raise ImageError(f"{path} is damaged: it is too short for {shape} values of {dtype}.")
 
     def _header(self, file: IO[bytes], bands: Sequence[str]) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -58,7 +59,7 @@ class NpySource(Source):
         return np.ascontiguousarray(array.reshape(*array.shape[:2], -1))
 
     def _load(self) -> Array:
-        array: Array = np.load(self.path, allow_pickle=False)
+        array: Array = np.load(open_file(self.path), allow_pickle=False)
         return array
 
 
@@ -79,6 +80,6 @@ class NpzSource(NpySource):
                 raise ImageError(f"{path} is damaged: it is too short for {shape} values of {dtype}.")
 
     def _load(self) -> Array:
-        with np.load(self.path, allow_pickle=False) as archive:
+        with np.load(open_file(self.path), allow_pickle=False) as archive:
             array: Array = archive[archive.files[0]]
         return array

@@ -21,6 +21,7 @@ from i2i.images.geo import Place, read_place
 from i2i.images.label_maps import LABEL
 from i2i.images.layout import PICTURE, Layout, refuse_other_count
 from i2i.images.pixels import decode, reason_of, turn
+from i2i.images.shards import is_member, open_file, stored
 from i2i.images.source import Header, Source
 from i2i.images.stack import Stack, placeholder
 from i2i.images.stacking import files_of
@@ -212,14 +213,13 @@ def opened(path: Path, max_pixels: int, layout: Layout = PICTURE) -> Iterator[So
         if layout.stack and len(paths := files_of(path)) > 1:
             yield FilesSource(paths, path, max_pixels, layout)
             return
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # a FIFO would block for ever
+        if not is_member(path) and not stat.S_ISREG(path.stat().st_mode):  # a FIFO would block for ever
             raise ImageError(f"{name} is not a regular file.")
-        if status.st_size == 0:
+        if stored(path).size == 0:
             raise ImageError(f"{name} is empty (0 bytes).")
         if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
             Image.MAX_IMAGE_PIXELS = max_pixels  # else Pillow refuses what the user has allowed
-        with path.open("rb") as file:
+        with open_file(path) as file:
             source = _identify(file, path, layout)
             width, height = source.stored
             if width * height > max_pixels:

@@ -10,17 +10,20 @@ import glob
 import heapq
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from pathlib import Path, PurePosixPath
+from typing import Literal, NamedTuple
 
 from i2i.errors import DataError, UsageError, one_line
 from i2i.images.image import FORMATS, UNWRITTEN
+from i2i.images.shards import SUFFIX, member_names
 from i2i.words import name_some, show_count
 
 SERVICE_FOLDERS = frozenset(
     {"@eadir", "#recycle", "__macosx", "$recycle.bin", "system volume information", "lost+found"}
 )
 """Folders that NAS boxes, unpackers and disks add to a user's own, in lower case."""
+Side = Literal["A", "B"]
+_SIDES: dict[str, Side] = {"a": "A", "b": "B"}
 _EVERY = 500  # pictures between two calls of `seen`
 
 
@@ -115,6 +118,24 @@ def list_pictures(
     if notes is not None:
         notes.extend(listing.notes())
     return [folder / name for name in listing.names]
+
+
+def list_shards(folder: Path, pattern: str = f"*[0-9]{SUFFIX}") -> list[Path]:
+    """Return the archives in a folder, sorted by name; by default those whose names end with a number."""
+    return sorted(path for path in folder.glob(pattern) if path.is_file() and not path.name.startswith("."))
+
+
+def pictures_in(tar: Path) -> Iterator[tuple[str, Side | None, str]]:
+    """Yield name, side and member of each picture in an archive; others, as .json, are left out.
+
+    As in webdataset, the name ends at the first dot: 0001.a.png is the picture of A called 0001.
+    """
+    for member in member_names(tar):
+        path = PurePosixPath(member)
+        stem, *middle, suffix = path.name.split(".")
+        side = _SIDES.get(".".join(middle).lower())
+        if stem and f".{suffix}".lower() in FORMATS and (side or not middle):
+            yield (path.parent / stem).as_posix(), side, member
 
 
 def find_inputs(words: Sequence[str]) -> list[Path]:

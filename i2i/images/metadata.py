@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from i2i.images.encode import Extras
+from i2i.images.shards import open_file
 
 _DESCRIPTION = (270, 271, 272, 305, 306, 315, 33432)  # text, camera, software, date, artist, copyright
 _EXIF, _GPS = 34665, 34853
@@ -29,7 +30,7 @@ def png_colours(path: Path) -> bytes:
     No colour is converted on the way through a model, so the chunks stay true.
     """
     kept = b""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         file.seek(8)
         while len(head := file.read(8)) == 8 and head[4:] not in (b"IDAT", b"IEND"):
             rest = int.from_bytes(head[:4], "big") + 4  # its body and checksum

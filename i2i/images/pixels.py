@@ -17,6 +17,7 @@ from PIL import Image, _imaging
 
 from i2i.errors import ImageError
 from i2i.images.encode import Array
+from i2i.images.shards import read_file
 
 ORIENTATION = 0x0112
 ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
@@ -108,7 +109,7 @@ def _decode_jpeg(image: Image.Image, path: Path) -> Array | None:
     """
     import simplejpeg  # translating a single PNG does without
 
-    content = path.read_bytes()
+    content = read_file(path)
     colours = "GRAY" if image.mode == "L" else "RGB"
     try:
         array = simplejpeg.decode_jpeg(content, colours)
@@ -144,7 +145,7 @@ def _opencv(path: Path) -> Array:
     """Decode a PNG or PPM as stored, in the order RGB."""
     import cv2
 
-    array = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    array = cv2.imdecode(np.frombuffer(read_file(path), np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None:
         raise ImageError(f"{path} is damaged, or of a kind that i2i does not read.")
     array = array if array.ndim == 3 else array[:, :, None]

@@ -9,7 +9,8 @@ from i2i import status
 from i2i.errors import UsageError, one_line
 from i2i.files import sweep_temporaries
 from i2i.images import FORMATS, channel_words
-from i2i.images.listing import list_folder
+from i2i.images.listing import list_folder, list_shards, pictures_in
+from i2i.images.shards import is_shard
 from i2i.images.stacking import files_of, group_files
 from i2i.runtime.names import folded, rename
 from i2i.runtime.outcome import Refused
@@ -77,13 +78,19 @@ def list_tasks(
 
 def _find(sources: Sequence[Path], target: Path | None, channels: int, options: PictureOptions) -> Tasks:
     """Find the pictures and name their outputs; target: where to, None in place. Raises UsageError."""
-    if len(sources) == 1 and not sources[0].is_dir():
+    sources = [one for source in sources for one in _shards_in(source) or [source]]
+    shards = [source for source in sources if is_shard(source)]
+    if target is None and shards:
+        raise UsageError(f"{one_line(shards[0])} is an archive, and --in-place replaces files. Use -o.")
+    if len(sources) == 1 and not sources[0].is_dir() and not shards:
         return Tasks([_one_file(sources[0], target, channels, options)])
     folders = [source for source in sources if source.is_dir()]
     if target:
-        what = f"{one_line(sources[0])} is a folder" if len(sources) == 1 else "there are several inputs"
-        refuse_file_name(target, what)
-    tasks = Tasks(list(_file_groups([one for one in sources if one not in folders], target, channels, options)))
+        one = f"{one_line(sources[0])} is {'an archive' if shards else 'a folder'}"
+        refuse_file_name(target, one if len(sources) == 1 else "there are several inputs")
+    files = [one for one in sources if one not in folders and one not in shards]
+    tasks = Tasks(list(_file_groups(files, target, channels, options)))
+    tasks.groups += [_shard_group(tar, target or tar, channels, options) for tar in shards]
     for folder in folders:
         # Of several, each gets a folder of its own: many folders hold files of the same names.
         own = folder.resolve().name if folder.name in ("", "..") else folder.name
@@ -140,6 +147,20 @@ def _folder_group(
         return _stacked_group(tasks, source, output, listing.names, channels, options)
     renamed = rename(listing.names, channels, options, keep=target is None)
     return Group(source, output, listing.names, renamed)
+
+
+def _shards_in(source: Path) -> list[Path]:
+    """Return the archives in a folder that holds no pictures beside them."""
+    found = list_shards(source) if source.is_dir() else []
+    return [] if found and list_folder(source).names else found
+
+
+def _shard_group(tar: Path, target: Path, channels: int, options: PictureOptions) -> Group:
+    """Return the pictures in an archive of the side that goes in, or without sides."""
+    found = [(name, member) for name, side, member in pictures_in(tar) if side in (None, options.side)]
+    plain = {member: f"{name}{Path(member).suffix}" for name, member in found}
+    renamed = rename(list(plain.values()), channels, options)
+    return Group(tar, target, list(plain), {member: renamed.get(name, name) for member, name in plain.items()})
 
 
 def _stacked_group(

@@ -48,6 +48,8 @@ class PictureOptions:
     """Which plane of TIFFs is the picture; empty: as in training."""
     stack: str | None = None
     """The pattern of files that make up one picture; None: as in training."""
+    side: Literal["A", "B"] = "A"
+    """Which side of pairs in tar shards goes in."""
     suffix: str = ""
     """Goes between an output's name and its ending."""
     layout: Layout = PICTURE
@@ -87,11 +89,13 @@ class PictureOptions:
         if self.quality == "lossless" and kind in NEVER_LOSSLESS:
             raise UsageError(f"{self.format} is never lossless. With --quality lossless, use png, webp or tiff.")
 
-    def for_model(self, spec: ModelSpec, part: Part, last: Part | None = None) -> "PictureOptions":
+    def for_model(
+        self, spec: ModelSpec, part: Part, last: Part | None = None, direction: str = "A2B"
+    ) -> "PictureOptions":
         """Return these options with what the model says of its inputs, and its range unless one is set.
 
-        last: the part that makes the outputs, if it is another. Raises UsageError for a mask that the model does not
-        take.
+        last: the part that makes the outputs, if it is another. direction: of the first.
+        Raises UsageError for a mask that the model does not take.
         """
         if self.mask is not None:
             refuse_mask(self.mask, spec)
@@ -105,6 +109,7 @@ class PictureOptions:
             self,
             input_range=value_range,
             layout=layout,
+            side="A" if direction == "A2B" else "B",
             bands=made.bands if made and not made.values else (),
             values=made.values if made else (),
             scale=made.scale if made else None,

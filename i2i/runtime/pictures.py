@@ -39,6 +39,7 @@ from i2i.images.encode import SEVERAL_FRAMES, Extras
 from i2i.images.encode import encode as encode_frames
 from i2i.images.geo import NOWHERE, Place, fits, with_nodata
 from i2i.images.metadata import fitting_profile, metadata, png_colours
+from i2i.images.shards import read_file
 from i2i.images.source import USUAL_DPI, Source
 from i2i.models.spec import Part
 from i2i.runtime.holes import composited, cut_holes
@@ -93,7 +94,7 @@ def read(source: Source, count: int, options: PictureOptions) -> DecodedPicture:
         durations_ms=tuple(durations) if timed else (),
         loop=source.image.info.get("loop") if timed else None,
     )
-    lossless = source.kind == "WEBP" and _is_lossless_webp(source.path.read_bytes())
+    lossless = source.kind == "WEBP" and _is_lossless_webp(read_file(source.path))
     left_out, lost = 0, list[str]()
     with contextlib.suppress(Exception):  # damage behind what was read costs no picture
         lost = source.lost(options.keep_metadata)

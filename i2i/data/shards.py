@@ -1,0 +1,133 @@
+"""Pictures in tar shards, in the layout of webdataset: a name up to its first dot is a picture, what follows its side.
+
+D/train-000000.tar, ...               0001.a.png and 0001.b.png are a pair; 0001.png is one A|B file, or a picture
+D/trainA-000000.tar, ...              pictures of A, 0001.png, and those of B in trainB-*.tar
+D/0001.tar, ..., or D/*.tar given     the same without splits: they count as every split
+A/*.tar and B/*.tar                   two paths given
+"""
+
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from i2i import status
+from i2i.data.items import Pair, Picture
+from i2i.errors import DataError
+from i2i.images import Layout, Layouts
+from i2i.images.listing import Side, list_shards, pictures_in
+from i2i.images.shards import SUFFIX, is_shard
+from i2i.words import name_some, show_count
+
+SPLITS = ("train", "val", "test")
+
+
+class Shards(NamedTuple):
+    """The archives of a split: of both sides together, or those of A and of B."""
+
+    a: list[Path]
+    b: list[Path] | None
+
+    def pairs(self, layouts: Layouts) -> list[Pair]:
+        """Return the pairs, sorted by name; raises DataError where a partner is missing, or a picture has no side."""
+        if self.b is not None:
+            a, b = (_plain(tars) for tars in (self.a, self.b))
+        else:
+            sides = _by_side(self.a)
+            if None in sides and len(sides) > 1:
+                raise DataError(f"{self.a[0].parent} mixes pictures with sides, as 0001.a.png, and without.")
+            if None in sides:
+                return [Pair(name, path, None, layouts) for name, path in sorted(sides[None].items())]
+            a, b = sides.get("A", {}), sides.get("B", {})
+        alone = [str(path) for name, path in (*a.items(), *b.items()) if name not in a or name not in b]
+        if alone:
+            raise DataError(name_some(f"{show_count(len(alone), 'picture')} without a partner:", alone, lines=True))
+        return [Pair(name, a[name], b[name], layouts) for name in sorted(a)]
+
+    def side(self, side: Side, layout: Layout) -> list[Picture]:
+        """Return the pictures of A or of B, sorted by name."""
+        if self.b is not None:
+            return _pictures(_plain(self.a if side == "A" else self.b), layout)
+        sides = _by_side(self.a)
+        if None in sides:
+            return [Picture(name, path, side, layout) for name, path in sorted(sides[None].items())]
+        if side not in sides:
+            raise DataError(f"{self.a[0].parent} has no picture of {side}, as 0001.{side.lower()}.png.")
+        return _pictures(sides[side], layout)
+
+    def images(self, side: Side | None, layout: Layout) -> list[Picture]:
+        """Return the pictures without sides, or those of a side that is asked for."""
+        if side:
+            return self.side(side, layout)
+        sides = _by_side(self.a)
+        if self.b is not None or {*sides} != {None}:
+            raise DataError(f"{self.a[0].parent} holds pictures of two sides. Choose one with --set data.side=A or B.")
+        return _pictures(sides[None], layout)
+
+
+def find_shards(paths: Sequence[str], split: str) -> Shards | None:
+    """Return the shards of a split in data folders; None where these hold none."""
+    if len(paths) == 2:
+        a, b = (_tars(path, split) for path in paths)
+        return Shards(a, b) if a and b else None
+    if len(paths) != 1:
+        return None
+    root = Path(paths[0])
+    a, b = (list_shards(root, f"{split}{side}-*{SUFFIX}") for side in "AB")
+    if a and b:
+        return Shards(a, b)
+    both = _tars(paths[0], split)
+    return Shards(both, None) if both else None
+
+
+def has_shards(path: str) -> bool:
+    """Whether a path is an archive, a pattern of archives, or a folder of them."""
+    return bool(_given(path) or list_shards(Path(path)))
+
+
+def has_split_shards(paths: Sequence[str], split: str) -> bool:
+    """Whether there are archives named after a split."""
+    names = [f"{split}{side}-*{SUFFIX}" for side in ("", "A", "B")]
+    return all(any(list_shards(Path(path), name) for name in names) for path in paths)
+
+
+def _tars(path: str, split: str) -> list[Path]:
+    """Return the archives of a split, or all where none is named after any split."""
+    if given := _given(path):
+        return given
+    root = Path(path)
+    if named := list_shards(root, f"{split}-*{SUFFIX}"):
+        return named
+    others = any(has_split_shards([path], one) or (root / one).is_dir() for one in SPLITS)
+    return [] if others or any((root / f"{one}A").is_dir() for one in SPLITS) else list_shards(root)
+
+
+def _given(path: str) -> list[Path]:
+    """Return the archives that a path names itself."""
+    if not path.lower().endswith(SUFFIX):
+        return []
+    return [one for one in map(Path, sorted(glob.glob(path)) or [path]) if is_shard(one)]  # noqa: PTH207
+
+
+def _by_side(tars: Sequence[Path]) -> dict[Side | None, dict[str, Path]]:
+    """Return the pictures in archives by side and name; raises DataError for a name that occurs twice."""
+    found: dict[Side | None, dict[str, Path]] = {}
+    for count, tar in enumerate(tars):
+        status.count(count, len(tars))
+        for name, side, member in pictures_in(tar):
+            own = found.setdefault(side, {})
+            if name in own:
+                raise DataError(f"{own[name]} and {tar / member} are pictures of one name.")
+            own[name] = tar / member
+    if not found:
+        raise DataError(f"{', '.join(map(str, tars[:3]))}: no picture is in {'it' if len(tars) == 1 else 'them'}.")
+    return found
+
+
+def _plain(tars: Sequence[Path]) -> dict[str, Path]:
+    """Return the pictures in archives of one side, whatever side their names say."""
+    return {name: path for own in _by_side(tars).values() for name, path in own.items()}
+
+
+def _pictures(found: dict[str, Path], layout: Layout) -> list[Picture]:
+    return [Picture(name, path, None, layout) for name, path in sorted(found.items())]

@@ -1,0 +1,154 @@
+"""Tar shards: pictures in the members of uncompressed archives, read without unpacking.
+
+A member has a path of its own, train-000000.tar/0001.a.png, as if its archive were a folder. An index beside each
+archive says where its members are: sorted by name and mapped into memory, so that a million names take none. It is made
+anew where the archive has another size or time.
+"""
+
+import contextlib
+import functools
+import io
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from i2i import status
+from i2i.errors import ImageError, one_line
+from i2i.files import atomic_write
+from i2i.images.encode import Array
+
+SUFFIX = ".tar"
+_INDEX = ".index"
+_BLOCK = 512
+
+
+class Stored(NamedTuple):
+    """What the system says of a file: enough to tell whether it changed."""
+
+    size: int
+    mtime_ns: int
+
+
+def is_shard(path: Path) -> bool:
+    """Whether a path names an archive."""
+    return path.suffix.lower() == SUFFIX and path.is_file()
+
+
+def member_names(tar: Path) -> list[str]:
+    """Return the names of the files in an archive, sorted; raises ImageError for a damaged one."""
+    return [_text(name) for name in _index(tar)["name"][1:]]
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file, or a member of an archive, for reading."""
+    return io.BytesIO(read_file(path)) if _member_of(path) else path.open("rb")
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of a file, or of a member of an archive."""
+    if not (member := _member_of(path)):
+        return path.read_bytes()
+    offset, size = _place(path, *member)
+    with member[0].open("rb") as file:
+        file.seek(offset)
+        content = file.read(size)
+    if len(content) < size:
+        raise ImageError(f"{one_line(member[0])} is damaged: it ends before {member[1]}. Copy it again.")
+    return content
+
+
+def stored(path: Path) -> Stored:
+    """Return size and time of a file, or of a member, which has the time of its archive; raises OSError."""
+    if not (member := _member_of(path)):
+        found = path.stat()
+        return Stored(found.st_size, found.st_mtime_ns)
+    return Stored(_place(path, *member)[1], member[0].stat().st_mtime_ns)
+
+
+def is_member(path: Path) -> bool:
+    """Whether a path is that of a member of an archive."""
+    return _member_of(path) is not None
+
+
+def _member_of(path: Path) -> tuple[Path, str] | None:
+    """Return the archive of a member and the name in it; None for other files."""
+    text = str(path)
+    head, found, name = text.partition(SUFFIX + os.sep)
+    return (Path(head + SUFFIX), name.replace(os.sep, "/")) if found and _is_file(head + SUFFIX) else None
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _is_file(text: str) -> bool:
+    return Path(text).is_file()
+
+
+def _place(path: Path, tar: Path, name: str) -> tuple[int, int]:
+    """Return offset and size of a member; raises FileNotFoundError."""
+    index, wanted = _index(tar), name.encode("utf-8", "surrogateescape")
+    low, high = 1, len(index)
+    while low < high:
+        middle = (low + high) // 2
+        if index[middle]["name"] < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    if low == len(index) or index[low]["name"] != wanted:
+        raise FileNotFoundError(2, "There is no such member", str(path))
+    return int(index[low]["offset"]), int(index[low]["size"])
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _index(tar: Path) -> Array:
+    """Return the sorted members: name, offset and size. The first row has size and time of the archive itself."""
+    file, known = tar.with_name(tar.name + _INDEX), stored(tar)
+    with contextlib.suppress(OSError, ValueError, EOFError):
+        found: Array = np.load(file, mmap_mode="r", allow_pickle=False)
+        if found.dtype.names == ("name", "offset", "size") and tuple(found[0])[1:] == known:
+            return found
+    with status.doing(f"Indexing {tar}"):
+        rows = [(b"", *known), *sorted(_members(tar))]
+    longest = max(len(name) for name, _, _ in rows)
+    made = np.array(rows, [("name", f"S{max(longest, 1)}"), ("offset", "<i8"), ("size", "<i8")])
+    with contextlib.suppress(OSError), atomic_write(file, sync=False) as temp, temp.open("wb") as opened:
+        np.save(opened, made)  # a folder that cannot be written to only costs time
+    return made
+
+
+def _members(tar: Path) -> Iterator[tuple[bytes, int, int]]:
+    """Yield name, offset and size of each file in an archive; raises ImageError where it is damaged."""
+    shown, names = one_line(tar), set[bytes]()
+    try:
+        with tarfile.open(tar, "r:", errorlevel=2) as archive:
+            for member in archive:
+                if not member.isreg():
+                    continue
+                path = PurePosixPath(member.name)
+                if path.is_absolute() or ".." in path.parts:
+                    raise ImageError(f"{shown} has a member that leads out of it: {one_line(member.name)}.")
+                name = str(path).encode("utf-8", "surrogateescape")
+                if name in names:
+                    raise ImageError(f"{shown} has two members called {one_line(str(path))}.")
+                names.add(name)
+                yield name, member.offset_data, member.size
+            _refuse_cut(archive, tar)
+    except tarfile.TarError as error:
+        raise ImageError(f"{shown} is damaged, or no uncompressed tar: {error}. Copy or make it again.") from error
+    except OSError as error:
+        raise ImageError(f"{shown} cannot be read: {error.strerror or error}.") from error
+
+
+def _refuse_cut(archive: tarfile.TarFile, tar: Path) -> None:
+    """Raise ImageError where something other than zeros follows the last member that tarfile has found."""
+    with tar.open("rb") as file:
+        file.seek(archive.offset)
+        rest = file.read(2 * _BLOCK)
+    if len(rest) < _BLOCK or any(rest[:_BLOCK]):
+        raise ImageError(f"{one_line(tar)} is damaged at byte {archive.offset:,}. Copy or make it again.")
+
+
+def _text(name: Any) -> str:
+    return bytes(name).decode("utf-8", "surrogateescape")
