@@ -1,4 +1,4 @@
-"""Options of which planes of a file, or which files, make a picture."""
+"""Options of measurements: which planes of a file, or which files, make a picture, and GeoTIFFs for the cloud."""
 
 import click
 
@@ -23,6 +23,7 @@ class PlaceOnAxis(click.ParamType):
 
 
 OPTIONS = [
+    click.option("--cog", is_flag=True, help="Write cloud-optimised GeoTIFFs: tiles and overviews."),
     click.option(
         "--plane",
         type=PlaceOnAxis(),

@@ -9,6 +9,7 @@ import numpy as np
 
 from i2i.errors import UsageError
 from i2i.images import DEPTHS, FORMATS, MAX_PIXELS, PICTURE, Array, Layout, Range, Scale, holds
+from i2i.images.cog import refuse_missing_gdal
 from i2i.images.encode import SEVERAL_FRAMES
 from i2i.images.planes import Plane
 from i2i.images.stacking import misfit
@@ -50,6 +51,8 @@ class PictureOptions:
     """The pattern of files that make up one picture; None: as in training."""
     side: Literal["A", "B"] = "A"
     """Which side of pairs in tar shards goes in."""
+    cog: bool = False
+    """Write TIFFs, and these cloud-optimised."""
     suffix: str = ""
     """Goes between an output's name and its ending."""
     layout: Layout = PICTURE
@@ -73,6 +76,8 @@ class PictureOptions:
             raise UsageError(
                 f"--input-range {low:g} {high:g} is not a range. Give black, then a larger value for white."
             )
+        if self.cog:
+            self._refuse_cog()
         if self.stack and (reason := misfit(self.stack)):
             raise UsageError(f"--stack {reason}.")
         if Path(self.suffix).name != self.suffix:
@@ -88,6 +93,13 @@ class PictureOptions:
             raise UsageError(f"{self.format} holds no alpha. Leave out --alpha keep, or use png, webp, avif or tiff.")
         if self.quality == "lossless" and kind in NEVER_LOSSLESS:
             raise UsageError(f"{self.format} is never lossless. With --quality lossless, use png, webp or tiff.")
+
+    def _refuse_cog(self) -> None:
+        refuse_missing_gdal()
+        if self.format not in (None, "tiff"):
+            raise UsageError(f"--cog writes TIFFs, not {self.format}. Leave one of the two out.")
+        if self.frames == "all":
+            raise UsageError("--cog writes one picture a file, and --frames all several. Leave one of the two out.")
 
     def for_model(
         self, spec: ModelSpec, part: Part, last: Part | None = None, direction: str = "A2B"
@@ -122,6 +134,8 @@ DEFAULTS = PictureOptions()
 def output_suffix(suffix: str, channels: int, options: PictureOptions = DEFAULTS) -> str:
     """Return the output's suffix for a file with `suffix`: the one asked for, its own, or one that can hold it."""
     bands = bool(options.bands)
+    if options.cog:
+        return suffix if FORMATS.get(suffix.lower()) == "TIFF" else ".tif"
     if options.format and FORMATS.get(suffix.lower()) != FORMATS[f".{options.format}"]:
         suffix = f".{options.format}"
     if suffix.lower() == ".pgm" and channels == 3:

@@ -35,6 +35,7 @@ from i2i.images import (
     to_unit,
     unscaled,
 )
+from i2i.images.cog import to_cog
 from i2i.images.encode import SEVERAL_FRAMES, Extras
 from i2i.images.encode import encode as encode_frames
 from i2i.images.geo import NOWHERE, Place, fits, with_nodata
@@ -184,17 +185,9 @@ def encode(
         if alpha == "keep" and any(_has_alpha(array) for array in (*outputs, *picture.frames)):
             raise ImageError(f"{picture.path}: {suffix} holds no alpha. Leave out --alpha keep, or use .png.")
         alpha = "drop"
-    made = finished(picture, outputs, generator, alpha)
-    scale, values = (generator.outputs.scale, generator.outputs.values) if generator.outputs else (None, ())
-    if values and not holds_labels(suffix, values):
-        raise ImageError(f"{picture.path}: {suffix} does not keep the values of a label map. Add --format png.")
-    if values:
-        whole, bands = [to_labels(output, values) for output in made], False
-    elif scale:
-        whole = [in_values(output, scale, bands, options.bit_depth, kind) for output in made]
-    else:
-        ranged = zip(made, picture.frames, strict=True)
-        whole = [_in_range(output, frame, options.input_range, bands) for output, frame in ranged]
+    values = generator.outputs.values if generator.outputs else ()
+    whole = _as_written(picture, finished(picture, outputs, generator, alpha), suffix, generator, options)
+    bands = bands and not values
     if kind == "PNG" and len(whole) > 1:  # APNG could hold 16 bits, but neither library writes them
         if options.bit_depth == 16:
             raise ImageError(f"{picture.path}: animated PNGs are written with 8 bits, not 16. Add --format tiff.")
@@ -208,12 +201,31 @@ def encode(
         whole = [marked(output, blank, nodata) for output, blank in zip(whole, picture.blanks, strict=True)]
     if kind == "TIFF" and len(whole) == 1:
         extras = _placed(picture, whole[0], extras, generator.out_bands if bands else (), nodata)
+    if options.cog and kind != "TIFF":
+        raise ImageError(f"{picture.path}: --cog writes TIFFs, and {suffix} is none. Use .tif.")
     try:
-        return encode_frames(whole, kind, quality, lossless, extras, bands)
+        content = encode_frames(whole, kind, quality, lossless, extras, bands)
+        return to_cog(content, nearest=bool(values)) if options.cog else content
     except MemoryError:
         raise
     except Exception as error:  # encoders raise whatever they like, for sides over their limit for instance
         raise ImageError(f"{picture.path} cannot be written as {suffix}: {str(error).rstrip('.')}.") from error
+
+
+def _as_written(
+    picture: DecodedPicture, made: Sequence[Array], suffix: str, generator: Part, options: PictureOptions
+) -> list[Array]:
+    """Return the values that are written, (H, W, C): classes, those of files, or pixels in the input's range."""
+    scale, values = (generator.outputs.scale, generator.outputs.values) if generator.outputs else (None, ())
+    if values and not holds_labels(suffix, values):
+        raise ImageError(f"{picture.path}: {suffix} does not keep the values of a label map. Add --format png.")
+    if values:
+        return [to_labels(output, values) for output in made]
+    bands, kind = bool(generator.out_bands), FORMATS[suffix.lower()]
+    if scale:
+        return [in_values(output, scale, bands, options.bit_depth, kind) for output in made]
+    ranged = zip(made, picture.frames, strict=True)
+    return [_in_range(output, frame, options.input_range, bands) for output, frame in ranged]
 
 
 def nodata_of(picture: DecodedPicture, generator: Part, kind: str) -> float | None:
@@ -231,11 +243,11 @@ def marked(output: Array, blank: Array | None, nodata: float) -> Array:
     """Return an output, (H, W, C) values as written, with the nodata value where its input is blank; None: nowhere."""
     if blank is None:
         return output
-    top, left = _corner(blank, output)
+    top, left = corner_of(blank, output)
     return with_nodata(output, blank[top : top + output.shape[0], left : left + output.shape[1]], nodata)
 
 
-def _corner(whole: Array, output: Array) -> tuple[int, int]:
+def corner_of(whole: Array, output: Array) -> tuple[int, int]:
     """Return the row and column of a picture at which its output begins, if it is cropped."""
     (height, width), (whole_height, whole_width) = output.shape[:2], whole.shape[:2]
     return (whole_height - height) // 2, (whole_width - width) // 2
@@ -245,7 +257,7 @@ def _placed(
     picture: DecodedPicture, output: Array, extras: Extras, bands: tuple[str, ...], nodata: float | None
 ) -> Extras:
     """Return extras that say where the only output lies, and which value is without data."""
-    place = picture.place.cropped(*_corner(picture.frames[0], output))
+    place = picture.place.cropped(*corner_of(picture.frames[0], output))
     if nodata is not None and nodata != place.nodata and fits(nodata, output.dtype):
         place = place.with_nodata(nodata)
     return replace(extras, tags=tuple(place.written(bands)), resolution=place.resolution)

@@ -12,11 +12,12 @@ from typing import NamedTuple
 from i2i.errors import DiskFullError, ImageError, one_line
 from i2i.files import DISK_FULL, write_bytes
 from i2i.images.decode import opened
+from i2i.images.world import carry_over
 from i2i.runtime.chain import carry_on
 from i2i.runtime.clip_statistics import for_animation
 from i2i.runtime.outcome import STAGES
 from i2i.runtime.picture_options import PictureOptions, output_dtype
-from i2i.runtime.pictures import DecodedPicture, counted, encode, lost_colours, lost_place, read
+from i2i.runtime.pictures import DecodedPicture, corner_of, counted, encode, lost_colours, lost_place, read
 from i2i.runtime.smoothing import Smoothing
 from i2i.runtime.tasks import Task
 from i2i.runtime.translator import Translator
@@ -39,6 +40,8 @@ class Done(NamedTuple):
     lost: tuple[str, ...] = ()
     """Names of what else the file says and its translation does not."""
     error: BaseException | None = None
+    corner: tuple[int, int] = (0, 0)
+    """Row and column of the input at which the output begins."""
 
 
 class StopWork(Exception):
@@ -84,6 +87,8 @@ class Worker:
         content, done = self.make(task)
         began = time.perf_counter()
         _write(task.output, content)
+        with contextlib.suppress(OSError):  # the picture itself is there
+            carry_over(task.source, task.output, done.corner)
         *others, encoding = done.seconds
         return done._replace(seconds=(*others, encoding + time.perf_counter() - began))
 
@@ -109,7 +114,8 @@ class Worker:
             clock.lap()
         side = min(picture.frames[0].shape[:2])
         lost = (*picture.lost, *lost_colours(picture, suffix), *lost_place(picture, suffix))
-        return content, Done(task, pixels, side, tuple(clock.laps), picture.left_out, lost)
+        top, left = corner_of(picture.frames[0], outputs[0])
+        return content, Done(task, pixels, side, tuple(clock.laps), picture.left_out, lost, corner=(top, left))
 
     def _decode(
         self, task: Task, memory: contextlib.ExitStack, begin: Callable[[], None]

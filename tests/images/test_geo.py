@@ -1,10 +1,14 @@
 """GeoTIFF: what a file says of its place, scale and nodata is in the translation, and GDAL reads it there."""
 
+import sys
+
 import numpy as np
 import pytest
 import rasterio
 import tifffile
 
+from i2i.errors import UsageError
+from i2i.images import write_image
 from i2i.images.geo import NOWHERE, Place, with_nodata, without_data
 from i2i.images.source import Source
 from i2i.models.spec import PictureSpec
@@ -121,3 +125,51 @@ def test_damaged_tags_cost_no_picture(tmp_path):
     assert path.exists()
     assert Place({42113: "none"}).nodata is None
     assert Source.place.fget(None) is NOWHERE
+
+
+@pytest.mark.parametrize("cog", [True, False])  # with a control
+def test_gdal_takes_an_output_for_cloud_optimised(tmp_path, cog):
+    array = np.tile(picture(300, 400, 3, np.uint16), (3, 2, 1)).transpose(2, 0, 1).clip(1, None)
+    array[:, :100] = 0
+    options = {"driver": "GTiff", "width": 800, "height": 900, "count": 3, "dtype": "uint16", "nodata": 0}
+    with rasterio.open(tmp_path / "a.tif", "w", crs="EPSG:32633", transform=WHERE, **options) as file:
+        file.write(array)
+    path, _ = translated(tmp_path / "a.tif", bands_model(), cog=cog)
+    with rasterio.open(path) as file:
+        assert (file.tags(ns="IMAGE_STRUCTURE").get("LAYOUT") == "COG") == cog
+        assert (file.overviews(1) == [2]) == cog
+        assert (file.crs.to_epsg(), file.transform, file.nodata, file.descriptions) == (32633, WHERE, 0, BANDS)
+        np.testing.assert_array_equal(file.read(), array)
+
+
+def test_what_cannot_be_cloud_optimised_is_refused(scene, monkeypatch):
+    with pytest.raises(UsageError, match="png"):
+        PictureOptions(cog=True, format="png")
+    with pytest.raises(UsageError, match="--frames all"):
+        PictureOptions(cog=True, frames="all")
+    path, _ = translated(scene, bands_model(), cog=True)
+    assert path.suffix == ".tif"
+    monkeypatch.setitem(sys.modules, "rasterio", None)
+    with pytest.raises(UsageError, match=r"\[cog\]"):
+        PictureOptions(cog=True)
+
+
+@pytest.mark.parametrize(("fit", "corner"), [(None, (0, 0)), ("crop", (1, 4))])
+@pytest.mark.parametrize(("ending", "world"), [(".png", ".pgw"), (".png", ".wld"), (".jpg", ".jgw"), (".tif", ".tifw")])
+def test_world_files_go_along_and_move_with_the_corner(tmp_path, ending, world, fit, corner):
+    write_image(tmp_path / f"a{ending}", picture(50, 40))
+    (tmp_path / f"a{world}").write_text("10\n0\n0\n-10\n600005\n4999995\n")
+    model = identity()
+    model = Translator(model.spec, model.backend, "A2B", make_fit(fit, None, None))
+    path, _ = translated(tmp_path / f"a{ending}", model)
+    with rasterio.open(path) as file:
+        top, left = corner
+        assert file.shape == (50 - 2 * top, 40 - 2 * left)
+        assert file.transform == WHERE @ rasterio.Affine.translation(left, top)
+
+
+def test_other_files_of_that_name_stay_behind(tmp_path):
+    write_image(tmp_path / "a.png", picture(50, 40))
+    (tmp_path / "a.pgw").write_text("not six numbers")
+    path, _ = translated(tmp_path / "a.png", identity())
+    assert [one.name for one in path.parent.iterdir()] == ["a.png"]
