@@ -71,7 +71,9 @@ def has_split(paths: Sequence[str], split: str) -> bool:
 
 
 def has_sides(path: str, *splits: str) -> bool:
-    """Whether the data folder has a folder for A or for B of one of the splits."""
+    """Whether the data folder has a folder for A or for B of one of the splits, or shards with both sides."""
+    if any((shards := find_shards([path], split)) and shards.has_sides for split in splits):
+        return True
     names = (name for split in splits for side in "AB" for name in (f"{split}{side}", f"{split}/{side}"))
     return any((Path(path) / name).is_dir() for name in names)
 

@@ -16,6 +16,7 @@ from i2i.data.items import Pair, Picture
 from i2i.errors import DataError
 from i2i.images import Layout, Layouts
 from i2i.images.listing import Side, list_shards, pictures_in
+from i2i.images.remote import is_url
 from i2i.images.shards import SUFFIX, is_shard
 from i2i.words import name_some, show_count
 
@@ -27,6 +28,11 @@ class Shards(NamedTuple):
 
     a: list[Path]
     b: list[Path] | None
+
+    @property
+    def has_sides(self) -> bool:
+        """Whether there are pictures of A and of B."""
+        return self.b is not None or None not in _by_side(self.a[:1])
 
     def pairs(self, layouts: Layouts) -> list[Pair]:
         """Return the pairs, sorted by name; raises DataError where a partner is missing, or a picture has no side."""
@@ -106,6 +112,8 @@ def _given(path: str) -> list[Path]:
     """Return the archives that a path names itself."""
     if not path.lower().endswith(SUFFIX):
         return []
+    if is_url(path) and glob.has_magic(path):
+        return list_shards(Path(path).parent, Path(path).name)
     return [one for one in map(Path, sorted(glob.glob(path)) or [path]) if is_shard(one)]  # noqa: PTH207
 
 

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 
 from i2i.errors import DataError, UsageError, one_line
 from i2i.images.image import FORMATS, UNWRITTEN
+from i2i.images.remote import glob_remote, is_url
 from i2i.images.shards import SUFFIX, member_names
 from i2i.words import name_some, show_count
 
@@ -122,6 +123,8 @@ def list_pictures(
 
 def list_shards(folder: Path, pattern: str = f"*[0-9]{SUFFIX}") -> list[Path]:
     """Return the archives in a folder, sorted by name; by default those whose names end with a number."""
+    if is_url(folder):
+        return glob_remote(folder, pattern)
     return sorted(path for path in folder.glob(pattern) if path.is_file() and not path.name.startswith("."))
 
 
@@ -145,13 +148,13 @@ def find_inputs(words: Sequence[str]) -> list[Path]:
     """
     found: dict[str, Path] = {}
     for word in words:
-        matches = [word] if os.path.lexists(word) else sorted(glob.glob(word, recursive=True))
+        matches = [word] if os.path.lexists(word) or is_url(word) else sorted(glob.glob(word, recursive=True))
         if not matches and glob.has_magic(word):
             raise UsageError(f"{one_line(word)} matches no file or folder.")
         if not matches:
             raise UsageError(f"{one_line(word)} does not exist. Give pictures, folders or patterns such as '*.png'.")
         for match in matches:
-            found.setdefault(os.path.abspath(match), Path(match))
+            found.setdefault(match if is_url(match) else os.path.abspath(match), Path(match))
     return list(found.values())
 
 

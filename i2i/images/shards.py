@@ -7,6 +7,7 @@ anew where the archive has another size or time.
 
 import contextlib
 import functools
+import hashlib
 import io
 import os
 import tarfile
@@ -20,6 +21,7 @@ from i2i import status
 from i2i.errors import ImageError, one_line
 from i2i.files import atomic_write
 from i2i.images.encode import Array
+from i2i.images.remote import is_remote_file, is_url, open_remote, read_remote, remote_size
 
 SUFFIX = ".tar"
 _INDEX = ".index"
@@ -35,7 +37,7 @@ class Stored(NamedTuple):
 
 def is_shard(path: Path) -> bool:
     """Whether a path names an archive."""
-    return path.suffix.lower() == SUFFIX and path.is_file()
+    return path.suffix.lower() == SUFFIX and _is_file(str(path))
 
 
 def member_names(tar: Path) -> list[str]:
@@ -53,9 +55,12 @@ def read_file(path: Path) -> bytes:
     if not (member := _member_of(path)):
         return path.read_bytes()
     offset, size = _place(path, *member)
-    with member[0].open("rb") as file:
-        file.seek(offset)
-        content = file.read(size)
+    if is_url(member[0]):
+        content = read_remote(member[0], offset, offset + size)
+    else:
+        with member[0].open("rb") as file:
+            file.seek(offset)
+            content = file.read(size)
     if len(content) < size:
         raise ImageError(f"{one_line(member[0])} is damaged: it ends before {member[1]}. Copy it again.")
     return content
@@ -64,9 +69,11 @@ def read_file(path: Path) -> bytes:
 def stored(path: Path) -> Stored:
     """Return size and time of a file, or of a member, which has the time of its archive; raises OSError."""
     if not (member := _member_of(path)):
+        if is_url(path):
+            return Stored(*remote_size(path))
         found = path.stat()
         return Stored(found.st_size, found.st_mtime_ns)
-    return Stored(_place(path, *member)[1], member[0].stat().st_mtime_ns)
+    return Stored(_place(path, *member)[1], stored(member[0]).mtime_ns)
 
 
 def is_member(path: Path) -> bool:
@@ -83,7 +90,7 @@ def _member_of(path: Path) -> tuple[Path, str] | None:
 
 @functools.lru_cache(maxsize=1 << 16)
 def _is_file(text: str) -> bool:
-    return Path(text).is_file()
+    return is_remote_file(Path(text)) if is_url(text) else Path(text).is_file()
 
 
 def _place(path: Path, tar: Path, name: str) -> tuple[int, int]:
@@ -104,7 +111,7 @@ def _place(path: Path, tar: Path, name: str) -> tuple[int, int]:
 @functools.lru_cache(maxsize=1 << 14)
 def _index(tar: Path) -> Array:
     """Return the sorted members: name, offset and size. The first row has size and time of the archive itself."""
-    file, known = tar.with_name(tar.name + _INDEX), stored(tar)
+    file, known = _index_file(tar), stored(tar)
     with contextlib.suppress(OSError, ValueError, EOFError):
         found: Array = np.load(file, mmap_mode="r", allow_pickle=False)
         if found.dtype.names == ("name", "offset", "size") and tuple(found[0])[1:] == known:
@@ -118,11 +125,22 @@ def _index(tar: Path) -> Array:
     return made
 
 
+def _index_file(tar: Path) -> Path:
+    """Return the file of an index: beside its archive, or in the user's cache for a remote one."""
+    if not is_url(tar):
+        return tar.with_name(tar.name + _INDEX)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "i2i" / "shards"
+    return cache / f"{hashlib.sha256(str(tar).encode()).hexdigest()}{_INDEX}"
+
+
 def _members(tar: Path) -> Iterator[tuple[bytes, int, int]]:
     """Yield name, offset and size of each file in an archive; raises ImageError where it is damaged."""
     shown, names = one_line(tar), set[bytes]()
     try:
-        with tarfile.open(tar, "r:", errorlevel=2) as archive:
+        with (
+            open_remote(tar) if is_url(tar) else tar.open("rb") as file,
+            tarfile.open(fileobj=file, mode="r:", errorlevel=2) as archive,
+        ):
             for member in archive:
                 if not member.isreg():
                     continue
@@ -134,20 +152,19 @@ def _members(tar: Path) -> Iterator[tuple[bytes, int, int]]:
                     raise ImageError(f"{shown} has two members called {one_line(str(path))}.")
                 names.add(name)
                 yield name, member.offset_data, member.size
-            _refuse_cut(archive, tar)
+            _refuse_cut(file, archive.offset, tar)
     except tarfile.TarError as error:
         raise ImageError(f"{shown} is damaged, or no uncompressed tar: {error}. Copy or make it again.") from error
     except OSError as error:
         raise ImageError(f"{shown} cannot be read: {error.strerror or error}.") from error
 
 
-def _refuse_cut(archive: tarfile.TarFile, tar: Path) -> None:
+def _refuse_cut(file: BinaryIO, offset: int, tar: Path) -> None:
     """Raise ImageError where something other than zeros follows the last member that tarfile has found."""
-    with tar.open("rb") as file:
-        file.seek(archive.offset)
-        rest = file.read(2 * _BLOCK)
-    if len(rest) < _BLOCK or any(rest[:_BLOCK]):
-        raise ImageError(f"{one_line(tar)} is damaged at byte {archive.offset:,}. Copy or make it again.")
+    file.seek(offset)
+    rest = file.read(_BLOCK)
+    if len(rest) < _BLOCK or any(rest):
+        raise ImageError(f"{one_line(tar)} is damaged at byte {offset:,}. Copy or make it again.")
 
 
 def _text(name: Any) -> str:

@@ -21,6 +21,7 @@ from i2i.data.watch import watched
 from i2i.errors import DiskFullError, ModelError
 from i2i.files import DISK_FULL, free_bytes, show_size, sweep_temporaries, write_json, write_text
 from i2i.images import Array
+from i2i.images.remote import is_url
 from i2i.models.modelfile import MODEL_NAME, read_spec, save_model
 from i2i.models.spec import Derivation, ModelSpec, Part
 from i2i.networks.layers import NormStatistics
@@ -251,11 +252,12 @@ def _filling_note(data: TrainingSet, algorithm: str) -> list[str]:
 
 def _absolute(config: Config) -> Config:
     """Make paths absolute, so that the run can be exported and resumed from any folder."""
-    paths = watched(lambda path: str(Path(path).resolve()), config.data.path, config.data.timeout_s)
+    data, timeout_s = config.data, config.data.timeout_s
+    paths = watched(lambda path: path if is_url(path) else str(Path(path).resolve()), data.path, timeout_s)
     labels = config.data.labels
     if labels and labels != FOLDERS:
         labels = str(Path(labels).resolve())
-    data = config.data.model_copy(update={"path": tuple(paths), "labels": labels})
+    data = data.model_copy(update={"path": tuple(paths), "labels": labels})
     sources = {"init_from": config.train.init_from, "after": config.train.after}
     models = {name: source and str(Path(source).resolve()) for name, source in sources.items()}
     train = config.train.model_copy(update=models)
