@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from i2i.api.evaluating import evaluate
-    from i2i.api.exporting import export
+    from i2i.api.exporting import export, export_onnx
     from i2i.api.results import Evaluated, Exported, Trained
     from i2i.api.training import train
     from i2i.api.using import generate, translate, translate_files
@@ -39,6 +39,7 @@ _HOME = {
     "Translator": "i2i.runtime.translator",
     "evaluate": "i2i.api.evaluating",
     "export": "i2i.api.exporting",
+    "export_onnx": "i2i.api.exporting",
     "generate": "i2i.api.using",
     "load": "i2i.runtime",
     "load_config": "i2i.config",
@@ -62,6 +63,7 @@ __all__ = [
     "__version__",
     "evaluate",
     "export",
+    "export_onnx",
     "generate",
     "load",
     "load_config",

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from i2i.api.results import Exported
 from i2i.errors import UsageError, speaks_python
 from i2i.exporting import ExportOptions, export_model
 from i2i.exporting.agreement import agreement
 from i2i.exporting.options import Io, Precision
+from i2i.models.spec import ModelSpec
 
 
 @speaks_python
@@ -56,3 +58,8 @@ def export(
         return Exported((Path(output or ""),), specs, tuple(map(agreement, specs)))
     files = export_model(model, options)
     return Exported(tuple(files), tuple(files.values()), tuple(map(agreement, files.values())))
+
+
+def export_onnx(model: str | Path, output: str | Path, *arguments: Any, **options: Any) -> ModelSpec:
+    """Write a model as an ONNX file, as `export` does, and return its description: the earlier name of `export`."""
+    return export(model, output, *arguments, **options).spec

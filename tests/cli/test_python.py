@@ -170,6 +170,8 @@ def test_the_suffix_says_what_is_exported(tiny_run, tiny_onnx, tmp_path, monkeyp
     assert (asked[-1].page, asked[-1].output, asked[-1].author) == ("demo.html", None, "A. Artist")
     assert i2i.load(i2i.export(tiny_run, triton="models", io="image")).direction == "B2A"
     assert (asked[-1].triton, asked[-1].io, asked[-1].page) == ("models", "image", None)
+    assert i2i.export_onnx(tiny_run, "m.onnx", "B2A", precision="fp16") is spec
+    assert (asked[-1].output, asked[-1].direction, asked[-1].precision) == ("m.onnx", "B2A", "fp16")
     torch.save(revert(UNet(3, 3, depth=7, width=2)), "latest_net_G.pth")
     weights = i2i.export("latest_net_G.pth", "back.pth")
     assert "--netG unet_128" in weights._repr_html_()
