@@ -53,7 +53,8 @@ class Recipe(NamedTuple):
 
 
 ICONS = (
-    *("data.resize_px=68", "data.crop_px=64", "generator.depth=4", "generator.head_init=xavier"),
+    *("data.resize_px=68", "data.crop_px=64", "generator.depth=4"),
+    *("generator.head_init=xavier", "generator.upsample=nearest"),
     *("schedule.images=48000", "schedule.decay_images=24000"),
 )
 """Settings of both models of the icons."""
@@ -88,6 +89,7 @@ RECIPES = {
                 "data.crop_px=128",
                 "generator.depth=4",
                 "generator.head_init=xavier",
+                "generator.upsample=nearest",
             ),
             *("schedule.images=24000", "schedule.decay_images=12000"),
         ),
