@@ -8,8 +8,9 @@ import click
 
 from i2i import status
 from i2i.cli import card, options
-from i2i.cli.commands import ModelCommand
+from i2i.cli.commands import ModelCommand, PluginCommand
 from i2i.cli.directions import Directions
+from i2i.errors import UsageError
 from i2i.files import show_size
 from i2i.words import show_count
 
@@ -37,8 +38,19 @@ class Size(click.ParamType):
         return int(found[1]), int(found[2])
 
 
+class ExportCommand(ModelCommand):
+    """A command that needs no model where --verify names a file, which it proves."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse as without a model for such a file."""
+        given, words = self._split(ctx, args)
+        if not words and "model" not in given and Path(given.get("verify") or "").is_file():
+            return PluginCommand.parse_args(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+
 @click.command(
-    cls=ModelCommand,
+    cls=ExportCommand,
     epilog="""\b
 Examples:
   i2i export runs/lineart -o model.onnx
@@ -49,6 +61,7 @@ Examples:
   i2i export runs/lineart --page demo.html
   i2i export runs/faces --page faces.html
   i2i export runs/horses -o horses.onnx --direction both
+  i2i export --verify model.onnx
   i2i export summer.safetensors -o latest_net_G.pth --format pytorch-CycleGAN-and-pix2pix
 """,
 )
@@ -71,9 +84,11 @@ Examples:
 )
 @click.option(
     "--verify",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of pictures to prove it on.  [default: the run's own]",
+    type=click.Path(exists=True, path_type=Path),
+    help="Folder of pictures to prove it on.  [default: the run's own]  Or an exported .onnx file: prove it on this "
+    "machine, and write nothing.",
 )
+@click.option("--device", type=click.Choice(options.DEVICES), help="With --verify FILE: where to run it.")
 @click.option(
     "--io",
     type=click.Choice(["tensor", "image"]),
@@ -102,14 +117,23 @@ Examples:
 @click.option("--webgpu", is_flag=True, help="Let the page run on a GPU where the browser offers one; 4 MB more.")
 @card.licence
 @card.author
-def export(model: str, kind: str, label: tuple[str, ...], **choices: Any) -> None:
+def export(model: str | None, kind: str, label: tuple[str, ...], device: str | None, **choices: Any) -> None:
     """Write a model as one ONNX file, and prove that it equals torch.
 
     ONNX Runtime and torch are compared first, on real pictures at three sizes, singly and as a batch, and on flat
     ones; or, if the model makes pictures from noise, on five seeds. Above 1e-4, or one grey level in 1 of 10,000
     values of an 8-bit file, or two grey levels in fp16 (more if torch itself rounds as much: docs/deploy.md),
     nothing is written, and the error names the picture and the layer where the difference starts.
+
+    --verify FILE proves a finished file again, on the machine and device that it shall run on: with the model that
+    lies beside it or is given, or with what the file itself keeps.
     """
+    if choices["verify"] is not None and choices["verify"].is_file():
+        _verify(model, device, {"format": kind != "onnx", "label": label, **choices})
+        return
+    if device is not None:
+        raise UsageError("--device goes with --verify FILE. Exported files run on any device; leave it out.")
+    assert model is not None
     from i2i.exporting import ExportOptions, export_model
 
     chosen = ExportOptions(labels=label, **choices)
@@ -137,6 +161,34 @@ def export(model: str, kind: str, label: tuple[str, ...], **choices: Any) -> Non
                 "i2i translate.",
                 err=True,
             )
+
+
+_UNSET = {"io": "tensor", "precision": "fp32"}
+"""Options with defaults that are not empty."""
+
+
+def _verify(model: str | None, device: str | None, choices: dict[str, Any]) -> None:
+    """Prove a finished file; raises UsageError for options of an export."""
+    file = choices.pop("verify")
+    if given := [name for name, value in choices.items() if value and value != _UNSET.get(name)]:
+        said = "-o" if given[0] == "output" else f"--{given[0]}"
+        raise UsageError(f"--verify {file} proves a finished file and writes none. Leave out {said}.")
+    with status.shown():
+        from i2i.exporting.verify import verify_onnx
+
+        found = verify_onnx(file, device or "auto", model)
+    if found.proof:
+        proved = found.spec.model_copy(update={"proof": found.proof})
+        click.echo(f"{file} on {found.device}: {_proof_sentence(proved)}")
+    unit = found.spec.unit
+    if found.self_test is not None:
+        click.echo(
+            f"{file} on {found.device}: within {found.self_test:.2g} ({unit}) of torch's answers kept in the file."
+        )
+    if found.cpu is not None:
+        click.echo(f"{file} on {found.device}: within {found.cpu:.2g} ({unit}) of the same file on the CPU.")
+    for note in found.notes:
+        click.echo(f"Note: {note}", err=True)
 
 
 def _proof_sentence(spec: "ModelSpec") -> str:

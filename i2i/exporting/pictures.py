@@ -20,6 +20,8 @@ from i2i.models.spec import Part
 from i2i.runtime.fit import pad, padded_side
 from i2i.runtime.translator import Translator
 
+Named = tuple[list[tuple[str, Array]], str]
+"""Pictures, (H, W, C) uint8, each with its name, and where they come from."""
 PROOF_PICTURES = 3
 UNKNOWN_PX = 128
 """Side to prove at if the model does not state the size it was trained at."""
@@ -77,10 +79,8 @@ def busiest(picture: Array, height: int, width: int) -> Array:
     return picture[top : top + height, left : left + width]
 
 
-def proof_pictures(
-    source: Path, translator: Translator, verify: str | Path | None
-) -> tuple[list[tuple[str, Array]], str]:
-    """Return a few real inputs of the model, (H, W, C) uint8, by name, and where they come from. Raises UsageError."""
+def proof_pictures(source: Path, translator: Translator, verify: str | Path | None) -> Named:
+    """Return a few real inputs of the model. Raises UsageError."""
     notes = list[str]()
     found, pictures_from = (
         _of_run(source, translator, notes) if verify is None else _of_folder(Path(verify), translator, notes)

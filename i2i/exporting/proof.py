@@ -18,39 +18,21 @@ import torch
 from torch import Tensor, nn
 
 from i2i.errors import ExportError
+from i2i.exporting.bounds import BOUNDS, MOST, SLACK, Bound
 from i2i.exporting.graph import Graph, write_graph
 from i2i.files import utf8_name
 from i2i.images import Array
 from i2i.models.spec import ExportProof, ModelSpec
 
 
-class Bound(NamedTuple):
-    """How far a file may be from its model.
+class Finished(NamedTuple):
+    """A file that exists already, on some device.
 
-    worst: largest difference of any value from torch in float32, in units of the output. share: largest fraction of an
-    output's values that may differ at all. An output above these is compared with the exact answer: rounding is how far
-    from that, in [-1, 1], the file may always be.
-    of_layer: what counts as a difference in an inner layer, relative to its largest value.
+    run: returns its outputs for a batch. bound: of that device.
     """
 
-    worst: float
-    share: float
-    rounding: float
-    of_layer: float
-
-
-BOUNDS = {
-    ("fp32", "tensor"): Bound(1e-4, 1.0, 1e-4, 1e-4),
-    ("fp32", "image"): Bound(1, 1e-4, 1e-4, 1e-4),
-    ("fp16", "tensor"): Bound(2 * 2 / 255, 1.0, 2 * 2 / 255, 2 * 2 / 255),
-    ("fp16", "image"): Bound(2, 1.0, 2 * 2 / 255, 2 * 2 / 255),
-}
-"""By precision and io. A grey level is 2 / 255 in [-1, 1]."""
-SLACK = 32
-"""A file may have this many times torch's own rounding error on a picture. ONNX Runtime, which takes the means of norm
-layers in float32, had up to 14 times as much."""
-MOST = 0.1
-"""A picture that may differ by more than this, in [-1, 1], proves nothing."""
+    run: Callable[[Array], Array]
+    bound: Bound
 
 
 class ProofBatch(NamedTuple):
@@ -78,17 +60,19 @@ class Reference(NamedTuple):
     source: str
 
 
-def prove(onnx_file: Path, graph: Graph, reference: Reference) -> ExportProof:
+def prove(onnx_file: Path, graph: Graph, reference: Reference, finished: Finished | None = None) -> ExportProof:
     """Compare the file that `graph` was written to with the model it came from.
 
-    Raises ExportError above the bound, naming the picture and the layer where the difference starts.
+    finished: for a file that exists already. Raises ExportError above the bound, naming the picture and the layer where
+    the difference starts.
     """
     spec, network = reference.spec, reference.network
-    bound, session = BOUNDS[spec.precision, spec.io], _session(onnx_file)
+    bound = finished.bound if finished else BOUNDS[spec.precision, spec.io]
+    run = finished.run if finished else _on_cpu(onnx_file, graph.input)
     exact = _Exact(network, spec)
     worst, total, differing, values, of_torch, proving = 0.0, 0.0, 0, 0, None, False
     for batch in reference.batches:
-        outputs = session.run(["output"], {graph.input: batch.inputs})[0]
+        outputs = run(batch.inputs)
         answers = reference.answer(batch.inputs)
         for place, (output, answer) in enumerate(zip(outputs, answers, strict=True)):
             difference = np.abs(output - answer.astype(np.float32))
@@ -97,10 +81,10 @@ def prove(onnx_file: Path, graph: Graph, reference: Reference) -> ExportProof:
                 error, rounding = exact.compare(reference.to_network(batch.inputs[place : place + 1]), output)
                 allowed = max(bound.rounding, SLACK * rounding)
                 if not error <= allowed:
-                    layer = first_difference(
-                        graph, network, batch.inputs, reference.to_network(batch.inputs), bound.of_layer
-                    )
-                    raise ExportError(_refusal(spec, batch.names[place], difference, error, allowed, layer))
+                    inner = reference.to_network(batch.inputs)
+                    layer = "" if finished else first_difference(graph, network, batch.inputs, inner, bound.of_layer)
+                    words = _difference(spec, batch.names[place], difference, error, allowed)
+                    raise ExportError(f"ONNX Runtime differs from torch {words}\n{_advice(spec, layer, finished)}")
                 of_torch = max(of_torch or 0.0, rounding)
             proving = proving or (batch.given and allowed <= MOST)
             worst, total = max(worst, float(difference.max())), total + float(difference.sum(dtype=np.float64))
@@ -108,7 +92,8 @@ def prove(onnx_file: Path, graph: Graph, reference: Reference) -> ExportProof:
     if not proving:
         raise ExportError(
             f"{spec.precision} is not exact enough on any of the pictures to tell a correct file from a wrong one: "
-            f"torch is up to {of_torch:.1g} off its float64.\nNo file was written. Add --verify FOLDER with others."
+            f"torch is up to {of_torch:.1g} off its float64.\n"
+            f"{'' if finished else 'No file was written. Add --verify FOLDER with others.'}".rstrip()
         )
     return ExportProof(
         max_difference=worst,
@@ -154,19 +139,23 @@ class _Exact:
         return float(np.abs(output - levels).max() - 0.5) / 127.5, rounding
 
 
-def _refusal(spec: ModelSpec, name: str, difference: Array, error: float, allowed: float, layer: str) -> str:
-    """Say which picture a file fails on, by how much, where the difference starts, and what to do."""
+def _difference(spec: ModelSpec, name: str, difference: Array, error: float, allowed: float) -> str:
+    """Say which picture a file fails on, and by how much."""
     if spec.io == "image":
         count = f"{int((difference != 0).sum()):,} of {difference.size:,} values"
         how = f"in {count}, by up to {difference.max():.0f} grey levels, on {name}"
     else:
         how = f"by up to {difference.max():.2g} (values in -1 to 1) on {name}"
+    return f"{how}: {error:.2g} off the exact values, and {allowed:.2g} is allowed."
+
+
+def _advice(spec: ModelSpec, layer: str, finished: Finished | None) -> str:
+    """Say where the difference starts, and what to do."""
+    if finished:
+        return "Do not use the file on this device. Try other versions of onnxruntime and of the driver."
     coarse = spec.precision == "fp16" and layer == _NOWHERE
     following = "Use --precision fp32" if coarse else "Try other versions of torch and onnxruntime"
-    return (
-        f"ONNX Runtime differs from torch {how}: {error:.2g} off the exact values, and {allowed:.2g} is allowed.\n"
-        f"{layer} No file was written.\n{following}, or --verify FOLDER to prove it on other pictures."
-    )
+    return f"{layer} No file was written.\n{following}, or --verify FOLDER to prove it on other pictures."
 
 
 def finite(values: Array) -> Array:
@@ -239,6 +228,18 @@ def _watched(network: nn.Module) -> Iterator[dict[str, Tensor]]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _on_cpu(path: Path, name: str) -> Callable[[Array], Array]:
+    """Return what runs a file on the CPU, given the name of its input."""
+    session = _session(path)
+
+    def run(batch: Array) -> Array:
+        (outputs,) = session.run(["output"], {name: batch})
+        made: Array = outputs
+        return made
+
+    return run
 
 
 def _session(path: Path) -> Any:

@@ -10,8 +10,9 @@ from i2i import status
 from i2i.errors import UsageError
 from i2i.exporting.graph import describe, make_graph, write_graph
 from i2i.exporting.options import ExportOptions
-from i2i.exporting.pictures import proof_batches, proof_pictures
+from i2i.exporting.pictures import Named, proof_batches, proof_pictures
 from i2i.exporting.proof import ProofBatch, Reference, finite, prove
+from i2i.exporting.selftest import sample, self_test_input
 from i2i.files import atomic_write
 from i2i.images import Array, from_unit, to_unit
 from i2i.models.modelfile import read_spec
@@ -34,7 +35,7 @@ def write_files(
     source: a .safetensors file. outputs: a direction for each file. Raises as i2i.exporting.export_model does.
     """
     with status.doing("Opening the model and the pictures to prove it on"):
-        references = {output: _reference(source, direction, options) for output, direction in outputs.items()}
+        references = {output: reference_of(source, direction, options) for output, direction in outputs.items()}
     specs = {}
     with contextlib.ExitStack() as files:
         for output, reference in references.items():
@@ -44,14 +45,22 @@ def write_files(
                 write_graph(graph, temp)
             with status.doing(f"Comparing {output.name} with torch on {show_count(reference.pictures, 'picture')}"):
                 proof = prove(temp, graph, reference)
-            specs[output] = reference.spec.model_copy(update={"proof": proof, "origin": origin})
+            answers = reference.answer(self_test_input(reference.spec))
+            changes = {"proof": proof, "origin": origin, "self_test": sample(answers)}
+            specs[output] = reference.spec.model_copy(update=changes)
             describe(temp, specs[output], graph.made or graph.axes)
     return specs
 
 
-def _reference(source: Path, direction: str | None, options: ExportOptions) -> Reference:
+def reference_of(
+    source: Path, direction: str | None, options: ExportOptions, pictures: Named | None = None
+) -> Reference:
+    """Return what a file with `options` must equal. pictures: in place of those of the run or of `options.verify`.
+
+    Raises UsageError.
+    """
     if read_spec(source).task == "translate":
-        return _of_translator(source, direction, options)
+        return _of_translator(source, direction, options, pictures)
     if direction is not None or options.verify is not None:
         raise UsageError(
             "This model makes pictures from noise: it has no direction, and noise proves its export.\n"
@@ -67,13 +76,13 @@ def _reference(source: Path, direction: str | None, options: ExportOptions) -> R
     return _of_generator(source, options)
 
 
-def _of_translator(source: Path, direction: str | None, options: ExportOptions) -> Reference:
+def _of_translator(source: Path, direction: str | None, options: ExportOptions, pictures: Named | None) -> Reference:
     translator = Translator.open(source, direction, "cpu", labels=options.labels)
     generator, backend = translator.generator, translator.backend
     assert isinstance(backend, TorchBackend)
     if options.io == "tensor" and options.size:
         _check_size(options.size, generator)
-    named, pictures_from = proof_pictures(source, translator, options.verify)
+    named, pictures_from = pictures or proof_pictures(source, translator, options.verify)
 
     def to_network(batch: Array) -> Array:
         if options.io == "tensor":

@@ -124,6 +124,9 @@ class ModelSpec(BaseModel):
     """Height and width of an exported file that runs at one size only, in pixels."""
     proof: ExportProof | None = None
     """How an exported file was compared with its model."""
+    self_test: Annotated[tuple[float, ...], Field(max_length=256)] = ()
+    """Of an exported file: values that torch answers to a made-up input (i2i.exporting.selftest); empty in files by
+    earlier versions."""
     origin: Origin | None = None
     """Where an exported file comes from; null in files by earlier versions."""
 
