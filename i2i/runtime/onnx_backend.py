@@ -155,10 +155,12 @@ def _open_session(path: Path, device: str, threads: int) -> Any:
     options.add_session_config_entry("session.load_model_format", "ONNX")  # the format checked, whatever the suffix
     options.add_session_config_entry("session.force_spinning_stop", "1")  # idle threads would keep cores busy
     wanted = {"tensorrt": ["tensorrt", "cuda", "cpu"], "cpu": ["cpu"]}.get(chosen, [chosen, "cpu"])
+    own = {"openvino": {"device_type": "CPU", "num_of_threads": str(threads)}}  # it does not read the session's
+    providers = [(PROVIDERS[one], own.get(one, {})) for one in wanted]
     if "cuda" in wanted:
         onnxruntime.preload_dlls()
     try:
         with utf8_name(path) as name:
-            return onnxruntime.InferenceSession(name, options, providers=[PROVIDERS[one] for one in wanted])
+            return onnxruntime.InferenceSession(name, options, providers=providers)
     except Exception as error:  # as above
         raise ModelError(f"{path} is not a model file: {shown(str(error).splitlines()[0], 200)}") from error
