@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import tomllib
 
 import pytest
 import yaml
@@ -52,6 +53,34 @@ def test_the_workflow_publishes_without_a_password():
     assert jobs["publish"]["permissions"] == {"id-token": "write"}
     assert jobs["publish"]["needs"] == "build"
     assert "secrets." not in text
+
+
+THEIRS = {"py-opencv": "opencv-python-headless", "pytorch": "torch", "lightning": "lightning-fabric"}
+"""Packages that conda-forge calls otherwise."""
+
+
+def test_the_recipe_needs_what_the_package_needs():
+    recipe = yaml.safe_load((ROOT / "recipe" / "recipe.yaml").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["runtime"], *(one for one in extras["train"] if ";" not in one)]
+    wanted.append(f"python{project['requires-python']}")
+    run = [one.split(" ", 1) for one in recipe["requirements"]["run"]]
+    assert sorted(THEIRS.get(name, name) + bounds for name, bounds in run) == sorted(wanted)
+    assert recipe["context"]["version"] == __version__
+    assert recipe["build"]["python"]["entry_points"] == [f"{k} = {v}" for k, v in project["scripts"].items()]
+    (built,) = (one.split(" ")[1] for one in recipe["requirements"]["host"] if one.startswith("hatchling"))
+    backend = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
+    assert backend == [f"hatchling{built}"]
+
+
+def test_a_release_has_an_sbom_that_is_attested():
+    text = (ROOT / ".github" / "workflows" / "release.yml").read_text(encoding="utf-8")
+    steps = yaml.safe_load(text)["jobs"]["build"]["steps"]
+    (attested,) = (one["with"] for one in steps if "attest-sbom" in one.get("uses", ""))
+    (made,) = (one["run"] for one in steps if "cyclonedx-py" in one.get("run", ""))
+    assert attested["sbom-path"] in made
+    assert not attested["sbom-path"].startswith("dist/")  # all of dist/ goes to the package index
 
 
 @pytest.mark.slow
