@@ -7,8 +7,10 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
 import i2i
+from i2i.cli import cli
 from i2i.config import preset_names
 from i2i.images import read_image
 from i2i.interop.pytorch_cyclegan_pix2pix import revert
@@ -71,3 +73,9 @@ def test_only_public_names_are_shown():
 def test_the_presets_of_the_page_are_those_there_are():
     presets = ROOT / "docs" / "presets.md"
     assert sorted(re.findall(r"^\| \[`(\w+)`\]", presets.read_text(encoding="utf-8"), re.MULTILINE)) == preset_names()
+
+
+def test_the_list_of_commands_cuts_no_sentence():
+    listed = CliRunner().invoke(cli, ["--help"], terminal_width=80).output.partition("Commands:")[2]
+    assert len(listed.splitlines()) > 20
+    assert "..." not in listed

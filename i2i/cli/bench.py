@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=ModelCommand,
+    short_help="Time a model on this machine.",
     epilog="""\b
 Examples:
   i2i bench -m model.onnx --seconds 0.5

@@ -11,6 +11,7 @@ from i2i.cli.commands import ModelCommand
 
 @click.command(
     cls=ModelCommand,
+    short_help="Choose among nine pictures, and breed the next nine.",
     epilog="""\b
 Examples:
   i2i breed -m runs/faces -o litter

@@ -14,6 +14,7 @@ author = click.option("--author", help="Who made the model.")
 
 @click.command(
     cls=commands.ModelCommand,
+    short_help="Write the model card of a run.",
     epilog="""\b
 Examples:
   i2i card runs/lineart

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=ModelsCommand,
+    short_help="Show runs side by side, with what differs and scores.",
     epilog="""\b
 Examples:
   i2i compare runs/lineart runs/horses

@@ -4,12 +4,13 @@ import click
 
 
 @click.command(
+    short_help="Print the script by which a shell completes commands.",
     epilog="""\b
 Examples:
   i2i completion bash
   i2i completion zsh
   i2i completion fish
-"""
+""",
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=ModelCommand,
+    short_help="Name what ails a run, and the setting to turn.",
     epilog="""\b
 Examples:
   i2i diagnose runs/lineart

@@ -9,12 +9,13 @@ from i2i.cli import json_output, options
 
 
 @click.command(
+    short_help="Examine this machine, or a folder of data.",
     epilog="""\b
 Examples:
   i2i doctor
   i2i doctor datasets/lineart
   i2i doctor photos/A photos/B --json
-"""
+""",
 )
 @click.argument("data", nargs=-1, type=click.Path(path_type=str))
 @click.option("--labels", help="Labels as in data.labels: folders, or a CSV file with name and label columns.")

@@ -12,6 +12,7 @@ from i2i.words import show_count
 
 @click.command(
     cls=ModelCommand,
+    short_help="Find the latents of pictures, with a model's encoder.",
     epilog="""\b
 Examples:
   i2i encode photos -m runs/vae -o latents.npy --fit resize

@@ -51,6 +51,7 @@ class ExportCommand(ModelCommand):
 
 @click.command(
     cls=ExportCommand,
+    short_help="Write one ONNX file, and prove that it equals torch.",
     epilog="""\b
 Examples:
   i2i export runs/lineart -o model.onnx

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=ModelCommand,
+    short_help="Make pictures from noise.",
     epilog="""\b
 Examples:
   i2i generate -m runs/faces -n 64 --seed 1 -o grid.png

@@ -17,6 +17,7 @@ _STATISTICS = {
 
 @click.command(
     "import",
+    short_help="Convert weights of another project to a model file.",
     epilog="""\b
 Examples:
   i2i import latest_net_G.pth -o facades.safetensors

@@ -20,6 +20,7 @@ _LISTED = 100
 
 @click.command(
     cls=ModelCommand,
+    short_help="Describe a model file or a run folder.",
     epilog="""\b
 Examples:
   i2i info runs/lineart

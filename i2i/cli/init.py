@@ -12,6 +12,7 @@ from i2i.errors import UsageError
 
 @click.command(
     cls=PluginCommand,
+    short_help="Write all settings of a preset to a YAML file.",
     epilog="""\b
 Examples:
   i2i init pix2pix -o new.yaml

@@ -12,6 +12,7 @@ from i2i.words import show_count
 
 @click.command(
     cls=ModelCommand,
+    short_help="Walk from picture to picture through the latents.",
     epilog="""\b
 Examples:
   i2i interpolate -m runs/faces --seeds 3,17,3 --steps 10 -o strip.png

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=ModelCommand,
+    short_help="Find the latents of pictures by optimisation.",
     epilog="""\b
 Examples:
   i2i invert pictures/a.png -m runs/faces -o found.npy --fit resize --sheet found.png

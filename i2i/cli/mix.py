@@ -12,6 +12,7 @@ from i2i.words import show_count
 
 @click.command(
     cls=ModelCommand,
+    short_help="Mix the styles of pictures, as one grid.",
     epilog="""\b
 Examples:
   i2i mix -m runs/styles --coarse 3,8,12 --fine 5,9 -o mixes.png

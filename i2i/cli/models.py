@@ -11,11 +11,12 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    short_help="List models that ship with i2i or were fetched.",
     epilog="""\b
 Examples:
   i2i models
   i2i models lineart
-"""
+""",
 )
 @click.argument("name", required=False)
 @json_output.flag

@@ -11,6 +11,7 @@ from i2i.cli.card import author, heading, licence
 
 @click.command(
     cls=commands.ModelCommand,
+    short_help="Upload the model of a run to the Hugging Face Hub.",
     epilog="""\b
 Examples:
   i2i push runs/lineart anna/lineart --dry-run hub --licence mit

@@ -15,6 +15,7 @@ from i2i.version import DISTRIBUTION
 
 @click.command(
     cls=ModelsCommand,
+    short_help="Serve models over HTTP.",
     epilog="""\b
 Examples:
   i2i serve lineart

@@ -23,6 +23,7 @@ _HERE = ""
 
 @click.command(
     cls=PluginCommand,
+    short_help="Train a model on your own pictures.",
     epilog="""\b
 Examples:
   i2i train lineart --data datasets/lineart --out runs/lineart

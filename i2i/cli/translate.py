@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=ModelCommand,
+    short_help="Translate pictures, folders and videos.",
     epilog="""\b
 Examples:
   i2i translate photo.jpg -m lineart

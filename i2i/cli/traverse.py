@@ -14,6 +14,7 @@ _ROWS = 8
 
 @click.command(
     cls=ModelCommand,
+    short_help="Change one code of a latent and nothing else.",
     epilog="""\b
 Examples:
   i2i traverse -m runs/clothes --code label -o classes.png

@@ -7,6 +7,7 @@ import click
 
 @click.group(
     invoke_without_command=True,
+    short_help="List or get networks that metrics and losses use.",
     epilog="""\b
 Examples:
   i2i weights
