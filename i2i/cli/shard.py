@@ -10,12 +10,13 @@ from i2i.words import show_count
 
 
 @click.command(
+    short_help="Pack the pictures of a data folder into tar shards.",
     epilog="""\b
 Examples:
   i2i shard datasets/maps -o shards
   i2i train pix2pix --data shards --out runs/maps
   i2i shard photos/A photos/B -o shards --mb 1000
-"""
+""",
 )
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=str))
 @click.option("-o", "--output", type=options.OutputPath(), required=True, help="Folder of the archives.")
