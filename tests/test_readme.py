@@ -1,4 +1,4 @@
-"""The README cannot rot: its commands, its Python and its names are run."""
+"""The README and the first steps cannot rot: their commands, their Python and their names are run."""
 
 import re
 import shlex
@@ -19,10 +19,11 @@ from tests.cli.test_cli import call, shrink, stub_web_runtime
 from tests.conftest import ROOT, save
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+BOTH = README + (ROOT / "docs" / "start.md").read_text(encoding="utf-8")
 
 
 def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```", BOTH, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -38,10 +39,12 @@ def test_the_commands_run_in_their_order(desk, few_pairs, capsys, monkeypatch):
     stub_web_runtime(desk, monkeypatch)
     shutil.rmtree("runs")
     lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("i2i ")]
-    assert len(lines) == 25
+    assert len(lines) == 31
+    assert README.count("\ni2i ") == 6
+    assert len(README.splitlines()) <= 80
     (desk / "model.onnx").unlink()
     for line in lines:
-        words = shlex.split(line)[1:]
+        words = shlex.split(line, comments=True)[1:]
         assert call(*shrink(words, few_pairs)) == 0, f"{line}: {capsys.readouterr().err}"
     assert (desk / "drawings" / "a.png").exists()
     assert (desk / "drawing.png").exists()
@@ -51,13 +54,15 @@ def test_the_commands_run_in_their_order(desk, few_pairs, capsys, monkeypatch):
 
 
 def test_the_python_runs_and_needs_no_i2i_to_deploy(desk, capfd):
-    use, deploy = blocks("python")
+    opened, use, deploy = blocks("python")
+    exec(compile(opened.replace("pairs.onnx", "model.onnx"), "README.md", "exec"), {})
     assert call("export", "runs/mine", "-o", "deploy.onnx", "--io", "image") == 0
-    exec(compile(use, "README.md", "exec"), {})
+    exec(compile(use, "start.md", "exec"), {})
     capfd.readouterr()
-    exec(compile(deploy, "README.md", "exec"), {})
+    exec(compile(deploy, "start.md", "exec"), {})
     assert "CUDA" not in capfd.readouterr().err  # where ONNX Runtime cannot start its CUDA provider, it prints errors
     assert "import i2i" not in deploy
+    assert (desk / "by_python.png").read_bytes() == (desk / "drawing.png").read_bytes()
     ours, plain = read_image(desk / "drawing.png"), read_image(desk / "output.png")
     assert ours.shape == plain.shape == (50, 70, 3)
     apart = np.abs(plain.astype(int) - ours)  # the graph rounds in float32, where equal values may round differently
@@ -66,7 +71,7 @@ def test_the_python_runs_and_needs_no_i2i_to_deploy(desk, capfd):
 
 
 def test_only_public_names_are_shown():
-    names = set(re.findall(r"\bi2i\.([a-z_]+)\(", README))
+    names = set(re.findall(r"\bi2i\.([a-z_]+)\(", BOTH))
     assert names <= set(i2i.__all__)
 
 

@@ -172,7 +172,7 @@ def copied(tiny_run):
 
 
 def test_baselines_are_the_published_figures(copied):
-    """The table in the README and docs/benchmarks.md."""
+    """The table in docs/start.md and docs/benchmarks.md."""
     assert copied.pairs == 152
     known = {"input_copied": (70.9, 7.37, 0.292), "target_mean": (92.1, 7.67, 0.116), "colour_map": (70.6, 8.59, 0.311)}
     for name, figures in known.items():
