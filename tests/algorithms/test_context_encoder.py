@@ -136,7 +136,7 @@ def test_only_holes_can_be_filled(changes):
 @pytest.mark.slow
 def test_holes_of_emoji_are_filled_better_than_without_training(tmp_path):
     """On the test split, from file to file; controls: the network untrained, and another picture's surroundings."""
-    short = ["schedule.images=1600", "schedule.decay_images=800", "log.samples_every_images=1600"]
+    short = ["schedule.images=2400", "schedule.decay_images=1200", "log.samples_every_images=2400"]
     i2i.train(i2i.load_config("inpaint_emoji", [f"data.path={LINEART}", "train.device=cpu", *short]), tmp_path / "run")
     script = load_script(ROOT / "tools" / "bench" / "inpainting.py")
     scores, _ = script.measure(tmp_path / "run")  # raises if anything outside a hole differs
