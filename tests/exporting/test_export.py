@@ -385,8 +385,8 @@ def test_what_makes_no_sense_of_noise_is_named(noise_model, tmp_path):
     for words, named in (
         ({"direction": "A2B"}, "direction and verify"),
         ({"verify": tmp_path}, "direction and verify"),
-        ({"io": "image"}, "io image and size"),
-        ({"size": (32, 32)}, "io image and size"),
+        ({"io": "image"}, 'io="image" and size'),
+        ({"size": (32, 32)}, 'io="image" and size'),
     ):
         with pytest.raises(UsageError, match=named):
             i2i.export(noise_model, tmp_path / "m.onnx", **words)
