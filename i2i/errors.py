@@ -143,7 +143,8 @@ def speaks_python(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         except I2IError as error:
             text = re.sub(r"(?<![\w-])-o (?=[A-Z])", "output=" if "output" in names else "-o ", str(error))
-            error.args = (_OPTION.sub(argument, _SETTING.sub(setting, text)), *error.args[1:])
+            text = _SETTING.sub(setting, text).replace("} settings={", ", ")  # several are one argument
+            error.args = (_OPTION.sub(argument, text), *error.args[1:])
             raise
 
     return call

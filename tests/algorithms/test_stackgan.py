@@ -199,9 +199,14 @@ def test_the_first_stage_stays_as_it_was(few_pairs):
     [
         (SECOND, ["train.after=null"], ConfigError, "--after"),
         (SECOND, ["train.after=nowhere"], ModelError, "nowhere"),
-        (SECOND, ["generator.first_width=3"], ConfigError, r"Add --set generator\.first_width=2\.$"),
-        (SECOND, ["generator.text=8"], ConfigError, r"Add --set generator\.text=128\.$"),
-        (SECOND, ["generator.latent=3", "generator.augmentation=33"], ConfigError, r"latent=4 .*augmentation=32\.$"),
+        (SECOND, ["generator.first_width=3"], ConfigError, r'Add settings=\{"generator\.first_width": 2\}\.$'),
+        (SECOND, ["generator.text=8"], ConfigError, r'Add settings=\{"generator\.text": 128\}\.$'),
+        (
+            SECOND,
+            ["generator.latent=3", "generator.augmentation=33"],
+            ConfigError,
+            r'\{"generator\.latent": 4, "generator\.augmentation": 32\}\.$',
+        ),
         ("stackgan", ["train.after=nowhere"], ConfigError, "builds on no other run"),
         ("gan", ["train.after=nowhere"], ConfigError, "builds on no other run"),
     ],

@@ -72,6 +72,10 @@ def test_the_examples_in_the_help_run(line, desk, few_pairs, capsys, monkeypatch
             shutil.copytree(desk / "pictures", desk / "photos" / side)
     if "drawings" in words and "train" in words:
         shutil.copytree(desk / "photos", desk / "drawings")
+    if words[0] == "shard" and "datasets/maps" in words:
+        shutil.copytree("D", "datasets/maps")
+    if words[0] == "train" and "shards" in words:
+        assert call("shard", "D", "-o", "shards") == 0
     if words[0] in ("export", "encode") and "-o" in words:
         (desk / words[words.index("-o") + 1]).unlink(missing_ok=True)
     if words[0] == "train" and "--resume" not in words:
@@ -198,7 +202,7 @@ def test_another_missing_module_is_our_bug():
     [
         (["train"], "pix", {"pix2pix"}),
         (["init"], "wgan", {"wgan_ring", "wgan_gp_ring"}),
-        (["train", "pix2pix", "--set"], "train.b", {"train.batch=", "train.best_by="}),
+        (["train", "pix2pix", "--set"], "train.b", {"train.batch=", "train.best_by=", "train.best_interval="}),
         (["train", "pix2pix", "--set"], "gen", {"generator."}),
         (["train", "pix2pix", "--set"], "loss.l1", {"loss.l1="}),
         (["info"], "line", {"lineart"}),
