@@ -77,7 +77,7 @@ def test_an_unknown_name_is_told_the_nearest():
 def test_models_lists_and_describes_them(toy):
     assert "toy" in called("models")
     assert "i2i train lineart" in called("models", "toy")
-    assert json.loads(called("models", "--json"))["result"] == {"models": {"toy": CARD}}
+    assert json.loads(called("models", "--json"))["result"]["models"] == {"toy": CARD}
 
 
 def called(*words: str) -> str:

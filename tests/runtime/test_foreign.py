@@ -126,7 +126,7 @@ def test_a_note_goes_when_other_outputs_contradict_it():
 
 def test_ranges_where_they_do_not_belong_are_refused(file, tiny_onnx, tiny_run):
     for described in (tiny_onnx, tiny_run):
-        with pytest.raises(UsageError, match="--value-range"):
+        with pytest.raises(UsageError, match="value_range"):
             i2i.load(described, value_range=(0, 1))
     with pytest.raises(UsageError, match="uint8"):
         i2i.load(file(turned(TensorProto.UINT8)), value_range=(0, 1))
