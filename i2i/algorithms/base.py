@@ -27,8 +27,8 @@ from i2i.networks import TranslatingGenerator
 
 Batch = Mapping[str, Tensor]
 """The input of one step, by name. Paired and unpaired data have "a" and "b", images have "image": each (N, C, H, W),
-float in [-1, 1], or (N, 2) for toy data. Where pixels may be without data, pairs have "valid", (N, 1, H, W), 1 where
-both sides have data and 0 elsewhere; unpaired data has "valid_a" and "valid_b". Labelled data has "label", (N, label
+float in [-1, 1], or (N, 2) for toy data. If there may be nodata pixels, pairs have "valid", (N, 1, H, W): 1 where
+both sides have data, else 0; unpaired data has "valid_a" and "valid_b". Labelled data has "label", (N, label
 sets) class numbers in the order of `data.classes`, and "text", (N, TEXT_BYTES) as i2i.data.labels encodes it; unpaired
 data has "label_a" and so on."""
 Outputs = Mapping[str, Tensor]
@@ -57,7 +57,7 @@ class Algorithm(ABC):
     has_discriminator: ClassVar[bool] = True
     """Whether it reads the section `discriminator`."""
     leaves_out_nodata: ClassVar[bool] = False
-    """Whether pixels without data count in no loss; otherwise they count as what they are filled with."""
+    """Whether nodata pixels count in no loss; otherwise they count with the values that fill them."""
     recordable: ClassVar[bool] = False
     """Whether a step can be a CUDA graph: it never waits for the device and draws nothing on the host."""
     term_prefixes: ClassVar[Sequence[str]] = ("G_",)

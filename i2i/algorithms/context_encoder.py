@@ -62,7 +62,7 @@ class ContextEncoder(Algorithm):
         self.phases = (*self.discriminator_phases("discriminator"), Phase("generator", ("generator",)))
 
     def forward(self, batch: Batch) -> Outputs:
-        """F((1 - M) x), with the known pixels kept, and x where there is no data."""
+        """F((1 - M) x), with the known pixels kept, and x at nodata pixels."""
         return {"fake": covered(self.networks["generator"](batch["a"]), batch["b"], batch.get("valid"))}
 
     def shown(self, batch: Batch, outputs: Outputs) -> dict[str, Shown]:
@@ -87,7 +87,7 @@ class ContextEncoder(Algorithm):
         return {"G_GAN": self.weight("gan"), "G_L2": self.weight("l2")}
 
     def _hole(self, batch: Batch) -> Tensor:
-        """Return M, (N, 1, H, W), from the alpha of the input; 0 where there is no data."""
+        """Return M, (N, 1, H, W), from the alpha of the input; 0 at nodata pixels."""
         hole = (1 - batch["a"][:, 3:]) / 2
         return hole * batch["valid"] if "valid" in batch else hole
 

@@ -78,7 +78,7 @@ class CycleGAN(Algorithm):
         return outputs
 
     def shown(self, batch: Batch, outputs: Outputs) -> dict[str, Shown]:
-        """The images of each domain and the translations into it, eq. 1; grey where there is no data."""
+        """The images of each domain and the translations into it, eq. 1; grey at nodata pixels."""
         known_a, known_b = batch.get("valid_a"), batch.get("valid_b")
         real_a, fake_a = greyed(batch["a"], known_a), greyed(outputs["fake_a"], known_b)
         real_b, fake_b = greyed(batch["b"], known_b), greyed(outputs["fake_b"], known_a)

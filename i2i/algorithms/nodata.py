@@ -1,8 +1,8 @@
-"""Pixels without data, which count in no loss.
+"""Nodata pixels, which count in no loss.
 
-`valid`, (N, 1, H, W), is 1 where there is data and 0 elsewhere; None is data everywhere. Images that are compared get
-the same values where there is none, so that no gradient comes from there; losses that are a mean over pixels become one
-over those with data.
+`valid`, (N, 1, H, W), is 1 at pixels with data and 0 at nodata pixels; None means that all have data. Two images that
+are compared get equal values at nodata pixels, so that no gradient comes from them. A mean over all pixels is rescaled
+to one over those with data.
 """
 
 import torch
@@ -10,15 +10,15 @@ from torch import Tensor
 
 
 def covered(image: Tensor, other: Tensor, valid: Tensor | None) -> Tensor:
-    """Return an image with the values of another one, (N, C, H, W) both, where there is no data."""
+    """Return `image`, with the values of `other` at nodata pixels; both (N, C, H, W)."""
     return image if valid is None else torch.where(valid > 0, image, other)
 
 
 def greyed(image: Tensor, valid: Tensor | None) -> Tensor:
-    """Return an image (N, C, H, W) with 0, the middle of the range, where there is no data."""
+    """Return an image (N, C, H, W) with 0, the middle of the range, at nodata pixels."""
     return image if valid is None else image * valid
 
 
 def over_valid(loss: Tensor, valid: Tensor | None) -> Tensor:
-    """Return a mean over all pixels, which is 0 in those without data, as the mean over the others."""
+    """Turn a mean over all pixels, to which nodata pixels add 0, into the mean over pixels with data."""
     return loss if valid is None else loss * valid.numel() / valid.sum().clamp_min(1)

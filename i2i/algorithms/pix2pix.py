@@ -54,7 +54,7 @@ class Pix2Pix(Algorithm):
         self.phases = (*self.discriminator_phases("discriminator"), Phase("generator", ("generator",)))
 
     def forward(self, batch: Batch) -> Outputs:
-        """G(x), and y where there is no data."""
+        """G(x), and y at nodata pixels."""
         x, y = self.sides(batch)
         made = self.networks["generator"](x, self.labels.of(batch))
         return {"fake": covered(made, y, batch.get("valid"))}

@@ -148,7 +148,7 @@ class ExtraTerms:
     ) -> dict[str, Tensor]:
         """Return the terms of an output and of the image that it is compared with, by their names in the log.
 
-        valid: where there is data, as in i2i.algorithms.nodata; elsewhere, both images are equal.
+        valid: as in i2i.algorithms.nodata; both images are equal at nodata pixels.
         """
         features: dict[str, tuple[Any, Any]] = {}
         for name, network in self.networks.items():
