@@ -30,6 +30,8 @@ class Metric(NamedTuple):
     """Names of the weights that it needs, in i2i.weights."""
     masks: bool = False
     """Whether it can leave out pixels without data."""
+    counted: Callable[[Array], Array] = lambda valid: valid
+    """Which pixels, or windows of them, count, given which have data; both bool."""
     by_class: Callable[..., list[float]] | None = None
     """Of a score of label maps, that of each class; NaN where there is none."""
 
@@ -52,7 +54,7 @@ class Metric(NamedTuple):
 
     def counts(self, valid: Array | None) -> bool:
         """Whether images with data in these pixels have this score."""
-        return valid is None or bool((whole_windows(valid) if self.score is ssim else valid).any())
+        return valid is None or bool(self.counted(valid).any())
 
     def each(self, output: Array, truth: Array, valid: Array | None = None) -> list[float]:
         """Return the score of each channel by itself, as a grey image, or of each class."""
@@ -69,7 +71,7 @@ class Metric(NamedTuple):
 METRICS = {
     "l1": Metric(l1, "L1", "lower", 1, masks=True),
     "psnr": Metric(psnr, "PSNR", "higher", 2, masks=True),
-    "ssim": Metric(ssim, "SSIM", "higher", 3, SSIM_WINDOW_PX, masks=True),
+    "ssim": Metric(ssim, "SSIM", "higher", 3, SSIM_WINDOW_PX, masks=True, counted=whole_windows),
     "ms_ssim": Metric(ms_ssim, "MS-SSIM", "higher", 3, MS_SSIM_LEAST_PX),
     "lpips": Metric(lpips, "LPIPS", "lower", 3, KNOWN["alexnet"].least_px, ("alexnet",)),
     "lpips_vgg": Metric(partial(lpips, network="vgg16"), "LPIPS-VGG", "lower", 3, KNOWN["vgg16"].least_px, ("vgg16",)),
