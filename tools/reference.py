@@ -153,7 +153,8 @@ def _arguments(given: ast.arguments) -> list[str]:
         plain.append((one, given.defaults[place - first_default] if place >= first_default else None))
     written = [_argument(*one) for one in plain if one[0].arg not in ("self", "cls")]
     starred = [f"*{given.vararg.arg}"] if given.vararg else ["*"] if given.kwonlyargs else []
-    return written + starred + [_argument(*one) for one in zip(given.kwonlyargs, given.kw_defaults, strict=True)]
+    keywords = [_argument(*one) for one in zip(given.kwonlyargs, given.kw_defaults, strict=True)]
+    return [*written, *starred, *keywords, *([f"**{given.kwarg.arg}"] if given.kwarg else [])]
 
 
 def _argument(one: ast.arg, default: ast.expr | None) -> str:

@@ -2,7 +2,7 @@
 
 Every checkpoint scores the same pictures of val, so the interval of the difference of two scores decides, over those
 pictures: what differs between pictures makes the intervals of the scores themselves overlap almost always
-(`train.best_interval` is `score` for who wants them to decide). The later model is kept unless it is worse than the one
+(with `train.best_interval` score, they decide nevertheless). The later model is kept unless it is worse than the one
 with the best score so far. That one stays the yardstick: if each were compared with the model kept before it, many
 small steps down would count for nothing.
 """

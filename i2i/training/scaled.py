@@ -16,7 +16,7 @@ from i2i.metrics import METRICS
 from i2i.runtime.translator import Translator
 from i2i.training.inference import truth_channels
 
-Masked = tuple[Array, Array, Array | None]
+MaskedPair = tuple[Array, Array, Array | None]
 """Two images, and where both have data, (H, W) bool; None: everywhere."""
 
 
@@ -52,7 +52,7 @@ def mean_l1(
     return float(np.mean([metric.of(output, truth, bands, known) for output, truth, known in each] or [0.0]))
 
 
-def val_sides(pair: Pair | Derived, data: DataSettings, through: Mapping[str, Translator]) -> dict[str, Masked]:
+def val_sides(pair: Pair | Derived, data: DataSettings, through: Mapping[str, Translator]) -> dict[str, MaskedPair]:
     """Read a pair; return input and truth of each direction. Raises DataError and LoaderError."""
     ((a, b, valid),) = watched(functools.partial(_read_val, data=data), [pair], data.timeout_s)
     found = {}
@@ -66,7 +66,7 @@ def val_sides(pair: Pair | Derived, data: DataSettings, through: Mapping[str, Tr
     return found
 
 
-def _read_val(pair: Pair | Derived, data: DataSettings) -> Masked:
+def _read_val(pair: Pair | Derived, data: DataSettings) -> MaskedPair:
     """Read A and B, (H, W, C) each: derived ones at the scale of training, files as they are."""
     if isinstance(pair, Pair):
         a, b, blank = read_masked_pair(pair)
