@@ -46,7 +46,7 @@ ORDER = [
         "i2i.generation",
         "i2i.breeding",
     ],
-    ["i2i.serving"],
+    ["i2i.serving", "i2i.hosts"],
     ["i2i.training"],
     ["i2i.diagnosis", "i2i.api"],
     ["i2i.cli"],

@@ -51,10 +51,15 @@ class ImageGenerator:
         Raises ModelError, UsageError for a model that translates or does not make that, and OutOfMemoryError.
         """
         spec, backend, _ = open_backend(path, _pick_generator, device)
-        generator = cls(spec, backend, size, tile)
-        if generator.generator.place_px:
-            refuse_huge(generator.generator, generator.sides, backend.device)
-        return generator
+        return cls(spec, backend).of_size(size, tile)
+
+    def of_size(self, size: Sides | None, tile: bool = False) -> Self:
+        """Return the same model for pictures of another size, as `open` takes it; raises as that does."""
+        other = type(self)(self.spec, self.backend, size, tile)
+        other.following = self.following
+        if other.generator.place_px:
+            refuse_huge(other.generator, other.sides, other.backend.device)
+        return other
 
     @functools.cached_property
     def _index(self) -> Array:
