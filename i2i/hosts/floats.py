@@ -9,13 +9,16 @@ from i2i.errors import ModelError
 from i2i.images import Array, cut_out, largest
 from i2i.models.spec import Part
 from i2i.runtime.holes import AUTO_MASK, composited, refuse_mask
+from i2i.runtime.picture_options import Alpha
 from i2i.runtime.translator import Translator
 
 
-def translate_floats(translator: Translator, image: Array, hole: Array | None = None) -> Array:
+def translate_floats(
+    translator: Translator, image: Array, hole: Array | None = None, alpha: Alpha | None = None
+) -> Array:
     """Translate (H, W, 1 to 4) float32 in [0, 1], clipped to that, to the same sides.
 
-    hole: (H, W) bool, what a model that fills holes replaces. Raises UsageError for one that does not, and ModelError
+    hole: (H, W) bool, what a model that fills holes replaces. alpha: as Translator takes it. Raises UsageError for one that does not, and ModelError
     for NaN and for models whose sides are not pictures.
     """
     refuse_values(translator.generator)
@@ -24,9 +27,9 @@ def translate_floats(translator: Translator, image: Array, hole: Array | None = 
     array = _as_integers(image, only_8_bits=translator.spec.io == "image")
     if hole is not None:
         refuse_mask(AUTO_MASK, translator.spec)
-        output = composited(translator(cut_out(array, hole)), array, hole, keep_alpha=True)
+        output = composited(translator(cut_out(array, hole)), array, hole, keep_alpha=alpha != "drop")
     else:
-        output = translator(array)
+        output = translator(array, alpha)
     return to_floats(output)
 
 

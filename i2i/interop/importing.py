@@ -1,7 +1,7 @@
 """Import weights of other projects: one file, or one for each direction."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,7 +61,7 @@ def import_weights(
         raise UsageError("Two files already cover both directions. Leave out --direction.")
     options = read_options(files[0].with_name(OPTIONS_NAME))
     choices, (crop, side) = choose_directions(files, direction, options), _sizes(options)
-    ones = {choice.direction: _import_one(choice.file) for choice in choices}
+    ones = {choice.direction: import_state(read_state(choice.file), choice.file) for choice in choices}
     spec = ModelSpec(
         i2i_version=__version__,
         algorithm=next((one.project for one in ones.values() if one.project != PROJECT), PROJECT),
@@ -93,15 +93,17 @@ def read_options(path: Path) -> dict[str, str]:
     return dict(lines)
 
 
-class _One(NamedTuple):
+class ImportedPart(NamedTuple):
+    """One network of another project: what it is, its tensors by their names in ours, and the project's name."""
+
     spec: Part
     tensors: dict[str, Tensor]
     words: str
     project: str
 
 
-def _import_one(file: Path) -> _One:
-    state = read_state(file)
+def import_state(state: Mapping[str, Tensor], file: Path) -> ImportedPart:
+    """Recognise a network from its tensors, and rename them for ours. Raises ModelError, which names `file`."""
     try:
         name, arguments = recognise(fold_norms(state))
         network = build_empty(name, arguments)
@@ -117,7 +119,7 @@ def _import_one(file: Path) -> _One:
                 "i2i supports 1, 3 and 4: grey, RGB, RGB with alpha."
             )
     spec = translating(name, arguments, inputs, outputs, network.size_multiple, network.size_minimum)
-    return _One(spec, tensors, describe(network), project_of(network))
+    return ImportedPart(spec, tensors, describe(network), project_of(network))
 
 
 def read_state(file: Path, makes_pictures: bool = True) -> dict[str, Tensor]:

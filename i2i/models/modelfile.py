@@ -123,6 +123,13 @@ def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator | 
 
     Raises ModelError.
     """
+    return build_generator(path, spec, direction, load_tensors(path, direction))
+
+
+def build_generator(
+    path: Path, spec: ModelSpec, direction: str, tensors: "Mapping[str, Tensor]"
+) -> "Generator | Encoder | Classifier":
+    """Build the same from tensors by their names in the network; path: where its plugins are, and what errors name."""
     with status.loading_torch():
         import torch
 
@@ -134,7 +141,6 @@ def load_generator(path: Path, spec: ModelSpec, direction: str) -> "Generator | 
     table = tables.get(one.kind, GENERATORS)
     if one.network not in table:
         _load_plugins(path, one.network, table)
-    tensors = load_tensors(path, direction)
     try:
         _check_arguments(one)
         # Built without memory first: a file can claim a width of a million, or one that differs by one.

@@ -17,11 +17,16 @@ AUTO_MASK = "auto"
 """In place of a mask: what is transparent in the picture is the hole."""
 
 
+def fills_holes(spec: ModelSpec) -> bool:
+    """Whether a model was trained with masks."""
+    return spec.derivation is not None and isinstance(spec.derivation.settings, Mask)
+
+
 def refuse_mask(mask: str, spec: ModelSpec) -> None:
     """Raise UsageError for a model that fills no holes, and for a mask that does not exist."""
     if mask != AUTO_MASK and not Path(mask).exists():
         raise UsageError(f"{mask} does not exist. Give a mask, white where the hole is, a folder of them, or auto.")
-    if not (spec.derivation and isinstance(spec.derivation.settings, Mask)):
+    if not fills_holes(spec):
         raise UsageError(
             "--mask is for models that fill holes, and this one was not trained with masks. Train one with "
             "`i2i train inpaint_emoji --data FOLDER`, or leave out --mask."
