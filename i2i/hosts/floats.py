@@ -18,8 +18,8 @@ def translate_floats(
 ) -> Array:
     """Translate (H, W, 1 to 4) float32 in [0, 1], clipped to that, to the same sides.
 
-    hole: (H, W) bool, what a model that fills holes replaces. alpha: as Translator takes it. Raises UsageError for one that does not, and ModelError
-    for NaN and for models whose sides are not pictures.
+    hole: (H, W) bool, what a model that fills holes replaces. alpha: as Translator takes it. Raises UsageError for a
+    hole where the model fills none, and ModelError for NaN and for models whose sides are not pictures.
     """
     refuse_values(translator.generator)
     if not np.isfinite(image).all():

@@ -36,7 +36,7 @@ _FILE = Path("The state dict")
 """What errors call tensors that come without a file."""
 
 
-class TranslatingArchitecture(spandrel.Architecture):  # type: ignore[misc]
+class TranslatingArchitecture(spandrel.Architecture):
     """What spandrel asks whether it knows a state dict, and to load it."""
 
     def __init__(self) -> None:
