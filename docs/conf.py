@@ -21,6 +21,7 @@ include_patterns = [
     "datasets/*/README.md",
 ]
 exclude_patterns = ["**/runs", "**/.venv", "docs/site"]
+demo = ROOT / "docs" / "demo" / "index.html"  # from tools/demo.py; tools/docs copies its folder into the site
 myst_heading_anchors = 4
 html_theme = "furo"
 html_title = "i2i"
@@ -52,6 +53,9 @@ def without_folders(text: str, page: Path) -> str:
 def read(app: Any, name: str, source: list[str]) -> None:
     """Change a page as it is read, and not on disk."""
     source[0] = without_folders(navigate(source[0]) if name == root_doc else source[0], ROOT / f"{name}.md")
+    if name == "docs/gallery" and demo.is_file():
+        link = '<a href="../demo/index.html">Try the models in your browser.</a>'
+        source[0] = source[0].replace("\n\n", f"\n\n{link}\n\n", 1)  # under the title
 
 
 def setup(app: Any) -> None:

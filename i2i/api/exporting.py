@@ -28,6 +28,7 @@ def export(
     licence: str | None = None,
     author: str | None = None,
     webgpu: bool = False,
+    examples: str | Path | None = None,
 ) -> Exported:
     """Write a model, a run folder or a .safetensors file, as `output`, and prove that it equals torch.
 
@@ -42,7 +43,7 @@ def export(
     is_page = suffix in (".html", ".htm")
     file, page = (None, output) if is_page else (output, None)
     options = ExportOptions(
-        file, triton, direction, verify, overwrite, io, precision, size, labels, page, licence, author, webgpu
+        file, triton, direction, verify, overwrite, io, precision, size, labels, page, licence, author, webgpu, examples
     )
     if suffix == ".pth":
         from i2i.interop.exporting import export_weights

@@ -116,6 +116,11 @@ Examples:
     "--page", type=options.OutputPath(), help="Instead of -o: an HTML page that runs the model in any browser."
 )
 @click.option("--webgpu", is_flag=True, help="Let the page run on a GPU where the browser offers one; 4 MB more.")
+@click.option(
+    "--examples",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of pictures that the page holds and offers to try.",
+)
 @card.licence
 @card.author
 def export(model: str | None, kind: str, label: tuple[str, ...], device: str | None, **choices: Any) -> None:

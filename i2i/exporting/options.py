@@ -44,6 +44,9 @@ class ExportOptions:
     """... who made it; every exported file carries them, and a page shows them."""
     webgpu: bool = False
     """Whether a page can use WebGPU."""
+    examples: str | Path | None = None
+    """Folder of pictures that a page holds and offers to try: PNG, JPEG or WebP. Subfolders A2B and B2A, if there are
+    any, hold those of one direction."""
 
     def __post_init__(self) -> None:
         """Raise UsageError for options that contradict one another."""
@@ -55,6 +58,8 @@ class ExportOptions:
             raise UsageError("--triton writes one direction as ONNX. Choose it with --direction A2B or B2A.")
         if self.page is None and self.webgpu:
             raise UsageError("--webgpu is for a page. Add --page FILE, or leave it out.")
+        if self.page is None and self.examples is not None:
+            raise UsageError("--examples is for a page. Add --page FILE, or leave it out.")
         for name, given in (("licence", self.licence), ("author", self.author)):
             if given is not None and not re.fullmatch(TEXT, given):
                 raise UsageError(f"--{name} takes one line of 1 to 256 characters, not {one_line(given[:80])!r}.")

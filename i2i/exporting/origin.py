@@ -11,7 +11,7 @@ from i2i.exporting.options import ExportOptions
 from i2i.files import read_json
 from i2i.models.hub import is_hub_address
 from i2i.models.modelfile import MODEL_NAME, find_model
-from i2i.models.shipped import read_card, shipped_folder
+from i2i.models.shipped import card_of
 from i2i.models.spec import Origin
 from i2i.report.record import RUN_FACTS
 
@@ -22,9 +22,8 @@ def origin_of(model: str | Path, options: ExportOptions) -> Origin:
     """Return the origin of a model: what `options` say, and what its run folder or shipped card knows."""
     source = find_model(Path(model))
     date, digest = _of_run(source.parent) if source.name == MODEL_NAME else (None, None)
-    licence = options.licence
-    if licence is None and source.parent == shipped_folder():
-        licence = read_card(source.stem).licence
+    card = card_of(source)
+    licence = options.licence or (card.licence if card else None)
     name = one_line(name_of(model))[:_NAME_CHARACTERS]
     return Origin(name=name, licence=licence, author=options.author, date=date, data_sha256=digest)
 

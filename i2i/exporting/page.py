@@ -20,9 +20,10 @@ from i2i.errors import UsageError
 from i2i.exporting import export_model
 from i2i.exporting.agreement import agreement
 from i2i.exporting.options import ExportOptions, Io
-from i2i.exporting.page_models import PageModel, describe, refuse_invisible, try_model
+from i2i.exporting.page_models import PageModel, describe, read_examples, refuse_invisible, try_model
 from i2i.files import check_output, show_size, write_text
 from i2i.models.modelfile import find_weights, read_spec
+from i2i.models.shipped import Card, card_of
 from i2i.models.spec import GENERATE, ModelSpec, Origin
 from i2i.report.markup import text
 from i2i.version import __version__
@@ -58,19 +59,29 @@ def export_page(model: str | Path, options: ExportOptions) -> dict[str, ModelSpe
     page = Path(options.page or "")
     check_output(page, options.overwrite, ".html", ".htm")
     runtime = _read_runtime(WEBGPU_FILES if options.webgpu else RUNTIME_FILES)
-    spec = read_spec(find_weights(model))
+    source = find_weights(model)
+    spec = read_spec(source)
     refuse_invisible(spec)
+    examples = read_examples(options.examples, spec, options.direction) if options.examples else {}
     with tempfile.TemporaryDirectory() as folder:
         io: Io = "image" if spec.task == "translate" else "tensor"
         onnx_file = Path(folder) / "m.onnx"
-        specs = export_model(model, replace(options, output=onnx_file, page=None, webgpu=False, io=io))
+        specs = export_model(model, replace(options, output=onnx_file, page=None, webgpu=False, examples=None, io=io))
         models = {next(iter(spec.generators), GENERATE): try_model(path, spec) for path, spec in specs.items()}
-    write_text(page, page_of(models, runtime))
+    write_text(page, page_of(models, runtime, card_of(source), examples))
     return {direction: one.spec for direction, one in models.items()}
 
 
-def page_of(models: Mapping[str, PageModel], runtime: Mapping[str, bytes]) -> str:
-    """Return the page. models: by part. runtime: gzipped files by the keys of RUNTIME_FILES or WEBGPU_FILES."""
+def page_of(
+    models: Mapping[str, PageModel],
+    runtime: Mapping[str, bytes],
+    card: Card | None = None,
+    examples: Mapping[str, list[dict[str, str]]] | None = None,
+) -> str:
+    """Return the page. models: by part. runtime: gzipped files by the keys of RUNTIME_FILES or WEBGPU_FILES.
+
+    card: of a model that ships with i2i. examples: see `read_examples`.
+    """
     binaries = {f"runtime-{key}": packed for key, packed in runtime.items()}
     for part, one in models.items():
         packed = {f"model-{part}": one.onnx, f"check-{part}-in": one.before.tobytes()}
@@ -78,13 +89,16 @@ def page_of(models: Mapping[str, PageModel], runtime: Mapping[str, bytes]) -> st
         binaries |= {id_: gzip.compress(content, 9, mtime=0) for id_, content in packed.items()}
     first = next(iter(models.values())).spec
     assert first.origin is not None
-    described = {part: describe(part, one) for part, one in models.items()}
+    described = {
+        part: {**describe(part, one), "examples": (examples or {}).get(part, [])} for part, one in models.items()
+    }
+    lead = f"{first.algorithm}, trained on {first.images_seen:,} images. It runs in this browser."
     values = {
         "title": text(first.origin.name),
-        "lead": text(f"{first.algorithm}, trained on {first.images_seen:,} images. It runs in this browser."),
+        "lead": text(f"{card.title[0].upper()}{card.title[1:]}: {lead}" if card else lead),
         "style": _read("style.css"),
         "task": _read(f"{first.task}.html"),
-        "facts": _facts(models, first.origin),
+        "facts": _facts(models, first.origin, card),
         "licence": text(_LICENCE.format(version=RUNTIME_VERSION)),
         "version": text(__version__),
         "models": json.dumps(described).replace("<", "\\u003c"),
@@ -101,9 +115,11 @@ def _read(name: str) -> str:
     return (_PARTS / name).read_text("utf-8")
 
 
-def _facts(models: Mapping[str, PageModel], origin: Origin) -> str:
+def _facts(models: Mapping[str, PageModel], origin: Origin, card: Card | None) -> str:
     """Return what the page says of its models, as HTML."""
     known = {"Author": origin.author, "Licence of the model": origin.licence, "Trained on": origin.date}
+    if card:
+        known |= {"What it does badly": card.limits, "Training pictures": card.rights}
     rows = [(head, said) for head, said in known.items() if said]
     for name, one in models.items():
         spec, part = one.spec, one.spec.parts[name]

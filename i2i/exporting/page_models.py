@@ -1,5 +1,6 @@
 """The models of a page: what its script must know of each, and the pictures by which it proves itself there."""
 
+from base64 import b64encode
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,8 @@ _SIDE_PX = 256
 """Side of drawings for models that do not state the scale of their training."""
 _CHECK_SIDES = (48, 80)
 _CHECK_SEEDS = 2
+_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
+"""Of pictures that every browser shows."""
 
 
 class PageModel(NamedTuple):
@@ -42,6 +45,28 @@ def refuse_invisible(spec: ModelSpec) -> None:
         raise UsageError(f"This model makes {what}, and a page shows pictures. Use `i2i generate`.")
     if any(one.in_bands or one.out_bands for one in spec.generators.values()):
         raise UsageError("A page shows pictures, and this model has bands, which browsers cannot show. Use --io image.")
+
+
+def read_examples(folder: str | Path, spec: ModelSpec, direction: str | None) -> dict[str, list[dict[str, str]]]:
+    """Return the pictures that a page offers to try, by direction, each with its name and data address.
+
+    folder: as ExportOptions has it. direction: A2B, B2A, both, or the only one. Raises UsageError for a model from
+    noise, and for a folder without such pictures.
+    """
+    if spec.task == "generate":
+        raise UsageError("This model makes pictures from noise: there is nothing to try it on. Leave out --examples.")
+    found = {}
+    for part in spec.generators if direction == "both" else [spec.pick(direction)]:
+        own = Path(folder) / part
+        files = sorted(one for one in (own if own.is_dir() else Path(folder)).iterdir() if one.suffix.lower() in _TYPES)
+        if not files:
+            raise UsageError(f"{folder} holds no PNG, JPEG or WebP for the page. Give a folder of such pictures.")
+        found[part] = [{"name": one.name, "data": _address(one)} for one in files]
+    return found
+
+
+def _address(file: Path) -> str:
+    return f"data:{_TYPES[file.suffix.lower()]};base64,{b64encode(file.read_bytes()).decode()}"
 
 
 def try_model(path: Path, spec: ModelSpec) -> PageModel:

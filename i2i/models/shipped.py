@@ -54,6 +54,11 @@ def find_shipped(name: str) -> Path | None:
     return shipped_folder() / f"{name}.safetensors" if name in shipped_names() else None
 
 
+def card_of(path: Path) -> Card | None:
+    """Return the card of a model file that ships with i2i; None for any other file."""
+    return read_card(path.stem) if path.parent == shipped_folder() else None
+
+
 def read_card(name: str) -> Card:
     """Return the card of a shipped model; raises UsageError for an unknown name."""
     if name not in shipped_names():

@@ -19,7 +19,7 @@ from i2i.exporting import ExportOptions, page
 from i2i.exporting.page import export_page
 from i2i.images import read_image
 from i2i.runtime.tiles import make_line
-from tests.conftest import picture
+from tests.conftest import picture, save
 from tests.exporting.browser import Browser
 from tests.exporting.conftest import base64_png, image_of
 from tests.report.test_browser import BROWSER
@@ -254,11 +254,26 @@ def test_webgpu_runs_where_its_pixels_are_right(tiny_run, with_runtime, tmp_path
     assert {name: "WebGPU" in one for name, one in said.items()} == {"fallback": False, "real": True, "wrong": False}
 
 
+EXAMPLES = ["A2B/one", "A2B/two", "B2A/three"]
+
+
 @pytest.mark.slow
-def test_both_directions_stand_on_one_page(browse, two_way_run, with_runtime, tmp_path):
-    specs = export_page(two_way_run, ExportOptions(page=tmp_path / "both.html", direction="both"))
+def test_both_directions_stand_on_one_page_with_pictures_to_try(browse, two_way_run, with_runtime, tmp_path):
+    examples = {name: save(tmp_path / f"{name}.png", 20, 30, seed=seed) for seed, name in enumerate(EXAMPLES)}
+    options = ExportOptions(page=tmp_path / "both.html", direction="both", examples=tmp_path)
+    specs = export_page(two_way_run, options)
     assert list(specs) == ["A2B", "B2A"]
     act = """
+    const pictures = async () => ({
+      offered: [...document.querySelectorAll("#examples img")].map((one) => one.alt),
+      made: await pixels(by("after").getContext("2d").getImageData(0, 0, 30, 20)),
+    });
+    const by = (id) => document.getElementById(id);
+    found.first = await pictures();
+    by("figures").textContent = "";
+    document.querySelectorAll("#examples button")[1].click();
+    while (!by("figures").textContent) await new Promise((resume) => setTimeout(resume, 20));
+    found.second = await pictures();
     const way = document.getElementById("way");
     found.ways = [...way.options].map((one) => one.value);
     way.value = "B2A";
@@ -266,10 +281,17 @@ def test_both_directions_stand_on_one_page(browse, two_way_run, with_runtime, tm
     while (!document.getElementById("state").textContent.startsWith("Ready")) {
       await new Promise((resume) => setTimeout(resume, 20));
     }
+    found.third = await pictures();
     """
     found = browse((tmp_path / "both.html").read_text("utf-8"), act)
     assert found["ways"] == ["A2B", "B2A"]
     assert found["state"].startswith("Ready")
+    offered = {"first": ["one.png", "two.png"], "second": ["one.png", "two.png"], "third": ["three.png"]}
+    for step, name in zip(offered, EXAMPLES, strict=True):
+        assert [alt.split()[-1] for alt in found[step]["offered"]] == offered[step]
+        made = image_of(found[step]["made"], tmp_path / "made.png").astype(int)
+        model = i2i.load(two_way_run, name.split("/")[0], device="cpu")
+        assert np.abs(made[:, :, :3] - model(read_image(examples[name]))).max() <= 1
 
 
 def test_what_cannot_be_a_page_is_refused(tiny_run, point_model, tmp_path, monkeypatch, runtime):
@@ -277,6 +299,11 @@ def test_what_cannot_be_a_page_is_refused(tiny_run, point_model, tmp_path, monke
     with pytest.raises(UsageError, match="web_runtime"):
         export_page(tiny_run, ExportOptions(page=tmp_path / "m.html"))
     monkeypatch.setattr(page, "RUNTIME", runtime)
+    save(tmp_path / "deep" / "photo.tif", 8, 8)
+    with pytest.raises(UsageError, match="deep"):
+        export_page(tiny_run, ExportOptions(page=tmp_path / "m.html", examples=tmp_path / "deep"))
+    with pytest.raises(UsageError, match="examples"):
+        ExportOptions(tmp_path / "m.onnx", examples=tmp_path / "deep")
     with pytest.raises(UsageError, match="points"):
         export_page(point_model, ExportOptions(page=tmp_path / "m.html"))
     with pytest.raises(UsageError, match=r"\.html"):

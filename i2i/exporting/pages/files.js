@@ -122,7 +122,9 @@ function listen() {
     current = event.target.value;
     try {
       say(`Checking ${current} ...`);
-      say(`Ready. On this device: ${await prove(current)}.`);
+      const how = await prove(current);
+      await offerExamples();
+      say(`Ready. On this device: ${how}.`);
       follow();
     } catch (error) {
       [current, event.target.value] = [before, before];
@@ -133,6 +135,24 @@ function listen() {
 
 function place() { by("pair").style.setProperty("--at", `${by("slider").value}%`); }
 
+const fetched = async ({ name, data }) => {
+  const blob = await (await fetch(data)).blob();
+  return new File([blob], name, { type: blob.type });
+};
+
+/** Show a button for each picture that the page holds for this direction, and translate the first. */
+async function offerExamples() {
+  const { examples } = models[current];
+  by("examples").replaceChildren(...examples.map((one) => {
+    const button = Object.assign(document.createElement("button"), { type: "button" });
+    button.append(Object.assign(new Image(), { src: one.data, alt: `Try ${one.name}` }));
+    button.addEventListener("click", async () => take([await fetched(one)]));
+    return button;
+  }));
+  by("examples").hidden = !examples.length;
+  if (examples.length) await take([await fetched(examples[0])]);
+}
+
 /** Offer the models once they are proved; see `start`. */
 async function offerTranslation() {
   [current] = Object.keys(models);
@@ -142,6 +162,7 @@ async function offerTranslation() {
   const how = await prove(current);
   listen();
   offerDrawing();
+  await offerExamples();
   return how;
 }
 
