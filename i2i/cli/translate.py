@@ -10,6 +10,7 @@ import click
 from i2i import status
 from i2i.cli import json_output, options
 from i2i.cli.clips import translate_clips
+from i2i.cli.cluster import Work, find_work, refuse_for_ray
 from i2i.cli.commands import ModelCommand
 from i2i.cli.translation_summary import counted, notes_on, show_progress, show_summary
 from i2i.errors import SOME_REFUSED, UsageError, one_line
@@ -87,11 +88,16 @@ Examples:
     "--shard", type=options.Share(), help="Do the K-th of N shares of a folder, so that N machines do it all."
 )
 @click.option(
+    "--ray",
+    metavar="auto|ADDRESS",
+    help="Share the pictures out on the Ray cluster at this address, or on that of this machine, or on this machine.",
+)
+@click.option(
     "--workers",
     type=options.Workers(),
     default="auto",
     show_default=True,
-    help="How many pictures to work on at a time.",
+    help="How many pictures to work on at a time; with --ray, how many sessions hold the model.",
 )
 @click.option("--report", type=options.OutputPath(), help="List the refused pictures in this .json file.")
 @json_output.flag
@@ -102,6 +108,7 @@ def translate(
     output: Path | None,
     then: tuple[str, ...],
     fps: float,
+    ray: str | None,
     workers: int | None,
     report: Path | None,
     as_json: bool,
@@ -127,12 +134,12 @@ def translate(
             check_output(report, choices["overwrite"] or choices["skip_existing"], ".json")
         opening, listing = ({name: choices.pop(name) for name in names} for names in (_OPENING, _LISTING))
         pictures = PictureOptions(**choices)
-        _refuse_crop(pictures, opening["fit"])
         clips = makes_clips(sources, output)
-        if pictures.temporal and not clips and pictures.frames == "first":
-            raise UsageError("--temporal smooths videos, and animations with --frames all. Add that, or leave it out.")
-        translator = _open(model, sources, workers, **opening)
-        following = _open_following(then, translator, pictures.input_range, opening["device"])
+        _refuse(pictures, clips, opening["fit"])
+        refuse_for_ray(ray, clips or listing["in_place"])
+        here = {**opening, "device": "cpu"} if ray else opening
+        translator = _open(model, sources, workers, **here)
+        following = _open_following(then, translator, pictures.input_range, here["device"])
         last = [translator, *following][-1].generator
         pictures = pictures.for_model(translator.spec, translator.generator, last, translator.direction)
         with status.doing("Looking for pictures"):
@@ -140,7 +147,8 @@ def translate(
     if clips:
         result = translate_clips([translator, *following], tasks, pictures, fps, workers, report, **listing)
     else:
-        result = _translate(translator, following, tasks, pictures, workers, output, report)
+        args = (opening, pictures, [translator, *following], tasks, listing["overwrite"], workers)
+        result = _translate(find_work(ray, model, then, *args), translator, following, tasks, output, report)
     if as_json:
         json_output.print_json("translate", _described(model, translator, following, tasks, result))
     return SOME_REFUSED if result.refused else 0
@@ -152,10 +160,12 @@ _LISTING = ("skip_existing", "overwrite", "in_place", "shard")
 """Options that `_list` takes; the others are fields of PictureOptions."""
 
 
-def _refuse_crop(pictures: "PictureOptions", fit: "How | None") -> None:
-    """Raise UsageError for a mask where the pictures are cropped."""
+def _refuse(pictures: "PictureOptions", clips: bool, fit: "How | None") -> None:
+    """Raise UsageError for a mask where the pictures are cropped, and for smoothing of pictures that do not move."""
     if pictures.mask and fit == "crop":
         raise UsageError("--mask keeps what is around the hole, and --fit crop cuts it off. Leave one of them out.")
+    if pictures.temporal and not clips and pictures.frames == "first":
+        raise UsageError("--temporal smooths videos, and animations with --frames all. Add that, or leave it out.")
 
 
 def _open(
@@ -229,28 +239,24 @@ def _list(
 
 
 def _translate(
+    work: Work,
     translator: "Translator",
     following: Sequence["Translator"],
     tasks: "Tasks",
-    pictures: "PictureOptions",
-    workers: int | None,
     output: Path | None,
     report: Path | None,
 ) -> "Result":
     """Do the tasks, and say and return what became of them."""
     from i2i.runtime.outcome import Result, write_report
-    from i2i.runtime.pipeline import translate_files
 
-    used = translator.backend
     if tasks:
-        count = show_count(len(tasks), "picture")
-        click.echo(f"{count}, {translator.direction} in {used.name} on {used.device}.", err=True)
+        click.echo(f"{show_count(len(tasks), 'picture')}, {translator.direction} in {work.where}.", err=True)
     for note in tasks.notes:
         click.echo(f"Note: {one_line(note)}", err=True)
     result = Result(refused=tasks.refused)
     try:
         with show_progress(len(tasks)) as advance:
-            translate_files(translator, tasks, advance, pictures, workers, result, following)
+            work.translate(progress=advance, result=result)
     finally:  # also after Ctrl-C, or when the disk is full
         count = counted(result.written, len(tasks), tasks.existing, output)
         show_summary([translator, *following], result, count)

@@ -55,6 +55,18 @@ class Result:
     unfinished: bool = False
     """Whether threads were still working when the run ended."""
 
+    def add(self, other: "Result") -> None:
+        """Add what became of other pictures, on another machine."""
+        self.written += other.written
+        self.refused += other.refused
+        self.large |= other.large
+        self.left_out += other.left_out
+        for name, paths in other.lost.items():
+            self.lost.setdefault(name, []).extend(paths)
+        self.notes = list(dict.fromkeys([*self.notes, *other.notes]))
+        for stage, seconds in other.busy_s.items():
+            self.busy_s[stage] += seconds
+
     def add_unkept(self, source: Path, left_out: int, lost: Iterable[str]) -> None:
         """Record what a picture's translation does not keep."""
         if left_out:
