@@ -118,9 +118,10 @@ async def generate(name: str, request: Request, service: Work, query: Annotated[
     choose_kind(accept, "")
     if GENERATE not in model.parts:
         raise HttpProblem(422, "not_for_this_model", "generate", " and ".join(model.parts), "POST to translate.")
-    job = partial(
-        service.studio.generate, name, query.seed, _names(query.label), query.text, query.truncation, query.quality
-    )
+    width, height = map(int, query.size.split("x")) if query.size else (0, 0)
+    size = (height, width) if query.size else None
+    chosen = (query.seed, _names(query.label), query.text, query.truncation, size, query.quality)
+    job = partial(service.studio.generate, name, *chosen)
     return await _answer(request, service, model, partial(job, accept))
 
 

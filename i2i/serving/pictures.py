@@ -13,12 +13,13 @@ from i2i.models.spec import GENERATE
 from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.outcome import STAGES
 from i2i.runtime.picture_options import PictureOptions, output_suffix, written_channels
+from i2i.runtime.plan import Sides
 from i2i.runtime.styles import truncate
 from i2i.runtime.tasks import Task
 from i2i.runtime.translator import Translator
 from i2i.runtime.worker import Room, Worker
 from i2i.serving.accept import KINDS, choose_kind
-from i2i.serving.problems import problem_of
+from i2i.serving.problems import HttpProblem, problem_of
 from i2i.serving.store import ModelStore
 
 Quality = int | Literal["lossless"]
@@ -74,14 +75,18 @@ class Studio(NamedTuple):
         labels: Sequence[str],
         text: str | None,
         truncation: float | None,
+        size: Sides | None,
         quality: Quality | None,
         accept: str,
         stop: threading.Event,
     ) -> Sent:
-        """Make the picture of a seed as `i2i generate --separate` does. Raises HttpProblem."""
+        """Make the picture of a seed as `i2i generate --separate` does; size: (height, width). Raises HttpProblem."""
         try:
             model = self.store.get(name, GENERATE)
             assert isinstance(model, ImageGenerator)
+            if size:
+                self._refuse_large(size)
+                model = model.of_size(size)
             latents = model.draw([seed], labels, text)
             if truncation is not None:
                 latents = truncate(latents, model.generator.blocks, truncation)
@@ -91,3 +96,9 @@ class Studio(NamedTuple):
             return Sent(encode([picture], FORMATS[KINDS[media_type]], chosen, lossless), media_type, {})
         except (I2IError, MemoryError) as error:
             raise problem_of(error, self.max_pixels) from error
+
+    def _refuse_large(self, size: Sides) -> None:
+        height, width = size
+        if height * width > self.max_pixels:
+            allowed = f"At most {self.max_pixels:,} pixels."
+            raise HttpProblem(422, "bad_request", f"size={width}x{height}.", allowed, "Ask for a smaller picture.")

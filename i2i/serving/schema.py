@@ -41,6 +41,8 @@ class GenerateQuery(BaseModel):
     """What to show, for a model that was trained with text."""
     truncation: float | None = Field(None, ge=0, le=1)
     """For a model with styles: 0 is the mean picture, 1 the whole variety."""
+    size: str | None = Field(None, pattern=r"^[1-9]\d{0,4}x[1-9]\d{0,4}$")
+    """Width x height in pixels, as in 512x384, for a model that makes any size; by default as in training."""
     quality: _QUALITY = None
     """1 to 100 for JPEG and WebP, by default 95; lossless: for WebP."""
 
@@ -58,6 +60,8 @@ class PartInfo(BaseModel):
     """Of those that come out."""
     size: list[int] | None
     """Height and width of what comes out of noise, in pixels; null: those of the picture that goes in."""
+    size_step: int | None
+    """Sides that the model makes from noise besides are multiples of this; null: it makes that size alone."""
     labels: dict[str, list[str]]
     """Classes of each label set."""
 
@@ -115,6 +119,7 @@ def _describe(one: Served, is_open: bool) -> ModelInfo:
                 channels_in=None if made else part.in_channels,
                 channels_out=part.out_channels,
                 size=[part.out_px, part.out_px] if made else None,
+                size_step=(part.place_px or None) if made else None,
                 labels={block.name: list(block.classes) for block in part.blocks if block.classes},
             )
         )

@@ -199,8 +199,24 @@ def test_pictures_from_noise(ask, named_model):
     (expected,) = ImageGenerator.open(named_model)(3, ["Bag"])
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(bag))), np.asarray(expected))
     assert "Coat" in ask("POST", "/models/bags/generate?label=Shoe").error["received"]
+    assert ask("POST", "/models/bags/generate?size=64x64").error["code"] == "not_for_this_model"
     assert ask("POST", "/models/bags/translate", png()).status == 422
     assert ask("POST", "/models/two_way/generate").status == 422
+
+
+def test_pictures_of_any_size(cppn_model):
+    limits = ServeLimits(max_pixels=5000)
+    with serving(cppn_model, limits=limits, device="cpu") as ask:
+        (model,) = json.loads(ask("GET", "/models").body)["models"]
+        assert (model["parts"][0]["size"], model["parts"][0]["size_step"]) == ([16, 16], 1)
+        made = ask("POST", f"/models/{model['name']}/generate?seed=3&size=40x24").body
+        (expected,) = ImageGenerator.open(cppn_model, "cpu", (24, 40))(3)
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(made))), np.asarray(expected))
+        own = Image.open(io.BytesIO(ask("POST", f"/models/{model['name']}/generate?seed=3").body))
+        assert own.size == (16, 16)
+        for size, allowed in (("100x51", "5,000"), ("0x5", "pattern"), ("40", "pattern")):
+            refused = ask("POST", f"/models/{model['name']}/generate?size={size}")
+            assert (refused.status, allowed in refused.error["allowed"]) == (422, True)
 
 
 def bomb(side):
