@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from i2i.errors import UsageError
+from i2i.models.hub import SCHEME
 from i2i.models.spec import ModelSpec
 from i2i.report.record import RunRecord
 from i2i.report.scores import ScoreTable, table_of
@@ -40,7 +41,7 @@ def model_card(run: RunRecord, naming: Naming) -> str:
         raise UsageError(f"{run.folder} holds no model yet. Train it first, or go on with i2i train ... --resume.")
     tables = [one for one in map(table_of, run.scores) if one]
     parts = [
-        f"---\n{yaml.safe_dump(_header(run, run.spec, naming), sort_keys=False, allow_unicode=True)}---\n",
+        f"---\n{yaml.safe_dump(_header(run, run.spec, naming, tables), sort_keys=False, allow_unicode=True)}---\n",
         f"# {_plain(naming.name)}\n",
         f"{_sentence(run.spec)}\n",
         *([f"![Samples]({naming.preview})\n"] if naming.preview else []),
@@ -54,7 +55,7 @@ def model_card(run: RunRecord, naming: Naming) -> str:
     return "\n".join(parts)
 
 
-def _header(run: RunRecord, spec: ModelSpec, naming: Naming) -> dict[str, Any]:
+def _header(run: RunRecord, spec: ModelSpec, naming: Naming, tables: Sequence[ScoreTable]) -> dict[str, Any]:
     if naming.licence and not LICENCE.fullmatch(naming.licence):
         raise UsageError(
             f"The licence {naming.licence!r} is not an identifier: small letters, digits, dots and dashes, as in mit, "
@@ -69,7 +70,13 @@ def _header(run: RunRecord, spec: ModelSpec, naming: Naming) -> dict[str, Any]:
         **(hub or ({"license": "other", "license_name": licence} if licence else {})),
         **({"authors": [author]} if author else {}),
         "tags": ["i2i", spec.algorithm, "gan"],
+        **({"metrics": names} if (names := _scored_by(tables)) else {}),
     }
+
+
+def _scored_by(tables: Sequence[ScoreTable]) -> list[str]:
+    """Return the names of all metrics, each once."""
+    return [*dict.fromkeys(column.name for table in tables for column in table.columns)]
 
 
 def _sentence(spec: ModelSpec) -> str:
@@ -85,13 +92,18 @@ def _use(spec: ModelSpec, address: str) -> Iterator[str]:
     yield "## Use\n"
     if spec.latent_generator:
         lines = [f"i2i generate -m {address} -n 16 -o samples.png"]
+        python = [f'samples = i2i.generate("{address}", seeds=16)']
     else:
         several = len(spec.generators) > 1
         lines = [
             f"i2i translate photo.png -m {address}{f' --direction {name}' if several else ''} -o translated.png"
             for name in spec.generators
         ]
-    yield f"```sh\npip install '{DISTRIBUTION}[train]'\n" + "\n".join(lines) + "\n```\n"
+        ways = [f', "{name}"' if several else "" for name in spec.generators]
+        python = [f'i2i.translate("photo.png", "{address}"{way}).save("translated.png")' for way in ways]
+    extras = "train,hub" if address.startswith(SCHEME) else "train"
+    yield f"```sh\npip install '{DISTRIBUTION}[{extras}]'\n" + "\n".join(lines) + "\n```\n"
+    yield "```python\nimport i2i\n\n" + "\n".join(python) + "\n```\n"
 
 
 def _scores(tables: Sequence[ScoreTable]) -> Iterator[str]:

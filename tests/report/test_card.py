@@ -37,7 +37,10 @@ def test_a_card_says_what_the_run_says(run):
         "license": "mit",
         "authors": ["A. Artist"],
         "tags": ["i2i", "pix2pix", "gan"],
+        "metrics": list(PAIRS["model"]),
     }
+    assert "metrics" not in header_of(before)
+    assert ("[train,hub]" in card, "[train,hub]" in before) == (True, False)
     assert "# My model\n" in card
     assert "![Samples](preview.png)" in card
     assert "i2i translate photo.png -m hf://anna/mine -o" in card
@@ -55,6 +58,9 @@ def test_the_commands_on_a_card_run(run, noise_model, tmp_path, monkeypatch):
         (line,) = re.findall(r"^i2i .*", card, re.MULTILINE)
         done = run_i2i(*shlex.split(line)[1:])
         assert done.returncode == 0, done.stderr
+        (code,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+        exec(compile(code, "card", "exec"), {})
+    assert (tmp_path / "translated.png").exists()
 
 
 def test_a_card_of_noise_says_how_to_generate(noise_model):
