@@ -1,6 +1,7 @@
 """tools/demo.py: a page for each shipped model, with pictures to try, and their index."""
 
 import base64
+import gzip
 import io
 import json
 import re
@@ -36,6 +37,11 @@ def test_pages_and_index(tmp_path, monkeypatch):
     content, card = page.read_text("utf-8"), read_card("relief_unpaired")
     models = json.loads(re.search(r'id="models">(.*?)</script>', content)[1])
     demo.write_examples(MAPS, tmp_path / "examples")
+    for name in models:
+        packed = re.search(rf'id="model-{name}">(.*?)</script>', content)[1]
+        model = gzip.decompress(base64.b64decode(packed))
+        assert b'"source":"datasets/maps/test"' in model
+        assert str(ROOT).encode() not in model  # the same bytes on any machine
     for direction, model in models.items():
         for example in model["examples"]:
             shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(example["data"].partition(",")[2]))))

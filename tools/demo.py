@@ -5,8 +5,10 @@ repository. Needs the runtime for browsers (`python tools/web_runtime.py`).
 """
 
 import argparse
+import contextlib
 import shutil
 import tempfile
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
@@ -38,14 +40,16 @@ def write_examples(data: Path, folder: Path) -> None:
 
 def write_page(name: str, folder: Path) -> Path:
     """Write the page of a shipped model, with pictures to try where it translates; return the file."""
-    page, card = folder / f"{name}.html", read_card(name)
+    page, data = folder.resolve() / f"{name}.html", Path(read_card(name).data.partition(",")[0])
     spec = read_spec(shipped_folder() / f"{name}.safetensors")
-    with tempfile.TemporaryDirectory() as place:
-        examples = Path(place) if spec.task == "translate" else None
-        if examples:
-            write_examples(ROOT / card.data.partition(",")[0], examples)
-        both = "both" if len(spec.generators) == 2 else None
-        export_page(name, ExportOptions(page=page, overwrite=True, direction=both, verify=examples, examples=examples))
+    options = ExportOptions(page=page, overwrite=True)
+    # From the checkout: a model keeps the name of the folder that it was proved on, which shall be the same everywhere.
+    with tempfile.TemporaryDirectory() as examples, contextlib.chdir(ROOT):
+        if spec.task == "translate":
+            write_examples(data, Path(examples))
+            both = "both" if len(spec.generators) == 2 else None
+            options = replace(options, direction=both, verify=data / "test", examples=examples)
+        export_page(name, options)
     return page
 
 
