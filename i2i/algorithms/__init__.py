@@ -17,6 +17,7 @@ from i2i.algorithms.style import Style
 from i2i.algorithms.terms import refuse_colours
 from i2i.algorithms.vae import VAE
 from i2i.algorithms.vae_gan import VAEGAN
+from i2i.algorithms.vid2vid import Vid2Vid
 from i2i.config import did_you_mean, parse
 from i2i.config.settings import Config
 from i2i.errors import ConfigError
@@ -39,6 +40,7 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
     "stackgan": StackGAN,
     "progressive": Progressive,
     "style": Style,
+    "vid2vid": Vid2Vid,
 }
 
 
@@ -68,6 +70,10 @@ def resolve(config: Config) -> Config:
         update["discriminator"] = None
     elif config.discriminator is None:
         raise ConfigError(f"discriminator is null, but {config.algorithm} needs one: {', '.join(DISCRIMINATORS)}.")
+    if (config.data.clip_frames > 1) != algorithm.of_clips:
+        learns = "frames in order. Set it to 2 or more" if algorithm.of_clips else "single pictures. Leave it out"
+        given = f"data.clip_frames is {config.data.clip_frames}"
+        raise ConfigError(f"{given}, but {config.algorithm} learns from {learns}.")
     if config.data.labels and not algorithm.reads_labels:
         raise ConfigError(f"data.labels is {config.data.labels}, but {config.algorithm} reads no labels. Leave it out.")
     if algorithm.needs_labels and not config.data.labels:

@@ -27,10 +27,10 @@ from i2i.networks import TranslatingGenerator
 
 Batch = Mapping[str, Tensor]
 """The input of one step, by name. Paired and unpaired data have "a" and "b", images have "image": each (N, C, H, W),
-float in [-1, 1], or (N, 2) for toy data. If there may be nodata pixels, pairs have "valid", (N, 1, H, W): 1 where
-both sides have data, else 0; unpaired data has "valid_a" and "valid_b". Labelled data has "label", (N, label
-sets) class numbers in the order of `data.classes`, and "text", (N, TEXT_BYTES) as i2i.data.labels encodes it; unpaired
-data has "label_a" and so on."""
+float in [-1, 1], or (N, 2) for toy data; of clips, C holds one frame after another. If there may be nodata pixels,
+pairs have "valid", (N, 1, H, W): 1 where both sides have data, else 0; unpaired data has "valid_a" and "valid_b".
+Labelled data has "label", (N, label sets) class numbers in the order of `data.classes`, and "text", (N, TEXT_BYTES) as
+i2i.data.labels encodes it; unpaired data has "label_a" and so on."""
 Outputs = Mapping[str, Tensor]
 """What `forward` returns, by names that the algorithm chooses."""
 
@@ -50,6 +50,8 @@ class Algorithm(ABC):
     """The settings under `loss` in a config."""
     data: ClassVar[DataKind]
     """The kind of its training data: paired or unpaired images of two sides, or single images."""
+    of_clips: ClassVar[bool] = False
+    """Whether an image number shows `data.clip_frames` frames in order, where others show a single picture."""
     reads_labels: ClassVar[bool] = False
     """Whether its training data may have labels."""
     needs_labels: ClassVar[bool] = False
@@ -81,8 +83,7 @@ class Algorithm(ABC):
         self.config, self.direction = config, config.data.direction
         self.settings = parse(self.Settings, config.loss, config.algorithm, "loss.")
         self.notes: list[str] = []  # for the user, on how the settings were understood
-        self.images, self.total_images = 0, 0
-        self.networks, self.adversaries = {}, {}
+        self.images, self.total_images, self.networks, self.adversaries = 0, 0, {}, {}
         self.labels = LabelSets(config, getattr(self.settings, "condition", ""))
         terms = getattr(self.settings, "terms", TermsSettings())
         self.terms = ExtraTerms(terms, config, has_pairs=self.data == "paired")
@@ -107,10 +108,9 @@ class Algorithm(ABC):
 
     def discriminator_phases(self, name: str) -> tuple[Phase, ...]:
         """Return the phase `name` of all discriminators, and "penalty" of a lazy one, which shares the optimizer."""
-        adversaries = self.adversaries.values()
-        trains = tuple(one.name for one in adversaries)
+        trains = tuple(one.name for one in self.adversaries.values())
         main = Phase(name, trains, role="discriminator")
-        lazy = [one.settings.penalty_every_steps for one in adversaries if one.is_lazy]
+        lazy = [one.settings.penalty_every_steps for one in self.adversaries.values() if one.is_lazy]
         return (main, Phase("penalty", trains, lazy[0], "discriminator", optimizer=name)) if lazy else (main,)
 
     def begin(self, images: int, total_images: int) -> None:
@@ -205,5 +205,6 @@ def translating_parts(algorithm: Algorithm) -> dict[str, Part]:
         channels = by_direction(direction, *algorithm.config.data.layouts)
         sizes = (network.size_multiple, network.size_minimum)
         blocks = algorithm.labels.blocks
-        parts[direction] = translating(algorithm.config.generator.name, arguments, *channels, *sizes, blocks)
+        name = algorithm.config.generator.name
+        parts[direction] = translating(name, arguments, *channels, *sizes, blocks, algorithm.of_clips)
     return parts

@@ -68,6 +68,8 @@ def classifier_arguments(config: Config, classes: int) -> dict[str, Any]:
 def generator_arguments(config: Config, direction: str) -> dict[str, Any]:
     """Return the constructor arguments of a direction's generator."""
     inputs, outputs = side_channels(config, direction)
+    if config.data.clip_frames > 1:  # the frame before, and what was made of it
+        inputs += inputs + outputs
     more: dict[str, Any] = {"fills_holes": True} if isinstance(config.data.derive, Mask) else {}
     if config.data.classes:
         more["condition"] = sum(map(len, config.data.classes.values()))

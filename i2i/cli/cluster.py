@@ -40,7 +40,8 @@ def find_work(
 ) -> Work:
     """Return what translates the pictures, on this machine or on the cluster at an address.
 
-    opening: the options of the command that open a model. translators: the models, as they were opened here.
+    opening: the options of the command that open a model. translators: the models, as they were opened here. Raises
+    UsageError for models that no cluster can share out.
     """
     first, *following = translators
     if not ray:
@@ -48,6 +49,8 @@ def find_work(
 
         run = functools.partial(translate_files, first, tasks, options=pictures, workers=workers, following=following)
         return Work(f"{first.backend.name} on {first.backend.device}", run)
+    if any(one.generator.recurrent for one in translators):
+        raise UsageError("This model makes each frame from the one before it, on one machine. Leave out --ray.")
     from i2i.runtime.cluster import Session, translate_on_ray
     from i2i.runtime.foreign import Values
 

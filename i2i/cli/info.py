@@ -101,6 +101,8 @@ def _part_lines(spec: "ModelSpec") -> Iterator[str]:
         yield f"       {_sides(spec, generator)}"
         if not (generator.in_bands or generator.out_bands):
             yield f"       {_alpha(generator)}"
+        if generator.recurrent:
+            yield "       takes frames in order: the frame before and its output are further inputs"
         yield from _label_lines(generator)
     if noise := spec.latent_generator:
         px = noise.out_px

@@ -50,6 +50,9 @@ class DataSettings(SideSettings):
     """Shorter side after resizing, before the crop; null leaves pictures at their own size."""
     crop_px: Positive = 256
     """Side of the random square crop of a picture in training."""
+    clip_frames: Positive = 1
+    """Frames in order that an image number shows, of a clip: the pictures in one folder, by their names. 1 is a single
+    picture; vid2vid needs 2 or more."""
     flip: bool = True
     """Flip left and right, half of the time."""
     colour_jitter: Annotated[float, Field(ge=0, le=1)] = 0.0

@@ -23,7 +23,8 @@ from i2i.data.items import Pair, Picture
 from i2i.data.shards import find_shards, has_shards, has_split_shards
 from i2i.data.watch import watched
 from i2i.errors import DataError, UsageError
-from i2i.images import PICTURE, PICTURES, Layout, Layouts
+from i2i.images import PICTURE, PICTURES, Header, Layout, Layouts
+from i2i.images.frames import clip_of, refuse_disorder
 from i2i.images.listing import list_pictures
 from i2i.images.stacking import group_files
 from i2i.words import name_some, show_count
@@ -154,6 +155,27 @@ def find_images(
     if others:  # other splits must not be trained on
         raise DataError(f"{root} holds {' and '.join(others)}, but no {split}. Name the folder to learn from {split}.")
     return _pictures(root, lister, layout)
+
+
+def find_clips(names: Sequence[str], sizes: Sequence[Header | None], least: int) -> list[range]:
+    """Return the places of the frames of each clip, which are those of one folder, among sorted names.
+
+    sizes: of the frames, None for broken ones. Raises DataError for clips of fewer than `least` frames, of several
+    sizes, and of frames that count in another order.
+    """
+    refuse_disorder(names)
+    ends = [place for place in range(1, len(names)) if clip_of(names[place]) != clip_of(names[place - 1])]
+    clips = [range(start, end) for start, end in zip([0, *ends], [*ends, len(names)], strict=True)]
+    short = [f"{clip_of(names[clip.start])} with {len(clip)}" for clip in clips if len(clip) < least]
+    if short:
+        raise DataError(
+            name_some(f"data.clip_frames is {least}, but there are clips of fewer frames:", short)
+            + "\nA clip is a folder, with its frames in the order of their names. Lower data.clip_frames, or move them."
+        )
+    for clip in clips:
+        if len({sizes[place] for place in clip} - {None}) > 1:
+            raise DataError(f"The frames of {clip_of(names[clip.start])} have several sizes. A clip has one.")
+    return clips
 
 
 def _locate(paths: Sequence[str], split: str) -> tuple[Path, Path] | Path:

@@ -143,10 +143,14 @@ def _find_derived(data: DataSettings, split: str, lister: Lister = list_pictures
 
 
 def find_val_pairs(data: DataSettings, most: int) -> list[Pair | Derived]:
-    """Return the pairs of val that pass a check, at most so many from all over the split; raises DataError."""
+    """Return the pairs of val that pass a check, at most so many from all over the split; raises DataError.
+
+    Of clips, they are the first ones, in order.
+    """
     if data.derive:
         return list(_find_val_derived(data, most))
-    pairs = spread(in_time(data, lambda paths: find_pairs(paths, "val", layouts=data.layouts)), most)
+    found = in_time(data, lambda paths: find_pairs(paths, "val", layouts=data.layouts))
+    pairs = found[:most] if data.clip_frames > 1 else spread(found, most)  # frames in order
     return [pair for pair, size in zip(pairs, check_pairs(pairs, data), strict=True) if size]
 
 

@@ -1,15 +1,17 @@
 """The kinds of training data, and the table of them."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from i2i.config.settings import Config, DataKind, DataSettings, by_direction
 from i2i.data import toy
+from i2i.data.augment import as_float
 from i2i.data.checking import check_pairs, check_pictures
 from i2i.data.derive import derive
-from i2i.data.folders import find_images, find_pairs, find_sides, in_time
+from i2i.data.folders import find_clips, find_images, find_pairs, find_sides, in_time
 from i2i.data.items import Item
 from i2i.data.labels import FOLDERS, some_texts
 from i2i.data.scales import with_scales
@@ -23,7 +25,8 @@ from i2i.words import show_count
 class PairSet(TrainingSet):
     """Pairs: a and b, each (C, H, W), augmented by the same draw."""
 
-    own_names, valid_names = ("a", "b"), ("valid",)
+    own_names = ("a", "b")
+    valid_names: ClassVar[tuple[str, ...]] = ("valid",)
     together = True
 
     def __init__(self, config: Config, split: str = "train"):
@@ -35,6 +38,38 @@ class PairSet(TrainingSet):
         self.what = show_count(len(pairs), "pair")
         self.label()
         self.accept(check_pairs(pairs, config.data, seen=self.seen))
+
+
+class ClipSet(PairSet):
+    """Frames in order: a and b, each (data.clip_frames * C, H, W), frame after frame, all augmented by the same draw.
+
+    Image number n shows the frames from one pair of its epoch on, or the last ones of its clip.
+    """
+
+    valid_names = ()
+
+    def accept(self, sizes: Sequence[Header | None]) -> None:
+        """Find the clips, besides; refuse those that are too short, or that have several sizes."""
+        if self.config.data.colour_jitter:
+            raise ConfigError(
+                "data.colour_jitter changes single pictures, and data.clip_frames takes several. Set it to 0."
+            )
+        super().accept(sizes)
+        clips = find_clips(self.names, sizes, self.config.data.clip_frames)
+        self.firsts = [min(place, clip.stop - self.config.data.clip_frames) for clip in clips for place in clip]
+        self.what = f"{show_count(len(self.names), 'frame')} of {show_count(len(clips), 'clip')}"
+
+    def read(self, index: int, place: int) -> tuple[Array, ...]:
+        """Read the frames that begin at `place`, on the side of A and on that of B."""
+        first = self.firsts[place]
+        frames = [super(ClipSet, self).read(index, first + one) for one in range(self.config.data.clip_frames)]
+        return tuple(map(_joined, zip(*frames, strict=True)))
+
+
+def _joined(frames: tuple[Array, ...]) -> Array:
+    """Return frames (H, W, C) behind one another along the channels, in their type if they have the same."""
+    alike = len({frame.dtype for frame in frames}) == 1
+    return np.concatenate(frames if alike else [as_float(frame) for frame in frames], axis=2)
 
 
 class UnpairedSet(TrainingSet):
@@ -166,6 +201,7 @@ READ_BY: dict[str, tuple[str, ...]] = {
     "values_a": ("paired", "unpaired"),
     "values_b": ("paired", "unpaired"),
     "nodata_a": ("paired", "unpaired"),
+    "clip_frames": ("paired",),
     "nodata_b": ("paired", "unpaired", "derived"),
     "normalise_a": ("paired", "unpaired"),
     "normalise_b": ("paired", "unpaired"),
@@ -189,7 +225,9 @@ def make_set(kind: DataKind, config: Config, split: str = "train") -> TrainingSe
     """
     refuse_settings(kind, config)
     config = with_scales(config)
-    return PointSet(config) if config.data.toy else SETS[_source(kind, config)](config, split)
+    if config.data.toy:
+        return PointSet(config)
+    return (ClipSet if config.data.clip_frames > 1 else SETS[_source(kind, config)])(config, split)
 
 
 def refuse_settings(kind: DataKind, config: Config) -> None:

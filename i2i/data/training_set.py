@@ -75,10 +75,8 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
 
     def __init__(self, config: Config, split: str = "train"):
         """Find and check the data of a split."""
-        self.config = config
+        self.config, self.split, self.seed = config, split, config.train.seed
         self.image_names = self.own_names
-        self.split = split
-        self.seed = config.train.seed
         self.pictures = Pictures(config.data)
         self.seen = Seen()  # what headers say besides sizes
         self.notes: list[str] = []  # for the user, on how the data was understood
@@ -105,8 +103,7 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
     def show(self, number: int, broken: dict[str, str]) -> dict[str, Array]:
         """Return image number `number` as named arrays; add what cannot be read to `broken`, with the reason."""
         way = 1 if self.config.data.direction == "A2B" else -1  # augmentation takes the input first
-        sides: list[Array] = []
-        valid: list[Array] = []
+        sides, valid = list[Array](), list[Array]()
         facts: dict[str, Array] = {}
         for index, place in enumerate(self.places(number)):
             draw, count = len(self.lists) * number + index, len(self.channels[index])
@@ -117,6 +114,10 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
             sides += map(_to_unit, self.complete(augmented[:count][::way], draw))
             valid += (_planes(one) for one in augmented[count:])
         return {**dict(zip(self.image_names, [*sides, *valid], strict=True)), **facts}
+
+    def read(self, index: int, place: int) -> tuple[Array, ...]:
+        """Read the images of the item at `place` of a list, as `Pictures.read` does; raises DataError."""
+        return self.pictures.read(self.lists[index][place], self.channels[index])
 
     def complete(self, pictures: tuple[Array, ...], draw: int) -> tuple[Array, ...]:
         """Return what an item shows, (H, W, C) each, given its augmented pictures; draw: of what is random in it."""
@@ -201,7 +202,7 @@ def _taken(
     items, reason = data.lists[index], ""
     for candidate in _candidates(data.seed, place, draw, len(items)):
         try:
-            return data.pictures.read(items[candidate], data.channels[index]), candidate
+            return data.read(index, candidate), candidate
         except DataError as error:
             if isinstance(error.__cause__, MemoryError):  # not the picture's fault
                 raise MemoryError(str(error)) from error

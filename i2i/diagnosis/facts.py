@@ -20,7 +20,7 @@ from i2i.errors import DataError, UsageError
 from i2i.files import read_json_lines
 from i2i.images import Array, from_unit, read_image, to_channels
 from i2i.models.modelfile import MODEL_NAME, load_generator, read_spec
-from i2i.models.spec import ModelSpec
+from i2i.models.spec import ModelSpec, Part
 from i2i.networks import Classifier, Encoder, Generator
 from i2i.networks.layers import set_norm_statistics
 from i2i.runtime.backends import torch_device
@@ -167,7 +167,8 @@ class RunFacts(RunFiles):
         batch = self.batch(data or self.held_out or self.data)
         if one.kind in ("encode", "classify"):
             return batch["image"].numpy(), None
-        return by_direction(part, batch["a"], batch["b"])[0].numpy(), self.condition(part, batch)
+        x = by_direction(part, batch["a"], batch["b"])[0].numpy()
+        return first_frames(x, one) if one.recurrent else x, self.condition(part, batch)
 
     def condition(self, direction: str, batch: Batch) -> Array | None:
         """Return the labels of a batch as the network of a direction takes them, (N, K); None if it takes none.
@@ -244,10 +245,11 @@ class RunFacts(RunFiles):
     def _translations(self) -> list[Translations]:
         batch = self.batch(self.held_out or self.data)
         found = []
-        for direction in self.spec.generators:
+        for direction, part in self.spec.generators.items():
             x, condition = self.inputs(direction)
-            y = by_direction(direction, batch["a"], batch["b"])[1].numpy()
-            inputs, made, targets = map(as_rgb, (x, self.run(self.network(direction), x, condition), y))
+            y = by_direction(direction, batch["a"], batch["b"])[1].numpy()[:, : part.out_channels]
+            made = self.run(self.network(direction), x, condition)
+            inputs, made, targets = map(as_rgb, (x[:, : part.in_channels], made, y))
             paired = ALGORITHMS[self.config.algorithm].data == "paired"
             found.append(Translations(direction, inputs, made, targets if paired else None, targets))
         return found
@@ -272,6 +274,12 @@ class RunFacts(RunFiles):
         config = self.config.model_copy(update={"data": self.config.data.model_copy(update=plain)})
         with status.doing(f"Checking the pictures of {split}"):
             return make_set(ALGORITHMS[config.algorithm].data, config, split)
+
+
+def first_frames(x: Array, part: Part) -> Array:
+    """Return what a recurrent network gets for the first frame of each clip (N, frames C, H, W): nothing before it."""
+    more = part.network_channels - part.in_channels
+    return np.pad(x[:, : part.in_channels], ((0, 0), (0, more), (0, 0), (0, 0)))
 
 
 def as_rgb(values: Array) -> Array:

@@ -9,6 +9,7 @@ from i2i.config.settings import DataSettings
 from i2i.data.labels import class_numbers
 from i2i.errors import UsageError
 from i2i.evaluation.choosing import labels_of_run
+from i2i.images.frames import clip_of
 from i2i.runtime.backends import open_backend
 from i2i.runtime.fit import AUTO, Fit
 from i2i.runtime.foreign import UNSAID, Values
@@ -25,7 +26,7 @@ class Labelled:
     """
 
     def __init__(self, translator: Translator, classes: Mapping[str, tuple[int, ...]] | None = None):
-        self.translator, self.classes = translator, classes
+        self.translator, self.classes = translator.in_order(), classes
         self._for_classes = functools.lru_cache(maxsize=16)(functools.partial(for_classes, translator))
 
     @classmethod
@@ -69,7 +70,8 @@ class Labelled:
         return (OWN,) if self.classes is not None else tuple(self.translator.generator.labels)
 
     def of(self, name: str) -> Translator:
-        """Return the translator for a picture."""
+        """Return the translator for a picture; a recurrent model is given the frames of each clip in order."""
+        self.translator.begin(clip_of(name))
         return self.translator if self.classes is None else self._for_classes(self.classes[name])
 
     def way_back(self, model: str | Path, device: str, fit: Fit) -> Self | None:

@@ -82,7 +82,8 @@ class PairScorer:
 
     def row(self, name: str, x: Array, y: Array, valid: Array | None = None) -> list[Array]:
         """Return input, output, the way back if there is one, and target, as people see them."""
-        output, (inputs, outputs) = self.model.of(name).translate(x), (self.part.inputs, self.part.outputs)
+        first = self.model.of(name).in_order()  # rows are not in order
+        output, (inputs, outputs) = first.translate(x), (self.part.inputs, self.part.outputs)
         back = [shown(self.cycle.back.of(name).translate(output), inputs)] if self.cycle else []
         return [shown(x, inputs), shown(output, outputs), *back, shown(y, outputs)]
 

@@ -129,7 +129,7 @@ def make_graph(network: nn.Module, spec: ModelSpec) -> Graph:
         return Graph(module.eval(), ready, "latent", example, batch | free, batch | made)
     (generator,) = spec.generators.values()
     height, width = spec.fixed_size or (2 * generator.size_multiple, 2 * generator.size_multiple)
-    example, sides = torch.zeros(2, generator.in_channels, height, width), {2: "height", 3: "width"}
+    example, sides = torch.zeros(2, generator.network_channels, height, width), {2: "height", 3: "width"}
     if spec.io == "image":
         module = Pixels(module, generator)
         example, sides = example.permute(0, 2, 3, 1).to(torch.uint8).contiguous(), {1: "height", 2: "width"}

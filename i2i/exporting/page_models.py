@@ -43,6 +43,8 @@ def refuse_invisible(spec: ModelSpec) -> None:
     if part is not None and (part.out_bands or part.out_meaning == "points"):
         what = "bands" if part.out_bands else "points"
         raise UsageError(f"This model makes {what}, and a page shows pictures. Use `i2i generate`.")
+    if any(one.recurrent for one in spec.generators.values()):
+        raise UsageError("A page takes pictures one by one, and this model takes frames in order. Use -o.")
     if any(one.in_bands or one.out_bands for one in spec.generators.values()):
         raise UsageError("A page shows pictures, and this model has bands, which browsers cannot show. Use --io image.")
 

@@ -58,7 +58,7 @@ def proof_batches(
         yield several
         yield ProofBatch(several.inputs[:1], several.names[:1])
     height, width = sizes[0]
-    yield batch(_plain_pictures(height, width, generator.in_channels), given=False)
+    yield batch(_plain_pictures(height, width, generator.network_channels), given=False)
 
 
 def _plain_pictures(height: int, width: int, channels: int) -> list[tuple[str, Array]]:
@@ -88,7 +88,10 @@ def proof_pictures(source: Path, translator: Translator, verify: str | Path | No
     for note in notes:
         status.say(f"Note: {note}")
     channels = translator.generator.in_channels
-    return [(shown(name), from_unit(to_unit(to_channels(array, channels)))) for name, array in found], pictures_from
+    arrays = [from_unit(to_unit(to_channels(array, channels))) for _, array in found]
+    if translator.generator.recurrent:  # as if each frame came twice
+        arrays = [np.concatenate([one, one, translator.translate(one)], axis=2) for one in arrays]
+    return [(shown(name), array) for (name, _), array in zip(found, arrays, strict=True)], pictures_from
 
 
 def _of_folder(folder: Path, translator: Translator, notes: list[str]) -> tuple[list[tuple[str, Array]], str]:

@@ -33,7 +33,7 @@ def self_test_input(spec: ModelSpec) -> Array:
     if spec.io == "image":
         return made_up_pictures(*(spec.fixed_size or (37, 50)), part.in_channels)  # sides that need padding
     height, width = spec.fixed_size or (padded_side(side, part.size_multiple, part.size_minimum) for side in (32, 48))
-    return np.stack([to_unit(picture) for picture in made_up_pictures(height, width, part.in_channels)])
+    return np.stack([to_unit(picture) for picture in made_up_pictures(height, width, part.network_channels)])
 
 
 def sample(output: Array) -> tuple[float, ...]:

@@ -119,7 +119,7 @@ def _prove(path: Path, source: Path, spec: ModelSpec, backend: OnnxBackend, boun
     try:
         reference = reference_of(source, direction, options)
     except UsageError:  # the pictures of the run are elsewhere
-        pictures = made_up_pictures(_MADE_UP_PX, _MADE_UP_PX, part.in_channels)
+        pictures = made_up_pictures(_MADE_UP_PX, _MADE_UP_PX, part.network_channels)
         named = [(f"made-up picture {number}", picture) for number, picture in enumerate(pictures, 1)]
         reference = reference_of(source, direction, options, (named, "made-up ones"))
     with status.doing(f"Comparing {path.name} on {backend.device} with torch"):

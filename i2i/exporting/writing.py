@@ -80,6 +80,11 @@ def _of_translator(source: Path, direction: str | None, options: ExportOptions, 
     translator = Translator.open(source, direction, "cpu", labels=options.labels)
     generator, backend = translator.generator, translator.backend
     assert isinstance(backend, TorchBackend)
+    if generator.recurrent and options.io == "image":
+        raise UsageError(
+            "This model takes the frame before each with what it made of that, which are no 8-bit picture.\n"
+            "Leave out --io image."
+        )
     if options.io == "tensor" and options.size:
         _check_size(options.size, generator)
     named, pictures_from = pictures or proof_pictures(source, translator, options.verify)

@@ -183,7 +183,7 @@ def _load_plugins(path: Path, network: str, table: "Mapping[str, Any]") -> None:
 def _check_arguments(one: Part) -> None:
     """Raise ValueError for arguments that no training has, or that contradict the rest of the description."""
     said = {
-        "in_channels": one.inputs and one.inputs.channels,
+        "in_channels": one.inputs and one.network_channels,
         "out_channels": one.outputs and one.outputs.channels,
         "latent": one.latent,
         "condition": one.latent,

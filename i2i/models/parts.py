@@ -105,6 +105,9 @@ class Part(BaseModel):
     place_px: Annotated[int, Field(ge=0, le=1 << 10)] = 0
     """0 for images of that side alone. Else the network takes maps of latents, (N, latent, H, W), each of whose places
     is so many pixels of the image's side."""
+    recurrent: bool = False
+    """Whether it translates the frames of a clip in order: with the channels of an image, its network gets those of the
+    frame before it and of what it made of that; all of these are 0 for the first frame."""
     border_places: Annotated[int, Field(ge=0, le=16)] = 0
     """How many further places such a map has on each side, which reach into the image."""
     alpha: Literal["kept", "consumed"] = "kept"
@@ -125,6 +128,8 @@ class Part(BaseModel):
         maps = self.place_px or self.border_places or any(block.each_place for block in self.blocks)
         if maps and (not self.place_px or not self.out_px or self.out_px % self.place_px):
             raise ValueError(f"a part of kind {self.kind} has the wrong maps of latents")
+        if self.recurrent and self.kind != "translate":
+            raise ValueError(f"a part of kind {self.kind} has no frames in order")
         if len({block.name for block in self.blocks}) < len(self.blocks):
             raise ValueError("two latent blocks have the same name")
         return self
@@ -134,6 +139,11 @@ class Part(BaseModel):
         """Channels of the image that goes in."""
         assert self.inputs is not None
         return self.inputs.channels
+
+    @property
+    def network_channels(self) -> int:
+        """Channels that its network takes: those of the image and, if it is recurrent, of the frame before it."""
+        return self.in_channels + (self.in_channels + self.out_channels if self.recurrent else 0)
 
     @property
     def in_meaning(self) -> str:
@@ -201,10 +211,11 @@ def translating(
     size_multiple: int,
     size_minimum: int,
     blocks: Sequence[LatentBlock] = (),
+    recurrent: bool = False,
 ) -> Part:
     """Describe a network from images of `inputs` channels, or of that layout, to images of `outputs`.
 
-    blocks: of its condition, if any.
+    blocks: of its condition, if any. recurrent: see Part.
     """
     return Part(
         kind="translate",
@@ -215,6 +226,7 @@ def translating(
         size_multiple=size_multiple,
         size_minimum=size_minimum,
         blocks=tuple(blocks),
+        recurrent=recurrent,
     )
 
 

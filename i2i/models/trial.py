@@ -56,7 +56,7 @@ def described_spec(path: Path, interface: Interface) -> ModelSpec | None:
         if spec.io == "image":
             wanted = [(_UINT8, (None, *sides, one.in_channels)), (_UINT8, (None, None, None, one.out_channels))]
         else:
-            wanted = [(_FLOAT, (None, one.in_channels, *sides)), (_FLOAT, (None, one.out_channels, None, None))]
+            wanted = [(_FLOAT, (None, one.network_channels, *sides)), (_FLOAT, (None, one.out_channels, None, None))]
     if len(interface.inputs) != 1 or len(interface.outputs) != 1:
         raise ModelError(
             f"{path} has {len(interface.inputs)} inputs and {len(interface.outputs)} outputs; "
@@ -209,7 +209,7 @@ def try_on_zeros(spec: ModelSpec, trial: Trial) -> None:
         output = trial.run((1, height, width, one.in_channels), np.uint8)
         check_output(trial.path, output, (None, height, width, one.out_channels))
     else:
-        output = trial.run((1, one.in_channels, height, width))
+        output = trial.run((1, one.network_channels, height, width))
         check_output(trial.path, output, (None, one.out_channels, height, width))
 
 

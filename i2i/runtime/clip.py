@@ -21,10 +21,12 @@ from i2i import status
 from i2i.errors import DiskFullError, ImageError, one_line
 from i2i.files import DISK_FULL, atomic_write
 from i2i.images import Array, to_channels
+from i2i.images.frames import refuse_disorder
 from i2i.images.listing import list_pictures
 from i2i.images.video_writing import SegmentWriter, join
 from i2i.machine import available_bytes, thread_count
 from i2i.models.modelfile import find_model
+from i2i.runtime.carried import Carried
 from i2i.runtime.clip_parts import ClipParts
 from i2i.runtime.clip_sources import frames, sound_of, survey
 from i2i.runtime.clip_statistics import for_clip
@@ -69,6 +71,8 @@ class ClipDone:
 
 
 Progress = Callable[[ClipDone], None]
+Made = tuple[Array, Array, list[Array]]
+"""A frame, what the models make of it, and what the recurrent ones among them know for the next."""
 
 
 def translate_clip(
@@ -90,8 +94,7 @@ class _ClipRun:
         self, translators: Sequence[Translator], task: Task, options: ClipOptions, done: ClipDone, progress: Progress
     ):
         self.translators, self.task, self.options = list(translators), task, options
-        self.done, self.progress = done, progress
-        self.name = one_line(task.source)
+        self.done, self.progress, self.name = done, progress, one_line(task.source)
         self.smoothing = Smoothing(options.pictures.temporal)
         self.stop = threading.Event()
 
@@ -147,7 +150,11 @@ class _ClipRun:
 
     def _translate(self) -> None:
         """Encode one segment after another."""
-        self.smoothing.load(self.parts.state)
+        self.translators = [one.in_order() for one in self.translators]
+        self.carried = Carried(self.translators, self.smoothing)
+        self.carried.restore(self.parts.read_state())
+        if self.carried.recurrences and self.task.source.is_dir():
+            refuse_disorder(list_pictures(self.task.source))
         starts = iter(self.video.starts[self.parts.done :])
         outputs = self._outputs()
         try:
@@ -156,7 +163,7 @@ class _ClipRun:
         finally:
             outputs.close()
 
-    def _encode_segment(self, outputs: Iterator[tuple[Array, Array]], starts: Iterator[int]) -> None:
+    def _encode_segment(self, outputs: Iterator[Made], starts: Iterator[int]) -> None:
         """Encode outputs until the segment is long enough; whatever ends the run, it is kept."""
         path, began, count, stopped = self.parts.next_segment(), time.monotonic(), 0, None
         with atomic_write(path) as temp:
@@ -165,8 +172,9 @@ class _ClipRun:
                 while count < SEGMENT_FRAMES and time.monotonic() < began + SEGMENT_S:
                     if (pair := next(outputs, None)) is None:
                         break
-                    writer.add(self.smoothing(*pair), next(starts))
+                    writer.add(self.smoothing(*pair[:2]), next(starts))
                     count += 1
+                    self.carried.known = pair[2]
                     self.done.frames += 1
                     self.progress(self.done)
             except BaseException as error:  # Ctrl-C too
@@ -174,13 +182,17 @@ class _ClipRun:
             if not count:
                 raise stopped or ImageError(f"{self.name} has fewer frames than before. Is it being written?")
             writer.close()
-            self.smoothing.save(self.parts.state_after(count))
+            self.parts.write_state(count, self.carried.state)
         self.parts.add(path, count)
         if stopped is not None:
             raise stopped
 
-    def _outputs(self) -> Generator[tuple[Array, Array]]:
-        """Yield each frame that is not done and what the models make of it, in order."""
+    def _outputs(self) -> Generator[Made]:
+        """Yield each frame that is not done, what the models make of it, and what the next one needs, in order."""
+        if self.carried.recurrences:  # no frame can begin before the last one is done
+            for frame in frames(self.video, self.parts.done, self.options.pictures.max_pixels):
+                yield frame, self._through(frame), self.carried.now()
+            return
         waiting: deque[tuple[Array, Future[Array]]] = deque()
         workers, threads = self._setup()
         before = self.translators[0].backend.threads
@@ -191,9 +203,9 @@ class _ClipRun:
                 waiting.append((frame, pool.submit(self._through, frame)))
                 if len(waiting) > workers:
                     frame, made = waiting.popleft()
-                    yield frame, made.result()
+                    yield frame, made.result(), []
             for frame, made in waiting:
-                yield frame, made.result()
+                yield frame, made.result(), []
         finally:
             self.stop.set()
             pool.shutdown(cancel_futures=True)

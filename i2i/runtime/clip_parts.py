@@ -1,11 +1,15 @@
 """What a clip in work has on the disk: a folder of segments beside its output, from which a later run goes on."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
 
 from i2i.errors import UsageError, one_line
-from i2i.files import read_json, write_json
+from i2i.files import atomic_write, read_json, write_json
+from i2i.images import Array
 from i2i.images.video_writing import SEGMENT, count_frames
 
 _PLAN, _STATE = "plan.json", "state.npz"
@@ -36,13 +40,20 @@ class ClipParts:
         while (segment := self.next_segment()).exists():
             self.add(segment, count_frames(segment))
 
-    @property
-    def state(self) -> Path:
-        """File of what the next frame needs to know of those before it."""
-        return self.state_after(0)
+    def read_state(self) -> dict[str, Array]:
+        """Return what `write_state` kept for the next frame; empty at the beginning."""
+        if not (path := self._state(0)).exists():
+            return {}
+        with np.load(path, allow_pickle=False) as found:
+            return dict(found)
 
-    def state_after(self, frames: int) -> Path:
-        """Return the same file for a later frame."""
+    def write_state(self, frames: int, state: Mapping[str, Array]) -> None:
+        """Keep what the frame after so many more needs to know of those before it, by name."""
+        if state:
+            with atomic_write(self._state(frames)) as temp, temp.open("wb") as file:
+                np.savez(file, **cast(dict[str, Any], state))
+
+    def _state(self, frames: int) -> Path:
         return self.folder / f"{self.done + frames:09}-{_STATE}"
 
     def next_segment(self) -> Path:
@@ -51,7 +62,7 @@ class ClipParts:
 
     def add(self, segment: Path, frames: int) -> None:
         """Count a segment that is whole."""
-        self.state.unlink(missing_ok=True)
+        self._state(0).unlink(missing_ok=True)
         self.segments.append(segment)
         self.done += frames
 

@@ -25,9 +25,12 @@ def for_animation(translator: T, picture: DecodedPicture) -> T:
 def for_clip(translator: T, samples: Sequence[Array]) -> T:
     """Return a translator with the norm statistics of `samples`, some of the clip's frames, as `translate` takes them.
 
+    A recurrent model keeps each frame's own, as in training: what it makes follows the frame before.
     In an .onnx file statistics cannot be set, which a note says.
     """
     backend = translator.backend
+    if translator.generator.recurrent:
+        return translator
     if not isinstance(backend, TorchBackend):
         if uses_own_statistics(translator.spec, translator.generator):
             translator.notes[

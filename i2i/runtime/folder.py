@@ -65,6 +65,7 @@ def list_tasks(
     tasks = _find(sources, None if in_place else output, out_channels, options)
     for group in tasks.groups:
         if shard:
+            tasks.is_share = True
             _take_share(group, shard, in_place)
         if in_place:
             refuse_links(tasks, group)

@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeGuard
 
 from i2i.errors import DiskFullError, I2IError, UsageError, one_line
+from i2i.images.frames import refuse_disorder
 from i2i.machine import available_bytes, thread_count
 from i2i.runtime.batches import MOST
 from i2i.runtime.outcome import STAGES, Refused, Result, Setup
 from i2i.runtime.picture_options import DEFAULTS, PictureOptions
-from i2i.runtime.tasks import Task
+from i2i.runtime.tasks import Task, Tasks
 from i2i.runtime.translator import Translator
 from i2i.runtime.worker import Done, Room, StopWork, Worker
 
@@ -61,6 +62,7 @@ def translate_files(
     workers: how many at a time; by default as many as there are cores, and on long runs what is fastest.
     following: models that get the outputs of `translator`, one after another (see chain.py).
     result: filled as pictures come out; give one to have it when the run is stopped.
+    A recurrent model gets the frames of each folder in the order of their names, one at a time.
     Raises DiskFullError when the disk is full; what is written then stays, as after Ctrl-C.
     """
     _check_folder(tasks)
@@ -86,15 +88,18 @@ class _FolderRun:
         result: Result,
         following: Sequence[Translator],
     ):
-        self.translator, self.progress, self.result, self.following = translator, progress, result, following
+        self.progress, self.result = progress, result
+        self.translator, *self.following = (one.in_order() for one in (translator, *following))
+        self.is_recurrent = any(one.recurrence for one in (self.translator, *self.following))
         self.options = options.for_model(translator.spec, translator.generator, [translator, *following][-1].generator)
-        self.count, self.tasks = len(tasks), iter(tasks)
+        self.count, self.tasks = len(tasks), iter(_in_order(tasks) if self.is_recurrent else tasks)
         self.room = Room((available_bytes() or 2**33) // 2)
         self.stop, self.lock = threading.Event(), threading.Lock()
 
     def translate_all(self, workers: int | None) -> None:
         """Translate all tasks, the first ones in several ways if that will pay."""
         device = self.translator.backend.device
+        workers = 1 if self.is_recurrent else workers  # a frame waits for the one before it
         setup = setup_on(device, self.count, workers)
         if device == "cpu" and workers is None:
             setup = self._fastest(setup)
@@ -187,6 +192,21 @@ def _ends_run(error: BaseException | None) -> TypeGuard[BaseException]:
     if error is None or isinstance(error, MemoryError):
         return False
     return isinstance(error, DiskFullError) or not isinstance(error, I2IError)
+
+
+def _in_order(tasks: Sequence[Task]) -> list[Task]:
+    """Return tasks with the frames of each folder one after another.
+
+    Raises UsageError where some are left out, and DataError where names count in another order.
+    """
+    if isinstance(tasks, Tasks) and (tasks.existing or tasks.is_share):
+        raise UsageError(
+            "This model makes each frame from the one before it, so no frame can be left out.\nLeave out "
+            f"{'--shard' if tasks.is_share else '--skip-existing, and add --overwrite to begin again'}."
+        )
+    ordered = sorted(tasks, key=lambda task: (task.source.parent, task.source.name))
+    refuse_disorder(task.source for task in ordered)
+    return ordered
 
 
 def _check_folder(tasks: Sequence[Task]) -> None:

@@ -1,11 +1,10 @@
 """Outputs of a clip smoothed over time, where the input stays as it was."""
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from i2i.files import atomic_write
 from i2i.images import Array, from_unit, to_channels, to_unit
 from i2i.runtime.fit import cropped
 
@@ -41,17 +40,15 @@ class Smoothing:
         self.before = (seen, made)
         return from_unit(made.transpose(2, 0, 1), output.dtype)
 
-    def save(self, path: Path) -> None:
-        """Write what the next frame needs."""
-        if self.before is not None:
-            with atomic_write(path) as temp, temp.open("wb") as file:
-                np.savez(file, seen=self.before[0], made=self.before[1])
+    @property
+    def state(self) -> dict[str, Array]:
+        """What the next frame needs, by name."""
+        return {} if self.before is None else {"seen": self.before[0], "made": self.before[1]}
 
-    def load(self, path: Path) -> None:
-        """Go on from what `save` wrote, or begin anew if it is not there."""
-        if self.weight and path.exists():
-            with np.load(path, allow_pickle=False) as found:
-                self.before = (found["seen"], found["made"])
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Go on from a `state`, or begin anew if it is empty."""
+        if self.weight and "seen" in state:
+            self.before = (state["seen"], state["made"])
 
 
 def _unit(array: Array) -> Any:

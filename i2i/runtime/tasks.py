@@ -65,6 +65,8 @@ class Tasks(Sequence[Task]):
         """What was left out of the inputs."""
         self.existing = 0
         """How many are left out because their outputs exist."""
+        self.is_share = False
+        """Whether the tasks are one share of several."""
 
     def close(self) -> None:
         """Count the names of each group; call it once no more are taken out."""

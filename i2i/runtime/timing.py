@@ -81,7 +81,7 @@ def _inputs(spec: ModelSpec, part: Part, sides: Sides | None, batch: int) -> Arr
     random = np.random.default_rng(0)
     if spec.io == "image":
         return random.integers(0, 256, (batch, *sides, part.in_channels), np.uint8)
-    values: Array = random.uniform(-1, 1, (batch, part.in_channels, *sides)).astype(np.float32)
+    values: Array = random.uniform(-1, 1, (batch, part.network_channels, *sides)).astype(np.float32)
     return values
 
 

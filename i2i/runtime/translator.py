@@ -28,6 +28,7 @@ from i2i.runtime.latents import choose_labels
 from i2i.runtime.picture_options import Alpha, PictureOptions
 from i2i.runtime.pictures import in_values, marked, read, with_alpha
 from i2i.runtime.plan import Plan, Planner, Sides
+from i2i.runtime.recurrence import Recurrence
 from i2i.runtime.tiles import in_tiles, tiles_agree
 from i2i.runtime.translated import Translated, pil_image
 
@@ -53,6 +54,8 @@ class Translator:
         """What the user should know about the pictures so far, each line once, in order."""
         self.before_tile: Callable[[], None] = lambda: None
         """Called before each tile of a large picture; may raise, and so end the work."""
+        self.recurrence: Recurrence | None = None
+        """Of a recurrent model, what it knows of the clip; None: each picture is the first frame of its own."""
 
     @classmethod
     def open(
@@ -90,6 +93,17 @@ class Translator:
         """
         blocks = self.generator.blocks
         return for_classes(self, choose_labels(names, blocks)) if blocks or names else self
+
+    def in_order(self) -> Self:
+        """Return a translator for the frames of one clip in order, from which a recurrent model makes each next one."""
+        other = copy.copy(self)
+        other.recurrence = Recurrence(self.generator) if self.generator.recurrent else None
+        return other
+
+    def begin(self, clip: object) -> None:
+        """Say which clip the next frame belongs to; the first frame of another one has none before it."""
+        if self.recurrence:
+            self.recurrence.begin(clip)
 
     @overload
     def __call__(self, image: str | Path, alpha: Alpha | None = None, mask: str | None = None) -> Translated: ...
@@ -133,18 +147,21 @@ class Translator:
         dtype = np.dtype(dtype or (np.float32 if of_classes else array.dtype))  # integers would have ties
         array = to_channels(array, self.generator.in_channels)
         array = (_resizing(self.generator) if plan.resizes else cropped)(array, *plan.sides)
+        recurrence = self.recurrence or (Recurrence(self.generator) if self.generator.recurrent else None)
+        array = recurrence.joined(array) if recurrence else array
         while True:
             try:
-                output = self._carry_out(plan, array, dtype)
+                output = self._carry_out(plan, array, np.dtype(np.float32) if recurrence else dtype)
             except MemoryError:
                 plan, note = self.planner.after_out_of_memory(plan, self.backend.device)
-                self._note(note)
+                self.notes[note] = None
             else:
+                output = recurrence.keep(array, output, dtype) if recurrence else output
                 return resized(output, *plan.source) if plan.resizes else output
 
     def translate_values(self, values: Array, name: str = "The picture") -> Array:
         """Translate (C, H, W) float32 in [-1, 1] whole, to the same size. Raises ModelError."""
-        self._check_takes_values(name)
+        _check_takes_values(self, name)
         height, width = values.shape[1:]
         return _padded_through(self.backend, values, self.planner.padded(height, width, name))
 
@@ -152,36 +169,19 @@ class Translator:
         """Translate a picture that has the sides and channels planned; raises MemoryError."""
         if plan.way == "tiles":
             if not tiles_agree(self.spec, self.generator, self.backend):
-                self._note(
+                self.notes[
                     "Tiles of an .onnx file differ in brightness, since each has its own norm statistics;\n"
                     "a .safetensors file shares one picture's among them."
-                )
+                ] = None
             return in_tiles(plan, self.spec, self.generator, self.backend, array, dtype, self.before_tile)
         if self.spec.io == "image" and array.dtype == dtype == np.uint8:
-            return self._pixels_through(array, plan.padded)
-        self._check_takes_values(plan.name)
+            return _pixels_through(self.backend, array, plan.padded)
+        _check_takes_values(self, plan.name)
         backend = self.backend
         if plan.way == "strips":
             assert isinstance(backend, TorchBackend)
             backend = backend.in_strips()
         return from_unit(_padded_through(backend, to_unit(array), plan.padded), dtype)
-
-    def _pixels_through(self, pixels: Array, padded: Sides) -> Array:
-        """Translate (H, W, C) uint8 to the same size with a file that normalises, pads and crops inside."""
-        height, width = pixels.shape[:2]
-        if padded != (height, width):  # a file of fixed size
-            pixels = pad(pixels.transpose(2, 0, 1), *padded).transpose(1, 2, 0)
-        return self.backend.run(np.ascontiguousarray(pixels)[None])[0, :height, :width]
-
-    def _check_takes_values(self, name: str) -> None:
-        if self.spec.io == "image":
-            raise ModelError(
-                f"{name} needs more than 8 bits, but {self.planner.model} was exported for 8-bit pictures.\n"
-                "Export it again with --io tensor, or use 8-bit pictures."
-            )
-
-    def _note(self, text: str) -> None:
-        self.notes[text] = None
 
 
 T = TypeVar("T", bound=Translator)
@@ -209,6 +209,22 @@ def _padded_through(backend: Backend, values: Array, padded: Sides) -> Array:
     """Run (C, H, W) float32 in [-1, 1], padded to the sides that the backend takes; return the same size."""
     height, width = values.shape[1:]
     return backend.run(pad(values, *padded)[None])[0, :, :height, :width]
+
+
+def _pixels_through(backend: Backend, pixels: Array, padded: Sides) -> Array:
+    """Translate (H, W, C) uint8 to the same size with a file that normalises, pads and crops inside."""
+    height, width = pixels.shape[:2]
+    if padded != (height, width):  # a file of fixed size
+        pixels = pad(pixels.transpose(2, 0, 1), *padded).transpose(1, 2, 0)
+    return backend.run(np.ascontiguousarray(pixels)[None])[0, :height, :width]
+
+
+def _check_takes_values(translator: Translator, name: str) -> None:
+    if translator.spec.io == "image":
+        raise ModelError(
+            f"{name} needs more than 8 bits, but {translator.planner.model} was exported for 8-bit pictures.\n"
+            "Export it again with --io tensor, or use 8-bit pictures."
+        )
 
 
 def _translate_array(translator: Translator, array: Array, alpha: Alpha | None) -> Array:

@@ -18,6 +18,7 @@ from i2i.runtime.clip_statistics import for_animation
 from i2i.runtime.outcome import STAGES
 from i2i.runtime.picture_options import PictureOptions, output_dtype
 from i2i.runtime.pictures import DecodedPicture, corner_of, counted, encode, lost_colours, lost_place, read
+from i2i.runtime.recurrence import clip_of_picture
 from i2i.runtime.smoothing import Smoothing
 from i2i.runtime.tasks import Task
 from i2i.runtime.translator import Translator
@@ -99,6 +100,8 @@ class Worker:
         with contextlib.ExitStack() as memory:
             picture, pixels = self._decode(task, memory, clock.start)
             clock.lap()
+            for one in (translator, *following):
+                one.begin(clip_of_picture(task.source, len(picture.frames)))
             translator = for_animation(translator, picture)
             outputs = [
                 translator.translate(frame, output_dtype(frame, suffix, self.options), one_line(task.source))

@@ -111,7 +111,7 @@ def _real(config: Config, data: TrainingSet, device: str) -> Iterator[Batch]:
 def _made_up(config: Config, kind: DataKind) -> Iterator[Batch]:
     """Yield noise in the shape of the batches."""
     data = config.data
-    sides = dict(zip("ab", data.side_channels, strict=True))
+    sides = {side: data.clip_frames * one for side, one in zip("ab", data.side_channels, strict=True)}
     channels = {"image": data.channels} if kind == "images" else sides
     shape = (data.crop_px, data.crop_px)
     while True:

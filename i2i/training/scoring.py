@@ -32,6 +32,7 @@ from i2i.data.watch import watched
 from i2i.errors import ConfigError
 from i2i.evaluation.sets import LEAST
 from i2i.images import Array
+from i2i.images.frames import clip_of
 from i2i.metrics import METRICS, OF_LABELS, SET_METRICS
 from i2i.metrics.distributions import kid, kid_draws
 from i2i.metrics.features import NETWORKS, features
@@ -106,7 +107,8 @@ class ValPairs(Scorer):
 
     def results(self, run: "Run", engine: Engine, images: int, most: int, count: Count) -> dict[str, Array]:
         """Return the scores of the first `most` pairs."""
-        data, through = run.config.data, translators(run, engine, images)
+        data = run.config.data
+        through = {direction: one.in_order() for direction, one in translators(run, engine, images).items()}
         scores: dict[str, list[float]] = {direction: [] for direction in through}
         labels = class_numbers([pair.name for pair in self.pairs[:most]], data)
         for done, (pair, classes) in enumerate(zip(self.pairs[:most], labels, strict=True)):
@@ -114,6 +116,7 @@ class ValPairs(Scorer):
             for direction, (x, truth, valid) in val_sides(pair, data, through).items():
                 if not self.metric.counts(valid):
                     continue
+                through[direction].begin(clip_of(pair.name))
                 output = for_classes(through[direction], classes).translate(x)
                 bands = through[direction].generator.out_bands
                 scores[direction].append(self.metric.of(output, truth, bool(bands), valid))

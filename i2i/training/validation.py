@@ -17,6 +17,7 @@ from i2i.data.labels import class_numbers
 from i2i.data.toy import DRAWS, modes_found
 from i2i.errors import DataError, LoaderError
 from i2i.images import Array, from_unit, shown
+from i2i.images.frames import clip_of
 from i2i.metrics import ARROWS
 from i2i.metrics.diagnostics import brightness_correlation, diversity
 from i2i.metrics.intervals import interval
@@ -193,14 +194,15 @@ def _translate(run: Run, engine: Engine, images: int, count: Count) -> Samples:
 
     Outputs have the labels of their inputs; a column more for each class has that one instead.
     """
-    through = translators(run, engine, images)
+    through = {direction: one.in_order() for direction, one in translators(run, engine, images).items()}
     each = len(through) + len(_classes(run))  # a model of both directions also goes back
     total, done = each * sum(len(run.previews[direction].inputs) for direction in through), itertools.count()
 
     def translate_all(translator: Translator, inputs: list[Array], labels: list[tuple[int, ...]]) -> list[Array]:
         outputs = []
-        for image, classes in zip(inputs, labels, strict=True):
+        for image, classes, name in zip(inputs, labels, names, strict=True):
             count(next(done), total)
+            translator.begin(clip_of(name))
             outputs.append(for_classes(translator, classes).translate(image))
         return outputs
 
@@ -210,7 +212,8 @@ def _translate(run: Run, engine: Engine, images: int, count: Count) -> Samples:
         previews, generator = run.previews[direction], translator.generator
         read = read_previews(previews.inputs, run.config.data, generator.in_channels)
         inputs = read.images
-        labels = class_numbers([one.name for one in previews.inputs], run.config.data)
+        names = [one.name for one in previews.inputs]
+        labels = class_numbers(names, run.config.data)
         outputs = translate_all(translator, inputs, labels)
         columns = {f"input{read.words}": inputs, "output": outputs}
         for name, place, number in _classes(run):
