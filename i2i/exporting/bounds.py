@@ -2,6 +2,11 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
+from i2i.images import Array
+from i2i.models.spec import ModelSpec
+
 
 class Bound(NamedTuple):
     """How far a file may be from its model.
@@ -30,3 +35,12 @@ SLACK = 32
 layers in float32, had up to 14 times as much."""
 MOST = 0.1
 """A picture that may differ by more than this, in [-1, 1], proves nothing."""
+LEAST_DB = 35.0
+"""Lowest mean PSNR of an int8 file against fp32, and of its answers elsewhere against its answers at the export."""
+
+
+def psnr_db(output: Array, truth: Array, spec: ModelSpec) -> float:
+    """Return the PSNR in dB of two outputs of a file over their whole range; infinite for equal ones."""
+    whole = 255.0 if spec.io == "image" else 2.0
+    error = float(np.square(output.astype(np.float64) - truth).mean())
+    return -10 * float(np.log10(error / whole**2)) if error else float("inf")

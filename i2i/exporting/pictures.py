@@ -18,6 +18,7 @@ from i2i.images.listing import list_pictures
 from i2i.models.mistaken import shown
 from i2i.models.spec import Part
 from i2i.runtime.fit import pad, padded_side
+from i2i.runtime.plan import padded_sides
 from i2i.runtime.translator import Translator
 
 Named = tuple[list[tuple[str, Array]], str]
@@ -79,11 +80,24 @@ def busiest(picture: Array, height: int, width: int) -> Array:
     return picture[top : top + height, left : left + width]
 
 
-def proof_pictures(source: Path, translator: Translator, verify: str | Path | None) -> Named:
+def sampled(picture: Array, options: ExportOptions, generator: Part) -> Array:
+    """Return a batch of one picture, whole up to MOST_PX, in the form that the file takes."""
+    height, width = options.size or (min(side, MOST_PX) for side in picture.shape[:2])
+    if options.io == "tensor" and not options.size:
+        height, width = padded_sides(generator, height, width)
+    padded = pad(busiest(picture, height, width).transpose(2, 0, 1), height, width).transpose(1, 2, 0)
+    return padded[None] if options.io == "image" else to_unit(padded)[None]
+
+
+def proof_pictures(
+    source: Path, translator: Translator, verify: str | Path | None, most: int = PROOF_PICTURES
+) -> Named:
     """Return a few real inputs of the model. Raises UsageError."""
     notes = list[str]()
     found, pictures_from = (
-        _of_run(source, translator, notes) if verify is None else _of_folder(Path(verify), translator, notes)
+        _of_run(source, translator, notes, most)
+        if verify is None
+        else _of_folder(Path(verify), translator, notes, most)
     )
     for note in notes:
         status.say(f"Note: {note}")
@@ -94,7 +108,9 @@ def proof_pictures(source: Path, translator: Translator, verify: str | Path | No
     return [(shown(name), array) for (name, _), array in zip(found, arrays, strict=True)], pictures_from
 
 
-def _of_folder(folder: Path, translator: Translator, notes: list[str]) -> tuple[list[tuple[str, Array]], str]:
+def _of_folder(
+    folder: Path, translator: Translator, notes: list[str], most: int
+) -> tuple[list[tuple[str, Array]], str]:
     files = list_pictures(folder, notes, skip_unreadable=True) if folder.is_dir() else []
     if not files:
         wrong = "holds no pictures" if folder.is_dir() else "is not a folder"
@@ -103,21 +119,21 @@ def _of_folder(folder: Path, translator: Translator, notes: list[str]) -> tuple[
     inputs = translator.generator.inputs
     assert inputs is not None
     layout = inputs.layout(translator.spec.input_range)
-    found = [(one_line(file.name), read_image(file, layout=layout)) for file in files[:PROOF_PICTURES]]
+    found = [(one_line(file.name), read_image(file, layout=layout)) for file in files[:most]]
     fills = translator.generator.arguments.get("fills_holes", False)
     if fills and not any(is_transparent(array) for _, array in found):  # which would come out as they went in
         raise UsageError(f"This model fills holes, and {folder} holds no picture with a transparent one.")
     return found, one_line(folder)
 
 
-def _of_run(source: Path, translator: Translator, notes: list[str]) -> tuple[list[tuple[str, Array]], str]:
+def _of_run(source: Path, translator: Translator, notes: list[str], most: int) -> Named:
     settings = source.parent / "config.yaml"
     if not settings.exists():
         raise UsageError(f"{source} lies in no run folder. Add --verify FOLDER with pictures to prove the export on.")
     try:
         config = load_config(settings)
         kind = find_algorithm(config.algorithm).data
-        previews = find_previews(config.data, kind, translator.direction, PROOF_PICTURES, notes)
+        previews = find_previews(config.data, kind, translator.direction, most, notes)
     except (ConfigError, DataError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(

@@ -48,7 +48,8 @@ class Reference(NamedTuple):
 
     spec: of the file to write. network: what it is written from. batches: inputs of the file. answer: returns the
     model's outputs for a batch, computed one by one. to_network: returns what goes into the network itself for a batch
-    of inputs. pictures, source: how many pictures were given, and where they come from.
+    of inputs. pictures, source: how many pictures were given, and where they come from. samples: more inputs, one
+    picture each, for an int8 file alone.
     """
 
     spec: ModelSpec
@@ -58,6 +59,7 @@ class Reference(NamedTuple):
     to_network: Callable[[Array], Array]
     pictures: int
     source: str
+    samples: Sequence[Array] = ()
 
 
 def prove(onnx_file: Path, graph: Graph, reference: Reference, finished: Finished | None = None) -> ExportProof:
@@ -179,7 +181,7 @@ def first_difference(graph: Graph, network: nn.Module, batch: Array, inner: Arra
         path = Path(folder) / "watched.onnx"
         names = tuple(f"layer.{name}" for name in seen)
         write_graph(graph._replace(module=_Watched(graph.module, graph.network)), path, ("output", *names))
-        answers = _session(path).run(list(names), {graph.input: batch})
+        answers = open_on_cpu(path).run(list(names), {graph.input: batch})
     for (name, tensor), answer in zip(seen.items(), answers, strict=True):
         expected = tensor.numpy()
         if not np.abs(answer - expected).max() <= bound * max(1.0, float(np.abs(expected).max())):
@@ -232,7 +234,7 @@ def _watched(network: nn.Module) -> Iterator[dict[str, Tensor]]:
 
 def _on_cpu(path: Path, name: str) -> Callable[[Array], Array]:
     """Return what runs a file on the CPU, given the name of its input."""
-    session = _session(path)
+    session = open_on_cpu(path)
 
     def run(batch: Array) -> Array:
         (outputs,) = session.run(["output"], {name: batch})
@@ -242,11 +244,12 @@ def _on_cpu(path: Path, name: str) -> Callable[[Array], Array]:
     return run
 
 
-def _session(path: Path) -> Any:
-    """Open the file in ONNX Runtime on the CPU alone, so that it cannot silently run elsewhere."""
+def open_on_cpu(path: Path, threads: int = 0) -> Any:
+    """Open a file in ONNX Runtime on the CPU alone, so that it cannot silently run elsewhere; 0 threads: its choice."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # warnings concern its own graph rewriting
+    options.intra_op_num_threads = threads
     with utf8_name(path) as name:
         return onnxruntime.InferenceSession(name, options, providers=["CPUExecutionProvider"])

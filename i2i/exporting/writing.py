@@ -3,15 +3,17 @@
 import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from i2i import status
 from i2i.errors import UsageError
 from i2i.exporting.graph import describe, make_graph, write_graph
+from i2i.exporting.int8 import CALIBRATION, quantise
 from i2i.exporting.options import ExportOptions
-from i2i.exporting.pictures import Named, proof_batches, proof_pictures
-from i2i.exporting.proof import ProofBatch, Reference, finite, prove
+from i2i.exporting.pictures import PROOF_PICTURES, Named, proof_batches, proof_pictures, sampled
+from i2i.exporting.proof import ProofBatch, Reference, finite, open_on_cpu, prove
 from i2i.exporting.selftest import sample, self_test_input
 from i2i.files import atomic_write
 from i2i.images import Array, from_unit, to_unit
@@ -45,8 +47,15 @@ def write_files(
                 write_graph(graph, temp)
             with status.doing(f"Comparing {output.name} with torch on {show_count(reference.pictures, 'picture')}"):
                 proof = prove(temp, graph, reference)
-            answers = reference.answer(self_test_input(reference.spec))
-            changes = {"proof": proof, "origin": origin, "self_test": sample(answers)}
+            given = self_test_input(reference.spec)
+            changes: dict[str, Any] = {"proof": proof, "origin": origin}
+            if options.precision == "int8":
+                with status.doing(f"Quantising {output.name}"):
+                    changes |= {"precision": "int8", "int8": quantise(temp, reference.spec, reference.samples)}
+                (answers,) = open_on_cpu(temp).run(["output"], {graph.input: given})
+            else:
+                answers = reference.answer(given)
+            changes["self_test"] = sample(answers)
             specs[output] = reference.spec.model_copy(update=changes)
             describe(temp, specs[output], graph.made or graph.axes)
     return specs
@@ -87,7 +96,10 @@ def _of_translator(source: Path, direction: str | None, options: ExportOptions, 
         )
     if options.io == "tensor" and options.size:
         _check_size(options.size, generator)
-    named, pictures_from = pictures or proof_pictures(source, translator, options.verify)
+    quantised = options.precision == "int8"
+    most = CALIBRATION if quantised else PROOF_PICTURES
+    found, pictures_from = pictures or proof_pictures(source, translator, options.verify, most)
+    named = found[:PROOF_PICTURES]
 
     def to_network(batch: Array) -> Array:
         if options.io == "tensor":
@@ -103,12 +115,13 @@ def _of_translator(source: Path, direction: str | None, options: ExportOptions, 
     changes = {
         "parts": {translator.direction: generator},
         "io": options.io,
-        "precision": options.precision,
+        "precision": "fp32" if quantised else options.precision,
         "fixed_size": options.size,
     }
+    samples = [sampled(one, options, generator) for _, one in found] if quantised else []
     batches = list(proof_batches(named, options, generator, translator.spec.trained_crop_px))
     spec = translator.spec.model_copy(update=changes)
-    return Reference(spec, backend.network, batches, answer, to_network, len(named), pictures_from)
+    return Reference(spec, backend.network, batches, answer, to_network, len(named), pictures_from, samples)
 
 
 def _of_generator(source: Path, options: ExportOptions) -> Reference:
@@ -117,7 +130,10 @@ def _of_generator(source: Path, options: ExportOptions) -> Reference:
     assert isinstance(backend, TorchBackend)
     part = generator.spec.latent_generator
     assert part is not None
-    spec = generator.spec.model_copy(update={"parts": {GENERATE: part}, "precision": options.precision})
+    quantised = options.precision == "int8"
+    precision = "fp32" if quantised else options.precision
+    spec = generator.spec.model_copy(update={"parts": {GENERATE: part}, "precision": precision})
+    samples = [generator.inputs(generator.draw([seed])) for seed in range(CALIBRATION)] if quantised else []
     batches = [_seeded(generator, count) for count in (1, 2, PROOF_SEEDS)]
     if part.place_px:  # a size that no axis was traced with
         places = part.out_px // part.place_px
@@ -131,6 +147,7 @@ def _of_generator(source: Path, options: ExportOptions) -> Reference:
         lambda batch: batch,
         PROOF_SEEDS,
         f"seeds 0 to {PROOF_SEEDS - 1}",
+        samples,
     )
 
 

@@ -56,6 +56,19 @@ class ExportProof(BaseModel):
     """Where they came from: val, train, a folder, or seeds."""
 
 
+class Int8Proof(BaseModel):
+    """What an int8 file lost and gained against the same file in fp32, on pictures that set no scale."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    psnr_db: float
+    """Mean PSNR against fp32, in dB."""
+    speed: float
+    """How many times as fast it was on the processor that exported it, on one thread."""
+    pictures: int
+    """Number of pictures compared."""
+
+
 class Derivation(BaseModel):
     """How training derived its inputs from pictures."""
 
@@ -118,15 +131,17 @@ class ModelSpec(BaseModel):
     io: Literal["tensor", "image"] = "tensor"
     """Input and output of an exported file. tensor: float32 NCHW in [-1, 1], with sides as the generator needs them;
     image: uint8 NHWC of any size, with normalisation, padding and cropping inside."""
-    precision: Literal["fp32", "fp16"] = "fp32"
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"
     """Precision in which an exported file computes."""
     fixed_size: tuple[Side, Side] | None = None
     """Height and width of an exported file that runs at one size only, in pixels."""
     proof: ExportProof | None = None
     """How an exported file was compared with its model."""
+    int8: Int8Proof | None = None
+    """How an int8 file was compared with the fp32 file that `proof` is of; null in others."""
     self_test: Annotated[tuple[float, ...], Field(max_length=256)] = ()
-    """Of an exported file: values that torch answers to a made-up input (i2i.exporting.selftest); empty in files by
-    earlier versions."""
+    """Of an exported file: values that torch, or an int8 file itself, answers to a made-up input
+    (i2i.exporting.selftest); empty in files by earlier versions."""
     origin: Origin | None = None
     """Where an exported file comes from; null in files by earlier versions."""
 
