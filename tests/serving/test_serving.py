@@ -508,13 +508,16 @@ def test_the_docs_know_every_code_option_and_metric():
 
 @pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="needs a Chromium")
-def test_the_pages_in_a_browser(ask, tmp_path):
+def test_the_pages_in_a_browser(ask, cppn_model, tmp_path):
     url, browser = f"http://127.0.0.1:{ask.port}", Browser(BROWSER, tmp_path)
     try:
         size, others = browser.run(f"{url}/", GO)
         assert size == [30, 20]
         assert others == 0
         assert browser.run(f"{url}/docs", SHOWN) >= 9
+        with serving(cppn_model, device="cpu") as other:
+            size, _ = browser.run(f"http://127.0.0.1:{other.port}/", GO.replace("canvas = ", f"{SIZE} canvas = "))
+            assert size == [40, 24]
     finally:
         browser.close()
 
@@ -531,6 +534,7 @@ const names = performance.getEntriesByType("resource").map((one) => one.name);
 const others = names.filter((one) => !one.startsWith(location.origin) && !one.startsWith("blob:"));
 return [[find("after").naturalWidth, find("after").naturalHeight], others.length];
 """
+SIZE = "asked = find('size').value = find('size-label').hidden ? '' : '40x24',"
 SHOWN = """
 const all = document.getElementById("all");
 while (!all.querySelector("h2")) await new Promise((go) => setTimeout(go, 20));
