@@ -1,4 +1,4 @@
-"""Options of measurements: which planes of a file, or which files, make a picture, and GeoTIFFs for the cloud."""
+"""Options of measurements: planes and files that make a picture, TIFFs larger than memory and for the cloud."""
 
 import click
 
@@ -23,6 +23,7 @@ class PlaceOnAxis(click.ParamType):
 
 
 OPTIONS = [
+    click.option("--windows", is_flag=True, help="Read and write large TIFFs in parts, for pictures of any size."),
     click.option("--cog", is_flag=True, help="Write cloud-optimised GeoTIFFs: tiles and overviews."),
     click.option(
         "--plane",

@@ -135,7 +135,7 @@ def translate(
         opening, listing = ({name: choices.pop(name) for name in names} for names in (_OPENING, _LISTING))
         pictures = PictureOptions(**choices)
         clips = makes_clips(sources, output)
-        _refuse(pictures, clips, opening["fit"])
+        _refuse(pictures, clips, opening["fit"], then)
         refuse_for_ray(ray, clips or listing["in_place"])
         here = {**opening, "device": "cpu"} if ray else opening
         translator = _open(model, sources, workers, **here)
@@ -160,10 +160,12 @@ _LISTING = ("skip_existing", "overwrite", "in_place", "shard")
 """Options that `_list` takes; the others are fields of PictureOptions."""
 
 
-def _refuse(pictures: "PictureOptions", clips: bool, fit: "How | None") -> None:
-    """Raise UsageError for a mask where the pictures are cropped, and for smoothing of pictures that do not move."""
+def _refuse(pictures: "PictureOptions", clips: bool, fit: "How | None", then: Sequence[str]) -> None:
+    """Raise UsageError for options that contradict one another."""
     if pictures.mask and fit == "crop":
         raise UsageError("--mask keeps what is around the hole, and --fit crop cuts it off. Leave one of them out.")
+    if pictures.windows and (then or fit in ("crop", "resize")):
+        raise UsageError("--windows goes with tiles of one model. Leave out --then and --fit crop or resize.")
     if pictures.temporal and not clips and pictures.frames == "first":
         raise UsageError("--temporal smooths videos, and animations with --frames all. Add that, or leave it out.")
 

@@ -202,7 +202,7 @@ def _tiff(frames: Sequence[Array], extras: Extras, bands: bool) -> bytes:
             tags.append((700, "B", len(extras.xmp), extras.xmp, False))
         for place, frame in enumerate(frames):
             writer.write(
-                **_tiff_layout(frame, bands),
+                **tiff_layout(frame, bands),
                 compression="zlib",
                 compressionargs={"level": 1},
                 resolution=resolution and resolution[:2],
@@ -218,7 +218,7 @@ def _tiff(frames: Sequence[Array], extras: Extras, bands: bool) -> bytes:
     return buffer.getvalue()
 
 
-def _tiff_layout(array: Array, bands: bool) -> dict[str, Any]:
+def tiff_layout(array: Array, bands: bool) -> dict[str, Any]:
     """Return the arguments for one page that follow from its pixels."""
     if array.shape[2] == 2 and not bands and array.dtype != np.uint8:  # few readers know deep grey with alpha
         array = array[:, :, [0, 0, 0, 1]]

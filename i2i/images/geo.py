@@ -138,10 +138,14 @@ def without_data(array: Array, nodata: float | None) -> Array | None:
     return blank if blank.any() else None
 
 
-def filled(array: Array, blank: Array, black: Array) -> Array:
-    """Return (H, W, C) with the mean of each channel where `blank` is; black if nothing else is there."""
+def filled(array: Array, blank: Array, black: Array, mean: Array | None = None) -> Array:
+    """Return (H, W, C) with the mean of each channel where `blank` is; black if nothing else is there.
+
+    mean: that of the picture, of which `array` is a part.
+    """
     known = array[~blank]
     value = known.mean(axis=0, dtype=np.float64) if len(known) else black
+    value = value if mean is None else mean
     done = array.copy()
     done[blank] = np.rint(value) if array.dtype.kind == "u" else value
     return done

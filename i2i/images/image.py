@@ -124,12 +124,12 @@ def decode_masked(source: Source, layout: Layout, frame: int = 0) -> Masked:
     return as_masked(layout.taken(source.decode(frame), source.path), source.path, layout, nodata)
 
 
-def as_masked(array: Array, path: Path, layout: Layout, nodata: float | None) -> Masked:
-    """Map (H, W, C), values as stored, to an image, and find where it has no data."""
+def as_masked(array: Array, path: Path, layout: Layout, nodata: float | None, mean: Array | None = None) -> Masked:
+    """Map (H, W, C), values as stored, to an image, and find where it has no data; mean: as for `filled`."""
     blank = without_data(array, nodata)
     if layout.values:
         return Masked(one_hot(array, path, layout.values, blank), blank)
-    known = array if blank is None else filled(array, blank, layout.black)
+    known = array if blank is None else filled(array, blank, layout.black, mean)
     return Masked(to_image(known, path, layout), blank)
 
 

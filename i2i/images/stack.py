@@ -64,7 +64,10 @@ class Stack:
         places = [axes.index("Y"), axes.index("X")]
         rest = [place for place in range(len(axes)) if place not in places]
         array = array.transpose(*places, *rest)
-        array = array.reshape(*array.shape[:2], -1)
+        return self.plain(array.reshape(*array.shape[:2], -1))
+
+    def plain(self, array: Array) -> Array:
+        """Return (H, W, C), as tifffile gives it, in one of the three types."""
         if array.dtype.kind == "u" and self.bits < 16 and self.bits not in _FULL_BITS:
             array = np.rint(array * (65535 / ((1 << self.bits) - 1))).astype(np.uint16)
         wanted = array.dtype if array.dtype in (np.uint8, np.uint16) else np.float32

@@ -177,7 +177,7 @@ def decode(file: BinaryIO, page: Page, path: Path) -> Array:
     if planes.shape[1:4] != (1, page.height, page.width) or planes.shape[0] * planes.shape[4] != page.samples:
         raise ImageError(f"{path} is damaged: its tags contradict one another.")
     array = planes[:, 0, :, :, 0].transpose(1, 2, 0) if page.samples == planes.shape[0] else planes[0, 0]
-    return np.ascontiguousarray(_plain(array, page))
+    return np.ascontiguousarray(plain(array, page))
 
 
 def refuse_huge_tiles(page: Page, path: Path) -> None:
@@ -224,7 +224,7 @@ def check_storage(found: Any, size: int, path: Path) -> None:
         raise ImageError(f"{path} is damaged: it ends before its pixels.")
 
 
-def _plain(array: Array, page: Page) -> Array:
+def plain(array: Array, page: Page) -> Array:
     """Return straight colours and alpha, black as 0; integers use the full range of their type."""
     chosen = [*range(page.colours), *([page.alpha] if page.alpha is not None else [])]
     array = array if len(chosen) == array.shape[2] else array[:, :, chosen]

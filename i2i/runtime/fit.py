@@ -29,6 +29,8 @@ class Fit(NamedTuple):
 
 
 AUTO = Fit()
+_ROWS = 64
+"""Rows that are reduced at a time."""
 NATIVE_SCALE = "To keep their scale, train on such pictures with --set data.resize_px=null."
 
 
@@ -92,17 +94,59 @@ def resized(array: Array, height: int, width: int) -> Array:
     return output
 
 
-def reduced(array: Array, pixels: int, multiple: int, least: int) -> Array:
-    """Return (H, W, C) reduced by area averaging to about `pixels` pixels at most, or as it is if it has no more.
+def reduced_sides(height: int, width: int, pixels: int, multiple: int, least: int) -> tuple[int, int]:
+    """Return the sides of a picture reduced to about `pixels` pixels at most, or its own if it has no more.
 
     Reduced sides are such as the network takes.
     """
-    import cv2  # 0.1 s, which smaller pictures need not wait for
-
-    height, width = array.shape[:2]
     scale = math.sqrt(pixels / (height * width))
     if scale >= 1:
+        return height, width
+    high, wide = (max(int(side * scale) // multiple * multiple, least) for side in (height, width))
+    return high, wide
+
+
+def reduced(array: Array, sides: tuple[int, int]) -> Array:
+    """Return (H, W, C) reduced by area averaging to other sides."""
+    if array.shape[:2] == sides:
         return array
-    sides = [max(int(side * scale) // multiple * multiple, least) for side in (width, height)]
-    made = cv2.resize(array, sides, interpolation=cv2.INTER_AREA)
-    return made.reshape(*made.shape[:2], -1)
+    reduction = Reduction(array.shape[:2], sides)
+    for top in range(0, len(array), _ROWS):
+        reduction.add(array[top : top + _ROWS])
+    return reduction.done()
+
+
+class Reduction:
+    """Area averaging of a picture that comes some rows at a time; how many makes no difference to any value."""
+
+    def __init__(self, source: tuple[int, int], sides: tuple[int, int]):
+        """Both (height, width); a side that grows is interpolated by the nearest pixel."""
+        self.source, self.sides, self.row = source, sides, 0
+        self.edges = np.linspace(0, source[1], sides[1] + 1)
+
+    def add(self, rows: Array) -> None:
+        """Take the next rows, (N, W, C)."""
+        if not self.row:
+            self.dtype = rows.dtype
+            self.sums = np.zeros((*self.sides, rows.shape[2]))
+        ratio = self.sides[0] / self.source[0]
+        for row in self._across(rows):
+            start, stop = self.row * ratio, (self.row + 1) * ratio
+            for place in range(int(start), min(math.ceil(stop), self.sides[0])):
+                self.sums[place] += (min(stop, place + 1) - max(start, place)) * row
+            self.row += 1
+
+    def _across(self, rows: Array) -> Array:
+        """Average along each row: differences of the sums up to each edge, the part of a pixel included."""
+        sums = np.zeros((len(rows), rows.shape[1] + 1, rows.shape[2]))
+        np.cumsum(rows, axis=1, dtype=np.float64, out=sums[:, 1:])
+        whole = np.minimum(self.edges.astype(int), rows.shape[1] - 1)
+        upto = sums[:, whole] + (self.edges - whole)[:, None] * rows[:, whole]
+        done: Array = np.diff(upto, axis=1) * (self.sides[1] / self.source[1])
+        return done
+
+    def done(self) -> Array:
+        """Return the reduced picture, (H, W, C) of the type of the rows."""
+        if self.dtype == np.float32:
+            return self.sums.clip(0, 1).astype(np.float32)
+        return np.rint(self.sums).clip(0, largest(self.dtype)).astype(self.dtype)

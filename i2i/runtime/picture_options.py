@@ -53,6 +53,8 @@ class PictureOptions:
     """Which side of pairs in tar shards goes in."""
     cog: bool = False
     """Write TIFFs, and these cloud-optimised."""
+    windows: bool = False
+    """Read and write TIFFs that go through in tiles window by window; their size has no limit."""
     suffix: str = ""
     """Goes between an output's name and its ending."""
     layout: Layout = PICTURE
@@ -78,6 +80,8 @@ class PictureOptions:
             )
         if self.cog:
             self._refuse_cog()
+        if self.windows and (self.frames == "all" or self.mask):
+            raise UsageError("--windows goes with neither --frames all nor --mask. Leave one of them out.")
         if self.stack and (reason := misfit(self.stack)):
             raise UsageError(f"--stack {reason}.")
         if Path(self.suffix).name != self.suffix:

@@ -186,7 +186,7 @@ def encode(
             raise ImageError(f"{picture.path}: {suffix} holds no alpha. Leave out --alpha keep, or use .png.")
         alpha = "drop"
     values = generator.outputs.values if generator.outputs else ()
-    whole = _as_written(picture, finished(picture, outputs, generator, alpha), suffix, generator, options)
+    whole = as_written(picture, finished(picture, outputs, generator, alpha), suffix, generator, options)
     bands = bands and not values
     if kind == "PNG" and len(whole) > 1:  # APNG could hold 16 bits, but neither library writes them
         if options.bit_depth == 16:
@@ -200,7 +200,7 @@ def encode(
     if nodata is not None and picture.blanks:
         whole = [marked(output, blank, nodata) for output, blank in zip(whole, picture.blanks, strict=True)]
     if kind == "TIFF" and len(whole) == 1:
-        extras = _placed(picture, whole[0], extras, generator.out_bands if bands else (), nodata)
+        extras = placed(picture, whole[0], extras, generator.out_bands if bands else (), nodata)
     if options.cog and kind != "TIFF":
         raise ImageError(f"{picture.path}: --cog writes TIFFs, and {suffix} is none. Use .tif.")
     try:
@@ -212,7 +212,7 @@ def encode(
         raise ImageError(f"{picture.path} cannot be written as {suffix}: {str(error).rstrip('.')}.") from error
 
 
-def _as_written(
+def as_written(
     picture: DecodedPicture, made: Sequence[Array], suffix: str, generator: Part, options: PictureOptions
 ) -> list[Array]:
     """Return the values that are written, (H, W, C): classes, those of files, or pixels in the input's range."""
@@ -253,7 +253,7 @@ def corner_of(whole: Array, output: Array) -> tuple[int, int]:
     return (whole_height - height) // 2, (whole_width - width) // 2
 
 
-def _placed(
+def placed(
     picture: DecodedPicture, output: Array, extras: Extras, bands: tuple[str, ...], nodata: float | None
 ) -> Extras:
     """Return extras that say where the only output lies, and which value is without data."""

@@ -7,7 +7,7 @@ all other pixels stay in the type of the output, so that a picture of 60 megapix
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from i2i.images import Array, from_unit, to_unit
 from i2i.models.spec import ModelSpec, Part
 from i2i.runtime.backends import Backend, TorchBackend
-from i2i.runtime.fit import pad, reduced
+from i2i.runtime.fit import pad, reduced, reduced_sides
 from i2i.runtime.plan import Plan, Sides, overlap_side, padded_sides
 
 _BLEND_PX = 64
@@ -37,25 +37,53 @@ def in_tiles(
     All tiles share the norm statistics of a reduced copy of the picture if the backend takes them.
     before_tile: may raise, and so end the work. Raises MemoryError.
     """
+    copies = (statistics_copy(plan, generator, one) for one in [array])
+    output, done = np.empty((*plan.sides, generator.out_channels), dtype), 0
+    for rows in through_tiles(plan, spec, generator, backend, lambda *place: array[place], copies, before_tile):
+        output[done : done + rows.shape[1]] = from_unit(rows, dtype)
+        done += rows.shape[1]
+    return output
+
+
+def through_tiles(
+    plan: Plan,
+    spec: ModelSpec,
+    generator: Part,
+    backend: Backend,
+    read: Callable[[slice, slice], Array],
+    copies: Iterable[Array],
+    before_tile: Callable[[], None] = lambda: None,
+) -> Iterator[Array]:
+    """Yield the output row by row, (C, some rows, W) float32 in [-1, 1]; the rest is as for `in_tiles`.
+
+    read: takes rows and columns, which may reach beyond the picture on the right and at the bottom, and returns what
+    there is, (H, W, in_channels). copies: what gives norm statistics, asked for only where they are needed.
+    """
     seamless = tiles_agree(spec, generator, backend)
     if isinstance(backend, TorchBackend):
-        backend = backend.frozen([statistics_copy(plan, generator, array)])
+        backend = backend.frozen(copies)
 
     def translate_tile(rows: slice, columns: slice) -> Array:
         before_tile()
-        pixels = array[rows, columns].transpose(2, 0, 1)
+        pixels = read(rows, columns).transpose(2, 0, 1)
         pixels = pad(pixels, rows.stop - rows.start, columns.stop - columns.start).transpose(1, 2, 0)
         return backend.run(to_unit(pixels)[None])[0]
 
-    output = np.empty((*plan.sides, generator.out_channels), dtype)
-    blend_tiles(translate_tile, tile_lines(plan.padded, plan.tile, generator.size_multiple, seamless), output)
-    return output
+    lines = tile_lines(plan.padded, plan.tile, generator.size_multiple, seamless)
+    return blended(translate_tile, lines, plan.sides, generator.out_channels)
 
 
 def statistics_copy(plan: Plan, generator: Part, array: Array) -> Array:
     """Return the reduced copy (1, C, H, W) of a picture (H, W, C) that gives its tiles their norm statistics."""
-    copy = to_unit(reduced(array, plan.statistics_px**2, generator.size_multiple, generator.size_minimum))
-    return pad(copy, *padded_sides(generator, *copy.shape[1:]))[None]
+    height, width = array.shape[:2]
+    sides = reduced_sides(height, width, plan.statistics_px**2, generator.size_multiple, generator.size_minimum)
+    return as_statistics(generator, reduced(array, sides))
+
+
+def as_statistics(generator: Part, copy: Array) -> Array:
+    """Return a reduced copy (H, W, C) as the network takes it, (1, C, H, W)."""
+    values = to_unit(copy)
+    return pad(values, *padded_sides(generator, *values.shape[1:]))[None]
 
 
 def tiles_agree(spec: ModelSpec, generator: Part, backend: Backend) -> bool:
@@ -126,14 +154,16 @@ def _fade(place: Array) -> Array:
     return x * x * (3.0 - 2.0 * x)
 
 
-def blend_tiles(translate: Callable[[slice, slice], Array], lines: tuple[Line, Line], output: Array) -> None:
-    """Fill `output` (H, W, C) with what `translate` makes of every tile.
+def blended(
+    translate: Callable[[slice, slice], Array], lines: tuple[Line, Line], sides: Sides, channels: int
+) -> Iterator[Array]:
+    """Yield what `translate` makes of all tiles, put together: (C, some rows, W) float32, from top to bottom.
 
     translate: takes rows and columns, which may reach beyond the picture on the right and at the bottom, and returns
     (C, h, w) float32 in [-1, 1].
     """
     rows, columns = lines
-    height, width, channels = output.shape
+    height, width = sides
     open_rows = np.zeros((channels, rows.tile, columns.origins[-1] + columns.tile), np.float32)
     for top, row_weights, following in zip(
         rows.origins, rows.weights, [*rows.origins[1:], rows.origins[-1] + rows.tile], strict=True
@@ -144,7 +174,7 @@ def blend_tiles(translate: Callable[[slice, slice], Array], lines: tuple[Line, L
             open_rows[:, :, across] += made * row_weights[:, None] * column_weights
         for row in range(top, min(following, height), _WRITTEN_ROWS):
             stop = min(row + _WRITTEN_ROWS, following, height)
-            output[row:stop] = from_unit(open_rows[:, row - top : stop - top, :width], output.dtype)
+            yield open_rows[:, row - top : stop - top, :width]
         done = following - top
         open_rows[:, : rows.tile - done] = open_rows[:, done:]
         open_rows[:, rows.tile - done :] = 0

@@ -18,10 +18,12 @@ from i2i.runtime.clip_statistics import for_animation
 from i2i.runtime.outcome import STAGES
 from i2i.runtime.picture_options import PictureOptions, output_dtype
 from i2i.runtime.pictures import DecodedPicture, corner_of, counted, encode, lost_colours, lost_place, read
+from i2i.runtime.plan import Plan
 from i2i.runtime.recurrence import clip_of_picture
 from i2i.runtime.smoothing import Smoothing
 from i2i.runtime.tasks import Task
 from i2i.runtime.translator import Translator
+from i2i.runtime.windows import plan_windows, translate_windows
 
 PIXEL_BYTES = 16
 """What a pixel takes outside the network: decoded, translated, encoded."""
@@ -85,6 +87,8 @@ class Worker:
     def do(self, task: Task) -> Done:
         """Translate one picture and write it. Raises I2IError, MemoryError and, once `stop` is set, StopWork."""
         _refuse_input(task)
+        if self.options.windows and (plan := plan_windows(self.translator, task, self.options)):
+            return self._in_windows(task, plan)
         content, done = self.make(task)
         began = time.perf_counter()
         _write(task.output, content)
@@ -92,6 +96,18 @@ class Worker:
             carry_over(task.source, task.output, done.corner)
         *others, encoding = done.seconds
         return done._replace(seconds=(*others, encoding + time.perf_counter() - began))
+
+    def _in_windows(self, task: Task, plan: Plan) -> Done:
+        """Translate a picture that is larger than memory, and write it."""
+        with self.room.taken(plan.memory_bytes):
+            clock = _Clock(self.stop)
+            clock.start()
+            left_out = translate_windows(_checked(self.translator, clock), plan, task, self.options)
+            clock.lap()
+        with contextlib.suppress(OSError):
+            carry_over(task.source, task.output)
+        height, width = plan.source
+        return Done(task, height * width, min(plan.source), (0.0, clock.laps[0], 0.0), left_out)
 
     def make(self, task: Task) -> tuple[bytes, Done]:
         """Return the file that `do` would write for a task, which writes nothing; raises the same."""

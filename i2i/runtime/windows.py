@@ -1,0 +1,122 @@
+"""A TIFF larger than memory: read, translated and written in windows, with the pixels that it has in tiles otherwise.
+
+It is read once for each thing that depends on the whole picture: the mean that fills pixels without data, where there
+may be such; the reduced copy that gives norm statistics, where the network uses the picture's own; and the translation.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from i2i.errors import ImageError, ModelError, one_line
+from i2i.files import DISK_FULL, atomic_write
+from i2i.images import FORMATS, Array, from_unit, to_channels
+from i2i.images.cog import copy_as_cog
+from i2i.images.decode import opened
+from i2i.images.encode import Extras
+from i2i.images.geo import fits
+from i2i.images.metadata import fitting_profile
+from i2i.images.source import Source
+from i2i.images.windows import CACHE_BYTES, Windows, write_tiff
+from i2i.models.spec import Part
+from i2i.runtime.fit import Reduction, reduced_sides
+from i2i.runtime.picture_options import PictureOptions, output_dtype
+from i2i.runtime.pictures import DecodedPicture, as_written, finished, marked, nodata_of
+from i2i.runtime.plan import Plan
+from i2i.runtime.tasks import Task
+from i2i.runtime.tiles import as_statistics, through_tiles
+from i2i.runtime.translator import Translator
+
+_ROWS = 256
+"""Rows that are read at a time where no tile is translated."""
+_ANY_PIXELS = 2**48
+
+
+def plan_windows(translator: Translator, task: Task, options: PictureOptions) -> Plan | None:
+    """Return the plan of a picture that goes through in windows; None for one that goes through whole, or is no TIFF.
+
+    Raises ImageError.
+    """
+    with opened(task.source, _ANY_PIXELS, options.layout) as source:
+        plan = translator.planner.plan(*source.header, one_line(task.source))
+        if source.kind != "TIFF" or plan.way == "whole":
+            return None
+        if plan.way != "tiles" or plan.sides != plan.source:
+            raise ImageError(f"{task.source}: --windows goes with tiles and frozen statistics. Leave out --tile exact.")
+        if FORMATS[task.output.suffix.lower()] != "TIFF":
+            raise ImageError(f"{task.source}: --windows writes TIFFs, not {task.output.suffix}. Use --format tiff.")
+        bands = translator.generator.in_channels + translator.generator.out_channels
+        return plan._replace(memory_bytes=plan.memory_bytes + CACHE_BYTES + 8 * bands * plan.tile_px * plan.sides[1])
+
+
+def translate_windows(translator: Translator, plan: Plan, task: Task, options: PictureOptions) -> int:
+    """Translate a picture and write it; return the number of pages after it. Raises what `Translator.translate` does.
+
+    Memory depends on the width of the picture, not on its height.
+    """
+    part = translator.generator
+    if translator.spec.io == "image":
+        raise ModelError("--windows needs a model exported with --io tensor, or its run folder.")
+    bands = bool(part.out_bands) and not (part.outputs and part.outputs.values)
+    with opened(task.source, _ANY_PIXELS, options.layout) as source:
+        windows = Windows(source, options.layout)
+        windows.find_mean(_ROWS)
+        picture = DecodedPicture(source.path, (), "TIFF", Extras(), lossless=False, place=source.place)
+        rows = _written_rows(translator, plan, windows, picture, task.output.suffix, options)
+        first = next(rows)
+        extras = _extras(source, picture, first, part, bands)
+        with atomic_write(task.output, sync=False) as temp:
+            try:
+                write_tiff(temp, itertools.chain([first], rows), plan.source, extras, bands)
+                if options.cog:
+                    with atomic_write(temp, sync=False) as cog:
+                        copy_as_cog(temp, cog, nearest=not bands and bool(part.outputs and part.outputs.values))
+            except OSError as error:
+                if error.errno in DISK_FULL:
+                    raise
+                raise ImageError(f"{task.output} cannot be written: {error.strerror or error}.") from error
+        return source.left_out()
+
+
+def _extras(source: Source, picture: DecodedPicture, first: Array, part: Part, bands: bool) -> Extras:
+    nodata, place = nodata_of(picture, part, "TIFF"), picture.place
+    if nodata is not None and nodata != place.nodata and fits(nodata, first.dtype):
+        place = place.with_nodata(nodata)
+    pictures = not bands and not (part.outputs and part.outputs.values)
+    icc = fitting_profile(source.image.info.get("icc_profile"), first.shape[2]) if pictures else None
+    return Extras(icc=icc, tags=tuple(place.written(part.out_bands if bands else ())), resolution=place.resolution)
+
+
+def _written_rows(
+    translator: Translator, plan: Plan, windows: Windows, picture: DecodedPicture, suffix: str, options: PictureOptions
+) -> Iterator[Array]:
+    """Yield the output, (some rows, W, C), in the values that are written."""
+    part, top = translator.generator, 0
+    nodata = nodata_of(picture, part, "TIFF")
+
+    def read(rows: slice, columns: slice) -> Array:
+        return to_channels(windows.image(rows, columns).image, part.in_channels)
+
+    copies = (_statistics(plan, part, windows) for _ in range(1))
+    made = through_tiles(plan, translator.spec, part, translator.backend, read, copies, translator.before_tile)
+    for values in made:
+        frame, blank = windows.image(slice(top, top + values.shape[1]), slice(0, plan.source[1]))
+        output = from_unit(values, output_dtype(frame, suffix, options))
+        rows = replace(picture, frames=(frame,))
+        written = as_written(rows, finished(rows, [output], part, options.alpha), suffix, part, options)[0]
+        if nodata is not None and windows.has_blank:  # also where it has none here: no other pixel may have its value
+            written = marked(written, np.zeros(frame.shape[:2], bool) if blank is None else blank, nodata)
+        yield written
+        top += values.shape[1]
+
+
+def _statistics(plan: Plan, part: Part, windows: Windows) -> Array:
+    """Return what gives norm statistics, as tiles.statistics_copy of the whole picture."""
+    sides = reduced_sides(*plan.source, plan.statistics_px**2, part.size_multiple, part.size_minimum)
+    reduction = Reduction(plan.source, sides)
+    for top in range(0, plan.source[0], _ROWS):
+        image = windows.image(slice(top, top + _ROWS), slice(0, plan.source[1])).image
+        reduction.add(to_channels(image, part.in_channels))
+    return as_statistics(part, reduction.done())
