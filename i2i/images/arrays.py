@@ -1,5 +1,6 @@
 """Arrays that numpy saved, as pictures or bands."""
 
+import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from PIL import Image
 from i2i.errors import ImageError
 from i2i.images.encode import Array
 from i2i.images.layout import refuse_other_count
-from i2i.images.shards import open_file, stored
+from i2i.images.shards import is_member, open_file, stored
 from i2i.images.source import Source
 
 _OF_PICTURES = (np.uint8, np.uint16, np.float16, np.float32, np.float64)
@@ -52,14 +53,21 @@ class NpySource(Source):
         return shape, dtype
 
     def decode(self, frame: int = 0) -> Array:
-        """Return the array, in the byte order of this machine."""
-        array = self._load()
+        """Return the array, in the byte order of this machine; a mapped file is read as its values are used."""
+        return self.part(slice(None), slice(None))
+
+    def part(self, rows: slice, columns: slice) -> Array:
+        """Return a part of it."""
+        array = self._load()[rows, columns]
         native = array.dtype.newbyteorder("=")
-        array = array.astype(native if native in (np.uint8, np.uint16) else np.float32)
+        array = array.astype(native if native in (np.uint8, np.uint16) else np.float32, copy=False)
         return np.ascontiguousarray(array.reshape(*array.shape[:2], -1))
 
     def _load(self) -> Array:
-        array: Array = np.load(open_file(self.path), allow_pickle=False)
+        if is_member(self.path) or os.name == "nt":  # Windows replaces no file that is mapped
+            array: Array = np.load(open_file(self.path), allow_pickle=False)
+        else:
+            array = np.load(self.path, mmap_mode="r", allow_pickle=False)
         return array
 
 

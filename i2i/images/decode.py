@@ -20,6 +20,7 @@ from i2i.images.encode import Array
 from i2i.images.geo import Place, read_place
 from i2i.images.label_maps import LABEL
 from i2i.images.layout import PICTURE, Layout, refuse_other_count
+from i2i.images.omezarr import ZarrStack, is_zarr
 from i2i.images.pixels import decode, reason_of, turn
 from i2i.images.shards import is_member, open_file, stored
 from i2i.images.source import Header, Source
@@ -41,8 +42,12 @@ class StackSource(Source):
     may_have_alpha = False
 
     def __init__(self, file: BinaryIO, path: Path, layout: Layout):
-        self.path, self.kind, self.stack = path, "TIFF", Stack(file, path, layout.plane)
-        self.image = placeholder(self.stack.icc)
+        self.settle(Stack(file, path, layout.plane), path, layout)
+
+    def settle(self, stack: Stack, path: Path, layout: Layout) -> None:
+        """Take a stack; raises ImageError for channels that the layout does not take."""
+        self.path, self.kind, self.stack = path, "TIFF", stack
+        self.image = placeholder(stack.icc)
         count = self.stack.channels
         refuse_other_count(path, count, layout.opens)
         if not layout.bands and (count not in (1, 3) or self.stack.photometric not in _PLAIN):
@@ -150,6 +155,23 @@ class TiffSource(Source):
         return decode(self.image, self.path)
 
 
+class ZarrSource(StackSource):
+    """A folder that is an OME-Zarr picture."""
+
+    def __init__(self, path: Path, layout: Layout):
+        self.zarr = ZarrStack(path, layout.plane)
+        self.settle(self.zarr, path, layout)
+
+    @property
+    def place(self) -> Place:
+        """The size of its pixels."""
+        return Place(resolution=self.zarr.resolution)
+
+    def part(self, rows: slice, columns: slice) -> Array:
+        """Return a part of the picture, as stored."""
+        return self.zarr.part(rows, columns)
+
+
 class FilesSource(Source):
     """Several files of one channel each as one picture."""
 
@@ -213,6 +235,11 @@ def opened(path: Path, max_pixels: int, layout: Layout = PICTURE) -> Iterator[So
         if layout.stack and len(paths := files_of(path)) > 1:
             yield FilesSource(paths, path, max_pixels, layout)
             return
+        if is_zarr(path):
+            source: Source = ZarrSource(path, layout)
+            _refuse_size(source, name, max_pixels)
+            yield source
+            return
         if not is_member(path) and not stat.S_ISREG(path.stat().st_mode):  # a FIFO would block for ever
             raise ImageError(f"{name} is not a regular file.")
         if stored(path).size == 0:
@@ -221,9 +248,7 @@ def opened(path: Path, max_pixels: int, layout: Layout = PICTURE) -> Iterator[So
             Image.MAX_IMAGE_PIXELS = max_pixels  # else Pillow refuses what the user has allowed
         with open_file(path) as file:
             source = _identify(file, path, layout)
-            width, height = source.stored
-            if width * height > max_pixels:
-                raise ImageError(f"{name} is {width}x{height}, over the limit of {max_pixels:,} pixels.")
+            _refuse_size(source, name, max_pixels)
             yield source
     except ImageError as error:
         raise ImageError(str(error).replace(str(path), name)) from error.__cause__
@@ -244,6 +269,12 @@ def opened(path: Path, max_pixels: int, layout: Layout = PICTURE) -> Iterator[So
         if isinstance(error, OSError) and error.strerror:  # from the system: a loop of links, a failing disk
             raise ImageError(f"{name} cannot be read: {error.strerror}.") from error
         raise ImageError(f"{name} is damaged: {reason_of(error)}.") from error
+
+
+def _refuse_size(source: Source, name: str, max_pixels: int) -> None:
+    width, height = source.stored
+    if width * height > max_pixels:
+        raise ImageError(f"{name} is {width}x{height}, over the limit of {max_pixels:,} pixels.")
 
 
 def _identify(file: BinaryIO, path: Path, layout: Layout) -> Source:

@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 
 from i2i.errors import DataError, UsageError, one_line
 from i2i.images.image import FORMATS, UNWRITTEN
+from i2i.images.omezarr import SUFFIX as ZARR
 from i2i.images.remote import glob_remote, is_url
 from i2i.images.shards import SUFFIX, member_names
 from i2i.words import name_some, show_count
@@ -173,7 +174,12 @@ def find_inputs(words: Sequence[str]) -> list[Path]:
 
 def list_given(paths: Iterable[Path], notes: list[str]) -> list[Path]:
     """Return the files among `paths` and, in place of folders, their pictures; notes: as in `list_pictures`."""
-    return [one for path in paths for one in (list_pictures(path, notes) if path.is_dir() else [path])]
+    return [one for path in paths for one in (list_pictures(path, notes) if is_folder(path) else [path])]
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path names a folder of pictures, and not one that is a picture."""
+    return path.is_dir() and path.suffix.lower() != ZARR
 
 
 def _scan(listing: Listing, prefix: str, links: list[str], seen: Callable[[int], None]) -> Iterator[str]:
@@ -185,6 +191,8 @@ def _scan(listing: Listing, prefix: str, links: list[str], seen: Callable[[int],
                 if _is_folder(entry):
                     if name.startswith(".") or name.lower() in SERVICE_FOLDERS:
                         listing.hidden.append(f"{prefix}{name}/")
+                    elif ending == ZARR:
+                        listing.names.append(prefix + name)
                     elif entry.is_symlink():
                         heapq.heappush(links, prefix + name)
                     else:

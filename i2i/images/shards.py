@@ -21,6 +21,7 @@ from i2i import status
 from i2i.errors import ImageError, one_line
 from i2i.files import atomic_write
 from i2i.images.encode import Array
+from i2i.images.omezarr import is_zarr
 from i2i.images.remote import is_remote_file, is_url, open_remote, read_remote, remote_size
 
 SUFFIX = ".tar"
@@ -51,7 +52,9 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def read_file(path: Path) -> bytes:
-    """Return the content of a file, or of a member of an archive."""
+    """Return the content of a file, of a member of an archive, or of all files of a folder that is one picture."""
+    if is_zarr(path):
+        return b"".join(one.read_bytes() for one in sorted(path.rglob("*")) if one.is_file())
     if not (member := _member_of(path)):
         return path.read_bytes()
     offset, size = _place(path, *member)

@@ -39,7 +39,11 @@ class Stack:
             if page.is_tiled and page.tilelength * page.tilewidth > max(1 << 24, page.imagelength * page.imagewidth):
                 raise ImageError(f"{path} is damaged: its tiles are {page.tilewidth}x{page.tilelength}.")
             check_storage(page, tiff.filehandle.size, path)
-        self.chosen = choose(plane, self.axes, self.shape, path)
+        self.check(plane)
+
+    def check(self, plane: Plane) -> None:
+        """Choose the places on other axes, and raise ImageError where axes or type have no meaning."""
+        path, self.chosen = self.path, choose(plane, self.axes, self.shape, self.path)
         self._refuse_axes()
         if self.dtype.kind not in "uif" or (self.dtype.kind != "f" and self.dtype.itemsize > 4):
             raise ImageError(f"{path} holds {self.dtype} values; i2i reads integers of up to 32 bits, and floats.")
@@ -59,7 +63,10 @@ class Stack:
     def decode(self) -> Array:
         """Return (H, W, C) in uint8, uint16 or float32, as stored; packed integers use all of 16 bits."""
         with _opened(self.file) as tiff:
-            array = self._planes(tiff.series[self.series])
+            return self.in_order(self._planes(tiff.series[self.series]))
+
+    def in_order(self, array: Array) -> Array:
+        """Return the chosen places, axes as in the file, as (H, W, C) in one of the three types."""
         axes = [axis for index, axis in enumerate(self.axes) if index not in self.chosen]
         places = [axes.index("Y"), axes.index("X")]
         rest = [place for place in range(len(axes)) if place not in places]

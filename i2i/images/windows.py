@@ -1,8 +1,9 @@
-"""Parts of a TIFF that is too large to decode whole, and a TIFF that is written as its rows come.
+"""Parts of a picture that is too large to decode whole, and a file that is written as its rows come.
 
 Only the strips and tiles that a part touches are decoded, and the last of them are kept.
 """
 
+import itertools
 import math
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ import numpy as np
 
 from i2i.errors import ImageError
 from i2i.images import tiff
-from i2i.images.decode import StackSource, TiffSource
+from i2i.images.arrays import NpySource
+from i2i.images.decode import StackSource, TiffSource, ZarrSource
 from i2i.images.encode import Array, Extras, tiff_layout
 from i2i.images.geo import without_data
 from i2i.images.image import Masked, as_masked
@@ -41,8 +43,13 @@ class Windows:
         self.mean: Array | None = None
         self.has_blank = False
         """Whether pixels without data are anywhere; both are known once `find_mean` has read the picture."""
+        self.nodata = source.place.nodata if layout.nodata is None else float(layout.nodata)
+        self.sides: tuple[int, int] = source.stored[::-1]
+        self._array = source if isinstance(source, NpySource | ZarrSource) else None
+        if self._array:
+            return
         if not isinstance(source, TiffSource | StackSource):
-            raise ImageError(f"{self.path} is no TIFF in one file, and only these are read in windows.")
+            raise ImageError(f"{self.path} is no single file whose parts can be read alone. Leave out --windows.")
         self._stack = source.stack if isinstance(source, StackSource) else None
         file = source.stack.file if isinstance(source, StackSource) else source.file
         self._own = next(tiff.pages(file))
@@ -51,13 +58,11 @@ class Windows:
         self._page: Any = cast(Any, self._tiff.pages[0])
         self._refuse()
         tiff.check_storage(self._page, self._tiff.filehandle.size, self.path)
-        self.sides = int(self._page.imagelength), int(self._page.imagewidth)
         tiled = self._page.is_tiled
         rows = min(int(self._page.rowsperstrip), self.sides[0]) if not tiled else int(self._page.tilelength)
         self._segment = rows, int(self._page.tilewidth) if tiled else self.sides[1]
         self._kept: OrderedDict[int, Array] = OrderedDict()
         self._most = max(1, CACHE_BYTES // (math.prod(self._segment) * np.dtype(self._page.dtype).itemsize))
-        self.nodata = source.place.nodata if layout.nodata is None else float(layout.nodata)
 
     def _refuse(self) -> None:
         page, own = self._page, self._own
@@ -92,6 +97,8 @@ class Windows:
 
     def stored(self, rows: slice, columns: slice) -> Array:
         """Return a part, (H, W, C), as stored."""
+        if self._array:
+            return self.layout.taken(self._array.part(rows, columns), self.path)
         top, left = rows.start, columns.start
         bottom, right = min(rows.stop, self.sides[0]), min(columns.stop, self.sides[1])
         page, (high, wide) = self._page, self._segment
@@ -125,6 +132,17 @@ class Windows:
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)
         return found
+
+
+def write_npy(path: Path, rows: Iterator[Array], sides: tuple[int, int]) -> None:
+    """Write an array, (H, W, C) or (H, W), whose rows come some at a time, (N, W, C) of one type."""
+    first = next(rows)
+    shape = (*sides, *first.shape[2:]) if first.shape[2] > 1 else sides
+    header = {"descr": np.lib.format.dtype_to_descr(first.dtype), "fortran_order": False, "shape": shape}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for some in itertools.chain([first], rows):
+            file.write(np.ascontiguousarray(some).data)
 
 
 def write_tiff(path: Path, rows: Iterator[Array], sides: tuple[int, int], extras: Extras, bands: bool) -> None:

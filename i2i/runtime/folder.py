@@ -9,7 +9,7 @@ from i2i import status
 from i2i.errors import UsageError, one_line
 from i2i.files import sweep_temporaries
 from i2i.images import FORMATS, channel_words
-from i2i.images.listing import list_folder, list_shards, pictures_in
+from i2i.images.listing import is_folder, list_folder, list_shards, pictures_in
 from i2i.images.shards import is_shard
 from i2i.images.stacking import files_of, group_files
 from i2i.runtime.names import folded, rename
@@ -83,9 +83,9 @@ def _find(sources: Sequence[Path], target: Path | None, channels: int, options: 
     shards = [source for source in sources if is_shard(source)]
     if target is None and shards:
         raise UsageError(f"{one_line(shards[0])} is an archive, and --in-place replaces files. Use -o.")
-    if len(sources) == 1 and not sources[0].is_dir() and not shards:
+    if len(sources) == 1 and not is_folder(sources[0]) and not shards:
         return Tasks([_one_file(sources[0], target, channels, options)])
-    folders = [source for source in sources if source.is_dir()]
+    folders = [source for source in sources if is_folder(source)]
     if target:
         one = f"{one_line(sources[0])} is {'an archive' if shards else 'a folder'}"
         refuse_file_name(target, one if len(sources) == 1 else "there are several inputs")

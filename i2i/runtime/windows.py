@@ -19,7 +19,7 @@ from i2i.images.encode import Extras
 from i2i.images.geo import fits
 from i2i.images.metadata import fitting_profile
 from i2i.images.source import Source
-from i2i.images.windows import CACHE_BYTES, Windows, write_tiff
+from i2i.images.windows import CACHE_BYTES, Windows, write_npy, write_tiff
 from i2i.models.spec import Part
 from i2i.runtime.fit import Reduction, reduced_sides
 from i2i.runtime.picture_options import PictureOptions, output_dtype
@@ -41,12 +41,14 @@ def plan_windows(translator: Translator, task: Task, options: PictureOptions) ->
     """
     with opened(task.source, _ANY_PIXELS, options.layout) as source:
         plan = translator.planner.plan(*source.header, one_line(task.source))
-        if source.kind != "TIFF" or plan.way == "whole":
+        if source.kind not in ("TIFF", "NPY") or plan.way == "whole":
             return None
+        if translator.generator.recurrent:
+            raise ImageError(f"{task.source}: --windows goes with no model of clips. Leave it out.")
         if plan.way != "tiles" or plan.sides != plan.source:
             raise ImageError(f"{task.source}: --windows goes with tiles and frozen statistics. Leave out --tile exact.")
-        if FORMATS[task.output.suffix.lower()] != "TIFF":
-            raise ImageError(f"{task.source}: --windows writes TIFFs, not {task.output.suffix}. Use --format tiff.")
+        if FORMATS[task.output.suffix.lower()] not in ("TIFF", "NPY"):
+            raise ImageError(f"{task.source}: --windows writes no {task.output.suffix}. Use --format tiff or npy.")
         bands = translator.generator.in_channels + translator.generator.out_channels
         return plan._replace(memory_bytes=plan.memory_bytes + CACHE_BYTES + 8 * bands * plan.tile_px * plan.sides[1])
 
@@ -59,7 +61,10 @@ def translate_windows(translator: Translator, plan: Plan, task: Task, options: P
     part = translator.generator
     if translator.spec.io == "image":
         raise ModelError("--windows needs a model exported with --io tensor, or its run folder.")
-    bands = bool(part.out_bands) and not (part.outputs and part.outputs.values)
+    bands, kind = (
+        bool(part.out_bands) and not (part.outputs and part.outputs.values),
+        FORMATS[task.output.suffix.lower()],
+    )
     with opened(task.source, _ANY_PIXELS, options.layout) as source:
         windows = Windows(source, options.layout)
         windows.find_mean(_ROWS)
@@ -69,7 +74,10 @@ def translate_windows(translator: Translator, plan: Plan, task: Task, options: P
         extras = _extras(source, picture, first, part, bands)
         with atomic_write(task.output, sync=False) as temp:
             try:
-                write_tiff(temp, itertools.chain([first], rows), plan.source, extras, bands)
+                if kind == "NPY":
+                    write_npy(temp, itertools.chain([first], rows), plan.source)
+                else:
+                    write_tiff(temp, itertools.chain([first], rows), plan.source, extras, bands)
                 if options.cog:
                     with atomic_write(temp, sync=False) as cog:
                         copy_as_cog(temp, cog, nearest=not bands and bool(part.outputs and part.outputs.values))
@@ -94,7 +102,7 @@ def _written_rows(
 ) -> Iterator[Array]:
     """Yield the output, (some rows, W, C), in the values that are written."""
     part, top = translator.generator, 0
-    nodata = nodata_of(picture, part, "TIFF")
+    nodata = nodata_of(picture, part, FORMATS[suffix.lower()])
 
     def read(rows: slice, columns: slice) -> Array:
         return to_channels(windows.image(rows, columns).image, part.in_channels)
