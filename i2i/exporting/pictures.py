@@ -123,7 +123,7 @@ def _of_folder(
     fills = translator.generator.arguments.get("fills_holes", False)
     if fills and not any(is_transparent(array) for _, array in found):  # which would come out as they went in
         raise UsageError(f"This model fills holes, and {folder} holds no picture with a transparent one.")
-    return found, one_line(folder)
+    return found, one_line(folder.resolve().name or folder)  # a path would tell of the machine
 
 
 def _of_run(source: Path, translator: Translator, notes: list[str], most: int) -> Named:

@@ -53,7 +53,7 @@ class ExportProof(BaseModel):
     pictures: int
     """Number of pictures, each at several sizes, or made from noise."""
     source: str
-    """Where they came from: val, train, a folder, or seeds."""
+    """Where they came from: val, train, the name of a folder, or seeds."""
 
 
 class Int8Proof(BaseModel):

@@ -54,12 +54,13 @@ def test_every_command_takes_them(odd_run, tmp_path, capfdbinary, noise_model):
     shutil.copy(noise_model, noise)
     shutil.copy(ORACLES / "unet_128_batch.pth", root / f"{ODD}.pth")
     photos, onnx = root / "data" / "val", root / f"{ODD}.onnx"
+    proved_on = shutil.copytree(photos, root / "proved" / ODD)
     for code, words in (
         (0, ["info", odd_run]),
         (0, ["evaluate", "-m", odd_run, "--data", root / "data", "--rows", root / f"{ODD}.jsonl"]),
         (0, ["evaluate", "-m", odd_run, "--data", root / "data", "--json"]),
         (0, ["info", odd_run, "--json"]),
-        (0, ["export", odd_run, "-o", onnx, "--verify", photos]),
+        (0, ["export", odd_run, "-o", onnx, "--verify", proved_on]),
         (0, ["info", onnx]),
         (0, ["translate", photos, "-m", odd_run, "-o", root / f"torch{ODD}"]),
         (0, ["translate", f"{photos}/*{ODD}*", "-m", onnx, "-o", root / f"onnx{ODD}"]),

@@ -92,7 +92,7 @@ def test_every_generator_exports_equal(tmp_path, network, arguments, statistics)
     save(tmp_path / "pictures" / "a.png", 50, 70, 1)
     proof = i2i.export(tmp_path / "m.safetensors", tmp_path / "m.onnx", verify=tmp_path / "pictures").spec.proof
     assert proof.max_difference < 1e-4
-    assert proof.source == str(tmp_path / "pictures")
+    assert proof.source == "pictures"
     ours, exported = i2i.load(tmp_path / "m.safetensors"), i2i.load(tmp_path / "m.onnx")
     array = picture(37, 91, 1)
     difference = ours(array).astype(int) - exported(array)
@@ -441,6 +441,8 @@ def test_the_proof_takes_no_memory_by_what_a_file_says(tiny_run, few_pairs, tmp_
     save_file(tensors, tmp_path / "m.safetensors", {"i2i": spec.model_dump_json()})
     spec = i2i.export(tmp_path / "m.safetensors", tmp_path / "m.onnx", verify=few_pairs / "val").spec
     assert spec.proof.max_difference < 1e-4
+    assert spec.proof.source == "val"
+    assert few_pairs.name.encode() not in (tmp_path / "m.onnx").read_bytes()
 
 
 def test_what_cannot_be_exported_is_named(tiny_run, tiny_onnx, tmp_path):
