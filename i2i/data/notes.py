@@ -1,6 +1,7 @@
-"""Notes on the pictures before training: grey files for RGB settings, values far below white, ignored alpha."""
+"""Notes on the pictures before training: grey files for RGB settings, values far below white, enlarged ones."""
 
 import contextlib
+import statistics
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -14,7 +15,7 @@ from i2i.data.folders import spread
 from i2i.data.items import Item, Pair, Picture, read_picture
 from i2i.data.watch import watched
 from i2i.errors import ImageError
-from i2i.images import Array
+from i2i.images import Array, Header
 from i2i.images import is_transparent as has_transparency
 from i2i.words import show_count
 
@@ -24,6 +25,14 @@ _DEEP, _ALPHA = 4, 8
 """How many pictures of a side are decoded: of those with more than 8 bits, and of those that may have alpha."""
 _DARK = 0.3
 """If 16-bit values stay under this share of their range, white is most likely not 65,535."""
+
+
+ENLARGED = 1.5
+"""Pictures that training enlarges more than this many times are worth a note."""
+SLACK = 1.12
+"""`data.resize_px` by the crop, as pix2pix has it: 286 to 256."""
+CROPS_PX = (256, 128, 64, 32)
+"""Crops to suggest."""
 
 
 class Side(NamedTuple):
@@ -121,3 +130,24 @@ def _range(side: Side, deep: AbstractSet[Path], data: DataSettings) -> list[str]
         f"{side.name}: the 16-bit values go from {least:,} to {most:,} of 65,535 ({checked} checked), which is "
         f"{most / 65535:.1%} of white. Set data.input_range=[0,{white}], or to the value that white has."
     ]
+
+
+def enlarged(sizes: Sequence[Header | None], data: DataSettings) -> str | None:
+    """Return a note if most pictures are much enlarged, and other settings would enlarge them less.
+
+    A preset's `data.resize_px` stays when only `data.crop_px` is set: crops then show a small part of a blurred picture.
+    """
+    side = statistics.median(min(size) for size in sizes if size)
+    if data.resize_px is None or data.resize_px <= ENLARGED * side:
+        return None
+    fitting = [crop for crop in (data.crop_px, *CROPS_PX) if SLACK * crop <= ENLARGED * side]
+    crop = fitting[0] if fitting else CROPS_PX[-1]
+    resize = crop if data.resize_px == data.crop_px else round(SLACK * crop)
+    if resize >= data.resize_px:
+        return None
+    change = f"data.resize_px={resize}" if crop == data.crop_px else f"data.crop_px={crop} and data.resize_px={resize}"
+    return (
+        f"Pictures are enlarged {data.resize_px / side:.1f} times: their shorter side is {side:g} px (median), and "
+        f"data.resize_px is {data.resize_px}. They gain no detail, and a crop of {data.crop_px} px shows "
+        f"{data.crop_px / data.resize_px:.0%} of that side. Set {change}."
+    )

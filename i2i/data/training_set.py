@@ -27,7 +27,7 @@ from i2i.data.checking import Seen, odd_halves, refuse_sizes
 from i2i.data.folders import refuse_missing
 from i2i.data.items import Item
 from i2i.data.labels import LEAST, Classes, Labels, common_classes, decode_text, find_labels
-from i2i.data.notes import is_transparent, notes, sides_of
+from i2i.data.notes import enlarged, is_transparent, notes, sides_of
 from i2i.data.seeds import AUGMENT, ORDER, SUBSTITUTE, derive_seed
 from i2i.errors import ConfigError, DataError
 from i2i.images import Array, Header
@@ -186,8 +186,7 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
         channels = [each for one, each in zip(self.lists, self.channels, strict=True) for _ in one]
         known = [(item, size, each) for item, size, each in zip(items, sizes, channels, strict=True) if size]
         cached = self.pictures.reserve(known, config.train.devices)
-        if warning := odd_halves(items, sizes):
-            self.notes.append(warning)
+        self.notes += filter(None, (odd_halves(items, sizes), enlarged(sizes, data)))
         checked = "decoded" if data.full_check else "checked by their headers (--full-check decodes them)"
         self.notes += [*broken, f"All {'others' if broken else 'files'} were {checked}.", *([cached] if cached else [])]
         sides = sides_of(self.lists, self.channels, {item for item, _, _ in known}, self.channels_setting)

@@ -13,9 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from i2i import status
+from i2i.config import load_config
 from i2i.data.folders import SPLITS, find_images, find_sides, has_sides, has_split, spread
 from i2i.data.items import Picture
 from i2i.data.labels import FOLDERS, read_columns
+from i2i.data.notes import ENLARGED
 from i2i.data.watch import watched
 from i2i.errors import DataError, ImageError, UsageError
 from i2i.images import Header, read_facts
@@ -44,6 +46,8 @@ class Report(NamedTuple):
     changes: tuple[str, ...]
     about_hours: float | None
     """That the suggested training takes on this machine's cores, roughly; None with a GPU."""
+    side_px: int
+    """Median of the shorter sides."""
     examples: tuple[tuple[Picture, ...], ...]
     """Some of train: pairs as (A, B), or single pictures."""
 
@@ -90,7 +94,7 @@ def examine_data(paths: Sequence[str], labels: str | None = None, text: str | No
     suggestion = suggest(kind, side_px, count, machine, grey, bands, white_of(everything))
     some = [spread([look.picture for look in side], _EXAMPLES) for side in looks["train"]]
     rows = [*zip(*some, strict=True)] if kind == "paired" else [(picture,) for side in some for picture in side]
-    return Report(kind, counts, tuple(findings), *suggestion, tuple(rows))
+    return Report(kind, counts, tuple(findings), *suggestion, side_px, tuple(rows))
 
 
 def _refuse_runs(paths: Sequence[str]) -> None:
@@ -187,6 +191,10 @@ def lines(report: Report, paths: Sequence[str]) -> Iterator[str]:
         yield "No faults found."
     words = [*(f"--data {shlex.quote(path)}" for path in paths), *(f"--set {change}" for change in report.changes)]
     yield f"To train: i2i train {report.preset} {' '.join(words)}"
+    usual_px = load_config(report.preset).data.resize_px
+    if usual_px and usual_px > ENLARGED * report.side_px:
+        times = f"enlarges these pictures of {report.side_px} px {usual_px / report.side_px:.1f} times"
+        yield f"If you set data.crop_px, set data.resize_px too: {report.preset}'s own, {usual_px}, {times}."
     if report.kind == "unpaired":
         yield "For both directions, or where colours must change: preset modern_unpaired, at twice the time."
     if report.about_hours is not None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
+from i2i.data.notes import CROPS_PX, SLACK
 from i2i.machine import core_count, has_nvidia_gpu
 
 NIGHT_H = 8.0
@@ -15,7 +16,6 @@ _PIXELS_PER_S = {"paired": 140_000.0, "unpaired": 105_000.0, "images": 240_000.0
 _PRESETS = {"paired": "modern", "unpaired": "modern_cut", "images": "dcgan"}
 _BATCHES = {"paired": 8, "unpaired": 4}
 """Of the presets of two sides; a set with fewer pictures gets as many."""
-_CROPS = (256, 128, 64, 32)
 
 
 class Suggestion(NamedTuple):
@@ -58,7 +58,7 @@ def suggest(
     16-bit files, if it is not 65,535; else 0.
     """
     largest = 64 if kind == "images" else 256  # DCGAN makes up to 128 px; the paper's 64 are what it is good at
-    crops = [size for size in _CROPS if size <= min(side_px, largest)] or [32]
+    crops = [size for size in CROPS_PX if size <= min(side_px, largest)] or [32]
     found = _of_images(crops[0], count, machine) if kind == "images" else _of_sides(kind, crops, count, machine)
     names = ("channels",) if kind == "images" else ("channels_a", "channels_b")
     bands = () if kind == "images" else bands  # models from noise make pictures
@@ -73,7 +73,7 @@ def _of_sides(kind: str, crops: list[int], count: int, machine: Machine) -> Sugg
     crop = (in_time or [one for one in crops if one >= 64][-1:] or crops)[0]
     if (hours := machine.hours(kind, images, crop)) and hours > NIGHT_H:
         images = max(_thousands(images * NIGHT_H / hours), 1000)
-    changes = [f"data.crop_px={crop}", f"data.resize_px={round(crop * 1.12)}"]
+    changes = [f"data.crop_px={crop}", f"data.resize_px={round(SLACK * crop)}"]
     changes.append(f"train.batch={min(_BATCHES[kind], max(count, 1))}")
     changes += ["generator.depth=4"] if crop < 64 and kind == "paired" else []
     changes += [f"schedule.images={images}", f"schedule.decay_images={images // 2}"]

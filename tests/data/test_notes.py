@@ -6,9 +6,10 @@ import shutil
 import numpy as np
 import pytest
 
+from i2i.data.notes import enlarged
 from i2i.data.sets import make_set
 from i2i.errors import ConfigError, ImageError
-from i2i.images import write_image
+from i2i.images import Header, write_image
 from i2i.training.estimate import estimate, find_data
 from i2i.training.run import Run
 from tests.conftest import picture, tiny_config
@@ -50,6 +51,31 @@ def test_twelve_bits_in_sixteen_are_noticed_and_can_be_set(tmp_path):
         notes(tmp_path, "data.input_range=[0,100]")
     with pytest.raises(ConfigError, match=r"data\.input_range"):
         notes(tmp_path, "data.input_range=[5,5]")
+
+
+@pytest.mark.parametrize(
+    ("side", "resize", "crop", "advice"),
+    [
+        (64, 286, 64, "data.resize_px=72"),
+        (64, 286, 256, "data.crop_px=64 and data.resize_px=72"),
+        (28, 64, 64, "data.crop_px=32 and data.resize_px=32"),  # as many GANs: the crop is the whole picture
+        (64, 96, 64, None),
+        (256, 286, 256, None),
+        (16, 36, 32, None),  # no smaller crop to suggest
+        (64, None, 64, None),
+    ],
+)
+def test_much_enlarged_pictures_are_noted_with_settings_that_enlarge_less(side, resize, crop, advice):
+    data = tiny_config(f"data.resize_px={resize or 'null'}", f"data.crop_px={crop}").data
+    note = enlarged([Header(side, 2 * side), None, Header(side, side)], data)
+    assert (note is not None) == (advice is not None)
+    assert advice is None or f"Set {advice}." in note
+
+
+def test_training_notes_that_a_preset_enlarges_pictures(tmp_path):
+    pairs(tmp_path, picture(24, 24), picture(24, 24))
+    said = [[note for note in notes(tmp_path, f"data.resize_px={px}").notes if "enlarged" in note] for px in (36, 286)]
+    assert list(map(len, said)) == [0, 1]
 
 
 def test_floats_train_as_the_same_bytes_do(tmp_path):

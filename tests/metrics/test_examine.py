@@ -56,6 +56,8 @@ def test_a_sound_set_is_silent_and_its_suggestion_can_be_trained(sound):
     config = load_config(report.preset, [f"data.path={sound}", *report.changes])
     assert resolve(config).data.crop_px == 64
     assert "data.channels_a=1" not in report.changes
+    warned = [[line for line in lines(one, ["D"]) if " 286," in line] for one in (report, report._replace(side_px=256))]
+    assert list(map(len, warned)) == [1, 0]
 
 
 def plant(fault, data):
