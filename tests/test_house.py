@@ -27,7 +27,7 @@ ORDER = [
     ["i2i", "i2i.version", "i2i.errors"],
     ["i2i.words"],
     ["i2i.status"],
-    ["i2i.files", "i2i.machine"],
+    ["i2i.arguments", "i2i.files", "i2i.machine"],
     ["i2i.download"],
     ["i2i.weights"],
     ["i2i.images"],

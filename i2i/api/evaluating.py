@@ -6,7 +6,8 @@ from typing import Literal
 
 from i2i.api.results import Evaluated
 from i2i.api.using import Progress
-from i2i.errors import speaks_python
+from i2i.arguments import as_names, as_path, as_paths
+from i2i.errors import UsageError, speaks_python
 from i2i.evaluation import EvaluationOptions, keep_evaluation, run_of, score_model
 from i2i.evaluation.choosing import choose_data
 from i2i.images import Range
@@ -47,7 +48,10 @@ def evaluate(
     of some pairs and of the worst. keep: whether a run folder keeps the scores and shows them in its report, with the
     worst pairs. Raises DataError, ModelError and UsageError.
     """
-    given = [str(one) for one in ([data] if isinstance(data, (str, Path)) else data)]
+    model, given, labels = as_path(model, "model"), as_paths(data, "data"), as_names(labels)
+    metrics = None if metrics is None else as_names(metrics)
+    if count is not None and count < 1:
+        raise UsageError(f"count is {count}. Give the number of samples, at least 1.")
     paths, run = choose_data(model, given), run_of(model) if keep else None
     asked = (split, direction, device, metrics, sets, network, mode, count, side, fit, value_range, output_value_range)
     options = EvaluationOptions(*asked, labels, table, sheet, worst)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from i2i.api.results import Exported
+from i2i.arguments import as_path
 from i2i.errors import UsageError, speaks_python
 from i2i.exporting import ExportOptions, export_model
 from i2i.exporting.agreement import agreement
@@ -39,6 +40,7 @@ def export(
     """
     if output is None and triton is None:
         raise UsageError("Give `output`, a file in .onnx, .html or .pth, or `triton`, a folder.")
+    model = as_path(model, "model")
     suffix = Path(output).suffix.lower() if output is not None else ""
     is_page = suffix in (".html", ".htm")
     file, page = (None, output) if is_page else (output, None)

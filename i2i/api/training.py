@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from i2i.api.results import Trained
+from i2i.arguments import as_path, as_paths
 from i2i.config import load_config
 from i2i.config.plugins import LOADED
 from i2i.config.settings import Config
@@ -52,7 +53,7 @@ def train(
     if isinstance(config, Config):
         assert out is not None
         return start.train(config, out, resume, allow_config_change, callbacks)
-    folders = [str(one) for one in ([data] if isinstance(data, (str, Path)) else data)]
+    config, folders = str(as_path(config, "config")), as_paths(data, "data")
     plugins = {"plugins": [str(one) for one in LOADED]} if LOADED else {}
     given = {**({"data.path": folders} if folders else {}), **plugins, **(settings or {})}
     overrides = [f"{name}={json.dumps(value)}" for name, value in given.items()]

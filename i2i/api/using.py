@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from i2i.errors import speaks_python
+from i2i.arguments import as_names, as_path, as_paths, as_seeds
+from i2i.errors import UsageError, speaks_python
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -69,11 +70,14 @@ def translate_files(
     from i2i.runtime.picture_options import PictureOptions, written_channels
     from i2i.runtime.pipeline import MANY, setup_for, translate_files
 
-    sources = find_inputs([str(one) for one in ([inputs] if isinstance(inputs, (str, Path)) else inputs)])
+    given, written = as_paths(inputs, "inputs"), as_path(output, "output")
+    if not given:
+        raise UsageError("inputs is empty. Give pictures, folders or patterns.")
+    sources = find_inputs(given)
     opened = _translator(model, direction, device, labels, fit, setup_for(MANY, None).threads)
     options = PictureOptions().for_model(opened.spec, opened.generator, direction=opened.direction)
     channels = written_channels(opened.generator, options)
-    tasks = list_tasks(sources, Path(output), channels, skip_existing, overwrite, options)
+    tasks = list_tasks(sources, written, channels, skip_existing, overwrite, options)
     result = Result(refused=tasks.refused)
     total, done = len(tasks), 0
 
@@ -100,7 +104,8 @@ def _translator(
 
     if isinstance(model, Translator):
         return model
-    return Translator.open(model, direction, device, threads=threads, fit=make_fit(fit, None, None), labels=labels)
+    path, names = as_path(model, "model"), as_names(labels)
+    return Translator.open(path, direction, device, threads=threads, fit=make_fit(fit, None, None), labels=names)
 
 
 @speaks_python
@@ -125,9 +130,9 @@ def generate(
     from i2i.images import to_pil
     from i2i.runtime.generator import ImageGenerator
 
-    opened = model if isinstance(model, ImageGenerator) else ImageGenerator.open(model, device, size)
-    numbers = range(seeds) if isinstance(seeds, int) else seeds
-    chosen = choose(opened, numbers, None, [labels] if labels else (), [text] if text is not None else (), truncation)
+    numbers, names = as_seeds(seeds, "seeds"), as_names(labels)
+    opened = model if isinstance(model, ImageGenerator) else ImageGenerator.open(as_path(model, "model"), device, size)
+    chosen = choose(opened, numbers, None, [names] if names else (), [text] if text is not None else (), truncation)
     if opened.makes_points:
         return opened.points(chosen.latents)
     made = []

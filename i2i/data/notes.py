@@ -135,7 +135,7 @@ def _range(side: Side, deep: AbstractSet[Path], data: DataSettings) -> list[str]
 def enlarged(sizes: Sequence[Header | None], data: DataSettings) -> str | None:
     """Return a note if most pictures are much enlarged, and other settings would enlarge them less.
 
-    A preset's `data.resize_px` stays when only `data.crop_px` is set: crops then show a small part of a blurred picture.
+    A preset's `data.resize_px` stays when only `data.crop_px` is set: crops then show a small part of each picture.
     """
     side = statistics.median(min(size) for size in sizes if size)
     if data.resize_px is None or data.resize_px <= ENLARGED * side:

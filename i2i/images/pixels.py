@@ -60,6 +60,8 @@ def _pixels(image: Image.Image, name: str) -> Array:
         raise ImageError(
             f"{name} holds signed or 32-bit integers; i2i reads 8 and 16 bits. Save it as 16-bit PNG or TIFF."
         )
+    if not all(image.size):
+        raise ImageError(f"{name} is empty: {image.width}x{image.height} px. Give at least one pixel.")
     image.load()  # turns a TIFF, too
     orientation = orientation_of(image)
     if image.mode.startswith("I"):

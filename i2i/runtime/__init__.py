@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from i2i.arguments import as_names, as_path
 from i2i.errors import speaks_python
 from i2i.models.spec import GENERATE, ModelSpec
 from i2i.runtime.backends import open_backend
@@ -37,8 +38,8 @@ def load(
     def pick(spec: ModelSpec) -> str:
         return GENERATE if spec.task == "generate" and direction is None else spec.pick(direction)
 
-    values = Values(value_range, output_value_range)
+    path, values = as_path(path, "path"), Values(value_range, output_value_range)
     spec, backend, opened = open_backend(path, pick, device, values=values)
     if opened == GENERATE:
         return ImageGenerator(spec, backend)
-    return Translator(spec, backend, opened, model=path).with_labels(labels)
+    return Translator(spec, backend, opened, model=path).with_labels(as_names(labels))

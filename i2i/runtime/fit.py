@@ -1,7 +1,7 @@
 """How pictures come to sizes that a network takes: the choices, and the pixel operations they need."""
 
 import math
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from PIL import Image
@@ -45,7 +45,9 @@ def large_note(side_px: int, trained_px: int) -> str:
 
 
 def make_fit(how: How | None, tile: Tiling | None, tile_px: int | None) -> Fit:
-    """Combine the options of the command line; raises UsageError if they contradict one another."""
+    """Combine the options of the command line; raises UsageError for unknown and contradictory ones."""
+    if how is not None and how not in (known := get_args(How)):
+        raise UsageError(f"--fit takes {', '.join(known)}; got {how}.")
     if (tile or tile_px) and how not in (None, "tile"):
         raise UsageError(f"--tile and --tile-px go with --fit tile, not with --fit {how}. Leave one of them out.")
     if tile == "exact" and tile_px:

@@ -8,6 +8,7 @@ this same path.
 """
 
 import copy
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar, overload
@@ -15,7 +16,8 @@ from typing import Any, Self, TypeVar, overload
 import numpy as np
 from PIL import Image
 
-from i2i.errors import ModelError, UsageError
+from i2i.arguments import kind_of
+from i2i.errors import ImageError, ModelError, UsageError
 from i2i.images import MAX_PIXELS, Array, from_pil, from_unit, one_hot, to_channels, to_image, to_labels, to_unit
 from i2i.images.decode import opened
 from i2i.images.geo import filled, without_data
@@ -129,7 +131,7 @@ class Translator:
             output = self.translate(array, array.dtype if deep else np.uint8)
             return pil_image(with_alpha(output, array, self.generator, alpha), image.info.get("icc_profile"))
         options = PictureOptions(alpha=alpha, mask=mask).for_model(self.spec, self.generator)
-        with opened(Path(image), MAX_PIXELS, options.layout) as source:
+        with opened(_path(image), MAX_PIXELS, options.layout) as source:
             picture = read(source, 1, options)
         return Translated(self, picture, options)
 
@@ -248,6 +250,14 @@ def _translate_array(translator: Translator, array: Array, alpha: Alpha | None) 
     return output if made.nodata is None else marked(output, blank, float(made.nodata))
 
 
+def _path(image: Any) -> Path:
+    """Return the path of a picture; raises ImageError for what is none."""
+    if not isinstance(image, (str, os.PathLike)):
+        wanted = "a path, an array (H, W, C) or a PIL image, or a list of them for i2i.translate"
+        raise ImageError(f"A picture is {wanted}; got {kind_of(image)}.")
+    return Path(image)
+
+
 def _three_axes(array: Array, part: Part) -> Array:
     """Return an array as (H, W, C); raises ModelError for one that the part does not take."""
     scaled = part.inputs is not None and part.inputs.scale is not None
@@ -258,5 +268,18 @@ def _three_axes(array: Array, part: Part) -> Array:
     if not known or array.ndim not in (2, 3) or not array.size or not fits:
         wanted = f"(H, W, {len(bands)})" if bands else "(H, W) or (H, W, 1 to 4)"
         types = "uint8, uint16 or float" if scaled else "uint8 or uint16"
-        raise ModelError(f"A picture array is {wanted} in {types}; got {array.shape} in {array.dtype}.")
+        raise ModelError(
+            f"A picture array is {wanted} in {types}; got {array.shape} in {array.dtype}.{_remedy(array, known)}"
+        )
     return array if array.ndim == 3 else array[:, :, None]
+
+
+def _remedy(array: Array, known: bool) -> str:
+    """Return how to convert an array that is no picture, where that is plain. known: whether its type is allowed."""
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] > 4:
+        return " To put channels last: array.transpose(1, 2, 0)."
+    if not known and array.dtype.kind in "iu":
+        return " From values of 0 to 255: array.astype(numpy.uint8)."
+    if not known and array.dtype.kind in "bf":
+        return " From values of 0 to 1: (255 * array).round().astype(numpy.uint8)."
+    return ""

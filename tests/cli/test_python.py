@@ -13,7 +13,7 @@ from PIL import Image
 
 import i2i
 from i2i.api import exporting
-from i2i.errors import ConfigError, RunExistsError, UsageError, speaks_python
+from i2i.errors import ConfigError, I2IError, RunExistsError, UsageError, speaks_python
 from i2i.exporting import page
 from i2i.interop.pytorch_cyclegan_pix2pix import revert
 from i2i.networks import UNet
@@ -62,6 +62,60 @@ def test_a_training_gives_metrics_rows_and_samples(few_pairs, tmp_path, capsys):
     assert "mine" in capsys.readouterr().err  # and the training went on
     assert "G_L1" in run._repr_html_()
     assert i2i.load(run).spec.images_seen == 16
+
+
+ODD = {
+    "empty": np.zeros((0, 0, 3), np.uint8),
+    "without channels": np.zeros((8, 8, 0), np.uint8),
+    "five channels": np.zeros((8, 8, 5), np.uint8),
+    "one axis": np.zeros(8, np.uint8),
+    "four axes": np.zeros((1, 8, 8, 3), np.uint8),
+    "bool": np.zeros((8, 8), bool),
+    "float64": np.zeros((8, 8, 3)),
+    "int64": np.zeros((8, 8, 3), np.int64),
+    "object": np.zeros((8, 8, 3), object),
+    "empty image": Image.new("RGB", (0, 5)),
+    "tensor": torch.zeros(3, 8, 8),
+    "none": None,
+    "bytes": b"\x89PNG",
+    "nested": [[0, 1], [2, 3]],
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_what_is_no_picture_is_one_clear_error(kind, tiny_run):
+    for entry in (lambda given: i2i.translate(given, tiny_run), i2i.load(tiny_run)):
+        with pytest.raises(I2IError, match=r"got|empty"):
+            entry(ODD[kind])
+
+
+def test_pictures_of_two_axes_are_grey(tiny_run):
+    assert i2i.translate(np.zeros((8, 9), np.uint8), tiny_run).shape[:2] == (8, 9)
+
+
+@pytest.mark.parametrize("odd", [None, 3, ODD["empty"], ""], ids=["none", "number", "array", "empty"])
+def test_what_is_no_path_is_named_by_its_argument(odd, tiny_run, tmp_path):
+    for name, entry in {
+        "path": lambda: i2i.load(odd),
+        "model": lambda: i2i.evaluate(odd, tmp_path),
+        "data": lambda: i2i.evaluate(tiny_run, odd),
+        "inputs": lambda: i2i.translate_files(odd, tmp_path / "out", tiny_run),
+        "output": lambda: i2i.translate_files(tmp_path, odd, tiny_run),
+        "config": lambda: i2i.train(odd),
+    }.items():
+        with pytest.raises(UsageError, match=f"^{name} "):
+            entry()
+    with pytest.raises(UsageError, match="model"):
+        i2i.export(odd, tmp_path / "m.onnx")
+
+
+def test_seeds_are_numbers_of_any_library(noise_model):
+    two = [np.asarray(one) for one in i2i.generate(noise_model, np.int64(2))]
+    for seeds in (range(2), np.arange(2), iter([0, 1])):
+        assert np.array_equal(two, [np.asarray(one) for one in i2i.generate(noise_model, seeds)])
+    for odd in (0, -1, [], 1.5, [1.5], "ab", np.zeros(2), [-3], None):
+        with pytest.raises(UsageError, match="seed"):
+            i2i.generate(noise_model, odd)
 
 
 def test_calls_with_a_config_give_the_model_file(few_pairs, tmp_path):
