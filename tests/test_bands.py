@@ -137,6 +137,23 @@ def test_the_samples_are_composites(run):
         assert sheet.decode().shape[2] == 3
 
 
+def test_the_samples_show_the_bands_that_are_chosen(run, cube, tmp_path):
+    chosen = ["data.composite_a=[swir,nir,red]", "data.composite_b=[2]"]
+    i2i.train(tiny_config(*NAMED, *chosen, data=cube), tmp_path / "run")
+    spec = read_spec(tmp_path / "run" / "model.safetensors")
+    assert (spec.generators["A2B"].inputs.composite, spec.generators["A2B"].outputs.composite) == (
+        ("swir", "nir", "red"),
+        ("2",),
+    )
+    sheets = [read_image(next((one / "samples").glob("*.png"))) for one in (run, tmp_path / "run")]
+    assert not np.array_equal(*sheets)  # as it would be if the choice were not heeded
+    for change in ("data.composite_a=[swir,nir]", "data.composite_a=[thermal]", "data.composite_b=[red]"):
+        with pytest.raises(ConfigError, match=change[5:16]):
+            tiny_config(*NAMED, change, data=cube)
+    with pytest.raises(ConfigError, match="none"):
+        tiny_config("data.composite_a=[red]", data=cube)
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

@@ -84,6 +84,11 @@ class SideSettings(SourceSettings):
     """Several files of A as one picture, as {name}_B*.tif: its bands are in the files that differ in *."""
     stack_b: str | None = None
     """The same of side B."""
+    composite_a: tuple[BandName, ...] = ()
+    """Which of A's bands previews, sheets and reports show: three as red, green and blue, as [nir, red, green], or one.
+    []: red, green and blue by name, else the first three. The model file keeps it."""
+    composite_b: tuple[BandName, ...] = ()
+    """The same of side B."""
     meaning_a: Literal["labels"] | None = None
     """labels: A's pictures are label maps, whose integers are the classes that data.channels_a names or counts. Classes
     are never interpolated, and a channel each for the network; outputs that are A's are label maps, too."""
@@ -120,6 +125,11 @@ class SideSettings(SourceSettings):
         if not isinstance(value, int) and not 1 <= len({*value}) == len(value) <= MOST_BANDS:
             raise ValueError(f"give at least one name, at most {MOST_BANDS}, and each once")
         return value
+
+    @field_validator("composite_a", "composite_b", mode="before")
+    @classmethod
+    def _numbers_are_names(cls, value: object) -> object:
+        return [str(one) for one in value] if isinstance(value, list | tuple) else value
 
     @field_validator("stack_a", "stack_b")
     @classmethod
@@ -169,6 +179,15 @@ class SideSettings(SourceSettings):
         return self
 
     @model_validator(mode="after")
+    def _composites_fit(self) -> Self:
+        for side, layout in zip("ab", self.layouts, strict=True):
+            chosen = getattr(self, f"composite_{side}")
+            if chosen and (len(chosen) not in (1, 3) or {*chosen} - {*layout.bands} or layout.values):
+                known = "has " + (", ".join(layout.bands) if not layout.values and layout.bands else "none")
+                raise ValueError(f"composite_{side} names three bands, or one, of side {side.upper()}, which {known}")
+        return self
+
+    @model_validator(mode="after")
     def _label_maps_fit(self) -> Self:
         for side, count in zip("ab", self.side_channels, strict=True):
             values, named = getattr(self, f"values_{side}"), f"meaning_{side}"
@@ -193,4 +212,5 @@ def _layout(data: SideSettings, side: str) -> Layout:
         values = getattr(data, f"values_{side}") or tuple(range(count))
         bands = tuple(map(str, values)) if isinstance(channels, int) else tuple(channels)
     plane, stack = tuple(sorted(getattr(data, f"plane_{side}").items())), getattr(data, f"stack_{side}")
-    return Layout(count, bands, data.input_range, scale, select, nodata, values, plane, stack)
+    shown = getattr(data, f"composite_{side}")
+    return Layout(count, bands, data.input_range, scale, select, nodata, values, plane, stack, shown)

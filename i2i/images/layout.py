@@ -55,6 +55,8 @@ class Layout(NamedTuple):
     """Which plane of a TIFF with several is the picture."""
     stack: str | None = None
     """The pattern of files that make up one picture; see i2i.images.stacking."""
+    composite: tuple[str, ...] = ()
+    """The names of the bands that people see: three as red, green and blue, or one; empty: see `composite`."""
 
     @property
     def black(self) -> Array:
@@ -124,21 +126,29 @@ class ImageKind(Protocol):
     def values(self) -> tuple[int, ...]:
         """Those of classes, if the bands are classes."""
 
+    @property
+    def composite(self) -> tuple[str, ...]:
+        """The names of the bands that people see; empty: chosen by their names."""
+
 
 def shown(array: Array, side: ImageKind | None) -> Array:
     """Return what shows images (H, W, C) of a side to people: bands as a composite, classes in colours."""
     if side is None:
         return array
-    return coloured(array) if side.values else composite(array, side.bands)
+    return coloured(array) if side.values else composite(array, side.bands, side.composite)
 
 
-def composite(array: Array, bands: Sequence[str]) -> Array:
-    """Return what shows bands (H, W, C) to people: (H, W, 3) of red, green and blue by name, or of the first three.
+def composite(array: Array, bands: Sequence[str], chosen: Sequence[str] = ()) -> Array:
+    """Return what shows bands (H, W, C) to people: those chosen by name, three as red, green and blue, or one.
+
+    By default (H, W, 3) of red, green and blue by name, or of the first three.
 
     With fewer than three, the first alone, (H, W, 1). Without `bands` it is a picture, and stays as it is.
     """
     if not bands or array.shape[2] == 1:
         return array
+    if chosen:
+        return array[:, :, [list(bands).index(name) for name in chosen]]
     names = [name.lower() for name in bands]
     if all(colour in names for colour in _COLOURS):
         return array[:, :, [names.index(colour) for colour in _COLOURS]]

@@ -36,6 +36,8 @@ class PictureSpec(BaseModel):
     """Which plane of a TIFF with several is the picture: axes and the place on each, from 1."""
     stack: Annotated[str, Field(max_length=200)] | None = None
     """The pattern of files that make up one picture."""
+    composite: Annotated[tuple[BandName, ...], Field(max_length=3)] = ()
+    """The names of the bands that previews and sheets show, three as red, green and blue, or one; empty: by name."""
 
     @model_validator(mode="after")
     def _has_channels_that_fit(self) -> Self:
@@ -44,6 +46,8 @@ class PictureSpec(BaseModel):
             raise ValueError(f"{self.meaning} cannot have {self.channels} channels")
         if len({*self.values}) != len(self.values) or len(self.values) != self.channels * (self.meaning == "labels"):
             raise ValueError(f"{self.meaning} of {self.channels} channels cannot have {len(self.values)} class values")
+        if {*self.composite} - {*self.bands} or len(self.composite) == 2:
+            raise ValueError(f"bands {', '.join(self.composite)} cannot be shown")
         return self
 
     def layout(self, value_range: Range | None) -> Layout:
@@ -58,6 +62,7 @@ class PictureSpec(BaseModel):
             self.values,
             self.plane,
             self.stack,
+            self.composite,
         )
 
 
@@ -66,5 +71,6 @@ def picture_spec(images: int | Layout) -> PictureSpec:
     layout = images if isinstance(images, Layout) else Layout(images, band_names(images))
     count = layout.channels or 0
     meaning = "labels" if layout.values else "bands" if layout.bands else MEANINGS[count]
-    same = {name: getattr(layout, name) for name in ("bands", "scale", "select", "nodata", "values", "plane", "stack")}
+    names = ("bands", "scale", "select", "nodata", "values", "plane", "stack", "composite")
+    same = {name: getattr(layout, name) for name in names}
     return PictureSpec(channels=count, meaning=meaning, **same)

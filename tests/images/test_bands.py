@@ -125,6 +125,12 @@ def test_people_see_the_colours_or_the_first_three(bands, shown):
     np.testing.assert_array_equal(composite(array, bands), array[:, :, shown])
 
 
+def test_people_see_the_bands_that_are_chosen():
+    array, bands = stacked(4), ("blue", "green", "red", "nir")
+    np.testing.assert_array_equal(composite(array, bands, ("nir", "red", "green")), array[:, :, [3, 2, 1]])
+    np.testing.assert_array_equal(composite(array, bands, ("nir",)), array[:, :, [3]])
+
+
 def test_counts_of_pictures_are_no_bands():
     assert [band_names(count) for count in (1, 2, 3, 4)] == [(), ("1", "2"), (), ()]
     assert band_names(["red", "nir"]) == ("red", "nir")
