@@ -23,9 +23,17 @@ Examples:
 @click.option(
     "--mb", type=click.IntRange(min=1), default=500, show_default=True, help="Size of an archive, in millions of bytes."
 )
+@click.option(
+    "--columns",
+    type=options.NameList(),
+    default=(),
+    help="Of parquet files: the column of A's pictures and that of B's, or one.  [default: those of pictures]",
+)
 @options.overwrite
-def shard(data: tuple[str, ...], output: Path, mb: int, overwrite: bool) -> None:
+def shard(data: tuple[str, ...], output: Path, mb: int, columns: tuple[str, ...], overwrite: bool) -> None:
     """Pack the pictures of DATA, a folder or A's and B's, into tar archives that trainings read as they are.
+
+    DATA may be parquet files, or a folder of them, with pictures in one column or two.
 
     A million small files are slow to list, copy and read over a network; a few hundred archives are not. They are in
     the layout of webdataset: 0001.a.png and 0001.b.png are a pair.
@@ -33,9 +41,11 @@ def shard(data: tuple[str, ...], output: Path, mb: int, overwrite: bool) -> None
     with status.shown():
         from i2i.config.settings import DataSettings
         from i2i.data.folders import refuse_missing
+        from i2i.data.parquet import parquet_files
         from i2i.data.sharding import make_shards
 
-        refuse_missing(DataSettings(path=data))
+        if not parquet_files(data):
+            refuse_missing(DataSettings(path=data))
         with status.doing("Writing archives"):
-            made = make_shards(data, output, mb * 1_000_000, overwrite, status.count)
+            made = make_shards(data, output, mb * 1_000_000, overwrite, status.count, columns)
     click.echo(f"Wrote {show_count(len(made), 'archive')} to {output}.")

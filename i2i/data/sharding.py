@@ -1,12 +1,14 @@
 """Write tar shards, in the layout that i2i.data.shards reads, of a data folder in any layout that trainings take."""
 
+import io
 import tarfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from i2i import status
 from i2i.data.folders import SPLITS, find_images, find_pairs, find_sides, has_sides, has_split
 from i2i.data.items import Picture
+from i2i.data.parquet import members, parquet_files, row_count
 from i2i.errors import DataError, UsageError, one_line
 from i2i.files import atomic_write
 from i2i.images.listing import list_shards
@@ -21,16 +23,20 @@ def make_shards(
     most_bytes: int,
     overwrite: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    columns: Sequence[str] = (),
 ) -> list[Path]:
-    """Write the pictures of data folders into archives of up to `most_bytes` in `target`; return the archives.
+    """Write the pictures of data folders, or of parquet files, into archives of up to `most_bytes` in `target`.
 
-    Files go in as they are, those of a pair one after the other. progress: called with (done, total) pictures. Raises
-    UsageError and DataError.
+    Files go in as they are, those of a pair one after the other. progress: called with (done, total) pictures. columns:
+    of the parquet files, as for `parquet.members`. Returns the archives. Raises UsageError and DataError.
     """
     if any(old := list_shards(target)) and not overwrite:
         raise UsageError(f"{one_line(old[0])} exists already. Add --overwrite to replace the archives in its folder.")
     with status.doing("Looking for pictures"):
-        series = _series(paths)
+        tables = parquet_files(paths)
+        series = {} if tables else _series(paths)
+    if columns and not tables:
+        raise UsageError("--columns names those of parquet files, and none are given. Leave it out.")
     for path in old:  # else more of them than there will be would stay among the new ones
         path.unlink()
     done, total, made = 0, sum(map(len, series.values())), list[Path]()
@@ -41,7 +47,50 @@ def make_shards(
             made.append(path)
             done += len(part)
             progress(done, total)
-    return made
+    return made + list(_of_tables(tables, columns, target, most_bytes, progress))
+
+
+def _of_tables(
+    tables: Sequence[Path],
+    columns: Sequence[str],
+    target: Path,
+    most_bytes: int,
+    progress: Callable[[int, int], None],
+) -> Iterator[Path]:
+    """Write the archives of parquet files, a series for each split that begins their names; yield each archive."""
+    by_split: dict[str, list[Path]] = {}
+    for table in tables:
+        split = next((one for one in SPLITS if table.name.lower().startswith(one)), "")
+        by_split.setdefault(split or ("val" if table.name.lower().startswith("valid") else "shard"), []).append(table)
+    done, total = 0, sum(map(row_count, tables))
+    for prefix, own in by_split.items():
+        first, part, size, number = 0, list[tuple[str, bytes]](), 0, 0
+        for table in own:
+            row = ""
+            for name, content in members(table, columns, first):
+                begins, row = name.split(".")[0] != row, name.split(".")[0]
+                if part and begins and size + len(content) > most_bytes:
+                    yield _write_members(target / f"{prefix}-{number:06d}.tar", part)
+                    part, size, number = [], 0, number + 1
+                part.append((name, content))
+                size += len(content)
+                done += begins
+                progress(done, total)
+            first += row_count(table)
+        if part:
+            yield _write_members(target / f"{prefix}-{number:06d}.tar", part)
+
+
+def _write_members(path: Path, part: Sequence[tuple[str, bytes]]) -> Path:
+    try:
+        with atomic_write(path) as temp, tarfile.open(temp, "w", format=tarfile.PAX_FORMAT) as archive:
+            for name, content in part:
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    except OSError as error:
+        raise DataError(f"{one_line(path)} cannot be written: {error.strerror or error}.") from error
+    return path
 
 
 def _series(paths: Sequence[str]) -> dict[str, list[Entry]]:
