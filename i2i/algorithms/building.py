@@ -12,7 +12,7 @@ from i2i.config.discriminators import DiscriminatorSettings
 from i2i.config.generators import CoupledGeneratorSettings, StyleGeneratorSettings
 from i2i.config.settings import Config, by_direction
 from i2i.errors import ConfigError
-from i2i.models.spec import LatentBlock, Part, classifying, encoding, generating
+from i2i.models.spec import PHASE, LatentBlock, Part, classifying, encoding, generating
 from i2i.models.styles import SHARE
 from i2i.networks import (
     CLASSIFIERS,
@@ -86,6 +86,12 @@ def noise_block(config: Config, prior: Literal["normal", "uniform"] = "normal") 
     """Return the block of the generator's noise; raises ConfigError for a generator without any."""
     size, network = noise_size(config), GENERATORS[config.generator.name]
     return LatentBlock(name="noise", size=size, prior=prior, each_place=getattr(network, "each_place", False))
+
+
+def phase_blocks(config: Config) -> tuple[LatentBlock, ...]:
+    """Return the block of the phases of the generator's waves, which come first in its latent; empty without waves."""
+    waves = getattr(config.generator, "waves", 0)
+    return (LatentBlock(name=PHASE, size=waves, prior="uniform"),) if waves else ()
 
 
 def latent_arguments(config: Config, blocks: Sequence[LatentBlock]) -> dict[str, Any]:

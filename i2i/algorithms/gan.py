@@ -11,7 +11,7 @@ from torch import Tensor
 
 from i2i.algorithms.adversary_settings import AdversarySettings
 from i2i.algorithms.base import Algorithm, Batch, Outputs, Shown
-from i2i.algorithms.building import build_latent_generator, generating_part, noise_block
+from i2i.algorithms.building import build_latent_generator, generating_part, noise_block, phase_blocks
 from i2i.algorithms.phases import LongTurns, Phase
 from i2i.algorithms.priors import draw
 from i2i.config.section import Positive
@@ -62,7 +62,7 @@ class GAN(Algorithm):
     @property
     def blocks(self) -> tuple[LatentBlock, ...]:
         """The blocks of a latent."""
-        return (noise_block(self.config),)
+        return (*phase_blocks(self.config), noise_block(self.config))
 
     def known_blocks(self, batch: Batch) -> dict[str, Tensor]:
         """Return the latent blocks that come with the reals instead of being drawn, by name, (N, size) each."""

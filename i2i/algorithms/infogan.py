@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from i2i.algorithms.base import Batch, Outputs
-from i2i.algorithms.building import noise_block
+from i2i.algorithms.building import noise_block, phase_blocks
 from i2i.algorithms.gan import GAN, GANSettings
 from i2i.config.section import Weight
 from i2i.models.spec import LatentBlock
@@ -59,7 +59,7 @@ class InfoGAN(GAN):
     @property
     def blocks(self) -> tuple[LatentBlock, ...]:
         """Noise, uniform as in the authors' code, and the codes."""
-        return (noise_block(self.config, "uniform"), *self.codes)
+        return (*phase_blocks(self.config), noise_block(self.config, "uniform"), *self.codes)
 
     @property
     def heads(self) -> dict[str, int]:

@@ -225,6 +225,8 @@ class SpatialGeneratorSettings(Section):
     """Transposed convolution as in the paper, or resize-convolution, which avoids checkerboards."""
     batch_norm: bool = True
     """Batch normalisation."""
+    waves: Annotated[int, Field(ge=0)] = 0
+    """Waves over the map beside the noise, for textures that repeat (PSGAN), which then do not tile; 0 is none."""
 
 
 GeneratorSettings = Annotated[

@@ -15,6 +15,8 @@ ENCODE = "encode"
 """Name of the part that finds the latents of pictures."""
 CLASSIFY = "classify"
 """Name of the part that tells the labels of pictures."""
+PHASE = "phase"
+"""Name of the latent block with the phases of a texture's waves."""
 Word = Annotated[str, Field(pattern=r"^[\w.+-]{1,80}$")]
 """A name that is safe to print: files come from strangers, and terminals obey control characters."""
 CLASS_NAME = r"[^\x00-\x1f\x7f-\x9f,=]{1,80}"

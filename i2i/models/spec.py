@@ -18,6 +18,7 @@ from i2i.models.parts import CLASS_NAME as CLASS_NAME
 from i2i.models.parts import CLASSIFY as CLASSIFY
 from i2i.models.parts import ENCODE as ENCODE
 from i2i.models.parts import GENERATE as GENERATE
+from i2i.models.parts import PHASE as PHASE
 from i2i.models.parts import LatentBlock as LatentBlock
 from i2i.models.parts import Part as Part
 from i2i.models.parts import Side, SideOrNone, Text, Word

@@ -13,7 +13,7 @@ from i2i.errors import OutOfMemoryError, UsageError
 from i2i.files import show_size
 from i2i.images import Array
 from i2i.machine import available_bytes
-from i2i.models.spec import Part
+from i2i.models.spec import PHASE, Part
 from i2i.runtime.latents import seed_latents
 from i2i.runtime.plan import Sides, estimated_bytes
 
@@ -28,6 +28,8 @@ def chosen_sides(part: Part, size: Sides | None, tile: bool) -> Sides:
             "This model makes no textures, and only they can tile. Leave out --tile, or train one with "
             "`i2i train texture_relief`."
         )
+    if tile and any(block.name == PHASE for block in part.blocks):
+        raise UsageError("The waves of this texture (generator.waves) do not meet at its borders. Leave out --tile.")
     if size is None or size == (part.out_px, part.out_px):
         return part.out_px, part.out_px
     if part.out_meaning == "points":
