@@ -102,12 +102,13 @@ RECIPES = {
         "datasets/maps",
         MAPS,
         (
-            *("data.disjoint=true", "data.resize_px=null", "data.crop_px=64", "generator.width=24"),
+            *("data.direction=A2B", "data.disjoint=true", "data.resize_px=null", "data.crop_px=64"),
+            *("generator.width=24",),
             *("loss.cycle_a=10", "loss.cycle_b=10", "loss.identity=0.5"),
             *("schedule.images=16000", "schedule.decay_images=8000"),
         ),
         "Learnt from photos and reliefs of different places, so heights are guesses from colour.",
-        "i2i translate satellite.png -m relief_unpaired --direction A2B -o relief.png",
+        "i2i translate satellite.png -m relief_unpaired -o relief.png",
     ),
     "fashion": Recipe(
         "clothes from noise, by class",

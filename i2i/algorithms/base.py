@@ -80,7 +80,7 @@ class Algorithm(ABC):
     """`config.loss`, parsed as Settings."""
 
     def __init__(self, config: Config):
-        self.config, self.direction = config, config.data.direction
+        self.config, self.direction = config, config.data.direction_of_pairs
         self.settings = parse(self.Settings, config.loss, config.algorithm, "loss.")
         self.notes: list[str] = []  # for the user, on how the settings were understood
         self.images, self.total_images, self.networks, self.adversaries = 0, 0, {}, {}

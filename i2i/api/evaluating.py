@@ -40,13 +40,13 @@ def evaluate(
 ) -> Evaluated:
     """Score a model beside trivial answers, as `i2i evaluate` does: on pairs, on sets, or samples from noise.
 
-    data: one folder, or A's and B's; by default those of the run. direction: needed only when the model holds both.
-    metrics: of pairs, as l1 or lpips. sets: whether to compare pairs as sets. network, mode: what features of sets are
-    of, and how pictures come to its size. count, side: of models from noise, the samples and the side of data with two.
-    value_range, output_value_range: black and white in an .onnx file of another project. labels: the classes that all
-    pictures are translated to; table: those of each, as a CSV file or "folders". sheet, worst: whether to make pictures
-    of some pairs and of the worst. keep: whether a run folder keeps the scores and shows them in its report, with the
-    worst pairs. Raises DataError, ModelError and UsageError.
+    data: one folder, or A's and B's; by default those of the run. direction: of a model that holds both; by default the
+    usual one. metrics: of pairs, as l1 or lpips. sets: whether to compare pairs as sets. network, mode: what features
+    of sets are of, and how pictures come to its size. count, side: of models from noise, the samples and the side of
+    data with two. value_range, output_value_range: black and white in an .onnx file of another project. labels: the
+    classes that all pictures are translated to; table: those of each, as a CSV file or "folders". sheet, worst: whether
+    to make pictures of some pairs and of the worst. keep: whether a run folder keeps the scores and shows them in its
+    report, with the worst pairs. Raises DataError, ModelError and UsageError.
     """
     model, given, labels = as_path(model, "model"), as_paths(data, "data"), as_names(labels)
     metrics = None if metrics is None else as_names(metrics)

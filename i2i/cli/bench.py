@@ -61,11 +61,12 @@ def bench(
     with status.shown():
         with status.doing("Loading libraries"):
             from i2i.models.spec import GENERATE
-            from i2i.runtime.backends import open_backend
+            from i2i.runtime.backends import open_backend, picking
             from i2i.runtime.timing import time_calls
 
+        pick = picking(direction)
         spec, opened, part = open_backend(
-            model, lambda spec: GENERATE if spec.task == "generate" else spec.pick(direction), device, backend, threads
+            model, lambda spec: GENERATE if spec.task == "generate" else pick(spec), device, backend, threads
         )
         asked = [size for size in sizes if size]
         with status.doing("Timing"):

@@ -71,7 +71,7 @@ Examples:
 @click.option(
     "--direction",
     type=Directions("both"),
-    help="Needed only if the model holds both; both writes NAME.A2B.onnx and NAME.B2A.onnx.",
+    help="Of models that hold both; by default the usual one; both writes NAME.A2B.onnx and NAME.B2A.onnx.",
 )
 @options.translated_label
 @options.overwrite

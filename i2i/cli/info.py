@@ -94,8 +94,9 @@ def _origin_lines(origin: "Origin | None") -> Iterator[str]:
 def _part_lines(spec: "ModelSpec") -> Iterator[str]:
     """Yield what each part of a model takes and makes."""
     for direction, generator in spec.generators.items():
+        usual = " (usual)" if direction == spec.usual else ""
         yield (
-            f"  {direction}: {_meaning(generator.inputs)} to {_meaning(generator.outputs)}, "
+            f"  {direction}{usual}: {_meaning(generator.inputs)} to {_meaning(generator.outputs)}, "
             f"{generator.network} ({_listed(generator.arguments)})"
         )
         yield f"       {_sides(spec, generator)}"

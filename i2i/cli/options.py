@@ -164,7 +164,7 @@ model = click.option(
     help="Run folder; .safetensors, .onnx or .pth file; or a shipped model by name, see `i2i models`. MODEL as the "
     "first argument is the same.",
 )
-direction = click.option("--direction", type=Directions(), help="For models that hold both.")
+direction = click.option("--direction", type=Directions(), help="Of models that hold both; by default the usual one.")
 overwrite = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 device = click.option(
     "--device",

@@ -25,7 +25,7 @@ class DeriveSection(Section):
     def misfit(self, data: "DataSettings") -> str | None:
         """Return why another setting of the data does not fit and what to do; None if all fit."""
         wanted = self.input_channels or (data.channels_b,)
-        if data.direction != "A2B":
+        if data.direction == "B2A":
             return "makes A, the input, from B; set data.direction to A2B"
         if self.input_channels and data.layouts[1].bands:
             return "needs pictures, and data.channels_b are bands"

@@ -21,8 +21,9 @@ class SourceSettings(Section):
 
     path: tuple[str, ...] = ()
     """One folder, or two: A's and B's; or tar shards, see docs/science.md. `--data` sets it."""
-    direction: Direction = "A2B"
-    """Which side of pairs is translated into the other; unpaired training learns both directions."""
+    direction: Direction | None = None
+    """Which side is translated into the other; null: A into B. CycleGAN learns both directions, and this is the one
+    that the model takes where no `--direction` is given; null: it must be given."""
     disjoint: bool = False
     """Unpaired training on pairs: A from the first half of the names and B from the second, so that no picture
     meets its partner."""
@@ -156,6 +157,11 @@ class SideSettings(SourceSettings):
     def side_channels(self) -> tuple[int, int]:
         """How many channels A and B have."""
         return channel_count(self.channels_a), channel_count(self.channels_b)
+
+    @property
+    def direction_of_pairs(self) -> Direction:
+        """The direction of pairs, and of what learns one only."""
+        return self.direction or "A2B"
 
     @property
     def layouts(self) -> Layouts:

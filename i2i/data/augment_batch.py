@@ -50,7 +50,7 @@ def augment_batch(
     """Augment the images of a batch on its device; draws depend on the number of its first image."""
     names, masks = data.own_names, data.image_names[len(data.own_names) :]
     if data.together:
-        groups = [(*by_direction(config.data.direction, *names), *masks)]
+        groups = [(*by_direction(config.data.direction_of_pairs, *names), *masks)]
     else:
         groups = [(name, *masks[side : side + 1]) for side, name in enumerate(names)]
     done: dict[str, Tensor] = {}

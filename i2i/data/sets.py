@@ -243,7 +243,7 @@ def refuse_settings(kind: DataKind, config: Config) -> None:
             )
     if data.derive and (reason := data.derive.misfit(data)):  # where inputs are derived at all
         raise ConfigError(f"data.derive.name is {data.derive.name}, which {reason}.")
-    inputs = by_direction(data.direction, *data.layouts)[0]
+    inputs = by_direction(data.direction_of_pairs, *data.layouts)[0]
     if data.colour_jitter and inputs.bands:
         raise ConfigError(
             f"data.colour_jitter changes colours, and the inputs are {channel_words(len(inputs.bands), inputs.bands)}. "

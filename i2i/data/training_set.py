@@ -102,7 +102,7 @@ class TrainingSet(Dataset[dict[str, Tensor]]):
 
     def show(self, number: int, broken: dict[str, str]) -> dict[str, Array]:
         """Return image number `number` as named arrays; add what cannot be read to `broken`, with the reason."""
-        way = 1 if self.config.data.direction == "A2B" else -1  # augmentation takes the input first
+        way = 1 if self.config.data.direction_of_pairs == "A2B" else -1  # augmentation takes the input first
         sides, valid = list[Array](), list[Array]()
         facts: dict[str, Array] = {}
         for index, place in enumerate(self.places(number)):

@@ -22,7 +22,7 @@ class ExportOptions:
     triton: str | Path | None = None
     """In place of `output`: the folder of models that a Triton server serves."""
     direction: str | None = None
-    """A2B or B2A, needed only when the model holds both; "both" writes a file for each."""
+    """A2B or B2A, needed only when the model holds both, and neither is usual; "both" writes a file for each."""
     verify: str | Path | None = None
     """Folder of pictures to prove the file on; None: the previews of the run that the model lies in."""
     overwrite: bool = False

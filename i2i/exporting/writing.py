@@ -114,6 +114,7 @@ def _of_translator(source: Path, direction: str | None, options: ExportOptions, 
 
     changes = {
         "parts": {translator.direction: generator},
+        "usual": None,
         "io": options.io,
         "precision": "fp32" if quantised else options.precision,
         "fixed_size": options.size,

@@ -47,7 +47,7 @@ class LoadModel:
             "required": {"model": ([*_files(), *shipped_names()],)},
             "optional": {
                 "path": ("STRING", {"default": "", "tooltip": path}),
-                "direction": (["auto", "A2B", "B2A"], {"tooltip": "Needed only if the model holds both."}),
+                "direction": (["auto", "A2B", "B2A"], {"tooltip": "auto: the only one, or the usual one."}),
                 "device": (list(DEVICES), {"tooltip": "Where the network runs."}),
                 "labels": ("STRING", _LABELS),
             },

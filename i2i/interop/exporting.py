@@ -6,6 +6,7 @@ from i2i import status
 from i2i.errors import ExportError, UsageError
 from i2i.files import atomic_write, check_output
 from i2i.models.modelfile import find_model, is_onnx, load_generator, read_spec
+from i2i.runtime.backends import picking
 
 
 def export_weights(
@@ -13,8 +14,8 @@ def export_weights(
 ) -> dict[Path, str]:
     """Write `model` (a run folder, .safetensors or .pth) to `output`, a .pth file with that project's tensor names.
 
-    direction: required if the model has both; "both" writes NAME_A.pth for A2B and NAME_B.pth for B2A, as that
-    project's CycleGAN expects. Returns the options with which that project loads each file.
+    direction: required if the model has both, and neither is usual; "both" writes NAME_A.pth for A2B and NAME_B.pth
+    for B2A, as that project's CycleGAN expects. Returns the options with which that project loads each file.
     Raises ExportError for a network that the project lacks, and UsageError; then nothing is written.
     """
     source, output = find_model(Path(model)), Path(output)
@@ -28,7 +29,7 @@ def export_weights(
     if direction == "both":
         parts = {output.with_stem(f"{output.stem}_{way[0]}"): spec.pick(way) for way in ("A2B", "B2A")}
     else:
-        parts = {output: spec.pick(direction)}
+        parts = {output: picking(direction)(spec)}
     tensors, options = {}, {}
     for path, way in parts.items():
         check_output(path, overwrite, ".pth")

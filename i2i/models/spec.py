@@ -111,6 +111,8 @@ class ModelSpec(BaseModel):
     """The algorithm that trained it."""
     parts: Annotated[dict[Word, Part], Field(min_length=1)]
     """Its tasks by name: A2B and B2A for directions, generate for pictures from noise."""
+    usual: Literal["A2B", "B2A"] | None = None
+    """Which of two directions is taken where none is asked for: the training's `data.direction`; null: it must be."""
     value_range: tuple[float, float] = (-1.0, 1.0)
     """Range of inputs and outputs; integers map to it by their full range."""
     input_range: tuple[float, float] | None = None
@@ -201,13 +203,15 @@ class ModelSpec(BaseModel):
         return "grey levels" if self.io == "image" else "values in -1 to 1"
 
     def pick(self, direction: str | None) -> str:
-        """Return the direction to use: the one asked for, or the only one; raises UsageError."""
+        """Return the direction to use: the one asked for, the only one, or the usual one; raises UsageError."""
         have = list(self.generators)
         if not have:
             raise UsageError("This model makes pictures from noise, and cannot translate. Use `i2i generate`.")
         if direction is None:
             if len(have) == 1:
                 return have[0]
+            if self.usual in have:
+                return self.usual
             raise UsageError(f"This model translates {' and '.join(have)}. Choose one with --direction.")
         if direction not in have:
             raise UsageError(f"This model translates {' and '.join(have)}, not {direction}.")

@@ -6,7 +6,7 @@ from pathlib import Path
 from i2i.arguments import as_names, as_path
 from i2i.errors import speaks_python
 from i2i.models.spec import GENERATE, ModelSpec
-from i2i.runtime.backends import open_backend
+from i2i.runtime.backends import open_backend, picking
 from i2i.runtime.foreign import Values
 from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.translator import Translator
@@ -26,7 +26,7 @@ def load(
     A model that translates becomes a function from picture to picture, one that generates a function from seeds to
     pictures. To get one or the other for certain, use Translator.open or ImageGenerator.open.
 
-    direction: A2B or B2A, needed only when the model holds both. device: one of DEVICES in i2i.runtime.backends.
+    direction: A2B or B2A, needed only when the model holds both, and neither is usual. device: of i2i.runtime.backends.
     value_range: black and white in the floats of an .onnx file of another project, by default -1 and 1;
     output_value_range: the same for its outputs, by default equal. labels: names of classes for a model that translates
     to labels; one that generates takes them at each call. Raises ModelError and UsageError.
@@ -36,7 +36,7 @@ def load(
     """
 
     def pick(spec: ModelSpec) -> str:
-        return GENERATE if spec.task == "generate" and direction is None else spec.pick(direction)
+        return GENERATE if spec.task == "generate" and direction is None else picking(direction)(spec)
 
     path, values = as_path(path, "path"), Values(value_range, output_value_range)
     spec, backend, opened = open_backend(path, pick, device, values=values)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, Self
 
+from i2i import status
 from i2i.errors import UsageError
 from i2i.images import Array
 from i2i.models.modelfile import find_model, is_onnx, read_spec
@@ -43,6 +44,18 @@ class Backend(Protocol):
 
     def with_threads(self, threads: int) -> Self:
         """Return the same backend with another number of CPU threads for each call of `run`."""
+
+
+def picking(direction: str | None) -> Callable[[ModelSpec], str]:
+    """Return what picks a direction as `ModelSpec.pick` does; a command then says where it is the usual one of two."""
+
+    def pick(spec: ModelSpec) -> str:
+        chosen = spec.pick(direction)
+        if direction is None and len(spec.generators) > 1:
+            status.say(f"Note: {chosen}, which is usual for this model. For the other: --direction {chosen[::-1]}.")
+        return chosen
+
+    return pick
 
 
 def open_backend(

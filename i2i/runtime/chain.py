@@ -53,7 +53,7 @@ def open_following(
 
 
 def _pick(word: str, direction: str, spec: ModelSpec) -> str:
-    if not direction and len(spec.generators) > 1:
+    if not direction and len(spec.generators) > 1 and spec.usual is None:
         raise UsageError(f"{word} translates {' and '.join(spec.generators)}. Name one: --then {word}:A2B.")
     return spec.pick(direction or None)
 

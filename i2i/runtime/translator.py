@@ -23,7 +23,7 @@ from i2i.images.decode import opened
 from i2i.images.geo import filled, without_data
 from i2i.images.label_maps import LABEL, nearest_to
 from i2i.models.spec import ModelSpec, Part
-from i2i.runtime.backends import Backend, TorchBackend, open_backend
+from i2i.runtime.backends import Backend, TorchBackend, open_backend, picking
 from i2i.runtime.fit import AUTO, Fit, cropped, pad, resized
 from i2i.runtime.foreign import UNSAID, Values
 from i2i.runtime.latents import choose_labels
@@ -73,13 +73,13 @@ class Translator:
     ) -> Self:
         """Open a run folder, a .safetensors, .onnx or .pth file.
 
-        direction: A2B or B2A; needed only when the model holds both.
+        direction: A2B or B2A; needed only when the model holds both, and neither is usual.
         device, backend: one of DEVICES and of BACKENDS in i2i.runtime.backends.
         threads: CPU threads for each picture, by default all. fit: how pictures come to sizes that the network takes.
         values: black and white in an .onnx file of another project. labels: as `with_labels` takes them.
         Raises ModelError and UsageError.
         """
-        spec, opened, chosen = open_backend(path, lambda spec: spec.pick(direction), device, backend, threads, values)
+        spec, opened, chosen = open_backend(path, picking(direction), device, backend, threads, values)
         return cls(spec, opened, chosen, fit, path).with_labels(labels)
 
     def with_backend(self, backend: Backend) -> Self:

@@ -142,8 +142,10 @@ async def _translate(request: Request, service: Service, model: Served, query: T
 def _direction(model: Served, asked: str | None) -> str:
     """Return the direction to take; raises HttpProblem."""
     have = [part for part in model.parts if part != GENERATE]
-    if asked in have or (asked is None and len(have) == 1):
-        return asked or have[0]
+    if asked in have:
+        return asked
+    if asked is None and (len(have) == 1 or model.spec.usual in have):
+        return model.spec.pick(None)
     if not have:
         received, following = "translate", f"POST to /models/{model.name}/generate."
     else:

@@ -21,7 +21,7 @@ class TranslateQuery(BaseModel):
     model_config = _ASKED
 
     direction: Literal["A2B", "B2A"] | None = None
-    """Needed only for a model that holds both."""
+    """Needed only for a model that holds both, and neither is usual."""
     label: list[str] = []
     """Classes by name, for a model that translates to labels."""
     quality: _QUALITY = None

@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,8 @@ class Run:
         return ModelSpec(
             i2i_version=__version__,
             algorithm=self.config.algorithm,
-            parts=self._parts(algorithm),
+            parts=_parts(algorithm, self.data.transparent),
+            usual=self.config.data.direction if len(algorithm.generators) == 2 else None,
             input_range=self.config.data.input_range,
             norm_statistics=self.norm_statistics,
             trained_crop_px=0 if self.config.data.toy else self.config.data.crop_px,
@@ -134,16 +135,6 @@ class Run:
             metrics=self.scores,
             derivation=Derivation(settings=derive, side=self.config.data.side) if derive else None,
         )
-
-    def _parts(self, algorithm: Algorithm) -> dict[str, Part]:
-        """Return the algorithm's parts, completed by whether the model consumes the alpha of its inputs."""
-        inputs = dict(zip(("A2B", "B2A"), self.data.transparent, strict=False))
-        parts = algorithm.parts()
-        for name, part in parts.items():
-            if part.kind == "translate":
-                consumed = inputs[name] or 4 in (part.in_channels, part.out_channels)
-                parts[name] = part.model_copy(update={"alpha": "consumed" if consumed else "kept"})
-        return parts
 
     def save(self, algorithm: Algorithm, networks: dict[str, nn.Module], state: State) -> None:
         """Write a checkpoint with `state`, and the model file, unless it holds the best so far."""
@@ -270,3 +261,14 @@ def norm_statistics(config: Config) -> NormStatistics:
         return config.train.norm_statistics
     sharing = config.train.devices * config.train.nodes if config.train.sync_batch_norm else 1
     return "image" if config.train.batch * sharing == 1 else "running"
+
+
+def _parts(algorithm: Algorithm, transparent: Sequence[bool]) -> dict[str, Part]:
+    """Return the algorithm's parts, completed by whether the model consumes the alpha of its inputs."""
+    inputs = dict(zip(("A2B", "B2A"), transparent, strict=False))
+    parts = algorithm.parts()
+    for name, part in parts.items():
+        if part.kind == "translate":
+            consumed = inputs[name] or 4 in (part.in_channels, part.out_channels)
+            parts[name] = part.model_copy(update={"alpha": "consumed" if consumed else "kept"})
+    return parts

@@ -211,7 +211,7 @@ def find_scorer(config: Config, kind: DataKind, previews: dict[str, Previews]) -
             "Set it to that at least, or lower log.samples_every_images."
         )
     has_pairs = bool(previews) and all(one.split == "val" and one.truths for one in previews.values())
-    of_labels = kind == "paired" and bool(by_direction(data.direction, *data.layouts)[1].values)
+    of_labels = kind == "paired" and bool(by_direction(data.direction_of_pairs, *data.layouts)[1].values)
     by = train.best_by or ("iou" if of_labels and has_pairs else "l1" if has_pairs else "kid_random")
     of_pairs = [name for name, metric in METRICS.items() if has_pairs and (of_labels or not metric.by_class)]
     allowed = [name for name in (*of_pairs, *SET_METRICS) if all(map(weights.has, _files(name)))]

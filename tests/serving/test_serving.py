@@ -40,6 +40,7 @@ from i2i.serving.server import JsonFormatter, open_server
 from tests.conftest import ROOT, picture, run_i2i, save
 from tests.exporting.browser import Browser
 from tests.report.test_browser import BROWSER
+from tests.runtime.test_chain import changed
 
 DOCS = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")
 SOURCE = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "i2i" / "serving").glob("*.py"))
@@ -105,11 +106,12 @@ def serving(*models, limits=None, **options):
 
 @pytest.fixture(scope="module")
 def ask(tiny_onnx, two_way_run, named_model):
-    """A server of three models, and its limits small enough to meet them."""
+    """A server of four models, and its limits small enough to meet them."""
     named = named_model.with_name("bags.safetensors")
     shutil.copy(named_model, named)
     limits = ServeLimits(max_body_bytes=200_000, max_pixels=100_000)
-    with serving(tiny_onnx, two_way_run, named, limits=limits) as client:
+    usual = changed(two_way_run / "model.safetensors", named.with_name("usual.safetensors"), usual="A2B")
+    with serving(tiny_onnx, two_way_run, named, usual, limits=limits) as client:
         yield client
 
 
@@ -186,6 +188,7 @@ def test_a_model_of_two_directions_needs_one(ask):
     assert there.status == back.status == 200
     assert there.body != back.body
     assert "A2B" in ask("POST", "/models/two_way/translate", png()).error["allowed"]
+    assert ask("POST", "/models/usual/translate", png()).body == there.body  # it remembers A2B
     assert ask("POST", "/translate?direction=A2B", png()).status == 422  # the first model has B2A alone
 
 

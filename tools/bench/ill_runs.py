@@ -183,7 +183,7 @@ def hidden(run: Path) -> RunFacts:
 def copied(run: Path) -> RunFacts:
     """Return the facts of a translation that answers with training pictures, whatever the input."""
     facts = RunFacts(run, device="cpu")
-    pictures = facts.batch(facts.data)[facts.config.data.direction[-1].lower()]
+    pictures = facts.batch(facts.data)[facts.config.data.direction_of_pairs[-1].lower()]
     made = {part: Changed(facts.network(part), lambda y, x: pictures[: len(x)]) for part in facts.spec.parts}
     facts.__dict__["network"] = made.__getitem__
     return facts
