@@ -7,10 +7,11 @@ from typing import TypeVar
 
 from i2i import status
 from i2i.config.settings import Config, DataSettings
+from i2i.data.headers import Headers
 from i2i.data.items import Item, Pair, Picture, mismatch, read_pair, read_picture
 from i2i.data.watch import watched
 from i2i.errors import ConfigError, DataError, ImageError, one_line
-from i2i.images import Facts, Header, read_facts
+from i2i.images import Facts, Header
 from i2i.machine import core_count
 from i2i.words import name_some, show_count
 
@@ -59,15 +60,24 @@ def check_pairs(
     whose halves differ in size. With `data.skip_broken` these get None instead, and DataError is raised only
     where no others are left.
     """
-    return _check(pairs, partial(_check_pair_header, seen=seen or Seen()), read_pair, settings, full, "pair")
+    headers = Headers(pairs)
+    header = partial(_check_pair_header, seen=seen or Seen(), headers=headers)
+    try:
+        return _check(pairs, header, read_pair, settings, full, "pair")
+    finally:
+        headers.save()
 
 
 def check_pictures(
     pictures: Sequence[Picture], settings: DataSettings | None = None, full: bool = False, seen: Seen | None = None
 ) -> list[Header | None]:
     """Return the size of each picture, as `check_pairs` does; raises one DataError."""
-    header = partial(_check_picture_header, seen=seen or Seen())
-    return _check(pictures, header, read_picture, settings, full, "picture")
+    headers = Headers(pictures)
+    header = partial(_check_picture_header, seen=seen or Seen(), headers=headers)
+    try:
+        return _check(pictures, header, read_picture, settings, full, "picture")
+    finally:
+        headers.save()
 
 
 def _check(
@@ -155,21 +165,21 @@ def odd_halves(items: Sequence[Item], sizes: Sequence[Header | None]) -> str | N
     )
 
 
-def _check_pair_header(pair: Pair, seen: Seen) -> Header | str:
+def _check_pair_header(pair: Pair, seen: Seen, headers: Headers) -> Header | str:
     """Return the size of a pair's halves by its headers, or what is wrong with them."""
-    a = _check_picture_header(pair.side("A"), seen)
+    a = _check_picture_header(pair.side("A"), seen, headers)
     if pair.b is None or isinstance(a, str):
         return a
-    b = _check_picture_header(pair.side("B"), seen)
+    b = _check_picture_header(pair.side("B"), seen, headers)
     if isinstance(b, str):
         return b
     return a if a == b else mismatch(pair, a, b).rstrip(".")
 
 
-def _check_picture_header(picture: Picture, seen: Seen) -> Header | str:
+def _check_picture_header(picture: Picture, seen: Seen, headers: Headers) -> Header | str:
     """Return the size of a picture by its header, or what is wrong with it."""
     try:
-        facts = read_facts(picture.path, layout=picture.layout)
+        facts = headers.read(picture)
     except ImageError as error:
         return str(error).rstrip(".")
     seen.add(picture.path, facts)
