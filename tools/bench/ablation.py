@@ -110,6 +110,7 @@ PAIRS: Rows = {
     "modern - feature matching": ("modern", (f"{MATCHING}=0",)),
     "modern - adversarial term": ("modern", (f"{MATCHING}=0", "loss.gan=0")),
     "modern + LPIPS": ("modern", ("loss.terms.lpips=5",)),
+    "modern + LPIPS, GAN 3": ("modern", ("loss.terms.lpips=5", "loss.gan=3")),
     "modern + LPIPS - feature matching": ("modern", ("loss.terms.lpips=5", f"{MATCHING}=0")),
     "modern + random features": ("modern", ("loss.terms.random_features=50",)),
     "modern + NLPD": ("modern", ("loss.terms.nlpd=10",)),
