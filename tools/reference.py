@@ -1,5 +1,5 @@
-"""Write docs/cli.md from the help of the commands, docs/settings.md from the settings, docs/api.md and docs/errors.md
-from docstrings; with --check, compare them."""
+"""Write docs/cli.md from the help of the commands, docs/settings.md from the settings, docs/api.md, docs/errors.md and
+docs/formats.md from docstrings; with --check, compare them."""
 
 import ast
 import inspect
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from formats import formats
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -192,7 +193,7 @@ def error_codes() -> Iterator[str]:
     yield f"| exit code | error | |\n|---|---|---|\n{body}"
 
 
-PAGES = {"cli.md": commands, "settings.md": settings, "api.md": api, "errors.md": error_codes}
+PAGES = {"cli.md": commands, "settings.md": settings, "api.md": api, "errors.md": error_codes, "formats.md": formats}
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
 """Checkpoints: `checkpoints/<images, 9 digits>.pt`, written atomically and verified by a digest.
 
-A checkpoint is what torch.save writes (tensors, dicts, numbers, strings, nothing that could run code)
-followed by a trailer with its SHA-256, since torch does not notice flipped bits. The digest is computed
-while writing and reading, so the file is never held in memory beside the training itself. The trailer is not
-a signature: a checkpoint is checked like any untrusted file before torch reads it.
+A checkpoint is what torch.save writes (tensors, dicts, numbers, strings, nothing that could run code) followed by a
+trailer, `i2i-sha256:` and its SHA-256 in 32 bytes, since torch does not notice flipped bits. The digest is computed
+while writing and reading, so the file is never held in memory beside the training itself. The trailer is not a
+signature: a checkpoint is checked like any untrusted file before torch reads it.
 """
 
 import errno
