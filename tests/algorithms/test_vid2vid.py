@@ -15,7 +15,7 @@ from i2i.images import from_unit, read_image, write_image
 from i2i.images.video import frames, survey
 from i2i.runtime import clip
 from i2i.runtime.translator import Translator
-from tests.conftest import make_algorithm, run_i2i
+from tests.conftest import ROOT, load_script, make_algorithm, run_i2i
 
 TINY = [
     *("data.crop_px=16", "data.clip_frames=3", "generator.width=4", "generator.depth=2", "discriminator.width=2"),
@@ -177,3 +177,22 @@ def test_resuming_equals_never_having_stopped(run, clips, tmp_path):
     (tmp_path / "run" / "checkpoints" / "000000008.pt").unlink()
     i2i.train(config(clips), tmp_path / "run", resume=True)
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
+
+
+def test_the_warping_error_knows_the_shifts():
+    """Of a canvas that moves as told there is none; the control is told other shifts."""
+    bench = load_script(ROOT / "tools" / "bench" / "clips.py")
+    pictures = [shown(number, 64) for number in range(5)]
+    clip = bench.make_clip(pictures, 4, np.random.default_rng(0), pan=False)
+    assert bench.warping_error(clip.clean, clip.shifts) == 0
+    assert bench.warping_error(clip.clean, [(down, right + 1) for down, right in clip.shifts]) > 10
+
+
+@pytest.mark.slow
+def test_frames_follow_from_one_another(tmp_path):
+    """The control has learned as many frames one by one; docs/benchmarks.md has both after longer trainings."""
+    found = load_script(ROOT / "tools" / "bench" / "clips.py").compare(tmp_path, 1000, 0, pan=True)
+    together, alone = found["recurrent"], found["frame by frame"]
+    assert together.warping < alone.warping
+    assert together.l1 < 1.25 * alone.l1
+    assert together.l1 < found["inputs"].l1 / 3

@@ -119,25 +119,30 @@ def settings(images: int, seed: int, data: Path, recurrent: bool) -> list[str]:
     return [*changes, "algorithm=pix2pix", "data.clip_frames=1", "loss.adversarial=least_squares", *loss]
 
 
+def compare(out: Path, images: int, seed: int, pan: bool) -> dict[str, Score]:
+    """Train both; return their scores, and those of the inputs and of the truths."""
+    data = out / "data"
+    clips = make_data(data, pan)
+    outputs = {"inputs": [clip.noisy for clip in clips], "truths": [clip.clean for clip in clips]}
+    for name, recurrent in (("recurrent", True), ("frame by frame", False)):
+        run, began = out / f"{name.split()[0]}{seed}", time.process_time()
+        i2i.train(i2i.load_config("clips", settings(images, seed, data, recurrent)), run)
+        print(f"{name}: {time.process_time() - began:.0f} s of processor time", flush=True)
+        outputs[name] = through(run, data, clips, out / f"outputs {run.name}")
+    return {name: score(frames, clips) for name, frames in outputs.items()}
+
+
 def main() -> None:
-    """Train both, and print their scores beside those of the inputs and of the truths."""
+    """Print the scores."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--images", type=int, default=6000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pan", action="store_true")
     given = parser.parse_args()
-    data = given.out / "data"
-    clips = make_data(data, given.pan)
-    outputs = {"inputs": [clip.noisy for clip in clips], "truths": [clip.clean for clip in clips]}
-    for name, recurrent in (("recurrent", True), ("frame by frame", False)):
-        run, began = given.out / f"{name.split()[0]}{given.seed}", time.process_time()
-        i2i.train(i2i.load_config("clips", settings(given.images, given.seed, data, recurrent)), run)
-        print(f"{name}: {time.process_time() - began:.0f} s of processor time", flush=True)
-        outputs[name] = through(run, data, clips, given.out / f"outputs {run.name}")
+    found = compare(given.out, given.images, given.seed, given.pan)
     print("   L1  of first frames  of the later half  warping error")
-    for name, frames in outputs.items():
-        l1, first, later, warping = score(frames, clips)
+    for name, (l1, first, later, warping) in found.items():
         print(f"{l1:5.2f}  {first:15.2f}  {later:17.2f}  {warping:13.2f}  {name}")
 
 
