@@ -110,7 +110,7 @@ class NonFiniteError(I2IError):
         self.source = source
 
 
-_OTHERWISE = {"label": "labels", "labels": "table", "seed": "seeds", "page": "output"}
+_OTHERWISE = {"label": "labels", "labels": "table", "seed": "seeds", "page": "output", "size": "width"}
 """Options that Python calls by another name, where a function has that argument."""
 _CHOICES = "pad|resize|crop|tile|image|tensor|fp16|fp32|train|val|test|both|A2B|B2A|A|B|folders"
 """What an option in a message may be given, as a word."""

@@ -86,9 +86,13 @@ class TranslateImages:
         """
         if not isinstance(model, Translator):
             raise UsageError("This model makes pictures from noise. Use the node Generate (i2i).")
-        holes = None if mask is None else mask.cpu().numpy() > 1 / 2
-        model.before_tile, made, advance = _stop_if_asked, [], _progress(len(image))
-        for number, one in enumerate(image.cpu().numpy()):
+        pictures = _floats(image, "image", "(N, H, W, C)")
+        holes = None if mask is None else _floats(mask, "mask", "(N, H, W)") > 1 / 2
+        if holes is not None and holes.shape[1:] != pictures.shape[1:3]:
+            sizes = [f"{one.shape[1]}x{one.shape[2]}" for one in (pictures, holes)]
+            raise UsageError(f"image is {sizes[0]} (height and width), and mask {sizes[1]}. Give them one size.")
+        model.before_tile, made, advance = _stop_if_asked, [], _progress(len(pictures))
+        for number, one in enumerate(pictures):
             _stop_if_asked()
             hole = None if holes is None else holes[number % len(holes)]
             made.append(_in_colour(translate_floats(model, one, hole)))
@@ -142,6 +146,8 @@ class GenerateImages:
 
         if not isinstance(model, ImageGenerator):
             raise UsageError("This model translates pictures. Use the node Translate (i2i).")
+        if count < 1:
+            raise UsageError(f"count is {count}. Make at least one picture.")
         if width or height:
             model = model.of_size((height or model.sides[0], width or model.sides[1]))
         names, texts = _names(labels), [text] if text else []
@@ -183,6 +189,15 @@ def _place(model: str, path: str) -> Path:
 
 def _names(labels: str) -> list[str]:
     return [name.strip() for name in labels.split(",") if name.strip()]
+
+
+def _floats(tensor: "Tensor", name: str, shape: str) -> Array:
+    """Return a batch as float32; raises UsageError for an empty one, other axes, and numbers that are no floats."""
+    if tensor.dim() != shape.count(",") + 1 or not tensor.numel() or not tensor.is_floating_point():
+        kind = str(tensor.dtype).removeprefix("torch.")
+        raise UsageError(f"{name} takes {shape} floats from 0 to 1, not empty; got {tuple(tensor.shape)} in {kind}.")
+    floats: Array = tensor.detach().float().cpu().numpy()
+    return floats
 
 
 def _in_colour(image: Array) -> Array:

@@ -11,7 +11,7 @@ import torch
 
 import i2i
 from i2i.errors import ModelError, UsageError
-from i2i.hosts.comfyui import MODEL
+from i2i.hosts.comfyui import MODEL, LoadModel, TranslateImages
 from i2i.images import cut_out, to_channels, write_image
 from i2i.models.shipped import shipped_names
 from tests.conftest import ROOT, picture
@@ -167,3 +167,29 @@ def test_what_cannot_go_through_is_refused(comfy, tiny_run):
     image[0, 3, 4, 1] = float("nan")
     with pytest.raises(ModelError):
         run(comfy, "I2ITranslate", model=model, image=image)
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        (torch.zeros(8, 8, 3), None),
+        (torch.zeros(0, 8, 8, 3), None),
+        (torch.zeros(1, 0, 8, 3), None),
+        (torch.zeros((1, 8, 8, 3), dtype=torch.uint8), None),  # would be clipped to black and white
+        (torch.zeros(1, 8, 8, 3), torch.zeros(0, 8, 8)),
+        (torch.zeros(1, 8, 8, 3), torch.zeros(8, 8)),
+        (torch.zeros(1, 8, 8, 3), torch.zeros(1, 4, 8)),
+    ],
+)
+def test_tensors_of_other_nodes_are_checked(tiny_run, image, mask):
+    model = LoadModel().open("", str(tiny_run), device="cpu")[0]
+    with pytest.raises(UsageError, match=r"image|mask"):
+        TranslateImages().translate(model, image, mask)
+
+
+def test_floats_of_any_precision_go_through(tiny_run):
+    model = LoadModel().open("", str(tiny_run), device="cpu")[0]
+    images = torch.from_numpy(picture(20, 24)[None] / np.float32(255)).bfloat16()
+    (made,) = TranslateImages().translate(model, images.requires_grad_())
+    (float32,) = TranslateImages().translate(model, images.detach().float())
+    assert torch.equal(made, float32)
