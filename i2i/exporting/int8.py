@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from i2i.errors import ExportError
+from i2i.errors import ExportError, UsageError
 from i2i.exporting.bounds import LEAST_DB, psnr_db
 from i2i.exporting.proof import open_on_cpu
 from i2i.images import Array
@@ -28,15 +28,20 @@ _ROUNDS = 5
 def quantise(path: Path, spec: ModelSpec, samples: Sequence[Array]) -> Int8Proof:
     """Quantise the fp32 file at `path` in place, and return what it lost and gained.
 
-    samples: inputs of the file, one picture each. The scales are those of every other one, and the others, or the one
-    there is, are compared with fp32. Raises ExportError below LEAST_DB, without a gain in time, and for networks
-    without inner convolutions.
+    samples: inputs of the file, one picture each, two or more. The scales are those of every other one, and the others
+    are compared with fp32. Raises UsageError for a single one, ExportError below LEAST_DB, without a gain in time, and
+    for networks without inner convolutions.
     """
+    if len(samples) < 2:
+        raise UsageError(
+            "--precision int8 needs two pictures or more, some for its scales and others to compare with fp32; got "
+            f"{len(samples)}.\nAdd --verify FOLDER with more."
+        )
     small = path.with_suffix(".int8")
     name = "latent" if spec.latent_generator else "image"
     try:
         _write(path, small, [{name: sample} for sample in samples[::2]])
-        compared = samples[1::2] or samples
+        compared = samples[1::2]
         whole, quantised = (_runner(file, name) for file in (path, small))
         psnr = float(np.mean([psnr_db(quantised(one), whole(one), spec) for one in compared]))
         proof = Int8Proof(psnr_db=psnr, speed=_speed(whole, quantised, compared), pictures=len(compared))

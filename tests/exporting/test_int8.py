@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 import i2i
-from i2i.errors import ExportError
+from i2i.errors import ExportError, UsageError
 from i2i.exporting import int8
 from i2i.exporting.bounds import LEAST_DB, psnr_db
 from i2i.exporting.int8 import quantise
@@ -54,6 +54,12 @@ def test_what_is_too_far_off_or_slower_is_refused(small, fast, monkeypatch, name
         quantise(path, spec, samples)
     assert [one.name for one in path.parent.iterdir()] == [path.name]
     assert path.read_bytes() == before
+
+
+def test_one_picture_cannot_set_the_scales_and_prove_them(small):
+    path, spec, samples = small
+    with pytest.raises(UsageError, match="got 1"):
+        quantise(path, spec, samples[:1])
 
 
 def test_time_is_that_of_the_processor():
