@@ -22,9 +22,13 @@ class Work(NamedTuple):
 
 
 def refuse_for_ray(ray: str | None, here: bool) -> None:
-    """Raise UsageError for work that is done on one machine only."""
+    """Raise UsageError for work that is done on one machine only, and where Ray is missing."""
     if ray and here:
         raise UsageError("--ray is for pictures, and a folder of outputs. Leave it out for videos and --in-place.")
+    if ray:
+        from i2i.runtime.cluster import import_ray
+
+        import_ray()
 
 
 def find_work(

@@ -179,9 +179,8 @@ def _run(
     return [one for some in waiting.values() for one in some]
 
 
-@contextlib.contextmanager
-def _connected(address: str) -> Iterator[Any]:
-    """Connect to a cluster, with no output of Ray's own; raises UsageError."""
+def import_ray() -> Any:
+    """Import Ray and its data sets; raises UsageError where they are missing."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster of this machine alone would report itself
     try:
         import ray
@@ -189,6 +188,13 @@ def _connected(address: str) -> Iterator[Any]:
     except ImportError as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise UsageError(f"--ray needs Ray Data: {reason}. Run: pip install '{DISTRIBUTION}[ray]'") from error
+    return ray
+
+
+@contextlib.contextmanager
+def _connected(address: str) -> Iterator[Any]:
+    """Connect to a cluster, with no output of Ray's own; raises UsageError."""
+    ray = import_ray()
     ours = not ray.is_initialized()
     if ours:
         try:

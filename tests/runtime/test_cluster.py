@@ -27,6 +27,7 @@ def test_ray_that_is_missing_or_out_of_reach_is_named(few_pairs, tiny_run, tmp_p
     missing = run_i2i(*words, "auto")
     assert missing.returncode == UsageError.exit_code
     assert "[ray]" in missing.stderr
+    assert "Loading torch" not in missing.stderr  # refused before any work
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with pytest.raises(ConnectionError):
