@@ -11,23 +11,22 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from i2i.errors import I2IError, ImageError, one_line
+from i2i.errors import ImageError, one_line
 from i2i.images import tiff
 from i2i.images.arrays import NpySource, NpzSource
 from i2i.images.encode import Array
+from i2i.images.explained import PILLOW_KINDS, explained
 from i2i.images.geo import Place, read_place
 from i2i.images.label_maps import LABEL
 from i2i.images.layout import PICTURE, Layout, refuse_other_count
 from i2i.images.omezarr import ZarrStack, is_zarr
-from i2i.images.pixels import decode, reason_of, turn
+from i2i.images.pixels import decode, turn
 from i2i.images.shards import is_member, open_file, stored
 from i2i.images.source import Header, Source
 from i2i.images.stack import Stack, placeholder
 from i2i.images.stacking import files_of
-
-PILLOW_KINDS = ["AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"]
 
 _NPY_START, _ZIP_START = b"\x93NUMPY", b"PK\x03\x04"
 _PLAIN = (1, 2)
@@ -230,45 +229,32 @@ def opened(path: Path, max_pixels: int, layout: Layout = PICTURE) -> Iterator[So
     layout: says whether its channels are bands or classes, which plane of several is meant, and whether the path may
     stand for a stack of files.
     """
+    with explained(path, max_pixels), opened_bare(path, max_pixels, layout) as source:
+        yield source
+
+
+@contextlib.contextmanager
+def opened_bare(path: Path, max_pixels: int, layout: Layout = PICTURE) -> Iterator[Source]:
+    """Open it for a body that does more than read: what goes wrong there has its own name."""
     name = one_line(path)
-    try:
-        if layout.stack and len(paths := files_of(path)) > 1:
-            yield FilesSource(paths, path, max_pixels, layout)
-            return
-        if is_zarr(path):
-            source: Source = ZarrSource(path, layout)
-            _refuse_size(source, name, max_pixels)
-            yield source
-            return
-        if not is_member(path) and not stat.S_ISREG(path.stat().st_mode):  # a FIFO would block for ever
-            raise ImageError(f"{name} is not a regular file.")
-        if stored(path).size == 0:
-            raise ImageError(f"{name} is empty (0 bytes).")
-        if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
-            Image.MAX_IMAGE_PIXELS = max_pixels  # else Pillow refuses what the user has allowed
-        with open_file(path) as file:
-            source = _identify(file, path, layout)
-            _refuse_size(source, name, max_pixels)
-            yield source
-    except ImageError as error:
-        raise ImageError(str(error).replace(str(path), name)) from error.__cause__
-    except I2IError:  # raised by the body, about something else
-        raise
-    except FileNotFoundError:
-        raise ImageError(f"{name} does not exist.") from None
-    except PermissionError:
-        raise ImageError(f"{name} cannot be read: permission denied.") from None
-    except UnidentifiedImageError:
-        kinds = ", ".join([*PILLOW_KINDS, "NPY", "NPZ"])
-        raise ImageError(f"{name} is not a picture in a format that i2i reads ({kinds}).") from None
-    except Image.DecompressionBombError:
-        raise ImageError(f"{name} is over the limit of {max_pixels:,} pixels.") from None
-    except MemoryError as error:
-        raise ImageError(f"{name}: not enough memory to decode it.") from error
-    except Exception as error:  # decoders raise whatever they like on broken files
-        if isinstance(error, OSError) and error.strerror:  # from the system: a loop of links, a failing disk
-            raise ImageError(f"{name} cannot be read: {error.strerror}.") from error
-        raise ImageError(f"{name} is damaged: {reason_of(error)}.") from error
+    if layout.stack and len(paths := files_of(path)) > 1:
+        yield FilesSource(paths, path, max_pixels, layout)
+        return
+    if is_zarr(path):
+        source: Source = ZarrSource(path, layout)
+        _refuse_size(source, name, max_pixels)
+        yield source
+        return
+    if not is_member(path) and not stat.S_ISREG(path.stat().st_mode):  # a FIFO would block for ever
+        raise ImageError(f"{name} is not a regular file.")
+    if stored(path).size == 0:
+        raise ImageError(f"{name} is empty (0 bytes).")
+    if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = max_pixels  # else Pillow refuses what the user has allowed
+    with open_file(path) as file:
+        source = _identify(file, path, layout)
+        _refuse_size(source, name, max_pixels)
+        yield source
 
 
 def _refuse_size(source: Source, name: str, max_pixels: int) -> None:

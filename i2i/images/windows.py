@@ -17,6 +17,7 @@ from i2i.images import tiff
 from i2i.images.arrays import NpySource
 from i2i.images.decode import StackSource, TiffSource, ZarrSource
 from i2i.images.encode import Array, Extras, tiff_layout
+from i2i.images.explained import explained
 from i2i.images.geo import without_data
 from i2i.images.image import Masked, as_masked
 from i2i.images.layout import Layout
@@ -96,7 +97,11 @@ class Windows:
         self.mean = sums / count if count else np.broadcast_to(self.layout.black, sums.shape)
 
     def stored(self, rows: slice, columns: slice) -> Array:
-        """Return a part, (H, W, C), as stored."""
+        """Return a part, (H, W, C), as stored; raises ImageError."""
+        with explained(self.path):
+            return self._stored(rows, columns)
+
+    def _stored(self, rows: slice, columns: slice) -> Array:
         if self._array:
             return self.layout.taken(self._array.part(rows, columns), self.path)
         top, left = rows.start, columns.start

@@ -7,7 +7,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from i2i.errors import UsageError, one_line
+from i2i.errors import DiskFullError, ImageError, UsageError, one_line
+from i2i.files import DISK_FULL
 from i2i.images import FORMATS, UNWRITTEN
 from i2i.runtime.names import folded
 from i2i.runtime.outcome import Refused
@@ -147,3 +148,13 @@ def refuse_links(tasks: Tasks, group: Group) -> None:
         tasks.refused.append(Refused(path, f"{path} is a link, and --in-place replaces none. Use -o, or its target."))
     if links:
         group.names = sorted(set(group.names).difference(links))
+
+
+def write_failure(path: Path, error: OSError) -> DiskFullError | ImageError:
+    """Return what to raise where an output cannot be written; a full disk concerns all pictures that follow."""
+    if error.errno in DISK_FULL:
+        return DiskFullError(
+            f"{one_line(path)} cannot be written: {error.strerror}. The pictures before it are whole.\n"
+            "Make room and continue with --skip-existing."
+        )
+    return ImageError(f"{path} cannot be written: {error.strerror or error}.")

@@ -4,6 +4,7 @@ It is read once for each thing that depends on the whole picture: the mean that 
 may be such; the reduced copy that gives norm statistics, where the network uses the picture's own; and the translation.
 """
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,11 +12,12 @@ from dataclasses import replace
 import numpy as np
 
 from i2i.errors import ImageError, ModelError, one_line
-from i2i.files import DISK_FULL, atomic_write
+from i2i.files import atomic_write
 from i2i.images import FORMATS, Array, from_unit, to_channels
 from i2i.images.cog import copy_as_cog
-from i2i.images.decode import opened
+from i2i.images.decode import opened, opened_bare
 from i2i.images.encode import Extras
+from i2i.images.explained import explained
 from i2i.images.geo import fits
 from i2i.images.metadata import fitting_profile
 from i2i.images.source import Source
@@ -25,6 +27,7 @@ from i2i.runtime.fit import Reduction, reduced_sides
 from i2i.runtime.picture_options import PictureOptions, output_dtype
 from i2i.runtime.pictures import DecodedPicture, as_written, finished, marked, nodata_of
 from i2i.runtime.plan import Plan
+from i2i.runtime.refusals import write_failure
 from i2i.runtime.tasks import Task
 from i2i.runtime.tiles import as_statistics, through_tiles
 from i2i.runtime.translator import Translator
@@ -65,7 +68,9 @@ def translate_windows(translator: Translator, plan: Plan, task: Task, options: P
         bool(part.out_bands) and not (part.outputs and part.outputs.values),
         FORMATS[task.output.suffix.lower()],
     )
-    with opened(task.source, _ANY_PIXELS, options.layout) as source:
+    with contextlib.ExitStack() as stack:
+        with explained(task.source):
+            source = stack.enter_context(opened_bare(task.source, _ANY_PIXELS, options.layout))
         windows = Windows(source, options.layout)
         windows.find_mean(_ROWS)
         picture = DecodedPicture(source.path, (), "TIFF", Extras(), lossless=False, place=source.place)
@@ -82,9 +87,7 @@ def translate_windows(translator: Translator, plan: Plan, task: Task, options: P
                     with atomic_write(temp, sync=False) as cog:
                         copy_as_cog(temp, cog, nearest=not bands and bool(part.outputs and part.outputs.values))
             except OSError as error:
-                if error.errno in DISK_FULL:
-                    raise
-                raise ImageError(f"{task.output} cannot be written: {error.strerror or error}.") from error
+                raise write_failure(task.output, error) from error
         return source.left_out()
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from i2i.errors import DiskFullError, ImageError, one_line
-from i2i.files import DISK_FULL, write_bytes
+from i2i.errors import ImageError, one_line
+from i2i.files import write_bytes
 from i2i.images.decode import opened
 from i2i.images.world import carry_over
 from i2i.runtime.chain import carry_on
@@ -20,6 +20,7 @@ from i2i.runtime.picture_options import PictureOptions, output_dtype
 from i2i.runtime.pictures import DecodedPicture, corner_of, counted, encode, lost_colours, lost_place, read
 from i2i.runtime.plan import Plan
 from i2i.runtime.recurrence import clip_of_picture
+from i2i.runtime.refusals import write_failure
 from i2i.runtime.smoothing import Smoothing
 from i2i.runtime.tasks import Task
 from i2i.runtime.translator import Translator
@@ -200,9 +201,4 @@ def _write(path: Path, content: bytes) -> None:
         # Not flushed one by one: even if the process is killed, the files that exist are whole.
         write_bytes(path, content, sync=False)
     except OSError as error:
-        if error.errno in DISK_FULL:
-            raise DiskFullError(
-                f"{one_line(path)} cannot be written: {error.strerror}. The pictures before it are whole.\n"
-                "Make room and continue with --skip-existing."
-            ) from error
-        raise ImageError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise write_failure(path, error) from error

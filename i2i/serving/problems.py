@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel, ConfigDict
 
 from i2i.errors import DiskFullError, I2IError, ImageError, OutOfMemoryError, printable
-from i2i.images.decode import PILLOW_KINDS
+from i2i.images.explained import PILLOW_KINDS
 
 
 class ErrorDetail(BaseModel):

@@ -1,5 +1,6 @@
 """TIFFs larger than memory: the pixels of tiles otherwise, and memory that does not grow with the height."""
 
+import errno
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 import rasterio
 import tifffile
 
+from i2i.errors import DiskFullError
 from i2i.images import read_image
 from i2i.images import windows as windows_module
 from i2i.runtime.fit import Fit, Reduction, reduced
@@ -16,6 +18,8 @@ from i2i.runtime.picture_options import PictureOptions
 from i2i.runtime.pipeline import translate_files
 from i2i.runtime.tasks import Task
 from i2i.runtime.translator import Translator
+from i2i.runtime.windows import plan_windows, translate_windows
+from i2i.runtime.worker import StopWork
 from tests.conftest import ROOT, picture, run_i2i
 
 WAYS = {
@@ -82,6 +86,28 @@ def test_what_cannot_be_read_in_windows_is_refused_by_name(model, tmp_path):
         (refused,) = translate_files(model, [Task(tmp_path / "a.tif", output)], options=options).refused
         assert words in str(refused)
         assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(StopWork(), StopWork), (MemoryError(), MemoryError), (OSError(errno.ENOSPC, "full"), DiskFullError)],
+)
+def test_what_fails_beside_reading_keeps_its_name(model, tmp_path, monkeypatch, error, kind):
+    """Ctrl-C, memory of the network, a full disk: none of them is damage of the input."""
+    tifffile.imwrite(tmp_path / "a.tif", picture(200, 150), photometric="rgb")
+
+    def fail(*arguments):
+        raise error
+
+    if isinstance(error, OSError):
+        monkeypatch.setattr("i2i.runtime.windows.write_tiff", fail)
+    else:
+        monkeypatch.setattr(model, "before_tile", fail)
+    task, options = Task(tmp_path / "a.tif", tmp_path / "out.tif"), PictureOptions(windows=True)
+    plan = plan_windows(model, task, options)
+    with pytest.raises(kind):
+        translate_windows(model, plan, task, options)
+    assert [one.name for one in tmp_path.iterdir()] == ["a.tif"]
 
 
 def test_a_picture_over_the_limit_needs_windows(tiny_run, tmp_path, monkeypatch):
