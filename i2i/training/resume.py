@@ -93,6 +93,8 @@ def _changes(run: Run, before: dict[str, Any], state: State | None) -> Iterator[
     longer = state is None or run.schedule.total_images > state["total_images"]
     same_schedule = state and tuple(run.schedule[:2]) == (state["total_images"], state["decay_images"])
     for name, old, new in differences(before, run.config.model_dump(mode="json")):
+        if name == "data.direction" and {old, new} <= {None, "A2B"}:  # null is A2B, the default of earlier versions
+            continue
         length = name.startswith("schedule.") and not name.startswith("schedule.lr_ramp")
         free = name.startswith(FREE_ON_RESUME) or (length and (longer or same_schedule))
         yield f"{name} was {old!r}, now {new!r}", bool(free)

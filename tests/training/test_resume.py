@@ -227,6 +227,15 @@ def test_a_changed_run_resumes_only_when_that_is_allowed(straight, tmp_path, few
     assert read_json_lines(out / "metrics.jsonl")[-1]["images"] == 16
 
 
+def test_a_direction_that_is_left_out_is_the_default_of_earlier_versions(tmp_path, few_pairs):
+    out = tmp_path / "run"
+    i2i.train(config(few_pairs, "data.direction=A2B", "schedule.images=8"), out)
+    i2i.train(config(few_pairs, "data.direction=null"), out, resume=True)
+    assert i2i.load(out).spec.images_seen == 16
+    with pytest.raises(ConfigError, match=r"data\.direction"):
+        i2i.train(config(few_pairs, "data.direction=B2A"), out, resume=True)
+
+
 def test_logs_that_vanish_cost_a_warning_each_and_never_the_run(straight, tmp_path, monkeypatch, few_pairs, capsys):
     out = tmp_path / "run"
 
