@@ -223,7 +223,7 @@ def test_the_command_for_each_set_is_one_that_i2i_takes(tmp_path):
         if one.preset:
             words = shlex.split(fetch.advice(tmp_path, one).splitlines()[-1])
             overrides = [words[at + 1] for at, word in enumerate(words) if word == "--set"]
-            assert load_config(words[2], overrides).data.direction == one.direction, name
+            assert load_config(words[2], overrides).data.direction_of_pairs == one.direction, name
 
 
 def test_the_script_runs_anywhere_and_without_heavy_libraries(tmp_path):
