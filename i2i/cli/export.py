@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from i2i.models.spec import ModelSpec
 
 
+_WEIGHTS = "pytorch-CycleGAN-and-pix2pix"
+
+
 class Size(click.ParamType):
     """HEIGHTxWIDTH in pixels, or dynamic."""
 
@@ -63,7 +66,7 @@ Examples:
   i2i export runs/faces --page faces.html
   i2i export runs/horses -o horses.onnx --direction both
   i2i export --verify model.onnx
-  i2i export summer.safetensors -o latest_net_G.pth --format pytorch-CycleGAN-and-pix2pix
+  i2i export summer.safetensors -o latest_net_G.pth
 """,
 )
 @options.model
@@ -78,10 +81,8 @@ Examples:
 @click.option(
     "--format",
     "kind",
-    type=click.Choice(["onnx", "pytorch-CycleGAN-and-pix2pix"]),
-    default="onnx",
-    show_default=True,
-    help="An ONNX file, or weights (.pth) that the other project loads.",
+    type=click.Choice(["onnx", _WEIGHTS]),
+    help="An ONNX file, or weights that the other project loads.  [default: onnx, or weights if -o ends in .pth]",
 )
 @click.option(
     "--verify",
@@ -123,7 +124,7 @@ Examples:
 )
 @card.licence
 @card.author
-def export(model: str | None, kind: str, label: tuple[str, ...], device: str | None, **choices: Any) -> None:
+def export(model: str | None, kind: str | None, label: tuple[str, ...], device: str | None, **choices: Any) -> None:
     """Write a model as one ONNX file, and prove that it equals torch.
 
     ONNX Runtime and torch are compared first, on real pictures at three sizes, singly and as a batch, and on flat
@@ -134,6 +135,7 @@ def export(model: str | None, kind: str, label: tuple[str, ...], device: str | N
     --verify FILE proves a finished file again, on the machine and device that it shall run on: with the model that
     lies beside it or is given, or with what the file itself keeps.
     """
+    kind = kind or (_WEIGHTS if Path(choices["output"] or "").suffix.lower() == ".pth" else "onnx")
     if choices["verify"] is not None and choices["verify"].is_file():
         _verify(model, device, {"format": kind != "onnx", "label": label, **choices})
         return

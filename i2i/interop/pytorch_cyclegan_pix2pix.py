@@ -37,7 +37,7 @@ DEEPER_PROJECT = "pix2pixHD"
 SHOWN = 4
 """Number of tensors that an error names."""
 _NOT_THEIRS = (
-    PROJECT + " has no generator with {}.\n"
+    PROJECT + " has no generator like this one, {}.\n"
     "It has unet_128, unet_256, resnet_6blocks and resnet_9blocks, with the norms batch, instance and none."
 )
 State = Mapping[str, Tensor]
@@ -274,7 +274,8 @@ def _not_theirs(network: nn.Module) -> str:
             if isinstance(network.get_submodule("up.0.1"), nn.ConvTranspose2d)
             else "a U-Net that upsamples by resizing"
         )
-    assert isinstance(network, ResNet)
+    if not isinstance(network, ResNet):
+        return f"a {type(network).__name__}"
     if is_deeper(network):
         return f"{len(network.down)} halvings"
     return "" if len(network.blocks) in (6, 9) else f"{len(network.blocks)} residual blocks"

@@ -18,7 +18,7 @@ from i2i.interop.exporting import export_weights
 from i2i.interop.importing import import_weights
 from i2i.interop.pytorch_cyclegan_pix2pix import convert, revert
 from i2i.models.modelfile import save_tensors
-from i2i.networks import ResNet, UNet
+from i2i.networks import GENERATORS, ResNet, TranslatingGenerator, UNet
 from i2i.runtime import load
 from i2i.runtime.backends import TorchBackend
 from i2i.training.finetune import init_from
@@ -418,7 +418,7 @@ def test_both_directions_on_the_command_line(tmp_path, command):
         said = command("translate", tmp_path / "photo.png", "-m", source, "-o", tmp_path / f"{source.stem}.png", *more)
         assert "trained" not in said.err
     assert (tmp_path / "zebras.png").read_bytes() == (tmp_path / "latest_net_G_B.png").read_bytes()
-    words = ["--format", "pytorch-CycleGAN-and-pix2pix", "--direction", "both", "-o", tmp_path / "new_net_G.pth"]
+    words = ["--direction", "both", "-o", tmp_path / "new_net_G.pth"]
     said = command("export", model, *words).out
     assert "--netG resnet_6blocks --norm instance --ngf 2 --input_nc 3 --output_nc 3 --no_dropout" in said
     for way, state in states.items():
@@ -469,6 +469,21 @@ def test_converter_refuses_another_depth():
     state = torch.load(ORACLES / "unet_128_batch.pth", weights_only=True)
     with pytest.raises(ModelError, match="unet_64"):
         convert(state, UNet(depth=6, width=8))
+
+
+TRANSLATING = [
+    name for name, kind in GENERATORS.items() if isinstance(kind, type) and issubclass(kind, TranslatingGenerator)
+]
+
+
+@pytest.mark.parametrize("name", TRANSLATING)
+def test_every_generator_is_theirs_or_refused(name):
+    network = GENERATORS[name](3, 3, width=4)
+    if name in ("unet", "resnet"):
+        assert revert(network)
+    else:
+        with pytest.raises(ExportError, match=type(network).__name__):
+            revert(network)
 
 
 def test_an_imported_model_is_exported_to_onnx(tmp_path):
