@@ -1,5 +1,7 @@
 """OME-Zarr pictures in, and arrays that are mapped or read in parts: each with its values."""
 
+import json
+import pickle
 import sys
 
 import numpy as np
@@ -122,3 +124,30 @@ def test_an_array_is_mapped_until_its_values_are_used(tmp_path):
         assert base.base is not None
         base = base.base
     np.testing.assert_array_equal(whole, picture(40, 50))
+
+
+@pytest.mark.parametrize("place", ["filters", "compressor"])
+@pytest.mark.parametrize("dtype", ["|u1", "|O"])
+def test_pickled_chunks_run_nothing(tmp_path, place, dtype):
+    folder = write_zarr(tmp_path / "a.zarr", np.zeros((16, 16), np.uint8), "yx", "0.4")
+    described = json.loads((folder / "0" / ".zarray").read_text("utf-8"))
+    pickled = {"id": "pickle", "protocol": 5}
+    described |= {"dtype": dtype, "filters": None, "compressor": None, "dimension_separator": "."}
+    described[place] = [pickled] if place == "filters" else pickled
+    (folder / "0" / ".zarray").write_text(json.dumps(described), encoding="utf-8")
+    (folder / "0" / "0.0").write_bytes(pickle.dumps(Touches(tmp_path / "ran")))
+    with pytest.raises(ImageError, match=r"a\.zarr"):
+        read_image(folder)
+    assert not (tmp_path / "ran").exists()
+    pickle.loads((folder / "0" / "0.0").read_bytes())
+    assert (tmp_path / "ran").exists()  # the trap works
+
+
+class Touches:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
