@@ -60,39 +60,30 @@ def check_pairs(
     whose halves differ in size. With `data.skip_broken` these get None instead, and DataError is raised only
     where no others are left.
     """
-    headers = Headers(pairs)
-    header = partial(_check_pair_header, seen=seen or Seen(), headers=headers)
-    try:
-        return _check(pairs, header, read_pair, settings, full, "pair")
-    finally:
-        headers.save()
+    return _check(pairs, partial(_check_pair_header, seen=seen or Seen()), read_pair, settings, full, "pair")
 
 
 def check_pictures(
     pictures: Sequence[Picture], settings: DataSettings | None = None, full: bool = False, seen: Seen | None = None
 ) -> list[Header | None]:
     """Return the size of each picture, as `check_pairs` does; raises one DataError."""
-    headers = Headers(pictures)
-    header = partial(_check_picture_header, seen=seen or Seen(), headers=headers)
-    try:
-        return _check(pictures, header, read_picture, settings, full, "picture")
-    finally:
-        headers.save()
+    header = partial(_check_picture_header, seen=seen or Seen())
+    return _check(pictures, header, read_picture, settings, full, "picture")
 
 
 def _check(
     items: Sequence[Checked],
-    header: Callable[[Checked], Header | str],
+    header: Callable[[Checked, Headers], Header | str],
     read: Callable[[Checked], object],
     settings: DataSettings | None,
     full: bool,
     noun: str,
 ) -> list[Header | None]:
     """Check many in threads, by their headers and, if asked for, their pixels; raises one DataError for all."""
-    decode = full or (settings is not None and settings.full_check)
+    decode, headers = full or (settings is not None and settings.full_check), Headers(items)
 
     def check(item: Checked) -> Header | str:
-        found = header(item)
+        found = header(item, headers)
         try:
             if decode:
                 read(item)
@@ -104,7 +95,10 @@ def _check(
 
     timeout_s = (settings or DataSettings()).timeout_s
     with status.doing(f"{'Decoding' if decode else 'Reading the headers of'} {noun}s"):
-        results = watched(check, items, timeout_s, threads=min(32, core_count() + 4))
+        try:
+            results = watched(check, items, timeout_s, threads=min(32, core_count() + 4))
+        finally:
+            headers.save()
     problems = [result for result in results if isinstance(result, str)]
     skip = settings is not None and settings.skip_broken
     if problems and (not skip or len(problems) == len(items)):
@@ -165,18 +159,18 @@ def odd_halves(items: Sequence[Item], sizes: Sequence[Header | None]) -> str | N
     )
 
 
-def _check_pair_header(pair: Pair, seen: Seen, headers: Headers) -> Header | str:
+def _check_pair_header(pair: Pair, headers: Headers, seen: Seen) -> Header | str:
     """Return the size of a pair's halves by its headers, or what is wrong with them."""
-    a = _check_picture_header(pair.side("A"), seen, headers)
+    a = _check_picture_header(pair.side("A"), headers, seen)
     if pair.b is None or isinstance(a, str):
         return a
-    b = _check_picture_header(pair.side("B"), seen, headers)
+    b = _check_picture_header(pair.side("B"), headers, seen)
     if isinstance(b, str):
         return b
     return a if a == b else mismatch(pair, a, b).rstrip(".")
 
 
-def _check_picture_header(picture: Picture, seen: Seen, headers: Headers) -> Header | str:
+def _check_picture_header(picture: Picture, headers: Headers, seen: Seen) -> Header | str:
     """Return the size of a picture by its header, or what is wrong with it."""
     try:
         facts = headers.read(picture)

@@ -64,10 +64,8 @@ def translate_windows(translator: Translator, plan: Plan, task: Task, options: P
     part = translator.generator
     if translator.spec.io == "image":
         raise ModelError("--windows needs a model exported with --io tensor, or its run folder.")
-    bands, kind = (
-        bool(part.out_bands) and not (part.outputs and part.outputs.values),
-        FORMATS[task.output.suffix.lower()],
-    )
+    bands = bool(part.out_bands) and not (part.outputs and part.outputs.values)
+    kind = FORMATS[task.output.suffix.lower()]
     with contextlib.ExitStack() as stack:
         with explained(task.source):
             source = stack.enter_context(opened_bare(task.source, _ANY_PIXELS, options.layout))
