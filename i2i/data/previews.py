@@ -93,7 +93,7 @@ def read_at_training_scale(picture: Picture | Derived, data: DataSettings, chann
 def find_previews(
     data: DataSettings, kind: DataKind, direction: str, count: int, notes: list[str] | None = None
 ) -> Previews:
-    """Return the first `count` pictures of val, or of train if there is no val, after a check; raises DataError.
+    """Check and return the first `count` pictures of val, or of train without a val split; raises DataError.
 
     notes: receives a line for each kind of entry that the listing left out.
 

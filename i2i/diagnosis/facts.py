@@ -208,7 +208,7 @@ class RunFacts(RunFiles):
     @property
     def without_val(self) -> str:
         """Why there is no `held_out`."""
-        return "there is no val split" if self._val is None else f"val cannot be used: {self._val}"
+        return "the data has no val split" if self._val is None else f"val cannot be used: {self._val}"
 
     @functools.cached_property
     def _val(self) -> TrainingSet | str | None:

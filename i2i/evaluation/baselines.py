@@ -43,8 +43,8 @@ def fit_baselines(
 
     If all training targets have one size, target_mean is their mean picture for inputs of that size; otherwise it is
     their mean colour. affine_colour is the least-squares matrix from a pixel's RGB input to its target. Both return
-    (H, W, channels). colour_map is that of fit_colour_map. bands: whether a side has bands: these are taken as they
-    are, and there is no colour_map. Pixels without data do not count; where there are any, target_mean is the colour.
+    (H, W, channels). colour_map is that of fit_colour_map. bands: whether a side has bands, which are taken as they
+    are and get no colour_map. Pixels without data do not count; if a target has any, target_mean is a colour.
     """
     picture_sum: Array | None = None
     one_size = True

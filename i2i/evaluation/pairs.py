@@ -45,7 +45,7 @@ LOST = "The model lost to "
 
 
 class Evaluation(NamedTuple):
-    """Mean scores over a split: of the model, and of each baseline (None if there is no train split).
+    """Mean scores over a split: of the model, and of each baseline (None without a train split).
 
     Without pairs in the train split, target_mean and affine_colour are None too.
     compared: depth and channels of the targets, in words. value_range: black and white of 16-bit and float files; None
