@@ -8,10 +8,10 @@ were written since the start of the run. Lost actors start again elsewhere.
 # ruff: noqa: PTH100, PTH110, PTH116 - as paths, a million names would take a quarter of a minute
 
 import contextlib
+import json
 import logging
 import math
 import os
-import pickle
 import socket
 import time
 import warnings
@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from i2i.errors import I2IError, UsageError, one_line
+from i2i.errors import DiskFullError, I2IError, ModelError, OutOfMemoryError, UsageError, one_line
 from i2i.images.remote import is_url
 from i2i.runtime.chain import open_following
 from i2i.runtime.fit import AUTO, Fit
@@ -37,6 +37,10 @@ _MOST_AT_A_TIME = 64
 _TASKS_AN_ACTOR = 8
 """Ray tasks for each actor at least, if there are enough pictures, so that all end at about the same time."""
 _CONNECT_S = 5
+_ERRORS: dict[str, type[I2IError]] = {
+    one.__name__: one for one in (UsageError, ModelError, DiskFullError, OutOfMemoryError)
+}
+"""Errors that end a run, by what actors call them; others become an I2IError."""
 _RETRIES = 3
 """How often a Ray task whose actor died is started again, before its pictures are tried one by one."""
 
@@ -100,12 +104,14 @@ class _Actor:
             self.error = error
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Return the number of a Ray task, and its Result or an I2IError that ends the run."""
+        """Return the number of a Ray task, and as JSON its Result or an error that ends the run."""
         try:
-            outcome: Result | I2IError = self.error or self._translate(pickle.loads(row["pictures"]))
+            if self.error:
+                raise self.error
+            outcome = self._translate([_Planned(*one) for one in json.loads(row["pictures"])]).packed()
         except I2IError as error:
-            outcome = error
-        return {"number": row["number"], "outcome": pickle.dumps(outcome)}
+            outcome = {"error": type(error).__name__, "text": str(error)}
+        return {"number": row["number"], "outcome": json.dumps(outcome)}
 
     def _translate(self, pictures: Sequence[_Planned]) -> Result:
         first, *rest = self.translators
@@ -163,17 +169,17 @@ def _run(
     waiting = dict(enumerate(pictures[start : start + at_a_time] for start in range(0, len(pictures), at_a_time)))
     if not waiting:
         return []
-    rows = [{"number": number, "pictures": pickle.dumps(list(some))} for number, some in waiting.items()]
+    rows = [{"number": number, "pictures": json.dumps(list(some))} for number, some in waiting.items()]
     pool = ray.data.ActorPoolStrategy(min_size=1, max_size=actors, initial_size=min(actors, len(rows)))
     options = {"fn_constructor_args": [session], "compute": pool, "max_task_retries": _RETRIES, **needs}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # max_task_retries ends with Ray 2.64, which pyproject.toml leaves out
         data = ray.data.from_items(rows, override_num_blocks=len(rows)).map(_Actor, **options)
     for row in data.iter_rows():
-        outcome = pickle.loads(row["outcome"])
-        if isinstance(outcome, I2IError):
-            raise outcome
-        result.add(outcome)
+        outcome = json.loads(row["outcome"])
+        if "error" in outcome:
+            raise _ERRORS.get(outcome["error"], I2IError)(outcome["text"])
+        result.add(Result.unpacked(outcome))
         for one in waiting.pop(row["number"]):
             progress(one.task)
     return [one for some in waiting.values() for one in some]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from i2i.errors import one_line, printable
 from i2i.files import write_json
@@ -66,6 +66,31 @@ class Result:
         self.notes = list(dict.fromkeys([*self.notes, *other.notes]))
         for stage, seconds in other.busy_s.items():
             self.busy_s[stage] += seconds
+
+    def packed(self) -> dict[str, Any]:
+        """Return as plain values what `add` takes, for another machine."""
+        return {
+            "written": self.written,
+            "refused": [(str(source), reason) for source, reason in self.refused],
+            "large": [(str(source), side) for source, side in self.large.items()],
+            "left_out": [(str(source), count) for source, count in self.left_out],
+            "lost": {name: list(map(str, sources)) for name, sources in self.lost.items()},
+            "notes": self.notes,
+            "busy_s": self.busy_s,
+        }
+
+    @classmethod
+    def unpacked(cls, values: dict[str, Any]) -> "Result":
+        """Return what was `packed`."""
+        return cls(
+            written=values["written"],
+            refused=[Refused(Path(source), reason) for source, reason in values["refused"]],
+            large={Path(source): side for source, side in values["large"]},
+            left_out=[(Path(source), count) for source, count in values["left_out"]],
+            lost={name: list(map(Path, sources)) for name, sources in values["lost"].items()},
+            notes=values["notes"],
+            busy_s=values["busy_s"],
+        )
 
     def add_unkept(self, source: Path, left_out: int, lost: Iterable[str]) -> None:
         """Record what a picture's translation does not keep."""

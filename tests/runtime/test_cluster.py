@@ -1,12 +1,13 @@
 """Pictures on a Ray cluster, on this machine: what is lost and done again when a machine or a process dies."""
 
 import itertools
+import json
 import os
 import socket
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from i2i.images import read_image, write_image
 from i2i.runtime import cluster as cluster_module
 from i2i.runtime.cluster import Session, translate_on_ray
 from i2i.runtime.folder import list_tasks
+from i2i.runtime.outcome import Refused, Result
 from i2i.runtime.pipeline import translate_files
 from tests.conftest import run_i2i, save
 
@@ -32,6 +34,18 @@ def test_ray_that_is_missing_or_out_of_reach_is_named(few_pairs, tiny_run, tmp_p
         port = server.getsockname()[1]
     with pytest.raises(ConnectionError):
         cluster_module._reachable(f"127.0.0.1:{port}")
+
+
+def test_an_outcome_arrives_as_it_was_sent():
+    """Also names that are not UTF-8, which Python holds as surrogates."""
+    name = Path(os.fsdecode(b"a\xff.png"))
+    sent = Result(written=3, notes=["a note"], wall_s=5, unfinished=True)
+    sent.refused.append(Refused(name, "it is damaged"))
+    sent.large[name] = 900
+    sent.add_unkept(name, 2, ["resolution"])
+    sent.busy_s["network"] = 0.5
+    wanted = replace(sent, wall_s=0, unfinished=False)  # of the run as a whole
+    assert Result.unpacked(json.loads(json.dumps(sent.packed()))) == wanted
 
 
 @dataclass(frozen=True)
