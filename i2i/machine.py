@@ -1,10 +1,12 @@
 """This machine: cores, memory and devices, and whether memory ran out, found without loading torch or CUDA."""
 
 import ctypes
+import functools
 import importlib.metadata
 import importlib.util
 import math
 import os
+import platform
 import re
 import sys
 from collections.abc import Iterator
@@ -76,6 +78,13 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(M_MMAP_MAX, 0)  # M_MMAP_THRESHOLD goes up to 32 MiB only, which gradients of a U-Net reach
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+@functools.cache
+def has_intel_processor() -> bool:
+    """Whether the processor is Intel's; true where the system does not tell."""
+    found = re.search(r"vendor_id\s*: *(\S+)", _text(Path("/proc/cpuinfo")))
+    return "Intel" in (found[1] if found else platform.processor() or "Intel")
 
 
 def has_nvidia_gpu() -> bool:

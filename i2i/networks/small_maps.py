@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from i2i.networks.products import product
+
 
 class Conv2d(nn.Conv2d):
     """torch's layer, as a product with unfolded patches where its output has fewer pixels than its input channels."""
@@ -26,7 +28,7 @@ class Conv2d(nn.Conv2d):
         if not _suits(self, input, input.shape[0] * height * width):
             return super().forward(input)
         patches = F.unfold(input, self.kernel_size, 1, padding, self.stride)
-        made = self.weight.flatten(1) @ patches.transpose(0, 1).flatten(1)
+        made = product(self.weight.flatten(1), patches.transpose(0, 1).flatten(1))
         made = made.unflatten(1, (input.shape[0], height, width)).transpose(0, 1).contiguous()
         return made if self.bias is None else made + self.bias[:, None, None]
 
@@ -47,7 +49,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
             for axis in (0, 1)
         )
         # Pixels times weights: the other way round, the transposed weights take up to four times as long.
-        patches = input.transpose(0, 1).flatten(1).t() @ self.weight.flatten(1)
+        patches = product(input.transpose(0, 1).flatten(1).t(), self.weight.flatten(1))
         patches = patches.t().unflatten(1, (input.shape[0], -1)).transpose(0, 1)
         made = F.fold(patches, (height, width), self.kernel_size, 1, padding, self.stride)
         return made if self.bias is None else made + self.bias[:, None, None]

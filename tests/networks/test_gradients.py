@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from i2i.networks import GENERATORS, DCGANDiscriminator, DCGANGenerator, PatchGAN
+from i2i.networks import GENERATORS, DCGANDiscriminator, DCGANGenerator, PatchGAN, products
 from i2i.networks.layers import BlurPool, _SumOverRanks, make_norm
 from i2i.networks.small_maps import Conv2d, ConvTranspose2d
 
@@ -119,6 +119,27 @@ def test_products_take_the_place_of_convolutions_for_training_on_small_maps(laye
 
     assert way(True, 2) == "AddBackward0"
     assert way(True, 8) == way(False, 2) == "ConvolutionBackward0"  # and what is exported is one node
+
+
+@pytest.mark.parametrize("faster", [True, False])
+@pytest.mark.parametrize("layouts", [(one, other) for one in (0, 1) for other in (0, 1)])
+def test_both_libraries_make_the_same_products(monkeypatch, faster, layouts):
+    monkeypatch.setattr(products, "has_faster_products", lambda: faster)
+    torch.manual_seed(0)
+    one, other = (
+        torch.randn(*(shape[::-1] if turned else shape))
+        for shape, turned in zip([(5, 7), (7, 3)], layouts, strict=True)
+    )
+    one, other = (x.t() if turned else x for x, turned in zip((one, other), layouts, strict=True))
+    inputs = one.requires_grad_(), other.requires_grad_()
+    made, weights = products.product(*inputs), torch.randn(5, 3)
+    assert faster is (made.grad_fn.name() != "MmBackward0")
+    first = torch.autograd.grad((made * weights).sum(), inputs, create_graph=True)
+    penalty = torch.autograd.grad(first[0].square().sum(), other)  # of a gradient, as penalties take it
+    expected = one.double() @ other.double(), weights.double() @ other.double().t(), one.double().t() @ weights.double()
+    torch.testing.assert_close([made, *first], [x.float() for x in expected], rtol=1e-5, atol=1e-5)
+    doubled = 2 * (other.double() @ weights.double().t() @ weights.double())
+    torch.testing.assert_close(penalty, (doubled.float(),), rtol=1e-5, atol=1e-5)
 
 
 NETWORKS = {
