@@ -12,6 +12,7 @@ outline; then the correlation of a latent's outline with the outline of its plai
 import argparse
 import csv
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,6 +64,14 @@ def as_batch(pictures: list[Array]) -> Tensor:
     return torch.from_numpy(np.stack([to_unit(one) for one in pictures]))
 
 
+def fit(out: Path, case: str, settings: Sequence[str]) -> Path:
+    """Train a case on the domains in `out`; return the run."""
+    given = [f"data.path={out / 'pictures'}", "train.device=cpu", *CASES[case], *settings]
+    folder = out / case.replace(" ", "_")
+    train(load_config("cogan_digits", given), folder)
+    return folder
+
+
 def learn_digits(data: Path) -> list[nn.Module]:
     """Return a classifier of outlines and one of plain digits; print how many unseen ones they tell."""
     networks = []
@@ -108,18 +117,14 @@ def correlation(one: Tensor, other: Tensor) -> Tensor:
     return F.cosine_similarity(a, b)
 
 
-def run(data: Path, out: Path, seed: int, images: int | None = None) -> dict[str, Agreement]:
-    """Train both cases; print and return how well pairs agree."""
-    networks = learn_digits(data)
+def run(data: Path, out: Path, networks: list[nn.Module], settings: Sequence[str]) -> dict[str, Agreement]:
+    """Train both cases; print and return how well pairs agree by the classifiers of both domains."""
     if not (out / "pictures").exists():
         write_domains(read(data, "train")[0], out / "pictures")
-    settings = [f"data.path={out / 'pictures'}", f"train.seed={seed}", "train.device=cpu"]
-    settings += [f"schedule.images={images}"] if images else []
     found = {}
-    for name, changes in CASES.items():
-        started, folder = time.process_time(), out / f"{name.replace(' ', '_')}_{seed}"
-        train(load_config("cogan_digits", [*settings, *changes]), folder)
-        found[name] = agree(folder, networks)
+    for name in CASES:
+        started = time.process_time()
+        found[name] = agree(fit(out, name, settings), networks)
         digits, shuffled, *pixels = found[name]
         took = time.process_time() - started
         print(f"{name}: {digits:.3f} of pairs show the same digit, {shuffled:.3f} of shuffled ones", end="; ")
@@ -135,7 +140,8 @@ def main() -> None:
     parser.add_argument("--images", type=int)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    run(given.data, given.out, given.seed, given.images)
+    images = [f"schedule.images={given.images}"] if given.images else []
+    run(given.data, given.out, learn_digits(given.data), [f"train.seed={given.seed}", *images])
 
 
 if __name__ == "__main__":

@@ -12,21 +12,34 @@ hue likewise; and, as chance, how often the two parents have the same.
 import argparse
 import colorsys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from conditional import _table, read, right, train_classifier
+from torch import nn
 
 from i2i import load_config, train
 from i2i.images import Array, read_image, write_image
 from i2i.runtime.generator import ImageGenerator
 from i2i.runtime.styles import mix, sides, truncate
 
-KINDS = {"Trouser": "trouser", "Bag": "bag", "Ankle boot": "boot"}
+KINDS = ("Trouser", "Bag", "Ankle boot")
 HUES = (0, 120, 240)
 """In degrees."""
 PARENTS = 30
+TRUNCATIONS = (1, 0.75, 0.5, 0.25, 0)
+
+
+class Shares(NamedTuple):
+    """How often a mix has the kind of its coarse and of its fine parent, and the hue."""
+
+    coarse_kind: float
+    fine_kind: float
+    coarse_hue: float
+    fine_hue: float
 
 
 def main() -> None:
@@ -37,21 +50,27 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=60_000)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    classes = tuple(KINDS)
-    tables = {split: _table(given.data / f"{split}.csv") for split in ("train", "test")}
+    generator, network = fit(given.data, given.out, KINDS, given.images, [f"train.seed={given.seed}"])
+    judge(generator, network)
+
+
+def fit(
+    data: Path, out: Path, kinds: tuple[str, ...], images: int, settings: Sequence[str] = ()
+) -> tuple[ImageGenerator, nn.Module]:
+    """Colour the pictures of some kinds; return the model that learned them, and a classifier of the kinds."""
+    tables = {split: _table(data / f"{split}.csv") for split in ("train", "test")}
     for split, table in tables.items():
-        tables[split] = {name: kind for name, kind in table.items() if kind in KINDS}
-        colour(given.data / split, given.out / "pictures" / split, sorted(tables[split]))
-    reals = {split: read(given.out / "pictures" / split, tables[split], classes) for split in tables}
-    network = train_classifier(*reals["train"], len(classes))
+        tables[split] = {name: kind for name, kind in table.items() if kind in kinds}
+        colour(data / split, out / "pictures" / split, sorted(tables[split]))
+    reals = {split: read(out / "pictures" / split, tables[split], kinds) for split in tables}
+    network = train_classifier(*reals["train"], len(kinds))
     print(f"classifier: {right(network, *reals['test']).float().mean():.3f} of real test pictures", flush=True)
     began = time.process_time()
-    settings = [f"data.path={given.out / 'pictures' / 'train'}", "data.channels=3", f"schedule.images={given.images}"]
-    rare = [f"log.samples_every_images={given.images}", f"log.checkpoint_every_images={given.images}"]
-    run = given.out / "run"
-    train(load_config("style_fashion", [*settings, *rare, f"train.seed={given.seed}", "train.device=cpu"]), run)
-    print(f"{given.images} images, {time.process_time() - began:.0f} s of processor time")
-    judge(ImageGenerator.open(run, "cpu"), network)
+    given = [f"data.path={out / 'pictures' / 'train'}", "data.channels=3", f"schedule.images={images}"]
+    given += [f"log.samples_every_images={images}", f"log.checkpoint_every_images={images}", "train.device=cpu"]
+    train(load_config("style_fashion", [*given, *settings]), out / "run")
+    print(f"{images} images, {time.process_time() - began:.0f} s of processor time")
+    return ImageGenerator.open(out / "run", "cpu"), network
 
 
 def colour(source: Path, out: Path, names: list[str]) -> None:
@@ -69,8 +88,8 @@ def hue(picture: Array) -> int:
     return int(np.argmin([abs((found - one + 180) % 360 - 180) for one in HUES]))
 
 
-def judge(generator: ImageGenerator, network: torch.nn.Module) -> None:
-    """Print the table of mixes, and how far pictures spread with the truncation."""
+def judge(generator: ImageGenerator, network: nn.Module) -> tuple[dict[int, Shares], list[float]]:
+    """Print and return the shares by the side from which styles are fine ones, and the spread by the truncation."""
     blocks = generator.generator.blocks
     coarse, fine = generator.draw(range(PARENTS)), generator.draw(range(PARENTS, 2 * PARENTS))
     rows, columns = np.repeat(np.arange(PARENTS), PARENTS), np.tile(np.arange(PARENTS), PARENTS)
@@ -79,20 +98,25 @@ def judge(generator: ImageGenerator, network: torch.nn.Module) -> None:
     print(f"two parents: the same kind in {same[0]:.3f}, the same hue in {same[1]:.3f}")
     print("| from | kind of the coarse one | of the fine one | hue of the coarse one | of the fine one |")
     print("|---|---|---|---|---|")
+    found, spreads = {}, []
     for px in sides(blocks):
         mixed = facts(generator, network, mix(coarse[rows], fine[columns], blocks, px))
-        shares = [
-            float((mixed[what] == parents[parent][what][places]).mean())
-            for what in (0, 1)
-            for parent, places in ((0, rows), (1, columns))
-        ]
-        print(f"| {px} px | " + " | ".join(f"{share:.3f}" for share in shares) + " |")
-    for value in (1, 0.75, 0.5, 0.25, 0):
+        found[px] = Shares(
+            *(
+                float((mixed[what] == parents[parent][what][places]).mean())
+                for what in (0, 1)
+                for parent, places in ((0, rows), (1, columns))
+            )
+        )
+        print(f"| {px} px | " + " | ".join(f"{share:.3f}" for share in found[px]) + " |")
+    for value in TRUNCATIONS:
         pictures = generator.generate(truncate(coarse, blocks, value))
-        print(f"truncation {value}: spread {127.5 * pictures.std(axis=0).mean():.1f} grey levels")
+        spreads.append(float(127.5 * pictures.std(axis=0).mean()))
+        print(f"truncation {value}: spread {spreads[-1]:.1f} grey levels")
+    return found, spreads
 
 
-def facts(generator: ImageGenerator, network: torch.nn.Module, latents: Array) -> tuple[Array, Array]:
+def facts(generator: ImageGenerator, network: nn.Module, latents: Array) -> tuple[Array, Array]:
     """Return the kind and the hue of each picture, by their numbers."""
     images = torch.from_numpy(generator.generate(latents))
     with torch.inference_mode():

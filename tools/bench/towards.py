@@ -11,6 +11,7 @@ walk. Prints how often each finds the digit asked for, and how far from 0 the la
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,20 +70,30 @@ def walk_pixels(guide: Guide, generator: ImageGenerator, steps: int) -> Tensor:
     return images
 
 
-def run(data: Path, out: Path, settings: list[str], steps: int = STEPS) -> dict[str, Score]:
-    """Train unless `out` holds a model; print and return the score of each case."""
+def run(
+    data: Path,
+    out: Path,
+    settings: Sequence[str],
+    steps: int = STEPS,
+    cases: Sequence[str] = tuple(CASES),
+    learning_steps: int = 600,
+) -> dict[str, Score]:
+    """Train unless `out` holds a model; print and return the score of each case.
+
+    learning_steps: of the other classifier.
+    """
     started = time.process_time()
     if not out.exists():
         given = [f"data.path={data}", f"data.labels={data / 'train.csv'}", "train.device=cpu", *settings]
         train(load_config("plug_and_play_digits", given), out)
     _, images, truth = read(data, "train")
     _, *test = read(data, "test")
-    other = train_classifier(images, truth, 10, steps=600, flips=False)
+    other = train_classifier(images, truth, 10, learning_steps, flips=False)
     own = Guide.open(out, "cpu").networks[CLASSIFY]
     known = [float(right(network, *test).float().mean()) for network in (own, other)]
     print(f"real test pictures: own classifier {known[0]:.3f}, other {known[1]:.3f}", flush=True)
     guide, generator = Guide.open(out, "cpu"), ImageGenerator.open(out, "cpu")
-    found = {name: score(guide, generator, other, steps, pull) for name, pull in CASES.items()}
+    found = {name: score(guide, generator, other, steps, CASES[name]) for name in cases}
     found["pixels, without"] = Score(*sort(guide, other, walk_pixels(guide, generator, steps)), float("nan"))
     for name, one in found.items():
         print(

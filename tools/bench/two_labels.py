@@ -13,6 +13,7 @@ noise when one of the labels is exchanged: how often that label changes as asked
 import argparse
 import csv
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,8 +41,8 @@ class Obedience(NamedTuple):
     paper_alone: float
 
 
-def prepare(digits: Path, out: Path) -> Path:
-    """Write the digits of both splits as they are and inverted, and a table of their labels; return its path."""
+def prepare(digits: Path, out: Path) -> None:
+    """Write the digits of both splits as they are and inverted, and labels.csv, a table of their labels."""
     rows = [("name", "digit", "paper")]
     for split in ("train", "test"):
         (out / split).mkdir(parents=True)
@@ -52,7 +53,6 @@ def prepare(digits: Path, out: Path) -> Path:
                 rows.append((f"{file.stem}_{paper}.png", digit, paper))
     with (out / "labels.csv").open("w", encoding="utf-8", newline="") as written:
         csv.writer(written).writerows(rows)
-    return out / "labels.csv"
 
 
 def read(folder: Path) -> tuple[Tensor, Tensor]:
@@ -85,6 +85,29 @@ def measure(network: nn.Module, model: Path) -> Obedience:
     return Obedience(*(float(one.float().mean()) for one in shares))
 
 
+def learn(pictures: Path, steps: int = 600) -> nn.Module:
+    """Return a classifier of both labels; print how many real test pictures it gets right."""
+    network = train_classifier(*read(pictures / "train"), 2 * len(DIGITS), steps, flips=False)
+    images, truth = read(pictures / "test")
+    right = classify(network, images) == torch.stack([truth // 2, truth % 2], dim=1)
+    share = right.all(1).float().mean()
+    print(f"classifier: both labels right in {share:.1%} of {len(truth)} real test pictures", flush=True)
+    return network
+
+
+def run(out: Path, network: nn.Module, condition: str, images: int, settings: Sequence[str]) -> Obedience:
+    """Train on what `prepare` left in `out`; print and return how well the model obeys."""
+    started = time.process_time()
+    given = [f"data.path={out / 'pictures'}", f"data.labels={out / 'pictures' / 'labels.csv'}", "train.device=cpu"]
+    given += ["generator.width=16", "discriminator.width=16", f"schedule.images={images}"]
+    train(load_config("conditional_fashion", [*given, f"loss.condition={condition}", *settings]), out / condition)
+    found = measure(network, out / condition)
+    print(f"condition {condition}, {images} images, {time.process_time() - started:.0f} s of processor time:")
+    print(f"  both {found.both:.3f}, digit {found.digit:.3f}, paper {found.paper:.3f}; another digit on the same")
+    print(f"  paper {found.digit_alone:.3f}, another paper for the same digit {found.paper_alone:.3f}", flush=True)
+    return found
+
+
 def main() -> None:
     """Read the arguments, train and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -95,23 +118,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], help="further settings")
     given = parser.parse_args()
-    table = prepare(given.digits, given.out / "pictures")
-    network = train_classifier(*read(given.out / "pictures" / "train"), 2 * len(DIGITS), steps=600, flips=False)
-    images, truth = read(given.out / "pictures" / "test")
-    right = classify(network, images) == torch.stack([truth // 2, truth % 2], dim=1)
-    share = right.all(1).float().mean()
-    print(f"classifier: both labels right in {share:.1%} of {len(truth)} real test pictures", flush=True)
+    prepare(given.digits, given.out / "pictures")
+    network = learn(given.out / "pictures")
     print("chance: both 0.050, digit 0.100, paper 0.500", flush=True)
     for condition in given.conditions:
-        run, started = given.out / condition, time.process_time()
-        settings = [f"data.path={given.out / 'pictures'}", f"data.labels={table}", f"schedule.images={given.images}"]
-        settings += ["generator.width=16", "discriminator.width=16"]
-        settings += [f"loss.condition={condition}", f"train.seed={given.seed}", *given.set]
-        train(load_config("conditional_fashion", settings), run)
-        found = measure(network, run)
-        print(f"condition {condition}, {given.images} images, {time.process_time() - started:.0f} s of processor time:")
-        print(f"  both {found.both:.3f}, digit {found.digit:.3f}, paper {found.paper:.3f}; another digit on the same")
-        print(f"  paper {found.digit_alone:.3f}, another paper for the same digit {found.paper_alone:.3f}", flush=True)
+        run(given.out, network, condition, given.images, [f"train.seed={given.seed}", *given.set])
 
 
 if __name__ == "__main__":
