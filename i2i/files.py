@@ -55,23 +55,29 @@ def atomic_write(path: Path, sync: bool = True) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path, replace: bool = False, sync: bool = True) -> Iterator[Path]:
     """Yield a fresh folder beside `path`; on leaving, flush it to disk and rename it to `path`.
 
-    If the body raises, the folder is removed. Raises UsageError if `path` exists: folders are never merged or replaced.
-    Creates missing parent folders.
+    If the body raises, the folder is removed. Raises UsageError if `path` exists: folders are never merged, and only
+    replaced with `replace`, for folders that are one file to the user. Creates missing parent folders.
+    sync: as in `atomic_write`.
     """
-    _refuse_folder(path)
+    if not replace:
+        _refuse_folder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temp = path.parent / f"{TEMP_PREFIX}{uuid.uuid4().hex[:12]}"
     temp.mkdir()
     try:
         yield temp
-        if hasattr(os, "sync"):
+        if sync and hasattr(os, "sync"):
             os.sync()  # once: an fsync for each of 100,000 pictures would take minutes
-        _refuse_folder(path)  # an empty folder made in the meantime would be replaced silently
-        temp.rename(path)
-        _sync_folder(path.parent)
+        if replace and os.path.lexists(path):
+            _exchange(temp, path)
+        else:
+            _refuse_folder(path)  # an empty folder made in the meantime would be replaced silently
+            temp.rename(path)
+        if sync:
+            _sync_folder(path.parent)
     except BaseException:
         shutil.rmtree(temp, ignore_errors=True)
         raise
@@ -168,19 +174,21 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 def sweep_temporaries(folder: Path, older_than_s: float = 0) -> int:
     """Remove half-written files that killed processes left anywhere under `folder`; return how many.
 
-    older_than_s: keep files modified more recently, which running processes may be writing.
+    older_than_s: keep files modified more recently, which running processes may be writing; 0: all files, and no
+    folders.
     """
-    left = [path for path in folder.rglob(f"{TEMP_PREFIX}*") if path.is_file()]
+    left = [path for path in folder.rglob(f"{TEMP_PREFIX}*") if path.is_file() or older_than_s]
     if older_than_s:
         left = [path for path in left if _age_s(path) > older_than_s]
     for path in left:
-        path.unlink(missing_ok=True)
+        _remove(path)
     return len(left)
 
 
 def _age_s(path: Path) -> float:
+    """Return how long ago a file, or anything in a folder, was modified."""
     try:
-        return time.time() - path.stat().st_mtime
+        return time.time() - max(one.stat().st_mtime for one in (path, *path.rglob("*")))
     except FileNotFoundError:  # its writer has just renamed it
         return 0
 
@@ -207,6 +215,26 @@ def _permissions(path: Path) -> int | None:
     except OSError:
         return None
     return stat.S_IMODE(mode) & 0o777 if stat.S_ISREG(mode) else None
+
+
+def _exchange(new: Path, path: Path) -> None:
+    """Put a folder in the place of another, which is removed."""
+    old = new.with_name(f"{new.name}-old")
+    path.rename(old)
+    try:
+        new.rename(path)
+    except BaseException:
+        old.rename(path)
+        raise
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, a link or a folder; does nothing if it is gone."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _refuse_folder(path: Path) -> None:

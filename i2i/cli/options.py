@@ -233,7 +233,7 @@ save_latents = click.option("--save-latents", type=OutputPath(), help="Write the
 _PICTURES = [
     click.option(
         "--format",
-        type=click.Choice(["png", "jpg", "webp", "tiff", "bmp", "gif", "avif", "ppm", "npy", "npz"]),
+        type=click.Choice(["png", "jpg", "webp", "tiff", "bmp", "gif", "avif", "ppm", "npy", "npz", "ome.zarr"]),
         help="Format of the outputs.  [default: each picture's own]",
     ),
     click.option(

@@ -26,6 +26,7 @@ from i2i.images.image import read_image as read_image
 from i2i.images.image import read_masked as read_masked
 from i2i.images.image import to_channels as to_channels
 from i2i.images.image import to_unit as to_unit
+from i2i.images.image import write_file as write_file
 from i2i.images.image import write_image as write_image
 from i2i.images.label_maps import one_hot as one_hot
 from i2i.images.label_maps import to_labels as to_labels

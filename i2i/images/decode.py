@@ -22,6 +22,7 @@ from i2i.images.geo import Place, read_place
 from i2i.images.label_maps import LABEL
 from i2i.images.layout import PICTURE, Layout, refuse_other_count
 from i2i.images.omezarr import ZarrStack, is_zarr
+from i2i.images.omezarr_writing import Axes
 from i2i.images.pixels import decode, turn
 from i2i.images.shards import is_member, open_file, stored
 from i2i.images.source import Header, Source
@@ -165,6 +166,11 @@ class ZarrSource(StackSource):
     def place(self) -> Place:
         """The size of its pixels."""
         return Place(resolution=self.zarr.resolution)
+
+    @property
+    def axes(self) -> Axes:
+        """What its axes and channels mean."""
+        return self.zarr.described
 
     def part(self, rows: slice, columns: slice) -> Array:
         """Return a part of the picture, as stored."""

@@ -10,11 +10,14 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+if TYPE_CHECKING:
+    from i2i.images.omezarr_writing import Axes
 
 Array = np.ndarray[Any, Any]
 
@@ -51,6 +54,8 @@ class Extras:
     """TIFF only: further tags of the first page, as tifffile writes them."""
     resolution: tuple[float, float, int] | None = None
     """TIFF only, without `dpi`: pixels a unit across and down, and the unit as TIFF numbers it."""
+    axes: "Axes | None" = None
+    """OME-Zarr only: what its axes and channels mean."""
 
 
 def encode(
@@ -63,15 +68,20 @@ def encode(
 ) -> bytes:
     """Encode one picture, or the frames of several, as a file of `kind` (a value of images.FORMATS).
 
-    frames: (H, W, C) in uint8, uint16 or float32 (TIFF and NPY only), C as in i2i.images.image. Formats outside
-    SEVERAL_FRAMES take one. quality: 1 to 100, by default QUALITY. lossless: WebP only. bands: whether
-    channels are bands, of which TIFF, NPY and NPZ hold any number. Raises what the encoders raise.
+    frames: (H, W, C) in uint8, uint16 or float32 (TIFF, NPY and OME-Zarr only), C as in i2i.images.image. Formats
+    outside SEVERAL_FRAMES take one. An OME-Zarr is a zip of the files of its folder. quality: 1 to 100, by default
+    QUALITY. lossless: WebP only. bands: whether channels are bands, of which TIFF, NPY, NPZ and OME-Zarr hold any
+    number. Raises what the encoders raise.
     """
     extras = extras or Extras()
     if kind == "TIFF":
         return _tiff(frames, extras, bands)
     if kind == "PNG":
         return _png(frames, extras)
+    if kind == "ZARR":
+        from i2i.images.omezarr_writing import Axes, encode_zarr
+
+        return encode_zarr(frames[0], extras.axes or Axes())
     if kind in ("NPY", "NPZ"):
         return _numpy(frames[0], kind, bands)
     if kind == "PPM" and frames[0].dtype == np.uint16:

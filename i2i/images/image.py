@@ -18,6 +18,8 @@ from i2i.images.encode import Array, encode
 from i2i.images.geo import filled, without_data
 from i2i.images.label_maps import one_hot
 from i2i.images.layout import PICTURE, Layout, to_image
+from i2i.images.omezarr import SUFFIX as ZARR
+from i2i.images.omezarr_writing import new_zarr, unpack
 from i2i.images.source import Header, Source
 
 MAX_PIXELS = 100_000_000
@@ -40,6 +42,8 @@ FORMATS = {
     ".avif": "AVIF",
     ".npy": "NPY",
     ".npz": "NPZ",
+    ".zarr": "ZARR",
+    ".ome.zarr": "ZARR",
 }
 _OTHERS = (
     "arw avi cr2 dds dib dng emf eps exr hdr heic heif hif icns ico j2k jp2 jpf jpx jxl mkv mov mp4 nef pam pbm pcx "
@@ -47,9 +51,9 @@ _OTHERS = (
 )
 UNWRITTEN = frozenset(f".{name}" for name in _OTHERS.split())
 """Suffixes of pictures and videos that i2i does not write."""
-DEPTHS = {"PNG": 16, "PPM": 16, "TIFF": 32, "NPY": 32, "NPZ": 32}
+DEPTHS = {"PNG": 16, "PPM": 16, "TIFF": 32, "NPY": 32, "NPZ": 32, "ZARR": 32}
 _HOLDS_ALPHA = {"PNG", "TIFF", "WEBP", "AVIF", "NPY", "NPZ"}
-_HOLDS_BANDS = {"TIFF", "NPY", "NPZ"}
+_HOLDS_BANDS = {"TIFF", "NPY", "NPZ", "ZARR"}
 Channels = Literal[1, 3, 4]
 """Channels that a side of a model can have."""
 CHANNEL_NAMES = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGB with alpha"}
@@ -244,6 +248,18 @@ def write_image(path: Path, array: Array, bands: bool = False) -> None:
         raise ImageError(f"{path}: {path.suffix or 'no suffix'} cannot hold {what} in {depth} bits. Use {other}.")
     content = encode([array], FORMATS[path.suffix.lower()], bands=bands)
     try:
-        write_bytes(path, content)
+        write_file(path, content)
     except OSError as error:
         raise ImageError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def write_file(path: Path, content: bytes, sync: bool = True) -> None:
+    """Write an encoded picture, atomically, and replace what is there; sync: as in `atomic_write`.
+
+    Raises OSError, and ImageError for an OME-Zarr in place of a folder that is none.
+    """
+    if path.suffix.lower() != ZARR:
+        write_bytes(path, content, sync)
+        return
+    with new_zarr(path, sync) as folder:
+        unpack(content, folder)

@@ -3,16 +3,18 @@
 The zarr library reads it. Only the chunks that are asked for are decoded.
 """
 
+import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from i2i.errors import ImageError, UsageError
+from i2i.errors import ImageError
 from i2i.images.encode import Array
+from i2i.images.omezarr_writing import Axes, load_zarr
 from i2i.images.planes import Plane
 from i2i.images.stack import Stack
-from i2i.version import DISTRIBUTION
 
 SUFFIX = ".zarr"
 _OLD_AXES = "tczyx"
@@ -32,16 +34,15 @@ class ZarrStack(Stack):
 
     def __init__(self, path: Path, plane: Plane = ()):
         """Raise ImageError for a folder that is no OME-Zarr picture, and UsageError where zarr is missing."""
-        try:
-            import zarr
-        except ModuleNotFoundError as error:
-            raise UsageError(f"{path} needs zarr. Run: pip install '{DISTRIBUTION}[zarr]'") from error
+        zarr = load_zarr()
         self.path, self.icc, self.left_out = path, None, 0
         attributes = dict(zarr.open_group(path, mode="r").attrs)
-        scales: list[Any] = attributes.get("ome", attributes).get("multiscales") or []
+        self._version = "0.5" if "ome" in attributes else "0.4"
+        self._attributes = attributes.get("ome", attributes)
+        scales: list[Any] = self._attributes.get("multiscales") or []
         if not scales or not scales[0].get("datasets"):
             raise ImageError(f"{path} is no OME-Zarr picture: it has no multiscales. Give the folder that has them.")
-        self._largest = scales[0]["datasets"][0]
+        self._whole, self._largest = scales[0], scales[0]["datasets"][0]
         self._array: Any = zarr.open_array(path / self._largest["path"], mode="r")
         axes = [one["name"] if isinstance(one, dict) else one for one in scales[0].get("axes", _OLD_AXES)]
         self._units = [one.get("unit", "") if isinstance(one, dict) else "" for one in scales[0].get("axes", _OLD_AXES)]
@@ -52,6 +53,27 @@ class ZarrStack(Stack):
         self.bits = 8 * self.dtype.itemsize
         self.check(plane)
         self.photometric = _RGB if self.channels == 3 else _GREY
+
+    @property
+    def described(self) -> Axes:
+        """What is carried over to an OME-Zarr of this plane; statements that cannot be read are left out."""
+        letters, axes = self.axes.lower(), Axes(self._version)
+        places = [place for place, letter in enumerate(letters) if letter in "tczyx"]
+        axes = replace(axes, units=tuple((letters[place], self._units[place]) for place in places))
+        with contextlib.suppress(Exception):
+            name, scale, offset = "coordinateTransformations", np.ones(len(letters)), np.zeros(len(letters))
+            for step in (*self._largest.get(name, ()), *self._whole.get(name, ())):  # one after the other
+                factor = np.array(step.get("scale", 1.0))
+                scale, offset = scale * factor, offset * factor + np.array(step.get("translation", 0.0))
+            scales = tuple((letters[place], float(scale[place])) for place in places)
+            offsets = tuple((letters[place], float(offset[place])) for place in places if offset[place])
+            axes = replace(axes, scale=scales, offset=offsets)
+        with contextlib.suppress(Exception):
+            axes = replace(axes, channels=tuple(str(one["label"]) for one in self._attributes["omero"]["channels"]))
+        chosen = {letters[place]: number for place, number in self.chosen.items()}
+        if "c" in chosen:
+            axes = replace(axes, channels=axes.channels[chosen.pop("c") :][:1])
+        return axes.moved(**chosen)
 
     @property
     def resolution(self) -> tuple[float, float, int] | None:

@@ -1,7 +1,7 @@
 """A picture file that is open, and what its header says; nothing is decoded yet."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -9,6 +9,9 @@ from PIL import Image
 from i2i.images.encode import Array
 from i2i.images.geo import NOWHERE, Place
 from i2i.images.pixels import ALPHA_MODES, decode, is_16_bit, orientation_of
+
+if TYPE_CHECKING:
+    from i2i.images.omezarr_writing import Axes
 
 USUAL_DPI = {1, 72, 96}
 """Resolutions that programs write by default."""
@@ -51,6 +54,11 @@ class Source:
     def place(self) -> Place:
         """Where the picture lies on the Earth, its pixel size and nodata value; only a TIFF says so."""
         return NOWHERE
+
+    @property
+    def axes(self) -> "Axes | None":
+        """What its axes and channels mean, if it is an OME-Zarr."""
+        return None
 
     @property
     def may_have_alpha(self) -> bool:

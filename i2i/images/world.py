@@ -8,7 +8,7 @@ from pathlib import Path
 
 from i2i.files import write_bytes
 
-_WITHOUT = (".npy", ".npz")
+_WITHOUT = (".npy", ".npz", ".zarr")
 """Endings of files that no reader of world files knows."""
 _MOST_BYTES = 4096
 

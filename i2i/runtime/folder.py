@@ -110,7 +110,7 @@ def _one_file(source: Path, output: Path | None, channels: int, options: Picture
     if output is None:
         return Group(source.parent, source.parent, [source.name], rename([source.name], channels, options))
     check_file_output(output, options)
-    is_file = output.suffix.lower() in FORMATS and not output.is_dir()
+    is_file = output.suffix.lower() in FORMATS and not is_folder(output)
     folder = output.parent if is_file else output
     renamed = {source.name: output.name} if is_file else rename([source.name], channels, options)
     group = Group(source.parent, folder, [source.name], renamed)

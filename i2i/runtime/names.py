@@ -28,6 +28,7 @@ def rename(names: list[str], channels: int, options: PictureOptions, keep: bool 
         if suffix not in endings:
             endings[suffix] = output_suffix(suffix, channels, options)
         if options.suffix or endings[suffix] != suffix:
+            stem = stem.removesuffix(".ome") if endings[suffix] == ".ome.zarr" else stem
             wanted[name] = f"{stem}{options.suffix}{endings[suffix]}"
     taken = set[str]()
     for name in names if wanted or not keep else ():

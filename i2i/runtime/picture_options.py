@@ -11,7 +11,6 @@ from i2i.errors import UsageError
 from i2i.images import DEPTHS, FORMATS, MAX_PIXELS, PICTURE, Array, Layout, Range, Scale, holds
 from i2i.images.cog import refuse_missing_gdal
 from i2i.images.encode import SEVERAL_FRAMES
-from i2i.images.omezarr import SUFFIX as ZARR
 from i2i.images.planes import Plane
 from i2i.images.stacking import misfit
 from i2i.models.spec import ModelSpec, Part
@@ -141,8 +140,6 @@ def output_suffix(suffix: str, channels: int, options: PictureOptions = DEFAULTS
     bands = bool(options.bands)
     if options.cog:
         return suffix if FORMATS.get(suffix.lower()) == "TIFF" else ".tif"
-    if suffix.lower() == ZARR:  # which is not written; a TIFF keeps the size of its pixels
-        suffix = ".tif"
     if options.format and FORMATS.get(suffix.lower()) != FORMATS[f".{options.format}"]:
         suffix = f".{options.format}"
     if suffix.lower() == ".pgm" and channels == 3:

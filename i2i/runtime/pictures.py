@@ -40,14 +40,13 @@ from i2i.images.encode import SEVERAL_FRAMES, Extras
 from i2i.images.encode import encode as encode_frames
 from i2i.images.geo import NOWHERE, Place, fits, with_nodata
 from i2i.images.metadata import fitting_profile, metadata, png_colours
+from i2i.images.omezarr_writing import Axes
 from i2i.images.shards import read_file
-from i2i.images.source import USUAL_DPI, Source
+from i2i.images.source import Source
 from i2i.models.spec import Part
 from i2i.runtime.holes import composited, cut_holes
 from i2i.runtime.picture_options import DEFAULTS, NEVER_LOSSLESS, Alpha, holds_alpha, holds_labels
 from i2i.runtime.picture_options import PictureOptions as PictureOptions
-
-_USUAL_GAMMA = 45455  # 1 / 2.2 in the units of a PNG: what viewers assume for every format
 
 
 @dataclass(frozen=True)
@@ -94,6 +93,7 @@ def read(source: Source, count: int, options: PictureOptions) -> DecodedPicture:
         png_colours=png_colours(source.path) if source.kind == "PNG" else b"",
         durations_ms=tuple(durations) if timed else (),
         loop=source.image.info.get("loop") if timed else None,
+        axes=source.axes,
     )
     lossless = source.kind == "WEBP" and _is_lossless_webp(read_file(source.path))
     left_out, lost = 0, list[str]()
@@ -111,26 +111,6 @@ def finished(picture: DecodedPicture, outputs: Sequence[Array], generator: Part,
         each = zip(outputs, picture.frames, picture.holes, strict=True)
         return [composited(*one, keep_alpha=alpha != "drop") for one in each]
     return [with_alpha(output, frame, generator, alpha) for output, frame in zip(outputs, picture.frames, strict=True)]
-
-
-def lost_colours(picture: DecodedPicture, suffix: str) -> tuple[str, ...]:
-    """Return what is unusual about a PNG's values and the output's format cannot hold."""
-    chunks = picture.extras.png_colours
-    if FORMATS[suffix.lower()] == "PNG" or not chunks:
-        return ()
-    place = chunks.find(b"gAMA")
-    gamma = int.from_bytes(chunks[place + 4 : place + 8], "big") if place >= 0 else _USUAL_GAMMA
-    odd = abs(gamma - _USUAL_GAMMA) > _USUAL_GAMMA // 50
-    return (*(["PNG gamma"] if odd else []), *(["PNG colour space"] if b"cICP" in chunks else []))
-
-
-def lost_place(picture: DecodedPicture, suffix: str) -> tuple[str, ...]:
-    """Return what a TIFF says of its place and scale, and a format or several pages do not keep."""
-    place, dpi = picture.place, picture.extras.dpi
-    if FORMATS[suffix.lower()] == "TIFF" and len(picture.frames) == 1:
-        return ()
-    odd = place.resolution and not dpi and any(round(value) not in USUAL_DPI for value in place.resolution[:2])
-    return (*place.names, *(["resolution"] if odd else []))
 
 
 def counted(source: Source, options: PictureOptions) -> tuple[int, int]:
@@ -201,6 +181,8 @@ def encode(
         whole = [marked(output, blank, nodata) for output, blank in zip(whole, picture.blanks, strict=True)]
     if kind == "TIFF" and len(whole) == 1:
         extras = placed(picture, whole[0], extras, generator.out_bands if bands else (), nodata)
+    if kind == "ZARR":
+        extras = replace(extras, axes=axes_of(picture, generator, corner_of(picture.frames[0], whole[0])))
     if options.cog and kind != "TIFF":
         raise ImageError(f"{picture.path}: --cog writes TIFFs, and {suffix} is none. Use .tif.")
     try:
@@ -251,6 +233,17 @@ def corner_of(whole: Array, output: Array) -> tuple[int, int]:
     """Return the row and column of a picture at which its output begins, if it is cropped."""
     (height, width), (whole_height, whole_width) = output.shape[:2], whole.shape[:2]
     return (whole_height - height) // 2, (whole_width - width) // 2
+
+
+def axes_of(picture: DecodedPicture, generator: Part, corner: tuple[int, int] = (0, 0)) -> Axes:
+    """Return what the axes and channels of an OME-Zarr mean: what the input says, and the names of the model's bands.
+
+    corner: row and column of the input at which the output begins.
+    """
+    axes = picture.extras.axes or Axes.of_resolution(picture.place.resolution)
+    classes = bool(generator.outputs and generator.outputs.values)
+    names = ("classes",) if classes else tuple(generator.out_bands) or axes.channels
+    return replace(axes.moved(y=corner[0], x=corner[1]), channels=names, classes=classes)
 
 
 def placed(

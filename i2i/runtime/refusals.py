@@ -10,6 +10,7 @@ from pathlib import Path
 from i2i.errors import DiskFullError, ImageError, UsageError, one_line
 from i2i.files import DISK_FULL
 from i2i.images import FORMATS, UNWRITTEN
+from i2i.images.listing import is_folder
 from i2i.runtime.names import folded
 from i2i.runtime.outcome import Refused
 from i2i.runtime.picture_options import PictureOptions
@@ -60,13 +61,13 @@ def check_in_place(sources: Sequence[Path], output: Path | None, skip_existing: 
 
 def check_file_output(output: Path, options: PictureOptions) -> None:
     """Raise UsageError unless `output` of a single picture is a folder, or a file that can be written as given."""
-    shown, ending, is_folder = one_line(output), output.suffix.lower(), output.is_dir()
-    if not is_folder and ending not in FORMATS and has_file_ending(output):
+    shown, ending = one_line(output), output.suffix.lower()
+    if not is_folder(output) and ending not in FORMATS and has_file_ending(output):
         raise UsageError(
             f"{shown}: {output.suffix} is not a format that i2i writes. It writes {', '.join(FORMATS)}.\n"
             "If you mean a folder, create it first."
         )
-    if ending in FORMATS and not is_folder and (options.suffix or options.format):
+    if ending in FORMATS and not is_folder(output) and (options.suffix or options.format):
         raise UsageError(f"{shown} already names the output file. Leave out --suffix and --format, or give a folder.")
 
 

@@ -8,6 +8,7 @@ Names are strings here: as paths, a million of them take a quarter of a minute a
 import bisect
 import itertools
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,7 +50,8 @@ class Group:
         if self.new:
             return False
         try:
-            return os.stat(os.path.join(self.output, self.written(name))).st_size > 0
+            found = os.stat(os.path.join(self.output, self.written(name)))
+            return found.st_size > 0 or stat.S_ISDIR(found.st_mode)  # an OME-Zarr appears whole
         except OSError:
             return False
 

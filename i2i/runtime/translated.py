@@ -8,8 +8,7 @@ import numpy as np
 from PIL import Image
 
 from i2i.errors import ImageError
-from i2i.files import write_bytes
-from i2i.images import FORMATS, Array, from_unit, to_labels, to_unit
+from i2i.images import FORMATS, Array, from_unit, to_labels, to_unit, write_file
 from i2i.images.encode import to_pil
 from i2i.images.metadata import fitting_profile
 from i2i.runtime.picture_options import PictureOptions, output_dtype
@@ -64,7 +63,7 @@ class Translated:
             output = self._translator.translate(frame, dtype, str(self._picture.path))
         content = encode(self._picture, [output], kind, self._translator.generator, options)
         try:
-            write_bytes(path, content)
+            write_file(path, content)
         except OSError as error:
             raise ImageError(f"{path} cannot be written: {error.strerror or error}.") from error
 

@@ -8,6 +8,7 @@ import contextlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -20,12 +21,13 @@ from i2i.images.encode import Extras
 from i2i.images.explained import explained
 from i2i.images.geo import fits
 from i2i.images.metadata import fitting_profile
+from i2i.images.omezarr_writing import CHUNK_PX, new_zarr, write_zarr
 from i2i.images.source import Source
 from i2i.images.windows import CACHE_BYTES, Windows, write_npy, write_tiff
 from i2i.models.spec import Part
 from i2i.runtime.fit import Reduction, reduced_sides
 from i2i.runtime.picture_options import PictureOptions, output_dtype
-from i2i.runtime.pictures import DecodedPicture, as_written, finished, marked, nodata_of
+from i2i.runtime.pictures import DecodedPicture, as_written, axes_of, finished, marked, nodata_of
 from i2i.runtime.plan import Plan
 from i2i.runtime.refusals import write_failure
 from i2i.runtime.tasks import Task
@@ -35,6 +37,8 @@ from i2i.runtime.translator import Translator
 _ROWS = 256
 """Rows that are read at a time where no tile is translated."""
 _ANY_PIXELS = 2**48
+_STRIPS = {"TIFF": 0, "NPY": 0, "ZARR": CHUNK_PX}
+"""Formats that are written as rows come, and the rows that wait until they are, beside a row of tiles."""
 
 
 def plan_windows(translator: Translator, task: Task, options: PictureOptions) -> Plan | None:
@@ -50,10 +54,14 @@ def plan_windows(translator: Translator, task: Task, options: PictureOptions) ->
             raise ImageError(f"{task.source}: --windows goes with no model of clips. Leave it out.")
         if plan.way != "tiles" or plan.sides != plan.source:
             raise ImageError(f"{task.source}: --windows goes with tiles and frozen statistics. Leave out --tile exact.")
-        if FORMATS[task.output.suffix.lower()] not in ("TIFF", "NPY"):
-            raise ImageError(f"{task.source}: --windows writes no {task.output.suffix}. Use --format tiff or npy.")
-        bands = translator.generator.in_channels + translator.generator.out_channels
-        return plan._replace(memory_bytes=plan.memory_bytes + CACHE_BYTES + 8 * bands * plan.tile_px * plan.sides[1])
+        kind = FORMATS[task.output.suffix.lower()]
+        if kind not in _STRIPS:
+            raise ImageError(
+                f"{task.source}: --windows writes no {task.output.suffix}. Use --format tiff, npy or ome.zarr."
+            )
+        part, (_, width) = translator.generator, plan.sides
+        rows = 8 * (part.in_channels + part.out_channels) * plan.tile_px + 8 * part.out_channels * _STRIPS.get(kind, 0)
+        return plan._replace(memory_bytes=plan.memory_bytes + CACHE_BYTES + rows * width)
 
 
 def translate_windows(translator: Translator, plan: Plan, task: Task, options: PictureOptions) -> int:
@@ -64,29 +72,46 @@ def translate_windows(translator: Translator, plan: Plan, task: Task, options: P
     part = translator.generator
     if translator.spec.io == "image":
         raise ModelError("--windows needs a model exported with --io tensor, or its run folder.")
-    bands = bool(part.out_bands) and not (part.outputs and part.outputs.values)
-    kind = FORMATS[task.output.suffix.lower()]
     with contextlib.ExitStack() as stack:
         with explained(task.source):
             source = stack.enter_context(opened_bare(task.source, _ANY_PIXELS, options.layout))
         windows = Windows(source, options.layout)
         windows.find_mean(_ROWS)
-        picture = DecodedPicture(source.path, (), "TIFF", Extras(), lossless=False, place=source.place)
+        extras = Extras(axes=source.axes)
+        picture = DecodedPicture(source.path, (), "TIFF", extras, lossless=False, place=source.place)
         rows = _written_rows(translator, plan, windows, picture, task.output.suffix, options)
-        first = next(rows)
-        extras = _extras(source, picture, first, part, bands)
-        with atomic_write(task.output, sync=False) as temp:
-            try:
-                if kind == "NPY":
-                    write_npy(temp, itertools.chain([first], rows), plan.source)
-                else:
-                    write_tiff(temp, itertools.chain([first], rows), plan.source, extras, bands)
-                if options.cog:
-                    with atomic_write(temp, sync=False) as cog:
-                        copy_as_cog(temp, cog, nearest=not bands and bool(part.outputs and part.outputs.values))
-            except OSError as error:
-                raise write_failure(task.output, error) from error
+        try:
+            if FORMATS[task.output.suffix.lower()] == "ZARR":
+                with new_zarr(task.output, sync=False) as folder:
+                    write_zarr(folder, rows, plan.source, axes_of(picture, part))
+            else:
+                _write_file(task.output, rows, plan.source, source, picture, part, options.cog)
+        except OSError as error:
+            raise write_failure(task.output, error) from error
         return source.left_out()
+
+
+def _write_file(
+    path: Path,
+    rows: Iterator[Array],
+    sides: tuple[int, int],
+    source: Source,
+    picture: DecodedPicture,
+    part: Part,
+    cog: bool,
+) -> None:
+    """Write an array or a TIFF, as GDAL copies it if it is to be cloud-optimised."""
+    values = part.outputs.values if part.outputs else ()
+    bands, first = bool(part.out_bands) and not values, next(rows)
+    extras, rows = _extras(source, picture, first, part, bands), itertools.chain([first], rows)
+    with atomic_write(path, sync=False) as temp:
+        if FORMATS[path.suffix.lower()] == "NPY":
+            write_npy(temp, rows, sides)
+        else:
+            write_tiff(temp, rows, sides, extras, bands)
+        if cog:
+            with atomic_write(temp, sync=False) as copy:
+                copy_as_cog(temp, copy, nearest=not bands and bool(values))
 
 
 def _extras(source: Source, picture: DecodedPicture, first: Array, part: Part, bands: bool) -> Extras:

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from i2i.errors import ImageError, one_line
-from i2i.files import write_bytes
+from i2i.images import write_file
 from i2i.images.decode import opened
+from i2i.images.omezarr import is_zarr
 from i2i.images.world import carry_over
 from i2i.runtime.chain import carry_on
 from i2i.runtime.clip_statistics import for_animation
+from i2i.runtime.lost import lost_colours, lost_place
 from i2i.runtime.outcome import STAGES
 from i2i.runtime.picture_options import PictureOptions, output_dtype
-from i2i.runtime.pictures import DecodedPicture, corner_of, counted, encode, lost_colours, lost_place, read
+from i2i.runtime.pictures import DecodedPicture, corner_of, counted, encode, read
 from i2i.runtime.plan import Plan
 from i2i.runtime.recurrence import clip_of_picture
 from i2i.runtime.refusals import write_failure
@@ -189,8 +191,10 @@ def _checked(translator: Translator, clock: _Clock) -> Translator:
 
 
 def _refuse_input(task: Task) -> None:
-    """Raise ImageError if a link among the output's folders leads to the input, which only --in-place replaces."""
+    """Raise ImageError if a link among the output's folders leads to the input, or --in-place would lose some of it."""
     source, output = task
+    if output == source and is_zarr(source):
+        raise ImageError(f"{source} may hold more than one picture, and --in-place would keep only that. Use -o.")
     if output != source and output.name == source.name and output.parent.resolve() == source.parent.resolve():
         raise ImageError(f"{source} would be replaced: {output.parent} leads to its folder. Give another output.")
 
@@ -199,6 +203,6 @@ def _write(path: Path, content: bytes) -> None:
     """Write a file atomically; raises ImageError, and DiskFullError, which concerns all pictures that follow."""
     try:
         # Not flushed one by one: even if the process is killed, the files that exist are whole.
-        write_bytes(path, content, sync=False)
+        write_file(path, content, sync=False)
     except OSError as error:
         raise write_failure(path, error) from error

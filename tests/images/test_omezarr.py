@@ -74,12 +74,12 @@ def test_ome_zarr_is_listed_and_translated_like_a_file(tmp_path, tiny_run):
     save(tmp_path / "in" / "b.png", 40, 50, seed=1)
     assert list_folder(tmp_path / "in").names == ["a.zarr", "b.png"]
     names = [task.output.name for task in list_tasks(tmp_path / "in", tmp_path / "out", 3)]
-    assert names == ["a.tif", "b.png"]
+    assert names == ["a.zarr", "b.png"]
     np.testing.assert_array_equal(read_image(tmp_path / "in" / "a.zarr"), array)
     for source in (tmp_path / "in", tmp_path / "in" / "a.zarr"):
         out = tmp_path / f"out_{source.stem}"
         assert run_i2i("translate", source, "-m", tiny_run, "-o", out, "--format", "tiff").returncode == 0
-        with tifffile.TiffFile(out / "a.tif") as file:
+        with tifffile.TiffFile(out / "a.tiff") as file:
             assert file.pages[0].resolution == (20_000, 20_000)
 
 

@@ -395,7 +395,7 @@ def test_the_rest_of_a_killed_run(folder, tmp_path):
 
 
 def test_a_disk_that_fills_up_ends_the_run_and_keeps_what_is_whole(folder, tmp_path, monkeypatch):
-    written, turns, original = [], itertools.count(), worker.write_bytes
+    written, turns, original = [], itertools.count(), worker.write_file
 
     def write(path, content, sync):
         if next(turns) >= 5:
@@ -403,7 +403,7 @@ def test_a_disk_that_fills_up_ends_the_run_and_keeps_what_is_whole(folder, tmp_p
         original(path, content, sync)
         written.append(path)
 
-    monkeypatch.setattr(worker, "write_bytes", write)
+    monkeypatch.setattr(worker, "write_file", write)
     result = Result()
     with pytest.raises(DiskFullError, match=os.strerror(errno.ENOSPC)):
         translate_files(identity(), list_tasks(folder, tmp_path / "out", 3), workers=2, result=result)

@@ -21,8 +21,9 @@ from i2i.images.decode import opened
 from i2i.images.encode import Extras, encode
 from i2i.runtime.fit import Fit
 from i2i.runtime.folder import list_tasks
+from i2i.runtime.lost import lost_colours
 from i2i.runtime.picture_options import DEFAULTS, PictureOptions
-from i2i.runtime.pictures import counted, lost_colours, read
+from i2i.runtime.pictures import counted, read
 from i2i.runtime.pipeline import translate_files
 from tests.conftest import DATA, assert_looks_like, picture, run_i2i
 from tests.images.test_images import LOSSLESS

@@ -1,0 +1,251 @@
+"""An OME-Zarr picture, written as its rows come: chunks, smaller sizes, and what the axes and channels mean.
+
+The format is OME-NGFF 0.4 in Zarr 2, or 0.5 in Zarr 3 where the input is of that version. One depth and one time are
+written, at their place among those of the input.
+"""
+
+import contextlib
+import io
+import itertools
+import os
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from i2i.errors import ImageError, UsageError, one_line
+from i2i.files import atomic_folder
+from i2i.images.encode import Array
+from i2i.version import DISTRIBUTION
+
+CHUNK_PX = 512
+"""Side of a chunk; a picture is halved until it fits into one."""
+_ORDER = "tczyx"
+"""Of axes, as the format wants it."""
+_KINDS = {"t": "time", "c": "channel"}
+_USUAL = {1, 72, 96}
+"""Pixels an inch that programs write without knowing any."""
+_UM = {1: 1.0, 2: 25_400.0, 3: 10_000.0}
+"""Micrometres of TIFF's units of resolution; of the first, none."""
+_RGB = (("red", "FF0000"), ("green", "00FF00"), ("blue", "0000FF"))
+_PALETTE = ("00FFFF", "FF00FF", "FFFF00", "FF0000", "00FF00", "0000FF", "FFFFFF")
+"""Of channels that are no colours, in turn."""
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What an OME-Zarr says of its axes and channels; axes have the letters of the format, in its order."""
+
+    version: str = "0.4"
+    units: tuple[tuple[str, str], ...] = (("c", ""), ("y", ""), ("x", ""))
+    """The axes, and the unit of each; empty: none is stated."""
+    scale: tuple[tuple[str, float], ...] = ()
+    """Size of a pixel along axes, in their unit; 1 along others."""
+    offset: tuple[tuple[str, float], ...] = ()
+    """Where the picture begins, in the same unit; 0 along others."""
+    channels: tuple[str, ...] = ()
+    """Names of the channels, if it states them."""
+    classes: bool = False
+    """Whether values are those of classes, so that smaller sizes take one pixel of four, and not their mean."""
+
+    @classmethod
+    def of_resolution(cls, resolution: tuple[float, float, int] | None) -> "Axes":
+        """Return the axes of a picture of which only this is known, as in `Place`; None: not even this."""
+        if resolution is None or not min(resolution) > 0 or all(round(one) in _USUAL for one in resolution[:2]):
+            return cls()
+        across, down = (_UM[resolution[2]] / pixels for pixels in resolution[:2])
+        units = (("c", ""), ("y", "micrometer"), ("x", "micrometer"))
+        return cls(units=units, scale=(("y", down), ("x", across)))
+
+    def moved(self, **pixels: int) -> "Axes":
+        """Return the axes of a picture that begins so many pixels (x, y) or places (z, t) further on."""
+        scale, offset = dict(self.scale), dict(self.offset)
+        for axis, count in pixels.items():
+            offset[axis] = offset.get(axis, 0.0) + count * scale.get(axis, 1.0)
+        return replace(self, offset=tuple((axis, place) for axis, place in offset.items() if place))
+
+
+@contextlib.contextmanager
+def new_zarr(path: Path, sync: bool = True) -> Iterator[Path]:
+    """Yield an empty folder that becomes `path`, and replaces an OME-Zarr there; sync: as in `atomic_write`.
+
+    Raises ImageError where anything else is there.
+    """
+    if os.path.lexists(path) and not any((path / name).is_file() for name in ("zarr.json", ".zgroup")):
+        raise ImageError(f"{one_line(path)} is there and is no Zarr, so it is not replaced. Move it, or name another.")
+    with atomic_folder(path, replace=True, sync=sync) as folder:
+        yield folder
+
+
+def encode_zarr(array: Array, axes: Axes) -> bytes:
+    """Return a picture (H, W, C) as a zip of the files of its folder."""
+    files: dict[str, Any] = {}
+    write_zarr(files, iter([array]), array.shape[:2], axes)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as packed:
+        for name, content in files.items():
+            packed.writestr(name, content.to_bytes())
+    return buffer.getvalue()
+
+
+def unpack(content: bytes, folder: Path) -> None:
+    """Write the files of a picture that `encode_zarr` has made into an empty folder."""
+    with zipfile.ZipFile(io.BytesIO(content)) as packed:
+        packed.extractall(folder)
+
+
+def write_zarr(store: Path | dict[str, Any], rows: Iterator[Array], sides: tuple[int, int], axes: Axes) -> None:
+    """Write a picture into an empty folder, or a mapping of names to contents.
+
+    rows: (N, W, C) of one type, in order. sides: height and width. axes: names of channels are left out where there are
+    more or fewer channels. Raises UsageError where zarr is missing.
+    """
+    zarr = load_zarr()
+    first = next(rows)
+    channels = first.shape[2]
+    letters = [one for one in _ORDER if one in dict(axes.units) or (one == "c" and channels > 1)]
+    group = zarr.open_group(store, mode="w", zarr_format=3 if axes.version == "0.5" else 2)
+    levels = [_level(zarr, group, number, letters, one, first) for number, one in enumerate(level_sides(sides))]
+    top, seen = 0, _Seen(channels)
+    for strip in _strips(itertools.chain([first], rows)):
+        seen.add(strip)
+        _put(levels[0], letters, top, strip)
+        top += len(strip)
+    for finer, coarser in itertools.pairwise(levels):
+        _reduce(finer, coarser, letters, axes.classes)
+    described = _described(axes, letters, len(levels))
+    described |= {"omero": {"channels": _channels(axes.channels, channels, first.dtype, seen)}}
+    if axes.version == "0.5":
+        described = {"ome": {"version": "0.5", **described}}
+    group.attrs.update(described)  # last: without it, the folder is no picture
+
+
+def load_zarr() -> Any:
+    """Return the module zarr; raises UsageError where it is missing."""
+    try:
+        import zarr
+    except ModuleNotFoundError as error:
+        raise UsageError(f"OME-Zarr needs zarr. Run: pip install '{DISTRIBUTION}[zarr]'") from error
+    return zarr
+
+
+def level_sides(sides: tuple[int, int]) -> list[tuple[int, int]]:
+    """Return height and width of each size of a picture, the largest first."""
+    found = [sides]
+    while max(found[-1]) > CHUNK_PX and min(found[-1]) > 1:
+        found.append((found[-1][0] // 2, found[-1][1] // 2))
+    return found
+
+
+def _level(zarr: Any, group: Any, number: int, letters: Sequence[str], sides: tuple[int, int], first: Array) -> Any:
+    """Make the empty array of one size."""
+    from numcodecs import Blosc
+
+    lengths = {"c": first.shape[2], "y": sides[0], "x": sides[1]}
+    named: dict[str, Any] = {"chunk_key_encoding": {"name": "v2", "separator": "/"}}
+    packed: Any = Blosc(cname="lz4", clevel=5, shuffle=Blosc.SHUFFLE)
+    if group.metadata.zarr_format == 3:
+        named = {"dimension_names": letters}
+        packed = zarr.codecs.BloscCodec(cname="lz4", clevel=5, shuffle="shuffle", typesize=first.itemsize)
+    return group.create_array(
+        str(number),
+        shape=[lengths.get(one, 1) for one in letters],
+        chunks=[CHUNK_PX if one in "yx" else 1 for one in letters],
+        dtype=first.dtype,
+        compressors=packed,
+        **named,
+    )
+
+
+def _strips(rows: Iterator[Array]) -> Iterator[Array]:
+    """Yield rows as strips of whole chunks, so that each chunk is written once; the last is shorter."""
+    waiting: list[Array] = []
+    for some in rows:
+        waiting.append(some)
+        if sum(map(len, waiting)) >= CHUNK_PX:
+            joined = np.concatenate(waiting)
+            whole = len(joined) // CHUNK_PX * CHUNK_PX
+            yield joined[:whole]
+            waiting = [joined[whole:]]
+    if (last := np.concatenate(waiting)).size:
+        yield last
+
+
+def _put(level: Any, letters: Sequence[str], top: int, strip: Array) -> None:
+    """Write rows (N, W, C) at `top`."""
+    bottom = top + len(strip)
+    planes = strip.transpose(2, 0, 1)
+    level[_place(letters, top, bottom)] = planes if "c" in letters else planes[0]
+
+
+def _place(letters: Sequence[str], top: int, bottom: int) -> tuple[Any, ...]:
+    """Return the index of some rows: (C, N, W), or (N, W) without an axis of channels."""
+    return tuple({"y": slice(top, bottom), "x": slice(None), "c": slice(None)}.get(one, 0) for one in letters)
+
+
+def _reduce(finer: Any, coarser: Any, letters: Sequence[str], nearest: bool) -> None:
+    """Halve one size into the next, some rows at a time."""
+    height, width = coarser.shape[-2:]
+    for top in range(0, height, CHUNK_PX):
+        bottom = min(top + CHUNK_PX, height)
+        planes = np.asarray(finer[_place(letters, 2 * top, 2 * bottom)])
+        planes = planes[None] if planes.ndim == 2 else planes
+        _put(coarser, letters, top, _halved(planes[:, :, : 2 * width], nearest).transpose(1, 2, 0))
+
+
+def _halved(planes: Array, nearest: bool) -> Array:
+    """Return (C, H, W), of even sides, at half the size: means of four, rounded in integers; or one of four."""
+    if nearest:
+        return planes[:, ::2, ::2]
+    count, height, width = planes.shape
+    squares = planes.reshape(count, height // 2, 2, width // 2, 2)
+    if planes.dtype.kind == "f":
+        return squares.mean(axis=(2, 4), dtype=planes.dtype)
+    return ((squares.sum(axis=(2, 4), dtype=np.uint32) + 2) >> 2).astype(planes.dtype)
+
+
+class _Seen:
+    """The least and the largest value of each channel."""
+
+    def __init__(self, channels: int):
+        self.least, self.most = np.full(channels, np.inf), np.full(channels, -np.inf)
+
+    def add(self, strip: Array) -> None:
+        self.least = np.fmin(self.least, strip.min(axis=(0, 1)))
+        self.most = np.fmax(self.most, strip.max(axis=(0, 1)))
+
+
+def _described(axes: Axes, letters: Sequence[str], levels: int) -> dict[str, Any]:
+    """Return the multiscales of the format."""
+    units, scale, offset = dict(axes.units), dict(axes.scale), dict(axes.offset)
+    named = [
+        {"name": one, "type": _KINDS.get(one, "space"), **({"unit": units[one]} if units.get(one) else {})}
+        for one in letters
+    ]
+    datasets = []
+    for number in range(levels):
+        sizes = [scale.get(one, 1.0) * (2**number if one in "yx" else 1) for one in letters]
+        steps: list[dict[str, Any]] = [{"type": "scale", "scale": sizes}]
+        if offset:
+            steps.append({"type": "translation", "translation": [offset.get(one, 0.0) for one in letters]})
+        datasets.append({"path": str(number), "coordinateTransformations": steps})
+    scales = {"axes": named, "datasets": datasets}
+    return {"multiscales": [scales if axes.version == "0.5" else {"version": "0.4", **scales}]}
+
+
+def _channels(names: Sequence[str], count: int, dtype: Any, seen: _Seen) -> list[dict[str, Any]]:
+    """Return the name, colour and window of each channel, as viewers show it."""
+    colours = [colour for _, colour in _RGB] if count == 3 else list(_PALETTE) if count > 1 else ["FFFFFF"]
+    if len(names) != count:
+        names = [name for name, _ in _RGB] if count == 3 else [str(number + 1) for number in range(count)]
+    top = 1.0 if dtype == np.float32 else float(np.iinfo(dtype).max)
+    found = []
+    for place, name in enumerate(names):
+        low, high = (0.0, top) if dtype == np.uint8 else (float(seen.least[place]), float(seen.most[place]))
+        low, high = (low, high) if np.isfinite([low, high]).all() and low < high else (0.0, top)
+        window = {"start": low, "end": high, "min": min(low, 0.0), "max": max(high, top)}
+        found.append({"label": name, "color": colours[place % len(colours)], "active": True, "window": window})
+    return found
