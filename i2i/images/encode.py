@@ -1,7 +1,7 @@
 """Encode pixels in every format that i2i writes.
 
-Pillow writes most of them. OpenCV writes PNG: it is several times as fast, and supports 16-bit colour. tifffile writes
-TIFF: neither of the others writes 16-bit or float colour together with a profile.
+Pillow writes most of them. i2i.images.png writes PNG: it is several times as fast, and knows 16-bit colour. tifffile
+writes TIFF, also 16-bit and float colour together with a profile.
 """
 
 import io
@@ -16,10 +16,12 @@ import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from i2i.images.png import Array as Array
+from i2i.images.png import chunk, encode_png
+from i2i.images.ppm import encode_deep_ppm
+
 if TYPE_CHECKING:
     from i2i.images.omezarr_writing import Axes
-
-Array = np.ndarray[Any, Any]
 
 QUALITY = {"JPEG": 95, "WEBP": 95, "AVIF": 90}
 """Default quality of the lossy formats, 1 to 100."""
@@ -85,7 +87,7 @@ def encode(
     if kind in ("NPY", "NPZ"):
         return _numpy(frames[0], kind, bands)
     if kind == "PPM" and frames[0].dtype == np.uint16:
-        return _opencv(frames[0], ".pgm" if frames[0].shape[2] == 1 else ".ppm")
+        return encode_deep_ppm(frames[0])
     options: dict[str, Any] = {}
     if kind in QUALITY:
         options = {"quality": quality or QUALITY[kind], "icc_profile": extras.icc}
@@ -120,47 +122,24 @@ def _pillow(images: Sequence[Image.Image], kind: str, extras: Extras, options: d
     return buffer.getvalue()
 
 
-def _opencv(array: Array, suffix: str, *options: int) -> bytes:
-    import cv2  # takes 0.1 s; commands that only read do without
-
-    if array.shape[2] == 2:
-        array = array[:, :, [0, 0, 0, 1]]
-    order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[array.shape[2]]
-    done, buffer = cv2.imencode(suffix, np.ascontiguousarray(array[:, :, order]), options)
-    assert done, f"OpenCV could not encode {array.shape} {array.dtype} as {suffix}"
-    return buffer.tobytes()
-
-
 def _png(frames: Sequence[Array], extras: Extras) -> bytes:
     if len(frames) > 1:
         content = _pillow([to_pil(frame) for frame in frames], "PNG", extras, {"compress_level": 1})
-    elif frames[0].shape[2] == 2 and frames[0].dtype == np.uint8:
-        content = _pillow([to_pil(frames[0])], "PNG", extras, {"compress_level": 1})
     else:
-        import cv2
-
-        # Beside Pillow's default: photographs and noise take the same space, and at most a quarter of the time.
-        # Drawings take twice the space.
-        fast = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
-        fast += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FAST_FILTERS]
-        content = _opencv(frames[0], ".png", *fast)
+        content = encode_png(frames[0])
     chunks = extras.png_colours
     if extras.icc:
-        chunks += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(extras.icc))
+        chunks += chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(extras.icc))
     if extras.dpi:
-        chunks += _chunk(b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in extras.dpi), 1))
+        chunks += chunk(b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in extras.dpi), 1))
     if extras.exif:
-        chunks += _chunk(b"eXIf", extras.exif.removeprefix(b"Exif\0\0"))
+        chunks += chunk(b"eXIf", extras.exif.removeprefix(b"Exif\0\0"))
     if extras.xmp:
-        chunks += _chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + extras.xmp)
+        chunks += chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + extras.xmp)
     for name, text in extras.texts:
-        chunks += _chunk(b"iTXt", name.encode("latin-1", "replace") + b"\0\0\0\0\0" + text.encode("utf-8", "replace"))
+        chunks += chunk(b"iTXt", name.encode("latin-1", "replace") + b"\0\0\0\0\0" + text.encode("utf-8", "replace"))
     head = 8 + 25  # the signature, and IHDR, which must come first
     return content[:head] + chunks + content[head:]
-
-
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def _numpy(array: Array, kind: str, bands: bool) -> bytes:

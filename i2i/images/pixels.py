@@ -1,22 +1,22 @@
 """Decode a picture that Pillow has opened, with the library that reads its format right.
 
-Pillow decodes most. OpenCV decodes 16-bit colour in PNG and PPM, which Pillow silently reduces to 8 bits. simplejpeg
-decodes whole JPEGs: Pillow takes twice as long, and hides damage.
+Pillow decodes most. It silently reduces 16-bit colour in PNG and PPM to 8 bits, unless i2i.images.png and ppm tell it
+how. simplejpeg decodes whole JPEGs: Pillow takes twice as long, and hides damage.
 """
 
 import contextlib
 import ctypes
 import logging
-import os
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, _imaging
+from PIL import Image, ImageFile, _imaging
 
 from i2i.errors import ImageError
-from i2i.images.encode import Array
+from i2i.images.png import Array, read_deep_png
+from i2i.images.ppm import read_deep_ppm
 from i2i.images.shards import read_file
 
 ORIENTATION = 0x0112
@@ -30,7 +30,6 @@ _JPEG_DAMAGE = ("premature end of data", "bad Huffman code", "instead of RST", "
 warnings.filterwarnings("ignore", module="PIL")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 logging.getLogger("PIL").addHandler(logging.NullHandler())
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # read when OpenCV is loaded, which is later
 # Pillow silences libtiff's warnings, but not its errors; those that matter raise an exception as well.
 with contextlib.suppress(OSError, AttributeError):  # libtiff's functions may be out of reach, built into Pillow
     ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
@@ -106,7 +105,7 @@ def _tile_arguments(image: Image.Image) -> list[Any]:
 def _decode_jpeg(image: Image.Image, path: Path) -> Array | None:
     """Decode with simplejpeg, which uses the same library as Pillow: the same pixels, with fewer copies.
 
-    Unlike Pillow and OpenCV, it reports libjpeg's warnings. Raises ImageError where pixels were made up. Returns None
+    Unlike Pillow, it reports libjpeg's warnings. Raises ImageError where pixels were made up. Returns None
     where the file may be cut, or is of a rare kind; Pillow then decides.
     """
     import simplejpeg  # translating a single PNG does without
@@ -128,30 +127,10 @@ def _decode_jpeg(image: Image.Image, path: Path) -> Array | None:
 
 
 def _decode_16_bit(image: Image.Image, path: Path) -> Array:
-    arguments = _tile_arguments(image)[0]  # decoding clears them
-    if image.format == "PNG":
-        image.load()  # raises for damage, of which OpenCV's libpng would print lines of its own
-    orientation = orientation_of(image)
-    array = _opencv(path)
-    if array.dtype != np.uint16:
-        raise ImageError(f"{path} is damaged, or a kind of 16-bit picture that i2i does not read.")
-    if str(arguments).startswith("LA"):
-        array = array[:, :, [0, 3]]
-    if image.format == "PPM":  # its header states the largest value
-        top = max(arguments[1:])
-        array = np.rint(array * (65535 / top)).astype(np.uint16)
-    return turn(array, orientation)
-
-
-def _opencv(path: Path) -> Array:
-    """Decode a PNG or PPM as stored, in the order RGB."""
-    import cv2
-
-    array = cv2.imdecode(np.frombuffer(read_file(path), np.uint8), cv2.IMREAD_UNCHANGED)
-    if array is None:
-        raise ImageError(f"{path} is damaged, or of a kind that i2i does not read.")
-    array = array if array.ndim == 3 else array[:, :, None]
-    return np.ascontiguousarray(array[:, :, {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[array.shape[2]]])
+    assert isinstance(image, ImageFile.ImageFile), "only a file has samples of 16 bits in a mode of 8"
+    read = read_deep_png if image.format == "PNG" else read_deep_ppm
+    array = read(image, read_file(path))
+    return turn(array, orientation_of(image))
 
 
 def turn(array: Array, orientation: int) -> Array:

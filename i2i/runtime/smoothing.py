@@ -29,13 +29,11 @@ class Smoothing:
         """Return `output`, (H, W, C), made of the input `frame`, (H, W, 1 to 4), smoothed, in the type of `output`."""
         if not self.weight:
             return output
-        import cv2
-
         seen = _unit(to_channels(cropped(frame, *output.shape[:2]), 3))
         made = _unit(output)
         if self.before is not None and self.before[1].shape == made.shape:
             change = np.abs(seen - self.before[0]).max(axis=2) / 2
-            still = np.exp(-((cv2.blur(change, (_NEAR_PX, _NEAR_PX)) / _MOVED) ** 2))[:, :, None]
+            still = np.exp(-((_near_mean(change) / _MOVED) ** 2))[:, :, None]
             made += self.weight * still * (self.before[1] - made)
         self.before = (seen, made)
         return from_unit(made.transpose(2, 0, 1), output.dtype)
@@ -49,6 +47,16 @@ class Smoothing:
         """Go on from a `state`, or begin anew if it is empty."""
         if self.weight and "seen" in state:
             self.before = (state["seen"], state["made"])
+
+
+def _near_mean(values: Array) -> Array:
+    """Return (H, W) with the mean around each pixel; the picture is mirrored beyond its borders."""
+    edge = _NEAR_PX // 2
+    for axis, side in enumerate(values.shape):
+        wide = np.pad(values, [(edge, edge) if one == axis else (0, 0) for one in (0, 1)], "reflect")
+        first, *rest = (wide[k : k + side] if axis == 0 else wide[:, k : k + side] for k in range(_NEAR_PX))
+        values = sum(rest, first)
+    return values / np.float32(_NEAR_PX**2)
 
 
 def _unit(array: Array) -> Any:
