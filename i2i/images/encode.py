@@ -19,6 +19,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from i2i.images.png import Array as Array
 from i2i.images.png import chunk, encode_png
 from i2i.images.ppm import encode_deep_ppm
+from i2i.images.tiff_codecs import load_tifffile
 
 if TYPE_CHECKING:
     from i2i.images.omezarr_writing import Axes
@@ -181,8 +182,7 @@ def _gif_frame(array: Array) -> Image.Image:
 
 def _tiff(frames: Sequence[Array], extras: Extras, bands: bool) -> bytes:
     """Write pages with deflate, which every reader of TIFF knows."""
-    import tifffile
-
+    tifffile = load_tifffile()
     buffer = io.BytesIO()
     with tifffile.TiffWriter(buffer, byteorder="<") as writer:
         tags = [*_exif_tags(extras.exif, buffer)] if extras.exif else []
@@ -242,8 +242,7 @@ def _exif_tags(exif: bytes, buffer: io.BytesIO) -> Iterator[tuple[int, str, int,
 
 def _name_directories(buffer: io.BytesIO) -> None:
     """Replace the stand-ins with the tags of the EXIF directories, which tifffile does not write."""
-    import tifffile
-
+    tifffile = load_tifffile()
     buffer.seek(0)
     with tifffile.TiffFile(buffer) as written:
         found = [page.aspage().tags for page in written.pages]

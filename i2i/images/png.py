@@ -85,7 +85,9 @@ def read_deep_png(image: ImageFile.ImageFile, content: bytes) -> Array:
     plain = _uncompressed(content, bool(image.info.get("interlace")))
     if kind == "LA;16B":  # four bytes a pixel, as RGB with alpha in 8 bits
         return _unpacked(plain, "RGBA").view(">u2").astype(np.uint16)
-    array = high.astype(np.uint16) << 8 | _unpacked(plain, f"{image.mode};16L")
+    array = high.astype(np.uint16)
+    array <<= 8
+    array |= _unpacked(plain, f"{image.mode};16L")
     clear = image.info.get("transparency")
     if not isinstance(clear, tuple):
         return array

@@ -13,6 +13,7 @@ from i2i.errors import ImageError
 from i2i.images.encode import Array
 from i2i.images.planes import AXIS_NAMES, CHANNEL_AXES, Plane, choose
 from i2i.images.tiff import check_storage
+from i2i.images.tiff_codecs import load_tifffile
 
 _FULL_BITS = (8, 16, 32, 64)
 
@@ -106,8 +107,7 @@ class Stack:
 
 
 def _opened(file: BinaryIO) -> Any:
-    import tifffile
-
+    tifffile = load_tifffile()
     file.seek(0)
     return tifffile.TiffFile(file)
 

@@ -15,6 +15,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from i2i.errors import ImageError
 from i2i.images.encode import Array
+from i2i.images.tiff_codecs import has_imagecodecs, load_tifffile, unreadable
 
 STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """First bytes of TIFF and BigTIFF, in both byte orders."""
@@ -29,6 +30,8 @@ _FOR_PILLOW = {1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32946, 34925, 50000}
 """Compressions: none, fax, LZW, JPEG, deflate, PackBits, LZMA, zstd."""
 _WITHOUT_PREDICTOR = {1, 32773}
 """Compressions for which Pillow ignores a predictor: none, PackBits."""
+_PREDICTORS = (2, 3)  # differences of integers, and of the bytes of floats
+_WHOLE_BITS = (8, 16, 32, 64)
 _TILE_PIXELS = 1 << 24  # a tile of any picture may have so many: 4,096 px a side
 
 # tifffile logs what it tolerates. What matters is checked here, and errors raise exceptions.
@@ -97,8 +100,7 @@ class Page:
     def _unsupported_channels(self) -> str:
         kind = "float" if self.formats == {_FLOAT} else f"{self.bits[0]}-bit"
         if not self.grey and self.photometric != _RGB:
-            import tifffile
-
+            tifffile = load_tifffile()
             known = self.photometric in set(tifffile.PHOTOMETRIC)
             name = tifffile.PHOTOMETRIC(self.photometric).name if known else str(self.photometric)
             return f"{kind} values of the photometric kind {name}"
@@ -164,8 +166,7 @@ def decode(file: BinaryIO, page: Page, path: Path) -> Array:
 
     Raises ImageError that names what i2i does not read.
     """
-    import tifffile
-
+    tifffile = load_tifffile()
     refuse_unsupported(page, path)
     file.seek(0)
     # Its special cases for microscope files would read other pages than ours.
@@ -200,15 +201,17 @@ def refuse_unsupported(page: Page, path: Path) -> None:
 
 def check_storage(found: Any, size: int, path: Path) -> None:
     """Raise ImageError for strips or tiles that are outside the file, too many, or stored as tifffile cannot read."""
-    import tifffile
-
+    tifffile = load_tifffile()
     compression = found.compression
     if compression != 1 and compression not in tifffile.TIFF.DECOMPRESSORS:
         known = compression in set(tifffile.COMPRESSION)
         name = tifffile.COMPRESSION(compression).name if known else str(compression)
-        raise ImageError(f"{path} is compressed with {name}, which i2i does not read. Save it with deflate or LZW.")
-    if found.predictor != 1 and found.predictor not in tifffile.TIFF.UNPREDICTORS:
-        raise ImageError(f"{path} has the predictor {found.predictor}, which i2i does not read. Save it without.")
+        raise unreadable(path, f"is compressed with {name}", "with deflate or LZW", known)
+    known = has_imagecodecs() or found.predictor in _PREDICTORS  # the others are in the table, and fail
+    if found.predictor != 1 and not (known and found.predictor in tifffile.TIFF.UNPREDICTORS):
+        raise unreadable(path, f"has the predictor {found.predictor}", "without")
+    if found.bitspersample not in _WHOLE_BITS and not has_imagecodecs():
+        raise unreadable(path, f"packs values of {found.bitspersample} bits", "in 16 bits")
     height, width = found.imagelength, found.imagewidth
     if found.is_tiled:
         expected = math.ceil(height / found.tilelength) * math.ceil(width / found.tilewidth)

@@ -22,6 +22,7 @@ from i2i.images.geo import without_data
 from i2i.images.image import Masked, as_masked
 from i2i.images.layout import Layout
 from i2i.images.source import Source
+from i2i.images.tiff_codecs import load_tifffile
 
 CACHE_BYTES = 2**30
 """Decoded strips and tiles that are kept at most, if one row of them is no more."""
@@ -38,8 +39,7 @@ class Windows:
 
     def __init__(self, source: Source, layout: Layout):
         """Raise ImageError for a file whose parts cannot be decoded alone."""
-        import tifffile
-
+        tifffile = load_tifffile()
         self.path, self.layout = source.path, layout
         self.mean: Array | None = None
         self.has_blank = False
@@ -155,8 +155,7 @@ def write_tiff(path: Path, rows: Iterator[Array], sides: tuple[int, int], extras
 
     bands: whether the channels are bands, and not colours and alpha.
     """
-    import tifffile
-
+    tifffile = load_tifffile()
     first = next(rows)
     layout = tiff_layout(first, bands)
     shape = (*sides, *layout.pop("data").shape[2:])
