@@ -7,21 +7,27 @@ import shlex
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
+import urllib.request
+from pathlib import Path
 
 import pytest
 import torch
 
 import i2i
 from i2i.config import to_yaml
+from i2i.exporting.page import RUNTIME
 from i2i.files import read_json_lines
 from i2i.images import read_image
 from i2i.images.listing import list_pictures
 from i2i.networks import GENERATORS, DCGANGenerator
 from i2i.report.record import WARNING
-from tests.conftest import LINEART, ROOT, run_i2i, smallest_config, tiny_config
+from tests.conftest import LINEART, ROOT, load_script, run_i2i, smallest_config, tiny_config
 
 pytestmark = pytest.mark.slow
+
+installed = load_script(ROOT / "tools" / "installed_size.py")
 
 
 class TestQuickstart:
@@ -188,20 +194,35 @@ def test_an_installed_wheel_is_as_good_as_a_clone(tmp_path, wheel):
     assert len(list((tmp_path / "out").iterdir())) == 152
 
 
-def test_without_the_training_half_an_onnx_file_is_used_alike(tmp_path, wheel, tiny_onnx, noise_onnx):
-    """The wheel with its extra `runtime` in an empty environment: no torch, and the same pixels."""
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "empty")], check=True)
-    python = tmp_path / "empty" / ("Scripts" if os.name == "nt" else "bin") / "python"
-    install = [python, "-m", "pip", "install", "--quiet", f"{wheel}[runtime]"]
+@pytest.fixture(scope="module")
+def runtime_half(tmp_path_factory, wheel):
+    """The Python of an environment that holds the wheel with its extras `runtime` and `serve`, and its packages."""
+    folder = tmp_path_factory.mktemp("empty")
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+    install = [python, "-m", "pip", "install", "--quiet", f"{wheel}[runtime,serve]"]
     installed = subprocess.run(install, capture_output=True, text=True, check=False)
     if installed.returncode and "No matching distribution" in installed.stderr:
         pytest.skip("no package index")
     assert installed.returncode == 0, installed.stderr
+    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    return python, Path(
+        subprocess.run([python, "-c", where], capture_output=True, text=True, check=True).stdout.strip()
+    )
+
+
+def without_checkout(python, *words, **options):
+    """The words and options of a call of `i2i` that sees no checkout."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return {"args": [str(python), "-m", "i2i", *map(str, words)], "text": True, "env": environment, **options}
+
+
+def test_without_the_training_half_an_onnx_file_is_used_alike(tmp_path, runtime_half, tiny_onnx, noise_onnx):
+    """The wheel with its extra `runtime` in an empty environment: no torch, and the same pixels."""
 
     def run(*words):
-        command = [str(python), "-m", "i2i", *map(str, words)]
-        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+        asked = without_checkout(runtime_half[0], *words, capture_output=True, cwd=tmp_path, check=False)
+        return subprocess.run(asked.pop("args"), **asked)
 
     picture = sorted((LINEART / "test").iterdir())[0]
     made = ("generate", "-m", noise_onnx, "--seed", "3", "-n", "4", "-o")
@@ -213,11 +234,39 @@ def test_without_the_training_half_an_onnx_file_is_used_alike(tmp_path, wheel, t
         assert run_i2i(*words, here).returncode == 0
         assert there.read_bytes() == here.read_bytes()
     assert run("info", tiny_onnx).returncode == 0
-    for words in (("train", "lineart", "--data", LINEART, "--out", "run"), ("export", "lineart", "-o", "m.onnx")):
+    lines = (("train", "lineart", "--data", LINEART, "--out", "run"), ("export", "lineart", "-o", "m.onnx"))
+    for words in (*lines, ("evaluate", "-m", tiny_onnx, "--data", LINEART)):
         refused = run(*words)
         assert (refused.returncode, "[train]" in refused.stderr) == (2, True), refused.stderr
-    whole = sum(path.stat().st_size for path in (tmp_path / "empty").rglob("*") if path.is_file())
-    assert whole < 550e6  # with pip
+
+
+def test_without_the_training_half_pictures_are_served(runtime_half, tiny_onnx):
+    picture = sorted((LINEART / "test").iterdir())[0].read_bytes()
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    asked = without_checkout(runtime_half[0], "serve", tiny_onnx, "--port", "0", "--workers", "1", **pipes)
+    with subprocess.Popen(asked.pop("args"), **asked) as process:
+        try:
+            address = process.stdout.readline().strip()
+            ask = urllib.request.Request(f"{address}/translate", picture, {"Accept": "image/png"})
+            with urllib.request.urlopen(ask, timeout=60) as answer:
+                assert answer.read(8) == b"\x89PNG\r\n\x1a\n"
+            with urllib.request.urlopen(address, timeout=60) as page:
+                assert b"<html" in page.read()
+        finally:
+            process.kill()
+
+
+def test_without_the_training_half_an_install_takes_under_300_mb(runtime_half):
+    """On the disk, without pip, and with 10.4 MB for the pages' runtime if this checkout lacks it."""
+    found = installed.sizes(runtime_half[1])
+    assert not {"torch", "opencv-python-headless", "imagecodecs"} & {*found}
+    disk = sum(size.disk for name, size in found.items() if name not in ("pip", "setuptools")) / 1e6
+    disk += 0 if RUNTIME.is_dir() else 10.4
+    here = installed.sizes(Path(sysconfig.get_path("purelib")))
+    with_opencv = disk + here["opencv-python-headless"].disk / 1e6
+    print(f"{disk:.0f} MB with serve; with OpenCV, too, {with_opencv:.0f} MB")
+    assert disk < 300
+    assert with_opencv > 300
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX")

@@ -44,7 +44,7 @@ from i2i.version import DISTRIBUTION, __version__
 EXTRAS = {
     "onnxruntime": "runtime",
     **dict.fromkeys(
-        ("torch", "torchvision", "lightning_fabric", "albumentations", "kornia", "onnx", "onnxscript"), "train"
+        ("torch", "torchvision", "lightning_fabric", "albumentations", "kornia", "cv2", "onnx", "onnxscript"), "train"
     ),
 }
 """Modules that a user may have left out, and the extra that installs each."""

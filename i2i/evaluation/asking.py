@@ -96,6 +96,8 @@ def score_model(
     asked = options
     fit = make_fit(asked.fit, None, None)
     if kind == "pairs":
+        import cv2  # noqa: F401  # scores need it; where it is missing, say so before anything is read
+
         return evaluate_pairs(
             model,
             paths,

@@ -181,7 +181,7 @@ def test_resume_takes_a_run_alone(desk, capsys, monkeypatch):
         assert (config, out.as_posix(), resumes) == (load_config("runs/lineart/config.yaml"), "runs/lineart", True)
 
 
-@pytest.mark.parametrize(("module", "extra"), [("torch.nn", "train"), ("onnxruntime", "runtime")])
+@pytest.mark.parametrize(("module", "extra"), [("torch.nn", "train"), ("cv2", "train"), ("onnxruntime", "runtime")])
 def test_what_an_extra_would_install_is_named(module, extra, capsys):
     def call_it():
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
