@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
+from i2i.networks import winograd
+
 Norm = Literal["batch", "instance", "group", "layer", "none"]
 NormStatistics = Literal["image", "running"]
 Upsampling = Literal["transpose", "resize"]
@@ -179,7 +181,8 @@ class UnbiasedConv2d(nn.Conv2d):
     """
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return super()._conv_forward(input, weight, None)
+        convolve = winograd.way(self, input)
+        return convolve(input, weight, int(self.padding[0])) if convolve else super()._conv_forward(input, weight, None)
 
 
 class UnbiasedConvTranspose2d(nn.ConvTranspose2d):

@@ -17,6 +17,7 @@ from i2i.networks.layers import (
     needs_bias,
     normalise_spectrally,
 )
+from i2i.networks.small_maps import Conv2d
 
 # The receptive field of a logit, by `layers` (1, 16, 70 and 286 are the paper's).
 RECEPTIVE_FIELD_PX = {0: 1, 1: 16, 2: 34, 3: 70, 4: 142, 5: 286}
@@ -76,7 +77,7 @@ class PatchGAN(Discriminator):
         count = in_channels
         for index, stride in enumerate([halving] * layers + [1] if layers else [1, 1]):
             target = width * min(2**index, 8)
-            convolution = nn.Conv2d(count, target, kernel, stride, padding, bias=index == 0 or bias)
+            convolution = Conv2d(count, target, kernel, stride, padding, bias=index == 0 or bias)
             layer = nn.Sequential(convolution, nn.Identity() if index == 0 else make_norm(norm, target))
             layer.append(nn.LeakyReLU(0.2, inplace=True))
             if downsample == "blur" and index < layers:

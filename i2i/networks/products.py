@@ -61,3 +61,10 @@ def _rows_times_rows(one: Tensor, other: Tensor) -> Tensor:
     """(A, B) and (C, B), in any layout, to (A, C)."""
     made: Tensor = torch.ops.mkldnn._linear_pointwise(one, other, None, "none", [], "")
     return made
+
+
+def batched_product(one: Tensor, other: Tensor) -> Tensor:
+    """(N, A, B) and (N, B, C) to (N, A, C), without a gradient."""
+    if one.dtype != torch.float32 or not has_faster_products():
+        return one @ other
+    return torch.stack([_rows_times_rows(*pair) for pair in zip(one, other.transpose(1, 2), strict=True)])

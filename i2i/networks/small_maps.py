@@ -1,15 +1,17 @@
-"""Convolutions that run as matrix products when training on a CPU, where feature maps are small.
+"""Convolutions that run in a faster way when training on a CPU: as matrix products where feature maps are small.
 
-The inner levels of a U-Net have millions of weights and a handful of pixels. There oneDNN spends most of
-its time on reordering weights to its own layouts and back in every step; a product reads them as they are.
-The result is the same except for rounding. In eval mode, on other devices and in mixed precision these are
-torch's layers, which export to one node. Without groups and dilation.
+The inner levels of a U-Net have millions of weights and a handful of pixels. There oneDNN spends most of its time on
+reordering weights to its own layouts and back in every step; a product reads them as they are. Where maps are large,
+convolutions of stride 1 take fewer multiplications (see `winograd`). The result is the same except for rounding. In
+eval mode, on other devices and in mixed precision these are torch's layers, which export to one node. Without groups
+and dilation.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from i2i.networks import winograd
 from i2i.networks.products import product
 
 
@@ -31,6 +33,13 @@ class Conv2d(nn.Conv2d):
         made = product(self.weight.flatten(1), patches.transpose(0, 1).flatten(1))
         made = made.unflatten(1, (input.shape[0], height, width)).transpose(0, 1).contiguous()
         return made if self.bias is None else made + self.bias[:, None, None]
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        convolve = winograd.way(self, input)
+        if not convolve:
+            return super()._conv_forward(input, weight, bias)
+        made = convolve(input, weight, int(self.padding[0]))
+        return made if bias is None else made + bias[:, None, None]
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from i2i.networks import GENERATORS, DCGANDiscriminator, DCGANGenerator, PatchGAN, products
+from i2i.networks import GENERATORS, DCGANDiscriminator, DCGANGenerator, PatchGAN, products, winograd
 from i2i.networks.layers import BlurPool, _SumOverRanks, make_norm
 from i2i.networks.small_maps import Conv2d, ConvTranspose2d
 
@@ -140,6 +140,42 @@ def test_both_libraries_make_the_same_products(monkeypatch, faster, layouts):
     torch.testing.assert_close([made, *first], [x.float() for x in expected], rtol=1e-5, atol=1e-5)
     doubled = 2 * (other.double() @ weights.double().t() @ weights.double())
     torch.testing.assert_close(penalty, (doubled.float(),), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("kernel", [3, 4])
+@pytest.mark.parametrize(("padding", "height", "width"), [(0, 9, 12), (1, 8, 7), (2, 5, 11)])
+def test_a_convolution_with_fewer_multiplications_is_the_same(kernel, padding, height, width, layout):
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, height, width).contiguous(memory_format=layout).requires_grad_()
+    weight = torch.randn(5, 3, kernel, kernel).contiguous(memory_format=layout).requires_grad_()
+    expected = nn.functional.conv2d(x.double(), weight.double(), padding=padding)
+    made, back = winograd.convolve(x, weight, padding), torch.randn(expected.shape)
+    torch.testing.assert_close(made, expected.float(), rtol=1e-5, atol=1e-4)
+    found, wanted = (torch.autograd.grad(y, (x, weight), back.to(y), retain_graph=True) for y in (made, expected))
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=3e-4)
+    penalties = [torch.autograd.grad(y, x, back.to(y), create_graph=True)[0].square().sum() for y in (made, expected)]
+    twice = [torch.autograd.grad(penalty, weight)[0] for penalty in penalties]
+    torch.testing.assert_close(*twice, rtol=1e-4, atol=1e-3)
+
+
+def test_fewer_multiplications_are_for_large_maps_with_many_channels_in_training(monkeypatch):
+    def is_taken(channels=128, side=50, images=1, training=True, **changes):
+        layer = Conv2d(channels, 128, **({"kernel_size": 3} | changes)).train(training)
+        return layer(torch.zeros(images, channels, side, side)).grad_fn.name() != "ConvolutionBackward0"
+
+    monkeypatch.setattr(winograd, "has_faster_products", lambda: True)
+    assert is_taken(bias=False)
+    assert is_taken(kernel_size=4, padding=1, side=32, bias=False)
+    assert is_taken(side=25, images=4, bias=False)
+    others = [{"channels": 64}, {"side": 40}, {"training": False}, {"stride": 2}, {"kernel_size": 5}, {"dilation": 2}]
+    others += [{"groups": 2}, {"padding": (0, 1)}, {"padding": 1, "padding_mode": "reflect"}]
+    for change in others:
+        assert not is_taken(**change, bias=False), change
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not is_taken(bias=False)
+    monkeypatch.setattr(winograd, "has_faster_products", lambda: False)
+    assert not is_taken(bias=False)
 
 
 NETWORKS = {

@@ -13,12 +13,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from i2i.networks.base import LatentGenerator
-from i2i.networks.layers import InstanceNorm
+from i2i.networks.layers import InstanceNorm, UnbiasedConv2d
 from i2i.networks.small_maps import Conv2d, ConvTranspose2d
 
 Networks = dict[str, nn.Module]
 Batch = dict[str, Tensor]
 Step = Callable[[Batch], dict[str, Tensor]]
+
+
+class Unbiased(nn.Conv2d):
+    """torch's convolution without its bias, which an instance norm would subtract again."""
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return super()._conv_forward(input, weight, None)
 
 
 def plain_layers(network: nn.Module) -> None:
@@ -27,6 +34,8 @@ def plain_layers(network: nn.Module) -> None:
         for name, child in parent.named_children():
             if isinstance(child, InstanceNorm):
                 setattr(parent, name, nn.InstanceNorm2d(child.channels, eps=child.eps))
+            elif isinstance(child, UnbiasedConv2d):
+                child.__class__ = Unbiased  # type: ignore[assignment]
             elif isinstance(child, Conv2d):
                 child.__class__ = nn.Conv2d  # type: ignore[assignment]
             elif isinstance(child, ConvTranspose2d):
