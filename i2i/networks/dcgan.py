@@ -14,7 +14,7 @@ from i2i.networks.base import Classifier, Discriminator, DiscriminatorOutput, En
 from i2i.networks.batches import BatchChannels, MinibatchDistance, pack
 from i2i.networks.heads import Heads
 from i2i.networks.layers import Norm, Projection, initialise, make_norm, needs_bias, normalise_spectrally
-from i2i.networks.small_maps import ConvTranspose2d
+from i2i.networks.small_maps import Conv2d, ConvTranspose2d
 
 Size = Literal[32, 64, 128]
 SIZES = (32, 64, 128)
@@ -169,7 +169,7 @@ def _halvings(in_channels: int, size: int, width: int, norm: Norm) -> nn.ModuleL
         target = width * 2**level
         layers.append(
             nn.Sequential(
-                nn.Conv2d(count, target, 4, 2, 1, bias=level == 0 or needs_bias(norm)),
+                Conv2d(count, target, 4, 2, 1, bias=level == 0 or needs_bias(norm)),
                 nn.Identity() if level == 0 else make_norm(norm, target),
                 nn.LeakyReLU(0.2, inplace=True),
             )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
-from i2i.networks import winograd
+from i2i.networks.small_maps import Conv2d, ConvTranspose2d
 
 Norm = Literal["batch", "instance", "group", "layer", "none"]
 NormStatistics = Literal["image", "running"]
@@ -174,25 +174,19 @@ def centre(image: Tensor) -> Tensor:
     return image.detach().mean((2, 3), keepdim=True).clamp(low, high)
 
 
-class UnbiasedConv2d(nn.Conv2d):
+class UnbiasedConv2d(Conv2d):
     """A convolution before an instance norm, which would subtract its bias again.
 
     The bias exists for model files that have one, and is not added: zeros stay zeros, and nothing is rounded.
     """
 
-    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        convolve = winograd.way(self, input)
-        return convolve(input, weight, int(self.padding[0])) if convolve else super()._conv_forward(input, weight, None)
+    adds_bias = False
 
 
-class UnbiasedConvTranspose2d(nn.ConvTranspose2d):
+class UnbiasedConvTranspose2d(ConvTranspose2d):
     """The same, transposed."""
 
-    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """(N, C, H, W) to (N, C', H', W')."""
-        assert output_size is None
-        sizes = (self.stride, self.padding, self.output_padding, self.groups, self.dilation)
-        return F.conv_transpose2d(input, self.weight, None, *sizes)  # type: ignore[arg-type]
+    adds_bias = False
 
 
 class BlurPool(nn.Module):

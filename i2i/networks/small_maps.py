@@ -7,61 +7,194 @@ eval mode, on other devices and in mixed precision these are torch's layers, whi
 and dilation.
 """
 
+from typing import Any, ClassVar, NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from i2i.networks import winograd
-from i2i.networks.products import product
+from i2i.networks.products import has_faster_products, product
+
+LAST = torch.channels_last
+MOST = 4
+"""Pixels for each input channel up to which fast products were faster in every layer that was measured."""
 
 
 class Conv2d(nn.Conv2d):
-    """torch's layer, as a product with unfolded patches where its output has fewer pixels than its input channels."""
+    """torch's layer, as a product with patches of the input where its output has few pixels."""
+
+    adds_bias: ClassVar = True
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C', H', W')."""
         if not self.training:  # before any use of the shape, which an export would then fix
             return super().forward(input)
-        padding = _numbers(self.padding)
-        height, width = (
-            (input.shape[axis + 2] + 2 * padding[axis] - self.kernel_size[axis]) // self.stride[axis] + 1
-            for axis in (0, 1)
-        )
-        if not _suits(self, input, input.shape[0] * height * width):
+        window = _window(self, input.shape[2:])
+        if not _suits(self, input, len(input) * window.height * window.width) or winograd.way(self, input):
             return super().forward(input)
-        patches = F.unfold(input, self.kernel_size, 1, padding, self.stride)
-        made = product(self.weight.flatten(1), patches.transpose(0, 1).flatten(1))
-        made = made.unflatten(1, (input.shape[0], height, width)).transpose(0, 1).contiguous()
-        return made if self.bias is None else made + self.bias[:, None, None]
+        if _is_last(self.weight):
+            weight = self.weight.permute(0, 2, 3, 1).flatten(1)
+            rows = product(_Patches.apply(input, window), weight.t())
+            made = rows.view(len(input), window.height, window.width, -1).permute(0, 3, 1, 2)
+        else:
+            patches = F.unfold(input, self.kernel_size, 1, window.padding, window.stride)
+            made = product(self.weight.flatten(1), patches.transpose(0, 1).flatten(1))
+            made = made.unflatten(1, (len(input), window.height, window.width)).transpose(0, 1).contiguous()
+        return _with_bias(self, made)
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        convolve = winograd.way(self, input)
-        if not convolve:
-            return super()._conv_forward(input, weight, bias)
-        made = convolve(input, weight, int(self.padding[0]))
-        return made if bias is None else made + bias[:, None, None]
+        if convolve := winograd.way(self, input):
+            return _with_bias(self, convolve(input, weight, _numbers(self.padding)[0]))
+        if _suits_patches(self, input):
+            window = _window(self, input.shape[2:])
+            return _with_bias(self, _Strided.apply(input, weight, window, False, [0, 0]))
+        return super()._conv_forward(input, weight, bias if self.adds_bias else None)
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
-    """torch's layer, as a product folded into a feature map where its input has fewer pixels than channels."""
+    """torch's layer, as a product whose rows are added into a feature map where its input has few pixels."""
+
+    adds_bias: ClassVar = True
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """(N, C, H, W) to (N, C', H', W')."""
-        if not self.training or output_size is not None or not _suits(self, input, input.numel() // input.shape[1]):
-            return super().forward(input, output_size)
+        assert output_size is None
         padding = _numbers(self.padding)
-        height, width = (
+        if self.training and _suits(self, input, input.numel() // input.shape[1]):
+            return _with_bias(self, self._product(input))
+        if _suits_patches(self, input):
+            window = _Window(self.kernel_size, self.stride, padding, *input.shape[2:])
+            return _with_bias(self, _Strided.apply(input, self.weight, window, True, [*self.output_padding]))
+        sizes = (self.stride, padding, self.output_padding, self.groups, self.dilation)
+        return F.conv_transpose2d(input, self.weight, self.bias if self.adds_bias else None, *sizes)
+
+    def _product(self, input: Tensor) -> Tensor:
+        padding = _numbers(self.padding)
+        sides = [
             (input.shape[axis + 2] - 1) * self.stride[axis]
             - 2 * padding[axis]
             + self.kernel_size[axis]
             + self.output_padding[axis]
             for axis in (0, 1)
-        )
+        ]
+        if _is_last(self.weight):
+            rows = product(input.permute(0, 2, 3, 1).flatten(0, 2), self.weight.permute(0, 2, 3, 1).flatten(1))
+            window = _Window(self.kernel_size, self.stride, padding, *input.shape[2:])
+            folded: Tensor = _Folded.apply(rows, window, (len(input), self.out_channels, *sides))
+            return folded
         # Pixels times weights: the other way round, the transposed weights take up to four times as long.
         patches = product(input.transpose(0, 1).flatten(1).t(), self.weight.flatten(1))
-        patches = patches.t().unflatten(1, (input.shape[0], -1)).transpose(0, 1)
-        made = F.fold(patches, (height, width), self.kernel_size, 1, padding, self.stride)
-        return made if self.bias is None else made + self.bias[:, None, None]
+        patches = patches.t().unflatten(1, (len(input), -1)).transpose(0, 1)
+        return F.fold(patches, (sides[0], sides[1]), self.kernel_size, 1, padding, self.stride)
+
+
+class _Window(NamedTuple):
+    """Where a kernel goes in an image: its sides, its steps, the zeros around, and how often it fits."""
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    height: int
+    width: int
+
+
+def _window(layer: nn.Conv2d, sides: Any) -> _Window:
+    kernel, stride, padding = layer.kernel_size, layer.stride, _numbers(layer.padding)
+    counts = ((sides[axis] + 2 * padding[axis] - kernel[axis]) // stride[axis] + 1 for axis in (0, 1))
+    return _Window(kernel, stride, padding, *counts)
+
+
+def _take(images: Tensor, window: _Window) -> Tensor:
+    """(N, C, H, W) to patches (N * height * width, kernel * kernel * C); torch's unfold has channels first."""
+    down, right = window.padding
+    images = F.pad(images, (right, right, down, down)).contiguous(memory_format=LAST)
+    each, one, row, column = images.stride()
+    shape = (len(images), window.height, window.width, *window.kernel, images.shape[1])
+    strides = (each, window.stride[0] * row, window.stride[1] * column, row, column, one)
+    return images.as_strided(shape, strides).reshape(-1, window.kernel[0] * window.kernel[1] * images.shape[1])
+
+
+def _add(patches: Tensor, window: _Window, shape: tuple[int, ...]) -> Tensor:
+    """Patches as from `_take` to images (N, C, H, W) of this shape: the sum of all that overlap."""
+    count, channels, height, width = shape
+    patches = patches.view(count, window.height, window.width, *window.kernel, channels)
+    (down, right), (step, aside) = window.padding, window.stride
+    whole = patches.new_zeros(count, height + 2 * down, width + 2 * right, channels)
+    for y in range(window.kernel[0]):
+        for x in range(window.kernel[1]):
+            rows = slice(y, y + step * (window.height - 1) + 1, step)
+            columns = slice(x, x + aside * (window.width - 1) + 1, aside)
+            whole[:, rows, columns] += patches[:, :, :, y, x]
+    return whole[:, down : down + height, right : right + width].permute(0, 3, 1, 2).contiguous(memory_format=LAST)
+
+
+class _Patches(torch.autograd.Function):
+    """`_take`, whose gradient is `_add`."""
+
+    @staticmethod
+    def forward(context: Any, images: Tensor, window: _Window) -> Tensor:
+        """Return the patches."""
+        context.window, context.shape = window, images.shape
+        return _take(images, window)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Return the gradient of the images."""
+        return _Folded.apply(gradient, context.window, context.shape), None
+
+
+class _Folded(torch.autograd.Function):
+    """`_add`, whose gradient is `_take`."""
+
+    @staticmethod
+    def forward(context: Any, patches: Tensor, window: _Window, shape: tuple[int, ...]) -> Tensor:
+        """Return the images."""
+        context.window = window
+        return _add(patches, window, shape)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        """Return the gradient of the patches."""
+        return _Patches.apply(gradient, context.window), None, None
+
+
+class _Strided(torch.autograd.Function):
+    """A convolution, or a transposed one, whose weights get their gradient from a product with patches.
+
+    oneDNN's own takes up to twice as long in channels_last where strides are 2.
+    """
+
+    @staticmethod
+    def forward(
+        context: Any, input: Tensor, weight: Tensor, window: _Window, transposed: bool, output_padding: list[int]
+    ) -> Tensor:
+        """Return the convolution without a bias."""
+        context.save_for_backward(input, weight)
+        context.window = window
+        context.sizes = (window.stride, window.padding, (1, 1), transposed, output_padding, 1)
+        return torch.convolution(input, weight, None, *context.sizes)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+        """Return the gradients of the input and the weight, which can be differentiated again."""
+        input, weight = context.saved_tensors
+        of_input, of_weight, *_ = context.needs_input_grad
+        by_torch = [of_input, of_weight and torch.is_grad_enabled(), False]
+        dx, dw = None, None
+        if any(by_torch):
+            backward = torch.ops.aten.convolution_backward
+            dx, dw, _ = backward(gradient, input, weight, None, *context.sizes, by_torch)
+        if of_weight and not by_torch[1]:
+            wide, narrow = (gradient, input) if context.sizes[3] else (input, gradient)
+            rows = narrow.transpose(0, 1).flatten(1)
+            dw = product(rows, _take(wide, context.window)).view(len(rows), *context.window.kernel, -1)
+            dw = dw.permute(0, 3, 1, 2)
+        return dx, dw, None, None, None
+
+
+def _with_bias(layer: Conv2d | ConvTranspose2d, made: Tensor) -> Tensor:
+    return made if layer.bias is None or not layer.adds_bias else made + layer.bias[:, None, None]
 
 
 def _numbers(padding: str | tuple[int, ...]) -> tuple[int, ...]:
@@ -69,6 +202,29 @@ def _numbers(padding: str | tuple[int, ...]) -> tuple[int, ...]:
     return padding
 
 
+def _is_last(weight: Tensor) -> bool:
+    """Whether a weight's channels come last in memory, so that products of such patches need no copy of it."""
+    return not weight.is_contiguous() and weight.is_contiguous(memory_format=LAST)
+
+
 def _suits(layer: nn.Conv2d | nn.ConvTranspose2d, input: Tensor, pixels: int) -> bool:
-    """Whether a product is faster: in every layer that was measured, it was with fewer pixels than channels."""
-    return pixels <= layer.in_channels and input.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+    """Whether a product is faster: with fewer pixels than channels, or MOST, it always was."""
+    most = layer.in_channels * (MOST if has_faster_products() and _is_last(layer.weight) else 1)
+    return pixels <= most and input.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+
+
+def _suits_patches(layer: Conv2d | ConvTranspose2d, input: Tensor) -> bool:
+    """Whether the weights' gradient is faster as a product with patches, for an input (N, C, H, W).
+
+    It was in channels_last, from 64 channels on, where the smaller of input and output is at least 32 px wide.
+    """
+    narrow = input.shape[3] // (1 if layer.transposed else layer.stride[1])
+    return (
+        layer.training
+        and min(layer.stride) > 1
+        and min(layer.in_channels, layer.out_channels) >= 64
+        and narrow >= 32
+        and (*layer.dilation, layer.groups, layer.padding_mode) == (1, 1, 1, "zeros")
+        and _is_last(layer.weight)
+        and winograd.is_open(input)
+    )

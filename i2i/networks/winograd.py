@@ -40,7 +40,7 @@ class Transforms(NamedTuple):
 def transforms(kernel: int) -> Transforms:
     """Return the transforms for kernels of 3 or 4 px, and 6 px of input.
 
-    They multiply polynomials at six points, the last of which is infinity (Toom and Cook).
+    They multiply polynomials at six points, the last of which is infinity.
     """
     tile, points = 7 - kernel, (0.0, 1.0, -1.0, 0.5, -2.0)
     reach, count = tile + kernel - 1, len(points)
@@ -80,33 +80,41 @@ def way(layer: nn.Conv2d, input: Tensor) -> Callable[[Tensor, Tensor, int], Tens
         and padding[0] == padding[1]
         and min(layer.in_channels, layer.out_channels) >= 128
         and input.numel() // input.shape[1] >= LEAST_PIXELS[kernel[0]]
-        and input.dtype == torch.float32
+        and is_open(input)
+    )
+    return convolve if fits else None
+
+
+def is_open(input: Tensor) -> bool:
+    """Whether ways of our own are open to a convolution of `input`: those that fast products make the faster ones."""
+    return (
+        input.dtype == torch.float32
         and input.device.type == "cpu"
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
         and has_faster_products()
     )
-    return convolve if fits else None
 
 
 def convolve(input: Tensor, weight: Tensor, padding: int) -> Tensor:
     """(N, C, H, W) and (C', C, r, r), r 3 or 4, to (N, C', H', W'), as F.conv2d makes it."""
-    made: Tensor = _Convolution.apply(input, weight, padding)
+    made: Tensor = _Winograd.apply(input, weight, padding)
     return made
 
 
-class _Convolution(torch.autograd.Function):
+class _Winograd(torch.autograd.Function):
     """The convolution; its gradients can be differentiated again, as those of torch's."""
 
     @staticmethod
     def forward(context: Any, input: Tensor, weight: Tensor, padding: int) -> Tensor:
         """Return the convolution in channels_last."""
-        context.save_for_backward(input, weight)
         context.padding = padding
         by = transforms(weight.shape[2])
+        kernels = _kernels(weight, by)
+        context.save_for_backward(input, weight, kernels if context.needs_input_grad[0] else None)
         count, height, width = len(input), *(side + 2 * padding - by.kernel + 1 for side in input.shape[2:])
         rows, columns = (-(-side // by.tile) for side in (height, width))
-        made = batched_product(_input_tiles(input, padding, rows, columns, by), _kernels(weight, by).transpose(1, 2))
+        made = batched_product(_input_tiles(input, padding, rows, columns, by), kernels.transpose(1, 2))
         tiles = product(by.outputs, made.flatten(1)).view(by.tile, by.tile, count, rows, columns, -1)
         whole = tiles.permute(2, 3, 0, 4, 1, 5).reshape(count, rows * by.tile, columns * by.tile, -1)
         return whole[:, :height, :width].permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
@@ -114,7 +122,7 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         """Return the gradients of the input and the weight."""
-        input, weight = context.saved_tensors
+        input, weight, kernels = context.saved_tensors
         padding, (of_input, of_weight, _) = context.padding, context.needs_input_grad
         if torch.is_grad_enabled():  # they will be differentiated
             sizes = ([1, 1], [padding, padding], [1, 1], False, [0, 0], 1, [of_input, of_weight, False])
@@ -127,14 +135,14 @@ class _Convolution(torch.autograd.Function):
         dx = dw = None
         if of_input:
             spread = product(of, tiles.flatten(1)).unflatten(1, tiles.shape[1:])
-            back = product(by.inputs.t(), batched_product(spread, _kernels(weight, by)).flatten(1))
+            back = product(by.inputs.t(), batched_product(spread, kernels).flatten(1))
             dx = _gather(back, input, padding, rows, columns, by)
         if of_weight:
             turned = tiles.transpose(1, 2).contiguous()
             spread = product(of, turned.flatten(1)).unflatten(1, turned.shape[1:])
             summed = batched_product(spread, _input_tiles(input, padding, rows, columns, by))
-            kernels = product(by.kernels.t(), summed.flatten(1)).view(by.kernel, by.kernel, *weight.shape[:2])
-            dw = kernels.permute(2, 3, 0, 1).contiguous(memory_format=torch.channels_last)
+            back = product(by.kernels.t(), summed.flatten(1)).view(by.kernel, by.kernel, *weight.shape[:2])
+            dw = back.permute(2, 3, 0, 1).contiguous(memory_format=torch.channels_last)
         return dx, dw, None
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from i2i.networks import GENERATORS, DCGANDiscriminator, DCGANGenerator, PatchGAN, products, winograd
-from i2i.networks.layers import BlurPool, _SumOverRanks, make_norm
+from i2i.networks.layers import BlurPool, UnbiasedConv2d, UnbiasedConvTranspose2d, _SumOverRanks, make_norm
 from i2i.networks.small_maps import Conv2d, ConvTranspose2d
 
 LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -157,6 +157,32 @@ def test_a_convolution_with_fewer_multiplications_is_the_same(kernel, padding, h
     penalties = [torch.autograd.grad(y, x, back.to(y), create_graph=True)[0].square().sum() for y in (made, expected)]
     twice = [torch.autograd.grad(penalty, weight)[0] for penalty in penalties]
     torch.testing.assert_close(*twice, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("kernel", [3, 4])
+@pytest.mark.parametrize("kind", [Conv2d, ConvTranspose2d, UnbiasedConv2d, UnbiasedConvTranspose2d])
+def test_weights_get_their_gradient_from_patches_where_maps_are_wide(monkeypatch, kind, kernel):
+    monkeypatch.setattr(winograd, "has_faster_products", lambda: True)
+    torch.manual_seed(0)
+    more = {"output_padding": 4 - kernel} if "Transpose" in kind.__name__ else {}
+    layer, x = (
+        kind(64, 65, kernel, 2, 1, **more),
+        torch.randn(2, 64, 64, 66).contiguous(memory_format=torch.channels_last),
+    )
+    layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
+
+    def gradients_of(layer, x):
+        made = layer(x.requires_grad_())
+        back = torch.cos(torch.arange(made.numel())).view(made.shape).to(made)
+        first = torch.autograd.grad(made, (x, layer.weight), back, create_graph=True)
+        once = torch.autograd.grad(made, (x, layer.weight), back, retain_graph=True)
+        return made, *once, *first, torch.autograd.grad(first[0].square().sum(), layer.weight)[0]
+
+    found = gradients_of(layer, x)
+    assert found[0].grad_fn.name() == ("_StridedBackward" if not layer.adds_bias else "AddBackward0")
+    expected = gradients_of(layer.double(), x.detach().double())
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-5 * float(other.detach().abs().max()))
 
 
 def test_fewer_multiplications_are_for_large_maps_with_many_channels_in_training(monkeypatch):

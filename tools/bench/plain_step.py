@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from i2i.networks.base import LatentGenerator
-from i2i.networks.layers import InstanceNorm, UnbiasedConv2d
+from i2i.networks.layers import InstanceNorm, UnbiasedConv2d, UnbiasedConvTranspose2d
 from i2i.networks.small_maps import Conv2d, ConvTranspose2d
 
 Networks = dict[str, nn.Module]
@@ -28,6 +28,15 @@ class Unbiased(nn.Conv2d):
         return super()._conv_forward(input, weight, None)
 
 
+class UnbiasedTransposed(nn.ConvTranspose2d):
+    """The same, transposed."""
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """(N, C, H, W) to (N, C', H', W')."""
+        sizes = (self.stride, self.padding, self.output_padding)
+        return F.conv_transpose2d(input, self.weight, None, *sizes)  # type: ignore[arg-type]
+
+
 def plain_layers(network: nn.Module) -> None:
     """Replace our layers with torch's own, in place."""
     for parent in list(network.modules()):
@@ -36,6 +45,8 @@ def plain_layers(network: nn.Module) -> None:
                 setattr(parent, name, nn.InstanceNorm2d(child.channels, eps=child.eps))
             elif isinstance(child, UnbiasedConv2d):
                 child.__class__ = Unbiased  # type: ignore[assignment]
+            elif isinstance(child, UnbiasedConvTranspose2d):
+                child.__class__ = UnbiasedTransposed  # type: ignore[assignment]
             elif isinstance(child, Conv2d):
                 child.__class__ = nn.Conv2d  # type: ignore[assignment]
             elif isinstance(child, ConvTranspose2d):

@@ -30,7 +30,7 @@ GROUPS = {  # by a part of the name, the first that fits
     "optimizer": ("adam", "addcdiv", "addcmul", "lerp", "sqrt"),
     "copies": ("copy", "clone", "cat", "pad", "im2col", "col2im", "upsample", "zero", "fill", "empty", "new_"),
 }
-STEPS = 3
+STEPS = 2
 
 
 class Timed(TorchDispatchMode):
