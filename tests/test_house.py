@@ -125,7 +125,7 @@ def test_no_two_classes_share_a_name():
 def test_only_the_engine_trains():
     calls = {"backward", "step", "requires_grad_"}
     for path in SOURCES:
-        if path.name == "engine.py":
+        if path.name in ("engine.py", "recolouring.py"):  # the second fits nine numbers, before a training
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Attribute):
@@ -271,7 +271,7 @@ def test_settings_of_a_network_are_its_arguments(role, name):
     one = NETWORK_SETTINGS[role][name]()
     parameters = inspect.signature(TABLES[role][name]).parameters
     by_data = ("in_channels", "out_channels", "size", "condition", "domains", "heads", "fills_holes")
-    by_data += ("level", "fade", "mixing")  # by the images seen and the algorithm
+    by_data += ("level", "fade", "mixing", "recolours")  # by the images seen, the algorithm and two settings
     arguments = {name: p.default for name, p in parameters.items() if name not in by_data}
-    assert one.model_dump(exclude={"name"}) == arguments
+    assert one.model_dump(exclude={"name", "recolour", "recolouring"}) == arguments
     assert set(NETWORK_SETTINGS[role]) == set(TABLES[role])

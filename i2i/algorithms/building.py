@@ -11,6 +11,7 @@ from i2i.config.derive import Mask
 from i2i.config.discriminators import DiscriminatorSettings
 from i2i.config.generators import CoupledGeneratorSettings, StyleGeneratorSettings
 from i2i.config.settings import Config, by_direction
+from i2i.data.recolouring import inverse
 from i2i.errors import ConfigError
 from i2i.models.spec import PHASE, LatentBlock, Part, classifying, encoding, generating
 from i2i.models.styles import SHARE
@@ -26,6 +27,7 @@ from i2i.networks import (
     TranslatingGenerator,
 )
 from i2i.networks.batches import group_size
+from i2i.networks.modern_unet import ModernUNet
 
 
 def side_channels(config: Config, direction: str) -> tuple[int, int]:
@@ -73,7 +75,10 @@ def generator_arguments(config: Config, direction: str) -> dict[str, Any]:
     more: dict[str, Any] = {"fills_holes": True} if isinstance(config.data.derive, Mask) else {}
     if config.data.classes:
         more["condition"] = sum(map(len, config.data.classes.values()))
-    return {"in_channels": inputs, "out_channels": outputs, **config.generator.model_dump(exclude={"name"}), **more}
+    settings = config.generator.model_dump(exclude={"name", "recolour", "recolouring"})
+    if getattr(config.generator, "recolouring", None):
+        more["recolours"] = True
+    return {"in_channels": inputs, "out_channels": outputs, **settings, **more}
 
 
 def noise_size(config: Config) -> int:
@@ -126,6 +131,10 @@ def build_generator(config: Config, direction: str) -> TranslatingGenerator:
     except ValueError as error:
         raise ConfigError(f"generator.name is {config.generator.name}, but {error}.") from error
     assert isinstance(network, TranslatingGenerator)
+    if isinstance(network, ModernUNet) and network.recolouring:
+        rows = getattr(config.generator, "recolouring", None)
+        assert rows  # as generator_arguments asks for it only with them
+        network.recolouring.change_to(rows if direction == "A2B" else inverse(rows))
     if reason := network.fits(config.data.crop_px):
         raise ConfigError(f"data.crop_px is {config.data.crop_px}, but {reason}.")
     return network

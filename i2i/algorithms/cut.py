@@ -63,6 +63,11 @@ class CUT(Algorithm):
                 f"channels; data.channels_a is {inputs}, data.channels_b {outputs}. "
                 "Make them equal, or use another algorithm."
             )
+        if how := getattr(config.generator, "recolour", None):
+            raise ConfigError(
+                f"generator.recolour is {how}, but {config.algorithm} passes pictures of both sides through one "
+                "encoder, where colours cannot change. Leave it out, or use cyclegan."
+            )
         self.identity = is_ever_on(self.settings.identity)
         self.generators = {self.direction: "generator"}
         generator = build_generator(config, self.direction)

@@ -74,6 +74,12 @@ class ModernUNetSettings(Section):
     """Add the result to the input, which needs equal channels on both sides."""
     head_init: Literal["alike", "xavier"] = "alike"
     """Initial weights of the last layer: the same for each output channel, or Xavier's as elsewhere."""
+    recolour: Literal["kept", "changed"] | None = None
+    """CycleGAN: begin with the linear change of colours that gives pictures of one side the colours of the other. kept:
+    the change that moves colours least. changed: the one that fits best, which may exchange red and green."""
+    recolouring: tuple[tuple[float, float, float, float], ...] | None = None
+    """What generator.recolour came to: red, green and blue of B as parts of red, green, blue and 1 of A, from -1 to 1;
+    filled in from the data."""
 
 
 class DCGANGeneratorSettings(Section):

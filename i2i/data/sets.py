@@ -14,6 +14,7 @@ from i2i.data.derive import derive
 from i2i.data.folders import find_clips, find_images, find_pairs, find_sides, in_time
 from i2i.data.items import Item
 from i2i.data.labels import FOLDERS, some_texts
+from i2i.data.recolouring import with_recolouring
 from i2i.data.scales import with_scales
 from i2i.data.seeds import DERIVE, ORDER, PARTNER, derive_seed
 from i2i.data.training_set import TrainingSet
@@ -269,11 +270,12 @@ def _source(kind: DataKind, config: Config) -> str:
 
 
 def with_facts(config: Config, data: TrainingSet) -> Config:
-    """Return `config` completed with the classes and texts found in the data, on which algorithms depend."""
+    """Return `config` completed with what is found in the data and algorithms depend on: classes, texts, colours."""
     found: dict[str, Any] = {"classes": data.classes, "texts": some_texts([labels for labels in data.labels if labels])}
     found |= {name: getattr(data.config.data, name) for name in ("scale_a", "scale_b")}
     facts = {name: fact for name, fact in found.items() if fact}
-    return config.model_copy(update={"data": config.data.model_copy(update=facts)}) if facts else config
+    config = config.model_copy(update={"data": config.data.model_copy(update=facts)}) if facts else config
+    return with_recolouring(config, data)
 
 
 @functools.lru_cache(maxsize=2)

@@ -1,6 +1,6 @@
 """A small U-Net of today's parts: group norm, SiLU, 3x3 convolutions, and the input joined again at full size."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -14,6 +14,8 @@ from i2i.networks.small_maps import Conv2d
 
 Enlarging = Literal["nearest", "bilinear", "pixel_shuffle"]
 HeadInit = Literal["alike", "xavier"]
+NEARLY = 0.98
+"""What black and white are multiplied by, where they must be finite before tanh."""
 
 
 def _convolution(before: int, after: int, norm: Norm, condition: int, stride: int = 1) -> Stage:
@@ -53,6 +55,27 @@ class SelfAttention(nn.Module):
         return input + self.out(found[:, 0].transpose(1, 2).reshape(input.shape))
 
 
+class Recolouring(nn.Module):
+    """A linear change of colours that is not trained, cut off at black and white; at first, none."""
+
+    matrix: Tensor
+    offset: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("matrix", torch.eye(3)[:, :, None, None])
+        self.register_buffer("offset", torch.zeros(3))
+
+    def change_to(self, rows: Sequence[Sequence[float]]) -> None:
+        """Take the change that makes each output channel of so much red, green, blue, and a constant."""
+        whole = torch.tensor([*map(list, rows)])
+        self.matrix[:], self.offset[:] = whole[:, :3, None, None], whole[:, 3]
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W) in [-1, 1] to the same."""
+        return F.conv2d(image, self.matrix, self.offset).clamp(-1, 1)
+
+
 class ModernUNet(TranslatingGenerator):
     """Halvings by strided convolutions, residual blocks at the smallest size, doublings that each join a skip.
 
@@ -68,6 +91,7 @@ class ModernUNet(TranslatingGenerator):
     residual: add the result to the input, which needs equal channels.
     head_init: "alike", so that all output channels begin with the same weights, or "xavier", whose differences between
         channels can stay on as coloured fringes.
+    recolours: change the colours of the input first, see Recolouring, and do little else before training; for RGB.
     fills_holes, condition: see TranslatingGenerator; FiLM follows each norm but that of the attention.
     """
 
@@ -84,6 +108,7 @@ class ModernUNet(TranslatingGenerator):
         upsample: Enlarging = "nearest",
         residual: bool = False,
         head_init: HeadInit = "alike",
+        recolours: bool = False,
         fills_holes: bool = False,
         condition: int = 0,
     ):
@@ -95,6 +120,8 @@ class ModernUNet(TranslatingGenerator):
             raise ValueError(
                 f"a residual output needs equal channels, not {in_channels} and {out_channels}: set residual to false"
             )
+        if recolours and (in_channels, out_channels) != (3, 3):
+            raise ValueError(f"recolours needs RGB on both sides, not {in_channels} and {out_channels} channels")
         self.size_multiple, self.size_minimum = 2**depth, 2 ** (depth + 1)
         channels = [in_channels, *(width * min(2**level, 8) for level in range(depth))]
 
@@ -113,6 +140,9 @@ class ModernUNet(TranslatingGenerator):
         initialise(self, "xavier")
         if head_init == "alike":
             self.head.weight.data[:] = self.head.weight.data[:1]
+        self.recolouring = Recolouring() if recolours else None
+        if recolours:
+            self.head.weight.data *= 0.1
 
     def encoder(self) -> Iterator[tuple[str, nn.Module]]:
         """Yield down.0, down.1, ..., blocks.0, ..."""
@@ -122,6 +152,8 @@ class ModernUNet(TranslatingGenerator):
     def translate(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, in_channels, H, W) in [-1, 1], and (N, condition) if it takes one, to (N, out_channels, H, W)."""
         value = image.to(self.dtype)
+        if self.recolouring:
+            value = image = self.recolouring(value)
         skips = []
         for stage in self.down:
             skips.append(value)
@@ -132,6 +164,8 @@ class ModernUNet(TranslatingGenerator):
         for enlarge, stage in zip(self.enlarge, self.up, strict=True):
             value = stage(torch.cat([enlarge(value), skips.pop()], dim=1), condition)
         made = self.head(value)
+        if self.recolouring:
+            return torch.tanh(made + torch.atanh(NEARLY * image))
         return torch.tanh(made + image) if self.residual else torch.tanh(made)
 
 

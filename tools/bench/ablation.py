@@ -137,6 +137,8 @@ UNPAIRED: Rows = {
     "modern - spectral norm in D": ("modern", ("discriminator.spectral_norm=false",)),
     "modern - Adam": ("modern", ("optimizer.lr=2.0e-4", "optimizer.betas=[0.5,0.999]")),
     "modern - EMA": ("modern", ("train.ema_half_life_images=null",)),
+    "modern, colours changed": ("modern", ("generator.recolour=changed",)),
+    "modern - recolouring": ("modern", ("generator.recolour=null",)),
     "modern, cycle 10": ("modern", ("loss.cycle_a=10", "loss.cycle_b=10")),
     "modern, identity 0.5": ("modern", ("loss.identity=0.5",)),
     "modern, cycle 10, identity 0.5": ("modern", ("loss.cycle_a=10", "loss.cycle_b=10", "loss.identity=0.5")),
