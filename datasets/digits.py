@@ -74,7 +74,12 @@ def read(source: Path) -> tuple[Array, Array]:
     except (EOFError, zlib.error, ValueError, OSError, zipfile.BadZipFile) as error:
         raise DataError(f"{source} cannot be read: {error}") from error
     images, labels = table[:, :-1], table[:, -1]
-    if images.shape[1] != SIDE_PX**2 or images.min() < 0 or images.max() > GREYS or not set(labels) <= set(range(10)):
+    if (
+        images.shape[1] != SIDE_PX**2
+        or np.min(images) < 0
+        or np.max(images) > GREYS
+        or not set(labels) <= set(range(10))
+    ):
         raise DataError(f"{source} does not hold digits of {SIDE_PX}x{SIDE_PX} with values from 0 to {GREYS}.")
     return images.reshape(-1, SIDE_PX, SIDE_PX), labels
 

@@ -131,7 +131,7 @@ class Inverter:
         moved = self._optimise(torch.from_numpy(starts), torch.from_numpy(image), steps)
         codes = np.concatenate([moved, starts])  # which are better where one is right already
         made = self.generator.generate(codes)
-        best = int(np.square(made - image).mean(axis=(1, 2, 3)).argmin())
+        best = int(np.argmin(np.square(made - image).mean(axis=(1, 2, 3))))
         normal = codes[best][self._columns("normal")]
         return Found(
             codes[best],

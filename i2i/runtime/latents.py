@@ -119,7 +119,7 @@ def captions(numbers: Sequence[int], latents: Array, blocks: Sequence[LatentBloc
 def _name(block: LatentBlock, values: Array) -> str:
     """Return what `values` (size,) stand for in words, if they do."""
     if block.classes:
-        return block.classes[values.argmax()]
+        return block.classes[np.argmax(values)]
     known = (text for text in block.texts if np.array_equal(hash_text(text, block.size), values))
     return textwrap.shorten(next(known, ""), _CAPTION, placeholder="...")
 

@@ -93,7 +93,7 @@ def information(table: Array) -> float:
 
 def purity(table: Array) -> float:
     """Return the share of those that belong to the most frequent truth of their class, a row."""
-    return float(table.max(axis=1).sum() / table.sum())
+    return float(table.max(axis=1).sum()) / float(table.sum())
 
 
 def ring_truth(codes: Codes, reader: Discriminator, data: Path | None) -> str:

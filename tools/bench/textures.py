@@ -35,7 +35,9 @@ def main() -> None:
     given = parser.parse_args()
     files = [given.data / f"{name}.jpg" for name in SOURCES]
     sources = [relief(file) for file in files]
-    rows = [(f"samples of {file.stem}", fit(file, given.out, given.images), sources) for file in files]
+    rows: list[tuple[str, list[Array], Sequence[Array]]] = [
+        (f"samples of {file.stem}", fit(file, given.out, given.images), sources) for file in files
+    ]
     left, right = zip(*(np.array_split(source, 2, axis=1) for source in sources), strict=True)
     rows += [(f"left half of {name}", [half], right) for name, half in zip(SOURCES, left, strict=True)]
     print(f"| patches of | nearest to {SOURCES[0]}, in colour | by shape |\n|---|---|---|")
