@@ -17,7 +17,7 @@ import torch
 
 import i2i
 from i2i.config import to_yaml
-from i2i.exporting.page import RUNTIME
+from i2i.exporting.page import RUNTIME, RUNTIME_FILES
 from i2i.files import read_json_lines
 from i2i.images import read_image
 from i2i.images.listing import list_pictures
@@ -254,6 +254,21 @@ def test_without_the_training_half_pictures_are_served(runtime_half, tiny_onnx):
                 assert b"<html" in page.read()
         finally:
             process.kill()
+
+
+def test_without_the_training_half_a_page_is_written(tmp_path, runtime_half, tiny_run):
+    """Of an .onnx file; where this checkout lacks the runtime for browsers, empty files stand in."""
+    python, packages = runtime_half
+    i2i.export(tiny_run, tmp_path / "model.onnx", io="image")
+    web = packages / "i2i" / "exporting" / "web"
+    web.mkdir(exist_ok=True)
+    for name in RUNTIME_FILES.values():
+        (web / f"{name}.gz").touch()
+    words = ("export", tmp_path / "model.onnx", "--page", tmp_path / "page.html")
+    asked = without_checkout(python, *words, capture_output=True, check=False)
+    done = subprocess.run(asked.pop("args"), **asked)
+    assert done.returncode == 0, done.stderr
+    assert 'id="model-B2A"' in (tmp_path / "page.html").read_text("utf-8")
 
 
 def test_without_the_training_half_an_install_takes_under_300_mb(runtime_half):

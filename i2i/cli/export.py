@@ -114,7 +114,9 @@ Examples:
     help="Instead of -o: the folder of models that a Triton server serves.",
 )
 @click.option(
-    "--page", type=options.OutputPath(), help="Instead of -o: an HTML page that runs the model in any browser."
+    "--page",
+    type=options.OutputPath(),
+    help="Instead of -o: an HTML page that runs the model, also an .onnx file of --io image, in any browser.",
 )
 @click.option("--webgpu", is_flag=True, help="Let the page run on a GPU where the browser offers one; 4 MB more.")
 @click.option(
@@ -221,8 +223,8 @@ def _proof_sentence(spec: "ModelSpec") -> str:
 def _export_page(model: str, options: "ExportOptions") -> None:
     """Write a page; raises UsageError for options that would be without effect."""
     options.refuse_for_page()
-    with status.shown(), status.loading_torch():
-        from i2i.exporting.page import export_page
+    from i2i.exporting.page import export_page
+
     with status.shown():
         specs = export_page(model, options)
     page = Path(options.page or "")

@@ -22,9 +22,11 @@ from i2i.exporting.agreement import agreement
 from i2i.exporting.options import ExportOptions, Io
 from i2i.exporting.page_models import PageModel, describe, read_examples, refuse_invisible, try_model
 from i2i.files import check_output, show_size, write_text
-from i2i.models.modelfile import find_weights, read_spec
+from i2i.models.modelfile import find_model, is_onnx, read_spec
+from i2i.models.onnxfile import check_onnx
 from i2i.models.shipped import Card, card_of
 from i2i.models.spec import GENERATE, ModelSpec, Origin
+from i2i.models.trial import described_spec
 from i2i.report.markup import text
 from i2i.version import __version__
 
@@ -51,25 +53,56 @@ THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLI
 
 
 def export_page(model: str | Path, options: ExportOptions) -> dict[str, ModelSpec]:
-    """Write `options.page`, which runs `model`, a run folder or .safetensors; return the specs by part.
+    """Write `options.page`, which runs `model`; return the specs by part.
 
-    With direction "both", both are on the page. Raises as `export_model` does, and
-    UsageError for a model of points or bands, and where the runtime is missing.
+    model: a run folder or .safetensors; or, without torch, an .onnx file that i2i exported: from noise, or with io
+    "image" for any size. With direction "both", both are on the page. Raises as `export_model` does, and UsageError for
+    a model of points or bands, and where the runtime is missing.
     """
     page = Path(options.page or "")
     check_output(page, options.overwrite, ".html", ".htm")
     runtime = _read_runtime(WEBGPU_FILES if options.webgpu else RUNTIME_FILES)
-    source = find_weights(model)
-    spec = read_spec(source)
+    source = find_model(Path(model))
+    finished = is_onnx(source)
+    spec = _spec_of_finished(source, options) if finished else read_spec(source)
     refuse_invisible(spec)
     examples = read_examples(options.examples, spec, options.direction) if options.examples else {}
-    with tempfile.TemporaryDirectory() as folder:
-        io: Io = "image" if spec.task == "translate" else "tensor"
-        onnx_file = Path(folder) / "m.onnx"
-        specs = export_model(model, replace(options, output=onnx_file, page=None, webgpu=False, examples=None, io=io))
-        models = {next(iter(spec.generators), GENERATE): try_model(path, spec) for path, spec in specs.items()}
+    models = {_part(spec): try_model(source, spec)} if finished else _exported(model, spec.task, options)
     write_text(page, page_of(models, runtime, card_of(source), examples))
     return {direction: one.spec for direction, one in models.items()}
+
+
+def _part(spec: ModelSpec) -> str:
+    return next(iter(spec.generators), GENERATE)
+
+
+def _exported(model: str | Path, task: str, options: ExportOptions) -> dict[str, PageModel]:
+    """Export a model in the form that a page takes, each direction asked for."""
+    io: Io = "image" if task == "translate" else "tensor"
+    with tempfile.TemporaryDirectory() as folder:
+        form = replace(options, output=Path(folder) / "m.onnx", page=None, webgpu=False, examples=None, io=io)
+        return {_part(spec): try_model(path, spec) for path, spec in export_model(model, form).items()}
+
+
+def _spec_of_finished(path: Path, options: ExportOptions) -> ModelSpec:
+    """Return what an .onnx file says of itself; raises UsageError where a page cannot hold it as it is."""
+    spec = described_spec(path, check_onnx(path))
+    if spec is None or spec.origin is None or spec.proof is None:
+        raise UsageError(f"{path} does not say where it comes from. Export it from its run again, with this i2i.")
+    if (spec.task == "translate" and (spec.io != "image" or spec.fixed_size)) or spec.int8:
+        raise UsageError(
+            f"A page takes 8-bit pictures of any size, and {path} does not.\n"
+            "Export it with --io image, without --size and int8; or give the run folder, which takes torch."
+        )
+    if options.direction not in (None, *spec.generators):
+        raise UsageError(f"{path} holds {', '.join(spec.generators) or 'no direction'} alone. Leave out --direction.")
+    asked = (options.verify, options.licence, options.author, *options.labels)
+    if any(one is not None for one in asked) or options.precision != "fp32":
+        raise UsageError(
+            f"{path} is finished. Leave out --verify, --licence, --author, --label and --precision; or give the run "
+            "folder, which takes torch."
+        )
+    return spec
 
 
 def page_of(

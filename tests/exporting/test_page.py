@@ -7,8 +7,10 @@ import http.server
 import io
 import json
 import re
+import shutil
 import threading
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -309,3 +311,26 @@ def test_what_cannot_be_a_page_is_refused(tiny_run, point_model, tmp_path, monke
     with pytest.raises(UsageError, match=r"\.html"):
         export_page(tiny_run, ExportOptions(page=tmp_path / "m.onnx"))
     assert not list(tmp_path.glob("m.*"))
+
+
+def test_a_finished_file_gives_the_page_of_its_run(tiny_run, tiny_onnx, noise_onnx, with_runtime, tmp_path):
+    """Byte for byte; a file that a page cannot hold as it is says how it can."""
+    i2i.export(tiny_run, tmp_path / "model.onnx", io="image", licence="mit")
+    shutil.copy(noise_onnx, tmp_path / "noise.onnx")
+    found = export_page(tmp_path / "model.onnx", ExportOptions(page=tmp_path / "file.html"))
+    assert found == export_page(tiny_run, ExportOptions(page=tmp_path / "run.html", licence="mit"))
+    assert (tmp_path / "file.html").read_bytes() == (tmp_path / "run.html").read_bytes()
+    export_page(tmp_path / "noise.onnx", ExportOptions(page=tmp_path / "noise.html"))
+    assert "model-generate" in (tmp_path / "noise.html").read_text("utf-8")
+    i2i.export(tiny_run, tmp_path / "fixed.onnx", io="image", size=(64, 64))
+    other = ExportOptions(page=tmp_path / "other.html")
+    for file, options, words in (
+        (tiny_onnx, other, "--io image"),
+        (tmp_path / "fixed.onnx", other, "without --size"),
+        (tmp_path / "model.onnx", replace(other, author="Anna"), "Leave out .*--author"),
+        (tmp_path / "model.onnx", replace(other, direction="both"), "B2A alone"),
+        (tmp_path / "noise.onnx", replace(other, direction="A2B"), "Leave out --direction"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            export_page(file, options)
+    assert not (tmp_path / "other.html").exists()
