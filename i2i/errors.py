@@ -16,7 +16,8 @@
     ├── DevicesError         1   processes that train one model together lost contact
     └── NonFiniteError       6   training produced NaN or infinity
 
-A training that was asked to stop exits with 128 + the signal's number, after it has saved (`Stopped`).
+A training that was asked to stop exits with 128 + the signal's number, after it has saved (`Stopped`). Other commands
+remove unfinished files and exit with 130 after Ctrl-C and 143 after SIGTERM (`Terminated`).
 A command that did its work but refused some inputs exits with `SOME_REFUSED`.
 Our own mistakes are `assert` and show a traceback; these errors never do, except under --debug.
 """
@@ -175,3 +176,14 @@ class Stopped(KeyboardInterrupt):
         """Say where it stopped."""
         where = "before the training began" if self.images is None else f"at image {self.images}; all of it is saved"
         return f"{signal.Signals(self.signum).name}: stopped {where}."
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM ended a command as Ctrl-C does: finished outputs stay, and unfinished ones are removed."""
+
+    exit_code = 128 + signal.SIGTERM
+
+
+def stop_code(error: BaseException | None) -> int:
+    """Return the exit code of a command that `error` stopped: that of Ctrl-C (130), if it is not Terminated."""
+    return Terminated.exit_code if isinstance(error, Terminated) else 128 + signal.SIGINT

@@ -188,6 +188,8 @@ def error_codes() -> Iterator[str]:
     rows += [
         ("", errors.SOME_REFUSED, "The work is done, but some inputs were refused; each is named."),
         ("Stopped", "128 + the signal", "A training was asked to stop, and has saved."),
+        ("KeyboardInterrupt", errors.stop_code(None), "Ctrl-C ended another command; finished outputs stay whole."),
+        ("Terminated", errors.Terminated.exit_code, "SIGTERM did."),
     ]
     body = "".join(f"| {code} | {f'`{name}`' if name else ''} | {_text(said)} |\n" for name, code, said in rows)
     yield f"| exit code | error | |\n|---|---|---|\n{body}"

@@ -5,9 +5,11 @@ Commands import what they need inside their bodies, so that `i2i --help` loads n
 """
 
 import io
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import click
 
@@ -37,7 +39,7 @@ from i2i.cli.train import train
 from i2i.cli.translate import translate
 from i2i.cli.traverse import traverse
 from i2i.cli.weights import weights
-from i2i.errors import I2IError, OutOfMemoryError, UsageError, one_line, printable
+from i2i.errors import I2IError, OutOfMemoryError, Terminated, UsageError, one_line, printable, stop_code
 from i2i.machine import is_out_of_memory
 from i2i.version import DISTRIBUTION, __version__
 
@@ -71,9 +73,16 @@ def main() -> None:
     """Run the command line; errors that a user can cause end in one message and their exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # escape names that are not UTF-8, as stderr does
         sys.stdout.reconfigure(errors="backslashreplace")
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminate)  # trainings and the server have their own
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]  # allowed anywhere in the line
     sys.exit(run_cleanly(lambda: cli.main(arguments, "i2i", standalone_mode=False), debug))
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    signal.signal(signum, signal.SIG_DFL)  # a second one ends the process at once
+    raise Terminated
 
 
 def run_cleanly(call: Callable[[], object], debug: bool = False) -> int:
@@ -83,9 +92,9 @@ def run_cleanly(call: Callable[[], object], debug: bool = False) -> int:
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as stop:
         return stop.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as stop:
         print("Stopped.", file=sys.stderr)
-        return 130
+        return stop_code(stop.__cause__ if isinstance(stop, click.Abort) else stop)
     except click.ClickException as error:
         error.show(said := io.StringIO())
         print(_given_in_one_line(said.getvalue()), end="", file=sys.stderr)

@@ -41,7 +41,7 @@ def translate_clips(
         click.echo(f"{count}, {translators[0].direction} in {used.name} on {used.device}.", err=True)
     try:
         _translate_all(translators, tasks, clip_options, result)
-    finally:  # also after Ctrl-C
+    finally:  # also after Ctrl-C and SIGTERM
         count = counted(result.written, len(tasks), tasks.existing, None, "video")
         show_summary(translators, result, count)
         if report:

@@ -1,6 +1,7 @@
 """`i2i translate`."""
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from i2i.cli.clips import translate_clips
 from i2i.cli.cluster import Work, find_work, refuse_for_ray
 from i2i.cli.commands import ModelCommand
 from i2i.cli.translation_summary import counted, notes_on, show_progress, show_summary
-from i2i.errors import SOME_REFUSED, UsageError, one_line
+from i2i.errors import SOME_REFUSED, UsageError, one_line, stop_code
 from i2i.words import show_count
 
 if TYPE_CHECKING:
@@ -259,13 +260,13 @@ def _translate(
     try:
         with show_progress(len(tasks)) as advance:
             work.translate(progress=advance, result=result)
-    finally:  # also after Ctrl-C, or when the disk is full
+    finally:  # also after Ctrl-C and SIGTERM, or when the disk is full
         count = counted(result.written, len(tasks), tasks.existing, output)
         show_summary([translator, *following], result, count)
         if report:
             write_report(report, result, len(tasks))
         if result.unfinished:  # threads deep in a library would hold up the exit, or crash in it
-            os._exit(130)
+            os._exit(stop_code(sys.exception()))
     return result
 
 
