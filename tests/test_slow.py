@@ -212,9 +212,10 @@ def runtime_half(tmp_path_factory, wheel):
 
 
 def without_checkout(python, *words, **options):
-    """The words and options of a call of `i2i` that sees no checkout."""
+    """The words and options of a call of `i2i` that sees no checkout: Python looks for modules where it is called."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return {"args": [str(python), "-m", "i2i", *map(str, words)], "text": True, "env": environment, **options}
+    where = {"cwd": python.parent, "env": environment}
+    return {"args": [str(python), "-m", "i2i", *map(str, words)], "text": True, **where, **options}
 
 
 def test_without_the_training_half_an_onnx_file_is_used_alike(tmp_path, runtime_half, tiny_onnx, noise_onnx):
