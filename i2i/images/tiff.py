@@ -15,7 +15,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from i2i.errors import ImageError
 from i2i.images.encode import Array
-from i2i.images.tiff_codecs import has_imagecodecs, load_tifffile, unreadable
+from i2i.images.tiff_codecs import can_unpack, has_imagecodecs, load_tifffile, unreadable
 
 STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """First bytes of TIFF and BigTIFF, in both byte orders."""
@@ -203,7 +203,7 @@ def check_storage(found: Any, size: int, path: Path) -> None:
     """Raise ImageError for strips or tiles that are outside the file, too many, or stored as tifffile cannot read."""
     tifffile = load_tifffile()
     compression = found.compression
-    if compression != 1 and compression not in tifffile.TIFF.DECOMPRESSORS:
+    if not can_unpack(compression):
         known = compression in set(tifffile.COMPRESSION)
         name = tifffile.COMPRESSION(compression).name if known else str(compression)
         raise unreadable(path, f"is compressed with {name}", "with deflate or LZW", known)

@@ -8,6 +8,7 @@ import functools
 import importlib.util
 import io
 import struct
+import sys
 import zlib
 from collections import ChainMap
 from pathlib import Path
@@ -32,12 +33,29 @@ def load_tifffile() -> Any:
 
     if not has_imagecodecs():
         tables: Any = tifffile.TIFF
-        unpackers = {kind: functools.partial(unpack, kind) for kind in (_LZW, _PACKBITS, _ZSTD)}
+        kinds = (_LZW, _PACKBITS, *((_ZSTD,) if _pillow_reads_zstd() else ()))
+        unpackers = {kind: functools.partial(unpack, kind) for kind in kinds}
         bounded = {**dict.fromkeys(_DEFLATE, inflate), _LZMA: unpack_lzma}
         tables.DECOMPRESSORS = ChainMap({**unpackers, **bounded}, tables.DECOMPRESSORS)
         tables.UNPREDICTORS = ChainMap({_FLOAT_PREDICTOR: undo_float_predictor}, tables.UNPREDICTORS)
         tables.COMPRESSORS = ChainMap({_DEFLATE[0]: deflate}, tables.COMPRESSORS)
     return tifffile
+
+
+def can_unpack(compression: int) -> bool:
+    """Whether strips and tiles of this compression can be read here."""
+    if compression == _ZSTD and not has_imagecodecs():  # tifffile lists it, but reads it from Python 3.14 on
+        return _pillow_reads_zstd() or sys.version_info >= (3, 14)
+    return compression == 1 or compression in load_tifffile().TIFF.DECOMPRESSORS
+
+
+@functools.cache
+def _pillow_reads_zstd() -> bool:
+    """Whether Pillow's libtiff was built with zstd, as in its wheels from 12 on."""
+    try:
+        return unpack(_ZSTD, b"\x28\xb5\x2f\xfd\x20\x01\x09\0\0\0", 1) == b"\0"  # one byte, stored
+    except OSError:
+        return False
 
 
 def has_imagecodecs() -> bool:

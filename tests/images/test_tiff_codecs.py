@@ -6,13 +6,15 @@ import lzma
 import subprocess
 import sys
 import zlib
+from unittest.mock import Mock
 
 import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 
-from i2i.images import read_image, write_image
+from i2i.errors import ImageError
+from i2i.images import read_image, tiff_codecs, write_image
 from i2i.images.tiff_codecs import deflate, inflate, undo_float_predictor, unpack, unpack_lzma
 from i2i.version import DISTRIBUTION
 from tests.conftest import picture
@@ -22,7 +24,8 @@ import hashlib, json, pathlib, sys
 
 sys.modules["imagecodecs"] = None  # as if it were not installed
 from i2i.errors import ImageError
-from i2i.images import read_image, write_image
+from i2i.errors import ImageError
+from i2i.images import read_image, tiff_codecs, write_image
 from i2i.images.decode import opened
 from i2i.images.windows import Windows
 
@@ -84,6 +87,21 @@ def test_common_layouts_are_read_and_written_alike(tmp_path):
     for name, array in arrays.items():
         assert found[name][0] == str(array.dtype), found[name]
         np.testing.assert_array_equal(read_image(tmp_path / "written" / name), array, err_msg=name)
+
+
+def test_a_pillow_without_zstd_is_not_a_damaged_file(tmp_path, monkeypatch):
+    """As in its wheels before 12; the control is the Pillow that is here."""
+    tifffile.imwrite(tmp_path / "a.tif", picture(8, 8, 3, np.uint16), photometric="rgb", compression="zstd")
+    monkeypatch.setattr(tiff_codecs, "has_imagecodecs", lambda: False)
+    assert tiff_codecs.can_unpack(ZSTD)
+    monkeypatch.setattr(tiff_codecs, "unpack", Mock(side_effect=OSError("decoder error -2")))
+    monkeypatch.setattr(sys, "version_info", (3, 13))
+    tiff_codecs._pillow_reads_zstd.cache_clear()
+    try:
+        with pytest.raises(ImageError, match=r"ZSTD, which needs imagecodecs.*\n?.*\[tiff\]"):
+            read_image(tmp_path / "a.tif")
+    finally:
+        tiff_codecs._pillow_reads_zstd.cache_clear()
 
 
 @pytest.mark.parametrize("data", [b"", b"a", b"abc" * 5000, bytes(100_000), np.random.default_rng(0).bytes(70_001)])
