@@ -21,6 +21,7 @@ from i2i.config.section import Positive, Weight, is_ever_on
 from i2i.config.settings import Config, DataKind
 from i2i.errors import ConfigError
 from i2i.networks import TranslatingGenerator
+from i2i.networks.batches import together
 from i2i.networks.patch_heads import PatchHeads
 
 
@@ -83,10 +84,8 @@ class CUT(Algorithm):
         if self.settings.flip_equivariance:
             outputs["mirrored"] = torch.rand(len(x), device=x.device) < 0.5
             x = mirror(x, outputs)
-        outputs["fake"] = self.networks["generator"](x)
-        if self.identity:
-            outputs["same"] = self.networks["generator"](y)
-        return outputs
+        outputs["fake"], *same = together(self.networks["generator"], *((x, y) if self.identity else (x,)))
+        return outputs | ({"same": same[0]} if self.identity else {})
 
     def shown(self, batch: Batch, outputs: Outputs) -> dict[str, Shown]:
         """The targets y and the translations G(x), eq. 1."""

@@ -22,6 +22,7 @@ from i2i.algorithms.phases import Phase
 from i2i.algorithms.terms import TranslationSettings
 from i2i.config.section import Weight, is_ever_on
 from i2i.config.settings import Config
+from i2i.networks.batches import together
 
 
 class CycleGANSettings(LabelSettings, TranslationSettings):
@@ -66,12 +67,12 @@ class CycleGAN(Algorithm):
         """Both translations, both cycles, and what each generator makes of its own target domain."""
         a, b = batch["a"], batch["b"]
         of_a, of_b = self.labels.of(batch, "a"), self.labels.of(batch, "b")
-        a2b = functools.partial(self.networks["G_A2B"], condition=of_b)
-        b2a = functools.partial(self.networks["G_B2A"], condition=of_a)
-        fake_b, fake_a = a2b(a), b2a(b)
-        outputs = {"fake_a": fake_a, "fake_b": fake_b, "back_a": b2a(fake_b), "back_b": a2b(fake_a)}
+        a2b = functools.partial(together, self.networks["G_A2B"], condition=of_b)
+        b2a = functools.partial(together, self.networks["G_B2A"], condition=of_a)
+        (fake_b, *same_b), (fake_a, *same_a) = (a2b(a, b), b2a(b, a)) if self.identity else (a2b(a), b2a(b))
+        outputs = {"fake_a": fake_a, "fake_b": fake_b, "back_a": b2a(fake_b)[0], "back_b": a2b(fake_a)[0]}
         if self.identity:
-            outputs |= {"same_a": b2a(a), "same_b": a2b(b)}
+            outputs |= {"same_a": same_a[0], "same_b": same_b[0]}
         for name in [name for name in outputs if not name.startswith("fake")]:
             side = name[-1]
             outputs[name] = covered(outputs[name], batch[side], batch.get(f"valid_{side}"))

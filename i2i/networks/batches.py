@@ -1,9 +1,11 @@
-"""What a discriminator sees of several images at once, so that it notices if they are too much alike."""
+"""Several images at once: what a discriminator sees of them, so that it notices if they are alike, and joint passes."""
 
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from i2i.networks.layers import has_batch_norm
 
 MinibatchDistance = Literal["none", "l1", "l2"]
 KERNELS, KERNEL_SIZE = 100, 5
@@ -94,3 +96,16 @@ def pack(images: Tensor, count: int) -> Tensor:
 def unpack(packs: Tensor, count: int) -> Tensor:
     """Part what `pack` joined: (N / count, count * C, ...) to (N, C, ...)."""
     return packs if count == 1 else packs.reshape(len(packs) * count, -1, *packs.shape[2:])
+
+
+def together(network: nn.Module, *batches: Tensor, **options: Tensor | None) -> tuple[Tensor, ...]:
+    """Return what a network makes of several batches (N, C, H, W), each as if it went through alone.
+
+    Where no layer mixes images, they go through at once: a batch of two takes a CPU a sixth less time than two of one.
+    options: what else the network takes, the same for each batch.
+    """
+    if len(batches) == 1 or has_batch_norm(network):
+        return tuple(network(one, **options) for one in batches)
+    repeated = {name: None if one is None else torch.cat([one] * len(batches)) for name, one in options.items()}
+    made: Tensor = network(torch.cat(batches), **repeated)
+    return made.split([len(one) for one in batches])

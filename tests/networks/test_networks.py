@@ -18,7 +18,14 @@ from i2i.networks import (
     ResNet,
     UNet,
 )
-from i2i.networks.layers import BatchNorm, InstanceNorm, UnbiasedConv2d, UnbiasedConvTranspose2d, set_norm_statistics
+from i2i.networks.batches import together
+from i2i.networks.layers import (
+    BatchNorm,
+    InstanceNorm,
+    UnbiasedConv2d,
+    UnbiasedConvTranspose2d,
+    set_norm_statistics,
+)
 from i2i.networks.modern_unet import SelfAttention
 from i2i.networks.patchgan import RECEPTIVE_FIELD_PX, smallest_side
 from tests.conftest import ORACLES
@@ -375,3 +382,14 @@ def test_attention_is_a_softmax_over_all_places():
     made = torch.stack([torch.softmax(key @ one / 2, 0) @ value for one in query])
     expected = image + layer.out(made.t().reshape(1, 4, 2, 3))
     torch.testing.assert_close(layer(image), expected)
+
+
+@pytest.mark.parametrize(("norm", "calls"), [("instance", 1), ("group", 1), ("batch", 2)])
+def test_batches_go_together_where_no_layer_mixes_images(float64, norm, calls):
+    torch.manual_seed(0)
+    network, seen = ResNet(blocks=1, width=4, norm=norm).train(), []
+    apart = [torch.randn(count, 3, 16, 16) for count in (2, 1)]
+    expected = [network(one) for one in apart]
+    network.register_forward_hook(lambda *_: seen.append(1))
+    torch.testing.assert_close(list(together(network, *apart)), expected, rtol=0, atol=1e-12)
+    assert len(seen) == calls
