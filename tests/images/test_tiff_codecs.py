@@ -98,7 +98,7 @@ def test_a_pillow_without_zstd_is_not_a_damaged_file(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "version_info", (3, 13))
     tiff_codecs._pillow_reads_zstd.cache_clear()
     try:
-        with pytest.raises(ImageError, match=r"ZSTD, which needs imagecodecs.*\n?.*\[tiff\]"):
+        with pytest.raises(ImageError, match=r"ZSTD.*imagecodecs.*\n?.*\[tiff\]"):
             read_image(tmp_path / "a.tif")
     finally:
         tiff_codecs._pillow_reads_zstd.cache_clear()
