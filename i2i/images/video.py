@@ -198,7 +198,7 @@ def _decoded(name: str, container: Any, stream: Any) -> Iterator[Any]:
 
 def _orientation(frame: Any) -> int:
     """Return the EXIF orientation that means the same as the display matrix of a frame."""
-    found = next((one for one in frame.side_data if one.type.name == "DISPLAYMATRIX"), None)
+    found = frame.side_data.get("DISPLAYMATRIX")
     if found is None:
         return 1
     a, b, _, c, d, *_ = struct.unpack("=9i", bytes(found))
