@@ -1,7 +1,7 @@
 """Check what InfoGAN's codes say, and what they say without the information term (loss.information 0), the control.
 
     python tools/bench/codes.py ring OUT [--images N] [--seed S]
-    python tools/bench/codes.py digits data/digits OUT [--images N] [--seed S]
+    python tools/bench/codes.py digits data/digits OUT [--images N] [--seed S] [--weights 1 0] [--set loss.continuous=0]
 
 Prints for each training how often Q recovers the categorical code of fakes, the correlation of continuous codes with
 what Q reads, and what the code has to do with the truth, which no training saw:
@@ -117,10 +117,12 @@ def digits_truth(codes: Codes, reader: Discriminator, data: Path | None) -> str:
 CASES = {"ring": ring_truth, "digits": digits_truth}
 
 
-def run(case: str, data: Path | None, out: Path, settings: Sequence[str]) -> dict[float, tuple[Codes, str]]:
-    """Train with and without the information term; print and return what the codes of each say."""
+def run(
+    case: str, data: Path | None, out: Path, settings: Sequence[str], weights: Sequence[float] = (1.0, 0.0)
+) -> dict[float, tuple[Codes, str]]:
+    """Train with each weight of the information term; print and return what the codes of each say."""
     found = {}
-    for weight in (1.0, 0.0):
+    for weight in weights:
         given = [f"data.path={data}"] if data else []
         given += [f"loss.information={weight}", f"loss.information_continuous={weight / 10}", *settings]
         started = time.process_time()
@@ -142,17 +144,15 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+", metavar="[DATA] OUT")
     parser.add_argument("--images", type=int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--weights", type=float, nargs="+", default=[1.0, 0.0], help="of the information term")
+    parser.add_argument("--set", action="append", default=[], help="further settings")
     given = parser.parse_args()
     *data, out = given.folders
     if len(data) != (given.case == "digits"):
         parser.error("digits takes DATA and OUT, ring takes OUT alone")
-    settings = [f"train.seed={given.seed}", "train.device=cpu"]
-    run(
-        given.case,
-        data[0] if data else None,
-        out,
-        [*settings, *([f"schedule.images={given.images}"] if given.images else [])],
-    )
+    settings = [f"train.seed={given.seed}", "train.device=cpu", *given.set]
+    settings += [f"schedule.images={given.images}"] if given.images else []
+    run(given.case, data[0] if data else None, out, settings, given.weights)
 
 
 if __name__ == "__main__":
