@@ -11,6 +11,7 @@ from i2i.errors import UsageError
 from i2i.images import DEPTHS, FORMATS, MAX_PIXELS, PICTURE, Array, Layout, Range, Scale, holds
 from i2i.images.cog import refuse_missing_gdal
 from i2i.images.encode import SEVERAL_FRAMES
+from i2i.images.omezarr_writing import load_zarr
 from i2i.images.planes import Plane
 from i2i.images.stacking import misfit
 from i2i.models.spec import ModelSpec, Part
@@ -89,6 +90,8 @@ class PictureOptions:
         if not self.format:
             return
         kind = FORMATS[f".{self.format}"]
+        if kind == "ZARR":
+            load_zarr()  # before any picture is translated
         if self.bit_depth and self.bit_depth > DEPTHS.get(kind, 8):
             raise UsageError(f"{self.format} holds {DEPTHS.get(kind, 8)} bits at most, not {self.bit_depth}.")
         if self.frames == "all" and kind not in SEVERAL_FRAMES:

@@ -121,6 +121,14 @@ def test_other_pictures_become_ome_zarr(tmp_path, tiny_run):
 OME = PictureOptions(format="ome.zarr")
 
 
+def test_a_missing_zarr_is_told_before_anything_is_translated(tmp_path, tiny_run, monkeypatch):
+    save(tmp_path / "a.png", 40, 50)
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    done = run_i2i("translate", tmp_path / "a.png", "-m", tiny_run, "-o", tmp_path / "out", "--format", "ome.zarr")
+    assert done.returncode == 2
+    assert "[zarr]" in done.stderr
+
+
 def test_windows_write_the_same(tmp_path, tiny_run, monkeypatch):
     monkeypatch.setattr(omezarr_writing, "CHUNK_PX", 64)
     model = Translator.open(tiny_run, device="cpu", fit=Fit("tile", None, 64))
