@@ -5,6 +5,7 @@ translating with an .onnx file never imports torch.
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
     from i2i.training.callbacks import Callback
 
 from i2i.version import __version__
+
+if "OMP_WAIT_POLICY" not in os.environ:
+    # Read when torch is loaded. Threads that spin for milliseconds while they wait, as by default, stand nearly still
+    # beside other busy programs; those that never spin lose a sixth on a quiet machine. See i2i.training.waiting.
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 _HOME = {
     "Callback": "i2i.training.callbacks",

@@ -76,10 +76,6 @@ def train(
 
     The run folder gets config.yaml, checkpoints/, model.safetensors, metrics.jsonl, samples/ and report.html.
     """
-    import os
-
-    # Read when torch is loaded. Threads that spin while they wait slow down to a fraction beside other jobs.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     config, out, resumes = _what_to_train(config, out, resume)
     try:
         with status.shown():

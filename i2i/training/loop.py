@@ -25,6 +25,7 @@ from i2i.training.reporter import Reporter
 from i2i.training.run import Run
 from i2i.training.signals import Stop
 from i2i.training.validation import Validation
+from i2i.training.waiting import Waiting
 from i2i.words import and_more, show_count
 
 _ADVICE = (
@@ -47,6 +48,7 @@ class Training:
         self.diagnostics = Diagnostics(run.config, draws_noise=GENERATE in engine.algorithm.generators)
         self.validation = Validation(run, engine, self.diagnostics, self.reporter)
         self.speed_check = SpeedCheck(torch.get_num_threads() if fabric.device.type == "cpu" else 1)
+        self.waiting = Waiting(torch.get_num_threads() if fabric.device.type == "cpu" else 1)
         self.meter = Meter()
         self.broken = BrokenPictures(run.data)
         self.augment = BatchAugment(data) if data.augment == "kornia" and not data.toy else None
@@ -86,7 +88,7 @@ class Training:
         """
         run, fabric, self.stop = self.run, self.engine.fabric, stop
         device, rank, world_size = fabric.device.type, fabric.global_rank, fabric.world_size
-        with self.reporter.open(self.images):
+        with self.reporter.open(self.images), contextlib.closing(self.waiting):
             for line in introduction(run, self.engine, self.images):
                 self.reporter.progress.say(line)
             self.validation.tell_cost()
@@ -129,13 +131,12 @@ class Training:
         fabric = self.engine.fabric
         batch: Batch = {name: one.to(fabric.device, non_blocking=True) for name, one in loaded.batch.items()}
         if self.augment is not None:
-            first = self.images + fabric.global_rank
-            batch = augment_batch(self.augment, batch, self.run.data, self.run.config, first)
-        images = self._step_images(before) * fabric.world_size
-        after = min(before + images, schedule.total_images)
+            batch = augment_batch(self.augment, batch, self.run.data, self.run.config, before + fabric.global_rank)
+        after = min(before + self._step_images(before) * fabric.world_size, schedule.total_images)
         began = time.monotonic()
         self.meter.add(_train_step(self.run, self.engine, batch, range(before, after), self.saved_images))
         slow = self.speed_check.add(after - before, time.monotonic() - began)
+        self.waiting.look()
         self.images = after
         self.reporter.progress.advance(self.images)
         # With this step's count, since a run that is killed before it is saved names broken files again.

@@ -1,7 +1,6 @@
 """The command line: every example in the help runs, and every mistake ends in one message."""
 
 import json
-import os
 import re
 import shlex
 import shutil
@@ -16,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 from click.shell_completion import BashComplete
-from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 import i2i
@@ -338,16 +336,6 @@ def test_every_option_is_explained():
 def test_the_reference_is_up_to_date():
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     assert re.findall(r"^## i2i (\w+)", page, re.MULTILINE) == list(cli.commands)
-
-
-@pytest.mark.parametrize(("before", "after"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
-def test_training_leaves_no_thread_spinning_unless_asked_to(before, after, monkeypatch):
-    """It must be set before torch is loaded to have an effect."""
-    monkeypatch.setenv("OMP_WAIT_POLICY", before or "")
-    if before is None:
-        monkeypatch.delenv("OMP_WAIT_POLICY")
-    assert CliRunner().invoke(cli, ["train", "no-such-preset"]).exit_code
-    assert os.environ["OMP_WAIT_POLICY"] == after
 
 
 def test_memory_that_runs_out_is_one_message(capsys):

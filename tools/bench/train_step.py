@@ -194,7 +194,8 @@ def start(side: str, name: str, mode: str, device: str, seconds: float = 1.0) ->
     """Start one side; leaving its context closes its input and waits for it to end."""
     words = [sys.executable, __file__, "--side", side, "--cases", name, "--modes", mode, "--device", device]
     words += ["--seconds", str(seconds)]
-    environment = {**({"OMP_WAIT_POLICY": "PASSIVE"} if side == "ours" else {}), **os.environ}  # as `i2i train` sets it
+    as_ours = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "3000"}  # as i2i sets it
+    environment = {**(as_ours if side == "ours" else {}), **os.environ}
     return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
 
