@@ -7,6 +7,8 @@ def agreement(spec: ModelSpec) -> str:
     """Say how well an exported file agrees with torch."""
     proof = spec.proof
     assert proof is not None
+    if spec.int8 and spec.precision == "int8_weights":
+        return f"weights in int8, {spec.int8.psnr_db:.1f} dB from fp32 (PSNR)"
     if spec.int8:
         gain, loss = f"{spec.int8.speed:.2f} times as fast as fp32", f"{spec.int8.psnr_db:.1f} dB from it (PSNR)"
         return f"int8, {gain} on the processor that exported it, and {loss}"

@@ -10,7 +10,7 @@ from i2i.errors import UsageError, one_line
 from i2i.models.parts import TEXT
 
 Io = Literal["tensor", "image"]
-Precision = Literal["fp32", "fp16", "int8"]
+Precision = Literal["fp32", "fp16", "int8", "int8_weights"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class ExportOptions:
     """What goes in and comes out: float32 NCHW in [-1, 1]; or uint8 NHWC of any size, with normalisation, padding and
     cropping in the graph."""
     precision: Precision = "fp32"
-    """What the network computes in; int8 for processors, behind the gate of i2i.exporting.int8."""
+    """What the network computes in; int8 for processors, and int8_weights for small files, both behind the gates of
+    i2i.exporting.int8. On a page, int8 means the second."""
     size: tuple[int, int] | None = None
     """Height and width in pixels of a file for one size; None: any size."""
     labels: Sequence[str] = ()
@@ -68,8 +69,6 @@ class ExportOptions:
         """Raise UsageError for choices that a page leaves without effect."""
         if self.size is not None or self.io != "tensor":
             raise UsageError("A page takes pictures of any size, in 8 bits. Leave out --io and --size.")
-        if self.precision == "int8":
-            raise UsageError("A page holds fp32, or fp16 for a smaller file. Leave out --precision int8.")
 
     def refuse_for_weights(self, kind: str) -> None:
         """Raise UsageError for choices that only ONNX files have; kind: the project that loads the weights."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from i2i.errors import UsageError
 from i2i.exporting import export_model
 from i2i.exporting.agreement import agreement
-from i2i.exporting.options import ExportOptions, Io
+from i2i.exporting.options import ExportOptions, Io, Precision
 from i2i.exporting.page_models import PageModel, describe, read_examples, refuse_invisible, try_model
 from i2i.files import check_output, show_size, write_text
 from i2i.models.modelfile import find_model, is_onnx, read_spec
@@ -56,8 +56,9 @@ def export_page(model: str | Path, options: ExportOptions) -> dict[str, ModelSpe
     """Write `options.page`, which runs `model`; return the specs by part.
 
     model: a run folder or .safetensors; or, without torch, an .onnx file that i2i exported: from noise, or with io
-    "image" for any size. With direction "both", both are on the page. Raises as `export_model` does, and UsageError for
-    a model of points or bands, and where the runtime is missing.
+    "image" for any size. With direction "both", both are on the page. Precision int8 is int8_weights: browsers round
+    static int8 otherwise than ONNX Runtime does here, by up to 47 of 255 levels, so that no page could prove itself.
+    Raises as `export_model` does, and UsageError for a model of points or bands, and where the runtime is missing.
     """
     page = Path(options.page or "")
     check_output(page, options.overwrite, ".html", ".htm")
@@ -79,9 +80,11 @@ def _part(spec: ModelSpec) -> str:
 def _exported(model: str | Path, task: str, options: ExportOptions) -> dict[str, PageModel]:
     """Export a model in the form that a page takes, each direction asked for."""
     io: Io = "image" if task == "translate" else "tensor"
+    precision: Precision = "int8_weights" if options.precision == "int8" else options.precision
     with tempfile.TemporaryDirectory() as folder:
-        form = replace(options, output=Path(folder) / "m.onnx", page=None, webgpu=False, examples=None, io=io)
-        return {_part(spec): try_model(path, spec) for path, spec in export_model(model, form).items()}
+        file = replace(options, output=Path(folder) / "m.onnx", page=None, webgpu=False, examples=None)
+        specs = export_model(model, replace(file, io=io, precision=precision))
+        return {_part(spec): try_model(path, spec) for path, spec in specs.items()}
 
 
 def _spec_of_finished(path: Path, options: ExportOptions) -> ModelSpec:
@@ -89,10 +92,10 @@ def _spec_of_finished(path: Path, options: ExportOptions) -> ModelSpec:
     spec = described_spec(path, check_onnx(path))
     if spec is None or spec.origin is None or spec.proof is None:
         raise UsageError(f"{path} does not say where it comes from. Export it from its run again, with this i2i.")
-    if (spec.task == "translate" and (spec.io != "image" or spec.fixed_size)) or spec.int8:
+    if (spec.task == "translate" and (spec.io != "image" or spec.fixed_size)) or spec.precision == "int8":
         raise UsageError(
             f"A page takes 8-bit pictures of any size, and {path} does not.\n"
-            "Export it with --io image, without --size and int8; or give the run folder, which takes torch."
+            "Export it with --io image, without --size, and int8_weights for int8; or give the run folder, which takes torch."
         )
     if options.direction not in (None, *spec.generators):
         raise UsageError(f"{path} holds {', '.join(spec.generators) or 'no direction'} alone. Leave out --direction.")

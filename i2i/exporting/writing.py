@@ -10,7 +10,7 @@ import numpy as np
 from i2i import status
 from i2i.errors import UsageError
 from i2i.exporting.graph import describe, make_graph, write_graph
-from i2i.exporting.int8 import CALIBRATION, quantise
+from i2i.exporting.int8 import CALIBRATION, quantise, quantise_weights
 from i2i.exporting.options import ExportOptions
 from i2i.exporting.pictures import PROOF_PICTURES, Named, proof_batches, proof_pictures, sampled
 from i2i.exporting.proof import ProofBatch, Reference, finite, open_on_cpu, prove
@@ -27,6 +27,7 @@ from i2i.runtime.translator import Translator
 from i2i.words import show_count
 
 PROOF_SEEDS = 5
+_QUANTISED = {"int8": quantise, "int8_weights": quantise_weights}
 
 
 def write_files(
@@ -49,9 +50,10 @@ def write_files(
                 proof = prove(temp, graph, reference)
             given = self_test_input(reference.spec)
             changes: dict[str, Any] = {"proof": proof, "origin": origin}
-            if options.precision == "int8":
+            if quantised := _QUANTISED.get(options.precision):
                 with status.doing(f"Quantising {output.name}"):
-                    changes |= {"precision": "int8", "int8": quantise(temp, reference.spec, reference.samples)}
+                    lost = quantised(temp, reference.spec, reference.samples)
+                changes |= {"precision": options.precision, "int8": lost}
                 (answers,) = open_on_cpu(temp).run(["output"], {graph.input: given})
             else:
                 answers = reference.answer(given)
@@ -96,7 +98,7 @@ def _of_translator(source: Path, direction: str | None, options: ExportOptions, 
         )
     if options.io == "tensor" and options.size:
         _check_size(options.size, generator)
-    quantised = options.precision == "int8"
+    quantised = options.precision in _QUANTISED
     most = CALIBRATION if quantised else PROOF_PICTURES
     found, pictures_from = pictures or proof_pictures(source, translator, options.verify, most)
     named = found[:PROOF_PICTURES]
@@ -131,7 +133,7 @@ def _of_generator(source: Path, options: ExportOptions) -> Reference:
     assert isinstance(backend, TorchBackend)
     part = generator.spec.latent_generator
     assert part is not None
-    quantised = options.precision == "int8"
+    quantised = options.precision in _QUANTISED
     precision = "fp32" if quantised else options.precision
     spec = generator.spec.model_copy(update={"parts": {GENERATE: part}, "precision": precision})
     samples = [generator.inputs(generator.draw([seed])) for seed in range(CALIBRATION)] if quantised else []

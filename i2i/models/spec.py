@@ -134,8 +134,8 @@ class ModelSpec(BaseModel):
     io: Literal["tensor", "image"] = "tensor"
     """Input and output of an exported file. tensor: float32 NCHW in [-1, 1], with sides as the generator needs them;
     image: uint8 NHWC of any size, with normalisation, padding and cropping inside."""
-    precision: Literal["fp32", "fp16", "int8"] = "fp32"
-    """Precision in which an exported file computes."""
+    precision: Literal["fp32", "fp16", "int8", "int8_weights"] = "fp32"
+    """Precision in which an exported file computes; int8_weights: in fp32, with weights that are kept in int8."""
     fixed_size: tuple[Side, Side] | None = None
     """Height and width of an exported file that runs at one size only, in pixels."""
     proof: ExportProof | None = None

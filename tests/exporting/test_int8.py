@@ -11,7 +11,7 @@ import i2i
 from i2i.errors import ExportError, UsageError
 from i2i.exporting import int8
 from i2i.exporting.bounds import LEAST_DB, psnr_db
-from i2i.exporting.int8 import quantise
+from i2i.exporting.int8 import quantise, quantise_weights
 from i2i.exporting.verify import verify_onnx
 from i2i.images import read_image
 from i2i.runtime.translator import Translator
@@ -60,6 +60,42 @@ def test_one_picture_cannot_set_the_scales_and_prove_them(small):
     path, spec, samples = small
     with pytest.raises(UsageError, match="got 1"):
         quantise(path, spec, samples[:1])
+
+
+def write_wide(path):
+    """Write a file with 9,408 weights in each of two convolutions."""
+    random, nodes, arrays = np.random.default_rng(0), [], []
+    for given, shape, made in (("image", (64, 3, 7, 7), "inner"), ("inner", (3, 64, 7, 7), "output")):
+        weights = random.normal(0, shape[1] ** -0.5 / 7, shape).astype(np.float32)
+        arrays.append(onnx.numpy_helper.from_array(weights, f"{made}_weights"))
+        nodes.append(onnx.helper.make_node("Conv", [given, f"{made}_weights"], [f"{made}_sum"], pads=[3, 3, 3, 3]))
+        nodes.append(onnx.helper.make_node("Tanh", [f"{made}_sum"], [made]))
+    ends = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3, None, None])
+        for name in ("image", "output")
+    ]
+    graph = onnx.helper.make_graph(nodes, "wide", ends[:1], ends[1:], arrays)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10), path)
+
+
+def test_weights_alone_become_int8(small, monkeypatch):
+    """Without a gain in time; the control, with three bits, is too far off."""
+    path, spec, samples = small
+    write_wide(path)
+    before = path.read_bytes()
+    for name, value, word in (("_LEVELS", 3, "35 is the least"), ("_LEAST_WEIGHTS", 10**6, "halve")):
+        with monkeypatch.context() as patch:
+            patch.setattr(int8, name, value)
+            with pytest.raises(ExportError, match=word):
+                quantise_weights(path, spec, samples)
+    assert path.read_bytes() == before
+    proof = quantise_weights(path, spec, samples)
+    assert proof.pictures == 4
+    assert LEAST_DB + 5 < proof.psnr_db < 100
+    assert path.stat().st_size < len(before) / 2
+    large = [one for one in onnx.load(path).graph.initializer if np.prod(one.dims) >= 1024]
+    assert {one.data_type for one in large} == {onnx.TensorProto.INT8}
+    assert [one.name for one in path.parent.iterdir()] == [path.name]
 
 
 def test_time_is_that_of_the_processor():

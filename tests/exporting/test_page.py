@@ -17,11 +17,12 @@ import pytest
 
 import i2i
 from i2i.errors import UsageError
-from i2i.exporting import ExportOptions, page
-from i2i.exporting.page import export_page
+from i2i.exporting import ExportOptions, export_model, int8, page
+from i2i.exporting.page import export_page, page_of
+from i2i.exporting.page_models import try_model
 from i2i.images import read_image
 from i2i.runtime.tiles import make_line
-from tests.conftest import picture, save
+from tests.conftest import LINEART, picture, save
 from tests.exporting.browser import Browser
 from tests.exporting.conftest import base64_png, image_of
 from tests.report.test_browser import BROWSER
@@ -254,6 +255,33 @@ def test_webgpu_runs_where_its_pixels_are_right(tiny_run, with_runtime, tmp_path
     browser.close()
     assert all(one.startswith("Ready") for one in said.values()), said
     assert {name: "WebGPU" in one for name, one in said.items()} == {"fallback": False, "real": True, "wrong": False}
+
+
+@pytest.mark.slow
+def test_a_page_in_int8_is_smaller_and_has_the_pixels_of_its_file(browse, with_runtime, monkeypatch, tmp_path):
+    """The control is static int8, which browsers round otherwise: such a page refuses to run."""
+    photo = read_image(sorted((LINEART / "test").glob("*.png"))[0])[:, 64:]
+    act = TRANSLATE.replace("{picture}", base64_png(photo, tmp_path / "in.png"))
+    pages = {}
+    for precision in ("fp32", "int8"):
+        pages[precision] = tmp_path / f"{precision}.html"
+        export_page("lineart", ExportOptions(page=pages[precision], verify=LINEART / "val", precision=precision))
+    content = pages["int8"].read_text("utf-8")
+    packed = re.search(r'id="model-\w+">(.*?)</script>', content)[1]
+    (tmp_path / "model.onnx").write_bytes(gzip.decompress(base64.b64decode(packed)))
+    model = i2i.load(tmp_path / "model.onnx", device="cpu")
+    assert model.spec.precision == "int8_weights"
+    assert pages["int8"].stat().st_size < pages["fp32"].stat().st_size - 1_500_000
+    found = browse(content, act)
+    assert found["trouble"] == ""
+    made = image_of(found["made"], tmp_path / "out.png")[:, :, :3].astype(int)
+    assert np.abs(made - model(photo)).max() <= 1
+
+    monkeypatch.setattr(int8, "_speed", lambda *_: 1.5)
+    options = ExportOptions(tmp_path / "static.onnx", io="image", precision="int8", verify=LINEART / "val")
+    ((path, spec),) = export_model("lineart", options).items()
+    static = page_of({"B2A": try_model(path, spec)}, page._read_runtime(page.RUNTIME_FILES))
+    assert "levels off" in browse(static, "")["trouble"]
 
 
 EXAMPLES = ["A2B/one", "A2B/two", "B2A/three"]
