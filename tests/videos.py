@@ -67,6 +67,27 @@ def write_clip(
     return path
 
 
+def write_interlaced(path: Path) -> Path:
+    """Write a clip of 25 frames a second whose even lines are earlier than the odd ones; a square moves over it."""
+
+    def field(moment: int) -> np.ndarray:
+        picture = np.full((96, 128, 3), 40, np.uint8)
+        picture[30:60, 4 * moment : 4 * moment + 24] = 220
+        return picture
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "4", "x264-params": "tff=1"})
+        stream.height, stream.width, stream.pix_fmt = 96, 128, "yuv420p"
+        for number in range(FRAMES):
+            woven = field(2 * number)
+            woven[1::2] = field(2 * number + 1)[1::2]
+            frame = av.VideoFrame.from_ndarray(woven, "rgb24").reformat(format="yuv420p")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
 def write_tone(container, stream, seconds: float) -> None:
     """Write a tone of so many seconds."""
     values = 0.3 * np.sin(np.arange(int(48000 * seconds)) * (2 * np.pi * 440 / 48000))

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from i2i.errors import ImageError, UsageError, one_line
 from i2i.files import utf8_name
 from i2i.images.encode import Array
+from i2i.images.interlacing import progressive
 from i2i.images.pixels import reason_of
 from i2i.images.video_colours import Colours, colours_of, refuse_hdr, to_array
 from i2i.machine import thread_count
@@ -64,6 +65,8 @@ class Video(NamedTuple):
     """When the last one ends."""
     orientation: int = 1
     """How its stored frames are turned, as EXIF numbers it."""
+    interlaced: bool = False
+    """Whether frames were interlaced, before they were made whole."""
 
 
 def check_pyav() -> None:
@@ -110,13 +113,9 @@ def survey(
     name, kept, every, starts = one_line(path), list[Array](), 1, list[int]()
     with opened_video(path) as (container, stream):
         _check_size(name, stream, max_pixels)
-        first, last, orientation = None, None, 1
-        for frame in _decoded(name, container, stream):
-            if first is None:
-                first, orientation = frame, _orientation(frame)
-            last = frame
-            if (frame.width, frame.height) != (first.width, first.height):
-                raise ImageError(f"{name} changes its size after {len(starts)} frames. Cut it there.")
+        first, last, stored = None, None, _Stored()
+        for frame in progressive(stored.watch(name, _decoded(name, container, stream)), stream):
+            first, last, orientation = first or frame, frame, stored.orientation
             if len(starts) % every == 0:
                 kept.append(to_array(frame, orientation))
             if len(kept) > 2 * samples:
@@ -126,11 +125,29 @@ def survey(
         if first is None or last is None:
             raise ImageError(f"{name} holds no pictures that can be decoded. It may be cut short or damaged.")
         end = starts[-1] + (last.duration or _step(stream))
-        return _describe(path, stream, first, orientation, tuple(starts), end), kept
+        return _describe(path, stream, first, stored, tuple(starts), end), kept
 
 
-def _describe(path: Path, stream: Any, first: Any, orientation: int, starts: tuple[int, ...], end: int) -> Video:
-    upright = orientation < 5
+class _Stored:
+    """What is known of the frames of a video as they are stored."""
+
+    orientation = 1
+    interlaced = False
+
+    def watch(self, name: str, frames: Iterator[Any]) -> Iterator[Any]:
+        """Yield the same frames; raises ImageError for one of another size than the first."""
+        size = None
+        for count, frame in enumerate(frames):
+            if size is None:
+                size, self.orientation = (frame.width, frame.height), _orientation(frame)
+            if (frame.width, frame.height) != size:
+                raise ImageError(f"{name} changes its size after {count} frames. Cut it there.")
+            self.interlaced = self.interlaced or frame.interlaced_frame
+            yield frame
+
+
+def _describe(path: Path, stream: Any, first: Any, stored: _Stored, starts: tuple[int, ...], end: int) -> Video:
+    upright = stored.orientation < 5
     height, width = (first.height, first.width) if upright else (first.width, first.height)
     aspect = Fraction(stream.sample_aspect_ratio or 1)
     return Video(
@@ -144,7 +161,8 @@ def _describe(path: Path, stream: Any, first: Any, orientation: int, starts: tup
         stream.time_base,
         starts,
         end,
-        orientation,
+        stored.orientation,
+        stored.interlaced,
     )
 
 
@@ -167,7 +185,7 @@ def _start(frame: Any, last: int | None, step: int) -> int:
 def frames(video: Video, start: int = 0) -> Iterator[Array]:
     """Yield frames from number `start` on, (H, W, 3 or 4) in uint8, or uint16 if the video is deep; as `survey`."""
     with opened_video(video.path) as (container, stream):
-        for number, frame in enumerate(container.decode(stream)):
+        for number, frame in enumerate(progressive(container.decode(stream), stream)):
             if start <= number < len(video.starts):
                 yield to_array(frame, video.orientation)
 

@@ -40,6 +40,10 @@ from i2i.version import __version__
 
 SAMPLES = 4
 """Frames, or up to twice as many, that give a clip its norm statistics."""
+_INTERLACED = (
+    "The source is interlaced: of each frame, one of its two fields was kept and its missing lines were computed,\n"
+    "so that the output has whole frames at the same rate."
+)
 SEGMENT_FRAMES, SEGMENT_S = 240, 120.0
 """A segment ends after so many frames or seconds of work, whichever comes first."""
 
@@ -107,6 +111,8 @@ class _ClipRun:
         self.parts = ClipParts(self.task.output, plan, self.options.overwrite)
         self.done.total, self.done.kept_in = len(self.video.starts), self.parts.folder
         self.done.frames = self.done.earlier = self.parts.done
+        if self.video.interlaced:
+            self.done.notes.append(_INTERLACED)
         self.progress(self.done)
         try:
             if self.parts.done < self.done.total:

@@ -15,6 +15,8 @@ from i2i.images.video_colours import Colours
 from i2i.words import show_count
 
 _MILLISECOND = Fraction(1, 1000)
+_SHORTEST_MS, _USUAL_MS = 10, 100
+"""Browsers show a frame of an animation that states no more than the first for the second."""
 
 
 def survey(
@@ -35,7 +37,8 @@ def survey(
             count, ends = source.count(), list[int]()
             for number in range(count):
                 source.decode(number)
-                ends.append((ends or [0])[-1] + max(round(source.image.info.get("duration", 100)), 1))
+                stated = round(source.image.info.get("duration", 0))
+                ends.append((ends or [0])[-1] + (stated if stated > _SHORTEST_MS else _USUAL_MS))
     if count < 2:
         raise UsageError(f"{one_line(path)} holds {show_count(count, 'picture')}, and a video needs two or more.")
     starts = tuple(range(count)) if ends is None else (0, *ends[:-1])

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from i2i.errors import ImageError
-from i2i.images import video_colours
+from i2i.images import video, video_colours
 from i2i.images.video import frames, survey
-from tests.videos import FRAMES, shown, write_clip, write_tone
+from tests.videos import FRAMES, shown, write_clip, write_interlaced, write_tone
 
 LIMIT = 10_000_000
 
@@ -122,3 +122,26 @@ def test_frames_are_given_back_one_by_one(tmp_path):
 def test_a_clip_over_the_limit_is_refused_before_it_is_decoded(tmp_path):
     with pytest.raises(ImageError, match="64x48"):
         survey(write_clip(tmp_path / "a.mp4"), 3000, 2)
+
+
+def combing(pictures):
+    """Mean difference of a line from those above and below, in grey levels."""
+    lines = np.stack(pictures).astype(float)
+    return np.abs(lines[:, 1:-1] - (lines[:, :-2] + lines[:, 2:]) / 2).mean()
+
+
+def test_interlaced_frames_become_whole_at_their_own_times(tmp_path, monkeypatch):
+    """The control reads them as they are stored; a clip that is not interlaced stays as it is."""
+    path = write_interlaced(tmp_path / "a.mp4")
+    found, _ = survey(path, 10**8, 4)
+    made = list(frames(found))
+    assert found.interlaced
+    assert len(made) == len(found.starts) == FRAMES
+    assert np.array_equal(np.diff(found.starts), [found.starts[1]] * (FRAMES - 1))
+    assert [np.array_equal(*pair) for pair in zip(frames(found, 5), made[5:], strict=True)] == [True] * (FRAMES - 5)
+    plain, _ = survey(write_clip(tmp_path / "b.mp4"), 10**8, 4)
+    assert not plain.interlaced
+    before = list(frames(plain))
+    monkeypatch.setattr(video, "progressive", lambda frames, stream: frames)
+    assert np.array_equal(before, list(frames(plain)))
+    assert combing(made) < combing(list(frames(found))) / 4
