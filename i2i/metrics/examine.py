@@ -22,6 +22,7 @@ from i2i.data.watch import watched
 from i2i.errors import DataError, ImageError, UsageError
 from i2i.images import Header, read_facts
 from i2i.machine import core_count
+from i2i.metrics.clips import are_clips
 from i2i.metrics.faults import Finding, duplicates, of_files, of_pairs, white_of
 from i2i.metrics.label_faults import label_faults
 from i2i.metrics.looks import Look, look_at
@@ -91,7 +92,8 @@ def examine_data(paths: Sequence[str], labels: str | None = None, text: str | No
     grey = [bool(side) and all(look.grey for look in side) for side in looks["train"]]
     bands = [max((look.bands for look in side), default=0) for side in looks["train"]]
     count, machine = max(map(len, splits["train"])), Machine.here()
-    suggestion = suggest(kind, side_px, count, machine, grey, bands, white_of(everything))
+    of_clips = kind == "paired" and all(map(are_clips, looks["train"]))
+    suggestion = suggest("clips" if of_clips else kind, side_px, count, machine, grey, bands, white_of(everything))
     some = [spread([look.picture for look in side], _EXAMPLES) for side in looks["train"]]
     rows = [*zip(*some, strict=True)] if kind == "paired" else [(picture,) for side in some for picture in side]
     return Report(kind, counts, tuple(findings), *suggestion, side_px, tuple(rows))
@@ -197,6 +199,8 @@ def lines(report: Report, paths: Sequence[str]) -> Iterator[str]:
         yield f"If you set data.crop_px, set data.resize_px too: {report.preset}'s own, {usual_px}, {times}."
     if report.kind == "unpaired":
         yield "For both directions, or where colours must change: preset modern_unpaired, at twice the time."
+    if report.preset == "clips":
+        yield "The pictures of a folder look like frames in order. To train on each by itself: preset modern."
     if report.about_hours is not None:
         takes, cores = show_duration(3600 * report.about_hours), show_count(core_count(), "core")
         yield f"That takes about {takes} on {cores}, by a rough rule; add --dry-run to measure it, --out to begin."

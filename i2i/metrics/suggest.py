@@ -53,13 +53,16 @@ def suggest(
 ) -> Suggestion:
     """Return what to train with.
 
-    kind: paired, unpaired or images. side_px: the median of the shorter sides. count: images in an epoch. grey: of each
-    side, whether all its pictures are. bands: how many channels each side has if they are bands, else 0. white: of
-    16-bit files, if it is not 65,535; else 0.
+    kind: paired, clips (pairs of frames), unpaired or images. side_px: the median of the shorter sides. count: images
+    in an epoch. grey: of each side, whether all its pictures are. bands: how many channels each side has if they are
+    bands, else 0. white: of 16-bit files, if it is not 65,535; else 0.
     """
     largest = 64 if kind == "images" else 256  # DCGAN makes up to 128 px; the paper's 64 are what it is good at
     crops = [size for size in CROPS_PX if size <= min(side_px, largest)] or [32]
-    found = _of_images(crops[0], count, machine) if kind == "images" else _of_sides(kind, crops, count, machine)
+    if kind == "clips":
+        found = _of_clips(crops, count, machine)
+    else:
+        found = _of_images(crops[0], count, machine) if kind == "images" else _of_sides(kind, crops, count, machine)
     names = ("channels",) if kind == "images" else ("channels_a", "channels_b")
     bands = () if kind == "images" else bands  # models from noise make pictures
     counts = [one or int(plain) for one, plain in zip_longest(bands, grey, fillvalue=0)]
@@ -78,6 +81,14 @@ def _of_sides(kind: str, crops: list[int], count: int, machine: Machine) -> Sugg
     changes += ["generator.depth=4"] if crop < 64 and kind == "paired" else []
     changes += [f"schedule.images={images}", f"schedule.decay_images={images // 2}"]
     return Suggestion(_PRESETS[kind], tuple(changes), machine.hours(kind, images, crop))
+
+
+def _of_clips(crops: list[int], frames: int, machine: Machine) -> Suggestion:
+    """Return the preset with its own schedule; how long that takes was not measured."""
+    crop = next((one for one in crops if machine.gpu or one <= 64), crops[-1])
+    changes = [f"data.crop_px={crop}", f"train.batch={min(4, max(frames // 6, 1))}"]
+    changes += ["generator.width=32", "discriminator.width=32"] if machine.gpu else []
+    return Suggestion("clips", tuple(changes), None)
 
 
 def _thousands(images: float) -> int:

@@ -386,3 +386,21 @@ def test_bands_are_no_damage(tmp_path):
     assert {"data.channels_a=5", "data.channels_b=2"} <= {*report.changes}
     (tmp_path / "trainB" / "0.npy").write_bytes(b"\x93NUMPY")
     assert any(one.kind == "broken" for one in examine_data([str(tmp_path)]).findings)
+
+
+def test_frames_in_order_are_trained_as_clips(tmp_path):
+    """The control has the same frames in another order, so that neighbours are no more alike than others."""
+    panned = read_image(sorted((MAPS / "train").glob("*"))[0])
+    order = np.random.default_rng(0).permutation(16)
+    for name, places in (("clips", range(16)), ("mixed", order)):
+        for number, place in enumerate(places):
+            frame = panned[:64, 4 * place : 4 * place + 64]
+            for side, array in (("A", frame), ("B", 255 - frame)):
+                path = tmp_path / name / f"train{side}" / "beach" / f"{number:04}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_image(path, array)
+    reports = {name: examine_data([str(tmp_path / name)]) for name in ("clips", "mixed")}
+    assert {name: one.preset for name, one in reports.items()} == {"clips": "clips", "mixed": "modern"}
+    assert "preset modern" in "\n".join(lines(reports["clips"], ["DATA"]))
+    config = resolve(load_config("clips", [f"data.path={tmp_path / 'clips'}", *reports["clips"].changes]))
+    assert (config.data.crop_px, config.train.batch) == (64, 2)

@@ -32,7 +32,7 @@ def test_a_suggestion_has_crop_resize_batch_and_schedule(kind, count, machine):
     assert (suggestion.hours is None) == machine.gpu
 
 
-@pytest.mark.parametrize("kind", ["paired", "unpaired", "images"])
+@pytest.mark.parametrize("kind", ["paired", "clips", "unpaired", "images"])
 @pytest.mark.parametrize("side_px", [8, 40, 100, 300])
 def test_what_is_suggested_can_be_built(kind, side_px):
     config = config_of(suggest(kind, side_px, 400, SMALL))
