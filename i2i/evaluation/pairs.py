@@ -164,8 +164,8 @@ def _sheets(
 ) -> tuple[bytes | None, bytes | None]:
     """Return a sheet of pairs from all over the split, and one of the worst, as far as they are wanted."""
     return (
-        scorer.sheet(map(read, spread(pairs, SHEET_ROWS))) if sheet else None,
-        scorer.sheet(read(pairs[place]) for place in scorer.worst()) if worst else None,
+        scorer.sheet(pairs, read, spread(range(len(pairs)), SHEET_ROWS)) if sheet else None,
+        scorer.sheet(pairs, read, scorer.worst()) if worst else None,
     )
 
 

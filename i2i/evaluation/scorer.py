@@ -1,8 +1,8 @@
 """Scores of answers to the inputs of pairs, kept pair by pair."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -12,11 +12,18 @@ from i2i.evaluation.baselines import Answer
 from i2i.evaluation.cycle import Cycle
 from i2i.evaluation.labelled import Labelled
 from i2i.images import Array, channel_words, shown, to_channels
+from i2i.images.frames import clip_of
 from i2i.metrics import METRICS
 from i2i.report.sheets import sheet_png
 from i2i.words import show_count
 
-T = TypeVar("T")
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+T = TypeVar("T", bound=_Named)
 
 Example = tuple[str, Array, Array, Array | None]
 """Name, input, target, and where both have data; None: everywhere."""
@@ -80,17 +87,32 @@ class PairScorer:
         notes = (f"{what} {'was' if missing == 1 else 'were'} left out.",) if missing else ()
         return scored, {name: self.means(name) for name in self.scores}, notes
 
-    def row(self, name: str, x: Array, y: Array, valid: Array | None = None) -> list[Array]:
+    def _row(self, name: str, x: Array, output: Array, y: Array) -> list[Array]:
         """Return input, output, the way back if there is one, and target, as people see them."""
-        first = self.model.of(name).in_order()  # rows are not in order
-        output, (inputs, outputs) = first.translate(x), (self.part.inputs, self.part.outputs)
+        inputs, outputs = self.part.inputs, self.part.outputs
         back = [shown(self.cycle.back.of(name).translate(output), inputs)] if self.cycle else []
         return [shown(x, inputs), shown(output, outputs), *back, shown(y, outputs)]
 
-    def sheet(self, examples: Iterable[Example]) -> bytes:
-        """Return a PNG file with a row for each name, input and target."""
+    def sheet(self, pairs: Sequence[T], read: Callable[[T], Example], places: Sequence[int]) -> bytes:
+        """Return a PNG file with a row for each of some pairs, given by their places.
+
+        A recurrent model is shown the frames of their clips before them, too.
+        """
+        wanted, rows = set(places), dict[int, list[Array]]()
+        clips = [clip_of(pair.name) if self.part.recurrent else str(place) for place, pair in enumerate(pairs)]
+        last = {clips[place]: place for place in sorted(wanted)}
+        clip = translator = None
+        for place, pair in enumerate(pairs):
+            if place > last.get(clips[place], -1):
+                continue
+            if translator is None or clips[place] != clip:
+                clip, translator = clips[place], self.model.of(pair.name).in_order()
+            name, x, y, _ = read(pair)
+            output = translator.translate(x)
+            if place in wanted:
+                rows[place] = self._row(name, x, output, y)
         titles = ["input", "output", *(["back"] if self.cycle else []), "truth"]
-        return sheet_png([self.row(*example) for example in examples], titles)
+        return sheet_png([rows[place] for place in places], titles)
 
     def of(self, answer: str, metric: str) -> list[float]:
         """Return the scores of an answer, pair by pair."""

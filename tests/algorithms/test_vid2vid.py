@@ -8,11 +8,14 @@ import torch
 
 import i2i
 from i2i.algorithms import resolve
+from i2i.data.folders import find_pairs, spread
 from i2i.data.sets import make_set
 from i2i.errors import ConfigError, DataError, UsageError
 from i2i.evaluation.labelled import Labelled
+from i2i.evaluation.pairs import SHEET_ROWS, evaluate_pairs
 from i2i.images import from_unit, read_image, write_image
 from i2i.images.video import frames, survey
+from i2i.report.sheets import sheet_png
 from i2i.runtime import clip
 from i2i.runtime.translator import Translator
 from tests.conftest import ROOT, load_script, make_algorithm, run_i2i
@@ -159,6 +162,22 @@ def test_scores_are_of_frames_in_order(run, clips, in_order):
     assert found.model["l1"] == pytest.approx(expected, abs=1e-4)
     labelled = Labelled.open(run, [])
     assert np.array_equal(labelled.of("one/0.png").translate(shown(0)), in_order[0])
+
+
+def test_sheets_show_frames_that_follow_from_those_before(run, clips, in_order):
+    """The control is each frame as the first of its clip, as which the second row differs."""
+    found = evaluate_pairs(run, str(clips), "val", metrics=["l1"], sheet=True, worst=True)
+    pairs = find_pairs([str(clips)], "val")
+    rows = [[shown(number), in_order[number], 255 - shown(number)] for number in range(10)]
+    assert [pair.name[-2:] for pair in pairs] == [f"{number:02}" for number in range(10)]
+    titles = ["input", "output", "truth"]
+    chosen = spread(range(10), SHEET_ROWS)
+    assert found.sheet == sheet_png([rows[place] for place in chosen], titles)
+    off = [np.abs(row[1].astype(float) - row[2]).mean() for row in rows]
+    worst = np.argsort(off, kind="stable")[::-1]
+    assert found.worst == sheet_png([rows[place] for place in worst], titles)
+    alone = Translator.open(run).in_order().translate(shown(1))
+    assert not np.array_equal(alone, in_order[1])
 
 
 def test_an_exported_file_makes_the_same(run, in_order, tmp_path):
