@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from i2i import status
-from i2i.cli.translation_summary import counted, show_summary
+from i2i.cli.translation_summary import counted, show_summary, summed_up
 from i2i.errors import DiskFullError, I2IError, UsageError, one_line
 from i2i.words import show_count
 
@@ -39,13 +39,14 @@ def translate_clips(
     if tasks:
         count = show_count(len(tasks), "video")
         click.echo(f"{count}, {translators[0].direction} in {used.name} on {used.device}.", err=True)
-    try:
-        _translate_all(translators, tasks, clip_options, result)
-    finally:  # also after Ctrl-C and SIGTERM
-        count = counted(result.written, len(tasks), tasks.existing, None, "video")
-        show_summary(translators, result, count)
+
+    def say() -> None:
+        show_summary(translators, result, counted(result.written, len(tasks), tasks.existing, None, "video"))
         if report:
             write_report(report, result, len(tasks))
+
+    with summed_up(result, say):
+        _translate_all(translators, tasks, clip_options, result)
     return result
 
 

@@ -13,7 +13,7 @@ from i2i.cli import json_output, options
 from i2i.cli.clips import translate_clips
 from i2i.cli.cluster import Work, find_work, refuse_for_ray
 from i2i.cli.commands import ModelCommand
-from i2i.cli.translation_summary import counted, notes_on, show_progress, show_summary
+from i2i.cli.translation_summary import counted, notes_on, show_progress, show_summary, summed_up
 from i2i.errors import SOME_REFUSED, UsageError, one_line, stop_code
 from i2i.words import show_count
 
@@ -257,16 +257,16 @@ def _translate(
     for note in tasks.notes:
         click.echo(f"Note: {one_line(note)}", err=True)
     result = Result(refused=tasks.refused)
-    try:
-        with show_progress(len(tasks)) as advance:
-            work.translate(progress=advance, result=result)
-    finally:  # also after Ctrl-C and SIGTERM, or when the disk is full
-        count = counted(result.written, len(tasks), tasks.existing, output)
-        show_summary([translator, *following], result, count)
+
+    def say() -> None:
+        show_summary([translator, *following], result, counted(result.written, len(tasks), tasks.existing, output))
         if report:
             write_report(report, result, len(tasks))
         if result.unfinished:  # threads deep in a library would hold up the exit, or crash in it
             os._exit(stop_code(sys.exception()))
+
+    with summed_up(result, say), show_progress(len(tasks)) as advance:
+        work.translate(progress=advance, result=result)
     return result
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from i2i import status
-from i2i.errors import one_line
+from i2i.errors import DataError, UsageError, one_line
 from i2i.words import show_count
 
 if TYPE_CHECKING:
@@ -32,6 +32,18 @@ def show_progress(total: int) -> Iterator[Callable[["Task"], None]]:
     with Progress(console=Console(stderr=True)) as bar:
         whole = bar.add_task("Translating", total=total)
         yield lambda task: bar.advance(whole)
+
+
+@contextlib.contextmanager
+def summed_up(result: "Result", say: Callable[[], None]) -> Iterator[None]:
+    """Call `say` at the end, also after Ctrl-C and SIGTERM or when the disk is full, but not where nothing could begin."""
+    try:
+        yield
+    except BaseException as error:
+        if result.written or not isinstance(error, (DataError, UsageError)):
+            say()
+        raise
+    say()
 
 
 def counted(written: int, total: int, existing: int, output: Path | None, noun: str = "picture") -> str:
