@@ -7,7 +7,6 @@ import click
 from i2i import status
 from i2i.cli import json_output, options
 from i2i.cli.commands import ModelCommand
-from i2i.cli.export import Size
 from i2i.words import show_count
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   i2i bench -m model.onnx --seconds 0.5
-  i2i bench -m runs/lineart --size 64x64 --size 96x128 --batch 1
+  i2i bench -m runs/lineart --size 64x64 --size 128x96 --batch 1
   i2i bench -m faces.onnx --batch 16 --threads 1 --json
 """,
 )
@@ -29,9 +28,9 @@ Examples:
 @click.option(
     "--size",
     "sizes",
-    type=Size(),
+    type=options.WidthByHeight(9999),
     multiple=True,
-    help="Height x width in pixels; repeat it for more.  [default: as trained, and twice that]",
+    help="Width x height in pixels; repeat it for more.  [default: as trained, and twice that]",
 )
 @click.option(
     "--batch", "batches", type=click.IntRange(1), multiple=True, default=(1, 4), show_default=True, help="Repeatable."
@@ -46,7 +45,7 @@ Examples:
 def bench(
     model: str,
     direction: str | None,
-    sizes: tuple[tuple[int, int] | None, ...],
+    sizes: tuple[tuple[int, int], ...],
     batches: tuple[int, ...],
     seconds: float,
     device: str,
@@ -68,9 +67,8 @@ def bench(
         spec, opened, part = open_backend(
             model, lambda spec: GENERATE if spec.task == "generate" else pick(spec), device, backend, threads
         )
-        asked = [size for size in sizes if size]
         with status.doing("Timing"):
-            timings = list(time_calls(spec, part, opened, asked, batches, seconds))
+            timings = list(time_calls(spec, part, opened, sizes, batches, seconds))
     if as_json:
         machine = {"device": opened.device, "library": opened.name, "threads": opened.threads}
         json_output.print_json("bench", {"model": model, **machine, "timings": [one._asdict() for one in timings]})
@@ -88,10 +86,10 @@ def _print(timings: "list[Timing]") -> None:
     from i2i.cli.tables import print_table
 
     table = Table()
-    for column in ("height x width", "batch", "calls", "p50 ms", "p95 ms", "images/s"):
+    for column in ("width x height", "batch", "calls", "p50 ms", "p95 ms", "images/s"):
         table.add_column(column, justify="right")
     for one in timings:
-        size = f"{one.height}x{one.width}" if one.height else "from noise"
+        size = f"{one.width}x{one.height}" if one.height else "from noise"
         table.add_row(
             size,
             str(one.batch),

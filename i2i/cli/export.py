@@ -1,13 +1,13 @@
 """`i2i export`."""
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from i2i import status
-from i2i.cli import card, options
+from i2i.cli import options
+from i2i.cli.card import author, licence
 from i2i.cli.commands import ModelCommand, PluginCommand
 from i2i.cli.directions import Directions
 from i2i.errors import UsageError
@@ -20,25 +20,6 @@ if TYPE_CHECKING:
 
 
 _WEIGHTS = "pytorch-CycleGAN-and-pix2pix"
-
-
-class Size(click.ParamType):
-    """HEIGHTxWIDTH in pixels, or dynamic."""
-
-    name = "dynamic|HxW"
-
-    def convert(
-        self, value: str | tuple[int, int] | None, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int] | None:
-        """Return (height, width), or None for dynamic."""
-        if not isinstance(value, str):
-            return value
-        if value == "dynamic":
-            return None
-        found = re.fullmatch(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})", value)
-        if not found:
-            self.fail(f"'{value}' is not a size: dynamic, or height x width up to 9999 px, as in 256x512.", param, ctx)
-        return int(found[1]), int(found[2])
 
 
 class ExportCommand(ModelCommand):
@@ -107,7 +88,11 @@ Examples:
     "int8_weights: fp32, with weights in a quarter of the bytes. On a page, int8 means int8_weights.",
 )
 @click.option(
-    "--size", type=Size(), default="dynamic", show_default=True, help="One height x width, for TensorRT and NPUs."
+    "--size",
+    type=options.WidthByHeight(9999, dynamic=True),
+    default="dynamic",
+    show_default=True,
+    help="One width x height, for TensorRT and NPUs.",
 )
 @click.option(
     "--triton",
@@ -125,8 +110,8 @@ Examples:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of pictures that the page holds and offers to try.",
 )
-@card.licence
-@card.author
+@licence
+@author
 def export(model: str | None, kind: str | None, label: tuple[str, ...], device: str | None, **choices: Any) -> None:
     """Write a model as one ONNX file, and prove that it equals torch.
 

@@ -60,19 +60,24 @@ class Workers(click.ParamType):
 
 
 class WidthByHeight(click.ParamType):
-    """Sides of a picture in pixels, as in 512x384."""
+    """Sides of a picture in pixels, as in 512x384, each up to `most`; `dynamic`: or that word, for any size."""
 
-    name = "WxH"
+    def __init__(self, most: int = 99999, dynamic: bool = False):
+        self.most, self.dynamic = most, dynamic
+        self.name = "dynamic|WxH" if dynamic else "WxH"
 
     def convert(
-        self, value: str | tuple[int, int], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        """Return (height, width); fail for anything else."""
+        self, value: str | tuple[int, int] | None, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int] | None:
+        """Return (height, width), or None for dynamic; fail for anything else."""
         if not isinstance(value, str):
             return value
+        if self.dynamic and value == "dynamic":
+            return None
         found = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", value)
-        if not found:
-            self.fail(f"'{value}' is not a size: width x height in pixels, up to 99999, as in 512x384.", param, ctx)
+        if not found or max(map(int, found.groups())) > self.most:
+            allowed = f"{'dynamic, or ' if self.dynamic else ''}width x height in pixels, up to {self.most}"
+            self.fail(f"'{value}' is not a size: {allowed}, as in 512x384.", param, ctx)
         return int(found[2]), int(found[1])
 
 

@@ -177,6 +177,6 @@ def _check_size(size: tuple[int, int], generator: Part) -> None:
     if (height, width) != size:
         multiple, least = generator.size_multiple, generator.size_minimum
         raise UsageError(
-            f"--size {size[0]}x{size[1]}: this network takes sides that are multiples of {multiple}, from {least} px.\n"
-            f"Use --size {height}x{width}, or --io image, which pads inside the graph."
+            f"--size {size[1]}x{size[0]}: this network takes sides that are multiples of {multiple}, from {least} px.\n"
+            f"Use --size {width}x{height}, or --io image, which pads inside the graph."
         )

@@ -60,7 +60,7 @@ def _sizes(spec: ModelSpec, part: str, asked: Sequence[Sides]) -> Sequence[Sides
         return [None]
     if spec.fixed_size:
         if any(one != spec.fixed_size for one in asked):
-            raise UsageError("This file takes {}x{} px only (height x width).".format(*spec.fixed_size))
+            raise UsageError(f"This file takes {spec.fixed_size[1]}x{spec.fixed_size[0]} px only (width x height).")
         return [spec.fixed_size]
     trained = spec.trained_crop_px or 256
     sizes = asked or [(trained, trained), (2 * trained, 2 * trained)]

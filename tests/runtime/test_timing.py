@@ -63,7 +63,7 @@ def test_a_file_of_one_size_takes_no_other(spec, sleeper):
     (one,) = time_calls(fixed, "B2A", sleeper, [], [1], seconds=0)
     assert (one.height, one.width) == (16, 32)
     assert (sleeper.inputs[0].shape, sleeper.inputs[0].dtype) == ((1, 16, 32, 3), np.uint8)
-    with pytest.raises(UsageError, match="16x32"):
+    with pytest.raises(UsageError, match="32x16"):
         list(time_calls(fixed, "B2A", sleeper, [(32, 32)], [1], seconds=0))
 
 
