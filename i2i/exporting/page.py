@@ -95,7 +95,8 @@ def _spec_of_finished(path: Path, options: ExportOptions) -> ModelSpec:
     if (spec.task == "translate" and (spec.io != "image" or spec.fixed_size)) or spec.precision == "int8":
         raise UsageError(
             f"A page takes 8-bit pictures of any size, and {path} does not.\n"
-            "Export it with --io image, without --size, and int8_weights for int8; or give the run folder, which takes torch."
+            "Export it with --io image, without --size, and with int8_weights in place of int8; or give the run folder, "
+            "which takes torch."
         )
     if options.direction not in (None, *spec.generators):
         raise UsageError(f"{path} holds {', '.join(spec.generators) or 'no direction'} alone. Leave out --direction.")

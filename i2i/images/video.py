@@ -22,6 +22,8 @@ from i2i.machine import thread_count
 
 VIDEO_CODECS = {".mp4": "libx264", ".m4v": "libx264", ".mov": "libx264", ".mkv": "libx264", ".webm": "libvpx-vp9"}
 """Suffixes of videos that i2i writes, and the codec of each."""
+ANIMATIONS = {".gif": "gif", ".png": "apng", ".apng": "apng"}
+"""Suffixes of animations that a video can become, and the kind of each."""
 VIDEO_SUFFIXES = frozenset([*VIDEO_CODECS, ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp"])
 """Suffixes of videos that i2i reads."""
 
@@ -67,6 +69,11 @@ class Video(NamedTuple):
     """How its stored frames are turned, as EXIF numbers it."""
     interlaced: bool = False
     """Whether frames were interlaced, before they were made whole."""
+
+
+def is_animation(output: Path) -> bool:
+    """Whether a video that becomes this file becomes an animation."""
+    return output.suffix.lower() in ANIMATIONS
 
 
 def check_pyav() -> None:

@@ -3,6 +3,7 @@
 No B-frames: every packet is then shown when it is decoded, whatever the timing, and segments join at any frame.
 """
 
+import contextlib
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
@@ -10,16 +11,23 @@ from pathlib import Path
 from typing import Any, Literal
 
 import av
+import numpy as np
 
+from i2i.images.animation_writing import write_animation
 from i2i.images.encode import Array
-from i2i.images.video import VIDEO_CODECS, Video, opened_video
+from i2i.images.video import ANIMATIONS, VIDEO_CODECS, Video, is_animation, opened_video
 from i2i.images.video_colours import to_frame
+from i2i.words import show_count
 
 SEGMENT = ".nut"
 """Suffix of segments: a container that keeps every codec and every unit of time."""
 _QUALITY = 66
 """Default of --quality: about what eyes cannot tell from the source."""
 _LOOKAHEAD = "lookahead=10"  # frames that x264 holds, 12 MB each in 4K
+_INTERLACED = (
+    "The source is interlaced: of each frame, one of its two fields was kept and its missing lines were computed,\n"
+    "so that the output has whole frames at the same rate."
+)
 
 
 class SegmentWriter:
@@ -36,7 +44,10 @@ class SegmentWriter:
     def add(self, array: Array, start: int) -> None:
         """Encode a frame that is shown from `start` on, in the unit of time of the source."""
         self.stream = self.stream or self._open(array)
-        frame = to_frame(array, self.stream.pix_fmt, self.like.colours)
+        if self.suffix in ANIMATIONS:
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(array), "rgb24")
+        else:
+            frame = to_frame(array, self.stream.pix_fmt, self.like.colours)
         frame.pts, frame.time_base = start, self.like.base
         self.container.mux(self.stream.encode(frame))
 
@@ -48,12 +59,19 @@ class SegmentWriter:
 
     def _open(self, array: Array) -> Any:
         height, width = array.shape[:2]
-        codec, options = VIDEO_CODECS[self.suffix], _options(self.suffix, self.quality)
+        if self.suffix in ANIMATIONS:  # kept exactly, until `join` knows when each frame ends
+            codec, options = "png", dict[str, str]()
+        else:
+            codec, options = VIDEO_CODECS[self.suffix], _options(self.suffix, self.quality)
         stream: Any = self.container.add_stream(codec, rate=self.like.rate.limit_denominator(65535), options=options)
         stream.width, stream.height = width, height
+        stream.codec_context.time_base = self.like.base
+        if self.suffix in ANIMATIONS:
+            stream.pix_fmt = "rgb24"
+            return stream
         stream.pix_fmt = _pixel_format(codec, height, width, array.itemsize > 1, self.quality == "lossless")
         context = stream.codec_context
-        context.time_base, context.max_b_frames, context.sample_aspect_ratio = self.like.base, 0, self.like.aspect
+        context.max_b_frames, context.sample_aspect_ratio = 0, self.like.aspect
         context.colorspace, context.color_primaries, context.color_trc = self.like.colours
         context.color_range = 1
         return stream
@@ -85,7 +103,9 @@ def join(segments: Sequence[Path], like: Video, output: Path, sound: Path | None
 
     Sound and subtitles are copied as they are. Sound that the container does not hold is encoded again.
     """
-    notes = list[str]()
+    notes = [_INTERLACED] if like.interlaced else []
+    if is_animation(output):
+        return notes + _join_animation(segments, like, output, sound)
     options = {"movflags": "faststart"} if output.suffix.lower() in (".mp4", ".m4v", ".mov") else {}
     with av.open(f"file:{output}", "w", options=options) as target:
         with av.open(f"file:{segments[0]}", format="nut") as first:
@@ -102,6 +122,24 @@ def join(segments: Sequence[Path], like: Video, output: Path, sound: Path | None
             if keep_metadata:
                 target.metadata.update(source.metadata)
             _mux(target, pictures, _other_packets(source, copied, recoded))
+    return notes
+
+
+def _join_animation(segments: Sequence[Path], like: Video, output: Path, sound: Path | None) -> list[str]:
+    first, suffix = like.starts[0], output.suffix.lower()
+
+    def frames() -> Iterator[Array]:
+        for segment in segments:
+            with av.open(f"file:{segment}", format="nut") as container:
+                for frame in container.decode(video=0):
+                    yield frame.to_ndarray(format="rgb24")
+
+    starts = [(start - first) * like.base for start in like.starts]
+    left_out = write_animation(frames(), starts, (like.end - first) * like.base, output, ANIMATIONS[suffix])
+    notes = [f"{show_count(left_out, 'frame')} left out: {suffix} shows no more in a second."] if left_out else []
+    with opened_video(sound) if sound else contextlib.nullcontext((None, None)) as (source, _):
+        if source is not None and source.streams.audio:
+            notes.append(f"{suffix} holds no sound: it is left out.")
     return notes
 
 

@@ -23,6 +23,7 @@ from i2i.files import DISK_FULL, atomic_write
 from i2i.images import Array, to_channels
 from i2i.images.frames import refuse_disorder
 from i2i.images.listing import list_pictures
+from i2i.images.video import is_animation
 from i2i.images.video_writing import SegmentWriter, join
 from i2i.machine import available_bytes, thread_count
 from i2i.models.modelfile import find_model
@@ -40,10 +41,6 @@ from i2i.version import __version__
 
 SAMPLES = 4
 """Frames, or up to twice as many, that give a clip its norm statistics."""
-_INTERLACED = (
-    "The source is interlaced: of each frame, one of its two fields was kept and its missing lines were computed,\n"
-    "so that the output has whole frames at the same rate."
-)
 SEGMENT_FRAMES, SEGMENT_S = 240, 120.0
 """A segment ends after so many frames or seconds of work, whichever comes first."""
 
@@ -111,8 +108,6 @@ class _ClipRun:
         self.parts = ClipParts(self.task.output, plan, self.options.overwrite)
         self.done.total, self.done.kept_in = len(self.video.starts), self.parts.folder
         self.done.frames = self.done.earlier = self.parts.done
-        if self.video.interlaced:
-            self.done.notes.append(_INTERLACED)
         self.progress(self.done)
         try:
             if self.parts.done < self.done.total:
@@ -229,7 +224,7 @@ class _ClipRun:
 
     def _through(self, frame: Array) -> Array:
         """Return what the models make of a frame, (H, W, 3) in the depth of the output."""
-        deep = (self.options.pictures.bit_depth or frame.itemsize * 8) > 8
+        deep = (self.options.pictures.bit_depth or frame.itemsize * 8) > 8 and not is_animation(self.task.output)
         for one in self.translators:
             frame = one.translate(frame, np.uint16 if deep else np.uint8, self.name)
         return to_channels(frame, 3)

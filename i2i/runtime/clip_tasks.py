@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from i2i.errors import UsageError, one_line
-from i2i.images.video import VIDEO_CODECS, VIDEO_SUFFIXES, check_pyav
+from i2i.images.video import ANIMATIONS, VIDEO_CODECS, VIDEO_SUFFIXES, check_pyav, is_animation
 from i2i.runtime.picture_options import PictureOptions
 from i2i.runtime.refusals import is_same, leave_existing, refuse_collisions, refuse_file_name, refuse_inputs
 from i2i.runtime.tasks import Group, Tasks
@@ -30,7 +30,7 @@ def list_clips(
             f"{one_line(others[0])} is no video, and videos are translated by commands of their own.\n"
             "Give only videos, or only pictures and folders; or name the video to make of a folder: -o out.mp4."
         )
-    if _is_video(output):
+    if _is_video(output) or (is_animation(output) and not output.is_dir()):
         tasks = Tasks([_one_clip(sources, output, options)])
     else:
         refuse_file_name(output, "a folder is wanted for videos" if len(sources) > 1 else "no video is written so")
@@ -64,8 +64,11 @@ def _one_clip(sources: Sequence[Path], output: Path, options: PictureOptions) ->
     """Return the group of the only input, which becomes the file `output`."""
     if len(sources) > 1:
         raise UsageError(f"{one_line(output)} is one video, and there are {len(sources)} inputs. Give a folder.")
-    if output.suffix.lower() not in VIDEO_CODECS:
-        raise UsageError(f"{one_line(output)}: i2i writes {', '.join(VIDEO_CODECS)}, and reads {output.suffix} only.")
+    if output.suffix.lower() not in VIDEO_CODECS | ANIMATIONS:
+        written = ", ".join(VIDEO_CODECS | ANIMATIONS)
+        raise UsageError(f"{one_line(output)}: i2i writes {written}, and reads {output.suffix} only.")
+    if is_animation(output) and options.quality:
+        raise UsageError(f"{output.suffix} is written without loss but for the colours of GIF. Leave out --quality.")
     if options.suffix:
         raise UsageError(f"{one_line(output)} already names the output file. Leave out --suffix, or give a folder.")
     source = sources[0]

@@ -128,6 +128,40 @@ def test_animations_and_folders_of_frames_become_videos(kind, tiny_onnx, tmp_pat
     assert run_i2i("translate", tmp_path / "still.png", "-m", tiny_onnx, "-o", tmp_path / "c.mp4").returncode == 2
 
 
+@pytest.mark.parametrize("ending", ["gif", "png"])
+def test_a_clip_becomes_an_animation_and_goes_back(ending, tiny_onnx, tmp_path, monkeypatch):
+    """From several segments; an APNG holds the pixels exactly, a GIF 256 colours of each frame."""
+    monkeypatch.setattr(clip, "SEGMENT_FRAMES", 5)
+    source, output = write_clip(tmp_path / "a.mp4", starts=STARTS), tmp_path / f"out.{ending}"
+    done = run_i2i("translate", source, "-m", tiny_onnx, "-o", output)
+    assert (done.returncode, "holds no sound" in done.stderr) == (0, True), done.stderr
+    translator = Translator.open(tiny_onnx)
+    with Image.open(output) as made:
+        pictures, spent = [], []
+        for frame in ImageSequence.Iterator(made):
+            pictures.append(np.asarray(frame.convert("RGB")))
+            spent.append(frame.info["duration"])
+        assert made.info["loop"] == 0
+    expected = [translator.translate(frame) for frame in read(source)]
+    assert difference(pictures, expected) <= (0 if ending == "png" else 3)
+    found = survey(source, 10**8, 4)[0]
+    exact = np.diff([*found.starts, found.end]) * float(1000 * found.base)
+    np.testing.assert_allclose(np.cumsum(spent), np.cumsum(exact), atol=1 if ending == "png" else 10)
+    assert run_i2i("translate", output, "-m", tiny_onnx, "-o", tmp_path / "back.mp4").returncode == 0
+    np.testing.assert_allclose(times_of(tmp_path / "back.mp4"), [0, *np.cumsum(spent)[:-1] / 1000], atol=2e-3)
+
+
+def test_a_gif_leaves_out_what_browsers_would_slow_down(tiny_onnx, tmp_path):
+    source = write_clip(tmp_path / "a.mp4", starts=[128 * number for number in range(FRAMES)])  # 100 a second
+    done = run_i2i("translate", source, "-m", tiny_onnx, "-o", tmp_path / "out.gif")
+    assert "6 frames left out" in done.stderr
+    with Image.open(tmp_path / "out.gif") as made:
+        assert {frame.info["duration"] for frame in ImageSequence.Iterator(made)} == {20}
+        assert made.n_frames == 6
+    refused = run_i2i("translate", source, "-m", tiny_onnx, "-o", tmp_path / "b.gif", "--quality", "50")
+    assert (refused.returncode, "--quality" in refused.stderr) == (2, True)
+
+
 def test_frames_of_an_animation_share_their_statistics(tmp_path):
     still = np.kron(np.random.default_rng(0).integers(0, 256, (4, 32, 3)), np.ones((8, 8, 1)))
     ramp = [still.copy() for _ in range(3)]
