@@ -36,7 +36,7 @@ def show_progress(total: int) -> Iterator[Callable[["Task"], None]]:
 
 @contextlib.contextmanager
 def summed_up(result: "Result", say: Callable[[], None]) -> Iterator[None]:
-    """Call `say` at the end, also of a run that is stopped or that fills the disk, but not where nothing could begin."""
+    """Call `say` at the end, also of a run that is stopped or fills the disk, but not where nothing could begin."""
     try:
         yield
     except BaseException as error:

@@ -95,7 +95,7 @@ def _spec_of_finished(path: Path, options: ExportOptions) -> ModelSpec:
     if (spec.task == "translate" and (spec.io != "image" or spec.fixed_size)) or spec.precision == "int8":
         raise UsageError(
             f"A page takes 8-bit pictures of any size, and {path} does not.\n"
-            "Export it with --io image, without --size, and with int8_weights in place of int8; or give the run folder, "
+            "Export it with --io image, without --size, with int8_weights in place of int8; or give the run folder, "
             "which takes torch."
         )
     if options.direction not in (None, *spec.generators):
