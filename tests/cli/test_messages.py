@@ -217,7 +217,7 @@ USE = [  # what stands after `i2i`, the exit code, what the message must name
     ("translate clip.mp4 -m model.onnx -o out.avi", 2, ".mkv"),
     ("translate clip.mp4 -m model.onnx -o out --format png", 2, "--format"),
     ("translate clip.mp4 -m model.onnx --in-place", 2, "--in-place"),
-    ("translate clip.mp4 -m model.onnx -o out.png", 2, "out.png"),
+    ("translate clip.mp4 -m model.onnx -o out.jpg", 2, "out.jpg"),
     ("translate photo.jpg -m model.onnx -o out --temporal 0.5", 2, "--temporal"),
     ("invert photo.jpg -m faces.onnx -o z.npy", 2, "ONNX"),
     ("invert photo.jpg -m runs/lineart -o z.npy", 2, "i2i generate"),
