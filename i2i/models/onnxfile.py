@@ -23,7 +23,7 @@ from i2i.models.spec import METADATA_KEY
 
 OPERATORS = frozenset(
     """
-    Abs Add And ArgMax AveragePool BatchNormalization Cast CastLike Ceil Clip Concat Constant ConstantOfShape Conv
+    Abs Add And ArgMax Atanh AveragePool BatchNormalization Cast CastLike Ceil Clip Concat Constant ConstantOfShape Conv
     ConvInteger ConvTranspose Cos DepthToSpace DequantizeLinear Div Dropout DynamicQuantizeLinear Einsum Elu Equal Erf
     Exp Expand Flatten Floor Gather GatherElements GatherND Gelu Gemm GlobalAveragePool GlobalMaxPool Greater
     GreaterOrEqual GridSample GroupNormalization HardSigmoid HardSwish Identity InstanceNormalization
