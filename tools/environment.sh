@@ -12,7 +12,7 @@ fail() {
 find_python() {
     local candidate
     for candidate in python3 python3.14 python3.13 python3.12 python3.11 python; do
-        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' 2>/dev/null; then
             echo "$candidate"
             return
         fi
@@ -33,11 +33,11 @@ ensure_environment() {
     echo "Installing i2i into $PWD/.venv (about 6 GB and a few minutes the first time)..."
     local target=".[${extra:-train}]"
     if command -v uv >/dev/null; then
-        [ -x .venv/bin/python ] || uv venv --quiet --python '>=3.11' .venv || fail "uv could not create .venv with Python 3.11 or newer."
+        [ -x .venv/bin/python ] || uv venv --quiet --python ">=3.11.4" .venv || fail "uv could not create .venv with Python 3.11.4 or newer."
         uv pip install --quiet --python .venv/bin/python -e "$target" || fail "the installation failed; see the lines above."
     else
         local python
-        python=$(find_python) || fail "Python 3.11 or newer is missing. Install it, or uv, and run this again."
+        python=$(find_python) || fail "Python 3.11.4 or newer is missing. Install it, or uv, and run this again."
         [ -x .venv/bin/pip ] || "$python" -m venv .venv || fail "$python cannot create environments. On Debian and Ubuntu: apt install python3-venv."
         .venv/bin/python -m pip install --quiet --disable-pip-version-check -e "$target" || fail "the installation failed; see the lines above."
     fi
