@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrize import is_parametrized
 
 from i2i.networks import winograd
 from i2i.networks.products import has_faster_products, product
@@ -33,13 +34,13 @@ class Conv2d(nn.Conv2d):
         window = _window(self, input.shape[2:])
         if not _suits(self, input, len(input) * window.height * window.width) or winograd.way(self, input):
             return super().forward(input)
-        if _is_last(self.weight):
-            weight = self.weight.permute(0, 2, 3, 1).flatten(1)
-            rows = product(_Patches.apply(input, window), weight.t())
+        weight = self.weight  # read once: see _kept_weight
+        if _is_last(weight):
+            rows = product(_Patches.apply(input, window), weight.permute(0, 2, 3, 1).flatten(1).t())
             made = rows.view(len(input), window.height, window.width, -1).permute(0, 3, 1, 2)
         else:
             patches = F.unfold(input, self.kernel_size, 1, window.padding, window.stride)
-            made = product(self.weight.flatten(1), patches.transpose(0, 1).flatten(1))
+            made = product(weight.flatten(1), patches.transpose(0, 1).flatten(1))
             made = made.unflatten(1, (len(input), window.height, window.width)).transpose(0, 1).contiguous()
         return _with_bias(self, made)
 
@@ -78,13 +79,14 @@ class ConvTranspose2d(nn.ConvTranspose2d):
             + self.output_padding[axis]
             for axis in (0, 1)
         ]
-        if _is_last(self.weight):
-            rows = product(input.permute(0, 2, 3, 1).flatten(0, 2), self.weight.permute(0, 2, 3, 1).flatten(1))
+        weight = self.weight
+        if _is_last(weight):
+            rows = product(input.permute(0, 2, 3, 1).flatten(0, 2), weight.permute(0, 2, 3, 1).flatten(1))
             window = _Window(self.kernel_size, self.stride, padding, *input.shape[2:])
             folded: Tensor = _Folded.apply(rows, window, (len(input), self.out_channels, *sides))
             return folded
         # Pixels times weights: the other way round, the transposed weights take up to four times as long.
-        patches = product(input.transpose(0, 1).flatten(1).t(), self.weight.flatten(1))
+        patches = product(input.transpose(0, 1).flatten(1).t(), weight.flatten(1))
         patches = patches.t().unflatten(1, (len(input), -1)).transpose(0, 1)
         return F.fold(patches, (sides[0], sides[1]), self.kernel_size, 1, padding, self.stride)
 
@@ -202,6 +204,13 @@ def _numbers(padding: str | tuple[int, ...]) -> tuple[int, ...]:
     return padding
 
 
+def _kept_weight(layer: nn.Conv2d | nn.ConvTranspose2d) -> Tensor:
+    """Return the weight as the layer keeps it: spectral norm goes a step on each time that `weight` is read."""
+    weight = layer.parametrizations["weight"].original if is_parametrized(layer, "weight") else layer.weight  # type: ignore[index, union-attr]
+    assert isinstance(weight, Tensor)
+    return weight
+
+
 def _is_last(weight: Tensor) -> bool:
     """Whether a weight's channels come last in memory, so that products of such patches need no copy of it."""
     return not weight.is_contiguous() and weight.is_contiguous(memory_format=LAST)
@@ -209,7 +218,7 @@ def _is_last(weight: Tensor) -> bool:
 
 def _suits(layer: nn.Conv2d | nn.ConvTranspose2d, input: Tensor, pixels: int) -> bool:
     """Whether a product is faster: with fewer pixels than channels, or MOST, it always was."""
-    most = layer.in_channels * (MOST if has_faster_products() and _is_last(layer.weight) else 1)
+    most = layer.in_channels * (MOST if has_faster_products() and _is_last(_kept_weight(layer)) else 1)
     return pixels <= most and input.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
 
 
@@ -225,6 +234,6 @@ def _suits_patches(layer: Conv2d | ConvTranspose2d, input: Tensor) -> bool:
         and min(layer.in_channels, layer.out_channels) >= 64
         and narrow >= 32
         and (*layer.dilation, layer.groups, layer.padding_mode) == (1, 1, 1, "zeros")
-        and _is_last(layer.weight)
+        and _is_last(_kept_weight(layer))
         and winograd.is_open(input)
     )
