@@ -42,7 +42,7 @@ class Change(NamedTuple):
 
 def inverse(rows: Rows) -> Rows:
     """Return the change from B to A of one from A to B."""
-    whole = torch.tensor([*rows, (0.0, 0.0, 0.0, 1.0)], dtype=torch.float64)
+    whole = torch.tensor([*rows, (0.0, 0.0, 0.0, 1.0)], dtype=torch.float64, device="cpu")
     return tuple(map(tuple, torch.linalg.inv(whole)[:3].tolist()))
 
 

@@ -31,6 +31,8 @@ _LEVELS = 127
 """Of a weight in int8, above 0 and below."""
 _LEAST_WEIGHTS = 1024
 """Smaller weights stay in float, as they would save nothing."""
+_MOST_SIZE = 0.5
+"""Of a file with weights in int8, beside that in fp32."""
 
 
 def quantise(path: Path, spec: ModelSpec, samples: Sequence[Array]) -> Int8Proof:
@@ -68,7 +70,7 @@ def quantise_weights(path: Path, spec: ModelSpec, samples: Sequence[Array]) -> I
     """
     with _beside(path) as small:
         _write_weights(path, small)
-        if small.stat().st_size > path.stat().st_size / 2:
+        if small.stat().st_size > path.stat().st_size * _MOST_SIZE:
             raise ExportError(
                 "This network has few large weights, and int8 would not halve its file.\n"
                 "No file was written. Use --precision fp16 or fp32."

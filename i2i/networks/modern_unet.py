@@ -68,7 +68,7 @@ class Recolouring(nn.Module):
 
     def change_to(self, rows: Sequence[Sequence[float]]) -> None:
         """Take the change that makes each output channel of so much red, green, blue, and a constant."""
-        whole = torch.tensor([*map(list, rows)])
+        whole = torch.tensor([*map(list, rows)], device="cpu")
         self.matrix[:], self.offset[:] = whole[:, :3, None, None], whole[:, 3]
 
     def forward(self, image: Tensor) -> Tensor:

@@ -460,7 +460,7 @@ def test_what_cannot_be_exported_is_named(tiny_run, tiny_onnx, tmp_path):
     with pytest.raises(UsageError, match="overwrite=True"):
         i2i.export(tiny_run, tmp_path / "mine.onnx")
     assert (tmp_path / "mine.onnx").read_bytes() == b"mine"
-    with pytest.raises(UsageError, match=r'16 px.*\n.*size 32x48.*io="image"'):
+    with pytest.raises(UsageError, match=r'16 px.*\n.*size 48x32.*io="image"'):
         i2i.export(tiny_run, tmp_path / "m.onnx", size=(17, 48))
     with pytest.raises(UsageError, match="nowhere"):
         i2i.export(tiny_run, tmp_path / "m.onnx", verify=tmp_path / "nowhere")
