@@ -25,7 +25,7 @@ def test_a_conditional_gan_makes_what_it_is_asked_for(tmp_path):
     network = bench.train_classifier(*case.training, len(case.classes))
     assert float(bench.right(network, *case.test).float().mean()) > 0.8
     shares = bench.run(case, network, tmp_path, seed=1, images=8000)
-    assert np.mean(shares["projection"]) >= 0.85
+    assert np.mean(shares["projection"]) >= 0.75
     assert abs(np.mean(shares["none"]) - 1 / len(case.classes)) < 0.1
 
 
