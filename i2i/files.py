@@ -156,7 +156,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the objects of a file with one JSON object on each line, or none if there is no file.
+    """Return the objects of a file with one JSON object on each line; an empty list if the file is missing.
 
     A line that a crash cut short, or that the disk damaged, is left out.
     """

@@ -4,9 +4,9 @@ int8 computes in it (static quantisation). The scales come from the pictures of 
 each output channel and seven bits, so that processors without VNNI do not overflow and give the same answers. The first
 and the last convolution and all else, norms above all, stay in float.
 
-int8_weights only stores the weights in it, with eight bits, and computes in float as before. That is no faster, but
-nearer to fp32, and two machines agree as well as they do in fp32. Of static int8 they do not: a last digit of float32
-decides how a value is rounded, and the values behind it follow.
+int8_weights only stores weights in int8, with eight bits, and computes in float as before. It gains no speed, but stays
+nearer to fp32, and two machines agree as closely as in fp32. With static int8 they do not: a last digit of float32
+decides how a value is rounded, and all later values follow.
 """
 
 import contextlib

@@ -29,7 +29,7 @@ class Verified(NamedTuple):
 
     proof: the comparison with torch, None without torch or the model. self_test, cpu: the largest difference from
     torch's answers in the file, and from the CPU, in units of the output; None where they were not compared.
-    notes: why there is no more.
+    notes: what was not compared, and why.
     """
 
     spec: ModelSpec

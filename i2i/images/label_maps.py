@@ -19,7 +19,7 @@ _GOLDEN = 0.618034
 def one_hot(array: Array, path: Path, values: Sequence[int], blank: Array | None = None) -> Array:
     """Return classes (H, W, 1) as (H, W, K) uint8: 255 in the channel of each pixel's class, 0 in the others.
 
-    values: of the K classes. blank: where there is no class, (H, W) bool. Raises ImageError for other values.
+    values: those of the K classes. blank: pixels without a class, (H, W) bool. Raises ImageError for any other value.
     """
     hot = (array == np.array(values)).astype(np.uint8) * np.uint8(255)
     unknown = ~hot.any(axis=2)
