@@ -17,15 +17,15 @@ pytestmark = pytest.mark.slow
 def test_a_conditional_gan_makes_what_it_is_asked_for(tmp_path):
     """A separate classifier agrees; if the labels are withheld from the discriminator, only by chance.
 
-    The label is then only more noise to the generator, which may lead to one of three classes or to none. Two fifths of
+    The label is then only more noise to the generator, which may lead to one of three classes or to none. Half
     the length in docs/benchmarks.md, with seed 1, since seed 0 is near the bound.
     """
     bench = load_script(ROOT / "tools" / "bench" / "conditional.py")
     case = bench.emoji(LINEART, tmp_path)
     network = bench.train_classifier(*case.training, len(case.classes))
     assert float(bench.right(network, *case.test).float().mean()) > 0.8
-    shares = bench.run(case, network, tmp_path, seed=1, images=8000)
-    assert np.mean(shares["projection"]) >= 0.75
+    shares = bench.run(case, network, tmp_path, seed=1, images=10000)
+    assert np.mean(shares["projection"]) >= 0.85
     assert abs(np.mean(shares["none"]) - 1 / len(case.classes)) < 0.1
 
 
@@ -71,7 +71,7 @@ class TestStackGAN:
         """Without the wrong text the hues are worse, without the divergence the pictures are less varied."""
         assert score("whole").hue_right >= 0.8
         assert score("no wrong text").hue_right < score("whole").hue_right - 0.15
-        assert score("no divergence").spread < 0.95 * score("whole").spread
+        assert score("no divergence").spread < 0.9 * score("whole").spread
 
     def test_the_second_stage_keeps_to_the_words(self, score):
         assert score("whole").hue_right >= 0.8
