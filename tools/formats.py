@@ -20,6 +20,7 @@ DESCRIPTION = (ModelSpec, Part, PictureSpec, Scale, LatentBlock, Derivation, Exp
 """The classes of a model's description, from the outside in."""
 RUN_FOLDER = {
     "config.yaml": "all settings, those of the preset and the defaults too",
+    "i2i.schema.json": "what `config.yaml` may hold, as a JSON schema for editors; its first line names it",
     "run.json": "data, its digest, images in total, parameters; versions, device and date of each start",
     "metrics.jsonl": "losses and scores, a row at a time",
     "model.safetensors": "the model of the newest checkpoint, or the best one with `train.keep=best`",

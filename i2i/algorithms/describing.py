@@ -6,18 +6,16 @@ from itertools import takewhile
 from i2i.algorithms import ALGORITHMS, resolve
 from i2i.config import find_config, load_config, parse
 from i2i.config.commented import commented, editor_schema
+from i2i.config.yamlfile import EDITOR_LINES
 
 
-def settings_file(preset: str, schema: str | None = None) -> str:
-    """Return all settings of a preset as YAML, under what its file says first; raises ConfigError.
-
-    schema: the file of the JSON schema, named in a line that editors read.
-    """
+def settings_file(preset: str) -> str:
+    """Return all settings of a preset as YAML, under what its file says first; raises ConfigError."""
     config = resolve(load_config(preset))
     loss = parse(ALGORITHMS[config.algorithm].Settings, config.loss, preset, "loss.")
-    lines = find_config(preset).read_text(encoding="utf-8").splitlines(keepends=True)
-    head = [f"# yaml-language-server: $schema={schema}\n"] if schema else []
-    return "".join([*head, *takewhile(lambda line: line.startswith("#"), lines), commented(config, loss)])
+    head = f"{EDITOR_LINES}#\n"
+    lines = find_config(preset).read_text(encoding="utf-8").removeprefix(head).splitlines(keepends=True)
+    return "".join([head, *takewhile(lambda line: line.startswith("#"), lines), commented(config, loss)])
 
 
 def settings_schema() -> str:

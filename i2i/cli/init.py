@@ -16,7 +16,6 @@ from i2i.errors import UsageError
     epilog="""\b
 Examples:
   i2i init pix2pix -o new.yaml
-  i2i init modern --schema -o modern.yaml
   i2i init --schema -o i2i.schema.json
 """,
 )
@@ -26,25 +25,26 @@ Examples:
     "--schema",
     "with_schema",
     is_flag=True,
-    help="Write i2i.schema.json beside the file, from which editors complete and check it; without PRESET, only that.",
+    help="Without PRESET: write only the JSON schema, from which editors complete and check settings.",
 )
 @options.overwrite
 def init(preset: str | None, output: Path | None, with_schema: bool, overwrite: bool) -> None:
     """Write all settings of a preset to a YAML file, each with what it means, what it takes and its default.
 
-    Change what you like, and train with `i2i train FILE.yaml`. For a short file with only what differs, write
-    `base: PRESET` (docs/presets.md).
+    Change what you like, and train with `i2i train FILE.yaml`. Editors complete and check the file with its first line,
+    and with i2i.schema.json, which comes with it. For a short file with only what differs, write `base: PRESET`
+    (docs/presets.md).
     """
     from i2i.config import find_config, preset_names
-    from i2i.config.commented import SCHEMA_NAME
+    from i2i.config.yamlfile import SCHEMA_NAME
     from i2i.files import check_output, write_text
 
     if preset is None and not with_schema:
         raise UsageError(f"Name a preset, or add --schema. Presets: {', '.join(preset_names())}.")
     if preset is not None:
         find_config(preset)
-        if with_schema and output is None:
-            raise UsageError("--schema goes beside a file. Add -o FILE.yaml.")
+        if with_schema:
+            raise UsageError(f"--schema writes the schema alone. -o FILE.yaml writes it beside {preset}, too.")
     if output is not None:
         check_output(output, overwrite, *((".yaml", ".yml") if preset else (".json",)))
     with status.shown(), status.loading_torch():
@@ -53,8 +53,8 @@ def init(preset: str | None, output: Path | None, with_schema: bool, overwrite: 
     if preset is None:
         texts = {output: settings_schema()}
     else:
-        texts = {output: settings_file(preset, SCHEMA_NAME if with_schema else None)}
-        if output and with_schema:  # ours, of whatever version: it is replaced
+        texts = {output: settings_file(preset)}
+        if output:  # the schema is ours, of whatever version: it is replaced
             texts[output.with_name(SCHEMA_NAME)] = settings_schema()
     for path, text in texts.items():
         if path is None:

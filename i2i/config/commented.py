@@ -15,7 +15,6 @@ from i2i.config.problems import CHOICES, what_it_takes
 from i2i.config.section import Ramp
 from i2i.config.settings import Config
 
-SCHEMA_NAME = "i2i.schema.json"
 _WIDTH = 110
 _LISTS = ("path", "loggers", "diffaugment")
 """Settings that also take one text in place of a list."""

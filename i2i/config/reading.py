@@ -16,6 +16,7 @@ from i2i.config.plugins import load_installed, load_named
 from i2i.config.presets import find_config
 from i2i.config.problems import explain
 from i2i.config.settings import Config
+from i2i.config.yamlfile import EDITOR_LINES
 from i2i.errors import ConfigError
 
 S = TypeVar("S", bound=BaseModel)
@@ -40,7 +41,7 @@ def load_config(source: str | Path, overrides: Iterable[str] = (), written: Mapp
 
 def to_yaml(config: Config) -> str:
     """Return all settings of `config` as YAML, from which `load_config` reads an equal config."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return EDITOR_LINES + yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def parse(model: type[S], values: object, source: str | Layers, prefix: str = "") -> S:

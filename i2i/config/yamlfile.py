@@ -9,6 +9,13 @@ import yaml
 from i2i.config.presets import preset_names
 from i2i.errors import ConfigError
 
+SCHEMA_NAME = "i2i.schema.json"
+"""The JSON schema of settings, beside the files that name it."""
+EDITOR_LINES = f"""\
+# yaml-language-server: $schema={SCHEMA_NAME}
+# Editors check and complete this file with that schema, beside it; `i2i init --schema -o {SCHEMA_NAME}` writes it.
+"""
+"""What every file of settings that i2i writes begins with."""
 _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, which not every PyYAML was built with
 
 

@@ -1,4 +1,7 @@
-"""A run is a folder: config.yaml, run.json, checkpoints/, model.safetensors, metrics.jsonl, samples/, report.html."""
+"""A run is a folder: config.yaml, run.json, checkpoints/, model.safetensors, metrics.jsonl, samples/, report.html.
+
+config.yaml names a JSON schema, which lies beside it for editors.
+"""
 
 import contextlib
 import functools
@@ -10,9 +13,11 @@ import numpy as np
 from torch import nn
 
 from i2i.algorithms import ALGORITHMS, Algorithm, resolve
+from i2i.algorithms.describing import settings_schema
 from i2i.algorithms.terms import refuse_missing_weights
 from i2i.config import to_yaml
 from i2i.config.settings import Config
+from i2i.config.yamlfile import SCHEMA_NAME
 from i2i.data.labels import FOLDERS
 from i2i.data.previews import find_previews
 from i2i.data.sets import make_set, with_facts
@@ -118,6 +123,7 @@ class Run:
             self._publish_best()
         self.candidate.unlink(missing_ok=True)  # of after the checkpoint; it is made again
         write_text(self.settings_file, to_yaml(self.config))
+        write_text(self.folder / SCHEMA_NAME, settings_schema())
 
     def spec(self, algorithm: Algorithm, images: int) -> ModelSpec:
         """Describe the model as it is after `images`."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import click
+import jsonschema
 import numpy as np
 import pytest
 import torch
@@ -22,7 +23,7 @@ from i2i import weights
 from i2i.algorithms import resolve
 from i2i.cli import cli, main, run_cleanly
 from i2i.cli.commands import ModelCommand
-from i2i.config import load_config
+from i2i.config import load_config, read_yaml
 from i2i.errors import Stopped
 from i2i.exporting import page
 from i2i.models.modelfile import read_spec
@@ -229,15 +230,34 @@ def test_the_script_of_a_shell_asks_i2i(shell, capsys, monkeypatch):
 
 
 def test_init_writes_a_file_that_trains(desk, capsys):
-    assert call("init", "lineart", "--schema", "-o", "new.yaml") == 0
+    assert call("init", "lineart", "-o", "new.yaml") == 0
     assert load_config("new.yaml") == resolve(load_config("lineart"))
-    head = (desk / "new.yaml").read_text(encoding="utf-8").splitlines()[0]
-    assert head == "# yaml-language-server: $schema=i2i.schema.json"
-    assert "properties" in json.loads((desk / "i2i.schema.json").read_text(encoding="utf-8"))
+    check_by_the_schema_it_names(desk / "new.yaml")
     assert call("init", "lineart", "-o", "new.yaml") == 2
     capsys.readouterr()
-    assert call("init", "lineart") == 0
-    assert capsys.readouterr().out.startswith("# ")
+    assert call("init", "new.yaml") == 0  # a file of one's own, which has the lines already
+    assert capsys.readouterr().out.count("yaml-language-server") == 1
+
+
+def check_by_the_schema_it_names(file):
+    """Do what an editor does: find the schema from the file's folder, and check the file."""
+    line = file.read_text(encoding="utf-8").splitlines()[0]
+    schema = file.parent / re.fullmatch(r"# yaml-language-server: \$schema=(\S+)", line)[1]
+    validator = jsonschema.Draft202012Validator(json.loads(schema.read_text(encoding="utf-8")))
+    settings = read_yaml(file)
+    validator.validate(settings)
+    assert list(validator.iter_errors(settings | {"unknown": 1}))
+
+
+def test_every_config_that_is_written_names_its_schema(tiny_run, few_pairs, capsys):
+    """In a run folder, too; what is printed names it, and says how to get it."""
+    check_by_the_schema_it_names(tiny_run / "config.yaml")
+    for words in (("init", "lineart"), ("train", "lineart", "--data", str(few_pairs), "--dry-run")):
+        capsys.readouterr()
+        assert call(*words) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0].endswith("$schema=i2i.schema.json")
+        assert "`i2i init --schema -o i2i.schema.json`" in lines[1]
 
 
 def test_debug_shows_the_traceback_wherever_it_stands(desk):

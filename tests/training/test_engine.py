@@ -29,6 +29,7 @@ def test_a_run_folder_holds_what_the_design_says(tiny_run, few_pairs):
     names = {path.name for path in tiny_run.iterdir()} - {"model.onnx"}
     assert names == {
         "config.yaml",
+        "i2i.schema.json",
         "checkpoints",
         "model.safetensors",
         "metrics.jsonl",
