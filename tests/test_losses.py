@@ -117,6 +117,37 @@ def test_margin():
     assert gradient.tolist() == [-1 / 2, -1 / 2]  # also beyond the margin
 
 
+def sigmoid(x):
+    return 1 / (1 + math.exp(-x))
+
+
+CROSS_ENTROPY = ([-sigmoid(0) / 2, -sigmoid(-2) / 2], [sigmoid(0.5) / 2, sigmoid(-3) / 2])
+GRADIENTS = {  # by D's reals and fakes, and by G's fakes; means over two logits
+    "minimax": (*CROSS_ENTROPY, [-sigmoid(0.5) / 2, -sigmoid(-3) / 2]),
+    "non_saturating": (*CROSS_ENTROPY, [-sigmoid(-0.5) / 2, -sigmoid(3) / 2]),
+    "least_squares": ([-1, 1], [0.5, -3], [-0.5, -4]),
+    "hinge": ([-0.5, 0], [0.5, 0], [-0.5, -0.5]),  # 2 is above 1, and -3 below -1
+    "wasserstein": ([-0.5, -0.5], [0.5, 0.5], [-0.5, -0.5]),
+    "relativistic": (
+        [-sigmoid(0.5) / 2, -sigmoid(-5) / 2],
+        [sigmoid(0.5) / 2, sigmoid(-5) / 2],
+        [-sigmoid(-0.5) / 2, -sigmoid(5) / 2],
+    ),
+    "margin": ([-0.5, -0.5], [0.5, 0.5], [-0.5, -0.5]),  # energies below the margin of 10
+}
+
+
+@pytest.mark.parametrize("name", list(losses.ADVERSARIAL))
+def test_gradients_of_adversarial_losses(name):
+    """At the reals 0 and 2 and the fakes 0.5 and -3."""
+    loss = losses.ADVERSARIAL[name]
+    real, fake = (torch.tensor(logits, requires_grad=True) for logits in ([0.0, 2.0], [0.5, -3.0]))
+    found = [*torch.autograd.grad(sum(loss.d(real, fake)), [real, fake])]
+    found += torch.autograd.grad(loss.g(real.detach() if loss.is_relative else None, fake), [fake])
+    for gradient, wanted in zip(found, GRADIENTS[name], strict=True):
+        assert gradient.tolist() == pytest.approx(wanted, rel=1e-5)
+
+
 def test_pulling_away():
     """Angles of (1, 0), (0, 2) and (1, 1): squared cosines 0, 1/2 and 1/2, whatever the lengths; of all alike, 1."""
     codes = torch.tensor([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]])
@@ -146,8 +177,10 @@ def test_penalties_of_a_linear_discriminator():
     assert {name: float(value.detach()) for name, value in values.items()} == pytest.approx(
         {"gradient": (5 - 1) ** 2, "r1": 25 / 2, "r2": 25 / 2, "zero_centred": 25 / 2 + 25 / 2}
     )
-    values["r1"].backward()
-    assert slope.grad.tolist() == pytest.approx([3.0, 4.0])  # of |slope|^2 / 2
+    # By the slope s: 2 (|s| - 1) s / |s|, s, s and 2 s.
+    gradients = {name: torch.autograd.grad(value, slope)[0].tolist() for name, value in values.items()}
+    for name, wanted in {"gradient": [4.8, 6.4], "r1": [3, 4], "r2": [3, 4], "zero_centred": [6, 8]}.items():
+        assert gradients[name] == pytest.approx(wanted), name
 
 
 def test_penalties_are_taken_where_they_say():
