@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from i2i import status
-from i2i.cli import options
+from i2i.cli import json_output, options
 from i2i.cli.card import author, licence
 from i2i.cli.commands import ModelCommand, PluginCommand
 from i2i.cli.directions import Directions
@@ -112,7 +112,10 @@ Examples:
 )
 @licence
 @author
-def export(model: str | None, kind: str | None, label: tuple[str, ...], device: str | None, **choices: Any) -> None:
+@json_output.flag
+def export(
+    model: str | None, kind: str | None, label: tuple[str, ...], device: str | None, as_json: bool, **choices: Any
+) -> None:
     """Write a model as one ONNX file, and prove that it equals torch.
 
     ONNX Runtime and torch are compared first, on real pictures at three sizes, singly and as a batch, and on flat
@@ -125,7 +128,7 @@ def export(model: str | None, kind: str | None, label: tuple[str, ...], device: 
     """
     kind = kind or (_WEIGHTS if Path(choices["output"] or "").suffix.lower() == ".pth" else "onnx")
     if choices["verify"] is not None and choices["verify"].is_file():
-        _verify(model, device, {"format": kind != "onnx", "label": label, **choices})
+        _verify(model, device, {"format": kind != "onnx", "label": label, **choices}, as_json)
         return
     if device is not None:
         raise UsageError("--device goes with --verify FILE. Exported files run on any device; leave it out.")
@@ -134,15 +137,15 @@ def export(model: str | None, kind: str | None, label: tuple[str, ...], device: 
 
     chosen = ExportOptions(labels=label, **choices)
     if kind != "onnx":
-        _export_weights(model, kind, chosen)
+        _export_weights(model, kind, chosen, as_json)
         return
     if chosen.page is not None:
-        _export_page(model, chosen)
+        _export_page(model, chosen, as_json)
         return
     with status.shown():
         specs = export_model(model, chosen)
-    for path, spec in specs.items():
-        click.echo(f"{path}: {_proof_sentence(spec)}")
+    _tell(list(specs.items()), as_json)
+    for spec in specs.values():
         if spec.io == "image" and any(one.inputs and one.inputs.scale for one in spec.generators.values()):
             click.echo(
                 "Note: the model was trained on values by the scale of each channel (data.normalise_a), and --io image "
@@ -163,7 +166,17 @@ _UNSET = {"io": "tensor", "precision": "fp32"}
 """Options with defaults that are not empty."""
 
 
-def _verify(model: str | None, device: str | None, choices: dict[str, Any]) -> None:
+def _tell(files: "list[tuple[Path, ModelSpec]]", as_json: bool) -> None:
+    """Print what was written, and how well it agrees with torch."""
+    for path, spec in files:
+        click.echo(f"{path}: {_proof_sentence(spec)}", err=as_json)
+    if as_json:
+        known = {"parts", "io", "precision", "proof", "int8"}
+        told = [{"path": str(path), **spec.model_dump(include=known)} for path, spec in files]
+        json_output.print_json("export", {"files": [{**one, "parts": [*one["parts"]]} for one in told]})
+
+
+def _verify(model: str | None, device: str | None, choices: dict[str, Any], as_json: bool) -> None:
     """Prove a finished file; raises UsageError for options of an export."""
     file = choices.pop("verify")
     if given := [name for name, value in choices.items() if value and value != _UNSET.get(name)]:
@@ -175,15 +188,20 @@ def _verify(model: str | None, device: str | None, choices: dict[str, Any]) -> N
         found = verify_onnx(file, device or "auto", model)
     if found.proof:
         proved = found.spec.model_copy(update={"proof": found.proof})
-        click.echo(f"{file} on {found.device}: {_proof_sentence(proved)}")
+        click.echo(f"{file} on {found.device}: {_proof_sentence(proved)}", err=as_json)
     unit = found.spec.unit
     if found.self_test is not None:
         whose = "its own answers at the export" if found.spec.int8 else "torch's answers kept in the file"
-        click.echo(f"{file} on {found.device}: within {found.self_test:.2g} ({unit}) of {whose}.")
+        click.echo(f"{file} on {found.device}: within {found.self_test:.2g} ({unit}) of {whose}.", err=as_json)
     if found.cpu is not None:
-        click.echo(f"{file} on {found.device}: within {found.cpu:.2g} ({unit}) of the same file on the CPU.")
+        said = f"{file} on {found.device}: within {found.cpu:.2g} ({unit}) of the same file on the CPU."
+        click.echo(said, err=as_json)
     for note in found.notes:
         click.echo(f"Note: {note}", err=True)
+    if as_json:
+        proof = found.proof and found.proof.model_dump()
+        measured = {"device": found.device, "unit": unit, "self_test": found.self_test, "cpu": found.cpu}
+        json_output.print_json("export", {"file": str(file), **measured, "proof": proof, "notes": list(found.notes)})
 
 
 def _proof_sentence(spec: "ModelSpec") -> str:
@@ -207,7 +225,7 @@ def _proof_sentence(spec: "ModelSpec") -> str:
     return f"{agreement(spec)}\n({on}).{rounding}"
 
 
-def _export_page(model: str, options: "ExportOptions") -> None:
+def _export_page(model: str, options: "ExportOptions", as_json: bool) -> None:
     """Write a page; raises UsageError for options that would be without effect."""
     options.refuse_for_page()
     from i2i.exporting.page import export_page
@@ -215,12 +233,11 @@ def _export_page(model: str, options: "ExportOptions") -> None:
     with status.shown():
         specs = export_page(model, options)
     page = Path(options.page or "")
-    for spec in specs.values():
-        click.echo(f"{page}: {_proof_sentence(spec)}")
+    _tell([(page, spec) for spec in specs.values()], as_json)
     click.echo(f"{show_size(page.stat().st_size)}. Open it in a browser, or send it; it needs no network.", err=True)
 
 
-def _export_weights(model: str, kind: str, options: "ExportOptions") -> None:
+def _export_weights(model: str, kind: str, options: "ExportOptions", as_json: bool) -> None:
     """Write weights that another project loads; raises UsageError for options of ONNX files."""
     options.refuse_for_weights(kind)
     assert options.output is not None
@@ -229,4 +246,7 @@ def _export_weights(model: str, kind: str, options: "ExportOptions") -> None:
     with status.shown():
         written = export_weights(model, Path(options.output), options.direction, options.overwrite)
     for path, words in written.items():
-        click.echo(f"{path}: load it with {words}")
+        click.echo(f"{path}: load it with {words}", err=as_json)
+    if as_json:
+        files = [{"path": str(path), "load_with": words} for path, words in written.items()]
+        json_output.print_json("export", {"files": files})

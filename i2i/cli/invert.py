@@ -1,12 +1,12 @@
 """`i2i invert`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from i2i import status
-from i2i.cli import options
+from i2i.cli import json_output, options
 from i2i.cli.commands import ModelCommand
 from i2i.words import show_count
 
@@ -34,6 +34,7 @@ Examples:
 @click.option("--text", help="What the picture shows, in words, if the model knows texts.")
 @options.device
 @options.overwrite
+@json_output.flag
 def invert(
     pictures: tuple[str, ...],
     model: str,
@@ -46,6 +47,7 @@ def invert(
     text: str | None,
     device: str,
     overwrite: bool,
+    as_json: bool,
 ) -> None:
     """Find the latents of pictures by optimisation, for every model that generates: one row of an .npy file for each.
 
@@ -77,9 +79,12 @@ def invert(
     for note in notes:
         click.echo(f"Note: {note}", err=True)
     for row, (path, one) in enumerate(zip(files, found, strict=True)):
-        click.echo(f"{row} {path}: {_told(one)}")
+        click.echo(f"{row} {path}: {_told(one)}", err=as_json)
     count = show_count(len(files), "picture")
     click.echo(f"{count} inverted on {inverter.device}, written to {output}.", err=True)
+    if as_json:
+        rows = [{"picture": str(path), **_plain(one)} for path, one in zip(files, found, strict=True)]
+        json_output.print_json("invert", {"output": str(output), "device": str(inverter.device), "pictures": rows})
 
 
 def _told(found: "Found") -> str:
@@ -93,3 +98,9 @@ def _told(found: "Found") -> str:
 
 def _shown(error: "PixelError") -> str:
     return f"{error.l1:.2f} ({error.psnr:.1f} dB)"
+
+
+def _plain(found: "Found") -> dict[str, Any]:
+    """Return the same as `_told`, for JSON."""
+    errors = {name: getattr(found, name) for name in ("error", "drawn", "mean", "encoded")}
+    return {name: one and one._asdict() for name, one in errors.items()} | {"reach": found.reach}

@@ -7,7 +7,7 @@ import pytest
 
 from i2i.cli.json_output import SCHEMA, print_json
 from i2i.version import __version__
-from tests.cli.test_cli import call
+from tests.cli.test_cli import call, stub_web_runtime
 from tests.conftest import ROOT, save
 
 PAGE = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
@@ -83,6 +83,12 @@ LINES = [
     ("evaluate -m runs/faces --data faces --network random --count 12", SETS, 0),
     ("translate photos -m model.onnx -o new", [("translate", 0)], 0),
     ("translate mixed -m runs/lineart -o newer", [("translate", 0)], 3),
+    ("export runs/lineart -o new.onnx --io image", [("export", 0)], 0),
+    ("export runs/horses --page new.html --direction A2B", [("export", 0)], 0),
+    ("export --verify model.onnx", [("export", 1)], 0),
+    ("export summer.safetensors -o new.pth", [("export", 2)], 0),
+    ("invert pictures -m runs/faces -o new.npy --fit resize --steps 1", [("invert", 0)], 0),
+    ("weights", [("weights", 0)], 0),
     ("info runs/horses", [("info", 0)], 0),
     ("info model.onnx", [("info", 0)], 0),
     ("info runs/clothes", [("info", 0)], 0),
@@ -97,8 +103,9 @@ LINES = [
 
 
 @pytest.fixture
-def desk(desk):
+def desk(desk, monkeypatch):
     """And sets of a dozen, and a folder with a broken file."""
+    stub_web_runtime(desk, monkeypatch)
     for number in range(12):
         for side in "AB":
             save(desk / "many" / f"test{side}" / f"{number}.png", 20, 20, seed=number)

@@ -142,6 +142,7 @@ USE = [  # what stands after `i2i`, the exit code, what the message must name
     ("init pix2pix -o mine.yaml", 2, "--overwrite"),
     ("init pix2pix -o p.json", 2, ".yaml"),
     ("init pix2pix --schema", 2, "-o"),
+    ("weights --json get alexnet", 2, "i2i weights --json"),
     ("translate photo.jpg", 2, "-m"),
     ("import latest_net_G.pth -o -", 2, "-o"),
     ("generate -m runs/lineart -o g.png", 2, "i2i translate"),
