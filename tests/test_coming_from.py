@@ -21,6 +21,24 @@ def takes(preset, setting):
     return True
 
 
+OPTIONS = """
+    aspect_ratio batch_size beta1 checkpoints_dir continue_train crop_size dataroot dataset_mode direction display_env
+    display_freq display_id display_ncols display_port display_server display_winsize epoch epoch_count eval gan_mode
+    gpu_ids init_gain init_type input_nc lambda_A lambda_B lambda_L1 lambda_identity load_iter load_size lr
+    lr_decay_iters lr_policy max_dataset_size model model_suffix n_epochs n_epochs_decay n_layers_D name ndf netD netG
+    ngf no_dropout no_flip no_html norm num_test num_threads output_nc phase pool_size preprocess print_freq results_dir
+    save_by_iter save_epoch_freq save_latest_freq serial_batches suffix update_html_freq use_wandb verbose
+    wandb_project_name
+"""
+"""All that train.py and test.py of that project take, with its models pix2pix, cycle_gan, test and colorization."""
+
+
+@pytest.mark.parametrize("option", OPTIONS.split())
+def test_each_option_is_mapped(option):
+    rows = re.findall(r"^\| (.*) \| .+ \|$", PAGE, re.MULTILINE)
+    assert any(re.search(rf"--{option}\b", row) for row in rows)
+
+
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_a_setting_is_taken_by_one_of_the_two_presets(setting):
     assert takes("pix2pix", setting) or takes("cyclegan", setting)
