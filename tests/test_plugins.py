@@ -79,6 +79,11 @@ def test_a_plugin_goes_through_every_command(mine, tmp_path):
         ("info", "runs/x"),
         ("evaluate", "runs/x", "--split", "val"),
         ("diagnose", "runs/x", "--pictures", "4"),
+        ("bench", "runs/x", "--size", "16x16", "--seconds", "0"),
+        ("card", "runs/x"),
+        ("compare", "runs/x"),
+        ("init", "runs/x/config.yaml"),
+        ("translate", "photo.png", "-m", "runs/x", "--then", "lineart", "-o", "chain.png"),
     ):
         code, said = run(*words)
         assert code == 0, said
