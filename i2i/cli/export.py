@@ -28,7 +28,8 @@ class ExportCommand(ModelCommand):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse as without a model for such a file."""
         given, words = self._split(ctx, args)
-        if not words and "model" not in given and Path(given.get("verify") or "").is_file():
+        file = Path(given.get("verify") or "")
+        if not words and "model" not in given and (file.is_file() or file.suffix == ".onnx"):
             return PluginCommand.parse_args(self, ctx, args)
         return super().parse_args(ctx, args)
 

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from i2i.config.aliases import SAME, SEVERAL
 from i2i.config.derive import DERIVE_SETTINGS
 from i2i.config.names import did_you_mean, setting_names
 from i2i.config.networks import NETWORK_SETTINGS
@@ -40,7 +41,8 @@ def explain(error: ValidationError, model: type[BaseModel], values: object, pref
                 found.setdefault(name, _unknown(name, choice, node, known))
             case "union_tag_not_found" | "union_tag_invalid":
                 tags, given = CHOICES[name], problem["input"].get("name")
-                found.setdefault(f"{name}.name", _missing_or(given, "name" in problem["input"]) + _choose(given, tags))
+                said = _missing_or(given, "name" in problem["input"])
+                found.setdefault(f"{name}.name", said + _choose(given, tags, f"{name}.name"))
             case "value_error":  # from a validator of ours
                 given = "" if isinstance(problem["input"], dict | BaseModel) else f" is {show_value(problem['input'])}"
                 found.setdefault(name, f"{given}: {problem['ctx']['error']}.")
@@ -127,16 +129,17 @@ def _unknown(name: str, choice: str, node: _Schema, known: Sequence[str]) -> str
     return f" is not a setting{f' of {choice}' if choice else ''}.{did_you_mean(name, known) or listed}"
 
 
-def _choose(given: object, words: Sequence[str] | Mapping[str, object]) -> str:
-    """Say which of some words can be given."""
-    return f"{did_you_mean(given if isinstance(given, str) else '', words)} Choose one of {', '.join(words)}."
+def _choose(given: object, words: Sequence[str] | Mapping[str, object], setting: str) -> str:
+    """Say which of some words can be given for a setting; a mistyped word may be nearest to another project's."""
+    known = [*words, *SAME.get(setting, ()), *SEVERAL.get(setting, ())]
+    return f"{did_you_mean(given if isinstance(given, str) else '', known)} Choose one of {', '.join(words)}."
 
 
 def _give(given: object, node: _Schema, schema: _Schema, name: str, kind: str) -> str:
     """Say what can be given. kind: pydantic's name of the problem."""
     allowed = [word for option in _options(node, schema) for word in _allowed(option, schema, name)]
     if len(allowed) > 2 and not any(" " in word for word in allowed):
-        return _choose(given, allowed)
+        return _choose(given, allowed, name)
     if kind == "finite_number":
         allowed = [word.replace("a number", "a finite number") for word in allowed]
     comma = "," if any(" " in word for word in allowed) else ""

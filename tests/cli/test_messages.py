@@ -232,6 +232,7 @@ USE = [  # what stands after `i2i`, the exit code, what the message must name
     ("export runs/lineart --triton -", 2, "--triton"),
     ("export runs/faces -o f.onnx --direction A2B", 2, "--direction"),
     ("export runs/faces -o f.onnx --verify photos", 2, "--verify"),
+    ("export --verify none.onnx", 2, "none.onnx"),
     ("export runs/faces -o f.onnx --direction both", 2, "--direction"),
     ("export runs/faces -o f.onnx --io image", 2, "--io image"),
     ("export runs/lineart -o f.onnx --direction both", 2, "B2A"),

@@ -80,6 +80,13 @@ def test_only_what_is_near_is_suggested(name, near):
     assert suggested == (f" Did you mean {near}?" if near else "")
 
 
+@pytest.mark.parametrize("change", ["loss.adversarial=vanila", "generator.name=resnet_9block", "optimizer.name=Adm"])
+def test_a_name_of_another_project_is_suggested_where_it_is_nearest(change):
+    near = {"vanila": "vanilla", "resnet_9block": "resnet_9blocks", "Adm": "Adam"}[change.partition("=")[2]]
+    with pytest.raises(ConfigError, match=rf"Did you mean {near}\? Choose one of "):
+        resolve(i2i.load_config("pix2pix", [change]))
+
+
 def test_a_resolved_config_reads_back_equal(tmp_path):
     config = resolve(i2i.load_config("pix2pix", ["loss.l1=50"]))
     (tmp_path / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
