@@ -133,6 +133,8 @@ def test_the_generator_minimises_the_value_of_the_game(few_pairs):
         ("conditional_gan", ["discriminator.norm=batch"]),
         ("pix2pix", ["discriminator.spectral_norm=true", "discriminator.scales=2", "loss.terms.feature_matching=1"]),
         ("cyclegan", ["loss.history=3"]),
+        ("cut", []),
+        ("infogan", []),
         ("gan", ["train.precision=bf16"]),
     ],
     ids=str,
