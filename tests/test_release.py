@@ -53,6 +53,8 @@ def test_the_workflow_publishes_without_a_password():
     assert jobs["publish"]["permissions"] == {"id-token": "write"}
     assert jobs["publish"]["needs"] == "build"
     assert "secrets." not in text
+    (checkout,) = (one for job in jobs.values() for one in job["steps"] if "checkout@" in one.get("uses", ""))
+    assert checkout["with"]["persist-credentials"] is False  # nothing that is installed later can push
 
 
 THEIRS = {"py-opencv": "opencv-python-headless", "pytorch": "torch", "lightning": "lightning-fabric"}
