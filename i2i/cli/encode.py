@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from i2i import status
-from i2i.cli import options
+from i2i.cli import json_output, options
 from i2i.cli.commands import ModelCommand
 from i2i.words import show_count
 
@@ -27,7 +27,10 @@ Examples:
 @click.option("--fit", type=click.Choice(["resize"]), help="Squeeze pictures of other sizes, instead of refusing them.")
 @options.device
 @options.overwrite
-def encode(pictures: tuple[str, ...], model: str, output: Path, fit: str | None, device: str, overwrite: bool) -> None:
+@json_output.flag
+def encode(
+    pictures: tuple[str, ...], model: str, output: Path, fit: str | None, device: str, overwrite: bool, as_json: bool
+) -> None:
     """Find the latents of pictures, for models with an encoder (vae): one row of an .npy file for each.
 
     The number and name of each row are printed. `generate` and `interpolate` take the file with --latents.
@@ -49,6 +52,9 @@ def encode(pictures: tuple[str, ...], model: str, output: Path, fit: str | None,
     for note in notes:
         click.echo(f"Note: {note}", err=True)
     for row, path in enumerate(files):
-        click.echo(f"{row} {path}")
-    count = show_count(len(files), "picture")
-    click.echo(f"{count} encoded on {encoder.backend.device}, written to {output}.", err=True)
+        click.echo(f"{row} {path}", err=as_json)
+    count, where = show_count(len(files), "picture"), encoder.backend.device
+    click.echo(f"{count} encoded on {where}, written to {output}.", err=True)
+    if as_json:
+        pictures = tuple(map(str, files))
+        json_output.print_json("encode", {"output": str(output), "device": str(where), "pictures": pictures})

@@ -1,13 +1,17 @@
 """`i2i import`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from i2i import status
-from i2i.cli import options
+from i2i.cli import json_output, options
 from i2i.cli.directions import Directions
 from i2i.errors import one_line
+
+if TYPE_CHECKING:
+    from i2i.interop.importing import Imported
 
 _STATISTICS = {
     "image": "each picture's own statistics, as that project's test.py; its --eval is --norm-statistics running",
@@ -40,8 +44,9 @@ Examples:
     help="What batch norm uses: image, as that project's test.py does; running, as its --eval.",
 )
 @options.overwrite
+@json_output.flag
 def import_(
-    weights: tuple[Path, ...], output: Path, direction: str | None, norm_statistics: str, overwrite: bool
+    weights: tuple[Path, ...], output: Path, direction: str | None, norm_statistics: str, overwrite: bool, as_json: bool
 ) -> None:
     """Convert weights of pytorch-CycleGAN-and-pix2pix or contrastive-unpaired-translation to a model file.
 
@@ -60,6 +65,16 @@ def import_(
             from i2i.interop.importing import import_weights
         model = import_weights(weights, direction, norm_statistics)  # type: ignore[arg-type]
     save_tensors(output, model.spec, model.tensors)
+    if as_json:
+        parts = {way: {"from": model.origins[way], "network": words} for way, words in model.words.items()}
+        trained = {"trained_side_px": model.spec.trained_side_px, "norm_statistics": norm_statistics}
+        json_output.print_json("import", {"output": str(output), "parts": parts, **trained, "notes": model.notes})
+    else:
+        _tell(model, norm_statistics)
+
+
+def _tell(model: "Imported", norm_statistics: str) -> None:
+    """Print what was recognised."""
     for way, one in model.spec.generators.items():
         words = f"{model.words[way]}, {one.in_meaning} to {one.out_meaning}"
         click.echo(f"{way} from {one_line(model.origins[way])}: {words}")

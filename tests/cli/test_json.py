@@ -88,6 +88,8 @@ LINES = [
     ("export --verify model.onnx", [("export", 1)], 0),
     ("export summer.safetensors -o new.pth", [("export", 2)], 0),
     ("invert pictures -m runs/faces -o new.npy --fit resize --steps 1", [("invert", 0)], 0),
+    ("encode pictures -m runs/vae -o new.npy --fit resize", [("encode", 0)], 0),
+    ("import latest_net_G.pth -o new.safetensors", [("import", 0)], 0),
     ("weights", [("weights", 0)], 0),
     ("info runs/horses", [("info", 0)], 0),
     ("info model.onnx", [("info", 0)], 0),
