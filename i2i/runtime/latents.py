@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from i2i.config.names import did_you_mean
 from i2i.errors import ModelError, UsageError
 from i2i.files import write_bytes
 from i2i.images import Array
@@ -88,7 +89,8 @@ def find_labels(names: Sequence[str], blocks: Sequence[LatentBlock]) -> dict[str
                     f"{' and '.join(places)} both have a class {value}. Say which: {first}={value}, for example."
                 )
             listed = "; ".join(f"{one}: {and_more(classes, _LISTED)}" for one, classes in known.items())
-            raise UsageError(f"Unknown label {name}. This model knows {listed}.")
+            near = did_you_mean(value, [one for classes in known.values() for one in classes])
+            raise UsageError(f"Unknown label {name}.{near} This model knows {listed}.")
         ((block, classes),) = places.items()
         if block in found:
             raise UsageError(f"--label names two classes of {block}: {classes[found[block]]} and {value}. Give one.")

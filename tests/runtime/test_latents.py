@@ -167,6 +167,7 @@ def test_labels_are_found_by_name():
     ("names", "words"),
     [
         (["boat"], r"boat.*kind: bag, hat, shoe; hue: red, hat"),
+        (["shoes"], r"shoes\. Did you mean shoe\?"),
         (["hat"], "kind=hat"),
         (["bag", "shoe"], "bag and shoe"),
         (["hue=bag"], "hue=bag"),
