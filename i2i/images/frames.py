@@ -1,11 +1,19 @@
-"""Which pictures are frames of one clip: those in one folder, in the order of their names."""
+"""Frames of one clip: which pictures they are, those in one folder in the order of their names; and thumbnails."""
 
 import re
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import PurePath
 
+import numpy as np
+from PIL import Image
+
 from i2i.errors import DataError
+from i2i.images.encode import Array
+from i2i.images.image import largest, to_channels
+
+SIDE = 12
+"""Rows and columns of a thumbnail."""
 
 
 def clip_of(name: str | PurePath) -> str:
@@ -21,6 +29,12 @@ def refuse_disorder(names: Iterable[str | PurePath]) -> None:
                 f"{other} counts before {one}, but comes after it in the order of names, which is that of frames.\n"
                 "Rename the frames with as many digits each, as in 0009 and 0010."
             )
+
+
+def thumbnail(frame: Array) -> Array:
+    """Return (H, W, 1 to 4) as (SIDE * SIDE,) float32: the mean grey of each part, black 0 and white 255."""
+    grey = to_channels(frame, 1)[:, :, 0] * np.float32(255 / largest(frame.dtype))
+    return np.asarray(Image.fromarray(grey).resize((SIDE, SIDE), Image.Resampling.BOX)).ravel()
 
 
 def _counted(stem: str) -> list[tuple[bool, int, str]]:

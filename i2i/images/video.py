@@ -7,7 +7,7 @@ address: playlists are not among them.
 import contextlib
 import importlib.util
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from i2i.errors import ImageError, UsageError, one_line
 from i2i.files import utf8_name
 from i2i.images.encode import Array
+from i2i.images.frames import thumbnail
 from i2i.images.interlacing import progressive
 from i2i.images.pixels import reason_of
 from i2i.images.video_colours import Colours, colours_of, refuse_hdr, to_array
@@ -40,6 +41,8 @@ _ORIENTATIONS = {
     (0, -1, 1, 0): 8,
 }
 """Signs of a display matrix (a, b, c, d) to the EXIF orientation that means the same."""
+_SMALL_PX = 96
+"""Frames are reduced to squares of this side before thumbnails, since swscale is not exact below."""
 _MISSING_S = 0.5
 """A file of _EXACT containers that ends this much before its header says is cut short."""
 _EXACT = ("mp4", "matroska")
@@ -109,30 +112,25 @@ def opened_video(path: Path) -> Iterator[tuple[Any, Any]]:
         raise ImageError(f"{name} cannot be read: {error.strerror or error}.") from error
 
 
-def survey(
-    path: Path, max_pixels: int, samples: int, seen: Callable[[int], None] = lambda count: None
-) -> tuple[Video, list[Array]]:
-    """Decode a whole video; return what it is, and `samples` to twice as many of its frames, evenly spread.
+def survey(path: Path, max_pixels: int, seen: Callable[[int], None] = lambda count: None) -> tuple[Video, list[Array]]:
+    """Decode a whole video; return what it is, and a thumbnail of each frame.
 
     seen: called with the number of frames so far. Raises ImageError for a file that is damaged, cut short, without
     pictures, or HDR, and for frames of more than `max_pixels`.
     """
-    name, kept, every, starts = one_line(path), list[Array](), 1, list[int]()
+    name, thumbnails, starts = one_line(path), list[Array](), list[int]()
     with opened_video(path) as (container, stream):
         _check_size(name, stream, max_pixels)
         first, last, stored = None, None, _Stored()
         for frame in progressive(stored.watch(name, _decoded(name, container, stream)), stream):
             first, last, orientation = first or frame, frame, stored.orientation
-            if len(starts) % every == 0:
-                kept.append(to_array(frame, orientation))
-            if len(kept) > 2 * samples:
-                kept, every = kept[::2], 2 * every
+            thumbnails.append(thumbnail(to_array(frame, orientation, _SMALL_PX)))
             starts.append(_start(frame, starts[-1] if starts else None, _step(stream)))
             seen(len(starts))
         if first is None or last is None:
             raise ImageError(f"{name} holds no pictures that can be decoded. It may be cut short or damaged.")
         end = starts[-1] + (last.duration or _step(stream))
-        return _describe(path, stream, first, stored, tuple(starts), end), kept
+        return _describe(path, stream, first, stored, tuple(starts), end), thumbnails
 
 
 class _Stored:
@@ -189,11 +187,12 @@ def _start(frame: Any, last: int | None, step: int) -> int:
     return max(last + step if frame.pts is None else frame.pts, last + 1)
 
 
-def frames(video: Video, start: int = 0) -> Iterator[Array]:
-    """Yield frames from number `start` on, (H, W, 3 or 4) in uint8, or uint16 if the video is deep; as `survey`."""
+def frames(video: Video, wanted: Container[int] | None = None) -> Iterator[Array]:
+    """Yield all frames, or those of `wanted` numbers, (H, W, 3 or 4) in uint8, or uint16 if the video is deep."""
+    wanted = range(len(video.starts)) if wanted is None else wanted
     with opened_video(video.path) as (container, stream):
         for number, frame in enumerate(progressive(container.decode(stream), stream)):
-            if start <= number < len(video.starts):
+            if number in wanted:
                 yield to_array(frame, video.orientation)
 
 

@@ -46,22 +46,24 @@ def colours_of(frame: Any) -> Colours:
     return Colours(matrix, frame.color_primaries or _UNKNOWN, frame.color_trc or _UNKNOWN)
 
 
-def to_array(frame: Any, orientation: int) -> Array:
+def to_array(frame: Any, orientation: int, side: int | None = None) -> Array:
     """Return a frame of PyAV as an upright array (H, W, 3), or 4 with alpha, in uint8 or uint16.
 
-    orientation: as EXIF numbers them. It is not read from each frame, since reading side data keeps PyAV's frame, with
-    all its pixels, until Python collects cycles.
+    side: reduce it to a square of so many pixels. orientation: as EXIF numbers them. It is not read from each frame,
+    since reading side data keeps PyAV's frame, with all its pixels, until Python collects cycles.
     """
     parts = frame.format.components
     deep, alpha = max(one.bits for one in parts) > 8, any(one.is_alpha for one in parts)
     rgb = frame.format.is_rgb
     made = _scaler().reformat(
         frame,
+        side,
+        side,
         format=("rgba64le" if alpha else "rgb48le") if deep else ("rgba" if alpha else "rgb24"),
         src_colorspace=None if rgb else _SCALERS[colours_of(frame).matrix],
         src_color_range=_FULL if _is_full(frame) else _LIMITED,
         dst_color_range=_FULL,
-        interpolation=_interpolation(),
+        interpolation=_interpolation(reduces=side is not None),
     )
     array = made.to_ndarray()
     if deep:
@@ -98,8 +100,8 @@ def _scaler() -> Any:
     return VideoReformatter()
 
 
-def _interpolation() -> int:
+def _interpolation(reduces: bool = False) -> int:
     """Return the flags of swscale for exact colours."""
     from av.video.reformatter import Interpolation as By
 
-    return int(By.BICUBIC | By.ACCURATE_RND | By.FULL_CHR_H_INP | By.FULL_CHR_H_INT)
+    return int((By.AREA if reduces else By.BICUBIC) | By.ACCURATE_RND | By.FULL_CHR_H_INP | By.FULL_CHR_H_INT)

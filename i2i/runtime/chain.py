@@ -15,7 +15,7 @@ from i2i.images import Array, Range, channel_words
 from i2i.images.label_maps import decided
 from i2i.models.spec import ModelSpec, Part
 from i2i.runtime.backends import open_backend
-from i2i.runtime.clip_statistics import for_animation
+from i2i.runtime.clip_statistics import translate_frames
 from i2i.runtime.fit import AUTO, Fit
 from i2i.runtime.picture_options import PictureOptions
 from i2i.runtime.pictures import DecodedPicture, finished
@@ -106,7 +106,6 @@ def carry_on(
         if made_by.outputs and made_by.outputs.values:
             frames = tuple(map(decided, frames))
         picture = replace(picture, frames=frames, inputs=frames, holes=())
-        steady = for_animation(one, picture)
-        outputs = [steady.translate(frame, dtype, str(picture.path)) for frame in frames]
+        outputs = translate_frames(one, picture, frames, [dtype] * len(frames), str(picture.path))
         made_by = one.generator
     return picture, outputs

@@ -1,9 +1,10 @@
 """A clip through a model: checked whole, translated frame by frame, encoded in segments, joined with its sound.
 
-All frames share the norm statistics of the clip. Memory holds a few frames, however many there are. A run that is
+All frames of a scene share norm statistics. Memory holds a few frames, however many there are. A run that is
 killed loses the segment in work; one that Ctrl-C stops loses nothing.
 """
 
+import copy
 import json
 import threading
 import time
@@ -28,9 +29,10 @@ from i2i.images.video_writing import SegmentWriter, join
 from i2i.machine import available_bytes, thread_count
 from i2i.models.modelfile import find_model
 from i2i.runtime.carried import Carried
+from i2i.runtime.clip_light import Light
 from i2i.runtime.clip_parts import ClipParts
 from i2i.runtime.clip_sources import frames, sound_of, survey
-from i2i.runtime.clip_statistics import for_clip
+from i2i.runtime.clip_statistics import SceneModels
 from i2i.runtime.picture_options import PictureOptions
 from i2i.runtime.pipeline import setup_on
 from i2i.runtime.smoothing import Smoothing
@@ -39,8 +41,6 @@ from i2i.runtime.translator import Translator
 from i2i.runtime.worker import PIXEL_BYTES, StopWork
 from i2i.version import __version__
 
-SAMPLES = 4
-"""Frames, or up to twice as many, that give a clip its norm statistics."""
 SEGMENT_FRAMES, SEGMENT_S = 240, 120.0
 """A segment ends after so many frames or seconds of work, whichever comes first."""
 
@@ -103,7 +103,7 @@ class _ClipRun:
         """Do all of it."""
         with status.doing("Reading the clip"):
             most, rate = self.options.pictures.max_pixels, self.options.rate
-            self.video, samples = survey(self.task.source, most, SAMPLES, rate, status.count)
+            self.video, self.thumbnails = survey(self.task.source, most, rate, status.count)
         plan = json.loads(json.dumps(self._plan(), default=str))
         self.parts = ClipParts(self.task.output, plan, self.options.overwrite)
         self.done.total, self.done.kept_in = len(self.video.starts), self.parts.folder
@@ -111,8 +111,6 @@ class _ClipRun:
         self.progress(self.done)
         try:
             if self.parts.done < self.done.total:
-                self._fix_statistics(samples)
-                del samples
                 self._translate()
             with status.doing("Joining"), atomic_write(self.task.output) as temp:
                 keep = self.options.pictures.keep_metadata
@@ -141,18 +139,15 @@ class _ClipRun:
             "rate": self.options.rate,
         }
 
-    def _fix_statistics(self, samples: Sequence[Array]) -> None:
-        """Give all frames the norm statistics of the clip, in each model."""
-        with status.doing("Measuring the clip"):
-            for place, one in enumerate(self.translators):
-                fixed = self.translators[place] = for_clip(one, samples)
-                if place + 1 < len(self.translators):
-                    samples = [fixed.translate(sample, name=self.name) for sample in samples]
-
     def _translate(self) -> None:
         """Encode one segment after another."""
-        self.translators = [one.in_order() for one in self.translators]
-        self.carried = Carried(self.translators, self.smoothing)
+        with status.doing("Measuring the clip"):
+            most, first = self.options.pictures.max_pixels, self.parts.done
+            checked = [self._checked(one) for one in self.translators]
+            self.models = SceneModels(checked, self.video, self.thumbnails, most, first)
+            del self.thumbnails
+            self.done.notes += self.models.notes
+            self.carried = Carried(self.models.at(first)[0], self.smoothing)
         self.carried.restore(self.parts.read_state())
         if self.carried.recurrences and self.task.source.is_dir():
             refuse_disorder(list_pictures(self.task.source))
@@ -190,18 +185,20 @@ class _ClipRun:
 
     def _outputs(self) -> Generator[Made]:
         """Yield each frame that is not done, what the models make of it, and what the next one needs, in order."""
+        numbers = range(self.parts.done, self.done.total)
+        coming = zip(numbers, frames(self.video, numbers, self.options.pictures.max_pixels), strict=False)
         if self.carried.recurrences:  # no frame can begin before the last one is done
-            for frame in frames(self.video, self.parts.done, self.options.pictures.max_pixels):
-                yield frame, self._through(frame), self.carried.now()
+            for number, frame in coming:
+                yield frame, self._through(frame, *self.models.at(number)), self.carried.now()
             return
         waiting: deque[tuple[Array, Future[Array]]] = deque()
         workers, threads = self._setup()
         before = self.translators[0].backend.threads
-        self.translators = [self._ready(one, threads) for one in self.translators]
+        self.models.set_threads(threads)
         pool = ThreadPoolExecutor(workers)
         try:
-            for frame in frames(self.video, self.parts.done, self.options.pictures.max_pixels):
-                waiting.append((frame, pool.submit(self._through, frame)))
+            for number, frame in coming:
+                waiting.append((frame, pool.submit(self._through, frame, *self.models.at(number))))
                 if len(waiting) > workers:
                     frame, made = waiting.popleft()
                     yield frame, made.result(), []
@@ -212,9 +209,9 @@ class _ClipRun:
             pool.shutdown(cancel_futures=True)
             self.translators[0].backend.with_threads(before)  # torch has one number for the whole process
 
-    def _ready(self, translator: Translator, threads: int) -> Translator:
-        """Return a translator with so many threads that ends in the middle of a large frame if the run is to end."""
-        other = translator.with_backend(translator.backend.with_threads(threads))
+    def _checked(self, translator: Translator) -> Translator:
+        """Return a translator that ends in the middle of a large frame if the run is to end."""
+        other = copy.copy(translator)
         other.before_tile = self._check
         return other
 
@@ -222,12 +219,13 @@ class _ClipRun:
         if self.stop.is_set():
             raise StopWork
 
-    def _through(self, frame: Array) -> Array:
+    def _through(self, frame: Array, models: Sequence[Translator], light: Light) -> Array:
         """Return what the models make of a frame, (H, W, 3) in the depth of the output."""
         deep = (self.options.pictures.bit_depth or frame.itemsize * 8) > 8 and not is_animation(self.task.output)
-        for one in self.translators:
+        frame = light.undone(frame)
+        for one in models:
             frame = one.translate(frame, np.uint16 if deep else np.uint8, self.name)
-        return to_channels(frame, 3)
+        return light.put_back(to_channels(frame, 3))
 
     def _setup(self) -> tuple[int, int]:
         """Return how many frames are in work at a time, within half of the free memory, and the threads of each."""

@@ -15,7 +15,7 @@ from i2i.images.decode import opened
 from i2i.images.omezarr import is_zarr
 from i2i.images.world import carry_over
 from i2i.runtime.chain import carry_on
-from i2i.runtime.clip_statistics import for_animation
+from i2i.runtime.clip_statistics import translate_frames
 from i2i.runtime.lost import lost_colours, lost_place
 from i2i.runtime.outcome import STAGES
 from i2i.runtime.picture_options import PictureOptions, output_dtype
@@ -121,11 +121,8 @@ class Worker:
             clock.lap()
             for one in (translator, *following):
                 one.begin(clip_of_picture(task.source, len(picture.frames)))
-            translator = for_animation(translator, picture)
-            outputs = [
-                translator.translate(frame, output_dtype(frame, suffix, self.options), one_line(task.source))
-                for frame in picture.inputs
-            ]
+            dtypes = [output_dtype(frame, suffix, self.options) for frame in picture.inputs]
+            outputs = translate_frames(translator, picture, picture.inputs, dtypes, one_line(task.source))
             part, dtype = translator.generator, output_dtype(picture.frames[0], suffix, self.options)
             last, outputs = carry_on(picture, outputs, part, following, dtype, self.options)
             smooth = Smoothing(self.options.temporal if len(outputs) > 1 else 0)

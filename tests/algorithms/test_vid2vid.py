@@ -152,7 +152,7 @@ def test_a_video_goes_on_where_it_was(run, clips, in_order, tmp_path, monkeypatc
     assert run_i2i(*words).returncode == 130
     assert run_i2i(*words).returncode == 0
     assert len(made) == 7  # the stopped one twice
-    again = list(frames(survey(output, 10**8, 4)[0]))
+    again = list(frames(survey(output, 10**8)[0]))
     assert max(np.abs(one.astype(int) - other).max() for one, other in zip(again, in_order[:6], strict=True)) <= 8
 
 

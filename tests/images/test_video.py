@@ -10,6 +10,7 @@ import pytest
 
 from i2i.errors import ImageError
 from i2i.images import video, video_colours
+from i2i.images.frames import thumbnail
 from i2i.images.video import frames, survey
 from tests.videos import FRAMES, shown, write_clip, write_interlaced, write_tone
 
@@ -17,7 +18,7 @@ LIMIT = 10_000_000
 
 
 def read(path):
-    found, _ = survey(path, LIMIT, 4)
+    found, _ = survey(path, LIMIT)
     return found, np.stack(list(frames(found))).astype(int)
 
 
@@ -66,11 +67,12 @@ def test_hdr_is_refused(matrix, tags, tmp_path):
         read(clip)
 
 
-def test_samples_are_spread_over_the_clip(tmp_path):
-    found, samples = survey(write_clip(tmp_path / "a.mp4"), LIMIT, 2)
-    every = [shown(number) for number in range(len(found.starts))]
-    nearest = [int(np.argmin([difference(one.astype(int), other) for other in every])) for one in samples]
-    assert nearest == [0, 4, 8]
+@pytest.mark.parametrize(("kind", "turned"), [("yuv444p", 0), ("yuv444p10le", 0), ("yuv420p", 90)])
+def test_thumbnails_are_the_means_of_each_frame(kind, turned, tmp_path):
+    found, thumbnails = survey(write_clip(tmp_path / "a.mp4", kind=kind, turned=turned), LIMIT)
+    expected = [thumbnail(one) for one in frames(found)]
+    assert difference(np.stack(thumbnails), np.stack(expected)) < 1
+    assert difference(np.stack(thumbnails)[::-1], np.stack(expected)) > 1
 
 
 def broken_clips(folder):
@@ -110,7 +112,7 @@ def test_frames_are_given_back_one_by_one(tmp_path):
     if not held.exists():
         pytest.skip("Only Linux says what a process holds now.")
     large = [np.zeros((1080, 1920, 3), np.uint8)] * 30
-    found, _ = survey(write_clip(tmp_path / "a.mp4", large, sound=None), LIMIT, 1)
+    found, _ = survey(write_clip(tmp_path / "a.mp4", large, sound=None), LIMIT)
     gc.disable()
     try:
         pages = [int(held.read_text(encoding="utf-8").split()[1]) for _ in frames(found)]
@@ -121,7 +123,7 @@ def test_frames_are_given_back_one_by_one(tmp_path):
 
 def test_a_clip_over_the_limit_is_refused_before_it_is_decoded(tmp_path):
     with pytest.raises(ImageError, match="64x48"):
-        survey(write_clip(tmp_path / "a.mp4"), 3000, 2)
+        survey(write_clip(tmp_path / "a.mp4"), 3000)
 
 
 def combing(pictures):
@@ -133,13 +135,14 @@ def combing(pictures):
 def test_interlaced_frames_become_whole_at_their_own_times(tmp_path, monkeypatch):
     """The control reads them as they are stored; a clip that is not interlaced stays as it is."""
     path = write_interlaced(tmp_path / "a.mp4")
-    found, _ = survey(path, 10**8, 4)
+    found, _ = survey(path, 10**8)
     made = list(frames(found))
     assert found.interlaced
     assert len(made) == len(found.starts) == FRAMES
     assert np.array_equal(np.diff(found.starts), [found.starts[1]] * (FRAMES - 1))
-    assert [np.array_equal(*pair) for pair in zip(frames(found, 5), made[5:], strict=True)] == [True] * (FRAMES - 5)
-    plain, _ = survey(write_clip(tmp_path / "b.mp4"), 10**8, 4)
+    later = list(frames(found, range(5, FRAMES)))
+    assert [np.array_equal(*pair) for pair in zip(later, made[5:], strict=True)] == [True] * (FRAMES - 5)
+    plain, _ = survey(write_clip(tmp_path / "b.mp4"), 10**8)
     assert not plain.interlaced
     before = list(frames(plain))
     monkeypatch.setattr(video, "progressive", lambda frames, stream: frames)

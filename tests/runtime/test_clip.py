@@ -23,7 +23,7 @@ STARTS = [0, 512, 1024, 2000, 2500, 4000, 4512, 5024, 6000, 7000, 8000, 9000]
 
 
 def read(path):
-    return list(frames(survey(path, 10**8, 4)[0]))
+    return list(frames(survey(path, 10**8)[0]))
 
 
 def difference(one, other):
@@ -144,7 +144,7 @@ def test_a_clip_becomes_an_animation_and_goes_back(ending, tiny_onnx, tmp_path, 
         assert made.info["loop"] == 0
     expected = [translator.translate(frame) for frame in read(source)]
     assert difference(pictures, expected) <= (0 if ending == "png" else 3)
-    found = survey(source, 10**8, 4)[0]
+    found = survey(source, 10**8)[0]
     exact = np.diff([*found.starts, found.end]) * float(1000 * found.base)
     np.testing.assert_allclose(np.cumsum(spent), np.cumsum(exact), atol=1 if ending == "png" else 10)
     assert run_i2i("translate", output, "-m", tiny_onnx, "-o", tmp_path / "back.mp4").returncode == 0
