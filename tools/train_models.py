@@ -28,7 +28,7 @@ from i2i.files import read_json_lines, write_bytes, write_text
 from i2i.generation import choose, write_grid
 from i2i.images import Array
 from i2i.models.modelfile import MODEL_NAME, load_tensors, read_spec, save_tensors
-from i2i.models.shipped import Card, read_card, shipped_folder, shipped_names
+from i2i.models.shipped import SHEET, Card, read_card, shipped_folder, shipped_names
 from i2i.report.sheets import sheet_png
 
 LINEART = "MIT, Microsoft (Fluent Emoji)"
@@ -226,7 +226,7 @@ def write_picture(name: str, file: Path) -> None:
     for pair in spread(find_pairs([RECIPES[name].data], "test"), SHOWN):
         source, truth = sides(pair, translator.direction)
         rows.append((source, translator.translate(source), truth))
-    write_bytes(picture, sheet_png(rows, ("input", "output", "truth")))
+    write_bytes(picture, sheet_png(rows, SHEET))
 
 
 def gallery() -> str:

@@ -69,8 +69,8 @@ Examples:
 @click.option(
     "--verify",
     type=click.Path(exists=True, path_type=Path),
-    help="Folder of pictures to prove it on.  [default: the run's own]  Or an exported .onnx file: prove it on this "
-    "machine, and write nothing.",
+    help="Folder of pictures to prove it on.  [default: the run's own, or those on the sheet of a shipped model]  Or "
+    "an exported .onnx file: prove it on this machine, and write nothing.",
 )
 @click.option("--device", type=click.Choice(options.DEVICES), help="With --verify FILE: where to run it.")
 @click.option(

@@ -24,7 +24,8 @@ class ExportOptions:
     direction: str | None = None
     """A2B or B2A, needed only when the model holds both, and neither is usual; "both" writes a file for each."""
     verify: str | Path | None = None
-    """Folder of pictures to prove the file on; None: the previews of the run that the model lies in."""
+    """Folder of pictures to prove the file on; None: the previews of the run that the model lies in, or
+    the test pictures on the sheet of a shipped model."""
     overwrite: bool = False
     """Whether outputs that exist may be replaced."""
     io: Io = "tensor"

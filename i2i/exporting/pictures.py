@@ -16,7 +16,10 @@ from i2i.exporting.proof import ProofBatch
 from i2i.images import Array, from_unit, is_transparent, read_image, to_channels, to_unit
 from i2i.images.listing import list_pictures
 from i2i.models.mistaken import shown
+from i2i.models.modelfile import read_spec
+from i2i.models.shipped import SHEET, card_of
 from i2i.models.spec import Part
+from i2i.report.sheets import cut_sheet
 from i2i.runtime.fit import pad, padded_side
 from i2i.runtime.plan import padded_sides
 from i2i.runtime.translator import Translator
@@ -94,11 +97,12 @@ def proof_pictures(
 ) -> Named:
     """Return a few real inputs of the model. Raises UsageError."""
     notes = list[str]()
-    found, pictures_from = (
-        _of_run(source, translator, notes, most)
-        if verify is None
-        else _of_folder(Path(verify), translator, notes, most)
-    )
+    if verify is not None:
+        found, pictures_from = _of_folder(Path(verify), translator, notes, most)
+    elif card_of(source):
+        found, pictures_from = _of_sheet(source, translator, most)
+    else:
+        found, pictures_from = _of_run(source, translator, notes, most)
     for note in notes:
         status.say(f"Note: {note}")
     channels = translator.generator.in_channels
@@ -124,6 +128,14 @@ def _of_folder(
     if fills and not any(is_transparent(array) for _, array in found):  # which would come out as they went in
         raise UsageError(f"This model fills holes, and {folder} holds no picture with a transparent one.")
     return found, one_line(folder.resolve().name or folder)  # a path would tell of the machine
+
+
+def _of_sheet(source: Path, translator: Translator, most: int) -> Named:
+    """Return the test pictures that a shipped model brings along: its inputs, or the truths of its first direction."""
+    sheet = source.with_suffix(".png")
+    place = 0 if translator.direction == next(iter(read_spec(source).generators)) else 2
+    rows = cut_sheet(read_image(sheet), len(SHEET))[:most]
+    return [(f"{SHEET[place]} {number} of {sheet.name}", row[place]) for number, row in enumerate(rows, 1)], sheet.name
 
 
 def _of_run(source: Path, translator: Translator, notes: list[str], most: int) -> Named:

@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from i2i.config.names import did_you_mean
 from i2i.errors import UsageError
 
+SHEET = ("input", "output", "truth")
+"""Titles of the columns of a translating model's picture, which shows test pictures."""
+
 
 class Card(BaseModel):
     """What a person should know of a shipped model; `tools/train_models.py` writes it."""

@@ -16,6 +16,7 @@ from i2i.words import show_count
 
 _CELL_PX = (96, 256)  # smallest and largest side of a picture on a sheet
 _GAP_PX = 4
+_HEAD_PX = 20  # height of the titles of a sheet
 _LABEL_PX = 16  # height of the line under a picture of a grid
 _CLOUD_PX = 480
 _CLOUD_REACH = 1.5  # from the middle to each side, in the points' own units, unless a point lies further out
@@ -30,7 +31,7 @@ def sheet_png(rows: Sequence[Sequence[Array]], titles: Sequence[str]) -> bytes:
     smoothing; large ones are reduced.
     """
     cell, zoom = _cell([picture for row in rows for picture in row])
-    step, head = cell + _GAP_PX, 20
+    step, head = cell + _GAP_PX, _HEAD_PX
     sheet = Image.new("RGB", (step * len(titles) + _GAP_PX, head + step * len(rows)), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
     for column, title in enumerate(titles):
@@ -39,6 +40,20 @@ def sheet_png(rows: Sequence[Sequence[Array]], titles: Sequence[str]) -> bytes:
         for column, picture in enumerate(pictures):
             sheet.paste(_fit(picture, cell, zoom), (_GAP_PX + column * step, head + row * step))
     return _png(sheet)
+
+
+def cut_sheet(sheet: Array, columns: int) -> list[list[Array]]:
+    """Return the square pictures, (H, W, C), of a sheet that `sheet_png` drew with so many titles, row by row."""
+    cell = (sheet.shape[1] - _GAP_PX) // columns - _GAP_PX
+    step = cell + _GAP_PX
+    tops, lefts = range(_HEAD_PX, len(sheet) - cell, step), range(_GAP_PX, sheet.shape[1] - cell, step)
+    return [[_unzoomed(sheet[top : top + cell, left : left + cell]) for left in lefts] for top in tops]
+
+
+def _unzoomed(picture: Array) -> Array:
+    """Return a picture as it was before `_fit` enlarged it by two, or itself."""
+    half = picture[::2, ::2]
+    return half if np.array_equal(half.repeat(2, axis=0).repeat(2, axis=1), picture) else picture
 
 
 def grid_png(pictures: Sequence[Array | None], labels: Sequence[str], columns: int | None = None) -> bytes:

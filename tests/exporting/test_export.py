@@ -20,13 +20,16 @@ from i2i.exporting import ExportOptions, export_model, proof, writing
 from i2i.exporting.agreement import agreement
 from i2i.exporting.graph import Doubling, Graph, mirrored, write_graph
 from i2i.exporting.pictures import busiest, proof_pictures
-from i2i.images import write_image
+from i2i.images import read_image, write_image
 from i2i.models.modelfile import save_model
+from i2i.models.shipped import shipped_folder
 from i2i.models.spec import ExportProof, ModelSpec, translating
 from i2i.networks import GENERATORS
 from i2i.networks.layers import set_norm_statistics
+from i2i.report.sheets import cut_sheet
 from i2i.runtime.fit import pad, padded_side
 from i2i.runtime.latents import seed_latents
+from i2i.runtime.translator import Translator
 from tests.conftest import ROOT, noise, picture, save
 
 
@@ -443,6 +446,24 @@ def test_the_proof_takes_no_memory_by_what_a_file_says(tiny_run, few_pairs, tmp_
     assert spec.proof.max_difference < 1e-4
     assert spec.proof.source == "val"
     assert few_pairs.name.encode() not in (tmp_path / "m.onnx").read_bytes()
+
+
+@pytest.mark.parametrize(("direction", "shown"), [("A2B", "input"), ("B2A", "truth")])
+def test_a_shipped_model_is_proved_on_the_test_pictures_of_its_sheet(direction, shown, tmp_path):
+    proof = i2i.export("relief_unpaired", tmp_path / "m.onnx", direction=direction).spec.proof
+    assert (proof.source, proof.pictures) == ("relief_unpaired.png", 3)
+    assert proof.max_difference < 1e-4
+    translator = Translator.open("relief_unpaired", direction)
+    named, _ = proof_pictures(shipped_folder() / "relief_unpaired.safetensors", translator, None)
+    assert [name for name, _ in named] == [f"{shown} {number} of relief_unpaired.png" for number in (1, 2, 3)]
+    rows = cut_sheet(read_image(shipped_folder() / "relief_unpaired.png"), 3)
+    column = ["input", "output", "truth"].index(shown)
+    assert all(np.array_equal(made, row[column]) for (_, made), row in zip(named, rows, strict=False))
+    if direction == "A2B":  # the sheet shows what the model makes of them, and the control of their neighbours
+        outputs = [translator.translate(one).astype(int) for _, one in named]
+        differences = [[np.abs(one - row[1]).mean() for row in rows[:3]] for one in outputs]
+        assert np.diag(differences).max() < 1
+        assert min(np.delete(differences[0], 0)) > 10
 
 
 def test_what_cannot_be_exported_is_named(tiny_run, tiny_onnx, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from i2i.report.sheets import animation, cloud_png, grid_png
+from i2i.report.sheets import animation, cloud_png, cut_sheet, grid_png, sheet_png
 from tests.conftest import picture
 
 
@@ -74,3 +74,13 @@ def test_an_animation_has_every_frame_at_its_time(suffix, channels):
             np.testing.assert_array_equal(shown * seen, one * seen)
         elif channels != 4:  # alpha becomes white there
             assert np.abs(shown.astype(int) - one).mean() < 8
+
+
+@pytest.mark.parametrize("side", [64, 128, 300])
+def test_a_sheet_gives_its_pictures_back(side):
+    rows = [[picture(side, side, seed=3 * row + column) for column in range(3)] for row in range(4)]
+    found = cut_sheet(opened(sheet_png(rows, ("a", "b", "c"))), 3)
+    assert [len(row) for row in found] == [3] * 4
+    for row, drawn in zip(found, rows, strict=True):
+        for one, other in zip(row, drawn, strict=True):
+            assert np.array_equal(one, other) if side < 256 else one.shape == (256, 256, 3)
