@@ -19,6 +19,9 @@ release = load_script(ROOT / "tools" / "release.py")
 def checkout(tmp_path):
     (tmp_path / "i2i").mkdir()
     (tmp_path / "i2i" / "version.py").write_text('"""x"""\n\n__version__ = "1.2.0"\n')
+    (tmp_path / "recipe").mkdir()
+    (tmp_path / "recipe" / "recipe.yaml").write_text('context:\n  version: "1.2.0"\n')
+    (tmp_path / "CITATION.cff").write_text("cff-version: 1.2.0\nversion: 1.2.0\n")
     (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## 1.2.0, 2026-12-01\n\n## 1.1.0, 2026-10-01\n")
     return tmp_path
 
@@ -39,6 +42,15 @@ def test_a_changelog_that_does_not_say_so_is_named(checkout, head):
     (checkout / "CHANGELOG.md").write_text(f"# Changelog\n\n{head}\n")
     (said,) = release.problems("v1.2.0", checkout)
     assert "CHANGELOG" in said
+
+
+@pytest.mark.parametrize("name", list(release.REPEATED))
+def test_a_version_that_was_not_raised_everywhere_is_named(checkout, name):
+    path = checkout / name
+    path.write_text(path.read_text().replace("version: 1.2.0\n", "version: 1.1.0\n").replace('"1.2.0"', '"1.1.0"'))
+    (said,) = release.problems("v1.2.0", checkout)
+    assert name in said
+    assert "1.1.0" in said
 
 
 def test_this_checkout_is_not_released_by_accident():
