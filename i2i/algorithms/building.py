@@ -9,7 +9,7 @@ from torch import nn
 from i2i.algorithms.unrolling import refuse_unrolling
 from i2i.config.derive import Mask
 from i2i.config.discriminators import DiscriminatorSettings
-from i2i.config.generators import CoupledGeneratorSettings, StyleGeneratorSettings
+from i2i.config.generators import CoupledGeneratorSettings, ModernUNetSettings, StyleGeneratorSettings
 from i2i.config.settings import Config, by_direction
 from i2i.data.recolouring import inverse
 from i2i.errors import ConfigError
@@ -78,6 +78,8 @@ def generator_arguments(config: Config, direction: str) -> dict[str, Any]:
     settings = config.generator.model_dump(exclude={"name", "recolour", "recolouring"})
     if getattr(config.generator, "recolouring", None):
         more["recolours"] = True
+    if isinstance(config.generator, ModernUNetSettings) and config.generator.depth is None:
+        more["depth"] = ModernUNet.depth_for(config.data.crop_px)
     return {"in_channels": inputs, "out_channels": outputs, **settings, **more}
 
 

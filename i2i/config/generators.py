@@ -55,8 +55,8 @@ class ModernUNetSettings(Section):
 
     name: Literal["modern_unet"] = "modern_unet"
     """Which generator."""
-    depth: Annotated[int, Field(ge=2, le=8)] = 5
-    """Halvings; sides are padded to multiples of 2**depth."""
+    depth: Annotated[int, Field(ge=2, le=8)] | None = 5
+    """Halvings; sides are padded to multiples of 2**depth. null: until a crop is 2 px, as 5 for 64 px and 7 for 256."""
     width: Positive = 32
     """Channels of the first level."""
     norm: Norm = "group"

@@ -144,6 +144,11 @@ class ModernUNet(TranslatingGenerator):
         if recolours:
             self.head.weight.data *= 0.1
 
+    @staticmethod
+    def depth_for(crop_px: int) -> int:
+        """Return the depth that brings a crop to 2 px, or less than 4, so that the innermost map sees all of it."""
+        return min(max(crop_px.bit_length() - 2, 2), 8)
+
     def encoder(self) -> Iterator[tuple[str, nn.Module]]:
         """Yield down.0, down.1, ..., blocks.0, ..."""
         yield from ((f"down.{level}", stage) for level, stage in enumerate(self.down))

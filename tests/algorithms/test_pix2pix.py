@@ -6,6 +6,7 @@ import torch
 from lightning_fabric import Fabric
 
 import i2i
+from i2i.algorithms.building import build_generator, generator_arguments
 from i2i.algorithms.pix2pix import Pix2Pix
 from i2i.errors import ConfigError
 from i2i.interop.pytorch_cyclegan_pix2pix import convert
@@ -90,6 +91,18 @@ def test_a_generator_that_does_not_fit_the_channels_is_refused():
     with pytest.raises(ConfigError, match="residual"):
         Pix2Pix(tiny_config(*changes))
     Pix2Pix(tiny_config(*changes, "data.channels_a=1"))
+
+
+@pytest.mark.parametrize(("crop_px", "depth"), [(8, 2), (64, 5), (96, 5), (128, 6), (256, 7), (2048, 8)])
+def test_modern_is_as_deep_as_its_crop(crop_px, depth):
+    settings = [f"data.crop_px={crop_px}", "data.resize_px=null", "generator.width=1", "generator.norm=none"]
+    config = i2i.load_config("modern", settings)
+    assert len(build_generator(config, "A2B").down) == depth == generator_arguments(config, "A2B")["depth"]
+
+
+def test_modern_refuses_a_crop_that_cannot_be_halved_so_often():
+    with pytest.raises(ConfigError, match="80"):
+        build_generator(i2i.load_config("modern", ["data.crop_px=80", "data.resize_px=null"]), "A2B")
 
 
 def test_the_adversarial_term_can_be_left_out():
