@@ -32,7 +32,7 @@ def scene(tmp_path):
     options = {"driver": "GTiff", "width": 40, "height": 50, "count": 3, "dtype": "uint16", "nodata": 0, "tiled": False}
     with rasterio.open(tmp_path / "scene.tif", "w", crs="EPSG:32633", transform=WHERE, **options) as file:
         file.write(array)
-        file.update_tags(SENSOR="MSI")
+        file.update_tags(SENSOR="MSI", PLACE="Žďár")
         file.update_tags(1, STATISTICS_MEAN="17")
     return tmp_path / "scene.tif"
 
@@ -59,7 +59,7 @@ def test_gdal_finds_place_bands_and_nodata_in_the_output(scene):
     with rasterio.open(path) as file, rasterio.open(scene) as before:
         assert (file.crs, file.transform, file.nodata) == (before.crs, before.transform, 0)
         assert file.descriptions == BANDS
-        assert file.tags()["SENSOR"] == "MSI"
+        assert (file.tags()["SENSOR"], file.tags()["PLACE"]) == ("MSI", "Žďár")
         assert "STATISTICS_MEAN" not in file.tags(1)  # of other values
         np.testing.assert_array_equal(file.read(), before.read())
         assert file.colorinterp == before.colorinterp
@@ -99,6 +99,17 @@ def test_only_pixels_without_any_value_have_no_data():
     [
         ({"resolution": (1e4 / 0.25, 1e4 / 0.5), "resolutionunit": "CENTIMETER"}, (0.25, 0.5)),
         ({"ome": True, "metadata": {"axes": "YXS", "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.5}}, (0.25, 0.5)),
+        (
+            {
+                "ome": True,
+                "metadata": {
+                    "axes": "YXS",
+                    **{"PhysicalSizeX": 0.25, "PhysicalSizeXUnit": "µm"},
+                    **{"PhysicalSizeY": 500, "PhysicalSizeYUnit": "nm"},
+                },
+            },
+            (0.25, 0.5),
+        ),
         ({"imagej": True, "resolution": (4, 2), "metadata": {"axes": "YXS", "unit": "um"}}, (0.25, 0.5)),
     ],
 )
