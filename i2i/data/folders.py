@@ -219,11 +219,16 @@ def _match(folder_a: Path, folder_b: Path, lister: Lister, layouts: Layouts) -> 
     return [Pair(stem, a[stem], b[stem], layouts) for stem in a]
 
 
+def name_of_pair(path: Path) -> str:
+    """Return what partners have in common: the name of a file without its suffix; .ome.tif is one."""
+    return path.with_suffix("").as_posix().removesuffix(".ome")
+
+
 def _by_stem(folder: Path, lister: Lister, layout: Layout = PICTURE) -> dict[str, Path]:
     if layout.stack:
         return _stacked(folder, lister, layout.stack)
     pictures = _list_some(folder, lister)
-    stems = [path.relative_to(folder).with_suffix("").as_posix() for path in pictures]
+    stems = [name_of_pair(path.relative_to(folder)) for path in pictures]
     twice = [stem for stem, count in Counter(stems).items() if count > 1]
     if twice:
         raise DataError(name_some(f"{folder} holds several pictures of one name up to the suffix:", twice))

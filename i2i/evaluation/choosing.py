@@ -8,7 +8,7 @@ from typing import Literal
 from i2i import weights
 from i2i.config import load_config
 from i2i.config.settings import by_direction
-from i2i.data.folders import find_pairs, find_sides, has_sides, has_split
+from i2i.data.folders import find_pairs, find_sides, has_sides, has_split, name_of_pair
 from i2i.data.shards import has_shards
 from i2i.errors import ConfigError, DataError, UsageError
 from i2i.images import PICTURES, Layouts
@@ -98,7 +98,7 @@ def without_partners(paths: Sequence[str], split: str, layouts: Layouts = PICTUR
             a, b = find_sides(paths, split, layouts=layouts)
         except DataError:
             return False  # whose error, when pairs are read, says what is missing
-        stems = [{Path(one.name).with_suffix("").as_posix() for one in side} for side in (a, b)]
+        stems = [{name_of_pair(Path(one.name)) for one in side} for side in (a, b)]
         return not stems[0] & stems[1]
     return False
 

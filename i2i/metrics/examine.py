@@ -14,7 +14,7 @@ import numpy as np
 
 from i2i import status
 from i2i.config import load_config
-from i2i.data.folders import SPLITS, find_images, find_sides, has_sides, has_split, spread
+from i2i.data.folders import SPLITS, find_images, find_sides, has_sides, has_split, name_of_pair, spread
 from i2i.data.items import Picture
 from i2i.data.labels import FOLDERS, read_columns
 from i2i.data.notes import ENLARGED
@@ -152,7 +152,7 @@ def _some_sizes(pictures: Sequence[Picture]) -> list[Header]:
 
 
 def _stem(picture: Picture) -> str:
-    return picture.name if picture.half else Path(picture.name).with_suffix("").as_posix()
+    return picture.name if picture.half else name_of_pair(Path(picture.name))
 
 
 def _matched(a: Sequence[Picture], b: Sequence[Picture]) -> list[list[Picture]]:

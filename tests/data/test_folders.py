@@ -50,6 +50,13 @@ def test_two_folders_are_matched_by_name(tmp_path, a, b, paths):
     assert not has_split(paths, "val")
 
 
+def test_ome_tif_is_one_suffix(tmp_path):
+    for side, suffix in (("A", ".ome.tif"), ("B", ".png")):
+        save(tmp_path / f"train{side}" / "x.tif", 20, 30)
+        (tmp_path / f"train{side}" / "x.tif").rename(tmp_path / f"train{side}" / f"x{suffix}")
+    assert [pair.name for pair in find_pairs([str(tmp_path)], "train")] == ["x"]
+
+
 def test_side_by_side_files_are_cut_in_the_middle():
     pairs = find_pairs([str(LINEART)], "test")
     assert len(pairs) == 152
