@@ -77,7 +77,8 @@ def examine_data(paths: Sequence[str], labels: str | None = None, text: str | No
         looks = {split: _both_sides(sides) for split, sides in looks.items()}
     everything = [look for sides in looks.values() for side in sides for look in side]
     if not everything:
-        raise DataError(f"None of the pictures in {' and '.join(paths)} can be read.")
+        why = next(iter(broken.values()), "").partition("\n")[0]
+        raise DataError(f"None of the pictures in {' and '.join(paths)} can be read. {why}".rstrip())
     findings += of_files(everything)
     findings += duplicates(looks, kind == "paired")
     findings += of_pairs(looks["train"]) if kind == "paired" else ()

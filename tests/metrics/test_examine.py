@@ -388,6 +388,14 @@ def test_bands_are_no_damage(tmp_path):
     assert any(one.kind == "broken" for one in examine_data([str(tmp_path)]).findings)
 
 
+def test_where_nothing_can_be_read_the_reason_is_said(tmp_path):
+    for side in "AB":
+        (tmp_path / f"train{side}").mkdir()
+        np.save(tmp_path / f"train{side}" / "0.npy", np.full((40, 40), 300, np.float32))
+    with pytest.raises(DataError, match=r"0\.npy.* 300"):
+        examine_data([str(tmp_path)])
+
+
 def test_frames_in_order_are_trained_as_clips(tmp_path):
     """The control has the same frames in another order, so that neighbours are no more alike than others."""
     panned = read_image(sorted((MAPS / "train").glob("*"))[0])
