@@ -1,5 +1,6 @@
 """Which files, and which planes of a file, make a picture."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,8 @@ def plane(seed, place):
 
 def test_files_go_together_in_the_order_of_their_numbers():
     names = ["n/x_B10.tif", "n/x_B2.tif", "n/x_B8A.tif", "n/x_B8.tif", "x_TCI.jpg", "x_B2.txt"]
-    found = group_files(names, "{name}_B*.tif")
+    found, lacking = group_files(names, "{name}_B*.tif")
+    assert lacking == {}
     assert found == {"n/x": "n/x_B{2,8,8A,10}.tif"}
     assert [path.as_posix() for path in files_of(Path(found["n/x"]))] == [
         "n/x_B2.tif",
@@ -53,12 +55,28 @@ def test_files_go_together_in_the_order_of_their_numbers():
         "n/x_B8A.tif",
         "n/x_B10.tif",
     ]
-    assert group_files(["a/B1.tif", "b.c/B1.tif"], "{name}/B*.tif") == {"a": "a/B{1}.tif", "b.c": "b.c/B{1}.tif"}
-    with pytest.raises(DataError, match=r"\b10, 8"):
-        group_files([*names, "y_B2.tif", "y_B8A.tif"], "{name}_B*.tif")
+    found, _ = group_files(["a/B1.tif", "b.c/B1.tif"], "{name}/B*.tif")
+    assert found == {"a": "a/B{1}.tif", "b.c": "b.c/B{1}.tif"}
+    found, lacking = group_files([*names, "y_B2.tif", "y_B8A.tif"], "{name}_B*.tif")
+    assert [*found] == ["n/x"]
+    assert lacking == {"y": ("8, 10", ("y_B2.tif", "y_B8A.tif"))}
     for pattern in ("B*.tif", "{name}.tif", "{name}_*_B*.tif"):
         with pytest.raises(ConfigError, match="stack_a"):
             tiny_config(f"data.stack_a={pattern}")
+
+
+def test_a_picture_that_lacks_files_stops_a_training_and_no_other_translation(scenes, tmp_path):
+    shutil.copytree(scenes, tmp_path / "D")
+    run = i2i.train(tiny_config(*STACK, "schedule.images=4", "schedule.decay_images=0", data=scenes), tmp_path / "run")
+    for split in ("train", "test"):
+        (tmp_path / "D" / f"{split}A" / "north" / f"s_1_{BANDS[1]}.tif").unlink()
+    done = run_i2i("translate", tmp_path / "D" / "testA", "-m", run, "-o", tmp_path / "out")
+    assert done.returncode == 3
+    assert "north/s_1" in done.stderr
+    assert f"s_1_{BANDS[0]}" not in done.stderr  # among what is left out
+    assert [one.name for one in (tmp_path / "out" / "north").iterdir()] == ["s_0.tif"]
+    with pytest.raises(DataError, match=r"north/s_1 has no"):
+        find_pairs([str(tmp_path / "D")], "train", layouts=tiny_config(*STACK, data=scenes).data.layouts)
 
 
 def test_a_model_of_stacks_from_training_to_outputs(scenes, tmp_path):

@@ -244,7 +244,14 @@ def _pictures(folder: Path, lister: Lister, layout: Layout) -> list[Picture]:
 def _stacked(folder: Path, lister: Lister, pattern: str) -> dict[str, Path]:
     """Return the pictures that files in a folder make up by a pattern, by name."""
     files = [path.relative_to(folder).as_posix() for path in _list_some(folder, lister)]
-    found = {name: folder / path for name, path in group_files(files, pattern).items()}
+    whole, lacking = group_files(files, pattern)
+    if lacking:
+        lines = [f"{name} has no {one.lacks}" for name, one in lacking.items()]
+        count = f"{len(lacking):,} of {len(whole) + len(lacking):,} pictures in {folder} lack files:"
+        raise DataError(
+            name_some(count, lines, lines=True) + "\nAdd what is missing, or remove the others of the name."
+        )
+    found = {name: folder / path for name, path in whole.items()}
     if not found:
         raise DataError(f"None of the {show_count(len(files), 'picture')} in {folder} matches {pattern}.")
     return found

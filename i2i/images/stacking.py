@@ -7,9 +7,7 @@ them in the folder again, and messages name it like any file.
 import re
 from collections.abc import Sequence
 from pathlib import Path
-
-from i2i.errors import DataError
-from i2i.words import name_some
+from typing import NamedTuple
 
 _BRACES = re.compile(r"^(.*)\{([^{}]+)\}(.*)$", re.DOTALL)
 
@@ -20,11 +18,17 @@ def misfit(pattern: str) -> str:
     return "" if once else f"{pattern} has not each of {{name}} and * once, as {{name}}_B*.tif has"
 
 
-def group_files(names: Sequence[str], pattern: str) -> dict[str, str]:
+class Partial(NamedTuple):
+    """A picture that lacks files: what `*` stands for in those that others have and it has not, and its own files."""
+
+    lacks: str
+    files: tuple[str, ...]
+
+
+def group_files(names: Sequence[str], pattern: str) -> tuple[dict[str, str], dict[str, Partial]]:
     """Return the pictures that files make up, by name: the path of each, its files in the order of their numbers.
 
-    names: paths relative to one folder; those that do not match are left out. Raises DataError where a picture lacks a
-    file that another one has.
+    names: paths relative to one folder; those that do not match are left out. Pictures that lack files are apart.
     """
     before, after = (re.escape(part) for part in pattern.replace("*", "\0").split("{name}"))
     found = re.compile(f"{before}(?P<name>.+){after}".replace(re.escape("\0"), r"(?P<band>[^/{},]+?)"))
@@ -33,13 +37,14 @@ def group_files(names: Sequence[str], pattern: str) -> dict[str, str]:
         if match := found.fullmatch(name):
             bands.setdefault(match["name"], {})[match["band"]] = name
     every = {band for own in bands.values() for band in own}
-    lacking = [
-        f"{name} has no {', '.join(sorted(every - own.keys()))}" for name, own in bands.items() if every - own.keys()
-    ]
-    if lacking:
-        raise DataError(name_some(f"{len(lacking):,} of {len(bands):,} pictures lack files:", lacking, lines=True))
+    lacking = {
+        name: Partial(", ".join(sorted(every - own.keys(), key=_natural)), tuple(own.values()))
+        for name, own in bands.items()
+        if every - own.keys()
+    }
     inner = "{" + ",".join(sorted(every, key=_natural)) + "}"
-    return {name: pattern.replace("*", inner).replace("{name}", name) for name in sorted(bands)}
+    whole = sorted(bands.keys() - lacking.keys())
+    return {name: pattern.replace("*", inner).replace("{name}", name) for name in whole}, lacking
 
 
 def files_of(path: Path) -> list[Path]:

@@ -169,8 +169,12 @@ def _stacked_group(
 ) -> Group:
     """Return the pictures that files make up, each named by what its files have in common."""
     assert options.layout.stack is not None
-    found = group_files(files, options.layout.stack)
+    found, lacking = group_files(files, options.layout.stack)
+    for name, one in lacking.items():
+        path = source / options.layout.stack.replace("{name}", name)
+        tasks.refused.append(Refused(path, f"{path} has no file for {one.lacks}, which other pictures have."))
     inside = {one.as_posix() for path in found.values() for one in files_of(Path(path))}
+    inside.update(*(one.files for one in lacking.values()))
     if others := [name for name in files if name not in inside]:
         tasks.notes.append(
             name_some(f"Left out {show_count(len(others), 'file')} beside {options.layout.stack}:", others)
