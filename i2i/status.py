@@ -92,8 +92,11 @@ def shown() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def doing(text: str, at_once: bool = False) -> Iterator[None]:
-    """Name what the body does, instead of the step around it; at_once: show it immediately, for a long step."""
+def doing(text: str, at_once: bool = False) -> Iterator[_Step]:
+    """Name what the body does, instead of the step around it; at_once: show it immediately, for a long step.
+
+    Yields the step, whose `done` and `total` a thread may set while others have steps of their own.
+    """
     step = _Step(text)
     _steps.append(step)
     if _ticker:
@@ -103,13 +106,13 @@ def doing(text: str, at_once: bool = False) -> Iterator[None]:
             _ticker.last = time.monotonic()
     _turn_spinner(on=True)
     try:
-        yield
+        yield step
     finally:
         _steps.remove(step)
         _turn_spinner(on=bool(_steps))
 
 
-def loading_torch() -> contextlib.AbstractContextManager[None]:
+def loading_torch() -> contextlib.AbstractContextManager[object]:
     """Name the loading of torch, which takes seconds, unless it is loaded already; import it in the body."""
     return contextlib.nullcontext() if sys.modules.get("torch") else doing("Loading torch", at_once=True)
 

@@ -139,7 +139,7 @@ def translate(
         _refuse(pictures, clips, opening["fit"], then)
         refuse_for_ray(ray, clips or listing["in_place"])
         here = {**opening, "device": "cpu"} if ray else opening
-        translator = _open(model, sources, workers, **here)
+        translator = _open(model, sources, workers, pictures.windows, **here)
         following = _open_following(then, translator, pictures.input_range, here["device"])
         last = [translator, *following][-1].generator
         pictures = pictures.for_model(translator.spec, translator.generator, last, translator.direction)
@@ -175,6 +175,7 @@ def _open(
     model: str,
     sources: Sequence[Path],
     workers: int | None,
+    windows: bool,
     direction: str | None,
     label: tuple[str, ...],
     device: str,
@@ -195,7 +196,7 @@ def _open(
     threads = setup_for(MANY if any(map(Path.is_dir, sources)) else len(sources), workers).threads
     values = Values(value_range, output_value_range)
     with status.doing("Opening the model"):
-        fitting = make_fit(fit, tile, tile_px)
+        fitting = make_fit(fit, tile, tile_px, windows)
         translator = Translator.open(model, direction, device, backend, threads, fitting, values, label)
     if isinstance(translator.backend, OnnxBackend) and (form := translator.backend.form):
         meaning = {"rgb": "RGB", "rgba": "RGBA"}.get(translator.generator.in_meaning, "grey")

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def show_progress(total: int) -> Iterator[Callable[["Task"], None]]:
-    """Show a progress bar on a terminal, or a line now and then elsewhere; yields what advances it by one picture."""
-    if not status.on_terminal():
+    """Show a progress bar on a terminal, or a line now and then elsewhere; yields what advances it by one picture.
+
+    Of a single picture, which a bar could not show, the parts are counted where it goes through in windows.
+    """
+    if total == 1 or not status.on_terminal():
         done = itertools.count(1)
         with status.shown(), status.doing("Translating"):
             yield lambda task: status.count(next(done), total)

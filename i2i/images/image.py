@@ -205,10 +205,16 @@ def largest(dtype: Any) -> int:
     return 1 if np.dtype(dtype) == np.float32 else int(np.iinfo(dtype).max)
 
 
-def to_unit(array: Array) -> Array:
-    """Map (H, W, C), integers by their full range and float32 from [0, 1], to float32 (C, H, W) in [-1, 1]."""
-    scale = np.float32(2.0 / largest(array.dtype))
-    return np.ascontiguousarray(array.transpose(2, 0, 1), dtype=np.float32) * scale - np.float32(1.0)
+def to_unit(array: Array, contiguous: bool = True) -> Array:
+    """Map (H, W, C), integers by their full range and float32 from [0, 1], to float32 (C, H, W) in [-1, 1].
+
+    contiguous: false leaves channels last in memory, if they are.
+    """
+    scale, values = np.float32(2.0 / largest(array.dtype)), array.transpose(2, 0, 1)
+    values = values.astype(np.float32, order="C" if contiguous else "K")
+    values *= scale
+    values -= np.float32(1.0)
+    return values
 
 
 def from_unit(values: Array, dtype: Any = np.uint8) -> Array:

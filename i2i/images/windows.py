@@ -6,7 +6,7 @@ Only the strips and tiles that a part touches are decoded, and the last of them 
 import itertools
 import math
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -83,12 +83,12 @@ class Windows:
         array = self.stored(rows, columns)
         return as_masked(array, self.path, self.layout, self.nodata, self.mean)
 
-    def find_mean(self, rows: int) -> None:
-        """Read the whole picture, some rows at a time, for the mean of what has data, which fills the rest."""
+    def find_mean(self, tops: Iterable[int], rows: int) -> None:
+        """Read the whole picture, so many rows from each top, for the mean of what has data, which fills the rest."""
         if self.nodata is None:
             return
         sums, count = np.zeros(1), 0
-        for top in range(0, self.sides[0], rows):
+        for top in tops:
             array = self.stored(slice(top, top + rows), slice(0, self.sides[1]))
             blank = without_data(array, self.nodata)
             self.has_blank |= blank is not None

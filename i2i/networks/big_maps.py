@@ -2,14 +2,17 @@
 
 Norm layers with the image's own statistics tie each pixel to all others, so that a part alone comes out
 brighter or darker than within the whole. `freeze` fixes these statistics at those of a smaller copy of the
-image: then any part can go through alone. `in_strips` keeps them exact: each stage of the network runs in
-strips of rows, with its whole input and output in memory but nothing in between. Both return a new network
-that shares the weights, and leave the given one unchanged.
+image: then any part can go through alone. `freeze_in_parts` fixes them at those of the image itself, of which it
+holds one part at a time, and sees each part once for every such layer. `in_strips` keeps them exact in one pass: each
+stage of the network runs in strips of rows, with its whole input and output in memory but nothing in between. All
+return a new network that shares the weights, and leave the given one unchanged.
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -58,9 +61,9 @@ class FixedCentre(nn.Module):
         return image - self.mean
 
 
-def uses_own_statistics(network: nn.Module) -> bool:
-    """Whether any layer of `network` normalises by the image's own statistics in eval mode."""
-    return any(True for _ in _norms(network))
+def statistics_layers(network: nn.Module) -> int:
+    """Return how many layers of `network` normalise by the image's own statistics in eval mode."""
+    return sum(1 for _ in _norms(network))
 
 
 @torch.inference_mode()
@@ -86,6 +89,84 @@ def freeze(network: nn.Module, *images: Tensor) -> nn.Module:
         handle.remove()
     _replace(frozen, {layer: _fixed(layer, *_pooled(each)) for layer, each in found.items() if each})
     return frozen
+
+
+class ImagePart(NamedTuple):
+    """A part of an image, which reaches beyond the pixels that it stands for; all places are pixels of the image."""
+
+    image: Tensor
+    """(1, C, H, W) in [-1, 1]."""
+    place: tuple[int, int]
+    """The row and the column at which it begins."""
+    inner: tuple[tuple[int, int], tuple[int, int]]
+    """The first row that it stands for and the one after the last; and columns. Those of all parts are the image."""
+
+    def counted(self, values: Tensor) -> Tensor:
+        """Return the places of a map (1, C, h, w), made from this part, that it stands for."""
+        cuts = []
+        for side, whole, place, ends in zip(
+            values.shape[2:], self.image.shape[2:], self.place, self.inner, strict=True
+        ):
+            ratio = Fraction(side, whole)
+            cuts.append(slice(*(math.floor(end * ratio) - math.floor(place * ratio) for end in ends)))
+        return values[:, :, cuts[0], cuts[1]]
+
+
+class _Reached(Exception):
+    """A layer that uses the image's own statistics has its input."""
+
+    def __init__(self, layer: nn.Module, values: Tensor):
+        super().__init__()
+        self.layer, self.values = layer, values
+
+
+@torch.inference_mode()
+def freeze_in_parts(network: nn.Module, parts: Callable[[], Iterable[ImagePart]]) -> nn.Module:
+    """Return `network`, in eval mode, with all statistics fixed at those of an image whose parts `parts` yields.
+
+    They are exact as far as no layer looks beyond a part from the pixels that it stands for.
+    """
+    frozen = _shared(network)
+    while found := _first_statistics(frozen, parts()):
+        layer, mean, variance = found
+        values = mean[None, :, None, None] if isinstance(layer, Centre) else mean
+        _replace(frozen, {layer: _fixed(layer, variance, values)})
+    return frozen
+
+
+def _first_statistics(network: nn.Module, parts: Iterable[ImagePart]) -> tuple[nn.Module, Tensor, Tensor] | None:
+    """Return the first layer that uses the image's own statistics, with mean and variance (C,) of its input."""
+
+    def stop(layer: nn.Module, inputs: tuple[Tensor]) -> None:
+        raise _Reached(layer, inputs[0])
+
+    handles = [norm.register_forward_pre_hook(stop) for norm in _norms(network)]
+    reached, each = None, list[tuple[int, Tensor, Tensor]]()
+    try:
+        for part in parts if handles else ():
+            try:
+                network(part.image)
+                return None  # no such layer is in use
+            except _Reached as found:
+                reached, values = found.layer, part.counted(found.values)
+            variance, mean = torch.var_mean(values, dim=(0, 2, 3), correction=0)
+            if isinstance(reached, Centre):
+                mean = centre(values).flatten()
+            each.append((values.shape[2] * values.shape[3], mean, variance))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return (reached, *_merged(each)) if reached is not None else None
+
+
+def _merged(each: list[tuple[int, Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Return mean and variance (C,) of a map, from number, mean and variance of its parts, in double precision."""
+    counts, means, variances = zip(*each, strict=True)
+    shares = torch.tensor(counts, dtype=torch.float64)[:, None] / sum(counts)
+    all_means, all_variances = (torch.stack(one).cpu().double() for one in (means, variances))
+    mean = (shares * all_means).sum(0)
+    variance = (shares * (all_variances + (all_means - mean).square())).sum(0)
+    return mean.to(means[0]), variance.to(means[0])
 
 
 def _pooled(each: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
@@ -154,18 +235,12 @@ def _strips(stage: nn.Module, input: Tensor, rows: int, norm: nn.Module | None =
 
 
 def _statistics(stage: nn.Module, norm: nn.Module, input: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-    """Return mean and variance (C,) of the input of `norm`, combined in double precision on the CPU."""
-    counts, means, variances = [], [], []
+    """Return mean and variance (C,) of the input of `norm`."""
+    each = list[tuple[int, Tensor, Tensor]]()
     for values in _strips(stage, input, rows, norm):
         variance, mean = torch.var_mean(values, dim=(0, 2, 3), correction=0)
-        counts.append(values.shape[2])
-        means.append(mean.cpu().double())
-        variances.append(variance.cpu().double())
-    shares = torch.tensor(counts, dtype=torch.float64)[:, None] / sum(counts)
-    all_means = torch.stack(means)
-    mean = (shares * all_means).sum(0)
-    variance = (shares * (torch.stack(variances) + (all_means - mean).square())).sum(0)
-    return mean.to(input), variance.to(input)
+        each.append((values.shape[2], mean, variance))
+    return _merged(each)
 
 
 def _of_groups(count: int, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:

@@ -44,14 +44,16 @@ def large_note(side_px: int, trained_px: int) -> str:
     )
 
 
-def make_fit(how: How | None, tile: Tiling | None, tile_px: int | None) -> Fit:
+def make_fit(how: How | None, tile: Tiling | None, tile_px: int | None, windows: bool = False) -> Fit:
     """Combine the options of the command line; raises UsageError for unknown and contradictory ones."""
     if how is not None and how not in (known := get_args(How)):
         raise UsageError(f"--fit takes {', '.join(known)}; got {how}.")
     if (tile or tile_px) and how not in (None, "tile"):
         raise UsageError(f"--tile and --tile-px go with --fit tile, not with --fit {how}. Leave one of them out.")
-    if tile == "exact" and tile_px:
-        raise UsageError("--tile exact works in strips of rows, which have no side. Leave out --tile-px.")
+    if tile == "exact" and tile_px and not windows:
+        raise UsageError(
+            "--tile exact works in strips of rows, which have no side. Leave out --tile-px, or add --windows."
+        )
     return Fit("tile" if tile or tile_px else how, tile, tile_px)
 
 
@@ -67,6 +69,8 @@ def pad(values: Array, height: int, width: int) -> Array:
     """
     for axis, target in ((1, height), (2, width)):
         side = values.shape[axis]
+        if side == target:
+            continue
         # Reflecting n pixels needs a side over n, so repeat the edge up to the first side s with s > target - s.
         start = side if side > target - side else target // 2 + 1
         for mode, length in (("edge", start), ("reflect", target)):
@@ -130,25 +134,29 @@ class Reduction:
         """Take the next rows, (N, W, C)."""
         if not self.row:
             self.dtype = rows.dtype
-            self.sums = np.zeros((*self.sides, rows.shape[2]))
+            self.averages = np.zeros((*self.sides, rows.shape[2]))
+            self.open = np.zeros(rows.shape[1:])
         ratio = self.sides[0] / self.source[0]
-        for row in self._across(rows):
+        for row in rows:
             start, stop = self.row * ratio, (self.row + 1) * ratio
             for place in range(int(start), min(math.ceil(stop), self.sides[0])):
-                self.sums[place] += (min(stop, place + 1) - max(start, place)) * row
+                self.open += (min(stop, place + 1) - max(start, place)) * row
+                if stop >= place + 1 or self.row == self.source[0] - 1:
+                    self.averages[place] = self._across(self.open)
+                    self.open[:] = 0
             self.row += 1
 
-    def _across(self, rows: Array) -> Array:
-        """Average along each row: differences of the sums up to each edge, the part of a pixel included."""
-        sums = np.zeros((len(rows), rows.shape[1] + 1, rows.shape[2]))
-        np.cumsum(rows, axis=1, dtype=np.float64, out=sums[:, 1:])
-        whole = np.minimum(self.edges.astype(int), rows.shape[1] - 1)
-        upto = sums[:, whole] + (self.edges - whole)[:, None] * rows[:, whole]
-        done: Array = np.diff(upto, axis=1) * (self.sides[1] / self.source[1])
+    def _across(self, row: Array) -> Array:
+        """Average along a row (W, C): differences of the sums up to each edge, the part of a pixel included."""
+        sums = np.zeros((len(row) + 1, row.shape[1]))
+        np.cumsum(row, axis=0, out=sums[1:])
+        whole = np.minimum(self.edges.astype(int), len(row) - 1)
+        upto = sums[whole] + (self.edges - whole)[:, None] * row[whole]
+        done: Array = np.diff(upto, axis=0) * (self.sides[1] / self.source[1])
         return done
 
     def done(self) -> Array:
         """Return the reduced picture, (H, W, C) of the type of the rows."""
         if self.dtype == np.float32:
-            return self.sums.clip(0, 1).astype(np.float32)
-        return np.rint(self.sums).clip(0, largest(self.dtype)).astype(self.dtype)
+            return self.averages.clip(0, 1).astype(np.float32)
+        return np.rint(self.averages).clip(0, largest(self.dtype)).astype(self.dtype)

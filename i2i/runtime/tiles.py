@@ -17,6 +17,7 @@ from i2i.models.spec import ModelSpec, Part
 from i2i.runtime.backends import Backend, TorchBackend
 from i2i.runtime.fit import pad, reduced, reduced_sides
 from i2i.runtime.plan import Plan, Sides, overlap_side, padded_sides
+from i2i.runtime.torch_backend import PicturePart
 
 _BLEND_PX = 64
 _WRITTEN_ROWS = 64
@@ -51,26 +52,40 @@ def through_tiles(
     generator: Part,
     backend: Backend,
     read: Callable[[slice, slice], Array],
-    copies: Iterable[Array],
+    copies: Iterable[Array] | None,
     before_tile: Callable[[], None] = lambda: None,
 ) -> Iterator[Array]:
     """Yield the output row by row, (C, some rows, W) float32 in [-1, 1]; the rest is as for `in_tiles`.
 
     read: takes rows and columns, which may reach beyond the picture on the right and at the bottom, and returns what
-    there is, (H, W, in_channels). copies: what gives norm statistics, asked for only where they are needed.
+    there is, (H, W, in_channels). copies: what gives norm statistics, asked for only where they are needed; None: the
+    picture itself, whose tiles are then read once for each norm layer.
     """
-    seamless = tiles_agree(spec, generator, backend)
-    if isinstance(backend, TorchBackend):
-        backend = backend.frozen(copies)
+    lines = planned_lines(plan, spec, generator, backend)
 
-    def translate_tile(rows: slice, columns: slice) -> Array:
+    def values(rows: slice, columns: slice) -> Array:
         before_tile()
-        pixels = read(rows, columns).transpose(2, 0, 1)
-        pixels = pad(pixels, rows.stop - rows.start, columns.stop - columns.start).transpose(1, 2, 0)
-        return backend.run(to_unit(pixels)[None])[0]
+        pixels, tile = read(rows, columns), (rows.stop - rows.start, columns.stop - columns.start)
+        if pixels.shape[:2] != tile:
+            pixels = pad(pixels.transpose(2, 0, 1), *tile).transpose(1, 2, 0)
+        return to_unit(pixels, contiguous=not isinstance(backend, TorchBackend))[None]
 
-    lines = tile_lines(plan.padded, plan.tile, generator.size_multiple, seamless)
-    return blended(translate_tile, lines, plan.sides, generator.out_channels)
+    if isinstance(backend, TorchBackend):
+        backend = backend.frozen_in_parts(lambda: _parts(lines, values)) if copies is None else backend.frozen(copies)
+    return blended(lambda *place: backend.run(values(*place))[0], lines, plan.sides, generator.out_channels)
+
+
+def planned_lines(plan: Plan, spec: ModelSpec, generator: Part, backend: Backend) -> "tuple[Line, Line]":
+    """Return the tiles of a plan, down and across."""
+    return tile_lines(plan.padded, plan.tile, generator.size_multiple, tiles_agree(spec, generator, backend))
+
+
+def _parts(lines: "tuple[Line, Line]", values: Callable[[slice, slice], Array]) -> Iterator[PicturePart]:
+    """Yield all tiles of a picture, each with the pixels that it alone stands for."""
+    down, across = lines
+    for top, rows in zip(down.origins, down.inner, strict=True):
+        for left, columns in zip(across.origins, across.inner, strict=True):
+            yield values(slice(top, top + down.tile), slice(left, left + across.tile)), (top, left), (rows, columns)
 
 
 def statistics_copy(plan: Plan, generator: Part, array: Array) -> Array:
@@ -107,6 +122,12 @@ class Line(NamedTuple):
     tile: int
     origins: list[int]
     weights: Array
+
+    @property
+    def inner(self) -> list[tuple[int, int]]:
+        """The pixels from and up to which each tile stands for the picture: half of every overlap is its own."""
+        middles = [(before + self.tile + here) // 2 for before, here in itertools.pairwise(self.origins)]
+        return list(itertools.pairwise([0, *middles, self.origins[-1] + self.tile]))
 
 
 def tile_lines(sides: Sides, tiles: Sides, multiple: int, seamless: bool) -> tuple[Line, Line]:
@@ -154,6 +175,12 @@ def _fade(place: Array) -> Array:
     return x * x * (3.0 - 2.0 * x)
 
 
+def _weighted(weights: Array) -> slice:
+    """Return the places of a line of weights between its outermost zeros."""
+    (places,) = np.nonzero(weights)
+    return slice(places[0], places[-1] + 1)
+
+
 def blended(
     translate: Callable[[slice, slice], Array], lines: tuple[Line, Line], sides: Sides, channels: int
 ) -> Iterator[Array]:
@@ -164,17 +191,20 @@ def blended(
     """
     rows, columns = lines
     height, width = sides
-    open_rows = np.zeros((channels, rows.tile, columns.origins[-1] + columns.tile), np.float32)
+    # Pixels of a row side by side, with all channels of each together, as they are in files.
+    open_rows = np.zeros((rows.tile, (columns.origins[-1] + columns.tile) * channels), np.float32)
     for top, row_weights, following in zip(
         rows.origins, rows.weights, [*rows.origins[1:], rows.origins[-1] + rows.tile], strict=True
     ):
         for left, column_weights in zip(columns.origins, columns.weights, strict=True):
-            across = slice(left, left + columns.tile)
-            made = translate(slice(top, top + rows.tile), across)
-            open_rows[:, :, across] += made * row_weights[:, None] * column_weights
+            made = translate(slice(top, top + rows.tile), slice(left, left + columns.tile))
+            flat, across = made.transpose(1, 2, 0).reshape(rows.tile, -1), np.repeat(column_weights, channels)
+            inner, within = _weighted(row_weights), _weighted(across)
+            place = slice(left * channels + within.start, left * channels + within.stop)
+            open_rows[inner, place] += flat[inner, within] * (row_weights[inner, None] * across[within])
         for row in range(top, min(following, height), _WRITTEN_ROWS):
             stop = min(row + _WRITTEN_ROWS, following, height)
-            yield open_rows[:, row - top : stop - top, :width]
+            yield open_rows[row - top : stop - top].reshape(stop - row, -1, channels)[:, :width].transpose(2, 0, 1)
         done = following - top
-        open_rows[:, : rows.tile - done] = open_rows[:, done:]
-        open_rows[:, rows.tile - done :] = 0
+        open_rows[: rows.tile - done] = open_rows[done:]
+        open_rows[rows.tile - done :] = 0

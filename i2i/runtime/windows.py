@@ -1,17 +1,20 @@
 """A TIFF larger than memory: read, translated and written in windows, with the pixels that it has in tiles otherwise.
 
 It is read once for each thing that depends on the whole picture: the mean that fills pixels without data, where there
-may be such; the reduced copy that gives norm statistics, where the network uses the picture's own; and the translation.
+may be such; the reduced copy that gives norm statistics, where the network uses those of the picture, or in its place
+the picture itself, once for each norm layer; and the translation.
 """
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from i2i import status
 from i2i.errors import ImageError, ModelError, one_line
 from i2i.files import atomic_write
 from i2i.images import FORMATS, Array, from_unit, to_channels
@@ -24,6 +27,7 @@ from i2i.images.metadata import fitting_profile
 from i2i.images.omezarr_writing import CHUNK_PX, new_zarr, write_zarr
 from i2i.images.source import Source
 from i2i.images.windows import CACHE_BYTES, Windows, write_npy, write_tiff
+from i2i.machine import keep_freed_memory
 from i2i.models.spec import Part
 from i2i.runtime.fit import Reduction, reduced_sides
 from i2i.runtime.picture_options import PictureOptions, output_dtype
@@ -31,7 +35,8 @@ from i2i.runtime.pictures import DecodedPicture, as_written, axes_of, finished, 
 from i2i.runtime.plan import Plan
 from i2i.runtime.refusals import write_failure
 from i2i.runtime.tasks import Task
-from i2i.runtime.tiles import as_statistics, through_tiles
+from i2i.runtime.tiles import as_statistics, planned_lines, through_tiles
+from i2i.runtime.torch_backend import TorchBackend
 from i2i.runtime.translator import Translator
 
 _ROWS = 256
@@ -48,12 +53,14 @@ def plan_windows(translator: Translator, task: Task, options: PictureOptions) ->
     """
     with opened(task.source, _ANY_PIXELS, options.layout) as source:
         plan = translator.planner.plan(*source.header, one_line(task.source))
+        if plan.way == "strips":
+            plan = translator.planner.plan(*source.header, one_line(task.source), "tiles")
         if source.kind not in ("TIFF", "NPY") or plan.way == "whole":
             return None
         if translator.generator.recurrent:
             raise ImageError(f"{task.source}: --windows goes with no model of clips. Leave it out.")
         if plan.way != "tiles" or plan.sides != plan.source:
-            raise ImageError(f"{task.source}: --windows goes with tiles and frozen statistics. Leave out --tile exact.")
+            raise ImageError(f"{task.source}: --windows goes with tiles. Leave out --fit crop or resize.")
         kind = FORMATS[task.output.suffix.lower()]
         if kind not in _STRIPS:
             raise ImageError(
@@ -70,16 +77,18 @@ def translate_windows(translator: Translator, plan: Plan, task: Task, options: P
     Memory depends on the width of the picture, not on its height.
     """
     part = translator.generator
+    keep_freed_memory()
     if translator.spec.io == "image":
         raise ModelError("--windows needs a model exported with --io tensor, or its run folder.")
     with contextlib.ExitStack() as stack:
         with explained(task.source):
             source = stack.enter_context(opened_bare(task.source, _ANY_PIXELS, options.layout))
         windows = Windows(source, options.layout)
-        windows.find_mean(_ROWS)
+        windows.find_mean(_tops(translator, plan), _ROWS)
         extras = Extras(axes=source.axes)
         picture = DecodedPicture(source.path, (), "TIFF", extras, lossless=False, place=source.place)
-        rows = _written_rows(translator, plan, windows, picture, task.output.suffix, options)
+        before_tile = stack.enter_context(_counting(translator, plan))
+        rows = _written_rows(translator, plan, windows, picture, task.output.suffix, options, before_tile)
         try:
             if FORMATS[task.output.suffix.lower()] == "ZARR":
                 with new_zarr(task.output, sync=False) as folder:
@@ -124,7 +133,13 @@ def _extras(source: Source, picture: DecodedPicture, first: Array, part: Part, b
 
 
 def _written_rows(
-    translator: Translator, plan: Plan, windows: Windows, picture: DecodedPicture, suffix: str, options: PictureOptions
+    translator: Translator,
+    plan: Plan,
+    windows: Windows,
+    picture: DecodedPicture,
+    suffix: str,
+    options: PictureOptions,
+    before_tile: Callable[[], None],
 ) -> Iterator[Array]:
     """Yield the output, (some rows, W, C), in the values that are written."""
     part, top = translator.generator, 0
@@ -133,8 +148,9 @@ def _written_rows(
     def read(rows: slice, columns: slice) -> Array:
         return to_channels(windows.image(rows, columns).image, part.in_channels)
 
-    copies = (_statistics(plan, part, windows) for _ in range(1))
-    made = through_tiles(plan, translator.spec, part, translator.backend, read, copies, translator.before_tile)
+    exact = translator.planner.fit.tile == "exact"
+    copies = None if exact else (_statistics(plan, part, windows, _tops(translator, plan)) for _ in range(1))
+    made = through_tiles(plan, translator.spec, part, translator.backend, read, copies, before_tile)
     for values in made:
         frame, blank = windows.image(slice(top, top + values.shape[1]), slice(0, plan.source[1]))
         output = from_unit(values, output_dtype(frame, suffix, options))
@@ -146,11 +162,37 @@ def _written_rows(
         top += values.shape[1]
 
 
-def _statistics(plan: Plan, part: Part, windows: Windows) -> Array:
+def _tops(translator: Translator, plan: Plan) -> Iterator[int]:
+    """Yield the first of every _ROWS rows, and show how many are done; may raise what `before_tile` raises."""
+    height = plan.source[0]
+    with status.doing(f"Reading {plan.name}, rows") as step:
+        for top in range(0, height, _ROWS):
+            translator.before_tile()
+            step.done, step.total = top, height
+            yield top
+
+
+@contextlib.contextmanager
+def _counting(translator: Translator, plan: Plan) -> Iterator[Callable[[], None]]:
+    """Show how many tiles are done, of all that are read; yields what is called before each."""
+    backend, exact = translator.backend, translator.planner.fit.tile == "exact"
+    passes = 1 + (backend.statistics_layers if exact and isinstance(backend, TorchBackend) else 0)
+    lines = planned_lines(plan, translator.spec, translator.generator, backend)
+    with status.doing(f"{plan.name}, tiles") as step:
+        step.total = passes * math.prod(len(line.origins) for line in lines)
+
+        def count() -> None:
+            translator.before_tile()
+            step.done += 1
+
+        yield count
+
+
+def _statistics(plan: Plan, part: Part, windows: Windows, tops: Iterable[int]) -> Array:
     """Return what gives norm statistics, as tiles.statistics_copy of the whole picture."""
     sides = reduced_sides(*plan.source, plan.statistics_px**2, part.size_multiple, part.size_minimum)
     reduction = Reduction(plan.source, sides)
-    for top in range(0, plan.source[0], _ROWS):
+    for top in tops:
         image = windows.image(slice(top, top + _ROWS), slice(0, plan.source[1])).image
         reduction.add(to_channels(image, part.in_channels))
     return as_statistics(part, reduction.done())

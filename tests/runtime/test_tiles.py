@@ -80,6 +80,13 @@ NETWORKS = [
 ]
 
 
+def whole_parts(image):
+    """Two parts of an image that both are all of it, so that no network looks beyond them."""
+    height, width = image.shape[2:]
+    for rows in ((0, 100), (100, height)):
+        yield big_maps.ImagePart(image.clone(), (0, 0), (rows, (0, width)))
+
+
 @pytest.mark.parametrize(
     ("make", "norm", "upsample", "down"),
     [
@@ -108,6 +115,8 @@ def test_strips_and_frozen_statistics_are_the_network(monkeypatch, make, norm, u
         torch.testing.assert_close(big_maps.in_strips(network)(image.clone()), expected, atol=1e-4, rtol=0)
         frozen = big_maps.freeze(network, image)
         torch.testing.assert_close(frozen(image), expected, atol=1e-4, rtol=0)
+        in_parts = big_maps.freeze_in_parts(network, lambda: whole_parts(image))
+        torch.testing.assert_close(in_parts(image), expected, atol=1e-4, rtol=0)
         differs = (big_maps.freeze(network, other)(image) - expected).abs().max() > 0.02
         assert differs == (norm != "none")
         torch.testing.assert_close(network(image), expected, atol=0, rtol=0)  # and it is untouched

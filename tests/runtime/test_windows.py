@@ -1,6 +1,7 @@
 """TIFFs larger than memory: the pixels of tiles otherwise, and memory that does not grow with the height."""
 
 import errno
+import functools
 import re
 import subprocess
 import sys
@@ -9,10 +10,15 @@ import numpy as np
 import pytest
 import rasterio
 import tifffile
+import torch
 
 from i2i.errors import DiskFullError
 from i2i.images import read_image
 from i2i.images import windows as windows_module
+from i2i.models.spec import translating
+from i2i.networks import ResNet, UNet
+from i2i.networks.layers import set_norm_statistics
+from i2i.runtime.backends import TorchBackend
 from i2i.runtime.fit import Fit, Reduction, reduced
 from i2i.runtime.picture_options import PictureOptions
 from i2i.runtime.pipeline import translate_files
@@ -21,6 +27,7 @@ from i2i.runtime.translator import Translator
 from i2i.runtime.windows import plan_windows, translate_windows
 from i2i.runtime.worker import StopWork
 from tests.conftest import ROOT, picture, run_i2i
+from tests.runtime.test_translator import identity
 
 WAYS = {
     "tiles": {"tile": (64, 48), "compression": "zlib", "predictor": True},
@@ -61,6 +68,32 @@ def test_pixels_are_those_of_tiles(model, tmp_path, monkeypatch, way, dtype):
 
 def _stored(array, way):
     return array.transpose(2, 0, 1) if way == "apart" else array
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch", "group"])
+@pytest.mark.parametrize("make", [functools.partial(UNet, depth=4), functools.partial(ResNet, blocks=1)])
+def test_exact_statistics_are_those_of_the_whole_picture(tmp_path, make, norm):
+    """The control: a reduced copy gives others."""
+    torch.manual_seed(0)
+    network = make(width=4, norm=norm).eval()
+    for parameter in network.parameters():
+        parameter.data *= 3  # strong contrasts
+    set_norm_statistics(network, "image")
+    part = translating("unet" if isinstance(network, UNet) else "resnet", {"width": 4}, 3, 3, network.size_multiple, 16)
+    spec = identity().spec.model_copy(update={"parts": {"A2B": part}})
+    tifffile.imwrite(tmp_path / "a.tif", picture(700, 520), photometric="rgb", tile=(64, 64))
+    found = {}
+    for tile in ("exact", "frozen", None):
+        model = Translator(spec, TorchBackend(network, "cpu"), "A2B", Fit("tile" if tile else "pad", tile, 288))
+        model.planner.statistics_px = 64
+        task, options = Task(tmp_path / "a.tif", tmp_path / f"{tile}.tif"), PictureOptions(windows=True)
+        assert not translate_files(model, [task], options=options, workers=1).refused
+        found[tile] = read_image(task.output).astype(int)
+    assert found[None].std() > 20
+    far = {tile: np.abs(found[tile] - found[None]) for tile in ("exact", "frozen")}
+    print({tile: (int(levels.max()), float(levels.mean())) for tile, levels in far.items()})
+    assert far["exact"].max() <= 1
+    assert far["frozen"].max() > 3
 
 
 def test_place_nodata_and_alpha_are_kept(model, tmp_path):
@@ -115,6 +148,8 @@ def test_a_picture_over_the_limit_needs_windows(tiny_run, tmp_path, monkeypatch)
     words = ["translate", tmp_path / "a.tif", "-m", tiny_run, "--tile-px", "64", "--max-pixels", "1000"]
     assert run_i2i(*words, "-o", tmp_path / "b.tif").returncode == 3
     assert run_i2i(*words, "-o", tmp_path / "b.tif", "--windows").returncode == 0
+    done = run_i2i(*words, "-o", tmp_path / "c.tif", "--windows", "--tile", "exact")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
