@@ -63,7 +63,9 @@ class Windows:
         rows = min(int(self._page.rowsperstrip), self.sides[0]) if not tiled else int(self._page.tilelength)
         self._segment = rows, int(self._page.tilewidth) if tiled else self.sides[1]
         self._kept: OrderedDict[int, Array] = OrderedDict()
-        self._most = max(1, CACHE_BYTES // (math.prod(self._segment) * np.dtype(self._page.dtype).itemsize))
+        together = self._page.samplesperpixel if self._page.planarconfig != 2 else 1
+        values = math.prod(self._segment) * together
+        self._most = max(1, CACHE_BYTES // (values * np.dtype(self._page.dtype).itemsize))
 
     def _refuse(self) -> None:
         page, own = self._page, self._own

@@ -15,6 +15,8 @@ import torch
 from i2i.errors import DiskFullError
 from i2i.images import read_image
 from i2i.images import windows as windows_module
+from i2i.images.decode import opened_bare
+from i2i.images.layout import PICTURE
 from i2i.models.spec import translating
 from i2i.networks import ResNet, UNet
 from i2i.networks.layers import set_norm_statistics
@@ -141,6 +143,18 @@ def test_what_fails_beside_reading_keeps_its_name(model, tmp_path, monkeypatch, 
     with pytest.raises(kind):
         translate_windows(model, plan, task, options)
     assert [one.name for one in tmp_path.iterdir()] == ["a.tif"]
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_decoded_parts_that_are_kept_have_a_limit(tmp_path, monkeypatch, planar):
+    monkeypatch.setattr(windows_module, "CACHE_BYTES", 100_000)
+    array = picture(200, 150, 4, np.uint16)
+    array = array.transpose(2, 0, 1) if planar == "separate" else array
+    tifffile.imwrite(tmp_path / "a.tif", array, photometric="rgb", planarconfig=planar, tile=(32, 32))
+    with opened_bare(tmp_path / "a.tif", 10**6, PICTURE) as source:
+        windows = windows_module.Windows(source, PICTURE)
+        windows.image(slice(0, 200), slice(0, 150))
+        assert 50_000 < sum(part.nbytes for part in windows._kept.values()) <= 100_000
 
 
 def test_a_picture_over_the_limit_needs_windows(tiny_run, tmp_path, monkeypatch):
