@@ -21,6 +21,7 @@ from i2i.losses import ADVERSARIAL, PENALTIES, AdversarialLoss, drift, feature_m
 from i2i.networks import DiscriminatorOutput
 from i2i.networks.batches import pack, unpack
 from i2i.networks.layers import has_batch_norm, has_spectral_norm
+from i2i.networks.layout import keep_layout
 
 _R1_PER_SQUARE_PX = 2e-4
 """The weight of R1, R2 and both together is proportional to the receptive field of a logit: the rule of StyleGAN2-ADA
@@ -143,7 +144,7 @@ class Adversary(Judge):
             on_real = self.judge(real, condition)
         output = self.judge(fake, condition)
         fooled = self.fool(real, fake, condition) if self.settings.unrolled_steps else self._fool(output, on_real)
-        return fooled, feature_matching(output.features, on_real.features)
+        return fooled, feature_matching([keep_layout(one) for one in output.features], on_real.features)
 
     def repel(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
         """Return the repelling term of the generator, if it is on."""

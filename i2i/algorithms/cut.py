@@ -5,6 +5,7 @@ encoder, H the heads. Each patch of G(x) must match the patch of x at the same p
 FastCUT is CUT without the identity term, with ten times the PatchNCE weight and with flip equivariance.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -22,6 +23,7 @@ from i2i.config.settings import Config, DataKind
 from i2i.errors import ConfigError
 from i2i.networks import TranslatingGenerator
 from i2i.networks.batches import together
+from i2i.networks.layers import has_batch_norm
 from i2i.networks.patch_heads import PatchHeads
 
 
@@ -84,7 +86,13 @@ class CUT(Algorithm):
         if self.settings.flip_equivariance:
             outputs["mirrored"] = torch.rand(len(x), device=x.device) < 0.5
             x = mirror(x, outputs)
-        outputs["fake"], *same = together(self.networks["generator"], *((x, y) if self.identity else (x,)))
+        sources = (x, y) if self.identity else (x,)
+        # Mirrored features are not those of the mirrored input, and compiled networks call no hooks.
+        layers = () if "mirrored" in outputs or self.config.train.compile else self.settings.layers
+        with self._generator.noting(layers) as noted:
+            outputs["fake"], *same = together(self._generator, *sources)
+        for number, layer in enumerate(layers):
+            outputs[f"keys.{number}"] = torch.cat(sources if layer == "input" else noted[layer]).to(x.dtype)
         return outputs | ({"same": same[0]} if self.identity else {})
 
     def shown(self, batch: Batch, outputs: Outputs) -> dict[str, Shown]:
@@ -98,32 +106,48 @@ class CUT(Algorithm):
         terms = {
             **self.terms.fool(self.adversaries["D"], mirror(y, outputs), fake),  # eq. 1 as in appendix C
             **self.terms.compare(fake, wanted),
-            "G_NCE": self._patch_nce(x, [mirror(one, outputs) for one in self._features(fake)]),  # eq. 5 of x
         }
+        sources, made = ((x, y), (fake, outputs["same"])) if self.identity else ((x,), (fake,))
+        queries, keys = self._features(*made), self._keys(sources, outputs)
+        terms["G_NCE"] = self._patch_nce(keys[0], [mirror(one, outputs) for one in queries[0]])  # eq. 5 of x
         if self.identity:
-            terms["G_NCE_identity"] = self._patch_nce(y, self._features(outputs["same"]))  # eq. 5 of y
+            terms["G_NCE_identity"] = self._patch_nce(keys[1], queries[1])  # eq. 5 of y
         return terms
 
     def generator_weights(self) -> dict[str, float]:
         """Eq. 6."""
         return {"G_GAN": 1.0, "G_NCE": self.weight("nce"), "G_NCE_identity": self.weight("identity")}
 
-    def _features(self, image: Tensor) -> list[Tensor]:
+    @property
+    def _generator(self) -> TranslatingGenerator:
         generator = self.networks["generator"]
         assert isinstance(generator, TranslatingGenerator)
-        return generator.features(image, self.settings.layers)
+        return generator
 
-    def _patch_nce(self, source: Tensor, queries: list[Tensor]) -> Tensor:
+    def _features(self, *batches: Tensor) -> list[list[Tensor]]:
+        """Return the features of each of several batches, which go through together where no layer mixes images."""
+        if has_batch_norm(self._generator):
+            return [self._generator.features(one, self.settings.layers) for one in batches]
+        joint = self._generator.features(torch.cat(batches), self.settings.layers)
+        return _parted(joint, batches)
+
+    @torch.no_grad()
+    def _keys(self, sources: Sequence[Tensor], outputs: Outputs) -> list[list[Tensor]]:
+        """Return the features of the inputs: those that `forward` noted, since the generator is still the same."""
+        noted = [outputs[name] for name in outputs if name.startswith("keys.")]
+        return _parted(noted, sources) if noted else self._features(*sources)
+
+    def _patch_nce(self, keys: list[Tensor], queries: list[Tensor]) -> Tensor:
         """Eq. 5 as its authors compute it, with means over layers and places in place of sums.
 
-        source: images (N, C, H, W). queries: the features of their translations. No gradient flows through the keys.
+        keys, queries: the features of images and of their translations. No gradient flows through the keys.
         """
         settings, heads = self.settings, self.networks["heads"]
         places = [draw_places(one, settings.patches) for one in queries]
         with torch.no_grad():
-            keys = heads(self._features(source), places)
+            vectors = heads(keys, places)
         terms = []
-        for query, key in zip(heads(queries, places), keys, strict=True):
+        for query, key in zip(heads(queries, places), vectors, strict=True):
             if settings.negatives == "batch":
                 query, key = query.flatten(0, 1)[None], key.flatten(0, 1)[None]
             terms.append(losses.patch_nce(query, key, settings.temperature))
@@ -163,6 +187,12 @@ class PairedCUT(CUT):
     def generator_weights(self) -> dict[str, float]:
         """Eq. 6, and lambda of pix2pix."""
         return super().generator_weights() | {"G_L1": self.weight("l1")}
+
+
+def _parted(joint: Sequence[Tensor], batches: Sequence[Tensor]) -> list[list[Tensor]]:
+    """Part features of several batches: for each layer of all to each batch's of all layers."""
+    parts = [layer.split([len(one) for one in batches]) for layer in joint]
+    return [list(of_batch) for of_batch in zip(*parts, strict=True)]
 
 
 def mirror(images: Tensor, outputs: Outputs) -> Tensor:

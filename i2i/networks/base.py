@@ -5,6 +5,7 @@ All networks take and return float tensors (N, C, H, W); images are in [-1, 1].
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -80,6 +81,28 @@ class TranslatingGenerator(Generator):
         """
         found: list[Tensor] = self(image, None, tuple(layers))  # a call, which training wraps in its precision
         return found
+
+    @contextmanager
+    def noting(self, layers: Sequence[str]) -> Iterator[dict[str, list[Tensor]]]:
+        """Note, by name, what the stages of `encoder` make of each batch that passes meanwhile, without its graph.
+
+        The same as `features` of the batch, but in the precision in which the network computes.
+        """
+        noted: dict[str, list[Tensor]] = {name: [] for name in layers}
+
+        def note(name: str, made: Tensor) -> None:
+            noted[name].append(made.detach().clone())  # the next stage may start in place
+
+        hooks = [
+            stage.register_forward_hook(lambda _, __, made, name=name: note(name, made))
+            for name, stage in self.encoder()
+            if name in noted
+        ]
+        try:
+            yield noted
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def encode(self, image: Tensor, layers: Sequence[str]) -> list[Tensor]:
         """What `forward` does where it is given layers: see `features`."""

@@ -58,7 +58,7 @@ class DCGANGenerator(LatentGenerator):
                 )
             )
             count = target
-        self.head = nn.Sequential(nn.ConvTranspose2d(count, out_channels, 4, 2, 1), nn.Tanh())
+        self.head = nn.Sequential(ConvTranspose2d(count, out_channels, 4, 2, 1), nn.Tanh())
         initialise(self)
 
     def fits(self, side_px: int) -> str | None:
@@ -104,7 +104,7 @@ class DCGANDiscriminator(Discriminator):
         self.layers = _halvings(in_channels * packing, size, width, norm)
         count = width * 2 ** (levels(size) - 1)
         self.batch_channels = BatchChannels(count, minibatch_std, minibatch_discrimination)
-        self.head = nn.Conv2d(count + self.batch_channels.added, 1, 4)
+        self.head = Conv2d(count + self.batch_channels.added, 1, 4)
         self.projection = Projection(count, condition * packing) if condition else None
         initialise(self)
         if spectral_norm:

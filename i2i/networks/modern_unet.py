@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from i2i.networks.base import TranslatingGenerator
 from i2i.networks.film import Stage, make_conditional_norm
 from i2i.networks.layers import Norm, initialise, make_norm, needs_bias
+from i2i.networks.layout import join
 from i2i.networks.small_maps import Conv2d
 
 Enlarging = Literal["nearest", "bilinear", "pixel_shuffle"]
@@ -136,7 +137,7 @@ class ModernUNet(TranslatingGenerator):
         for k in reversed(range(depth)):
             self.enlarge.append(_doubling(channels[k + 1], upsample))
             self.up.append(level(channels[k + 1] + channels[k], channels[k] if k else width))
-        self.head = nn.Conv2d(width, out_channels, 3, padding=1)
+        self.head = Conv2d(width, out_channels, 3, padding=1)
         initialise(self, "xavier")
         if head_init == "alike":
             self.head.weight.data[:] = self.head.weight.data[:1]
@@ -167,7 +168,7 @@ class ModernUNet(TranslatingGenerator):
             value = block(value, condition)
         value = self.attention(value)
         for enlarge, stage in zip(self.enlarge, self.up, strict=True):
-            value = stage(torch.cat([enlarge(value), skips.pop()], dim=1), condition)
+            value = stage(join(enlarge(value), skips.pop()), condition)
         made = self.head(value)
         if self.recolouring:
             return torch.tanh(made + torch.atanh(NEARLY * image))

@@ -86,7 +86,7 @@ class PatchGAN(Discriminator):
             count = target
         self.batch_channels = BatchChannels(count, minibatch_std, minibatch_discrimination)
         channels = count + self.batch_channels.added
-        self.head = nn.Conv2d(channels, 1, kernel, 1, padding, bias=bias if layers == 0 else True)
+        self.head = Conv2d(channels, 1, kernel, 1, padding, bias=bias if layers == 0 else True)
         self.projection = Projection(count, condition) if condition else None
         self.pool = nn.AvgPool2d(kernel, 1, padding) if layers else nn.Identity()  # to the size of the head's output
         initialise(self)

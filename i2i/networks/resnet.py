@@ -19,6 +19,7 @@ from i2i.networks.layers import (
     make_upsampling,
     needs_bias,
 )
+from i2i.networks.small_maps import Conv2d
 
 
 def _conv_before(norm: Norm) -> type[nn.Conv2d]:
@@ -109,7 +110,7 @@ class ResNet(TranslatingGenerator):
             transposed = conv_transpose(count, count // 2, 3, 2, 1, output_padding=1, bias=bias)
             normed = make_conditional_norm(norm, count // 2, condition)
             self.up.append(Stage(make_upsampling(upsample, transposed), normed, nn.ReLU(inplace=True)))
-        self.head = Stage(nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh())
+        self.head = Stage(nn.ReflectionPad2d(3), Conv2d(width, out_channels, 7), nn.Tanh())
         initialise(self, init)
 
     def encoder(self) -> Iterator[tuple[str, nn.Module]]:

@@ -7,17 +7,17 @@ eval mode, on other devices and in mixed precision these are torch's layers, whi
 and dilation.
 """
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrize import is_parametrized
 
-from i2i.networks import winograd
+from i2i.networks import few_channels, winograd
+from i2i.networks.patches import LAST, Folded, Patches, Window, numbers, take, window_of
 from i2i.networks.products import has_faster_products, product
 
-LAST = torch.channels_last
 MOST = 4
 """Pixels for each input channel up to which fast products were faster in every layer that was measured."""
 
@@ -31,12 +31,13 @@ class Conv2d(nn.Conv2d):
         """(N, C, H, W) to (N, C', H', W')."""
         if not self.training:  # before any use of the shape, which an export would then fix
             return super().forward(input)
-        window = _window(self, input.shape[2:])
-        if not _suits(self, input, len(input) * window.height * window.width) or winograd.way(self, input):
+        window = window_of(self, input.shape[2:])
+        by_other_ways = few_channels.has_few_outputs(self, input) or winograd.way(self, input)
+        if by_other_ways or not _suits(self, input, len(input) * window.height * window.width):
             return super().forward(input)
         weight = self.weight  # read once: see _kept_weight
         if _is_last(weight):
-            rows = product(_Patches.apply(input, window), weight.permute(0, 2, 3, 1).flatten(1).t())
+            rows = product(Patches.apply(input, window), weight.permute(0, 2, 3, 1).flatten(1).t())
             made = rows.view(len(input), window.height, window.width, -1).permute(0, 3, 1, 2)
         else:
             patches = F.unfold(input, self.kernel_size, 1, window.padding, window.stride)
@@ -45,10 +46,14 @@ class Conv2d(nn.Conv2d):
         return _with_bias(self, made)
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if few_channels.has_few_outputs(self, input):
+            return _with_bias(self, few_channels.to_few(self, input, weight))
+        if few_channels.has_few_inputs(self, input):
+            return _with_bias(self, few_channels.from_few(self, input, weight))
         if convolve := winograd.way(self, input):
-            return _with_bias(self, convolve(input, weight, _numbers(self.padding)[0]))
+            return _with_bias(self, convolve(input, weight, numbers(self.padding)[0]))
         if _suits_patches(self, input):
-            window = _window(self, input.shape[2:])
+            window = window_of(self, input.shape[2:])
             return _with_bias(self, _Strided.apply(input, weight, window, False, [0, 0]))
         return super()._conv_forward(input, weight, bias if self.adds_bias else None)
 
@@ -61,104 +66,41 @@ class ConvTranspose2d(nn.ConvTranspose2d):
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """(N, C, H, W) to (N, C', H', W')."""
         assert output_size is None
-        padding = _numbers(self.padding)
+        padding = numbers(self.padding)
+        if few_channels.has_few_outputs(self, input):
+            window = Window(self.kernel_size, self.stride, padding, *input.shape[2:])
+            shape = (len(input), self.out_channels, *self._sides(input))
+            return _with_bias(self, few_channels.Spread.apply(input, self.weight, window, shape))
         if self.training and _suits(self, input, input.numel() // input.shape[1]):
             return _with_bias(self, self._product(input))
         if _suits_patches(self, input):
-            window = _Window(self.kernel_size, self.stride, padding, *input.shape[2:])
+            window = Window(self.kernel_size, self.stride, padding, *input.shape[2:])
             return _with_bias(self, _Strided.apply(input, self.weight, window, True, [*self.output_padding]))
         sizes = (self.stride, padding, self.output_padding, self.groups, self.dilation)
         return F.conv_transpose2d(input, self.weight, self.bias if self.adds_bias else None, *sizes)
 
-    def _product(self, input: Tensor) -> Tensor:
-        padding = _numbers(self.padding)
-        sides = [
+    def _sides(self, input: Tensor) -> list[int]:
+        """Return the sides of the output."""
+        padding = numbers(self.padding)
+        return [
             (input.shape[axis + 2] - 1) * self.stride[axis]
             - 2 * padding[axis]
             + self.kernel_size[axis]
             + self.output_padding[axis]
             for axis in (0, 1)
         ]
-        weight = self.weight
+
+    def _product(self, input: Tensor) -> Tensor:
+        padding, sides, weight = numbers(self.padding), self._sides(input), self.weight
         if _is_last(weight):
             rows = product(input.permute(0, 2, 3, 1).flatten(0, 2), weight.permute(0, 2, 3, 1).flatten(1))
-            window = _Window(self.kernel_size, self.stride, padding, *input.shape[2:])
-            folded: Tensor = _Folded.apply(rows, window, (len(input), self.out_channels, *sides))
+            window = Window(self.kernel_size, self.stride, padding, *input.shape[2:])
+            folded: Tensor = Folded.apply(rows, window, (len(input), self.out_channels, *sides))
             return folded
         # Pixels times weights: the other way round, the transposed weights take up to four times as long.
         patches = product(input.transpose(0, 1).flatten(1).t(), weight.flatten(1))
         patches = patches.t().unflatten(1, (len(input), -1)).transpose(0, 1)
         return F.fold(patches, (sides[0], sides[1]), self.kernel_size, 1, padding, self.stride)
-
-
-class _Window(NamedTuple):
-    """Where a kernel goes in an image: its sides, its steps, the zeros around, and how often it fits."""
-
-    kernel: tuple[int, ...]
-    stride: tuple[int, ...]
-    padding: tuple[int, ...]
-    height: int
-    width: int
-
-
-def _window(layer: nn.Conv2d, sides: Any) -> _Window:
-    kernel, stride, padding = layer.kernel_size, layer.stride, _numbers(layer.padding)
-    counts = ((sides[axis] + 2 * padding[axis] - kernel[axis]) // stride[axis] + 1 for axis in (0, 1))
-    return _Window(kernel, stride, padding, *counts)
-
-
-def _take(images: Tensor, window: _Window) -> Tensor:
-    """(N, C, H, W) to patches (N * height * width, kernel * kernel * C); torch's unfold has channels first."""
-    down, right = window.padding
-    images = F.pad(images, (right, right, down, down)).contiguous(memory_format=LAST)
-    each, one, row, column = images.stride()
-    shape = (len(images), window.height, window.width, *window.kernel, images.shape[1])
-    strides = (each, window.stride[0] * row, window.stride[1] * column, row, column, one)
-    return images.as_strided(shape, strides).reshape(-1, window.kernel[0] * window.kernel[1] * images.shape[1])
-
-
-def _add(patches: Tensor, window: _Window, shape: tuple[int, ...]) -> Tensor:
-    """Patches as from `_take` to images (N, C, H, W) of this shape: the sum of all that overlap."""
-    count, channels, height, width = shape
-    patches = patches.view(count, window.height, window.width, *window.kernel, channels)
-    (down, right), (step, aside) = window.padding, window.stride
-    whole = patches.new_zeros(count, height + 2 * down, width + 2 * right, channels)
-    for y in range(window.kernel[0]):
-        for x in range(window.kernel[1]):
-            rows = slice(y, y + step * (window.height - 1) + 1, step)
-            columns = slice(x, x + aside * (window.width - 1) + 1, aside)
-            whole[:, rows, columns] += patches[:, :, :, y, x]
-    return whole[:, down : down + height, right : right + width].permute(0, 3, 1, 2).contiguous(memory_format=LAST)
-
-
-class _Patches(torch.autograd.Function):
-    """`_take`, whose gradient is `_add`."""
-
-    @staticmethod
-    def forward(context: Any, images: Tensor, window: _Window) -> Tensor:
-        """Return the patches."""
-        context.window, context.shape = window, images.shape
-        return _take(images, window)
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        """Return the gradient of the images."""
-        return _Folded.apply(gradient, context.window, context.shape), None
-
-
-class _Folded(torch.autograd.Function):
-    """`_add`, whose gradient is `_take`."""
-
-    @staticmethod
-    def forward(context: Any, patches: Tensor, window: _Window, shape: tuple[int, ...]) -> Tensor:
-        """Return the images."""
-        context.window = window
-        return _add(patches, window, shape)
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        """Return the gradient of the patches."""
-        return _Patches.apply(gradient, context.window), None, None
 
 
 class _Strided(torch.autograd.Function):
@@ -169,7 +111,7 @@ class _Strided(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        context: Any, input: Tensor, weight: Tensor, window: _Window, transposed: bool, output_padding: list[int]
+        context: Any, input: Tensor, weight: Tensor, window: Window, transposed: bool, output_padding: list[int]
     ) -> Tensor:
         """Return the convolution without a bias."""
         context.save_for_backward(input, weight)
@@ -190,18 +132,13 @@ class _Strided(torch.autograd.Function):
         if of_weight and not by_torch[1]:
             wide, narrow = (gradient, input) if context.sizes[3] else (input, gradient)
             rows = narrow.transpose(0, 1).flatten(1)
-            dw = product(rows, _take(wide, context.window)).view(len(rows), *context.window.kernel, -1)
+            dw = product(rows, take(wide, context.window)).view(len(rows), *context.window.kernel, -1)
             dw = dw.permute(0, 3, 1, 2)
         return dx, dw, None, None, None
 
 
 def _with_bias(layer: Conv2d | ConvTranspose2d, made: Tensor) -> Tensor:
     return made if layer.bias is None or not layer.adds_bias else made + layer.bias[:, None, None]
-
-
-def _numbers(padding: str | tuple[int, ...]) -> tuple[int, ...]:
-    assert not isinstance(padding, str), "padding by name is not used here"
-    return padding
 
 
 def _kept_weight(layer: nn.Conv2d | nn.ConvTranspose2d) -> Tensor:

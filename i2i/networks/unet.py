@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor, nn
 
 from i2i.networks.base import TranslatingGenerator
 from i2i.networks.film import Stage, make_conditional_norm
 from i2i.networks.layers import Norm, Upsampling, initialise, make_upsampling, needs_bias
+from i2i.networks.layout import join
 from i2i.networks.small_maps import Conv2d, ConvTranspose2d
 
 
@@ -87,5 +87,5 @@ class UNet(TranslatingGenerator):
         for level in self.up:
             value = level(value, condition)
             if skips:
-                value = torch.cat([skips.pop(), value], dim=1)
+                value = join(skips.pop(), value)
         return value

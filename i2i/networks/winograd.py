@@ -184,4 +184,5 @@ def _gather(tiles: Tensor, input: Tensor, padding: int, rows: int, columns: int,
             (row, y), (column, x) = divmod(down, by.tile), divmod(right, by.tile)
             whole[:, row : row + rows, y, column : column + columns, x] += tiles[down, right]
     found = whole.view(count, whole.shape[1] * by.tile, -1, channels)
-    return found[:, padding : padding + height, padding : padding + width].permute(0, 3, 1, 2)
+    found = found[:, padding : padding + height, padding : padding + width].permute(0, 3, 1, 2)
+    return found.contiguous(memory_format=torch.channels_last)

@@ -94,6 +94,20 @@ def test_no_gradient_goes_through_the_keys_and_none_into_the_input():
     assert all(one.requires_grad for one in queries)
 
 
+def test_keys_are_the_features_that_the_translation_passed():
+    """Which were computed with the same weights; a mirrored input has others."""
+    for preset, noted in (("cut", True), ("fastcut", False)):
+        algorithm, passes = cut("generator.blocks=5", preset=preset), []
+        batch = random_batch()
+        sources = (batch["a"], batch["b"]) if preset == "cut" else (batch["a"],)
+        outputs = algorithm.forward(batch)
+        assert any(name.startswith("keys.") for name in outputs) == noted
+        torch.testing.assert_close(algorithm._keys(sources, outputs), algorithm._keys(sources, {}), rtol=0, atol=0)
+        algorithm.networks["generator"].stem.register_forward_hook(lambda *called, seen=passes: seen.append(called))
+        algorithm.losses("generator", batch, outputs)
+        assert len(passes) == (1 if noted else 2)  # of the queries, and of the keys where they are not known
+
+
 def test_features_of_mirrored_inputs_are_mirrored_back():
     """A generator of one pixel's sight is equivariant: with mirrored features its own term is the same."""
     algorithm = cut("generator.blocks=1", "loss.layers=[input]", "loss.patches=1024", preset="fastcut")

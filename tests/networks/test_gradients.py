@@ -9,6 +9,7 @@ from torch import nn
 
 from i2i.networks import GENERATORS, DCGANDiscriminator, DCGANGenerator, PatchGAN, products, winograd
 from i2i.networks.layers import BlurPool, UnbiasedConv2d, UnbiasedConvTranspose2d, _SumOverRanks, make_norm
+from i2i.networks.layout import join
 from i2i.networks.small_maps import Conv2d, ConvTranspose2d
 
 LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -159,6 +160,15 @@ def test_a_convolution_with_fewer_multiplications_is_the_same(kernel, padding, h
     torch.testing.assert_close(*twice, rtol=1e-4, atol=1e-3)
 
 
+def gradients_of(layer, x):
+    """The output of a layer, the gradients of its input and weight, once and again, and a gradient of the first."""
+    made = layer(x.requires_grad_())
+    back = torch.cos(torch.arange(made.numel())).view(made.shape).to(made)
+    first = torch.autograd.grad(made, (x, layer.weight), back, create_graph=True)
+    once = torch.autograd.grad(made, (x, layer.weight), back, retain_graph=True)
+    return made, *once, *first, torch.autograd.grad(first[0].square().sum(), layer.weight)[0]
+
+
 @pytest.mark.parametrize("kernel", [3, 4])
 @pytest.mark.parametrize("kind", [Conv2d, ConvTranspose2d, UnbiasedConv2d, UnbiasedConvTranspose2d])
 def test_weights_get_their_gradient_from_patches_where_maps_are_wide(monkeypatch, kind, kernel):
@@ -171,18 +181,58 @@ def test_weights_get_their_gradient_from_patches_where_maps_are_wide(monkeypatch
     )
     layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
 
-    def gradients_of(layer, x):
-        made = layer(x.requires_grad_())
-        back = torch.cos(torch.arange(made.numel())).view(made.shape).to(made)
-        first = torch.autograd.grad(made, (x, layer.weight), back, create_graph=True)
-        once = torch.autograd.grad(made, (x, layer.weight), back, retain_graph=True)
-        return made, *once, *first, torch.autograd.grad(first[0].square().sum(), layer.weight)[0]
-
     found = gradients_of(layer, x)
     assert found[0].grad_fn.name() == ("_StridedBackward" if not layer.adds_bias else "AddBackward0")
     expected = gradients_of(layer.double(), x.detach().double())
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-5 * float(other.detach().abs().max()))
+
+
+FEW = {
+    "logits": (lambda: Conv2d(32, 1, 4, 1, 1), (32, 9, 7), "SpreadBackward"),
+    "colours": (lambda: Conv2d(32, 3, 7, bias=False), (32, 9, 8), "SpreadBackward"),
+    "spread colours": (lambda: ConvTranspose2d(32, 3, 3, 2, 1, 1), (32, 5, 6), "SpreadBackward"),
+    "from colours": (lambda: Conv2d(3, 32, 4, 2, 1), (3, 9, 8), "_FromFewBackward"),
+    "from colours, unbiased": (lambda: UnbiasedConv2d(3, 32, 7), (3, 9, 8), "_FromFewBackward"),
+}
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_few_channels_go_through_products(monkeypatch, name):
+    make, shape, expected = FEW[name]
+    torch.manual_seed(0)
+    layer, x = make(), torch.randn(2, *shape).contiguous(memory_format=torch.channels_last)
+    monkeypatch.setattr(winograd, "has_faster_products", lambda: False)
+    assert expected not in ways(layer(x.requires_grad_()))
+    monkeypatch.setattr(winograd, "has_faster_products", lambda: True)
+    assert expected in ways(layer(x))
+    assert expected not in ways(layer.eval()(x))  # and what is exported is one node
+    assert expected not in ways(layer.train()(x.detach().contiguous().requires_grad_()))  # nor in another layout
+    for one, other in zip(gradients_of(layer, x), gradients_of(layer.double(), x.detach().double()), strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-5 * float(other.detach().abs().max()))
+
+
+def ways(made):
+    """The names of the functions that made a tensor, one after another."""
+    found, step = [], made.grad_fn
+    while step is not None:
+        found.append(step.name())
+        step = next((parent for parent, _ in step.next_functions if parent), None)
+    return found
+
+
+def test_gradients_of_joined_features_lie_in_memory_as_the_features_do():
+    torch.manual_seed(0)
+    last = {"memory_format": torch.channels_last}
+    for images in (1, 2):
+        one, other = (torch.randn(images, 8, 5, 6).contiguous(**last).requires_grad_() for _ in range(2))
+        back = torch.randn(images, 16, 5, 6).contiguous(**last)
+        joined, plain = join(one, other), torch.cat([one, other], dim=1)
+        assert joined.is_contiguous(**last)
+        found, wanted = (torch.autograd.grad(both, (one, other), back) for both in (joined, plain))
+        torch.testing.assert_close(found, wanted, rtol=0, atol=0)
+        assert all(gradient.is_contiguous(**last) for gradient in found)
+        assert not any(gradient.is_contiguous(**last) for gradient in wanted)  # as torch makes them
 
 
 def test_fewer_multiplications_are_for_large_maps_with_many_channels_in_training(monkeypatch):

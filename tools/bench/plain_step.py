@@ -1,16 +1,21 @@
 """Train steps as in the published code: eager, NCHW, default Adam, torch's own layers, no optimisations.
 
 Each function takes the networks of one of our algorithms and returns a step. The step takes a batch and returns its
-losses under our names, so that `train_step.py` can compare losses and speed.
+losses under our names, so that `train_step.py` can compare losses and speed. The steps share helpers, so they stand
+in one file of some 310 lines.
 """
 
+import copy
 import functools
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import is_parametrized
 
 from i2i.networks.base import LatentGenerator
 from i2i.networks.layers import InstanceNorm, UnbiasedConv2d, UnbiasedConvTranspose2d
@@ -41,7 +46,12 @@ def plain_layers(network: nn.Module) -> None:
     """Replace our layers with torch's own, in place."""
     for parent in list(network.modules()):
         for name, child in parent.named_children():
-            if isinstance(child, InstanceNorm):
+            if isinstance(child, nn.Conv2d) and is_parametrized(child):
+                sizes: Any = (child.kernel_size, child.stride, child.padding)
+                conv = nn.Conv2d(child.in_channels, child.out_channels, *sizes)  # with a bias, as all of these have
+                setattr(parent, name, spectral_norm(conv).to(next(child.parameters()).device))
+                conv.load_state_dict(child.state_dict())
+            elif isinstance(child, InstanceNorm):
                 setattr(parent, name, nn.InstanceNorm2d(child.channels, eps=child.eps))
             elif isinstance(child, UnbiasedConv2d):
                 child.__class__ = Unbiased  # type: ignore[assignment]
@@ -53,9 +63,26 @@ def plain_layers(network: nn.Module) -> None:
                 child.__class__ = nn.ConvTranspose2d  # type: ignore[assignment]
 
 
-def adam(*networks: nn.Module) -> torch.optim.Adam:
-    """Return Adam with the settings of all three papers."""
-    return torch.optim.Adam(itertools.chain(*(one.parameters() for one in networks)), lr=2e-4, betas=(0.5, 0.999))
+def adam(*networks: nn.Module, lr: float = 2e-4, beta2: float = 0.999) -> torch.optim.Adam:
+    """Return Adam, by default with the settings of all papers."""
+    return torch.optim.Adam(itertools.chain(*(one.parameters() for one in networks)), lr=lr, betas=(0.5, beta2))
+
+
+class Means:
+    """Moving averages of the weights of generators, with a half-life of at most a twentieth of the images seen."""
+
+    def __init__(self, half_life_images: float, *generators: nn.Module):
+        self.half_life, self.images = half_life_images, 0
+        self.pairs = [(copy.deepcopy(one), one) for one in generators]
+
+    @torch.no_grad()
+    def update(self, images: int) -> None:
+        """Average in the weights after so many more images."""
+        self.images += images
+        kept = 0.5 ** (images / min(self.half_life, self.images / 20))
+        for average, network in self.pairs:
+            for mean, new in zip(average.parameters(), network.parameters(), strict=True):
+                mean.mul_(kept).add_(new, alpha=1 - kept)
 
 
 def freeze(frozen: bool, *networks: nn.Module) -> None:
@@ -95,16 +122,57 @@ def pix2pix(networks: Networks) -> Step:
     return step
 
 
-def cyclegan(networks: Networks) -> Step:
-    """Train both G with both D frozen, with identity terms; then D_A and D_B, each on real and then on fake.
+def squares(logits: Tensor, real: bool) -> Tensor:
+    """Return the loss of CycleGAN and of the modern presets."""
+    return F.mse_loss(logits, torch.full_like(logits, float(real)))
+
+
+def modern(networks: Networks) -> Step:
+    """The recipe of `modern`: as pix2pix, with least squares, feature matching and averaged weights."""
+    generator, discriminator = networks["generator"], networks["discriminator"]
+    adam_g, adam_d = (adam(one, lr=8e-4, beta2=0.99) for one in (generator, discriminator))
+    means = Means(2000, generator)
+
+    def step(batch: Batch) -> dict[str, Tensor]:
+        x, y = batch["a"], batch["b"]
+        fake = generator(x)
+        freeze(False, discriminator)
+        adam_d.zero_grad()
+        d_real = squares(discriminator(torch.cat([x, y], 1)).logits, True)
+        d_fake = squares(discriminator(torch.cat([x, fake.detach()], 1)).logits, False)
+        ((d_fake + d_real) * 0.5).backward()
+        adam_d.step()
+        freeze(True, discriminator)
+        adam_g.zero_grad()
+        with torch.no_grad():
+            wanted = discriminator(torch.cat([x, y], 1)).features
+        output = discriminator(torch.cat([x, fake], 1))
+        g_gan = squares(output.logits, True)
+        g_l1 = F.l1_loss(fake, y)
+        g_match = torch.stack([F.l1_loss(*pair) for pair in zip(output.features, wanted, strict=True)]).mean()
+        (g_gan + 30.0 * g_l1 + 50.0 * g_match).backward()
+        adam_g.step()
+        means.update(len(x))
+        return {"D_fake": d_fake, "D_real": d_real, "G_GAN": g_gan, "G_L1": g_l1, "G_feature_matching": g_match}
+
+    return step
+
+
+def cyclegan(
+    networks: Networks,
+    cycle: float = 10.0,
+    identity: float = 5.0,
+    lr: float = 2e-4,
+    beta2: float = 0.999,
+    half_life_images: float = 0,
+) -> Step:
+    """Train both G with both D frozen, with identity terms if they count; then D_A and D_B, on real, then on fake.
 
     In the few steps of a measurement, the image pool is still filling and returns what it gets, so it is left out.
     """
     a2b, b2a, d_a, d_b = (networks[name] for name in ("G_A2B", "G_B2A", "D_A", "D_B"))
-    adam_g, adam_d = adam(a2b, b2a), adam(d_a, d_b)
-
-    def squares(logits: Tensor, real: bool) -> Tensor:
-        return F.mse_loss(logits, torch.full_like(logits, float(real)))
+    adam_g, adam_d = adam(a2b, b2a, lr=lr, beta2=beta2), adam(d_a, d_b, lr=lr, beta2=beta2)
+    means = Means(half_life_images, a2b, b2a) if half_life_images else None
 
     def step(batch: Batch) -> dict[str, Tensor]:
         a, b = batch["a"], batch["b"]
@@ -114,15 +182,15 @@ def cyclegan(networks: Networks) -> Step:
         back_b = a2b(fake_a)
         freeze(True, d_a, d_b)
         adam_g.zero_grad()
+        same = {"G_identity_B": F.l1_loss(a2b(b), b), "G_identity_A": F.l1_loss(b2a(a), a)} if identity else {}
         terms = {
-            "G_identity_B": F.l1_loss(a2b(b), b),
-            "G_identity_A": F.l1_loss(b2a(a), a),
+            **same,
             "G_A2B_GAN": squares(d_b(fake_b).logits, True),
             "G_B2A_GAN": squares(d_a(fake_a).logits, True),
             "G_cycle_A": F.l1_loss(back_a, a),
             "G_cycle_B": F.l1_loss(back_b, b),
         }
-        weights = {"G_identity_A": 5.0, "G_identity_B": 5.0, "G_cycle_A": 10.0, "G_cycle_B": 10.0}
+        weights = {"G_identity_A": identity, "G_identity_B": identity, "G_cycle_A": cycle, "G_cycle_B": cycle}
         torch.stack([weights.get(name, 1.0) * term for name, term in terms.items()]).sum().backward()
         adam_g.step()
         freeze(False, d_a, d_b)
@@ -132,6 +200,8 @@ def cyclegan(networks: Networks) -> Step:
             terms[f"{name}_fake"] = squares(discriminator(fake.detach()).logits, False)
             ((terms[f"{name}_real"] + terms[f"{name}_fake"]) * 0.5).backward()
         adam_d.step()
+        if means:
+            means.update(len(a))
         return terms
 
     return step
@@ -232,5 +302,7 @@ STEPS: dict[str, Callable[[Networks], Step]] = {
     "dcgan": dcgan,
     "cut": functools.partial(contrastive, nce_weight=1.0, identity=True, flips=False),
     "fastcut": functools.partial(contrastive, nce_weight=10.0, identity=False, flips=True),
+    "modern": modern,
+    "modern_unpaired": functools.partial(cyclegan, cycle=3.0, identity=0.0, lr=1e-3, beta2=0.99, half_life_images=1000),
 }
 """By preset."""

@@ -14,8 +14,8 @@ and of the processor. `of matmul` is the share of the rate that a large matrix p
 `host` is the share of our step after which the host is free: near 1 on a GPU, the host is the bottleneck. The plain
 side computes in full fp32; the mode `plain_tf32` is the same step with torch's own defaults, TF32 in convolutions.
 `--together` starts the processes of all modes of a case at once, where memory allows, so that a GPU does not wait for
-compilers. `--side` is for the processes that this one starts. Both stand in one script of some 300 lines, since they
-share its cases.
+compilers. `--busy` keeps cores busy meanwhile, as the processes of others do. `--side` is for the processes that this
+one starts. Both stand in one script of some 400 lines, since they share its cases.
 """
 
 import argparse
@@ -49,6 +49,7 @@ class Case(NamedTuple):
 
 
 SMALL = ("data.resize_px=143", "data.crop_px=128")
+TINY = ("data.resize_px=68", "data.crop_px=64")
 CASES = {
     "pix2pix 256, batch 1": Case("pix2pix", (), 1),
     "pix2pix 256, batch 4": Case("pix2pix", (), 4),
@@ -58,9 +59,12 @@ CASES = {
     "CUT 128, batch 1": Case("cut", (*SMALL, "generator.blocks=6"), 1),
     "FastCUT 128, batch 1": Case("fastcut", (*SMALL, "generator.blocks=6"), 1),
     "DCGAN 64, batch 64": Case("dcgan", ("generator.width=64", "discriminator.width=64"), 64),
+    "modern 64, batch 8": Case("modern", TINY, 8),
+    "modern_unpaired 64, batch 4": Case("modern_unpaired", TINY, 4),
 }
 USUAL = [name for name in CASES if not name.endswith("batch 16")]
 CASES |= {  # too long for every day
+    "modern 256, batch 8": Case("modern", (), 8),
     "CycleGAN 256, batch 1": Case("cyclegan", (), 1),
     "CUT 256, batch 1": Case("cut", (), 1),
     "FastCUT 256, batch 1": Case("fastcut", (), 1),
@@ -96,6 +100,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9, help="Turns of each side.")
     parser.add_argument("--seconds", type=float, default=1.0, help="Length of a turn; at least one step.")
     parser.add_argument("--together", action="store_true", help="Start the processes of all modes of a case at once.")
+    parser.add_argument("--busy", type=int, default=0, help="Processes beside both that keep a core busy.")
     parser.add_argument("--skip-check", action="store_true", help="Skip the comparison of losses.")
     parser.add_argument("--side", choices=["plain", "ours", "check"], help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -127,6 +132,8 @@ def compare(options: argparse.Namespace) -> None:
             sys.exit(f"{name}: the losses of the two sides differ by {worst:.1e}.")
         print(f"{name}: losses agree within {worst:.1e} over {CHECK_STEPS} steps in float64.", file=sys.stderr)
     with contextlib.ExitStack() as stack:
+        for _ in range(options.busy):
+            stack.callback(subprocess.Popen([sys.executable, "-c", "while True: pass"]).kill)
 
         def begin(name: str, modes: Sequence[str]) -> Sides:
             kinds = {"": "plain", **{mode: "plain" if mode == "plain_tf32" else "ours" for mode in modes}}
