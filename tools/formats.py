@@ -3,7 +3,9 @@
 import ast
 import importlib
 import inspect
+import itertools
 import json
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,11 +122,25 @@ def _models() -> Iterator[str]:
 
 def _fields(model: type[BaseModel]) -> str:
     """Return the fields of a class as a table."""
-    rows = {}
+    rows, said = {}, _said(model)
     for name, field in model.model_fields.items():
         default = "" if field.is_required() else f" (default `{json.dumps(field.get_default())}`)"
-        rows[name] = f"{_text(field.description)}{default}"
+        rows[name] = f"{_text(said[name])}{default}"
     return _table("field", rows)
+
+
+def _said(model: type[BaseModel]) -> dict[str, str]:
+    """Return the docstring of each field; pydantic would read the sources at each start of a program that uses it."""
+    said: dict[str, str] = {}
+    for one in model.__mro__:
+        if one is not BaseModel and issubclass(one, BaseModel):
+            (tree,) = ast.parse(textwrap.dedent(inspect.getsource(one))).body
+            assert isinstance(tree, ast.ClassDef)
+            for pair in itertools.pairwise(tree.body):
+                match pair:
+                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                        said.setdefault(name, inspect.cleandoc(text))
+    return said
 
 
 def _table(first: str, rows: dict[str, str]) -> str:

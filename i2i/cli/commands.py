@@ -10,10 +10,11 @@ from i2i.cli import completing
 
 
 def _run(context: click.Context, parameter: click.Parameter, files: tuple[str, ...]) -> None:
-    from i2i.config.plugins import load_plugin
+    if files and not context.resilient_parsing:
+        from i2i.config.plugins import load_plugin
 
-    for file in () if context.resilient_parsing else files:
-        load_plugin(file)
+        for file in files:
+            load_plugin(file)
 
 
 class PluginCommand(click.Command):

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from i2i.config.yamlfile import read_yaml
 from i2i.errors import ConfigError, I2IError, UsageError
 from i2i.files import write_json
 
@@ -57,6 +56,8 @@ def load_named(paths: Sequence[str], source: str) -> None:
 
 def load_for_run(folder: Path) -> None:
     """Run the plugins of the run in a folder, if it is one. Raises ConfigError."""
+    from i2i.config.yamlfile import read_yaml
+
     settings = folder / "config.yaml"
     named = read_yaml(settings).get("plugins") if settings.is_file() else None
     if isinstance(named, list):

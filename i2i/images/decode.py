@@ -280,4 +280,6 @@ def _identify(file: BinaryIO, path: Path, layout: Layout) -> Source:
         return NpzSource(file, path, bands)
     if start[:4] in tiff.STARTS:
         return StackSource(file, path, layout) if bands or layout.plane else TiffSource(file, path)
-    return Source(Image.open(file, formats=PILLOW_KINDS), path, bands == LABEL)
+    Image.preinit()  # of these kinds only: asked for any other, it loads all of its forty
+    kinds = sorted(PILLOW_KINDS, key=lambda kind: kind not in Image.OPEN)
+    return Source(Image.open(file, formats=kinds), path, bands == LABEL)

@@ -18,7 +18,7 @@ Type = Literal["uint8", "uint16", "float32"]
 class Scale(BaseModel):
     """Black and white of each channel."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     ranges: tuple[Range, ...]
     """Of each channel, or one for all."""

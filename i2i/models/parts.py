@@ -36,7 +36,7 @@ SideOrNone = Annotated[int, Field(ge=0, le=1 << 16)]
 class LatentBlock(BaseModel):
     """A block of numbers in a latent, and the prior that they are drawn from."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     name: ClassName
     """noise, augmentation, text, or the name of a label set."""
@@ -83,7 +83,7 @@ class LatentBlock(BaseModel):
 class Part(BaseModel):
     """One task of a model, and the network that does it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     kind: Literal["translate", "generate", "encode", "classify"]
     """Pictures from pictures, pictures from latents, latents from pictures, or labels of pictures."""

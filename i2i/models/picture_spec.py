@@ -15,7 +15,7 @@ MEANINGS: dict[int, Meaning] = {1: "grey", 3: "rgb", 4: "rgba"}
 class PictureSpec(BaseModel):
     """What goes into a network or comes out: images, or points in the plane."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     channels: Annotated[int, Field(ge=1, le=MOST_BANDS)]
     """Channels of an image, or coordinates of a point."""

@@ -5,7 +5,6 @@ A card (`NAME.yaml`) says what a model does, what it was trained on, by which co
 
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict
 
 from i2i.config.names import did_you_mean
@@ -18,7 +17,7 @@ SHEET = ("input", "output", "truth")
 class Card(BaseModel):
     """What a person should know of a shipped model; `tools/train_models.py` writes it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     title: str
     """What it does, in a few words."""
@@ -64,6 +63,8 @@ def card_of(path: Path) -> Card | None:
 
 def read_card(name: str) -> Card:
     """Return the card of a shipped model; raises UsageError for an unknown name."""
+    import yaml
+
     if name not in shipped_names():
         raise UsageError(
             f"Unknown model {name}.{did_you_mean(name, shipped_names())} Shipped: {', '.join(shipped_names())}.\n"

@@ -38,7 +38,7 @@ UNDESCRIBED = "undescribed"
 class ExportProof(BaseModel):
     """How an exported file differed from its model, on real pictures or seeded noise."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     max_difference: float
     """Largest difference of any value, in units of the value range; in grey levels if the file returns uint8."""
@@ -60,7 +60,7 @@ class ExportProof(BaseModel):
 class Int8Proof(BaseModel):
     """What an int8 file lost and gained against the same file in fp32, on pictures that set no scale."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     psnr_db: float
     """Mean PSNR against fp32, in dB."""
@@ -73,7 +73,7 @@ class Int8Proof(BaseModel):
 class Derivation(BaseModel):
     """How training derived its inputs from pictures."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     settings: DeriveSettings
     """The training's `data.derive`."""
@@ -84,7 +84,7 @@ class Derivation(BaseModel):
 class Origin(BaseModel):
     """Where an exported file comes from, as far as it is known."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     name: Text
     """Of the run folder or model file that it was exported from."""
@@ -101,7 +101,7 @@ class Origin(BaseModel):
 class ModelSpec(BaseModel):
     """All that the runtime needs to know about a model."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     format: Literal[2] = 2
     """Format of this description; format 1 is read, too."""
