@@ -155,8 +155,10 @@ def _is_last(weight: Tensor) -> bool:
 
 def _suits(layer: nn.Conv2d | nn.ConvTranspose2d, input: Tensor, pixels: int) -> bool:
     """Whether a product is faster: with fewer pixels than channels, or MOST, it always was."""
-    most = layer.in_channels * (MOST if has_faster_products() and _is_last(_kept_weight(layer)) else 1)
-    return pixels <= most and input.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+    if input.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+        return False
+    has_fast = not torch.compiler.is_compiling() and has_faster_products()  # the compiler cannot ask for a processor
+    return pixels <= layer.in_channels * (MOST if has_fast and _is_last(_kept_weight(layer)) else 1)
 
 
 def _suits_patches(layer: Conv2d | ConvTranspose2d, input: Tensor) -> bool:

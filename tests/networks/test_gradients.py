@@ -122,6 +122,15 @@ def test_products_take_the_place_of_convolutions_for_training_on_small_maps(laye
     assert way(True, 8) == way(False, 2) == "ConvolutionBackward0"  # and what is exported is one node
 
 
+@pytest.mark.parametrize("layer", [Conv2d(12, 5, 4, 2, 1), ConvTranspose2d(12, 5, 4, 2, 1), Conv2d(32, 1, 4)])
+def test_a_compiler_takes_layers_whole(layer):
+    """It gives up where it is asked for the processor, in each layer and on each device."""
+    torch.manual_seed(0)
+    x = torch.randn(1, layer.in_channels, 6, 6).contiguous(memory_format=torch.channels_last)
+    compiled = torch.compile(layer.train(), backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), layer(x), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("faster", [True, False])
 @pytest.mark.parametrize("layouts", [(one, other) for one in (0, 1) for other in (0, 1)])
 def test_both_libraries_make_the_same_products(monkeypatch, faster, layouts):
