@@ -14,9 +14,10 @@ python=${I2I_PYTHON:-python3} device=$I2I_TEST_DEVICE failed=0 slack=1
 all=(fp32 tf32 bf16 channels_last compile graphs_tf32 graphs graphs_compile plain_tf32)
 most=(fp32 tf32 channels_last graphs_tf32 graphs)
 long=("pix2pix 256, batch 1" "pix2pix 256, batch 16") short=("pix2pix 128, batch 1" "CycleGAN 128, batch 1" "DCGAN 64, batch 64")
+modern=("modern 256, batch 8" "CUT 128, batch 1")
 steps=(--rounds 5 --seconds 0.5 --together) tests=(-n 8) networks=(unet64 resnet9) pictures=300 rounds=3 alone=3 images=12800
 if [ -n "${I2I_BENCH_TINY:-}" ]; then
-    all=(graphs_tf32) most=(plain_tf32) long=("pix2pix 32, batch 1") short=("pix2pix 32, batch 1")
+    all=(graphs_tf32) most=(plain_tf32) long=("pix2pix 32, batch 1") short=("pix2pix 32, batch 1") modern=("pix2pix 32, batch 1")
     steps=(--rounds 2 --seconds 0.1) tests=(-k estimate) networks=(unet16) pictures=2 rounds=1 alone=0.2 images=16 slack=10
 fi
 
@@ -45,10 +46,12 @@ part steps.md 240 "$python" tools/bench/train_step.py --device "$device" --skip-
     --cases "${long[@]}" --modes "${all[@]}"
 part steps2.md 150 "$python" tools/bench/train_step.py --device "$device" --skip-check "${steps[@]}" \
     --cases "${short[@]}" --modes "${most[@]}"
+part steps3.md 120 "$python" tools/bench/train_step.py --device "$device" --skip-check "${steps[@]}" \
+    --cases "${modern[@]}" --modes "${most[@]}"
 part translate.txt 90 "$python" tools/bench/translate.py --device "$device" --networks "${networks[@]}" \
     --pictures "$pictures" --rounds "$rounds" --seconds "$alone"
 train training-default
 train training-ram --set data.cache=ram --set train.precision=bf16 --set train.channels_last=true
-tail -n +3 "$out/steps2.md" >>"$out/steps.md"
+for more in steps2 steps3; do tail -n +3 "$out/$more.md" >>"$out/steps.md"; done
 cat "$out/steps.md" "$out/translate.txt"
 exit $failed
