@@ -8,11 +8,13 @@ Each way (threads, how they wait, scheduling) has a process of its own, with the
 random images of 64 px. The ways take turns; all others wait for their turn asleep. The busy processes run during the
 turns of their row: `2` are two that count, `2x2` two that convolve with torch, on two threads each.
 
-A fair scheduler gives our T threads as much time each as it gives each busy thread in the same turn, so the fair share
-is T times that, whatever else the machine does. `of fair` is the processor time of the images of the turn, at what one
-thread needs for an image in the row's turns, over that share. It falls where threads wait for each other, and where
-they spin. Cells are medians of the turns. `waited` is how long threads that could compute waited for a core. `terms`
-are the first digits of a digest of the losses of three steps: ways that show the same ones round alike.
+The fair share of T threads is the processor time that T threads get which wait for nobody: they take turns like the
+ways, from a process of the same kind. It says what the scheduler gives whatever else the machine does; that is not T
+times the time of a busy thread where it shares cores out among sessions (`sched_autogroup`) or groups. `of fair` is the
+processor time of the images of a round, at what one thread needs for an image in the row, over that share. It falls
+where threads wait for each other, and where they spin. Cells are medians of the rounds. `waited` is how long threads
+that could compute waited for a core. `terms` are the first digits of a digest of the losses of three steps: ways that
+show the same ones round alike. Each way and each busy process has a session of its own, as programs have.
 
 With `--first`, the ways come before all else on the machine, as if they had it alone; keep the turns short. It
 rests after each for as long.
@@ -28,6 +30,7 @@ import struct
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,14 +78,16 @@ WAYS = {
 }
 
 
+FREE = "free, {}"
+"""Threads that wait for nobody, whose processor time is the fair share of as many."""
+
+
 class Turn(NamedTuple):
     """What one turn of a way measured, each a second of the clock."""
 
     images: float
     processor_s: float
     waited_s: float
-    busy_s: float
-    """Of one busy thread; 0 without any."""
 
 
 def main() -> None:
@@ -94,14 +99,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="Turns of each way beside each load.")
     parser.add_argument("--seconds", type=float, default=2.0, help="Length of a turn.")
     parser.add_argument("--first", action="store_true", help="Come before all other work; Linux lets root alone.")
-    parser.add_argument("--side", choices=list(WAYS), help=argparse.SUPPRESS)
+    parser.add_argument("--side", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.side:
+    if options.side and options.side in WAYS:
         serve(WAYS[options.side], options.preset, options.seconds)
+        return
+    if options.side:
+        serve_free(int(options.side.split()[-1]), options.seconds)
         return
     print("| busy | load average | way | images/s | of fair | processor, s/s | waited, s/s | terms |")
     print(f"|{'---|' * 8}", flush=True)
-    sides = {way: start(way, options) for way in options.ways}
+    free = {FREE.format(threads) for threads in {WAYS[way].threads for way in options.ways}}
+    sides = {way: start(way, options) for way in (*options.ways, *sorted(free))}
     digests = {way: warmed_up(way, side, options.first) for way, side in sides.items()}
     for load in options.loads:
         beside(load, sides, digests, options.rounds, options.seconds if options.first else 0)
@@ -112,10 +121,12 @@ def main() -> None:
 
 def start(way: str, options: argparse.Namespace) -> "subprocess.Popen[str]":
     """Start a way's process, which says when it is ready."""
-    told = {**WAYS[way].environment, "OMP_NUM_THREADS": str(WAYS[way].threads)}
+    own = WAYS.get(way, Way(1, {}))
+    told = {**own.environment, "OMP_NUM_THREADS": str(own.threads)}
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
     words = [sys.executable, __file__, "--side", way, "--preset", options.preset, "--seconds", str(options.seconds)]
-    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=kept | told)
+    both = subprocess.PIPE
+    return subprocess.Popen(words, stdin=both, stdout=both, text=True, env=kept | told, start_new_session=True)
 
 
 def warmed_up(way: str, side: "subprocess.Popen[str]", first: bool) -> str:
@@ -124,12 +135,13 @@ def warmed_up(way: str, side: "subprocess.Popen[str]", first: bool) -> str:
     assert side.stdout
     if not side.stdout.readline():
         sys.exit(f"{way}: the process has ended; see above.")
+    scheduling = WAYS[way].scheduling if way in WAYS else ""
     for thread in threads(side.pid):
-        schedule(thread, WAYS[way].scheduling, first)
+        schedule(thread, scheduling, first)
     print("warm up", file=side.stdin, flush=True)
     digest = side.stdout.readline().strip()
     for thread in threads(side.pid):  # those that it has started since
-        schedule(thread, WAYS[way].scheduling, first)
+        schedule(thread, scheduling, first)
     return digest
 
 
@@ -154,41 +166,40 @@ def beside(
     count, _, each = load.partition("x")
     told = {**os.environ, "OMP_NUM_THREADS": each or "1"}
     words = [sys.executable, "-c", CONVOLVE if each else COUNT]
-    others = [subprocess.Popen(words, env=told) for _ in range(int(count))]
+    others = [subprocess.Popen(words, env=told, start_new_session=True) for _ in range(int(count))]
     turns: dict[str, list[Turn]] = {way: [] for way in sides}
     try:
         time.sleep(5 if each else 1)  # torch loads
         average = Path("/proc/loadavg").read_text(encoding="ascii").split()[0]
         for number in range(rounds):
             for way in list(sides)[:: -1 if number % 2 else 1]:
-                turns[way].append(turn(sides[way], [one.pid for one in others], int(each or 1)))
+                turns[way].append(turn(sides[way]))
                 time.sleep(rest_s)
     finally:
         for one in others:
             one.kill()
             one.wait()
     cost_s = statistics.median(one.processor_s / one.images for one in turns[next(iter(sides))])
-    for way, measured in turns.items():
-        images, processor, waited, _ = (statistics.median(values) for values in zip(*measured, strict=True))
-        fair = [one.images * cost_s / (WAYS[way].threads * one.busy_s) for one in measured if one.busy_s]
-        share = f"{statistics.median(fair):.0%}" if fair else ""
+    for way in digests:
+        if way not in WAYS:
+            continue
+        images, processor, waited = (statistics.median(values) for values in zip(*turns[way], strict=True))
+        free = turns[FREE.format(WAYS[way].threads)]
+        fair = [one.images * cost_s / other.processor_s for one, other in zip(turns[way], free, strict=True)]
+        share = f"{statistics.median(fair):.0%}"
         cells = [load, average, way, f"{images:.1f}", share, f"{processor:.2f}", f"{waited:.2f}", digests[way]]
         print(f"| {' | '.join(cells)} |", flush=True)
 
 
-def turn(side: "subprocess.Popen[str]", others: list[int], each: int) -> Turn:
-    """Let a way train for a while, beside other processes of so many threads each."""
+def turn(side: "subprocess.Popen[str]") -> Turn:
+    """Let a way train, or free threads compute, for a while."""
     assert side.stdin
     assert side.stdout
-    watched = [(pid, times(pid)) for pid in (side.pid, *others)]
-    began = time.perf_counter()
+    before, began = times(side.pid), time.perf_counter()
     print("turn", file=side.stdin, flush=True)
     images = json.loads(side.stdout.readline())
-    clock = time.perf_counter() - began
-    own, *busy = [
-        [(now - then) / clock for now, then in zip(times(pid), before, strict=True)] for pid, before in watched
-    ]
-    return Turn(images / clock, own[0], own[1], sum(one[0] for one in busy) / max(len(busy) * each, 1))
+    clock, after = time.perf_counter() - began, times(side.pid)
+    return Turn(images / clock, *((now - then) / clock for now, then in zip(after, before, strict=True)))
 
 
 def threads(process: int) -> list[int]:
@@ -203,6 +214,22 @@ def times(process: int) -> tuple[float, float]:
     ]
     computed, waited = zip(*(map(int, line.split()[:2]) for line in lines), strict=True)
     return sum(computed) / 1e9, sum(waited) / 1e9
+
+
+def serve_free(count: int, seconds: float) -> None:
+    """Answer each line after so many threads have computed for a while, none of which waits for another."""
+    numbers = bytes(1 << 20)
+
+    def compute(end: float) -> None:
+        while time.perf_counter() < end:
+            hashlib.sha256(numbers).digest()  # without the interpreter's lock
+
+    print("ready", flush=True)
+    with ThreadPoolExecutor(count) as pool:  # whose threads stay, so that their times can be read
+        for line in sys.stdin:
+            end = time.perf_counter() + (seconds if line == "turn\n" else 0.01)
+            wait([pool.submit(compute, end) for _ in range(count)])
+            print(0, flush=True)
 
 
 def serve(way: Way, preset: str, seconds: float) -> None:
