@@ -124,6 +124,8 @@ class ResNetGANDiscriminatorSettings(ClassifierSettings):
     """Channels of the first level; they double with every halving, up to 512. 384 at 64 px in the paper."""
     blocks: Positive = 2
     """Residual blocks of each level."""
+    patch: Literal[1, 2, 4, 8] = 1
+    """Side in px of the square that a place of the first level sees: 2 saves the costliest level. 1 in the paper."""
 
 
 DiscriminatorSettings = Annotated[

@@ -197,6 +197,8 @@ class ResNetGANGeneratorSettings(Section):
     """Channels of the last level; they double with every halving, up to 512. 384 at 64 px in the paper."""
     blocks: Positive = 2
     """Residual blocks of each level."""
+    patch: Literal[1, 2, 4, 8] = 1
+    """Side in px of the square that a place of the last level makes: 2 saves the costliest level. 1 in the paper."""
 
 
 class CPPNSettings(Section):

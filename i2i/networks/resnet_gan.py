@@ -51,13 +51,22 @@ class ResNetGenerator(LatentGenerator):
     """From a latent to a square image of `size` px, a power of two from 8 to 1024.
 
     latent: length of the latent. width: channels of the last level; they double with every halving, up to 512, where
-    the paper has 768 at all sides up to 32 px and 384 at 64. blocks: residual blocks of each level.
+    the paper has 768 at all sides up to 32 px and 384 at 64. blocks: residual blocks of each level. patch: side in px
+    of the square that one place of the last level makes, a power of two; 1 in the paper.
     """
 
-    def __init__(self, out_channels: int = 3, size: int = 64, latent: int = 64, width: int = 32, blocks: int = 2):
+    def __init__(
+        self,
+        out_channels: int = 3,
+        size: int = 64,
+        latent: int = 64,
+        width: int = 32,
+        blocks: int = 2,
+        patch: int = 1,
+    ):
         super().__init__()
-        self.latent, self.size = latent, size
-        counts = channels(width, size)
+        self.latent, self.size, self.patch = latent, size, patch
+        counts = _channels(width, size, patch)
         total = blocks * len(counts)
         self.basis = nn.Parameter(torch.empty(counts[0], FIRST_PX, FIRST_PX))
         self.start = nn.Linear(latent, counts[0], bias=False)
@@ -69,7 +78,7 @@ class ResNetGenerator(LatentGenerator):
             narrower = _Convolution(before, after, 1, 1) if before != after else nn.Identity()
             levels.append(nn.Sequential(narrower, _Enlarge(), _blocks(after, blocks, total)))
         self.levels = nn.ModuleList(levels)
-        self.to_image = _Convolution(counts[-1], out_channels, 1, 1)
+        self.to_image = _Convolution(counts[-1], out_channels * patch**2, 1, 1)
 
     def fits(self, side_px: int) -> str | None:
         """Return None for the one size that it makes."""
@@ -77,11 +86,10 @@ class ResNetGenerator(LatentGenerator):
 
     def forward(self, latent: Tensor) -> Tensor:
         """(N, latent) to (N, out_channels, size, size), trained to lie in [-1, 1]."""
-        value = self.basis * self.start(latent.to(self.dtype))[:, :, None, None]
+        value = _in_layout_of(self, self.basis * self.start(latent.to(self.dtype))[:, :, None, None])
         for level in self.levels:
             value = level(value)
-        image: Tensor = self.to_image(value)
-        return image
+        return F.pixel_shuffle(self.to_image(value), self.patch)
 
 
 class ResNetDiscriminator(Discriminator):
@@ -98,6 +106,7 @@ class ResNetDiscriminator(Discriminator):
         size: int = 64,
         width: int = 32,
         blocks: int = 2,
+        patch: int = 1,
         spectral_norm: bool = False,
         minibatch_std: bool = False,
         minibatch_discrimination: MinibatchDistance = "none",
@@ -107,10 +116,10 @@ class ResNetDiscriminator(Discriminator):
     ):
         super().__init__()
         self.receptive_field_px: int = size
-        self.packing = packing
-        counts = channels(width, size)[::-1]
+        self.packing, self.patch = packing, patch
+        counts = _channels(width, size, patch)[::-1]
         total, count, zero = blocks * len(counts), counts[-1], not spectral_norm  # which would divide by 0
-        self.from_image = _Convolution(in_channels * packing, counts[0], 1, 1)
+        self.from_image = _Convolution(in_channels * packing * patch**2, counts[0], 1, 1)
         levels = []
         for before, after in pairwise(counts):
             wider = _Convolution(before, after, 1, 1) if before != after else nn.Identity()
@@ -135,7 +144,8 @@ class ResNetDiscriminator(Discriminator):
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
         """(N, in_channels, size, size) in [-1, 1] to logits (N, 1), the features of each level and the heads."""
-        features = [self.from_image(pack(image, self.packing))]
+        patches = F.pixel_unshuffle(pack(image, self.packing), self.patch)
+        features = [_in_layout_of(self, self.from_image(patches))]
         for level in self.levels:
             features.append(level(features[-1]))
         logits = self.head(self.batch_channels(features[-1]))
@@ -181,6 +191,28 @@ class _Shrink(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, H / 2, W / 2)."""
         return F.avg_pool2d(F.avg_pool2d(F.avg_pool2d(input, 2, 1, padding=1), 2, 1), 2)
+
+
+def _channels(width: int, size: int, patch: int) -> list[int]:
+    """Return the channels of each level, from 4 px to the one with a place for each patch; raises ValueError."""
+    if size < 2 * FIRST_PX * patch:
+        raise ValueError(f"resnet_gan with a patch of {patch} px makes {2 * FIRST_PX * patch} px and more")
+    return channels(width, size // patch)
+
+
+def _in_layout_of(network: nn.Module, value: Tensor) -> Tensor:
+    """Bring a value into the memory layout of the network's weights, which those of 1x1 kernels do not tell.
+
+    Where blocks add and convolve two layouts, a train step of modern_generate took 107 ms in place of 78.
+    """
+    last = any(
+        one.dim() == 4
+        and one.shape[2] > 1
+        and one.is_contiguous(memory_format=torch.channels_last)
+        and not one.is_contiguous()
+        for one in network.parameters()
+    )
+    return value.contiguous(memory_format=torch.channels_last) if last else value
 
 
 def _blocks(channels: int, count: int, total: int, zero: bool = True) -> nn.Sequential:

@@ -57,3 +57,35 @@ def test_there_is_no_norm():
     images = generator(latent)
     torch.testing.assert_close(generator(latent[:1]), images[:1])
     torch.testing.assert_close(discriminator(images[:1]).logits, discriminator(images).logits[:1])
+
+
+def test_a_patch_leaves_out_the_largest_level():
+    torch.manual_seed(0)
+    generator = ResNetGenerator(3, 32, 8, 4, blocks=1, patch=2)
+    discriminator = ResNetDiscriminator(3, 32, 4, blocks=1, patch=2)
+    assert [len(blocks_of(one)) for one in (generator, discriminator)] == [3, 3]
+    assert len(blocks_of(ResNetGenerator(3, 32, 8, 4, blocks=1))) == 4
+    image = generator(torch.randn(2, 8))
+    assert image.shape == (2, 3, 32, 32)
+    assert discriminator(image).features[0].shape[2:] == (16, 16)
+
+    place = torch.zeros(1, 4, 16, 16)
+    place[0, :, 5, 7] = 1
+    made = F.pixel_shuffle(generator.to_image(place), 2)
+    assert sorted(set(map(tuple, made.nonzero()[:, 2:].tolist()))) == [(10, 14), (10, 15), (11, 14), (11, 15)]
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_every_block_gets_the_layout_of_the_weights(layout):
+    """Weights of 1x1 kernels have both layouts, so that blocks would mix them; see _in_layout_of."""
+    seen = []
+    for network, given in (
+        (ResNetGenerator(3, 16, 8, 4), torch.randn(2, 8)),
+        (ResNetDiscriminator(3, 16, 4), torch.randn(2, 3, 16, 16)),
+    ):
+        network.to(memory_format=layout)
+        for block in blocks_of(network):
+            block.register_forward_hook(lambda _, inputs, output: seen.extend((inputs[0], output)))
+        network(given)
+    assert len(seen) == 24
+    assert all(one.is_contiguous(memory_format=layout) for one in seen)

@@ -1,70 +1,117 @@
-"""Compare the preset modern_generate with DCGAN at equal processor time, on Fashion-MNIST at 32 px.
+"""Compare the preset modern_generate with dcgan at equal processor time, on the shipped sets at 32 px.
 
-    python tools/bench/modern_generate.py data/fashion OUT [--images N] [--seeds 0 1 2]
+    python tools/bench/modern_generate.py OUT [--seconds S] [--seeds 0 1 2] [--sets emoji ground] [--cases ...]
 
-`data` is what datasets/fashion_mnist.py leaves. modern_generate trains on N images with changes for a CPU;
-dcgan_fashion then gets the same processor time, by its speed over the first part of it. Prints KID and coverage of
-samples, against pictures of the test split, on features of random convolutions.
+emoji: the colour side of datasets/lineart, at half its size; ground: squares of the satellite photos of datasets/maps.
+Each training is stopped, as by Ctrl+C, after S seconds of processor time. Prints KID and coverage of 1,000 samples
+against the pictures of the test split, on features of random convolutions, and writes a sheet of 64 beside each run.
 """
 
 import argparse
+import contextlib
+import os
+import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from i2i import load_config, train
-from i2i.images import Array, read_image
+import numpy as np
+
+from i2i import load_config
+from i2i.data.augment import resize
+from i2i.errors import Stopped
+from i2i.images import Array, read_image, write_image
 from i2i.metrics.distributions import density_coverage, kid, kid_interval
 from i2i.metrics.features import features
 from i2i.runtime.generator import ImageGenerator
+from i2i.training.start import train
 
-SAMPLES = 2000
-TRIAL_IMAGES = 2560
-SMALL = ["data.channels=1", "data.crop_px=32", "data.resize_px=32", "data.flip=false"]
-SMALL += ["generator.width=8", "discriminator.width=8", "generator.blocks=1", "discriminator.blocks=1"]
-SMALL += ["train.batch=16", "train.ema_half_life_images=2000"]
-SMALL += ["loss.penalty_weight={from: 0.05, to: 0.005, over_images: %d}"]
-SMALL += ["optimizer.beta2_ramp={from: 0.9, to: 0.99, over_images: %d}", "schedule.decay_images=0", "optimizer.lr=5e-4"]
+SIDE_PX, SAMPLES = 32, 1000
+CASES = {
+    "modern_generate": ("modern_generate", ()),
+    "dcgan": ("dcgan_emoji", ()),  # of width 32, with batches of 32
+    "dcgan, batch 64": ("dcgan_emoji", ("train.batch=64",)),
+    "dcgan, EMA": ("dcgan_emoji", ("train.ema_half_life_images=2000",)),
+}
+"""By name, a preset and its changes."""
+
+
+class Pictures(NamedTuple):
+    """A set: the folder in datasets/, the side of each file that counts, and the side in px to resize it to."""
+
+    folder: str
+    side: str
+    resize_px: int | None
+
+
+SETS = {"emoji": Pictures("lineart", "B", SIDE_PX), "ground": Pictures("maps", "A", None)}
 
 
 def main() -> None:
     """Train and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--images", type=int, default=30_000)
+    parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
+    parser.add_argument("--cases", nargs="+", default=["modern_generate", "dcgan"], choices=list(CASES))
     given = parser.parse_args()
-    real = features([read_image(path) for path in sorted((given.data / "test").iterdir())[:SAMPLES]], "random")
-    print("| preset | seed | images | KID, times 1,000 | 95% | coverage | processor time |")
-    print("|---|---|---|---|---|---|---|")
+    print("| set | case | seed | images | KID, times 1,000 | 95% | coverage | processor time |")
+    print("|---|---|---|---|---|---|---|---|")
+    real = {name: features(reals(SETS[name]), "random") for name in given.sets}
     for seed in given.seeds:
-        small = [one % given.images if "%" in one else one for one in SMALL]
-        run = given.out / f"modern_generate.{seed}"
-        seconds = fit("modern_generate", given.data, run, seed, given.images, small)
-        report("modern_generate", seed, given.images, real, run, seconds)
-        trial = fit("dcgan_fashion", given.data, given.out / f"trial.{seed}", seed, TRIAL_IMAGES, [])
-        images = int(TRIAL_IMAGES * seconds / trial)
-        run = given.out / f"dcgan_fashion.{seed}"
-        report("dcgan_fashion", seed, images, real, run, fit("dcgan_fashion", given.data, run, seed, images, []))
+        for name in given.sets:
+            for case in given.cases:
+                run = given.out / f"{name}_{case}_{seed}".replace(", ", "_").replace(" ", "_")
+                images, seconds = fit(case, SETS[name], run, seed, given.seconds)
+                print(
+                    f"| {name} | {case} | {seed} | {images:,} | {score(run, real[name])} | {seconds:.0f} s |",
+                    flush=True,
+                )
 
 
-def fit(preset: str, data: Path, run: Path, seed: int, images: int, more: list[str]) -> float:
-    """Train a preset into a folder; return the seconds of processor time."""
-    same = [f"data.path={data / 'train'}", f"schedule.images={images}", f"train.seed={seed}", "train.device=cpu"]
-    rare = [f"log.samples_every_images={images}", f"log.checkpoint_every_images={images}"]
-    began = time.process_time()
-    train(load_config(preset, [*more, *same, *rare]), run)
-    return time.process_time() - began
+def reals(pictures: Pictures) -> list[Array]:
+    """Return the squares of SIDE_PX of the test split."""
+    found = []
+    for path in sorted((Path("datasets") / pictures.folder / "test").iterdir()):
+        left, right = np.hsplit(read_image(path), 2)
+        picture = resize(left if pictures.side == "A" else right, pictures.resize_px)
+        rows = np.vsplit(picture, len(picture) // SIDE_PX)
+        found += [square for row in rows for square in np.hsplit(row, row.shape[1] // SIDE_PX)]
+    return found
 
 
-def report(preset: str, seed: int, images: int, real: Array, run: Path, seconds: float) -> None:
-    """Print a line of the table."""
+def fit(case: str, pictures: Pictures, run: Path, seed: int, most_s: float) -> tuple[int, float]:
+    """Train a case into a folder for that much processor time; return the images and the seconds."""
+    preset, changes = CASES[case]
+    data = [f"data.path=datasets/{pictures.folder}", f"data.side={pictures.side}", "data.flip=true"]
+    data += [f"data.resize_px={pictures.resize_px or 'null'}", f"data.crop_px={SIDE_PX}"]
+    rest = ["schedule.images=100000000", "schedule.decay_images=0", "log.every_images=320"]
+    rest += ["log.samples_every_images=100000000", "log.checkpoint_every_images=100000000"]
+    config = load_config(preset, [*data, *rest, f"train.seed={seed}", "train.device=cpu", *changes])
+    seen, begun = [0], time.process_time()
+
+    def stop_in_time(row: Mapping[str, Any]) -> None:
+        seen[0] = row["images"]
+        if time.process_time() - begun >= most_s:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with contextlib.suppress(Stopped):
+        train(config, run, callbacks=[stop_in_time])
+    return seen[0], time.process_time() - begun
+
+
+def score(run: Path, real: Array) -> str:
+    """Return the figures of a line of the table; write a sheet of samples."""
     generator = ImageGenerator.open(run, "cpu")
-    made = features(generator.pictures(generator.draw(range(SAMPLES))), "random")
+    pictures = generator.pictures(generator.draw(range(SAMPLES)))
+    rows = [np.concatenate(list(pictures[start : start + 16]), axis=1) for start in range(0, 64, 16)]
+    write_image(run.with_suffix(".png"), np.concatenate(rows))
+    made = features(pictures, "random")
     low, high = kid_interval(real, made)
-    figures = f"{1000 * kid(real, made):.2f} | {1000 * low:.2f} to {1000 * high:.2f}"
-    coverage = density_coverage(real, made)[1]
-    print(f"| `{preset}` | {seed} | {images:,} | {figures} | {coverage:.3f} | {seconds:.0f} s |", flush=True)
+    coverage = density_coverage(real, made[: len(real)])[1]
+    return f"{1000 * kid(real, made):.2f} | {1000 * low:.2f} to {1000 * high:.2f} | {coverage:.3f}"
 
 
 if __name__ == "__main__":
