@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -158,22 +159,48 @@ def wheel(tmp_path_factory):
     return built
 
 
-def test_an_installed_wheel_is_as_good_as_a_clone(tmp_path, wheel):
-    """Install it elsewhere, and train by a preset's name without a checkout."""
-    target = tmp_path / "site"
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), str(wheel)]
-    subprocess.run(install, check=True, capture_output=True)
-    environment = {**os.environ, "PYTHONPATH": str(target)}
+def add_runtime(package):
+    """Let empty files stand in for the runtime for browsers, where the checkout of the wheel lacks it."""
+    web = package / "exporting" / "web"
+    web.mkdir(exist_ok=True)
+    for name in RUNTIME_FILES.values():
+        (web / f"{name}.gz").touch()
+
+
+@pytest.fixture
+def whole(tmp_path, wheel):
+    """A function that runs the installed wheel in tmp_path, without the checkout, and returns what it printed.
+
+    With I2I_EMPTY_ENVIRONMENT set, as on GitHub, it lies in an environment of its own with all that it needs, which
+    takes minutes and 6 GB; without, beside the packages of this one.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    if os.environ.get("I2I_EMPTY_ENVIRONMENT"):
+        folder = tmp_path / "environment"
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        python = str(folder / ("Scripts" if os.name == "nt" else "bin") / "python")
+        install = [f"{wheel}[train]"]
+    else:
+        python, folder = sys.executable, tmp_path / "site"
+        install = ["--no-deps", "--target", str(folder), str(wheel)]
+        environment["PYTHONPATH"] = str(folder)
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *install], check=True, capture_output=True)
 
     def run(*words):
-        command = [sys.executable, "-m", *words]
-        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=True)
+        command = [python, *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
-    where = subprocess.run(
-        [sys.executable, "-c", "import i2i; print(i2i.__file__)"],
-        capture_output=True, text=True, cwd=tmp_path, env=environment, check=True,
-    )  # fmt: skip
-    assert where.stdout.startswith(str(target))
+    package = Path(run("-c", "import i2i; print(i2i.__file__)").strip()).parent
+    assert package.is_relative_to(folder)
+    add_runtime(package)
+    yield run
+    shutil.rmtree(folder)
+
+
+def test_an_installed_wheel_is_as_good_as_a_clone(tmp_path, whole):
+    """Install it elsewhere; train by a preset's name without a checkout, export, translate and make a page."""
     tiny = tiny_config().model_dump(mode="json")
     words = [
         f"--set={section}.{name}={json.dumps(tiny[section][name])}"
@@ -187,11 +214,13 @@ def test_an_installed_wheel_is_as_good_as_a_clone(tmp_path, wheel):
         for name in names
     ]
     words += ["--set=schedule.epochs=null", "--set=schedule.decay_epochs=null"]
-    run("i2i", "train", "pix2pix", "--data", str(LINEART), "--out", "run", *words)
+    whole("-m", "i2i", "train", "pix2pix", "--data", LINEART, "--out", "run", *words)
     assert (tmp_path / "run" / "report.html").is_file()  # whose script and style are files of the package
-    run("i2i", "export", "run", "-o", "model.onnx")
-    run("i2i", "translate", str(LINEART / "test"), "-m", "model.onnx", "-o", "out")
+    whole("-m", "i2i", "export", "run", "-o", "model.onnx")
+    whole("-m", "i2i", "translate", LINEART / "test", "-m", "model.onnx", "-o", "out")
     assert len(list((tmp_path / "out").iterdir())) == 152
+    whole("-m", "i2i", "export", "run", "--page", "page.html")
+    assert 'id="model-A2B"' in (tmp_path / "page.html").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -258,13 +287,9 @@ def test_without_the_training_half_pictures_are_served(runtime_half, tiny_onnx):
 
 
 def test_without_the_training_half_a_page_is_written(tmp_path, runtime_half, tiny_run):
-    """Of an .onnx file; where this checkout lacks the runtime for browsers, empty files stand in."""
     python, packages = runtime_half
     i2i.export(tiny_run, tmp_path / "model.onnx", io="image")
-    web = packages / "i2i" / "exporting" / "web"
-    web.mkdir(exist_ok=True)
-    for name in RUNTIME_FILES.values():
-        (web / f"{name}.gz").touch()
+    add_runtime(packages / "i2i")
     words = ("export", tmp_path / "model.onnx", "--page", tmp_path / "page.html")
     asked = without_checkout(python, *words, capture_output=True, check=False)
     done = subprocess.run(asked.pop("args"), **asked)
