@@ -24,15 +24,15 @@ class Bound(NamedTuple):
 
 
 BOUNDS = {
-    ("fp32", "tensor"): Bound(1e-4, 1.0, 1e-4, 1e-4),
-    ("fp32", "image"): Bound(1, 1e-4, 1e-4, 1e-4),
+    ("fp32", "tensor"): Bound(1e-4, 1.0, 2e-4, 1e-4),
+    ("fp32", "image"): Bound(1, 1e-4, 2e-4, 1e-4),
     ("fp16", "tensor"): Bound(2 * 2 / 255, 1.0, 2 * 2 / 255, 2 * 2 / 255),
     ("fp16", "image"): Bound(2, 1.0, 2 * 2 / 255, 2 * 2 / 255),
 }
 """By precision and io. A grey level is 2 / 255 in [-1, 1]."""
 SLACK = 32
 """A file may have this many times torch's own rounding error on a picture. ONNX Runtime, which takes the means of norm
-layers in float32, had up to 14 times as much."""
+layers in float32, had up to 18 times as much; 51 times on one flat emoji, which the bound of `rounding` allows."""
 MOST = 0.1
 """A picture that may differ by more than this, in [-1, 1], proves nothing."""
 LEAST_DB = 35.0
