@@ -21,6 +21,8 @@ if [ -n "${I2I_BENCH_TINY:-}" ]; then
     steps=(--rounds 2 --seconds 0.1) tests=(-k estimate) networks=(unet16) pictures=2 rounds=1 alone=0.2 images=16 slack=10
 fi
 
+"$python" -c "import xdist" 2>/dev/null || [ "${tests[0]}" != -n ] || tests=()  # one process then
+
 part() {  # part FILE SECONDS COMMAND...: run a part; what it prints goes to FILE
     local file=$out/$1 seconds=$2 began=$SECONDS code
     shift 2
