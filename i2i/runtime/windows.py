@@ -27,7 +27,6 @@ from i2i.images.metadata import fitting_profile
 from i2i.images.omezarr_writing import CHUNK_PX, new_zarr, write_zarr
 from i2i.images.source import Source
 from i2i.images.windows import CACHE_BYTES, Windows, write_npy, write_tiff
-from i2i.machine import keep_freed_memory
 from i2i.models.spec import Part
 from i2i.runtime.fit import Reduction, reduced_sides
 from i2i.runtime.picture_options import PictureOptions, output_dtype
@@ -77,7 +76,6 @@ def translate_windows(translator: Translator, plan: Plan, task: Task, options: P
     Memory depends on the width of the picture, not on its height.
     """
     part = translator.generator
-    keep_freed_memory()
     if translator.spec.io == "image":
         raise ModelError("--windows needs a model exported with --io tensor, or its run folder.")
     with contextlib.ExitStack() as stack:
