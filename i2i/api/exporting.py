@@ -26,6 +26,7 @@ def export(
     labels: Sequence[str] = (),
     *,
     triton: str | Path | None = None,
+    triton_version: int | None = None,
     licence: str | None = None,
     author: str | None = None,
     webgpu: bool = False,
@@ -44,9 +45,8 @@ def export(
     suffix = Path(output).suffix.lower() if output is not None else ""
     is_page = suffix in (".html", ".htm")
     file, page = (None, output) if is_page else (output, None)
-    options = ExportOptions(
-        file, triton, direction, verify, overwrite, io, precision, size, labels, page, licence, author, webgpu, examples
-    )
+    form, shown = (io, precision, size, labels), (licence, author, webgpu, examples)
+    options = ExportOptions(file, triton, direction, verify, overwrite, *form, page, *shown, triton_version)
     if suffix == ".pth":
         from i2i.interop.exporting import export_weights
 

@@ -101,6 +101,12 @@ Examples:
     help="Instead of -o: the folder of models that a Triton server serves.",
 )
 @click.option(
+    "--triton-version",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Which version of the model in that folder; a server serves the largest.  [default: 1]",
+)
+@click.option(
     "--page",
     type=options.OutputPath(),
     help="Instead of -o: an HTML page that runs the model, also an .onnx file of --io image, in any browser.",
@@ -181,7 +187,7 @@ def _verify(model: str | None, device: str | None, choices: dict[str, Any], as_j
     """Prove a finished file; raises UsageError for options of an export."""
     file = choices.pop("verify")
     if given := [name for name, value in choices.items() if value and value != _UNSET.get(name)]:
-        said = "-o" if given[0] == "output" else f"--{given[0]}"
+        said = "-o" if given[0] == "output" else f"--{given[0].replace('_', '-')}"
         raise UsageError(f"--verify {file} proves a finished file and writes none. Leave out {said}.")
     with status.shown():
         from i2i.exporting.verify import verify_onnx

@@ -13,7 +13,7 @@ from i2i import status
 from i2i.errors import UsageError
 from i2i.exporting.options import ExportOptions as ExportOptions
 from i2i.exporting.origin import name_of, origin_of
-from i2i.files import check_output, write_text
+from i2i.files import check_output
 from i2i.models.mistaken import shown
 from i2i.models.modelfile import find_weights
 from i2i.models.spec import ModelSpec
@@ -23,15 +23,18 @@ def export_model(model: str | Path, options: ExportOptions) -> dict[Path, ModelS
     """Export `model` (a run folder or .safetensors); return the spec, with the proof in it, of each file by its path.
 
     With direction "both", `output` m.onnx becomes m.A2B.onnx and m.B2A.onnx, or neither. With `triton`, the folder
-    gets NAME/1/model.onnx and NAME/config.pbtxt, where NAME is that of the run folder or model file.
+    gets NAME/1/model.onnx, or that of `triton_version`, and NAME/config.pbtxt, where NAME is that of the run folder or
+    model file. A config that is there already stays as it is, if it has the same inputs and outputs.
 
     The proof compares ONNX Runtime with torch on real pictures at three sizes, or at the one given, singly and as a
     batch; for a model that generates pictures from noise, on the latents of five seeds in batches of 1, 2 and 5.
     Raises ExportError, and leaves no file, above the bound of i2i.exporting.proof; UsageError for outputs that exist,
-    for a form that the model cannot have, and for a NAME that Triton does not take.
+    for a form that the model cannot have, for a NAME that Triton does not take, and for a version whose inputs or
+    outputs are not those of the config.
     """
-    config = _triton_config_file(model, Path(options.triton), options.overwrite) if options.triton else None
-    outputs = {config.parent / "1" / "model.onnx": options.direction} if config else _outputs(options)
+    config = _triton_config_file(model, Path(options.triton)) if options.triton else None
+    version = config.parent / str(options.triton_version or 1) / "model.onnx" if config else None
+    outputs = {version: options.direction} if version else _outputs(options)
     for path in outputs:
         check_output(path, options.overwrite, ".onnx")
     source = find_weights(model)
@@ -39,10 +42,10 @@ def export_model(model: str | Path, options: ExportOptions) -> dict[Path, ModelS
         from i2i.exporting.writing import write_files
 
     specs = write_files(source, outputs, options, origin_of(model, options))
-    if config:
-        from i2i.exporting.triton import triton_config
+    if config and version:
+        from i2i.exporting.triton import write_config
 
-        write_text(config, triton_config(config.parent / "1" / "model.onnx", config.parent.name))
+        write_config(config, version, options.overwrite)
     return specs
 
 
@@ -55,7 +58,7 @@ def _outputs(options: ExportOptions) -> dict[Path, str | None]:
     return {output.with_suffix(f".{direction}{output.suffix}"): direction for direction in ("A2B", "B2A")}
 
 
-def _triton_config_file(model: str | Path, repository: Path, overwrite: bool) -> Path:
+def _triton_config_file(model: str | Path, repository: Path) -> Path:
     """Return the config.pbtxt of a model in a Triton repository; raises UsageError if it cannot be written."""
     name = name_of(model)
     if not re.fullmatch(r"[\w. -]+", name):  # config.pbtxt holds it between quotes, and the server's addresses hold it
@@ -64,5 +67,5 @@ def _triton_config_file(model: str | Path, repository: Path, overwrite: bool) ->
             "Rename the run folder or model file."
         )
     config = repository / name / "config.pbtxt"
-    check_output(config, overwrite)
+    check_output(config, overwrite=True)
     return config

@@ -49,6 +49,8 @@ class ExportOptions:
     examples: str | Path | None = None
     """Folder of pictures that a page holds and offers to try: PNG, JPEG or WebP. Subfolders A2B and B2A, if there are
     any, hold those of one direction."""
+    triton_version: int | None = None
+    """The version of the model in the folder `triton`, a whole number from 1 on; None: 1. Servers serve the largest."""
 
     def __post_init__(self) -> None:
         """Raise UsageError for options that contradict one another."""
@@ -58,6 +60,10 @@ class ExportOptions:
             )
         if self.triton is not None and self.direction == "both":
             raise UsageError("--triton writes one direction as ONNX. Choose it with --direction A2B or B2A.")
+        if self.triton_version is not None and self.triton is None:
+            raise UsageError("--triton-version numbers a model in a folder of Triton's. Add --triton FOLDER.")
+        if self.triton_version is not None and self.triton_version < 1:
+            raise UsageError(f"--triton-version is {self.triton_version}. Versions are whole numbers from 1 on.")
         if self.page is None and self.webgpu:
             raise UsageError("--webgpu is for a page. Add --page FILE, or leave it out.")
         if self.page is None and self.examples is not None:

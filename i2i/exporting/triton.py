@@ -7,10 +7,12 @@ sizes come from the exported file itself.
 from pathlib import Path
 from typing import Any
 
-from i2i.files import utf8_name
+from i2i.errors import UsageError
+from i2i.files import utf8_name, write_text
 
 MAX_BATCH = 8
 """Requests that Triton may join into one batch; memory grows with it."""
+_PORTS = ("input ", "output ")
 _TYPES = {"tensor(uint8)": "TYPE_UINT8", "tensor(float)": "TYPE_FP32"}
 
 
@@ -29,6 +31,24 @@ output [ {_port(given)} ]
 # Requests of one size that wait at the same time go through together.
 dynamic_batching {{ max_queue_delay_microseconds: 1000 }}
 """
+
+
+def write_config(config: Path, onnx_file: Path, overwrite: bool) -> None:
+    """Write config.pbtxt for a version, NAME/1/model.onnx; leave one that is there, unless it may be overwritten.
+
+    Raises UsageError, and removes the version, if that config has other inputs or outputs.
+    """
+    text = triton_config(onnx_file, config.parent.name)
+    if config.exists() and not overwrite:
+        known = config.read_text(encoding="utf-8", errors="replace")
+        if missing := [line for line in text.splitlines() if line.startswith(_PORTS) and line not in known]:
+            onnx_file.unlink()
+            raise UsageError(
+                f"{config} does not say {missing[0]}, as this version needs. Versions of a model take and give the "
+                "same.\nExport in the form of the others, choose another folder, or add --overwrite for a new config."
+            )
+        return
+    write_text(config, text)
 
 
 def _port(value: Any) -> str:

@@ -152,8 +152,34 @@ def test_a_repository_for_triton(tiny_run, tmp_path):
     config = files[1].read_text(encoding="utf-8")
     assert config == triton_config(path, "tiny")
     assert "dims: [ 16, 32, 3 ]" in config
-    with pytest.raises(UsageError, match=r"config\.pbtxt"):
+    with pytest.raises(UsageError, match=r"1.model\.onnx"):
         export_model(tiny_run, ExportOptions(triton=tmp_path / "models"))
+
+
+def test_versions_for_triton_share_a_config(tiny_run, tmp_path):
+    def export(version, **options):
+        chosen = ExportOptions(triton=tmp_path, triton_version=version, **options)
+        return [path.relative_to(tmp_path).as_posix() for path in export_model(tiny_run, chosen)]
+
+    config = tmp_path / "tiny" / "config.pbtxt"
+    assert export(3, io="image") == ["tiny/3/model.onnx"]
+    edited = config.read_text(encoding="utf-8") + "instance_group { count: 2 }\n"
+    config.write_text(edited, encoding="utf-8")
+    assert export(4, io="image") == ["tiny/4/model.onnx"]
+    with pytest.raises(UsageError, match=r"3.model\.onnx"):
+        export(3, io="image")
+    with pytest.raises(UsageError, match=r"config\.pbtxt .*TYPE_FP32"):
+        export(5)
+    assert not (tmp_path / "tiny" / "5" / "model.onnx").exists()
+    assert config.read_text(encoding="utf-8") == edited
+    assert export(5, overwrite=True) == ["tiny/5/model.onnx"]
+    assert "TYPE_FP32" in config.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("options", [{"output": "m.onnx", "triton_version": 2}, {"triton": "m", "triton_version": 0}])
+def test_a_version_that_triton_does_not_take_is_refused(options):
+    with pytest.raises(UsageError, match="triton-version"):
+        ExportOptions(**options)
 
 
 @pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb", "a:b"])
