@@ -4,6 +4,7 @@ Its layout and the fields of config.pbtxt are those of Triton's model_config.pro
 sizes come from the exported file itself.
 """
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ def write_config(config: Path, onnx_file: Path, overwrite: bool) -> None:
         known = config.read_text(encoding="utf-8", errors="replace")
         if missing := [line for line in text.splitlines() if line.startswith(_PORTS) and line not in known]:
             onnx_file.unlink()
+            with contextlib.suppress(OSError):  # it holds something else, too
+                onnx_file.parent.rmdir()
             raise UsageError(
                 f"{config} does not say {missing[0]}, as this version needs. Versions of a model take and give the "
                 "same.\nExport in the form of the others, choose another folder, or add --overwrite for a new config."

@@ -170,7 +170,7 @@ def test_versions_for_triton_share_a_config(tiny_run, tmp_path):
         export(3, io="image")
     with pytest.raises(UsageError, match=r"config\.pbtxt .*TYPE_FP32"):
         export(5)
-    assert not (tmp_path / "tiny" / "5" / "model.onnx").exists()
+    assert not (tmp_path / "tiny" / "5").exists()
     assert config.read_text(encoding="utf-8") == edited
     assert export(5, overwrite=True) == ["tiny/5/model.onnx"]
     assert "TYPE_FP32" in config.read_text(encoding="utf-8")
