@@ -79,12 +79,26 @@ class ModelsCommand(PluginCommand):
         return super().parse_args(ctx, [one.removeprefix("--model=") for one in args if one not in ("-m", "--model")])
 
 
+class RunFolder(click.Path):
+    """The folder of a training."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, file_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the folder; fail for model files and shipped models, which lack what a run knows of its training."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{str(value)!r} is not the folder of a training. Give one, as runs/lineart.", param, ctx)
+
+
 run = click.option(
     "-m",
     "--model",
     "run",
     metavar="RUN",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=RunFolder(),
     help="Run folder. RUN as the first argument is the same.",
 )
 """In place of options.model, for commands that need more of a run than its model."""

@@ -243,6 +243,7 @@ USE = [  # what stands after `i2i`, the exit code, what the message must name
     ("export runs/lineart -o f.onnx --triton models", 2, "--triton"),
     ("export runs/horses --triton models --direction both", 2, "A2B"),
     ("export runs/lineart -o f.onnx --triton-version 2", 2, "--triton FOLDER"),
+    ("card lineart", 2, "folder of a training"),
     ("export runs/lineart -o f.onnx --size 300", 2, "300"),
     ("export runs/lineart -o f.onnx --size 70000x16", 2, "9999"),
     ("export runs/lineart -o f.onnx --size 32x40", 2, "32x48"),
