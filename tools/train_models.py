@@ -3,6 +3,7 @@
     python tools/train_models.py                     # all, on whatever device is there
     python tools/train_models.py lineart --images 8000
     python tools/train_models.py --compare           # score the shipped files again beside their cards
+    python tools/train_models.py --check             # train all again, and fail if a score is not that of its card
 
 Weights are stored in half precision; what is scored is the stored file. A training may happen on another machine:
 --trained takes the runs in --runs as they are.
@@ -36,6 +37,8 @@ MAPS = "public domain, NASA and Natural Earth"
 GALLERY = Path(__file__).parent.parent / "docs" / "models.md"
 SAMPLES = 1000
 """Pictures from noise that are scored, and as many test pictures that they are compared with."""
+TOLERANCES = {"l1": 0.05, "psnr": 0.05, "ssim": 0.05, "lpips": 0.1, "kid": 0.5}
+"""How far a score of a model that was trained again may be from that of its card, as a share of it."""
 SHOWN = 6
 """Test pictures in the picture of a model."""
 
@@ -103,7 +106,7 @@ RECIPES = {
         MAPS,
         (
             *("data.direction=A2B", "data.disjoint=true", "data.resize_px=null", "data.crop_px=64"),
-            *("generator.width=24",),
+            *("generator.width=24", "generator.recolour=null"),
             *("loss.cycle_a=10", "loss.cycle_b=10", "loss.identity=0.5"),
             *("schedule.images=16000", "schedule.decay_images=8000"),
         ),
@@ -132,20 +135,26 @@ def main() -> None:
     parser.add_argument("--hardware", default=f"{platform.machine()} processor", help="what the cards say it was")
     parser.add_argument("--trained", action="store_true", help="take the models in --runs as they are")
     parser.add_argument("--compare", action="store_true", help="score shipped models again, and train nothing")
+    parser.add_argument("--check", action="store_true", help="compare what is trained with the cards; ship nothing")
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.names if name not in RECIPES]:
         parser.error(f"unknown model {unknown[0]}; choose from {', '.join(RECIPES)}")
+    far = []
     for name in arguments.names or RECIPES:
+        run = arguments.runs / name
+        if not (arguments.compare or arguments.trained):
+            train(configure(RECIPES[name], arguments.images, arguments.device), run, resume=True)
         if arguments.compare:
-            if name in shipped_names():
-                compare(name)
+            compare(name, shipped_folder() / f"{name}.safetensors")
+        elif arguments.check:
+            halve(run / MODEL_NAME, file := run / f"{name}.safetensors")
+            far += compare(name, file)
         else:
-            run = arguments.runs / name
-            if not arguments.trained:
-                train(configure(RECIPES[name], arguments.images, arguments.device), run, resume=True)
             ship(name, run, arguments.hardware)
-    if not arguments.compare:
+    if not (arguments.compare or arguments.check):
         write_text(GALLERY, gallery())
+    if far:
+        sys.exit(f"Too far from the cards: {', '.join(far)}.")
 
 
 def configure(recipe: Recipe, images: int | None, device: str) -> Config:
@@ -156,18 +165,20 @@ def configure(recipe: Recipe, images: int | None, device: str) -> Config:
     return load_config(recipe.preset, words)
 
 
+def halve(model: Path, file: Path) -> None:
+    """Write a model file in half precision."""
+    spec, halves = read_spec(model), {}
+    for part in spec.parts:
+        tensors = load_tensors(model, part)
+        halves[part] = {key: each.half() if each.is_floating_point() else each for key, each in tensors.items()}
+    save_tensors(file, spec, halves)
+
+
 def ship(name: str, run: Path, hardware: str) -> None:
     """Write the model of a finished run in half precision, with its picture, scores and card."""
     recipe, file = RECIPES[name], shipped_folder() / f"{name}.safetensors"
     spec = read_spec(run / MODEL_NAME)
-    halves = {
-        part: {
-            key: each.half() if each.is_floating_point() else each
-            for key, each in load_tensors(run / MODEL_NAME, part).items()
-        }
-        for part in spec.parts
-    }
-    save_tensors(file, spec, halves)
+    halve(run / MODEL_NAME, file)
     write_picture(name, file)
     rows = list(read_json_lines(run / "metrics.jsonl"))
     words = list(recipe.settings)
@@ -254,12 +265,14 @@ def gallery() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def compare(name: str) -> None:
-    """Print the scores of a card beside those of its file, scored now."""
-    for (metric, told), now in zip(
-        read_card(name).scores.items(), score(name, shipped_folder() / f"{name}.safetensors").values(), strict=True
-    ):
-        print(f"{name:16} {metric:12} card {told:9.4f}  now {now:9.4f}")
+def compare(name: str, file: Path) -> list[str]:
+    """Print the scores of a card beside those of a file, scored now; return those that are not within TOLERANCES."""
+    far = []
+    for (metric, told), now in zip(read_card(name).scores.items(), score(name, file).values(), strict=True):
+        print(f"{name:16} {metric:16} card {told:9.4f}  now {now:9.4f}  {now / told:.3f} times")
+        if abs(now / told - 1) > TOLERANCES[metric.partition("_")[0]]:
+            far.append(f"{name} {metric}")
+    return far
 
 
 if __name__ == "__main__":

@@ -11,7 +11,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 import i2i
+from i2i.algorithms.building import generator_arguments
 from i2i.cli import cli
+from i2i.config import load_config
 from i2i.errors import ModelError, UsageError
 from i2i.evaluation import evaluate_pairs
 from i2i.models import shipped
@@ -104,6 +106,20 @@ def test_the_gallery_shows_the_cards():
 
 
 TRANSLATING = [name for name in shipped_names() if read_spec(shipped_folder() / f"{name}.safetensors").generators]
+
+
+@pytest.mark.parametrize("name", TRANSLATING)
+def test_the_command_of_a_card_makes_the_network_of_its_file(name):
+    """So that a preset which changes does not change what a card says that it was trained with."""
+    words = read_card(name).command.split()
+    config = load_config(words[2], [words[at + 1] for at, word in enumerate(words) if word == "--set"])
+    spec = read_spec(shipped_folder() / f"{name}.safetensors")
+    for direction, part in spec.generators.items():
+        made = generator_arguments(config, direction)
+        assert {key: made[key] for key in part.arguments if key != "recolours"} == {
+            key: value for key, value in part.arguments.items() if key != "recolours"
+        }
+        assert bool(config.generator.recolour) == part.arguments.get("recolours", False)
 
 
 @pytest.mark.parametrize("name", TRANSLATING)
