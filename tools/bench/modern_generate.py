@@ -58,6 +58,7 @@ def main() -> None:
     given = parser.parse_args()
     print("| set | case | seed | images | KID, times 1,000 | 95% | coverage | processor time |")
     print("|---|---|---|---|---|---|---|---|")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell ignores in the background
     real = {name: features(reals(SETS[name]), "random") for name in given.sets}
     for seed in given.seeds:
         for name in given.sets:
