@@ -171,7 +171,8 @@ def _shrink(preset: str) -> tuple[str, ...]:
         for one, small in _SMALL.items():
             if one == "width" and section and section.name == "mlp":
                 small = 8  # ReLUs this few may all be dead from the start
-            if getattr(section, one, small) > small and _builds(preset, *changes, f"{name}.{one}={small}"):
+            value = getattr(section, one, small)
+            if (value is None or value > small) and _builds(preset, *changes, f"{name}.{one}={small}"):
                 changes = (*changes, f"{name}.{one}={small}")
     sizes = [] if whole.data.toy else [(f"data.crop_px={px}", f"data.resize_px={px * 9 // 8}") for px in (16, 32)]
     return (*changes, *next((size for size in sizes if _builds(preset, *changes, *size)), ()))

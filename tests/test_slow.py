@@ -353,7 +353,7 @@ def test_the_script_for_a_gpu_runs_on_a_cpu(tmp_path):
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     parts = (tmp_path / "parts.txt").read_text(encoding="utf-8").splitlines()
     assert done.returncode == 0, parts
-    assert len(parts) == 7
+    assert len(parts) == 8
     table = [line for line in (tmp_path / "steps.md").read_text(encoding="utf-8").splitlines() if "batch 1 |" in line]
     assert len(table) == 2
     assert "times" in (tmp_path / "translate.txt").read_text(encoding="utf-8")
