@@ -355,7 +355,7 @@ def test_the_script_for_a_gpu_runs_on_a_cpu(tmp_path):
     assert done.returncode == 0, parts
     assert len(parts) == 8
     table = [line for line in (tmp_path / "steps.md").read_text(encoding="utf-8").splitlines() if "batch 1 |" in line]
-    assert len(table) == 2
+    assert len(table) == 3
     assert "times" in (tmp_path / "translate.txt").read_text(encoding="utf-8")
     rows = read_json_lines(tmp_path / "training-ram.jsonl")
     assert rows[-1]["images"] == 16
