@@ -29,7 +29,7 @@ def one_hot(array: Array, path: Path, values: Sequence[int], blank: Array | None
     if unknown.any():
         known = ", ".join(map(str, values[:_SHOWN])) + (", ..." if len(values) > _SHOWN else "")
         raise ImageError(
-            f"{path} holds the value {array[unknown].flat[0]:g}, which is no class; they are {known}. Name all "
+            f"{path} holds the value {array[unknown].flat[0]:g}, but the classes are {known}. Name all "
             "classes, or the value of pixels without one as data.nodata_a or nodata_b."
         )
     return hot

@@ -120,7 +120,7 @@ def write_zarr(store: Path | dict[str, Any], rows: Iterator[Array], sides: tuple
     described |= {"omero": {"channels": _channels(axes.channels, channels, first.dtype, seen)}}
     if axes.version == "0.5":
         described = {"ome": {"version": "0.5", **described}}
-    group.attrs.update(described)  # last: without it, the folder is no picture
+    group.attrs.update(described)  # last: readers see a picture only once this is written
 
 
 def load_zarr() -> Any:

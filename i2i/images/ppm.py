@@ -26,7 +26,7 @@ def read_deep_ppm(image: ImageFile.ImageFile, content: bytes) -> Array:
     top, count = int(tile.args[1]), 3 * image.width * image.height
     if tile.codec_name == "ppm_plain":
         text = re.sub(rb"#[^\r\n]*", b" ", content[tile.offset :]).decode("ascii", "replace")
-        values = np.fromstring(text, np.int64, sep=" ")[:count]  # stops at what is no number
+        values = np.fromstring(text, np.int64, sep=" ")[:count]  # stops at the first word that is not a number
         if len(values) == count and not 0 <= values.min() <= values.max() <= top:
             raise SyntaxError(f"it holds values outside 0 to {top}, which its header allows")
     else:

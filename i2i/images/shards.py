@@ -107,7 +107,7 @@ def _place(path: Path, tar: Path, name: str) -> tuple[int, int]:
         else:
             high = middle
     if low == len(index) or index[low]["name"] != wanted:
-        raise FileNotFoundError(2, "There is no such member", str(path))
+        raise FileNotFoundError(2, "No such member", str(path))
     return int(index[low]["offset"]), int(index[low]["size"])
 
 

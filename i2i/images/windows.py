@@ -25,7 +25,7 @@ from i2i.images.source import Source
 from i2i.images.tiff_codecs import load_tifffile
 
 CACHE_BYTES = 2**30
-"""Decoded strips and tiles that are kept at most, if one row of them is no more."""
+"""Decoded strips and tiles kept at most, unless a single row of them needs more."""
 _OF_JPEG = (6, 7, 34892, 33007)
 """Compressions whose tables are in a tag of their own."""
 _YCBCR, _JPEG = 6, 7
@@ -50,7 +50,7 @@ class Windows:
         if self._array:
             return
         if not isinstance(source, TiffSource | StackSource):
-            raise ImageError(f"{self.path} is no single file whose parts can be read alone. Leave out --windows.")
+            raise ImageError(f"{self.path} cannot be read in parts. Leave out --windows.")
         self._stack = source.stack if isinstance(source, StackSource) else None
         file = source.stack.file if isinstance(source, StackSource) else source.file
         self._own = next(tiff.pages(file))
