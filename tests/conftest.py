@@ -44,8 +44,9 @@ TEST_DEVICE = os.environ.get("I2I_TEST_DEVICE", "cpu")
 if TEST_DEVICE == "cpu":  # hide any GPU: every figure in the tests is a CPU figure, and CI has none
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 USERS_WEIGHTS = weights.folder()
-# The user's weights would change the scores, and features of test pictures must not fill the user's cache.
+# The user's weights would change the scores, and what tests leave must not fill the user's cache.
 os.environ["I2I_WEIGHTS"] = str(Path(tempfile.gettempdir()) / f"i2i-tests-{os.getpid()}" / "weights")
+os.environ["XDG_CACHE_HOME"] = str(Path(tempfile.gettempdir()) / f"i2i-tests-{os.getpid()}" / "cache")
 
 _PUBLISHED = tempfile.TemporaryDirectory(prefix="i2i-tests-published-")
 

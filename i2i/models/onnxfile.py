@@ -74,6 +74,8 @@ class Interface(NamedTuple):
     metadata: dict[str, str]
     operators: dict[str, int]
     """How often each operator is in the graph, the most frequent first."""
+    has_outside_weights: bool
+    """Whether some weights lie in another file."""
 
 
 def check_onnx(path: Path) -> Interface:
@@ -115,6 +117,7 @@ class _Check:
         self.fields = 0
         self.constants: dict[str, tuple[float, ...]] = {}
         self.operators: Counter[str] = Counter()
+        self.has_outside_weights = False
 
     def refuse(self, what: str) -> ModelError:
         return ModelError(f"{self.path} {what}.\ni2i only runs generators of pictures.")
@@ -145,6 +148,7 @@ class _Check:
             [self.value(value) for value in views(graph[12])],
             metadata,
             dict(self.operators.most_common()),
+            self.has_outside_weights,
         )
 
     def message(self, view: memoryview) -> Message:
@@ -215,6 +219,7 @@ class _Check:
 
     def external(self, tensor: Message, claimed: int) -> None:
         """Refuse weights in another file unless it is a regular file beside the model, without other links to it."""
+        self.has_outside_weights = True
         entries = {text(entry, 1): text(entry, 2) for entry in map(self.message, views(tensor[13]))}
         location = entries.get("location", "")
         if not location or location != Path(location).name or "\\" in location or ":" in location:

@@ -19,6 +19,7 @@ from i2i.machine import (
     why_no_provider,
     why_not_started,
 )
+from i2i.models import tried
 from i2i.models.mistaken import shown
 from i2i.models.onnxfile import check_onnx
 from i2i.models.spec import ModelSpec
@@ -113,20 +114,24 @@ class OnnxBackend:
 
 
 def try_file(file: Path, device: str, threads: int | None, values: Values) -> tuple[ModelSpec, TensorFormat | None]:
-    """Check an .onnx file and run it on zeros in a child process; return its description.
+    """Check an .onnx file and run it on zeros in a child process, unless it passed before; return its description.
 
-    The format is that of files without a description, else None. Raises ModelError and UsageError.
+    The format is that of files without a description, which are tried each time to find it, else None. Raises
+    ModelError and UsageError.
     """
     on_cpu = _chosen(device) == "cpu"
     interface = check_onnx(file)
     spec = described_spec(file, interface)
-    if spec is not None:
-        values.refuse_for(file)
-    with Trial(file, interface, threads or thread_count(), on_cpu) as trial:
-        if spec is None:
+    if spec is None:
+        with Trial(file, interface, threads or thread_count(), on_cpu) as trial:
             return assumed(file, interface, trial, values)
-        try_on_zeros(spec, trial)
-        return spec, None
+    values.refuse_for(file)
+    known_by = tried.digest(file, interface)
+    if not tried.has_passed(known_by, on_cpu):
+        with Trial(file, interface, threads or thread_count(), on_cpu) as trial:
+            try_on_zeros(spec, trial)
+        tried.remember(known_by, on_cpu)
+    return spec, None
 
 
 def _chosen(device: str) -> str:
