@@ -84,8 +84,10 @@ class CUT(Algorithm):
         x, y = self.sides(batch)
         outputs: dict[str, Tensor] = {}
         if self.settings.flip_equivariance:
-            outputs["mirrored"] = torch.rand(len(x), device=x.device) < 0.5
-            x = mirror(x, outputs)
+            mirrored = torch.rand(len(x), device=x.device) < 0.5
+            if x.device.type != "cpu" or mirrored.any():  # a GPU would have to wait for the answer
+                outputs["mirrored"] = mirrored
+                x = mirror(x, outputs)
         sources = (x, y) if self.identity else (x,)
         # Mirrored features are not those of the mirrored input, and compiled networks call no hooks.
         layers = () if "mirrored" in outputs or self.config.train.compile else self.settings.layers
