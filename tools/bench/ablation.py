@@ -326,8 +326,8 @@ def table(lines: list[dict[str, Any]], split: str) -> Iterator[str]:
             yield f"{head} | {' | '.join(cells)} |"
 
 
-def main() -> None:
-    """Train and score rows, or print the table of what is done."""
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description="Compare recipes at equal processor time.")
     parser.add_argument("out", type=Path)
     parser.add_argument("--case", choices=list(CASES))
@@ -348,7 +348,12 @@ def main() -> None:
     )
     parser.add_argument("--device", default="cpu", help="Where to train.")
     parser.add_argument("--cost", action="store_true", help="Print the processor time of each row's train step.")
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Train and score rows, or print the table of what is done."""
+    options = make_parser().parse_args()
     torch.set_num_threads(1)
     if options.cost:
         case = CASES[options.case]
