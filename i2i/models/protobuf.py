@@ -1,13 +1,15 @@
-"""Walk protobuf messages by length, copying nothing and trusting no size that they claim."""
+"""Walk protobuf messages by length, copying nothing and trusting no size that they claim; and write some."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 _TEXT_BYTES = 1 << 20
 _MOST_NUMBERS = 20_000
 """Largest length of a list."""
 Field = int | memoryview
 Message = dict[int, list[Field]]
+Written = int | bytes | memoryview
+"""A value to write: a number, or a text, list or message by its bytes."""
 
 
 class DamagedError(Exception):
@@ -97,3 +99,22 @@ def floats(fields: list[Field]) -> tuple[float, ...]:
     """Return 32-bit floats, packed or in fields of their own."""
     content = b"".join(views(fields))
     return struct.unpack(f"<{len(content) // 4}f", content)
+
+
+def message_of(fields: Iterable[tuple[int, Written]]) -> bytes:
+    """Return the message with these fields, by number."""
+    parts: list[bytes | memoryview] = []
+    for number, value in fields:
+        if isinstance(value, int):
+            parts += [_varint_of(number << 3), _varint_of(value & (1 << 64) - 1)]
+        else:
+            parts += [_varint_of(number << 3 | 2), _varint_of(len(value)), value]
+    return b"".join(parts)
+
+
+def _varint_of(value: int) -> bytes:
+    found = bytearray()
+    while value > 0x7F:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*found, value])

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from i2i.models.winograd import both_sides, matrices
 from i2i.networks.products import batched_product, has_faster_products, product
 
 LEAST_PIXELS = {3: 2000, 4: 900}
@@ -38,31 +39,10 @@ class Transforms(NamedTuple):
 
 @functools.cache
 def transforms(kernel: int) -> Transforms:
-    """Return the transforms for kernels of 3 or 4 px, and 6 px of input.
-
-    They multiply polynomials at six points, the last of which is infinity.
-    """
-    tile, points = 7 - kernel, (0.0, 1.0, -1.0, 0.5, -2.0)
-    reach, count = tile + kernel - 1, len(points)
-    outputs, kernels = (
-        torch.tensor([[point**power for point in points] for power in range(most)], dtype=torch.float64)
-        for most in (tile, kernel)
-    )
-    outputs, kernels = (torch.cat([one, torch.eye(len(one))[:, -1:].double()], dim=1) for one in (outputs, kernels))
-    inputs = torch.zeros(reach, reach, dtype=torch.float64)
-    for number in range(count + 1):
-        others = [point for place, point in enumerate(points) if place != number]
-        polynomial = functools.reduce(_times_root, others, torch.ones(1, dtype=torch.float64))
-        inputs[number, : len(polynomial)] = polynomial
-        if number < count:
-            kernels[:, number] /= torch.tensor([points[number] - point for point in others]).double().prod()
-    both = (torch.kron(one, one).float() for one in (inputs, kernels.t().contiguous(), outputs))
-    return Transforms(tile, kernel, *both)
-
-
-def _times_root(polynomial: Tensor, root: float) -> Tensor:
-    """Return the coefficients of a polynomial times (x - root), the constant first."""
-    return F.pad(polynomial, (1, 0)) - root * F.pad(polynomial, (0, 1))
+    """Return the transforms for kernels of 3 or 4 px, and 6 px of input."""
+    by = matrices(kernel)
+    both = (torch.from_numpy(both_sides(one)) for one in (by.inputs, by.kernels, by.outputs))
+    return Transforms(by.tile, kernel, *both)
 
 
 def way(layer: nn.Conv2d, input: Tensor) -> Callable[[Tensor, Tensor, int], Tensor] | None:

@@ -45,6 +45,12 @@ class Backend(Protocol):
     def with_threads(self, threads: int) -> Self:
         """Return the same backend with another number of CPU threads for each call of `run`."""
 
+    def for_many(self, images: int) -> Self:
+        """Return a backend for so many images, one by one: it may take longer to start, and then less for each.
+
+        Outputs may differ in rounding, by a quarter of a grey level at most.
+        """
+
 
 def picking(direction: str | None) -> Callable[[ModelSpec], str]:
     """Return what picks a direction as `ModelSpec.pick` does; a command then says where it is the usual one of two."""

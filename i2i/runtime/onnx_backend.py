@@ -3,6 +3,8 @@
 ONNX Runtime silently falls back to the CPU, so the provider of a session is compared with the one asked for.
 """
 
+import copy
+import functools
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,6 +28,7 @@ from i2i.models.spec import ModelSpec
 from i2i.models.trial import Trial, described_spec, try_on_zeros
 from i2i.runtime.batches import MOST, Batches
 from i2i.runtime.foreign import OutputWatch, TensorFormat, Values, assumed
+from i2i.runtime.quick_session import MANY, QuickSession
 
 _LARGE_BATCH_BYTES = 8 * 2**20
 
@@ -67,6 +70,7 @@ class OnnxBackend:
         self._fixed_batch = axis if isinstance(axis, int) else None
         together = self.device != "cpu" or (self._fixed_batch or 1) > 1
         self._batches = Batches(self._in_fixed_batches, self.notes, self._fixed_batch or MOST) if together else None
+        self._quick: QuickSession | None = None
 
     def with_threads(self, threads: int) -> Self:
         """As in Backend."""
@@ -74,6 +78,18 @@ class OnnxBackend:
             return self
         other = type(self)(self.path, self.device, threads, self.notes, self.form)
         other._watch = self._watch
+        return other._with_quick_session() if self._quick else other
+
+    def for_many(self, images: int) -> Self:
+        """As in Backend: convolutions may be Winograd's, if the first image comes out equal."""
+        plain = self.device == "cpu" and not self._batches and not self.form
+        return self._with_quick_session() if plain and images >= MANY else self
+
+    def _with_quick_session(self) -> Self:
+        other = copy.copy(self)
+        other._quick = QuickSession(
+            self.path, functools.partial(_open_session, device=self.device, threads=self.threads)
+        )
         return other
 
     def run(self, batch: Array) -> Array:
@@ -94,7 +110,8 @@ class OnnxBackend:
             batch = self.form.encode(batch)
         try:
             inputs = {self.session.get_inputs()[0].name: batch}
-            outputs: list[Any] = self.session.run(None, inputs, self._options(batch))
+            session = self._quick.instead_of(self.session, inputs) if self._quick else self.session
+            outputs: list[Any] = session.run(None, inputs, self._options(batch))
         except Exception as error:  # onnxruntime's exceptions share no base but Exception
             reason = str(error).splitlines()[0]
             raise MemoryError(reason) if is_out_of_memory(error) else ModelError(f"{self.path}: {reason}") from error
@@ -145,10 +162,11 @@ def _chosen(device: str) -> str:
     return chosen
 
 
-def _open_session(path: Path, device: str, threads: int) -> Any:
+def _open_session(path: Path, device: str, threads: int, content: bytes | None = None) -> Any:
     """Open an ONNX Runtime session on one of DEVICES; raises UsageError and ModelError.
 
-    The session may have fallen back to the CPU: the caller must compare.
+    content: what to open in place of the file's own. The session may have fallen back to the CPU: the caller must
+    compare.
     """
     import onnxruntime
 
@@ -166,6 +184,6 @@ def _open_session(path: Path, device: str, threads: int) -> Any:
         onnxruntime.preload_dlls()
     try:
         with utf8_name(path) as name:
-            return onnxruntime.InferenceSession(name, options, providers=providers)
+            return onnxruntime.InferenceSession(content or name, options, providers=providers)
     except Exception as error:  # as above
         raise ModelError(f"{path} is not a model file: {shown(str(error).splitlines()[0], 200)}") from error

@@ -89,7 +89,9 @@ class _FolderRun:
         following: Sequence[Translator],
     ):
         self.progress, self.result = progress, result
-        self.translator, *self.following = (one.in_order() for one in (translator, *following))
+        self.translator, *self.following = (
+            one.with_backend(one.backend.for_many(len(tasks))).in_order() for one in (translator, *following)
+        )
         self.is_recurrent = any(one.recurrence for one in (self.translator, *self.following))
         self.options = options.for_model(translator.spec, translator.generator, [translator, *following][-1].generator)
         self.count, self.tasks = len(tasks), iter(_in_order(tasks) if self.is_recurrent else tasks)

@@ -56,6 +56,10 @@ class TorchBackend:
         torch.set_num_threads(threads)
         return self
 
+    def for_many(self, images: int) -> Self:
+        """As in Backend: the same."""
+        return self
+
     def run(self, batch: Array) -> Array:
         """As in Backend."""
         return self._batches(batch) if self._batches else self._compute(batch)

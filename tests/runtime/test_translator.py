@@ -47,6 +47,9 @@ class Identity:
     def with_threads(self, threads):
         return self
 
+    def for_many(self, images):
+        return self
+
 
 def identity(channels: Channels = 3, multiple=16, least=16) -> Translator:
     part = translating("unet", {}, channels, channels, multiple, least)

@@ -53,6 +53,10 @@ class Own:
         """Return itself: it always has one thread."""
         return self
 
+    def for_many(self, images: int) -> Self:
+        """Return itself."""
+        return self
+
 
 def seam(picture: Array, fades: Array) -> float:
     """Return the roughness of (H, W, C) in the columns where `fades`, (W,) bool, is true, over that elsewhere."""

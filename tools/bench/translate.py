@@ -4,7 +4,9 @@
 
 The plain loop takes one picture at a time: Pillow, torch eager with its default threads, PNG at Pillow's default level.
 The pictures are 256 px JPEGs cut from datasets/maps. The networks have random weights, which run as fast as trained
-ones. Both sides take turns in this process, and read the files each time. Prints medians.
+ones. Both sides take turns in this process, and read the files each time. Prints medians: of the clock, which the
+threads of the plain loop share among other processes badly, and of the processor time of a picture. Beside other work
+its threads spin; with `--plain-threads 1` the processor time is that of the work alone.
 
 On a GPU both sides run in torch, the plain loop too, and the network alone is measured in several precisions.
 """
@@ -17,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -77,30 +79,48 @@ def write_model(folder: Path, name: str, verify: Path, export: bool) -> tuple[Pa
     return path, path.with_suffix(".onnx")
 
 
-def plain_loop(network: torch.nn.Module, device: str, source: Path, output: Path) -> float:
-    """Translate a folder one picture at a time; return pictures per second."""
+class Rate(NamedTuple):
+    """Pictures per second by the clock, and seconds of processor time for a picture."""
+
+    by_clock: float
+    processor_s: float
+
+    @classmethod
+    def since(cls, start: tuple[float, float], pictures: int) -> Self:
+        """Return the rate of so many pictures since `now()` returned `start`."""
+        clock, processor = (end - begin for begin, end in zip(start, now(), strict=True))
+        return cls(pictures / clock, processor / pictures)
+
+
+def now() -> tuple[float, float]:
+    """Return the clock and the processor time of this process, in seconds."""
+    return time.perf_counter(), time.process_time()
+
+
+def plain_loop(network: torch.nn.Module, device: str, source: Path, output: Path) -> Rate:
+    """Translate a folder one picture at a time."""
     output.mkdir()
     paths = sorted(source.iterdir())
-    start = time.perf_counter()
+    start = now()
     for path in paths:
         values = to_unit(np.asarray(Image.open(path).convert("RGB")))
         with torch.inference_mode():
             made = network(torch.from_numpy(values)[None].to(device))[0].cpu().numpy()
         Image.fromarray(from_unit(made)).save(output / f"{path.stem}.png")
-    return len(paths) / (time.perf_counter() - start)
+    return Rate.since(start, len(paths))
 
 
-def ours(model: Path, device: str, source: Path, output: Path) -> tuple[float, Result]:
-    """Translate the folder as `i2i translate --format png` does; return pictures per second and the result."""
+def ours(model: Path, device: str, source: Path, output: Path) -> tuple[Rate, Result]:
+    """Translate the folder as `i2i translate --format png` does."""
     from i2i.runtime.picture_options import PictureOptions
 
     options = PictureOptions(format="png")
     translator = Translator.open(model, device=device, threads=1 if device == "cpu" else None)
     translator(source / "0000.jpg")  # the first call of a process sets libraries up
-    start = time.perf_counter()
+    start = now()
     result = translate_files(translator, list_tasks(source, output, 3, options=options), options=options)
     assert not result.refused
-    return result.written / (time.perf_counter() - start), result
+    return Rate.since(start, result.written), result
 
 
 def calls_a_second(call: Callable[[], object], threads: int, seconds: float) -> float:
@@ -161,8 +181,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3, help="For the network alone, on a CPU.")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--plain-threads", type=int, default=thread_count(), help="Torch's, in the plain loop.")
     words = parser.parse_args()
-    torch.set_num_threads(thread_count())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = folder / "in"
@@ -180,19 +200,26 @@ def measure(network: str, folder: Path, source: Path, words: argparse.Namespace)
     module = load_generator(weights, read_spec(weights), "A2B").to(device)
     plain, quick, shares = [], [], Result()
     for number in range(words.rounds):
+        torch.set_num_threads(words.plain_threads)
         plain.append(plain_loop(module, device, source, folder / f"plain-{network}{number}"))
         rate, shares = ours(model, device, source, folder / f"ours-{network}{number}")
         quick.append(rate)
     batch = to_unit(np.asarray(Image.open(source / "0000.jpg")))[None]
     if on_cpu:
+        torch.set_num_threads(thread_count())
         eager, alone = networks_alone(module, model, batch, words.seconds)
         alone_words = f"torch eager {eager:.1f}, ours {alone:.1f}: {alone / eager:.2f} times"
     else:
         alone_words = on_device(module, device, batch)
     busy_s = sum(shares.busy_s.values())
+    pairs = list(zip(plain, quick, strict=True))
+    clock = statistics.median(two.by_clock / one.by_clock for one, two in pairs)
+    processor = statistics.median(one.processor_s / two.processor_s for one, two in pairs)
+    rates = [statistics.median(one.by_clock for one in side) for side in (plain, quick)]
+    taken = [1000 * statistics.median(one.processor_s for one in side) for side in (plain, quick)]
     return (
-        f"{network}: plain {statistics.median(plain):.1f} img/s, ours {statistics.median(quick):.1f}: "
-        f"{statistics.median(two / one for one, two in zip(plain, quick, strict=True)):.2f} times; "
+        f"{network}: plain {rates[0]:.1f} img/s, ours {rates[1]:.1f}: {clock:.2f} times by the clock; "
+        f"{taken[0]:.1f} and {taken[1]:.1f} ms of processor time: {processor:.2f} times; "
         + ", ".join(f"{stage} {seconds / busy_s:.0%}" for stage, seconds in shares.busy_s.items())
         + f"; network alone: {alone_words}"
     )

@@ -1,0 +1,62 @@
+"""A second session of an .onnx file on a CPU, with Winograd's convolutions (i2i.models.winograd), for many pictures."""
+
+import mmap
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from i2i.images import Array
+from i2i.models.winograd import rewritten
+
+MANY = 24
+"""Images from which on it pays: to open and to prove it takes as long as four or five images save."""
+_MOST_VALUES = 3 * 512 * 512
+"""Of an input: transformed tiles take memory, and larger images are estimated without them (plan.py)."""
+_EQUAL = 0.25 * 2 / 255
+"""Most that outputs may differ, a quarter of a grey level; files with 8-bit outputs may differ by one."""
+
+
+class QuickSession:
+    """Stands in for the session of a file once an image has come out of both alike; safe to use from several threads.
+
+    A rule decides where it is used, and no measurement: outputs must not depend on what else the machine does.
+    """
+
+    def __init__(self, path: Path, open_session: Callable[..., Any]):
+        """open_session: takes a path and, as `content`, what to open in its place."""
+        self.path, self.open_session = path, open_session
+        self.session: Any = None
+        self._is_tried, self._lock = False, threading.Lock()
+
+    def instead_of(self, session: Any, inputs: Mapping[str, Array]) -> Any:
+        """Return the session to run on these inputs: `session`, or the quick one."""
+        (batch,) = inputs.values()
+        if len(batch) != 1 or batch.size > _MOST_VALUES:
+            return session
+        with self._lock:  # the others wait for the proof: whichever image is the first, all go the same way
+            if not self._is_tried:
+                self._is_tried = True
+                self.session = self._proved(session, inputs)
+        return self.session or session
+
+    def _proved(self, session: Any, inputs: Mapping[str, Array]) -> Any:
+        """Return the quick session, or None if there is none for this file or it differs."""
+        with self.path.open("rb") as file:
+            made = rewritten(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))  # closed with its views
+        if made is None:
+            return None
+        try:
+            quick = self.open_session(self.path, content=made)
+            one, other = (np.asarray(each.run(None, dict(inputs))[0]) for each in (session, quick))
+        except Exception:  # onnxruntime's exceptions share no base but Exception; out of memory, for one
+            return None
+        return quick if equal(one, other) else None
+
+
+def equal(one: Array, other: Array) -> bool:
+    """Whether two outputs are equal but for rounding."""
+    most = 1 if one.dtype == np.uint8 else _EQUAL
+    return one.shape == other.shape and bool(np.abs(one.astype(np.float32) - other).max() <= most)
