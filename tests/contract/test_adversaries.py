@@ -1,5 +1,6 @@
 """Every loss and penalty works in every algorithm by settings alone, with equal values however a step is split."""
 
+import copy
 import math
 from typing import get_args
 
@@ -17,6 +18,7 @@ from i2i.networks import DiscriminatorOutput
 from i2i.training.engine import Engine
 from i2i.training.fabric import make_fabric
 from tests.conftest import LINEART, WITH_DISCRIMINATOR, make_algorithm, smallest_config
+from tests.training.test_engine import assert_equal_trees
 
 OF_LOGITS = [name for name in losses.ADVERSARIAL if name != "margin"]
 LABELLED = [name for name, loss in losses.ADVERSARIAL.items() if loss.toward]
@@ -25,8 +27,8 @@ _JUDGES = {kind: i2i.load_config(preset).discriminator for kind, preset in WITH_
 HAS_NORM = [kind for kind, judge in _JUDGES.items() if hasattr(judge, "norm")]
 
 
-def make_engine(config):
-    torch.manual_seed(0)
+def make_engine(config, seed=0):
+    torch.manual_seed(seed)
     algorithm = make_algorithm(config)
     return Engine(make_fabric(algorithm.config), algorithm)
 
@@ -59,6 +61,28 @@ def test_every_loss_trains_every_algorithm(few_pairs, kind, name):
     terms, _ = step(smallest_config(kind, few_pairs, *needs))
     assert all(math.isfinite(value) for value in terms.values())
     assert all(value > 0 for term, value in terms.items() if term.startswith("grad."))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", list(WITH_DISCRIMINATOR))
+@pytest.mark.parametrize("name", list(losses.ADVERSARIAL))
+def test_every_loss_resumes_exactly_in_every_algorithm(few_pairs, kind, name):
+    """A step, its state in an engine with other weights, and another step give the bits of two steps."""
+    needs = energies(kind) if name == "margin" else [f"loss.adversarial={name}"]
+    config = smallest_config(kind, few_pairs, *needs)
+    straight, resumed = make_engine(config), make_engine(config, seed=2)
+    data = make_set(straight.algorithm.data, config)
+
+    def advance(engine, images, seed):
+        torch.manual_seed(seed)
+        engine.algorithm.begin(images, 16)
+        return engine.train_step(data.load(range(images, images + 4)).batch)
+
+    advance(straight, 0, seed=1)
+    resumed.load_state_dict(copy.deepcopy(straight.state_dict()))
+    terms = [advance(engine, 4, seed=3) for engine in (straight, resumed)]
+    assert {name: float(one) for name, one in terms[0].items()} == {name: float(one) for name, one in terms[1].items()}
+    assert_equal_trees(straight.state_dict(), resumed.state_dict())
 
 
 @pytest.mark.parametrize("kind", list(WITH_DISCRIMINATOR))

@@ -83,6 +83,13 @@ ENERGIES = ["discriminator={name: autoencoder, levels: 2, width: 2}", "loss.adve
         ("gan", ["loss.instance_noise={from: 0.3, to: 0, over_images: 12}", "loss.flip=0.2"]),
         ("cyclegan", ["loss.terms.random_features={from: 9, to: 1, over_images: 12}", "discriminator.scales=2"]),
         ("cyclegan", ["data.labels={data}/labels.csv", "data.disjoint=false", "loss.condition=concatenation"]),
+        ("conditional_gan", ["loss.condition=auxiliary"]),
+        ("cogan_digits", []),
+        ("infogan", []),
+        ("vae", []),
+        ("vae_gan", []),
+        ("plug_and_play", []),
+        ("cut", []),
     ],
     ids=[
         "pix2pix",
@@ -103,6 +110,13 @@ ENERGIES = ["discriminator={name: autoencoder, levels: 2, width: 2}", "loss.adve
         "gan-noise-flips",
         "cyclegan-terms-scales",
         "cyclegan-labels-pool",
+        "conditional-classifier",
+        "coupled",
+        "infogan",
+        "vae",
+        "vae-gan",
+        "plug-and-play",
+        "cut",
     ],
 )
 def test_resuming_equals_never_having_stopped(tmp_path, few_pairs, kind, changes):
