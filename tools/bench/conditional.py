@@ -139,10 +139,14 @@ def run(case: Case, network: nn.Module, out: Path, seed: int, images: int) -> di
         started = time.process_time()
         train(load_config("conditional_fashion", settings), out / condition)
         found[condition] = agreement(network, out / condition, case.classes)
-        by_class = ", ".join(f"{name} {share:.2f}" for name, share in zip(case.classes, found[condition], strict=True))
         print(f"condition {condition}: {np.mean(found[condition]):.3f} agree, chance is {1 / len(case.classes):.3f}")
-        print(f"  {by_class}; {images} images, {time.process_time() - started:.0f} s of processor time", flush=True)
+        seconds = time.process_time() - started
+        print(f"  {_show(case, found[condition])}; {images} images, {seconds:.0f} s of processor time", flush=True)
     return found
+
+
+def _show(case: Case, shares: Sequence[float]) -> str:
+    return ", ".join(f"{name} {share:.2f}" for name, share in zip(case.classes, shares, strict=True))
 
 
 def main() -> None:
@@ -156,8 +160,10 @@ def main() -> None:
     given = parser.parse_args()
     case = CASES[given.case](given.data, given.out)
     network = case.learn()
-    accuracy = float(right(network, *case.test).float().mean())
-    print(f"classifier: {accuracy:.1%} of {len(case.test[1])} real test pictures", flush=True)
+    told = right(network, *case.test).float()
+    by_class = [float(told[case.test[1] == number].mean()) for number in range(len(case.classes))]
+    print(f"classifier: {float(told.mean()):.1%} of {len(told)} real test pictures")
+    print(f"  {_show(case, by_class)}", flush=True)
     run(case, network, given.out, given.seed, given.images or case.images)
 
 
