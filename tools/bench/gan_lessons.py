@@ -29,6 +29,7 @@ GAMES = {"xy game": "wasserstein", "Dirac-GAN, minimax": "minimax", "Dirac-GAN, 
 """The games with reals at 0, G() = x and D(z) = y z; with Wasserstein's loss, G minimises -x y and D x y."""
 DISTANCES = (0.5, 1.0, 2.0, 4.0, 8.0)
 LOGITS = (0.0, -2.0, -5.0, -10.0, -20.0)
+STEPS_OF_D, SEEDS = (0, 50, 200, 1000), range(5)
 _NEAR_ITS_BEST = [
     *("train.device=cpu", "optimizer.lr=1e-4", "optimizer.lr_discriminator=1e-3", "optimizer.betas=[0.5, 0.9]"),
     *("loss.n_critic=5", "loss.n_critic_long={steps: 300, first: 1, every: 100000}"),
@@ -135,7 +136,7 @@ def gradient_on_logit(loss: str, logit: float) -> float:
     return float(gradient.abs())
 
 
-def gradients_on_networks(steps: tuple[int, ...] = (0, 50, 200, 1000), seed: int = 0) -> list[tuple[int, list[float]]]:
+def gradients_on_networks(steps: tuple[int, ...] = STEPS_OF_D, seed: int = 0) -> list[tuple[int, list[float]]]:
     """Train D against a generator that stays, on the ring; return after `steps` each the 2-norms of G's gradient.
 
     In each list: D's mean logit of fakes, the gradient with the minimax loss, and with the non-saturating one.
@@ -223,8 +224,11 @@ def tell_saturation() -> None:
     for logit in LOGITS:
         sizes = [gradient_on_logit(loss, logit) for loss in ("minimax", "non_saturating")]
         print(f"logit {logit:g}: gradient {sizes[0]:.2g} with minimax, {sizes[1]:.2g} non-saturating")
-    for step, (logit, minimax, other) in gradients_on_networks():
-        print(f"{step} steps of D: mean logit {logit:.1f}; G's gradient {minimax:.2g} and {other:.2g}")
+    of_seeds = [[row for _, row in gradients_on_networks(STEPS_OF_D, seed)] for seed in SEEDS]
+    for step, rows in zip(STEPS_OF_D, zip(*of_seeds, strict=True), strict=True):
+        shown = [f"{statistics.median(one):.2g} ({min(one):.2g} to {max(one):.2g})" for one in zip(*rows, strict=True)]
+        print(f"{step} steps of D, median (all of {len(rows)} seeds): mean logit {shown[0]}", end="; ")
+        print(f"G's gradient {shown[1]} with minimax, {shown[2]} non-saturating", flush=True)
 
 
 def tell_quality(seeds: Sequence[int] = (0, 1, 2)) -> None:
