@@ -96,6 +96,8 @@ def test_information_and_purity_by_hand():
     assert bench.information(bench.counts(one, np.array([0, 1, 0, 1]))) == pytest.approx(0)
     assert bench.purity(bench.counts(one, np.array([0, 0, 1, 0]))) == 0.75
     assert bench.purity(bench.counts(one, np.zeros(4, int))) == 1.0
+    assert bench.purity_at_random(np.zeros(50, int), 3) == 1.0
+    assert bench.purity_at_random(np.arange(10_000) % 5, 2) == pytest.approx(0.2, abs=0.02)
 
 
 @pytest.mark.slow
