@@ -4,7 +4,7 @@ The classifier learns from real pictures, and is first scored on unseen real one
 one setting: the discriminator sees the labels, or they are withheld from it (loss.condition none), so that the
 generator has no reason to heed them.
 
-    python tools/bench/conditional.py fashion data/fashion OUT [--images N] [--seed S]
+    python tools/bench/conditional.py fashion data/fashion OUT [--images N] [--seed S] [--learning-steps N]
     python tools/bench/conditional.py digits data/digits OUT [--images N] [--seed S]
     python tools/bench/conditional.py emoji datasets/lineart OUT [--images N] [--seed S]
 
@@ -157,8 +157,11 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--images", type=int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--learning-steps", type=int, help="of the classifier")
+    parser.add_argument("--set", action="append", default=[], help="further settings")
     given = parser.parse_args()
     case = CASES[given.case](given.data, given.out)
+    case = case._replace(steps=given.learning_steps or case.steps, settings=[*case.settings, *given.set])
     network = case.learn()
     told = right(network, *case.test).float()
     by_class = [float(told[case.test[1] == number].mean()) for number in range(len(case.classes))]
