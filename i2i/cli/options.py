@@ -238,7 +238,9 @@ save_latents = click.option("--save-latents", type=OutputPath(), help="Write the
 _PICTURES = [
     click.option(
         "--format",
-        type=click.Choice(["png", "jpg", "webp", "tiff", "bmp", "gif", "avif", "ppm", "npy", "npz", "ome.zarr"]),
+        type=click.Choice(
+            ["png", "jpg", "webp", "tiff", "bmp", "gif", "avif", "ppm", "npy", "npz", "ome.zarr", "ome.tif"]
+        ),
         help="Format of the outputs.  [default: each picture's own]",
     ),
     click.option(

@@ -24,6 +24,7 @@ from i2i.images.image import read_facts as read_facts
 from i2i.images.image import read_header as read_header
 from i2i.images.image import read_image as read_image
 from i2i.images.image import read_masked as read_masked
+from i2i.images.image import suffix_of as suffix_of
 from i2i.images.image import to_channels as to_channels
 from i2i.images.image import to_unit as to_unit
 from i2i.images.image import write_file as write_file

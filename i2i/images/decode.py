@@ -5,8 +5,10 @@ The decoders in i2i.images.pixels and i2i.images.tiff have no guard against pict
 
 import contextlib
 import itertools
+import math
 import stat
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,13 +18,13 @@ from PIL import Image
 from i2i.errors import ImageError, one_line
 from i2i.images import tiff
 from i2i.images.arrays import NpySource, NpzSource
+from i2i.images.axes import Axes
 from i2i.images.encode import Array
 from i2i.images.explained import PILLOW_KINDS, explained
-from i2i.images.geo import Place, read_place
+from i2i.images.geo import Place, in_utf8, read_place
 from i2i.images.label_maps import LABEL
 from i2i.images.layout import PICTURE, Layout, refuse_other_count
 from i2i.images.omezarr import ZarrStack, is_zarr
-from i2i.images.omezarr_writing import Axes
 from i2i.images.pixels import decode, turn
 from i2i.images.shards import is_member, open_file, stored
 from i2i.images.source import Header, Source
@@ -42,7 +44,7 @@ class StackSource(Source):
     may_have_alpha = False
 
     def __init__(self, file: BinaryIO, path: Path, layout: Layout):
-        self.settle(Stack(file, path, layout.plane), path, layout)
+        self.settle(Stack(file, path, layout.plane, layout.each_plane), path, layout)
 
     def settle(self, stack: Stack, path: Path, layout: Layout) -> None:
         """Take a stack; raises ImageError for channels that the layout does not take."""
@@ -64,9 +66,13 @@ class StackSource(Source):
         width, height = self.stored
         return Header(height, width)
 
+    @property
+    def _first(self) -> tiff.Page:
+        return next(tiff.pages(self.stack.file))
+
     def count(self) -> int:
-        """Return 1: pages are bands, or refused."""
-        return 1
+        """Return the number of depths and times that are frames; other pages are bands, or refused."""
+        return math.prod(self.stack.steps.values())
 
     def left_out(self) -> int:
         """Return the number of images after the first that are no reduced copies of it."""
@@ -75,11 +81,22 @@ class StackSource(Source):
     @property
     def place(self) -> Place:
         """Where the picture lies on the Earth, by the first page."""
-        return read_place(next(tiff.pages(self.stack.file)).tags)
+        return read_place(self._first.tags)
+
+    @property
+    def axes(self) -> Axes | None:
+        """What its axes and channels mean, if it is an OME-TIFF."""
+        from i2i.images.ometiff import read_ome
+
+        stack, axes = self.stack, read_ome(in_utf8(self._first.description), self.stack.series)
+        if axes is None:
+            return None
+        planes = tuple((stack.axes[place].lower(), size) for place, size in stack.steps.items())
+        return replace(axes, planes=planes).at({stack.axes[place].lower(): one for place, one in stack.chosen.items()})
 
     def decode(self, frame: int = 0) -> Array:
         """Return all bands, as stored."""
-        return self.stack.decode()
+        return self.stack.decode(frame)
 
 
 class TiffSource(Source):
@@ -134,6 +151,13 @@ class TiffSource(Source):
         """Where the picture lies on the Earth, by the first page."""
         return read_place(self._pages[0].tags)
 
+    @property
+    def axes(self) -> Axes | None:
+        """What its axes and channels mean, if it is an OME-TIFF."""
+        from i2i.images.ometiff import read_ome
+
+        return read_ome(in_utf8(self._pages[0].description))
+
     def lost(self, keep_metadata: bool) -> list[str]:
         """Name what the first page says and a translated picture loses."""
         return self._pages[0].lost()
@@ -159,7 +183,7 @@ class ZarrSource(StackSource):
     """A folder that is an OME-Zarr picture."""
 
     def __init__(self, path: Path, layout: Layout):
-        self.zarr = ZarrStack(path, layout.plane)
+        self.zarr = ZarrStack(path, layout.plane, layout.each_plane)
         self.settle(self.zarr, path, layout)
 
     @property

@@ -10,19 +10,17 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from i2i.images.axes import Axes
 from i2i.images.png import Array as Array
 from i2i.images.png import chunk, encode_png
 from i2i.images.ppm import encode_deep_ppm
 from i2i.images.tiff_codecs import load_tifffile
-
-if TYPE_CHECKING:
-    from i2i.images.omezarr_writing import Axes
 
 QUALITY = {"JPEG": 95, "WEBP": 95, "AVIF": 90}
 """Default quality of the lossy formats, 1 to 100."""
@@ -31,6 +29,7 @@ SEVERAL_FRAMES = {"PNG", "GIF", "WEBP", "AVIF", "TIFF"}
 
 _WEBP_LOSSLESS = {"lossless": True, "quality": 0, "method": 0, "exact": True}  # exact: keep hidden colours
 _STRIP_BYTES = 1 << 20
+_DESCRIPTION = 270
 _INCH = 2  # the unit of a resolution, as TIFF numbers it
 _STAND_INS = {34665: 34664, 34853: 34852}
 """Unused tags that sort like those of the EXIF and GPS directories."""
@@ -57,8 +56,10 @@ class Extras:
     """TIFF only: further tags of the first page, as tifffile writes them."""
     resolution: tuple[float, float, int] | None = None
     """TIFF only, without `dpi`: pixels a unit across and down, and the unit as TIFF numbers it."""
-    axes: "Axes | None" = None
-    """OME-Zarr only: what its axes and channels mean."""
+    axes: Axes | None = None
+    """OME-Zarr and OME-TIFF: what axes and channels mean."""
+    ome: bytes | None = None
+    """TIFF only: the OME-XML that describes it; of bands, each is then a page of its own."""
 
 
 def encode(
@@ -82,7 +83,7 @@ def encode(
     if kind == "PNG":
         return _png(frames, extras)
     if kind == "ZARR":
-        from i2i.images.omezarr_writing import Axes, encode_zarr
+        from i2i.images.omezarr_writing import encode_zarr
 
         return encode_zarr(frames[0], extras.axes or Axes())
     if kind in ("NPY", "NPZ"):
@@ -184,12 +185,13 @@ def _tiff(frames: Sequence[Array], extras: Extras, bands: bool) -> bytes:
     """Write pages with deflate, which every reader of TIFF knows."""
     tifffile = load_tifffile()
     buffer = io.BytesIO()
-    with tifffile.TiffWriter(buffer, byteorder="<") as writer:
+    with tifffile.TiffWriter(buffer, byteorder="<", ome=False) as writer:
         tags = [*_exif_tags(extras.exif, buffer)] if extras.exif else []
+        tags = [tag for tag in tags if tag[0] != _DESCRIPTION or not extras.ome]
         resolution = (*extras.dpi, _INCH) if extras.dpi else extras.resolution
         if extras.xmp:
             tags.append((700, "B", len(extras.xmp), extras.xmp, False))
-        for place, frame in enumerate(frames):
+        for place, frame in enumerate(split(frames) if extras.ome and bands else frames):
             writer.write(
                 **tiff_layout(frame, bands),
                 compression="zlib",
@@ -198,6 +200,7 @@ def _tiff(frames: Sequence[Array], extras: Extras, bands: bool) -> bytes:
                 resolutionunit=resolution and resolution[2],
                 iccprofile=extras.icc,
                 extratags=[*tags, *([] if place else extras.tags)],
+                description=None if place else extras.ome,
                 software=False,
                 metadata=None,
                 maxworkers=1,
@@ -205,6 +208,11 @@ def _tiff(frames: Sequence[Array], extras: Extras, bands: bool) -> bytes:
     if extras.exif:
         _name_directories(buffer)
     return buffer.getvalue()
+
+
+def split(frames: Sequence[Array]) -> list[Array]:
+    """Return each channel of frames (H, W, C) as a page of its own, (H, W, 1)."""
+    return [frame[:, :, place : place + 1] for frame in frames for place in range(frame.shape[2])]
 
 
 def tiff_layout(array: Array, bands: bool) -> dict[str, Any]:

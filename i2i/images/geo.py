@@ -104,13 +104,13 @@ def read_place(tags: ImageFileDirectory_v2) -> Place:
     if tags.get(274, 1) != 1:
         return NOWHERE
     found = {tag: tags[tag] for tag in (*_GEO, *_OTHERS) if tag in tags}
-    texts = {tag: _in_utf8(value) if isinstance(value, str) else value for tag, value in found.items()}
+    texts = {tag: in_utf8(value) if isinstance(value, str) else value for tag, value in found.items()}
     plain = {tag: value if isinstance(value, tuple | str) else (value,) for tag, value in texts.items()}
     damaged = [tag for tag, count in _COUNTS.items() if tag in plain and len(plain[tag]) % count]
     return Place({tag: value for tag, value in plain.items() if tag not in damaged}, _resolution(tags))
 
 
-def _in_utf8(text: str) -> str:
+def in_utf8(text: str) -> str:
     """Return a tag's text, which Pillow takes for Latin-1, as the programs that wrote it mean it."""
     try:
         return text.encode("latin-1").decode("utf-8")
@@ -120,7 +120,7 @@ def _in_utf8(text: str) -> str:
 
 def _resolution(tags: ImageFileDirectory_v2) -> tuple[float, float, int] | None:
     """Return the resolution of a page, from the sizes that OME-XML or ImageJ states if there are any."""
-    description = _in_utf8(str(tags.get(270, "")))
+    description = in_utf8(str(tags.get(270, "")))
     sizes = {axis: (float(size), unit or "µm") for axis, size, unit in _OME_SIZE.findall(description)}
     if {*sizes} == {"X", "Y"} and all(size > 0 and unit in _PER_CM for size, unit in sizes.values()):
         across, down = (_PER_CM[unit] / size for size, unit in (sizes["X"], sizes["Y"]))

@@ -13,6 +13,7 @@ import numpy as np
 
 from i2i.errors import ImageError, ModelError
 from i2i.files import write_bytes
+from i2i.images.axes import OME_TIFF
 from i2i.images.decode import opened
 from i2i.images.encode import Array, encode
 from i2i.images.geo import filled, without_data
@@ -34,6 +35,8 @@ FORMATS = {
     ".webp": "WEBP",
     ".tif": "TIFF",
     ".tiff": "TIFF",
+    ".ome.tif": "TIFF",
+    ".ome.tiff": "TIFF",
     ".bmp": "BMP",
     ".ppm": "PPM",
     ".pgm": "PPM",
@@ -59,6 +62,12 @@ Channels = Literal[1, 3, 4]
 CHANNEL_NAMES = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGB with alpha"}
 
 _LUMA = np.array([19595, 38470, 7471], dtype=np.int64)  # ITU-R BT.601 in 1/65536, the weights Pillow uses
+
+
+def suffix_of(path: Path) -> str:
+    """Return the ending of a name that says how the file is written: that of an OME-TIFF has two parts."""
+    name = path.name.lower()
+    return next((one for one in OME_TIFF if name.endswith(one)), path.suffix)
 
 
 class Facts(NamedTuple):

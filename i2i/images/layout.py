@@ -57,6 +57,8 @@ class Layout(NamedTuple):
     """The pattern of files that make up one picture; see i2i.images.stacking."""
     composite: tuple[str, ...] = ()
     """The names of the bands that people see: three as red, green and blue, or one; empty: see `composite`."""
+    each_plane: bool = False
+    """Whether each depth and time of a file is a frame, where no plane is chosen."""
 
     @property
     def black(self) -> Array:

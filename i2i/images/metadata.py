@@ -12,6 +12,9 @@ from i2i.images.encode import Extras
 from i2i.images.shards import open_file
 
 _DESCRIPTION = (270, 271, 272, 305, 306, 315, 33432)  # text, camera, software, date, artist, copyright
+_TEXT = 270
+_OF_PAGES = re.compile(r'\s*(<\?xml|<(\w+:)?OME\b|ImageJ=|\{"shape")')
+"""Texts of TIFFs that say what their pages are, which are others now: OME-XML, those of ImageJ and of tifffile."""
 _EXIF, _GPS = 34665, 34853
 # A maker's note holds offsets into its own file, and breaks when moved. The format itself stores the sides.
 _UNTRUE = {37500, 40962, 40963}
@@ -64,7 +67,7 @@ def metadata(image: Image.Image) -> Extras:
 def _exif(image: Image.Image) -> bytes | None:
     found, kept = image.getexif(), Image.Exif()
     for tag in _DESCRIPTION:
-        if tag in found:
+        if tag in found and not (tag == _TEXT and _OF_PAGES.match(str(found[tag]))):
             kept[tag] = found[tag]
     for directory in (_EXIF, _GPS):
         entries: dict[int, Any] = {tag: value for tag, value in found.get_ifd(directory).items() if tag not in _UNTRUE}

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from i2i.errors import ImageError
+from i2i.images.axes import Axes
 from i2i.images.encode import Array
-from i2i.images.omezarr_writing import Axes, load_zarr
+from i2i.images.omezarr_writing import load_zarr
 from i2i.images.planes import Plane
 from i2i.images.stack import Stack
 
@@ -32,7 +33,7 @@ def is_zarr(path: Path) -> bool:
 class ZarrStack(Stack):
     """The largest picture of an OME-Zarr folder, by its axes."""
 
-    def __init__(self, path: Path, plane: Plane = ()):
+    def __init__(self, path: Path, plane: Plane = (), each: bool = False):
         """Raise ImageError for a folder that is no OME-Zarr picture, and UsageError where zarr is missing."""
         zarr = load_zarr()
         self.path, self.icc, self.left_out = path, None, 0
@@ -51,7 +52,7 @@ class ZarrStack(Stack):
             raise ImageError(f"{path} is damaged: it has {len(self.shape)} dimensions, and {len(self.axes)} axes.")
         self.dtype = np.dtype(self._array.dtype)
         self.bits = 8 * self.dtype.itemsize
-        self.check(plane)
+        self.check(plane, each)
         self.photometric = _RGB if self.channels == 3 else _GREY
 
     @property
@@ -70,10 +71,8 @@ class ZarrStack(Stack):
             axes = replace(axes, scale=scales, offset=offsets)
         with contextlib.suppress(Exception):
             axes = replace(axes, channels=tuple(str(one["label"]) for one in self._attributes["omero"]["channels"]))
-        chosen = {letters[place]: number for place, number in self.chosen.items()}
-        if "c" in chosen:
-            axes = replace(axes, channels=axes.channels[chosen.pop("c") :][:1])
-        return axes.moved(**chosen)
+        planes = tuple((letters[place], size) for place, size in self.steps.items())
+        return replace(axes, planes=planes).at({letters[place]: number for place, number in self.chosen.items()})
 
     @property
     def resolution(self) -> tuple[float, float, int] | None:
@@ -88,12 +87,13 @@ class ZarrStack(Stack):
         across, down = ((per_cm or 1) / size for size, per_cm in known)
         return across, down, _CENTIMETRE
 
-    def part(self, rows: slice, columns: slice) -> Array:
+    def part(self, rows: slice, columns: slice, frame: int = 0) -> Array:
         """Return a part, (H, W, C), as `decode` returns the whole."""
-        where = [self.chosen.get(index, slice(None)) for index in range(len(self.shape))]
+        chosen = self.at(frame)
+        where = [chosen.get(index, slice(None)) for index in range(len(self.shape))]
         where[self.axes.index("Y")], where[self.axes.index("X")] = rows, columns
         return self.in_order(np.asarray(self._array[tuple(where)]))
 
-    def decode(self) -> Array:
+    def decode(self, frame: int = 0) -> Array:
         """As in Stack."""
-        return self.part(slice(None), slice(None))
+        return self.part(slice(None), slice(None), frame)

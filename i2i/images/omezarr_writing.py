@@ -10,7 +10,6 @@ import itertools
 import os
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 
 from i2i.errors import ImageError, UsageError, one_line
 from i2i.files import atomic_folder
+from i2i.images.axes import Axes
 from i2i.images.encode import Array
 from i2i.version import DISTRIBUTION
 
@@ -26,46 +26,9 @@ CHUNK_PX = 512
 _ORDER = "tczyx"
 """Of axes, as the format wants it."""
 _KINDS = {"t": "time", "c": "channel"}
-_USUAL = {1, 72, 96}
-"""Pixels an inch that programs write without knowing any."""
-_UM = {1: 1.0, 2: 25_400.0, 3: 10_000.0}
-"""Micrometres of TIFF's units of resolution; of the first, none."""
 _RGB = (("red", "FF0000"), ("green", "00FF00"), ("blue", "0000FF"))
 _PALETTE = ("00FFFF", "FF00FF", "FFFF00", "FF0000", "00FF00", "0000FF", "FFFFFF")
 """Of channels that are no colours, in turn."""
-
-
-@dataclass(frozen=True)
-class Axes:
-    """What an OME-Zarr says of its axes and channels; axes have the letters of the format, in its order."""
-
-    version: str = "0.4"
-    units: tuple[tuple[str, str], ...] = (("c", ""), ("y", ""), ("x", ""))
-    """The axes, and the unit of each; empty: none is stated."""
-    scale: tuple[tuple[str, float], ...] = ()
-    """Size of a pixel along axes, in their unit; 1 along others."""
-    offset: tuple[tuple[str, float], ...] = ()
-    """Where the picture begins, in the same unit; 0 along others."""
-    channels: tuple[str, ...] = ()
-    """Names of the channels, if it states them."""
-    classes: bool = False
-    """Whether values are those of classes, so that smaller sizes take one pixel of four, and not their mean."""
-
-    @classmethod
-    def of_resolution(cls, resolution: tuple[float, float, int] | None) -> "Axes":
-        """Return the axes of a picture of which only this is known, as in `Place`; None: not even this."""
-        if resolution is None or not min(resolution) > 0 or all(round(one) in _USUAL for one in resolution[:2]):
-            return cls()
-        across, down = (_UM[resolution[2]] / pixels for pixels in resolution[:2])
-        units = (("c", ""), ("y", "micrometer"), ("x", "micrometer"))
-        return cls(units=units, scale=(("y", down), ("x", across)))
-
-    def moved(self, **pixels: int) -> "Axes":
-        """Return the axes of a picture that begins so many pixels (x, y) or places (z, t) further on."""
-        scale, offset = dict(self.scale), dict(self.offset)
-        for axis, count in pixels.items():
-            offset[axis] = offset.get(axis, 0.0) + count * scale.get(axis, 1.0)
-        return replace(self, offset=tuple((axis, place) for axis, place in offset.items() if place))
 
 
 @contextlib.contextmanager

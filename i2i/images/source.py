@@ -1,17 +1,15 @@
 """A picture file that is open, and what its header says; nothing is decoded yet."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from i2i.images.axes import Axes
 from i2i.images.encode import Array
 from i2i.images.geo import NOWHERE, Place
 from i2i.images.pixels import ALPHA_MODES, decode, is_16_bit, orientation_of
-
-if TYPE_CHECKING:
-    from i2i.images.omezarr_writing import Axes
 
 USUAL_DPI = {1, 72, 96}
 """Resolutions that programs write by default."""
@@ -56,8 +54,8 @@ class Source:
         return NOWHERE
 
     @property
-    def axes(self) -> "Axes | None":
-        """What its axes and channels mean, if it is an OME-Zarr."""
+    def axes(self) -> Axes | None:
+        """What its axes and channels mean, if it is an OME-Zarr or an OME-TIFF."""
         return None
 
     @property

@@ -3,12 +3,14 @@
 Only the strips and tiles that a part touches are decoded, and the last of them are kept.
 """
 
+import contextlib
 import itertools
 import math
+import tempfile
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -56,22 +58,36 @@ class Windows:
         self._own = next(tiff.pages(file))
         file.seek(0)
         self._tiff = tifffile.TiffFile(file, is_lsm=False, is_scanimage=False, is_ndpi=False)
-        self._page: Any = cast(Any, self._tiff.pages[0])
+        self._pages = self._found_pages()
+        self._page = self._pages[0]
         self._refuse()
-        tiff.check_storage(self._page, self._tiff.filehandle.size, self.path)
+        for page in self._pages:
+            tiff.check_storage(page, self._tiff.filehandle.size, self.path)
         tiled = self._page.is_tiled
         rows = min(int(self._page.rowsperstrip), self.sides[0]) if not tiled else int(self._page.tilelength)
         self._segment = rows, int(self._page.tilewidth) if tiled else self.sides[1]
-        self._kept: OrderedDict[int, Array] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, int], Array] = OrderedDict()
         together = self._page.samplesperpixel if self._page.planarconfig != 2 else 1
         values = math.prod(self._segment) * together
         self._most = max(1, CACHE_BYTES // (values * np.dtype(self._page.dtype).itemsize))
 
+    def _found_pages(self) -> list[Any]:
+        """Return the page of the picture, or that of each of its bands."""
+        if not self._stack:
+            return [self._tiff.pages[0]]
+        series = self._tiff.series[self._stack.series]
+        numbers = self._stack.page_numbers(series, self._stack.chosen)
+        if numbers is None:
+            return [series.keyframe]
+        return [series.pages[int(number)].aspage() for number in numbers.ravel()]
+
     def _refuse(self) -> None:
-        page, own = self._page, self._own
-        found = ""
-        if self._stack and (self._stack.chosen or self._stack.channels != page.samplesperpixel):
-            found = "several pages or planes for one picture"
+        page, own, pages = self._page, self._own, self._pages
+        found, stack = "", self._stack
+        alike = len({(one.is_tiled, one.tile, one.rowsperstrip, one.compression, one.dtype) for one in pages}) == 1
+        apart = len(pages) > 1 and (page.samplesperpixel > 1 or not alike)
+        if stack and (apart or stack.channels != len(pages) * page.samplesperpixel):
+            found = "planes that are no pages, or pages of several kinds"
         elif own.orientation != 1:
             found = "a picture that is turned"
         elif not self._stack and not own.for_tifffile:
@@ -110,13 +126,15 @@ class Windows:
         bottom, right = min(rows.stop, self.sides[0]), min(columns.stop, self.sides[1])
         page, (high, wide) = self._page, self._segment
         across, down = math.ceil(self.sides[1] / wide), math.ceil(self.sides[0] / high)
-        apart = page.samplesperpixel if page.planarconfig == 2 else 1
-        array = np.empty((bottom - top, right - left, page.samplesperpixel), page.dtype)
+        planes = len(self._pages) if len(self._pages) > 1 else page.samplesperpixel
+        apart = planes if len(self._pages) > 1 or page.planarconfig == 2 else 1
+        array = np.empty((bottom - top, right - left, planes), page.dtype)
         for sample in range(apart):
             into = array[:, :, sample : sample + 1] if apart > 1 else array
             for row in range(top // high, math.ceil(bottom / high)):
                 for column in range(left // wide, math.ceil(right / wide)):
-                    part = self._decoded((sample * down + row) * across + column)
+                    number, plane = (sample, 0) if len(self._pages) > 1 else (0, sample)
+                    part = self._decoded(number, (plane * down + row) * across + column)
                     y, x = row * high, column * wide
                     stop_y, stop_x = min(bottom, y + part.shape[0]), min(right, x + part.shape[1])
                     y_0, x_0 = max(top, y), max(left, x)
@@ -126,16 +144,17 @@ class Windows:
         straight = self._stack.plain(array) if self._stack else np.ascontiguousarray(tiff.plain(array, self._own))
         return self.layout.taken(straight, self.path)
 
-    def _decoded(self, index: int) -> Array:
-        """Return a strip or tile, (H, W, samples)."""
-        if index in self._kept:
-            self._kept.move_to_end(index)
-            return self._kept[index]
-        page, file = self._page, self._tiff.filehandle
+    def _decoded(self, number: int, index: int) -> Array:
+        """Return a strip or tile of a page, (H, W, samples)."""
+        key = number, index
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        page, file = self._pages[number], self._tiff.filehandle
         file.seek(page.dataoffsets[index])
         tables = {"jpegtables": page.jpegtables} if page.compression in _OF_JPEG else {}
         found: Array = page.decode(file.read(page.databytecounts[index]), index, **tables)[0][0]
-        self._kept[index] = found
+        self._kept[key] = found
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)
         return found
@@ -155,31 +174,62 @@ def write_npy(path: Path, rows: Iterator[Array], sides: tuple[int, int]) -> None
 def write_tiff(path: Path, rows: Iterator[Array], sides: tuple[int, int], extras: Extras, bands: bool) -> None:
     """Write a tiled TIFF, a BigTIFF if it is large, whose rows come some at a time, (N, W, C) of one type.
 
-    bands: whether the channels are bands, and not colours and alpha.
+    bands: whether the channels are bands, and not colours and alpha. Those of an OME-TIFF are pages of their own, which
+    wait in a file without a name beside it, uncompressed.
     """
     tifffile = load_tifffile()
     first = next(rows)
-    layout = tiff_layout(first, bands)
-    shape = (*sides, *layout.pop("data").shape[2:])
-    layout.pop("rowsperstrip")
-    resolution = extras.resolution
-    with tifffile.TiffWriter(path, byteorder="<", bigtiff=math.prod(shape) * first.itemsize > _CLASSIC_BYTES) as writer:
-        writer.write(
-            _tiles(first, rows, bands),
-            shape=shape,
-            dtype=first.dtype,
-            tile=(_TILE_PX, _TILE_PX),
-            **layout,
-            compression="zlib",
-            compressionargs={"level": 1},
-            resolution=resolution and resolution[:2],
-            resolutionunit=resolution and resolution[2],
-            iccprofile=extras.icc,
-            extratags=extras.tags,
-            software=False,
-            metadata=None,
-            maxworkers=1,
-        )
+    every = itertools.chain([first], rows)
+    size = math.prod(sides) * tiff_layout(first[:1], bands)["data"][0, 0].size * first.itemsize
+    with (
+        tifffile.TiffWriter(path, byteorder="<", bigtiff=size > _CLASSIC_BYTES, ome=False) as writer,
+        contextlib.ExitStack() as stack,
+    ):
+        pages: Iterable[Iterator[Array]] = [every]
+        if extras.ome and bands:
+            pages = _apart(stack.enter_context(tempfile.TemporaryFile(dir=path.parent)), every, sides)
+        for place, page in enumerate(pages):
+            start = next(page)
+            layout = tiff_layout(start, bands)
+            shape = (*sides, *layout.pop("data").shape[2:])
+            layout.pop("rowsperstrip")
+            writer.write(
+                _tiles(start, page, bands),
+                shape=shape,
+                dtype=start.dtype,
+                tile=(_TILE_PX, _TILE_PX),
+                **layout,
+                compression="zlib",
+                compressionargs={"level": 1},
+                resolution=extras.resolution and extras.resolution[:2],
+                resolutionunit=extras.resolution and extras.resolution[2],
+                iccprofile=extras.icc,
+                extratags=() if place else extras.tags,
+                description=None if place else extras.ome,
+                software=False,
+                metadata=None,
+                maxworkers=1,
+            )
+
+
+def _apart(file: BinaryIO, rows: Iterator[Array], sides: tuple[int, int]) -> Iterator[Iterator[Array]]:
+    """Write rows, (N, W, C), into a file, channel by channel; then yield the rows of each channel, (N, W, 1)."""
+    top, (height, width) = 0, sides
+    for some in rows:
+        for place in range(some.shape[2]):
+            file.seek((place * height + top) * width * some.itemsize)
+            file.write(np.ascontiguousarray(some[:, :, place]).data)
+        top += len(some)
+    for place in range(some.shape[2]):
+        yield _rows_in(file, some.dtype, place, sides)
+
+
+def _rows_in(file: BinaryIO, dtype: Any, place: int, sides: tuple[int, int]) -> Iterator[Array]:
+    height, width = sides
+    for top in range(0, height, _TILE_PX):
+        count = min(_TILE_PX, height - top)
+        file.seek((place * height + top) * width * dtype.itemsize)
+        yield np.frombuffer(file.read(count * width * dtype.itemsize), dtype).reshape(count, width, 1)
 
 
 def _tiles(first: Array, rows: Iterator[Array], bands: bool) -> Iterator[Array]:

@@ -28,8 +28,11 @@ def rename(names: list[str], channels: int, options: PictureOptions, keep: bool 
         if suffix not in endings:
             endings[suffix] = output_suffix(suffix, channels, options)
         if options.suffix or endings[suffix] != suffix:
-            stem = stem.removesuffix(".ome") if endings[suffix] == ".ome.zarr" else stem
-            wanted[name] = f"{stem}{options.suffix}{endings[suffix]}"
+            ome = ".ome" if stem.endswith(".ome") and endings[suffix] == suffix else ""  # stays at the end
+            stem = stem.removesuffix(".ome") if ome or endings[suffix].startswith(".ome.") else stem
+            new = f"{stem}{options.suffix}{ome}{endings[suffix]}"
+            if new != name:
+                wanted[name] = new
     taken = set[str]()
     for name in names if wanted or not keep else ():
         key = folded(name)

@@ -9,6 +9,7 @@ import numpy as np
 
 from i2i.errors import UsageError
 from i2i.images import DEPTHS, FORMATS, MAX_PIXELS, PICTURE, Array, Layout, Range, Scale, holds
+from i2i.images.axes import OME_TIFF
 from i2i.images.cog import refuse_missing_gdal
 from i2i.images.encode import SEVERAL_FRAMES
 from i2i.images.omezarr_writing import load_zarr
@@ -123,6 +124,7 @@ class PictureOptions:
         if self.input_range and layout.scale:
             layout = layout._replace(scale=Scale(ranges=(self.input_range,), type=layout.scale.type))
         layout = layout._replace(plane=self.plane or layout.plane, stack=self.stack or layout.stack)
+        layout = layout._replace(each_plane=self.frames == "all")
         made = (last or part).outputs
         return replace(
             self,
@@ -143,7 +145,8 @@ def output_suffix(suffix: str, channels: int, options: PictureOptions = DEFAULTS
     bands = bool(options.bands)
     if options.cog:
         return suffix if FORMATS.get(suffix.lower()) == "TIFF" else ".tif"
-    if options.format and FORMATS.get(suffix.lower()) != FORMATS[f".{options.format}"]:
+    other = options.format and FORMATS.get(suffix.lower()) != FORMATS[f".{options.format}"]
+    if other or f".{options.format}" in OME_TIFF:
         suffix = f".{options.format}"
     if suffix.lower() == ".pgm" and channels == 3:
         return ".ppm"

@@ -13,6 +13,7 @@ raise ImageError.
 """
 
 import contextlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,12 +36,12 @@ from i2i.images import (
     to_unit,
     unscaled,
 )
+from i2i.images.axes import OME_TIFF, Axes
 from i2i.images.cog import to_cog
-from i2i.images.encode import SEVERAL_FRAMES, Extras
+from i2i.images.encode import SEVERAL_FRAMES, Extras, tiff_layout
 from i2i.images.encode import encode as encode_frames
 from i2i.images.geo import NOWHERE, Place, fits, with_nodata
 from i2i.images.metadata import fitting_profile, metadata, png_colours
-from i2i.images.omezarr_writing import Axes
 from i2i.images.shards import read_file
 from i2i.images.source import Source
 from i2i.models.spec import Part
@@ -181,8 +182,10 @@ def encode(
         whole = [marked(output, blank, nodata) for output, blank in zip(whole, picture.blanks, strict=True)]
     if kind == "TIFF" and len(whole) == 1:
         extras = placed(picture, whole[0], extras, generator.out_bands if bands else (), nodata)
-    if kind == "ZARR":
-        extras = replace(extras, axes=axes_of(picture, generator, corner_of(picture.frames[0], whole[0])))
+    axes = axes_of(picture, generator, corner_of(picture.frames[0], whole[0]))
+    extras = replace(extras, axes=axes)
+    if kind == "TIFF" and is_ome(picture, suffix, options.cog):
+        extras = replace(extras, ome=ome_of(axes, whole[0].shape[:2], whole[0], bands, len(whole) > 1))
     if options.cog and kind != "TIFF":
         raise ImageError(f"{picture.path}: --cog writes TIFFs, and {suffix} is none. Use .tif.")
     try:
@@ -236,14 +239,34 @@ def corner_of(whole: Array, output: Array) -> tuple[int, int]:
 
 
 def axes_of(picture: DecodedPicture, generator: Part, corner: tuple[int, int] = (0, 0)) -> Axes:
-    """Return what the axes and channels of an OME-Zarr mean: what the input says, and the names of the model's bands.
+    """Return what the axes and channels of an output mean: what the input says, and the names of the model's bands.
 
     corner: row and column of the input at which the output begins.
     """
     axes = picture.extras.axes or Axes.of_resolution(picture.place.resolution)
+    if len(picture.frames) < 2 and "c" in dict(axes.planes):
+        axes = axes.at({"c": 0})  # the only page is one channel
     classes = bool(generator.outputs and generator.outputs.values)
     names = ("classes",) if classes else tuple(generator.out_bands) or axes.channels
     return replace(axes.moved(y=corner[0], x=corner[1]), channels=names, classes=classes)
+
+
+def is_ome(picture: DecodedPicture, suffix: str, cog: bool = False) -> bool:
+    """Whether a TIFF becomes an OME-TIFF: one from an OME-TIFF, or by its name; GDAL, which writes COGs, drops it."""
+    axes, count = picture.extras.axes, len(picture.frames)
+    kinds = {(frame.shape, frame.dtype) for frame in picture.frames}
+    if cog or len(kinds) > 1 or (count > 1 and (not axes or math.prod(size for _, size in axes.planes) != count)):
+        return False  # nothing states what the pages are
+    return suffix.lower() in OME_TIFF or (axes is not None and axes.document is not None)
+
+
+def ome_of(axes: Axes, sides: tuple[int, int], first: Array, bands: bool, several: bool = False) -> bytes:
+    """Return the OME-XML of pictures of these sides, of which `first`, (N, W, C) values as written, is a part."""
+    from i2i.images.ometiff import Pages, ome_xml
+
+    stored = tiff_layout(first, bands)["data"]
+    channels, planes = stored.shape[2] if stored.ndim == 3 else 1, axes.planes if several else ()
+    return ome_xml(axes, Pages(planes, sides, channels, bands, stored.dtype))
 
 
 def placed(

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from i2i.errors import ImageError
-from i2i.images import FORMATS, Array, from_unit, to_labels, to_unit, write_file
+from i2i.images import FORMATS, Array, from_unit, suffix_of, to_labels, to_unit, write_file
 from i2i.images.encode import to_pil
 from i2i.images.metadata import fitting_profile
 from i2i.runtime.picture_options import PictureOptions, output_dtype
@@ -53,7 +53,7 @@ class Translated:
         quality, bit_depth: as in PictureOptions. Raises ImageError and UsageError.
         """
         path = Path(path)
-        kind = path.suffix.lower()
+        kind = suffix_of(path).lower()
         if kind not in FORMATS:
             raise ImageError(f"{path} has no suffix of a format that i2i writes. It writes {', '.join(FORMATS)}.")
         options = replace(self._options, quality=quality, bit_depth=bit_depth)

@@ -17,7 +17,7 @@ import numpy as np
 from i2i import status
 from i2i.errors import ImageError, ModelError, one_line
 from i2i.files import atomic_write
-from i2i.images import FORMATS, Array, from_unit, to_channels
+from i2i.images import FORMATS, Array, from_unit, suffix_of, to_channels
 from i2i.images.cog import copy_as_cog
 from i2i.images.decode import opened, opened_bare
 from i2i.images.encode import Extras
@@ -30,7 +30,7 @@ from i2i.images.windows import CACHE_BYTES, Windows, write_npy, write_tiff
 from i2i.models.spec import Part
 from i2i.runtime.fit import Reduction, reduced_sides
 from i2i.runtime.picture_options import PictureOptions, output_dtype
-from i2i.runtime.pictures import DecodedPicture, as_written, axes_of, finished, marked, nodata_of
+from i2i.runtime.pictures import DecodedPicture, as_written, axes_of, finished, is_ome, marked, nodata_of, ome_of
 from i2i.runtime.plan import Plan
 from i2i.runtime.refusals import write_failure
 from i2i.runtime.tasks import Task
@@ -111,6 +111,8 @@ def _write_file(
     values = part.outputs.values if part.outputs else ()
     bands, first = bool(part.out_bands) and not values, next(rows)
     extras, rows = _extras(source, picture, first, part, bands), itertools.chain([first], rows)
+    if is_ome(picture, suffix_of(path), cog):
+        extras = replace(extras, ome=ome_of(axes_of(picture, part), sides, first, bands))
     with atomic_write(path, sync=False) as temp:
         if FORMATS[path.suffix.lower()] == "NPY":
             write_npy(temp, rows, sides)

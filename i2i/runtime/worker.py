@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from i2i.errors import ImageError, one_line
-from i2i.images import write_file
+from i2i.images import suffix_of, write_file
 from i2i.images.decode import opened
 from i2i.images.omezarr import is_zarr
 from i2i.images.world import carry_over
@@ -114,7 +114,7 @@ class Worker:
 
     def make(self, task: Task) -> tuple[bytes, Done]:
         """Return the file that `do` would write for a task, which writes nothing; raises the same."""
-        suffix, clock = task.output.suffix, _Clock(self.stop)
+        suffix, clock = suffix_of(task.output), _Clock(self.stop)
         translator, *following = (_checked(one, clock) for one in (self.translator, *self.following))
         with contextlib.ExitStack() as memory:
             picture, pixels = self._decode(task, memory, clock.start)
@@ -132,7 +132,7 @@ class Worker:
             content = encode(last, outputs, suffix, part, self.options)
             clock.lap()
         side = min(picture.frames[0].shape[:2])
-        lost = (*picture.lost, *lost_colours(picture, suffix), *lost_place(picture, suffix))
+        lost = (*picture.lost, *lost_colours(picture, suffix), *lost_place(picture, suffix, self.options.cog))
         top, left = corner_of(picture.frames[0], outputs[0])
         return content, Done(task, pixels, side, tuple(clock.laps), picture.left_out, lost, corner=(top, left))
 

@@ -100,7 +100,7 @@ def test_channels_of_a_file_are_selected_in_order(tmp_path):
 
 def test_formats_that_would_take_bands_for_alpha_do_not_hold_them(tmp_path):
     able = [suffix for suffix in FORMATS if holds(suffix, channels=4, bands=True)]
-    assert able == [".tif", ".tiff", ".npy", ".npz", ".zarr", ".ome.zarr"]
+    assert able == [".tif", ".tiff", ".ome.tif", ".ome.tiff", ".npy", ".npz", ".zarr", ".ome.zarr"]
     assert holds(".png", channels=3, bands=True)
     with pytest.raises(ImageError, match="4 bands"):
         write_image(tmp_path / "a.png", stacked(4, "uint8"), bands=True)

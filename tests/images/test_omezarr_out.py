@@ -13,8 +13,9 @@ import pytest
 from i2i.errors import ImageError
 from i2i.files import TEMP_PREFIX, sweep_temporaries
 from i2i.images import Layout, omezarr_writing, read_image, write_image
+from i2i.images.axes import Axes
 from i2i.images.decode import opened
-from i2i.images.omezarr_writing import CHUNK_PX, Axes, write_zarr
+from i2i.images.omezarr_writing import CHUNK_PX, write_zarr
 from i2i.runtime.fit import Fit
 from i2i.runtime.folder import list_tasks
 from i2i.runtime.picture_options import PictureOptions
@@ -192,7 +193,8 @@ KILLED = """
 import itertools, os, sys
 from pathlib import Path
 import numpy as np
-from i2i.images.omezarr_writing import Axes, new_zarr, write_zarr
+from i2i.images.axes import Axes
+from i2i.images.omezarr_writing import new_zarr, write_zarr
 
 def rows():
     for _ in range(3):
