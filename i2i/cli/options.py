@@ -22,9 +22,11 @@ class OutputPath(click.Path):
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path; fail for standard output and for an empty name."""
+        """Return the path; fail for standard output, an empty name and an address."""
         if str(value) in ("", "-"):
             self.fail(f"'{value}' names no file. i2i does not write to standard output; for a file named -, give ./-.")
+        if "://" in str(value):
+            self.fail(f"'{value}' is an address. i2i writes to disks of this machine; write there, then copy.")
         return super().convert(value, param, ctx)
 
 

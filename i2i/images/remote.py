@@ -22,6 +22,12 @@ def is_url(text: object) -> bool:
     return _URL.match(str(text)) is not None
 
 
+def shown_url(path: Path) -> str:
+    """Return a URL with both of its slashes, on one line."""
+    match = _URL.match(str(path))
+    return one_line(f"{match[1]}://{match[2]}" if match else path)
+
+
 def is_remote_file(path: Path) -> bool:
     """Whether a URL names a file."""
     with _reading(path) as (system, name):
@@ -62,9 +68,7 @@ def _reading(path: Path) -> Iterator[tuple[Any, str]]:
 
     Raises UsageError where the library for it is missing.
     """
-    match = _URL.match(str(path))
-    assert match is not None
-    url = one_line(f"{match[1]}://{match[2]}")
+    url = shown_url(path)
     try:
         import fsspec
 

@@ -1,5 +1,6 @@
 """Lists the tasks of a folder run before anything is done: the pictures among the inputs, and names for outputs."""
 
+import glob
 import os
 import zlib
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from i2i.errors import UsageError, one_line
 from i2i.files import sweep_temporaries
 from i2i.images import FORMATS, channel_words
 from i2i.images.listing import is_folder, list_folder, list_shards, pictures_in
+from i2i.images.remote import is_url, shown_url
 from i2i.images.shards import is_shard
 from i2i.images.stacking import files_of, group_files
 from i2i.runtime.names import folded, rename
@@ -151,7 +153,14 @@ def _folder_group(
 
 
 def _shards_in(source: Path) -> list[Path]:
-    """Return the archives in a folder that holds no pictures beside them."""
+    """Return the archives in a folder that holds no pictures beside them, or at an address that is none itself."""
+    if is_url(source):
+        pattern = [source.name] if glob.has_magic(source.name) else []
+        if is_shard(source):
+            return []
+        if not (found := list_shards(source.parent if pattern else source, *pattern)):
+            raise UsageError(f"{shown_url(source)} holds no tar archives, and at addresses i2i reads these alone.")
+        return found
     found = list_shards(source) if source.is_dir() else []
     return [] if found and list_folder(source).names else found
 

@@ -245,6 +245,7 @@ def test_addresses_take_the_place_of_folders(shards, tmp_path, monkeypatch):
         assert len(find_pairs(["memory://sets/train-*.tar"], "train")) == len(remote.lists[0])
         assert not list((tmp_path / "cache").rglob("*.part"))
         assert len(list((tmp_path / "cache" / "i2i" / "shards").iterdir())) == len(list(shards.glob("*.tar")))
+        assert run_i2i("translate", tmp_path, "-m", run, "-o", "memory://out").returncode == 2
         with pytest.raises(DataError, match="nowhere"):
             make_set("paired", tiny_config(data="memory://nowhere"))
         with pytest.raises(DataError, match="nosuchkind"):
