@@ -31,6 +31,7 @@ from i2i.runtime.refusals import (
 from i2i.runtime.tasks import Group, Shard, Tasks
 from i2i.words import name_some, show_count
 
+_PARQUET = ".parquet"
 _STALE_S = 3600
 """Half-written files untouched for this long are left from a killed run; another run may be writing younger ones."""
 
@@ -81,6 +82,8 @@ def list_tasks(
 
 def _find(sources: Sequence[Path], target: Path | None, channels: int, options: PictureOptions) -> Tasks:
     """Find the pictures and name their outputs; target: where to, None in place. Raises UsageError."""
+    if tables := [source for source in sources if source.suffix.lower() == _PARQUET]:
+        raise UsageError(f"{one_line(tables[0])} is a parquet file. Pack its pictures first: i2i shard FILE -o shards")
     sources = [one for source in sources for one in _shards_in(source) or [source]]
     shards = [source for source in sources if is_shard(source)]
     if target is None and shards:

@@ -72,3 +72,11 @@ def test_rows_without_a_picture_and_damaged_files_are_named(tmp_path):
     for name, words in (("missing", "row 2"), ("damaged", "damaged"), ("text", "row 1")):
         with pytest.raises(DataError, match=words):
             make_shards([str(tmp_path / f"{name}.parquet")], tmp_path / name, 10**6)
+
+
+def test_a_parquet_file_in_place_of_a_folder_says_how_to_pack_it(tmp_path):
+    (tmp_path / "train.parquet").write_bytes(b"PAR1")
+    for words in (["train", "lineart", "--data"], ["translate", "-m", "lineart", "-o", tmp_path / "out"]):
+        done = run_i2i(*words, tmp_path / "train.parquet")
+        assert done.returncode in (1, 2)
+        assert "i2i shard" in done.stderr
