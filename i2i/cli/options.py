@@ -13,6 +13,7 @@ from i2i.cli.directions import Directions
 TRAINING_DEVICES = ["auto", "cpu", "cuda", "mps"]
 DEVICES = [*TRAINING_DEVICES, "tensorrt", "coreml", "openvino"]
 BACKENDS = ["auto", "onnx", "torch"]
+OME = ["ome.zarr", "ome.tif"]
 
 
 class OutputPath(click.Path):
@@ -252,9 +253,7 @@ _PICTURES = [
         help="For JPEG and WebP (default 95) and AVIF (90); lossless: for WebP.",
     ),
     click.option(
-        "--bit-depth",
-        type=click.Choice([8, 16, 32]),
-        help="Bits a channel; 32: float.  [default: each picture's own]",
+        "--bit-depth", type=click.Choice([8, 16, 32]), help="Bits a channel; 32: float.  [default: each picture's own]"
     ),
     click.option(
         "--alpha",

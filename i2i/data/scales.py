@@ -16,7 +16,7 @@ from i2i.data.watch import watched
 from i2i.errors import ConfigError, DataError, ImageError
 from i2i.images import MAX_PIXELS, Array, Scale
 from i2i.images.decode import opened
-from i2i.images.geo import without_data
+from i2i.images.image import blank_of
 
 MOST, VALUES = 1000, 4096
 DEVIATIONS = 3.0
@@ -77,8 +77,7 @@ def _sample(picture: Picture) -> Array | None:
     try:
         with opened(picture.path, MAX_PIXELS, picture.layout) as source:
             array = picture.layout.taken(source.decode(), picture.path)
-            nodata = source.place.nodata if picture.layout.nodata is None else float(picture.layout.nodata)
-            blank = without_data(array, nodata)
+            blank = blank_of(source, array, picture.layout)
     except ImageError:  # reported where all headers are checked
         return None
     half = array.shape[1] // 2

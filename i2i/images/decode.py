@@ -4,11 +4,8 @@ The decoders in i2i.images.pixels and i2i.images.tiff have no guard against pict
 """
 
 import contextlib
-import itertools
-import math
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,187 +15,19 @@ from PIL import Image
 from i2i.errors import ImageError, one_line
 from i2i.images import tiff
 from i2i.images.arrays import NpySource, NpzSource
-from i2i.images.axes import Axes
 from i2i.images.encode import Array
 from i2i.images.explained import PILLOW_KINDS, explained
-from i2i.images.geo import Place, in_utf8, read_place
+from i2i.images.geo import Place, joined
 from i2i.images.label_maps import LABEL
 from i2i.images.layout import PICTURE, Layout, refuse_other_count
-from i2i.images.omezarr import ZarrStack, is_zarr
-from i2i.images.pixels import decode, turn
+from i2i.images.omezarr import is_zarr
 from i2i.images.shards import is_member, open_file, stored
 from i2i.images.source import Header, Source
-from i2i.images.stack import Stack, placeholder
+from i2i.images.stack import placeholder
 from i2i.images.stacking import files_of
+from i2i.images.tiff_source import StackSource, TiffSource, ZarrSource
 
 _NPY_START, _ZIP_START = b"\x93NUMPY", b"PK\x03\x04"
-_PLAIN = (1, 2)
-"""Photometric kinds of planes: black is 0, and RGB."""
-_MOST_COUNTED = 10_000
-"""Pages counted at most; the count only goes into a message."""
-
-
-class StackSource(Source):
-    """A TIFF whose channels are bands, or of which a plane is the picture."""
-
-    may_have_alpha = False
-
-    def __init__(self, file: BinaryIO, path: Path, layout: Layout):
-        self.settle(Stack(file, path, layout.plane, layout.each_plane), path, layout)
-
-    def settle(self, stack: Stack, path: Path, layout: Layout) -> None:
-        """Take a stack; raises ImageError for channels that the layout does not take."""
-        self.path, self.kind, self.stack = path, "TIFF", stack
-        self.image = placeholder(stack.icc)
-        count = self.stack.channels
-        refuse_other_count(path, count, layout.opens)
-        if not layout.bands and (count not in (1, 3) or self.stack.photometric not in _PLAIN):
-            raise ImageError(
-                f"{path} has planes of {count} channels, which are neither grey nor RGB. Name them as bands in "
-                "training, or save the plane as a file of its own."
-            )
-        self.grey = count == 1 and not layout.bands
-        self.stored, self.deep = self.stack.sides, self.stack.dtype.itemsize > 1
-
-    @property
-    def header(self) -> Header:
-        """The size as stored."""
-        width, height = self.stored
-        return Header(height, width)
-
-    @property
-    def _first(self) -> tiff.Page:
-        return next(tiff.pages(self.stack.file))
-
-    def count(self) -> int:
-        """Return the number of depths and times that are frames; other pages are bands, or refused."""
-        return math.prod(self.stack.steps.values())
-
-    def left_out(self) -> int:
-        """Return the number of images after the first that are no reduced copies of it."""
-        return self.stack.left_out
-
-    @property
-    def place(self) -> Place:
-        """Where the picture lies on the Earth, by the first page."""
-        return read_place(self._first.tags)
-
-    @property
-    def axes(self) -> Axes | None:
-        """What its axes and channels mean, if it is an OME-TIFF."""
-        from i2i.images.ometiff import read_ome
-
-        stack, axes = self.stack, read_ome(in_utf8(self._first.description), self.stack.series)
-        if axes is None:
-            return None
-        planes = tuple((stack.axes[place].lower(), size) for place, size in stack.steps.items())
-        return replace(axes, planes=planes).at({stack.axes[place].lower(): one for place, one in stack.chosen.items()})
-
-    def decode(self, frame: int = 0) -> Array:
-        """Return all bands, as stored."""
-        return self.stack.decode(frame)
-
-
-class TiffSource(Source):
-    """A TIFF. Pillow decodes each page, or tifffile where Pillow would misread it."""
-
-    def __init__(self, file: BinaryIO, path: Path):
-        self.path = path
-        self.kind = "TIFF"
-        self.file = file
-        self._rest = tiff.pages(file)
-        self._pages = list(itertools.islice(self._rest, 1))
-        if not self._pages:
-            raise SyntaxError("it has no pages")
-        first = self._pages[0]
-        try:
-            file.seek(0)
-            self.image = Image.open(file, formats=["TIFF"])
-        except Exception:  # Pillow knows about a hundred layouts; the tags tell whether tifffile can read others
-            self.image = Image.new("L", (1, 1))
-            tiff.refuse_unsupported(first, path)
-            if 34675 in first.tags:
-                self.image.info["icc_profile"] = first.tags[34675]
-        if first.for_tifffile:
-            tiff.refuse_unsupported(first, path)
-        self.stored = (first.width, first.height)
-        self.grey, self.deep = first.grey, max(first.bits) > 8
-
-    @property
-    def header(self) -> Header:
-        """The size as shown."""
-        width, height = self.stored
-        return Header(width, height) if self._pages[0].orientation >= 5 else Header(height, width)
-
-    def pages(self, count: int | None = None) -> Sequence[tiff.Page]:
-        """Return the first `count` pages, or all."""
-        self._pages += itertools.islice(self._rest, None if count is None else max(0, count - len(self._pages)))
-        return self._pages[:count]
-
-    def count(self) -> int:
-        """Return the number of pages."""
-        return len(self.pages())
-
-    def left_out(self) -> int:
-        """Return the number of pictures after the first: pages, and planes that ImageJ stores without pages."""
-        first = self._pages[0]
-        if not first.next:
-            return first.planes() - 1
-        return tiff.count_full_size(itertools.islice(self.pages(_MOST_COUNTED), 1, None))
-
-    @property
-    def place(self) -> Place:
-        """Where the picture lies on the Earth, by the first page."""
-        return read_place(self._pages[0].tags)
-
-    @property
-    def axes(self) -> Axes | None:
-        """What its axes and channels mean, if it is an OME-TIFF."""
-        from i2i.images.ometiff import read_ome
-
-        return read_ome(in_utf8(self._pages[0].description))
-
-    def lost(self, keep_metadata: bool) -> list[str]:
-        """Name what the first page says and a translated picture loses."""
-        return self._pages[0].lost()
-
-    def pixels(self, count: int) -> int:
-        """Return the number of pixels in the first `count` pages."""
-        return sum(page.width * page.height for page in self.pages(count))
-
-    def decode(self, frame: int = 0) -> Array:
-        """Return the pixels of a page."""
-        page = self.pages(frame + 1)[frame]
-        tiff.refuse_huge_tiles(page, self.path)
-        if page.for_tifffile or self.image.format != "TIFF":
-            return turn(tiff.decode(self.file, page, self.path), page.orientation)
-        try:
-            self.image.seek(frame)
-        except SyntaxError:  # a layout that Pillow does not know
-            return turn(tiff.decode(self.file, page, self.path), page.orientation)
-        return decode(self.image, self.path)
-
-
-class ZarrSource(StackSource):
-    """A folder that is an OME-Zarr picture."""
-
-    def __init__(self, path: Path, layout: Layout):
-        self.zarr = ZarrStack(path, layout.plane, layout.each_plane)
-        self.settle(self.zarr, path, layout)
-
-    @property
-    def place(self) -> Place:
-        """The size of its pixels."""
-        return Place(resolution=self.zarr.resolution)
-
-    @property
-    def axes(self) -> Axes:
-        """What its axes and channels mean."""
-        return self.zarr.described
-
-    def part(self, rows: slice, columns: slice) -> Array:
-        """Return a part of the picture, as stored."""
-        return self.zarr.part(rows, columns)
 
 
 class FilesSource(Source):
@@ -242,6 +71,14 @@ class FilesSource(Source):
     def count(self) -> int:
         """Return 1: it is one picture."""
         return 1
+
+    def missing(self, frame: int = 0) -> Array | None:
+        """Return where the mask of any file says that there is no data."""
+        found: Array | None = None
+        for one in self.paths:
+            with opened(one, self.max_pixels, self.layout) as source:
+                found = joined(found, source.missing())
+        return found
 
     def decode(self, frame: int = 0) -> Array:
         """Return all channels, of the type that holds each."""

@@ -147,6 +147,12 @@ def without_data(array: Array, nodata: float | None) -> Array | None:
     return blank if blank.any() else None
 
 
+def joined(blank: Array | None, missing: Array | None) -> Array | None:
+    """Return where either says that a picture has no data, (H, W) bool; None: nowhere."""
+    both = [one for one in (blank, missing) if one is not None and one.any()]
+    return np.logical_or.reduce(both) if both else None
+
+
 def filled(array: Array, blank: Array, black: Array, mean: Array | None = None) -> Array:
     """Return (H, W, C) with the mean of each channel where `blank` is; black if nothing else is there.
 

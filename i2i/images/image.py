@@ -16,7 +16,7 @@ from i2i.files import write_bytes
 from i2i.images.axes import OME_TIFF
 from i2i.images.decode import opened
 from i2i.images.encode import Array, encode
-from i2i.images.geo import filled, without_data
+from i2i.images.geo import filled, joined, without_data
 from i2i.images.label_maps import one_hot
 from i2i.images.layout import PICTURE, Layout, to_image
 from i2i.images.omezarr import SUFFIX as ZARR
@@ -102,7 +102,7 @@ def read_facts(path: Path, max_pixels: int = MAX_PIXELS, layout: Layout = PICTUR
         size, left_out, nodata = source.header, 0, layout.nodata is not None
         with contextlib.suppress(Exception):  # damage after the first frame does not matter here
             left_out = source.left_out()
-            nodata = nodata or source.place.nodata is not None
+            nodata = nodata or source.place.nodata is not None or source.mask_page is not None
         return Facts(size, source.grey, source.deep, left_out, source.may_have_alpha, nodata)
 
 
@@ -133,13 +133,18 @@ def read_masked(path: Path, max_pixels: int = MAX_PIXELS, layout: Layout = PICTU
 
 def decode_masked(source: Source, layout: Layout, frame: int = 0) -> Masked:
     """Decode a frame of an open file in the same way."""
+    array = layout.taken(source.decode(frame), source.path)
+    return as_masked(array, source.path, layout, blank_of(source, array, layout, frame))
+
+
+def blank_of(source: Source, array: Array, layout: Layout, frame: int = 0) -> Array | None:
+    """Return where a frame, (H, W, C) values as stored, has no data by its values or its mask; None: nowhere."""
     nodata = source.place.nodata if layout.nodata is None else float(layout.nodata)
-    return as_masked(layout.taken(source.decode(frame), source.path), source.path, layout, nodata)
+    return joined(without_data(array, nodata), source.missing(frame))
 
 
-def as_masked(array: Array, path: Path, layout: Layout, nodata: float | None, mean: Array | None = None) -> Masked:
-    """Map (H, W, C), values as stored, to an image, and find where it has no data; mean: as for `filled`."""
-    blank = without_data(array, nodata)
+def as_masked(array: Array, path: Path, layout: Layout, blank: Array | None, mean: Array | None = None) -> Masked:
+    """Map (H, W, C), values as stored, to an image without what is blank, (H, W) bool; mean: as for `filled`."""
     if layout.values:
         return Masked(one_hot(array, path, layout.values, blank), blank)
     known = array if blank is None else filled(array, blank, layout.black, mean)

@@ -40,8 +40,8 @@ def decode(image: Image.Image, path: Path) -> Array:
 
     Raises ImageError, and what the decoders raise.
     """
-    whole = getattr(image, "n_frames", 1) == 1  # a deep animation is read in 8 bits
-    if image.format != "TIFF" and whole and image.mode in ("RGB", "RGBA") and is_16_bit(image):
+    deep = image.format != "TIFF" and image.mode in ("RGB", "RGBA") and is_16_bit(image)
+    if deep and getattr(image, "n_frames", 1) == 1:  # a deep animation is read in 8 bits
         return _decode_16_bit(image, path)
     array = _decode_jpeg(image, path) if image.format == "JPEG" and image.mode in ("L", "RGB") else None
     return _pixels(image, str(path)) if array is None else array

@@ -1,7 +1,7 @@
 """A picture file that is open, and what its header says; nothing is decoded yet."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -10,6 +10,9 @@ from i2i.images.axes import Axes
 from i2i.images.encode import Array
 from i2i.images.geo import NOWHERE, Place
 from i2i.images.pixels import ALPHA_MODES, decode, is_16_bit, orientation_of
+
+if TYPE_CHECKING:
+    from i2i.images.tiff import Page
 
 USUAL_DPI = {1, 72, 96}
 """Resolutions that programs write by default."""
@@ -52,6 +55,15 @@ class Source:
     def place(self) -> Place:
         """Where the picture lies on the Earth, its pixel size and nodata value; only a TIFF says so."""
         return NOWHERE
+
+    @property
+    def mask_page(self) -> "Page | None":
+        """The page of a TIFF that says which pixels of the first are there, as GDAL writes it."""
+        return None
+
+    def missing(self, frame: int = 0) -> Array | None:
+        """Return where a mask says that a frame has no data, (H, W) bool; None: nowhere."""
+        return None
 
     @property
     def axes(self) -> Axes | None:

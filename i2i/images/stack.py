@@ -12,7 +12,7 @@ from PIL import Image
 from i2i.errors import ImageError
 from i2i.images.encode import Array
 from i2i.images.planes import AXIS_NAMES, CHANNEL_AXES, Plane, choose
-from i2i.images.tiff import check_storage
+from i2i.images.tiff import REDUCED_OR_MASK, check_storage
 from i2i.images.tiff_codecs import load_tifffile
 
 _FULL_BITS = (8, 16, 32, 64)
@@ -34,7 +34,8 @@ class Stack:
             series = tiff.series[self.series]
             page = series.keyframe
             self.axes, self.shape, self.dtype = series.axes, series.shape, series.dtype
-            self.left_out = len(tiff.series) - 1
+            others = [one.keyframe for place, one in enumerate(tiff.series) if place != self.series]
+            self.left_out = sum(not int(one.subfiletype or 0) & REDUCED_OR_MASK for one in others)
             self.bits = int(page.bitspersample)
             self.icc, self.photometric = page.iccprofile, int(page.photometric)
             if page.is_tiled and page.tilelength * page.tilewidth > max(1 << 24, page.imagelength * page.imagewidth):
@@ -116,7 +117,8 @@ class Stack:
             if axis not in "YX" + CHANNEL_AXES and size > 1 and index not in self.chosen | self.steps:
                 name = AXIS_NAMES.get(axis, axis)
                 way_on = (
-                    f"Choose one with --plane {axis.lower()}=1, in training with data.plane_a={{{axis.lower()}: 1}}."
+                    f"Choose one with --plane {axis.lower()}=1, in training with data.plane_a={{{axis.lower()}: 1}}. "
+                    "--frames all translates each."
                     if axis in "ZT"
                     else "Save each as a file of its own."
                 )

@@ -4,9 +4,10 @@ Pillow decodes most 8-bit pages, palettes, CMYK and JPEG. tifffile decodes deepe
 misreads or does not read. Their tags are checked first, because tifffile trusts the sizes that a file states.
 """
 
+import itertools
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,14 +25,16 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _CMYK = 0, 1, 2, 5
 _UNSIGNED, _FLOAT = 1, 3
 _SAMPLE_FORMATS = {2: "signed integers", 5: "complex integers", 6: "complex numbers"}
 _ALPHA = (1, 2, 999)  # 1: colours are multiplied by it; 999: CorelDRAW's
-_REDUCED_OR_MASK = 1 | 4
+_MASK = 4
+REDUCED_OR_MASK = 1 | _MASK
 _MOST_SAMPLES = 8
 _FOR_PILLOW = {1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32946, 34925, 50000}
 """Compressions: none, fax, LZW, JPEG, deflate, PackBits, LZMA, zstd."""
 _WITHOUT_PREDICTOR = {1, 32773}
 """Compressions for which Pillow ignores a predictor: none, PackBits."""
 _PREDICTORS = (2, 3)  # differences of integers, and of the bytes of floats
-_WHOLE_BITS = (8, 16, 32, 64)
+_WHOLE_BITS = (1, 8, 16, 32, 64)
+"""Of a value that tifffile unpacks itself; single bits are those of masks."""
 _TILE_PIXELS = 1 << 24  # a tile of any picture may have so many: 4,096 px a side
 
 # tifffile logs what it tolerates. What matters is checked here, and errors raise exceptions.
@@ -64,6 +67,16 @@ class Page:
     def grey(self) -> bool:
         """Whether it has no colours."""
         return self.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
+
+    @property
+    def full_size(self) -> bool:
+        """Whether it is neither a reduced copy nor a mask of another page."""
+        return not int(self.tags.get(254, 0)) & REDUCED_OR_MASK
+
+    def masks(self, page: "Page") -> bool:
+        """Whether it says which pixels of a page are there."""
+        same = (self.width, self.height) == (page.width, page.height)
+        return same and int(self.tags.get(254, 0)) & REDUCED_OR_MASK == _MASK
 
     @property
     def orientation(self) -> int:
@@ -158,7 +171,28 @@ def pages(file: BinaryIO) -> Iterator[Page]:
 
 def count_full_size(found: Iterator[Page]) -> int:
     """Count the pages that are neither reduced copies nor masks of others."""
-    return sum(not int(page.tags.get(254, 0)) & _REDUCED_OR_MASK for page in found)
+    return sum(page.full_size for page in found)
+
+
+def mask_of(page: Page, following: Iterable[Page]) -> Page | None:
+    """Return the mask of a page, which stands before the next picture; None if it has none."""
+    own = itertools.takewhile(lambda one: not one.full_size, following)
+    return next((one for one in own if one.masks(page)), None)
+
+
+def missing(file: BinaryIO, mask: Page, path: Path) -> Array:
+    """Return where a mask says that nothing is, (H, W) bool; raises ImageError."""
+    tifffile = load_tifffile()
+    refuse_huge_tiles(mask, path)
+    file.seek(0)
+    with tifffile.TiffFile(file, is_lsm=False, is_scanimage=False, is_ndpi=False) as opened:
+        opened.filehandle.seek(mask.place)
+        found = tifffile.TiffPage(opened, index=0)
+        check_storage(found, opened.filehandle.size, path)
+        values: Array = found.asarray(maxworkers=1)
+    if values.shape != (mask.height, mask.width):
+        raise ImageError(f"{path} is damaged: its mask has the shape {values.shape}.")
+    return values == 0
 
 
 def decode(file: BinaryIO, page: Page, path: Path) -> Array:

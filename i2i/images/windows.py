@@ -17,14 +17,14 @@ import numpy as np
 from i2i.errors import ImageError
 from i2i.images import tiff
 from i2i.images.arrays import NpySource
-from i2i.images.decode import StackSource, TiffSource, ZarrSource
 from i2i.images.encode import Array, Extras, tiff_layout
 from i2i.images.explained import explained
-from i2i.images.geo import without_data
+from i2i.images.geo import joined, without_data
 from i2i.images.image import Masked, as_masked
 from i2i.images.layout import Layout
 from i2i.images.source import Source
 from i2i.images.tiff_codecs import load_tifffile
+from i2i.images.tiff_source import StackSource, TiffSource, ZarrSource
 
 CACHE_BYTES = 2**30
 """Decoded strips and tiles kept at most, unless a single row of them needs more."""
@@ -34,6 +34,61 @@ _YCBCR, _JPEG = 6, 7
 _TILE_PX = 256
 _CLASSIC_BYTES = 2**32 - 2**26
 """A file of more must be a BigTIFF; its tags and a poor compression included."""
+
+
+class Segments:
+    """Strips or tiles of pages of one size and kind, of which the last that were decoded are kept."""
+
+    def __init__(self, file: Any, pages: list[Any], path: Path):
+        """file: tifffile's handle. pages: one, or one of a single sample for each band. Raises ImageError."""
+        self._file, self.pages = file, pages
+        for page in pages:
+            tiff.check_storage(page, file.size, path)
+        page = pages[0]
+        self.sides = int(page.imagelength), int(page.imagewidth)
+        rows = int(page.tilelength) if page.is_tiled else min(int(page.rowsperstrip), self.sides[0])
+        self._segment = rows, int(page.tilewidth) if page.is_tiled else self.sides[1]
+        self.kept: OrderedDict[tuple[int, int], Array] = OrderedDict()
+        values = math.prod(self._segment) * (page.samplesperpixel if page.planarconfig != 2 else 1)
+        self._most = max(1, CACHE_BYTES // (values * np.dtype(page.dtype).itemsize))
+
+    def read(self, rows: slice, columns: slice) -> Array:
+        """Return a part, (H, W, samples or pages), cut at the ends of the picture."""
+        top, left = rows.start, columns.start
+        bottom, right = min(rows.stop, self.sides[0]), min(columns.stop, self.sides[1])
+        page, several, (high, wide) = self.pages[0], len(self.pages) > 1, self._segment
+        across, down = math.ceil(self.sides[1] / wide), math.ceil(self.sides[0] / high)
+        planes = len(self.pages) if several else page.samplesperpixel
+        apart = planes if several or page.planarconfig == 2 else 1
+        array = np.empty((bottom - top, right - left, planes), page.dtype)
+        for sample in range(apart):
+            into = array[:, :, sample : sample + 1] if apart > 1 else array
+            for row in range(top // high, math.ceil(bottom / high)):
+                for column in range(left // wide, math.ceil(right / wide)):
+                    number, plane = (sample, 0) if several else (0, sample)
+                    part = self._decoded(number, (plane * down + row) * across + column)
+                    y, x = row * high, column * wide
+                    stop_y, stop_x = min(bottom, y + part.shape[0]), min(right, x + part.shape[1])
+                    y_0, x_0 = max(top, y), max(left, x)
+                    into[y_0 - top : stop_y - top, x_0 - left : stop_x - left] = part[
+                        y_0 - y : stop_y - y, x_0 - x : stop_x - x
+                    ]
+        return array
+
+    def _decoded(self, number: int, index: int) -> Array:
+        """Return a strip or tile of a page, (H, W, samples)."""
+        key = number, index
+        if key in self.kept:
+            self.kept.move_to_end(key)
+            return self.kept[key]
+        page, file = self.pages[number], self._file
+        file.seek(page.dataoffsets[index])
+        tables = {"jpegtables": page.jpegtables} if page.compression in _OF_JPEG else {}
+        found: Array = page.decode(file.read(page.databytecounts[index]), index, **tables)[0][0]
+        self.kept[key] = found
+        while len(self.kept) > self._most:
+            self.kept.popitem(last=False)
+        return found
 
 
 class Windows:
@@ -46,6 +101,7 @@ class Windows:
         self.mean: Array | None = None
         self.has_blank = False
         """Whether pixels without data are anywhere; both are known once `find_mean` has read the picture."""
+        self._mask: Segments | None = None
         self.nodata = source.place.nodata if layout.nodata is None else float(layout.nodata)
         self.sides: tuple[int, int] = source.stored[::-1]
         self._array = source if isinstance(source, NpySource | ZarrSource) else None
@@ -59,17 +115,12 @@ class Windows:
         file.seek(0)
         self._tiff = tifffile.TiffFile(file, is_lsm=False, is_scanimage=False, is_ndpi=False)
         self._pages = self._found_pages()
-        self._page = self._pages[0]
         self._refuse()
-        for page in self._pages:
-            tiff.check_storage(page, self._tiff.filehandle.size, self.path)
-        tiled = self._page.is_tiled
-        rows = min(int(self._page.rowsperstrip), self.sides[0]) if not tiled else int(self._page.tilelength)
-        self._segment = rows, int(self._page.tilewidth) if tiled else self.sides[1]
-        self._kept: OrderedDict[tuple[int, int], Array] = OrderedDict()
-        together = self._page.samplesperpixel if self._page.planarconfig != 2 else 1
-        values = math.prod(self._segment) * together
-        self._most = max(1, CACHE_BYTES // (values * np.dtype(self._page.dtype).itemsize))
+        self._segments = Segments(self._tiff.filehandle, self._pages, self.path)
+        if mask := source.mask_page:
+            self._tiff.filehandle.seek(mask.place)
+            page = tifffile.TiffPage(self._tiff, index=0)
+            self._mask = Segments(self._tiff.filehandle, [page], self.path)
 
     def _found_pages(self) -> list[Any]:
         """Return the page of the picture, or that of each of its bands."""
@@ -82,7 +133,7 @@ class Windows:
         return [series.pages[int(number)].aspage() for number in numbers.ravel()]
 
     def _refuse(self) -> None:
-        page, own, pages = self._page, self._own, self._pages
+        page, own, pages = self._pages[0], self._own, self._pages
         found, stack = "", self._stack
         alike = len({(one.is_tiled, one.tile, one.rowsperstrip, one.compression, one.dtype) for one in pages}) == 1
         apart = len(pages) > 1 and (page.samplesperpixel > 1 or not alike)
@@ -99,16 +150,25 @@ class Windows:
     def image(self, rows: slice, columns: slice) -> Masked:
         """Return a part as an image; it may reach beyond the picture on the right and at the bottom, and is cut."""
         array = self.stored(rows, columns)
-        return as_masked(array, self.path, self.layout, self.nodata, self.mean)
+        return as_masked(array, self.path, self.layout, self._blank(array, rows, columns), self.mean)
+
+    def _blank(self, array: Array, rows: slice, columns: slice) -> Array | None:
+        """Return where a part has no data, (H, W) bool; None: nowhere."""
+        blank = without_data(array, self.nodata)
+        if self._mask:
+            with explained(self.path):
+                blank = joined(blank, self._mask.read(rows, columns)[:, :, 0] == 0)
+        return blank
 
     def find_mean(self, tops: Iterable[int], rows: int) -> None:
         """Read the whole picture, so many rows from each top, for the mean of what has data, which fills the rest."""
-        if self.nodata is None:
+        if self.nodata is None and not self._mask:
             return
         sums, count = np.zeros(1), 0
         for top in tops:
-            array = self.stored(slice(top, top + rows), slice(0, self.sides[1]))
-            blank = without_data(array, self.nodata)
+            where = slice(top, top + rows), slice(0, self.sides[1])
+            array = self.stored(*where)
+            blank = self._blank(array, *where)
             self.has_blank |= blank is not None
             known = array.reshape(-1, array.shape[2]) if blank is None else array[~blank]
             sums, count = sums + known.sum(axis=0, dtype=np.float64), count + len(known)
@@ -122,42 +182,9 @@ class Windows:
     def _stored(self, rows: slice, columns: slice) -> Array:
         if self._array:
             return self.layout.taken(self._array.part(rows, columns), self.path)
-        top, left = rows.start, columns.start
-        bottom, right = min(rows.stop, self.sides[0]), min(columns.stop, self.sides[1])
-        page, (high, wide) = self._page, self._segment
-        across, down = math.ceil(self.sides[1] / wide), math.ceil(self.sides[0] / high)
-        planes = len(self._pages) if len(self._pages) > 1 else page.samplesperpixel
-        apart = planes if len(self._pages) > 1 or page.planarconfig == 2 else 1
-        array = np.empty((bottom - top, right - left, planes), page.dtype)
-        for sample in range(apart):
-            into = array[:, :, sample : sample + 1] if apart > 1 else array
-            for row in range(top // high, math.ceil(bottom / high)):
-                for column in range(left // wide, math.ceil(right / wide)):
-                    number, plane = (sample, 0) if len(self._pages) > 1 else (0, sample)
-                    part = self._decoded(number, (plane * down + row) * across + column)
-                    y, x = row * high, column * wide
-                    stop_y, stop_x = min(bottom, y + part.shape[0]), min(right, x + part.shape[1])
-                    y_0, x_0 = max(top, y), max(left, x)
-                    into[y_0 - top : stop_y - top, x_0 - left : stop_x - left] = part[
-                        y_0 - y : stop_y - y, x_0 - x : stop_x - x
-                    ]
+        array = self._segments.read(rows, columns)
         straight = self._stack.plain(array) if self._stack else np.ascontiguousarray(tiff.plain(array, self._own))
         return self.layout.taken(straight, self.path)
-
-    def _decoded(self, number: int, index: int) -> Array:
-        """Return a strip or tile of a page, (H, W, samples)."""
-        key = number, index
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
-        page, file = self._pages[number], self._tiff.filehandle
-        file.seek(page.dataoffsets[index])
-        tables = {"jpegtables": page.jpegtables} if page.compression in _OF_JPEG else {}
-        found: Array = page.decode(file.read(page.databytecounts[index]), index, **tables)[0][0]
-        self._kept[key] = found
-        while len(self._kept) > self._most:
-            self._kept.popitem(last=False)
-        return found
 
 
 def write_npy(path: Path, rows: Iterator[Array], sides: tuple[int, int]) -> None:

@@ -2,7 +2,8 @@
 
 from i2i.images import FORMATS
 from i2i.images.source import USUAL_DPI
-from i2i.runtime.pictures import DecodedPicture, is_ome
+from i2i.runtime.described import is_ome
+from i2i.runtime.pictures import DecodedPicture
 
 _USUAL_GAMMA = 45455  # 1 / 2.2 in the units of a PNG: what viewers assume for every format
 

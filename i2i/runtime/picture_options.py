@@ -123,8 +123,9 @@ class PictureOptions:
         layout = part.inputs.layout(value_range) if part.inputs else Layout(value_range=value_range)
         if self.input_range and layout.scale:
             layout = layout._replace(scale=Scale(ranges=(self.input_range,), type=layout.scale.type))
-        layout = layout._replace(plane=self.plane or layout.plane, stack=self.stack or layout.stack)
-        layout = layout._replace(each_plane=self.frames == "all")
+        each = self.frames == "all"  # depth and time, whichever training took
+        plane = self.plane or tuple(one for one in layout.plane if not each or one[0] not in ("z", "t"))
+        layout = layout._replace(plane=plane, stack=self.stack or layout.stack, each_plane=each)
         made = (last or part).outputs
         return replace(
             self,

@@ -13,7 +13,6 @@ raise ImageError.
 """
 
 import contextlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,15 +35,15 @@ from i2i.images import (
     to_unit,
     unscaled,
 )
-from i2i.images.axes import OME_TIFF, Axes
 from i2i.images.cog import to_cog
-from i2i.images.encode import SEVERAL_FRAMES, Extras, tiff_layout
+from i2i.images.encode import SEVERAL_FRAMES, Extras
 from i2i.images.encode import encode as encode_frames
-from i2i.images.geo import NOWHERE, Place, fits, with_nodata
+from i2i.images.geo import NOWHERE, Place
 from i2i.images.metadata import fitting_profile, metadata, png_colours
 from i2i.images.shards import read_file
 from i2i.images.source import Source
 from i2i.models.spec import Part
+from i2i.runtime.described import axes_of, corner_of, is_ome, marked, nodata_of, ome_of, place_with, placed
 from i2i.runtime.holes import composited, cut_holes
 from i2i.runtime.picture_options import DEFAULTS, NEVER_LOSSLESS, Alpha, holds_alpha, holds_labels
 from i2i.runtime.picture_options import PictureOptions as PictureOptions
@@ -85,6 +84,7 @@ def read(source: Source, count: int, options: PictureOptions) -> DecodedPicture:
         frames.append(image)
         blanks.append(blank)
         durations.append(source.image.info.get("duration", 100))
+    place = place_with(place, options.layout, any(blank is not None for blank in blanks))
     timed = count > 1 and source.kind != "TIFF"
     if timed and len({frame.shape[2] for frame in frames}) > 1:  # a GIF may begin opaque
         frames = [to_channels(frame, 4) for frame in frames]
@@ -211,72 +211,6 @@ def as_written(
         return [in_values(output, scale, bands, options.bit_depth, kind) for output in made]
     ranged = zip(made, picture.frames, strict=True)
     return [_in_range(output, frame, options.input_range, bands) for output, frame in ranged]
-
-
-def nodata_of(picture: DecodedPicture, generator: Part, kind: str) -> float | None:
-    """Return the value that outputs have where a file has no data; None if none can be told from the others.
-
-    That of the model's target side, in lossless formats; or, in a TIFF, what the file says.
-    """
-    own = generator.outputs.nodata if generator.outputs else None
-    if own is not None:
-        return float(own) if kind in DEPTHS else None
-    return picture.place.nodata if kind == "TIFF" else None
-
-
-def marked(output: Array, blank: Array | None, nodata: float) -> Array:
-    """Return an output, (H, W, C) values as written, with the nodata value where its input is blank; None: nowhere."""
-    if blank is None:
-        return output
-    top, left = corner_of(blank, output)
-    return with_nodata(output, blank[top : top + output.shape[0], left : left + output.shape[1]], nodata)
-
-
-def corner_of(whole: Array, output: Array) -> tuple[int, int]:
-    """Return the row and column of a picture at which its output begins, if it is cropped."""
-    (height, width), (whole_height, whole_width) = output.shape[:2], whole.shape[:2]
-    return (whole_height - height) // 2, (whole_width - width) // 2
-
-
-def axes_of(picture: DecodedPicture, generator: Part, corner: tuple[int, int] = (0, 0)) -> Axes:
-    """Return what the axes and channels of an output mean: what the input says, and the names of the model's bands.
-
-    corner: row and column of the input at which the output begins.
-    """
-    axes = picture.extras.axes or Axes.of_resolution(picture.place.resolution)
-    if len(picture.frames) < 2 and "c" in dict(axes.planes):
-        axes = axes.at({"c": 0})  # the only page is one channel
-    classes = bool(generator.outputs and generator.outputs.values)
-    names = ("classes",) if classes else tuple(generator.out_bands) or axes.channels
-    return replace(axes.moved(y=corner[0], x=corner[1]), channels=names, classes=classes)
-
-
-def is_ome(picture: DecodedPicture, suffix: str, cog: bool = False) -> bool:
-    """Whether a TIFF becomes an OME-TIFF: one from an OME-TIFF, or by its name; GDAL, which writes COGs, drops it."""
-    axes, count = picture.extras.axes, len(picture.frames)
-    kinds = {(frame.shape, frame.dtype) for frame in picture.frames}
-    if cog or len(kinds) > 1 or (count > 1 and (not axes or math.prod(size for _, size in axes.planes) != count)):
-        return False  # nothing states what the pages are
-    return suffix.lower() in OME_TIFF or (axes is not None and axes.document is not None)
-
-
-def ome_of(axes: Axes, sides: tuple[int, int], first: Array, bands: bool, several: bool = False) -> bytes:
-    """Return the OME-XML of pictures of these sides, of which `first`, (N, W, C) values as written, is a part."""
-    from i2i.images.ometiff import Pages, ome_xml
-
-    stored = tiff_layout(first, bands)["data"]
-    channels, planes = stored.shape[2] if stored.ndim == 3 else 1, axes.planes if several else ()
-    return ome_xml(axes, Pages(planes, sides, channels, bands, stored.dtype))
-
-
-def placed(
-    picture: DecodedPicture, output: Array, extras: Extras, bands: tuple[str, ...], nodata: float | None
-) -> Extras:
-    """Return extras that say where the only output lies, and which value is without data."""
-    place = picture.place.cropped(*corner_of(picture.frames[0], output))
-    if nodata is not None and nodata != place.nodata and fits(nodata, output.dtype):
-        place = place.with_nodata(nodata)
-    return replace(extras, tags=tuple(place.written(bands)), resolution=place.resolution)
 
 
 def in_values(output: Array, scale: Scale, bands: bool, bit_depth: int | None, kind: str) -> Array:

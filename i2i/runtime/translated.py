@@ -11,8 +11,9 @@ from i2i.errors import ImageError
 from i2i.images import FORMATS, Array, from_unit, suffix_of, to_labels, to_unit, write_file
 from i2i.images.encode import to_pil
 from i2i.images.metadata import fitting_profile
+from i2i.runtime.described import marked, nodata_of
 from i2i.runtime.picture_options import PictureOptions, output_dtype
-from i2i.runtime.pictures import DecodedPicture, encode, finished, in_values, marked, nodata_of
+from i2i.runtime.pictures import DecodedPicture, encode, finished, in_values
 
 if TYPE_CHECKING:
     from i2i.runtime.translator import Translator

@@ -24,11 +24,12 @@ from i2i.images.geo import filled, without_data
 from i2i.images.label_maps import LABEL, nearest_to
 from i2i.models.spec import ModelSpec, Part
 from i2i.runtime.backends import Backend, TorchBackend, open_backend, picking
+from i2i.runtime.described import marked
 from i2i.runtime.fit import AUTO, Fit, cropped, pad, resized
 from i2i.runtime.foreign import UNSAID, Values
 from i2i.runtime.latents import choose_labels
 from i2i.runtime.picture_options import Alpha, PictureOptions
-from i2i.runtime.pictures import in_values, marked, read, with_alpha
+from i2i.runtime.pictures import in_values, read, with_alpha
 from i2i.runtime.plan import Plan, Planner, Sides
 from i2i.runtime.recurrence import Recurrence
 from i2i.runtime.tiles import in_tiles, tiles_agree

@@ -28,9 +28,10 @@ from i2i.images.omezarr_writing import CHUNK_PX, new_zarr, write_zarr
 from i2i.images.source import Source
 from i2i.images.windows import CACHE_BYTES, Windows, write_npy, write_tiff
 from i2i.models.spec import Part
+from i2i.runtime.described import axes_of, is_ome, marked, nodata_of, ome_of, place_with
 from i2i.runtime.fit import Reduction, reduced_sides
 from i2i.runtime.picture_options import PictureOptions, output_dtype
-from i2i.runtime.pictures import DecodedPicture, as_written, axes_of, finished, is_ome, marked, nodata_of, ome_of
+from i2i.runtime.pictures import DecodedPicture, as_written, finished
 from i2i.runtime.plan import Plan
 from i2i.runtime.refusals import write_failure
 from i2i.runtime.tasks import Task
@@ -84,7 +85,8 @@ def translate_windows(translator: Translator, plan: Plan, task: Task, options: P
         windows = Windows(source, options.layout)
         windows.find_mean(_tops(translator, plan), _ROWS)
         extras = Extras(axes=source.axes)
-        picture = DecodedPicture(source.path, (), "TIFF", extras, lossless=False, place=source.place)
+        place = place_with(source.place, options.layout, windows.has_blank)
+        picture = DecodedPicture(source.path, (), "TIFF", extras, lossless=False, place=place)
         before_tile = stack.enter_context(_counting(translator, plan))
         rows = _written_rows(translator, plan, windows, picture, task.output.suffix, options, before_tile)
         try:

@@ -16,10 +16,11 @@ from i2i.images.omezarr import is_zarr
 from i2i.images.world import carry_over
 from i2i.runtime.chain import carry_on
 from i2i.runtime.clip_statistics import translate_frames
+from i2i.runtime.described import corner_of
 from i2i.runtime.lost import lost_colours, lost_place
 from i2i.runtime.outcome import STAGES
 from i2i.runtime.picture_options import PictureOptions, output_dtype
-from i2i.runtime.pictures import DecodedPicture, corner_of, counted, encode, read
+from i2i.runtime.pictures import DecodedPicture, counted, encode, read
 from i2i.runtime.plan import Plan
 from i2i.runtime.recurrence import clip_of_picture
 from i2i.runtime.refusals import write_failure

@@ -8,7 +8,8 @@ import rasterio
 import tifffile
 
 from i2i.errors import UsageError
-from i2i.images import write_image
+from i2i.images import Layout, read_facts, read_masked, write_image
+from i2i.images.decode import opened
 from i2i.images.geo import NOWHERE, Place, with_nodata, without_data
 from i2i.images.source import Source
 from i2i.models.spec import PictureSpec
@@ -16,6 +17,7 @@ from i2i.runtime.fit import make_fit
 from i2i.runtime.folder import list_tasks
 from i2i.runtime.picture_options import PictureOptions
 from i2i.runtime.pipeline import translate_files
+from i2i.runtime.tasks import Task
 from i2i.runtime.translator import Translator
 from tests.conftest import picture
 from tests.runtime.test_translator import identity
@@ -184,3 +186,50 @@ def test_other_files_of_that_name_stay_behind(tmp_path):
     (tmp_path / "a.pgw").write_text("not six numbers")
     path, _ = translated(tmp_path / "a.png", identity())
     assert [one.name for one in path.parent.iterdir()] == ["a.png"]
+
+
+def masked(path, bands, array, there):
+    """Write what GDAL writes: a picture, its overview and its mask, as pages."""
+    colours = {"photometric": "minisblack" if bands else "rgb", "planarconfig": "contig", "tile": (16, 16)}
+    mask = {"photometric": "minisblack", "tile": (16, 16)}
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(array, subfiletype=0, metadata=None, **colours)
+        writer.write(array[::2, ::2], subfiletype=1, metadata=None, **colours)
+        writer.write(there, subfiletype=4, metadata=None, compression="zlib", **mask)
+        writer.write(there[::2, ::2], subfiletype=5, metadata=None, compression="zlib", **mask)
+
+
+@pytest.mark.parametrize("bands", [False, True])
+def test_what_a_mask_leaves_out_is_without_data_and_overviews_are_no_pictures(tmp_path, bands):
+    there = np.ones((40, 50), bool)
+    there[:10] = there[:, 33:40] = False
+    masked(tmp_path / "a.tif", bands, picture(40, 50), there)
+    layout = Layout(3, ("a", "b", "c")) if bands else Layout()
+    with opened(tmp_path / "a.tif", 10**6, layout) as source:
+        assert (source.count(), source.left_out()) == (1, 0)
+    image, blank = read_masked(tmp_path / "a.tif", layout=layout)
+    np.testing.assert_array_equal(blank, ~there)
+    np.testing.assert_array_equal(image[there], picture(40, 50)[there])
+    assert read_facts(tmp_path / "a.tif", layout=layout).nodata
+
+
+def test_a_masked_picture_becomes_one_with_nodata(tiny_run, tmp_path):
+    """Whole, in windows, and by rasterio; the control: without the mask, no pixel is left out."""
+    there = np.ones((200, 150), bool)
+    there[:70] = there[:, 33:40] = False
+    masked(tmp_path / "a.tif", False, picture(200, 150), there)
+    with rasterio.open(tmp_path / "a.tif") as file:
+        np.testing.assert_array_equal(file.dataset_mask() > 0, there)
+    tifffile.imwrite(tmp_path / "b.tif", picture(200, 150), photometric="rgb")
+    model = Translator.open(tiny_run, device="cpu", fit=make_fit("tile", None, 64))
+    found = {}
+    for name, windows in (("a", True), ("a", False), ("b", True)):
+        task = Task(tmp_path / f"{name}.tif", tmp_path / f"{name}{windows}.tif")
+        assert not translate_files(model, [task], options=PictureOptions(windows=windows), workers=1).refused
+        with rasterio.open(task.output) as file:
+            found[name, windows] = file.dataset_mask() > 0, file.nodata, file.read()
+    for windows in (True, False):
+        np.testing.assert_array_equal(found["a", windows][0], there)
+        assert found["a", windows][1] == 0
+    np.testing.assert_array_equal(found["a", True][2], found["a", False][2])
+    assert (found["b", True][0].all(), found["b", True][1]) == (True, None)

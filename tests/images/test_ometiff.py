@@ -294,3 +294,30 @@ def test_units_go_both_ways():
     axes = Axes(units=(("z", "micrometer"), ("y", "nanometer"), ("x", "furlong")), scale=(("y", 5.0), ("x", 2.0)))
     again = read_ome(ome_xml(replace(axes, offset=(("z", 3.0),)), PAGES._replace(planes=())).decode())
     assert dict(again.scale) == {"y": 5.0}
+
+
+def test_a_stack_of_bands_keeps_all_axes(bands_run, tmp_path):
+    model = Translator.open(bands_run, device="cpu")
+    array = np.stack([picture(40, 50, 4, np.uint16, seed=seed).transpose(2, 0, 1)[:2] for seed in range(6)])
+    source = tmp_path / "a.ome.tif"
+    metadata = {"axes": "TZCYX", **SIZES}
+    tifffile.imwrite(source, array.reshape(2, 3, 2, 40, 50), photometric="minisblack", ome=True, metadata=metadata)
+    made = {}
+    for name, options in (
+        ("each", PictureOptions(frames="all")),
+        ("one", PictureOptions(plane=(("t", 2), ("z", 3)))),
+        ("times", PictureOptions(frames="all", plane=(("z", 3),))),
+        ("none", PictureOptions()),
+    ):
+        task = Task(source, tmp_path / f"{name}.tif")
+        refused = translate_files(model, [task], options=options, workers=1).refused
+        assert bool(refused) == (name == "none")
+        if not refused:
+            made[name] = series_of(task.output)
+    assert [axes for axes, _ in made.values()] == ["TZCYX", "CYX", "TCYX"]
+    assert made["each"][1].shape == (2, 3, 3, 40, 50)
+    np.testing.assert_array_equal(made["each"][1][1, 2], made["one"][1])
+    np.testing.assert_array_equal(made["each"][1][:, 2], made["times"][1])
+    _, pixels = xml_of(tmp_path / "each.tif")
+    assert [one.get("Name") for one in pixels.iter(f"{SCHEMA}Channel")] == ["dapi", "gfp", "cy3"]
+    assert (pixels.get("PhysicalSizeZ"), pixels.get("TimeIncrement")) == ("2", "5")

@@ -154,7 +154,7 @@ def test_decoded_parts_that_are_kept_have_a_limit(tmp_path, monkeypatch, planar)
     with opened_bare(tmp_path / "a.tif", 10**6, PICTURE) as source:
         windows = windows_module.Windows(source, PICTURE)
         windows.image(slice(0, 200), slice(0, 150))
-        assert 50_000 < sum(part.nbytes for part in windows._kept.values()) <= 100_000
+        assert 50_000 < sum(part.nbytes for part in windows._segments.kept.values()) <= 100_000
 
 
 def test_a_picture_over_the_limit_needs_windows(tiny_run, tmp_path, monkeypatch):
