@@ -97,12 +97,13 @@ def main() -> None:
     parser.add_argument("--images", type=int, help="length of each training; the default is the preset's")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--case", choices=CASES, help="only this one")
+    parser.add_argument("--set", action="append", default=[], help="further settings")
     given = parser.parse_args()
     length = [f"schedule.images={given.images}", f"schedule.decay_images={given.images // 3}"] if given.images else []
     print("| case | hue right | spread | by the augmentation | processor time |\n|---|---|---|---|---|", flush=True)
     for case in [given.case] if given.case else CASES:
         started = time.process_time()
-        found = run(given.data, given.out, case, *length, f"train.seed={given.seed}")
+        found = run(given.data, given.out, case, *length, f"train.seed={given.seed}", *given.set)
         seconds = time.process_time() - started
         print(
             f"| {case} | {found.hue_right:.3f} | {found.spread:.1f} | {found.augmentation:.1f} | {seconds:.0f} s |",
