@@ -140,7 +140,7 @@ def test_holes_of_emoji_are_filled_better_than_without_training(tmp_path):
     i2i.train(i2i.load_config("inpaint_emoji", [f"data.path={LINEART}", "train.device=cpu", *short]), tmp_path / "run")
     script = load_script(ROOT / "tools" / "bench" / "inpainting.py")
     scores, _ = script.measure(tmp_path / "run")  # raises if anything outside a hole differs
-    print(*(f"{mean:6.2f} {pooled:6.2f} {name}" for name, (mean, pooled, _) in scores.items()), sep="\n")
+    print(*(f"{one.mean:6.2f} {one.pooled:6.2f} {name}" for name, one in scores.items()), sep="\n")
     model = scores.pop("model")
     scores.pop("diffusion")  # which takes the whole schedule to beat: see docs/benchmarks.md
     assert model.pooled > max(one.pooled for one in scores.values()) + 1
