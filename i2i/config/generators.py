@@ -184,6 +184,9 @@ class StyleGeneratorSettings(Section):
     """Layers of the network from noise to styles, whose learning rate is a hundredth of the rest; 8 in the paper."""
     noise_inputs: bool = False
     """Add noise in each layer, as the paper does."""
+    skips: bool = True
+    """Every level adds to the image, as in StyleGAN2. false: the last one makes it, as in StyleGAN, so that the last
+    layers decide its colours."""
 
 
 class ResNetGANGeneratorSettings(Section):

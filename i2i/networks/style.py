@@ -103,7 +103,8 @@ class StyleGenerator(LatentGenerator):
 
     latent: its length. width: channels of the last level; they double with every halving, up to 512. style: length of
     a style. mapping_layers: 8 in the paper, 2 in the settings that StyleGAN2-ADA chooses by itself. noise_inputs: add
-    noise in each layer.
+    noise in each layer. skips: every level adds to the image, as in StyleGAN2; otherwise the last one makes all of it,
+    as in StyleGAN of 2019, and colours are left to the last layers.
     mixing: a latent is z; another z; for each layer the share that the style of the other has in its own, 0 to 1; and
     the truncation, where 1 is none and 0 gives the mean style. Without, it is z alone.
     """
@@ -117,6 +118,7 @@ class StyleGenerator(LatentGenerator):
         style: int = 64,
         mapping_layers: int = 2,
         noise_inputs: bool = False,
+        skips: bool = True,
         mixing: bool = False,
     ):
         super().__init__()
@@ -137,8 +139,9 @@ class StyleGenerator(LatentGenerator):
         for level, (before, after) in enumerate(pairwise(counts), 1):
             steps += [(before, after, FIRST_PX << level), (after, after, FIRST_PX << level)]
         self.convolutions = nn.ModuleList(StyledLayer(*one[:2], style, one[2], noise_inputs) for one in steps)
+        self.first_image = 0 if skips else len(counts) - 1
         self.to_image = nn.ModuleList(
-            ModulatedConv2d(count, out_channels, 1, style, demodulate=False) for count in counts
+            ModulatedConv2d(count, out_channels, 1, style, demodulate=False) for count in counts[self.first_image :]
         )
 
     def fits(self, side_px: int) -> str | None:
@@ -169,16 +172,18 @@ class StyleGenerator(LatentGenerator):
 
     def draw(self, styles: Tensor) -> Tensor:
         """(N, layers, style) to the image: each level adds to the one before (Karras et al. 2020, fig. 7)."""
-        value = self.convolutions[0](self.constant.expand(len(styles), -1, -1, -1), styles[:, 0])
-        image = self._image(0, value, styles)
-        for level in range(1, len(self.to_image)):
-            value = self.convolutions[2 * level - 1](_enlarge(value), styles[:, 2 * level - 1])
-            value = self.convolutions[2 * level](value, styles[:, 2 * level])
-            image = _enlarge(image) + self._image(level, value, styles)
+        value, image = self.constant.expand(len(styles), -1, -1, -1), None
+        for layer, convolution in enumerate(self.convolutions):
+            value = convolution(_enlarge(value) if layer % 2 else value, styles[:, layer])
+            level = layer // 2
+            if layer % 2 == 0 and level >= self.first_image:
+                own = self._image(level, value, styles)
+                image = own if image is None else _enlarge(image) + own
+        assert image is not None
         return image
 
     def _image(self, level: int, value: Tensor, styles: Tensor) -> Tensor:
-        layer = self.to_image[level]
+        layer = self.to_image[level - self.first_image]
         assert isinstance(layer, ModulatedConv2d)
         made: Tensor = layer(value, styles[:, 2 * level + 1])
         return made + layer.bias[:, None, None].to(made.dtype)

@@ -54,6 +54,19 @@ def test_the_mapping_learns_at_a_hundredth_of_the_rate():
     assert moved.item() == pytest.approx(0.1 * 0.01 * (2 / Z) ** 0.5, rel=1e-3)
 
 
+@pytest.mark.parametrize("skips", [True, False])
+def test_without_skips_the_last_layer_alone_makes_the_image(skips):
+    torch.manual_seed(0)
+    network = StyleGenerator(3, 16, Z, 4, 8, skips=skips)
+    made = []
+    network.convolutions[-1].register_forward_hook(lambda *call: made.append(call[-1]))
+    styles = torch.randn(2, network.layers, 8)
+    image, last = network.draw(styles), network.to_image[-1]
+    expected = last(made[0], styles[:, -1]) + last.bias[:, None, None]
+    assert len(network.to_image) == (3 if skips else 1)
+    assert torch.equal(image, expected) != skips
+
+
 def test_truncation_draws_pictures_to_one(style_model):
     """Their spread falls with it, and at 0 there is a single picture; 1 changes nothing."""
     generator = ImageGenerator.open(style_model)

@@ -1,6 +1,6 @@
 """Ask what mixing styles mixes: the shape of one picture and the hue of another, on coloured Fashion-MNIST.
 
-    python tools/bench/styles.py data/fashion OUT [--images N] [--seed S]
+    python tools/bench/styles.py data/fashion OUT [--images N] [--seed S] [--set generator.skips=false ...]
 
 `data` is what datasets/fashion_mnist.py leaves. Trousers, bags and ankle boots are coloured in three hues at random,
 and the preset style_fashion learns them without any label. A classifier learns the three kinds from real pictures, and
@@ -49,8 +49,9 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--images", type=int, default=60_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", dest="changes", action="append", default=[])
     given = parser.parse_args()
-    generator, network = fit(given.data, given.out, KINDS, given.images, [f"train.seed={given.seed}"])
+    generator, network = fit(given.data, given.out, KINDS, given.images, [f"train.seed={given.seed}", *given.changes])
     judge(generator, network)
 
 
