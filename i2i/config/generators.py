@@ -202,6 +202,8 @@ class ResNetGANGeneratorSettings(Section):
     """Residual blocks of each level."""
     patch: Literal[1, 2, 4, 8] = 1
     """Side in px of the square that a place of the last level makes: 2 saves the costliest level. 1 in the paper."""
+    tanh: bool = False
+    """Bound the image by tanh, so that backgrounds soon are quite white or black. The paper does not."""
 
 
 class CPPNSettings(Section):

@@ -52,7 +52,9 @@ class ResNetGenerator(LatentGenerator):
 
     latent: length of the latent. width: channels of the last level; they double with every halving, up to 512, where
     the paper has 768 at all sides up to 32 px and 384 at 64. blocks: residual blocks of each level. patch: side in px
-    of the square that one place of the last level makes, a power of two; 1 in the paper.
+    of the square that one place of the last level makes, a power of two; 1 in the paper. The pixels of a square begin
+    with equal weights (Aitken et al. 2017), so that there is no grid to unlearn. tanh: bound the image, whose
+    background soon is quite white or black then; the paper does not.
     """
 
     def __init__(
@@ -63,9 +65,10 @@ class ResNetGenerator(LatentGenerator):
         width: int = 32,
         blocks: int = 2,
         patch: int = 1,
+        tanh: bool = False,
     ):
         super().__init__()
-        self.latent, self.size, self.patch = latent, size, patch
+        self.latent, self.size, self.patch, self.tanh = latent, size, patch, tanh
         counts = _channels(width, size, patch)
         total = blocks * len(counts)
         self.basis = nn.Parameter(torch.empty(counts[0], FIRST_PX, FIRST_PX))
@@ -79,17 +82,21 @@ class ResNetGenerator(LatentGenerator):
             levels.append(nn.Sequential(narrower, _Enlarge(), _blocks(after, blocks, total)))
         self.levels = nn.ModuleList(levels)
         self.to_image = _Convolution(counts[-1], out_channels * patch**2, 1, 1)
+        if not self.to_image.weight.is_meta:
+            alike = self.to_image.weight.detach()[:: patch**2].repeat_interleave(patch**2, dim=0)
+            self.to_image.weight.data.copy_(alike)
 
     def fits(self, side_px: int) -> str | None:
         """Return None for the one size that it makes."""
         return None if side_px == self.size else f"this network is for {self.size} px"
 
     def forward(self, latent: Tensor) -> Tensor:
-        """(N, latent) to (N, out_channels, size, size), trained to lie in [-1, 1]."""
+        """(N, latent) to (N, out_channels, size, size), trained to lie in [-1, 1], or by tanh sure to."""
         value = _in_layout_of(self, self.basis * self.start(latent.to(self.dtype))[:, :, None, None])
         for level in self.levels:
             value = level(value)
-        return F.pixel_shuffle(self.to_image(value), self.patch)
+        image = F.pixel_shuffle(self.to_image(value), self.patch)
+        return image.tanh() if self.tanh else image
 
 
 class ResNetDiscriminator(Discriminator):

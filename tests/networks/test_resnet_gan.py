@@ -69,10 +69,23 @@ def test_a_patch_leaves_out_the_largest_level():
     assert image.shape == (2, 3, 32, 32)
     assert discriminator(image).features[0].shape[2:] == (16, 16)
 
+    assert torch.equal(image[:, :, ::2, ::2], image[:, :, 1::2, 1::2])  # a square begins in one colour
+    assert not torch.equal(image[:, 0], image[:, 1])
+
     place = torch.zeros(1, 4, 16, 16)
     place[0, :, 5, 7] = 1
     made = F.pixel_shuffle(generator.to_image(place), 2)
     assert sorted(set(map(tuple, made.nonzero()[:, 2:].tolist()))) == [(10, 14), (10, 15), (11, 14), (11, 15)]
+
+
+def test_tanh_bounds_the_image():
+    torch.manual_seed(0)
+    latent, images = torch.randn(4, 8), []
+    for tanh in (False, True):
+        torch.manual_seed(1)
+        images.append(ResNetGenerator(3, 16, 8, 4, tanh=tanh)(10 * latent))
+    assert images[0].abs().max() > 1
+    assert torch.equal(images[1], images[0].tanh())
 
 
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
