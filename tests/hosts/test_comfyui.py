@@ -109,6 +109,16 @@ def test_floats_keep_more_than_8_bits(comfy, tiny_run):
     assert not np.array_equal(as_comfy(as_saved(made)[0])[0], made[0])
 
 
+def test_alpha_that_was_inverted_twice_is_still_8_bits(comfy, tiny_run):
+    model = run(comfy, "I2ILoad", model="lineart", path=str(tiny_run), device="cpu")
+    array = picture(40, 256, 4)
+    image = as_comfy(array)
+    image[..., 3] = 1.0 - (1.0 - image[..., 3])  # as LoadImage and JoinImageWithAlpha do
+    assert not torch.equal(image, as_comfy(array))
+    made = run(comfy, "I2ITranslate", model=model, image=image)
+    assert np.array_equal(as_saved(made)[0], i2i.translate(array, tiny_run, device="cpu"))
+
+
 def test_models_in_its_folder_are_offered(comfy, tiny_run, tiny_onnx):
     folder = comfy.models / "i2i"
     folder.mkdir(parents=True)
