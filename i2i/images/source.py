@@ -1,7 +1,7 @@
 """A picture file that is open, and what its header says; nothing is decoded yet."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -10,12 +10,15 @@ from i2i.images.axes import Axes
 from i2i.images.encode import Array
 from i2i.images.geo import NOWHERE, Place
 from i2i.images.pixels import ALPHA_MODES, decode, is_16_bit, orientation_of
+from i2i.images.shards import open_file
 
 if TYPE_CHECKING:
     from i2i.images.tiff import Page
 
 USUAL_DPI = {1, 72, 96}
 """Resolutions that programs write by default."""
+MOST_COUNTED = 10_000
+"""Frames and pages counted at most where the count only goes into a message."""
 
 
 class Header(NamedTuple):
@@ -79,9 +82,16 @@ class Source:
         """Return the number of frames or pages; the second picture of a camera's MPO does not count."""
         return 1 if self.kind == "JPEG" else getattr(self.image, "n_frames", 1)
 
+    def count_up_to(self, most: int) -> int:
+        """Return the number of frames or pages, or `most` if there are more, soon even then."""
+        if self.kind != "GIF":  # others state it
+            return min(self.count(), most)
+        with open_file(self.path) as file:
+            return most if gif_frames(file, most) == most else self.count()
+
     def left_out(self) -> int:
-        """Return the number of frames after the first."""
-        return self.count() - 1
+        """Return the number of frames after the first, of MOST_COUNTED."""
+        return self.count_up_to(MOST_COUNTED) - 1
 
     def lost(self, keep_metadata: bool) -> list[str]:
         """Name the metadata on scale that a translated picture loses; that of `place` depends on the output."""
@@ -100,3 +110,28 @@ class Source:
         if self.indices:
             return np.asarray(self.image)[:, :, None]
         return decode(self.image, self.path)
+
+
+def gif_frames(file: BinaryIO, most: int) -> int:
+    """Return the number of frames of a GIF, or `most` if there are more, by the lengths of its blocks (GIF89a).
+
+    Pillow takes seconds for the millions of frames that a few megabytes can hold.
+    """
+    file.seek(10)
+    file.seek(_colours(file.read(3)[:1]), 1)
+    count = 0
+    while count < most and (kind := file.read(1)) not in (b"", b";"):
+        if kind not in (b"!", b","):
+            continue
+        if kind == b",":
+            count += 1
+            file.seek(_colours(file.read(9)[8:]), 1)
+        file.seek(1, 1)  # the label of an extension, or the least size of a code
+        while size := file.read(1).strip(b"\0"):
+            file.seek(size[0], 1)
+    return count
+
+
+def _colours(flags: bytes) -> int:
+    """Return the bytes of the table of colours that comes next; flags: a byte that says whether there is one."""
+    return 6 << (flags[0] & 7) if flags and flags[0] & 0x80 else 0

@@ -18,13 +18,11 @@ from i2i.images.geo import Place, in_utf8, read_place
 from i2i.images.layout import Layout, refuse_other_count
 from i2i.images.omezarr import ZarrStack
 from i2i.images.pixels import decode, turn
-from i2i.images.source import Header, Source
+from i2i.images.source import MOST_COUNTED, Header, Source
 from i2i.images.stack import Stack, placeholder
 
 _PLAIN = (1, 2)
 """Photometric kinds of planes: black is 0, and RGB."""
-_MOST_COUNTED = 10_000
-"""Pages counted at most; the count only goes into a message."""
 
 
 class StackSource(Source):
@@ -173,7 +171,7 @@ class TiffSource(Source):
         first = self._pages[0]
         if not first.next:
             return first.planes() - 1
-        return tiff.count_full_size(itertools.islice(self.pages(_MOST_COUNTED), 1, None))
+        return tiff.count_full_size(itertools.islice(self.pages(MOST_COUNTED), 1, None))
 
     @property
     def place(self) -> Place:

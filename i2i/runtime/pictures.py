@@ -48,6 +48,9 @@ from i2i.runtime.holes import composited, cut_holes
 from i2i.runtime.picture_options import DEFAULTS, NEVER_LOSSLESS, Alpha, holds_alpha, holds_labels
 from i2i.runtime.picture_options import PictureOptions as PictureOptions
 
+_FRAME_PIXELS = 4096
+"""What a small frame counts as, since the network takes its time for the smallest, too."""
+
 
 @dataclass(frozen=True)
 class DecodedPicture:
@@ -116,14 +119,18 @@ def finished(picture: DecodedPicture, outputs: Sequence[Array], generator: Part,
 
 def counted(source: Source, options: PictureOptions) -> tuple[int, int]:
     """Return how many frames to read, and their pixels; raises ImageError if those are too many."""
-    count = source.count() if options.frames == "all" else 1
+    most = options.max_pixels // _FRAME_PIXELS + 1
+    count = source.count_up_to(most) if options.frames == "all" else 1
     pixels = source.pixels(count)
-    if count > 1 and pixels > options.max_pixels:
-        raise ImageError(
-            f"{source.path} holds {count} pictures of {pixels:,} pixels together, over the limit of "
-            f"{options.max_pixels:,} pixels."
-        )
-    return count, pixels
+    if count == 1 or (pixels <= options.max_pixels and count < most):
+        return count, pixels
+    held = f"{count:,} pictures of {pixels:,} pixels together"
+    if count == most:
+        held = f"{count:,} pictures or more, each of which counts as {_FRAME_PIXELS:,} pixels at least"
+    raise ImageError(
+        f"{source.path} holds {held}, over the limit of {options.max_pixels:,} pixels. "
+        "Leave out --frames all, or raise --max-pixels."
+    )
 
 
 def with_alpha(output: Array, frame: Array, generator: Part, alpha: Alpha | None) -> Array:

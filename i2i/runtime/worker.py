@@ -142,7 +142,7 @@ class Worker:
     ) -> tuple[DecodedPicture, int]:
         """Decode a file, and count its pixels, once there is `memory` for it and for all that follows."""
         with opened(task.source, self.options.max_pixels, self.options.layout) as source:
-            if task.output == task.source and self.options.frames == "first" and source.count() > 1:
+            if task.output == task.source and self.options.frames == "first" and source.count_up_to(2) > 1:
                 raise ImageError(
                     f"{task.source} holds {source.count()} pictures, and --in-place would keep one. "
                     "Add --frames all, or use -o."

@@ -4,6 +4,7 @@ import errno
 import os
 import struct
 import sys
+import time
 import zlib
 
 import cv2
@@ -29,7 +30,10 @@ from i2i.images import (
     turn,
     write_image,
 )
+from i2i.images.decode import opened
 from i2i.images.listing import list_pictures
+from i2i.images.source import gif_frames
+from i2i.runtime.pictures import PictureOptions, counted
 from tests.conftest import picture
 
 LOSSLESS = [".png", ".tif", ".tiff", ".bmp", ".ppm"]
@@ -286,6 +290,50 @@ def test_broken_files_are_named_with_their_reason(tmp_path):
             read_image(path)
         assert str(path) in str(error.value)
         assert str(error.value).count("\n") <= 1
+
+
+def gif(path, frames, side=1):
+    """A GIF of square frames, some behind a comment and with colours of their own."""
+    sides = struct.pack("<HH", side, side)
+    with path.open("wb") as file:
+        file.write(b"GIF89a" + sides + b"\x80\0\0" + bytes(6))
+        for number in range(frames):
+            own = number % 3 == 1
+            file.write(b"!\xfe\3abc\0" if number % 4 == 1 else b"")
+            file.write(b"," + bytes(4) + sides + (b"\x80" + bytes(6) if own else b"\0") + b"\2\2\x44\1\0")
+        file.write(b";")
+    return path
+
+
+@pytest.mark.parametrize("frames", [1, 2, 50])
+def test_frames_of_a_gif_are_counted_without_decoding(frames, tmp_path):
+    path = gif(tmp_path / "a.gif", frames)
+    with path.open("rb") as file:
+        assert gif_frames(file, 100) == Image.open(path).n_frames == frames
+        assert gif_frames(file, 1) == 1
+    Image.new("RGB", (40, 30)).save(path, save_all=True, append_images=[Image.new("RGB", (40, 30), "red")] * 3)
+    for cut in (path.stat().st_size, path.stat().st_size // 2, 20, 13, 11):
+        (tmp_path / "cut.gif").write_bytes(path.read_bytes()[:cut])
+        with (tmp_path / "cut.gif").open("rb") as file:
+            assert 0 <= gif_frames(file, 100) <= 2
+    with path.open("rb") as file:
+        assert gif_frames(file, 100) == Image.open(path).n_frames
+
+
+def test_millions_of_tiny_frames_keep_nobody_busy(tmp_path):
+    path, began = gif(tmp_path / "many.gif", 200_000), time.process_time()
+    with opened(path, 10**8) as source:
+        assert source.decode().shape == (1, 1, 3)
+        assert source.left_out() == 9_999
+        with pytest.raises(ImageError, match="24,415 pictures or more"):
+            counted(source, PictureOptions(frames="all"))
+    ours, began = time.process_time() - began, time.process_time()
+    assert Image.open(path).n_frames == 200_000
+    assert time.process_time() - began > 2 * ours
+    with opened(gif(path, 24_000), 10**8) as source:
+        assert counted(source, PictureOptions(frames="all")) == (24_000, 24_000)
+    with opened(gif(path, 61, 2000), 10**8) as source, pytest.raises(ImageError, match="61 pictures of 244,000,000"):
+        counted(source, PictureOptions(frames="all"))
 
 
 def test_size_is_checked_before_decoding(tmp_path):
