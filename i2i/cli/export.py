@@ -69,8 +69,8 @@ Examples:
 @click.option(
     "--verify",
     type=click.Path(exists=True, path_type=Path),
-    help="Folder of pictures to prove it on.  [default: the run's own, or those on the sheet of a shipped model]  Or "
-    "an exported .onnx file: prove it on this machine, and write nothing.",
+    help="Folder of inputs, or data folder, to prove it on and to set scales of int8.  [default: the run's pictures, "
+    "or the sheet of a shipped model]  Or an exported .onnx file: prove it on this machine, and write nothing.",
 )
 @click.option("--device", type=click.Choice(options.DEVICES), help="With --verify FILE: where to run it.")
 @click.option(
@@ -217,9 +217,11 @@ def _proof_sentence(spec: "ModelSpec") -> str:
 
     proof = spec.proof
     assert proof is not None
+    if spec.int8 and spec.int8.scales_from:
+        scales, others = show_count(spec.int8.scales_from, "picture"), show_count(spec.int8.pictures, "other")
+        return f"{agreement(spec)}\n(scales from {scales}, compared on {others})."
     if spec.int8:
-        compared = show_count(spec.int8.pictures, "picture")
-        return f"{agreement(spec)}\n({compared}{' that set no scale' if spec.precision == 'int8' else ''})."
+        return f"{agreement(spec)}\n({show_count(spec.int8.pictures, 'picture')})."
     pictures = show_count(proof.pictures, "picture")
     if spec.task == "generate":
         on = f"{pictures} of {proof.source}, singly and in batches"

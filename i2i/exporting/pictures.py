@@ -1,7 +1,9 @@
 """The pictures that an export is proved on."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -9,6 +11,8 @@ from i2i import status
 from i2i.algorithms import find_algorithm
 from i2i.config import load_config
 from i2i.data.derive import read_input
+from i2i.data.folders import find_images, has_split, spread
+from i2i.data.items import read_picture
 from i2i.data.previews import find_previews
 from i2i.errors import ConfigError, DataError, UsageError, one_line
 from i2i.exporting.options import ExportOptions
@@ -115,19 +119,25 @@ def proof_pictures(
 def _of_folder(
     folder: Path, translator: Translator, notes: list[str], most: int
 ) -> tuple[list[tuple[str, Array]], str]:
-    files = list_pictures(folder, notes, skip_unreadable=True) if folder.is_dir() else []
+    inputs = translator.generator.inputs
+    assert inputs is not None
+    layout, name = inputs.layout(translator.spec.input_range), one_line(folder.resolve().name or folder)
+    lister = functools.partial(list_pictures, notes=notes, skip_unreadable=True)
+    split = next((one for one in ("val", "train") if has_split([str(folder)], one)), None)
+    if split and not translator.spec.derivation:  # of which inputs are made, and not stored
+        side: Literal["A", "B"] = "A" if translator.direction == "A2B" else "B"
+        pictures = spread(find_images([str(folder)], split, side, lister, layout), most)
+        return [(one_line(one.name), read_picture(one)) for one in pictures], f"{split} of {name}"
+    files = lister(folder) if folder.is_dir() else []
     if not files:
         wrong = "holds no pictures" if folder.is_dir() else "is not a folder"
         left_out = "".join(f"\n{note}" for note in notes)
         raise UsageError(f"{folder} {wrong}. --verify takes a folder of inputs for the model.{left_out}")
-    inputs = translator.generator.inputs
-    assert inputs is not None
-    layout = inputs.layout(translator.spec.input_range)
     found = [(one_line(file.name), read_image(file, layout=layout)) for file in files[:most]]
     fills = translator.generator.arguments.get("fills_holes", False)
     if fills and not any(is_transparent(array) for _, array in found):  # which would come out as they went in
         raise UsageError(f"This model fills holes, and {folder} holds no picture with a transparent one.")
-    return found, one_line(folder.resolve().name or folder)  # a path would tell of the machine
+    return found, name  # a path would tell of the machine
 
 
 def _of_sheet(source: Path, translator: Translator, most: int) -> Named:

@@ -68,6 +68,8 @@ class Int8Proof(BaseModel):
     """How many times as fast it was on the processor that exported it, on one thread."""
     pictures: int
     """Number of pictures compared."""
+    scales_from: int | None = None
+    """Number of other pictures that set the scales; null for int8_weights, and in files by earlier versions."""
 
 
 class Derivation(BaseModel):

@@ -30,7 +30,7 @@ from i2i.report.sheets import cut_sheet
 from i2i.runtime.fit import pad, padded_side
 from i2i.runtime.latents import seed_latents
 from i2i.runtime.translator import Translator
-from tests.conftest import ROOT, noise, picture, save
+from tests.conftest import LINEART, ROOT, noise, picture, save
 
 
 def test_what_the_proof_leaves_out_is_said(tmp_path, few_pairs, tiny_run, capsys):
@@ -44,6 +44,20 @@ def test_what_the_proof_leaves_out_is_said(tmp_path, few_pairs, tiny_run, capsys
     (tmp_path / "pictures" / ".hidden.png").rename(tmp_path / "hidden" / ".hidden.png")
     with pytest.raises(UsageError, match=r"\.hidden\.png"):
         i2i.export(model, tmp_path / "m.onnx", verify=tmp_path / "hidden")
+
+
+@pytest.mark.parametrize(("name", "half"), [("colour", 0), ("lineart", 1)])
+def test_of_a_data_folder_come_the_inputs_of_val(name, half, tmp_path):
+    translator, model = Translator.open(name), shipped_folder() / f"{name}.safetensors"
+    named, source = proof_pictures(model, translator, LINEART, 32)
+    assert (len(named), source) == (32, "val of lineart")
+    whole = {path.stem: read_image(path) for path in (LINEART / "val").iterdir()}
+    assert {stem for stem, _ in named} <= whole.keys()
+    assert all(np.array_equal(one, whole[stem][:, 64 * half : 64 * half + 64]) for stem, one in named)
+    shutil.copytree(LINEART / "test", tmp_path / "train")
+    assert proof_pictures(model, translator, tmp_path)[1] == f"train of {tmp_path.name}"
+    plain, source = proof_pictures(model, translator, LINEART / "val")  # a folder of pictures, taken whole
+    assert (source, plain[0][1].shape) == ("val", (64, 128, 3))
 
 
 def test_the_file_is_plain_and_describes_itself(tiny_run, tiny_onnx):

@@ -8,6 +8,7 @@ import onnx
 import pytest
 
 import i2i
+from i2i import status
 from i2i.errors import ExportError, UsageError
 from i2i.exporting import int8
 from i2i.exporting.bounds import LEAST_DB, psnr_db
@@ -33,11 +34,13 @@ def fast(monkeypatch):
     monkeypatch.setattr(int8, "_speed", lambda *_: 1.5)
 
 
-def test_inner_convolutions_alone_become_int8(small, fast):
+def test_inner_convolutions_alone_become_int8(small, fast, capsys):
     path, spec, samples = small
     layers = sum(node.op_type == "Conv" for node in onnx.load(path).graph.node)
-    proof = quantise(path, spec, samples)
-    assert (proof.speed, proof.pictures) == (1.5, 2)
+    with status.shown():
+        proof = quantise(path, spec, samples)
+    assert "4 pictures" in capsys.readouterr().err
+    assert (proof.speed, proof.pictures, proof.scales_from) == (1.5, 2, 2)
     assert LEAST_DB < proof.psnr_db < 100  # not the file itself
     nodes = onnx.load(path).graph.node
     weights = [node for node in nodes if node.op_type == "DequantizeLinear" and "weight_quantized" in node.input[0]]
@@ -90,7 +93,7 @@ def test_weights_alone_become_int8(small, monkeypatch):
                 quantise_weights(path, spec, samples)
     assert path.read_bytes() == before
     proof = quantise_weights(path, spec, samples)
-    assert proof.pictures == 4
+    assert (proof.pictures, proof.scales_from) == (4, None)
     assert LEAST_DB + 5 < proof.psnr_db < 100
     assert path.stat().st_size < len(before) / 2
     large = [one for one in onnx.load(path).graph.initializer if np.prod(one.dims) >= 1024]
@@ -108,11 +111,12 @@ def test_time_is_that_of_the_processor():
 @pytest.mark.slow
 def test_an_exported_file_says_what_it_lost_and_is_verified(tmp_path, fast):
     out = tmp_path / "lineart.onnx"
-    i2i.export("lineart", out, verify=LINEART / "val", precision="int8")
+    i2i.export("lineart", out, verify=LINEART, precision="int8")
     spec = i2i.load(out).spec
     assert spec.precision == "int8"
     assert spec.proof.max_difference < 1e-4  # of the graph in fp32
     assert spec.int8.psnr_db > LEAST_DB
+    assert (spec.int8.scales_from, spec.int8.pictures) == (16, 16)
     photo = read_image(sorted((LINEART / "test").glob("*.png"))[0])[:, 64:]
     ours, whole = (Translator.open(model, None, "cpu").translate(photo) for model in (out, "lineart"))
     pixels = spec.model_copy(update={"io": "image"})
