@@ -62,7 +62,7 @@ class Service:
         return served[name] if name is not None else next(iter(served.values()))
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:  # not in a thread, as FastAPI runs what is not async
     service: Service = request.app.state.service
     return service
 
