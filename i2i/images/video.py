@@ -97,8 +97,10 @@ def opened_video(path: Path) -> Iterator[tuple[Any, Any]]:
         with utf8_name(path) as place, av.open(f"file:{place}", options=_OPTIONS) as container:
             streams = [one for one in container.streams.video if not one.disposition & one.disposition.attached_pic]
             if not streams:
-                kind = "sound" if container.streams.audio else "nothing that i2i reads"
-                raise ImageError(f"{name} holds no pictures, only {kind}.")
+                held = "pictures, only sound" if container.streams.audio else "pictures that i2i reads"
+                raise ImageError(f"{name} holds no {held}.")
+            if streams[0].codec_context is None:  # unknown, as where the header is cut short
+                raise ImageError(f"{name} is damaged, or in a coding that i2i does not read. Convert it to H.264.")
             streams[0].thread_type = "AUTO"
             streams[0].codec_context.thread_count = thread_count()
             yield container, streams[0]

@@ -106,6 +106,18 @@ def test_what_is_broken_ends_in_one_error(tmp_path):
         assert says in str(error.value), path
 
 
+def test_a_clip_may_be_cut_short_anywhere(tmp_path):
+    whole = write_clip(tmp_path / "whole.mp4", sound=None)
+    content, count, said = whole.read_bytes(), len(read(whole)[1]), ""
+    for end in range(content.index(b"moov") - 4, len(content) - 1, 7):
+        (tmp_path / "cut.mp4").write_bytes(content[:end])
+        try:
+            assert len(read(tmp_path / "cut.mp4")[1]) == count  # what is missing tells of no frame
+        except ImageError as error:
+            said += f"{error}\n"
+    assert "in a coding that i2i does not read" in said
+
+
 def test_frames_are_given_back_one_by_one(tmp_path):
     """Also without the collector of cycles, which may come long after memory is full."""
     held = Path("/proc/self/statm")
