@@ -49,7 +49,7 @@ def model_card(run: RunRecord, naming: Naming) -> str:
         *_scores(tables),
         *_limits(run, run.spec, bool(tables)),
         "## Training\n",
-        _table(["", ""], [(name, fact) for name, fact in facts_of(run).items()]),
+        _table(["", ""], [(name, fact) for name, fact in facts_of(run, public=True).items()]),
         *([f"Digest of the training pictures: `{run.facts['data_sha256']}`\n"] if run.facts.get("data_sha256") else []),
     ]
     return "\n".join(parts)

@@ -1,6 +1,7 @@
 """The sections of a page: what a run is, its settings, findings and pictures."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from i2i.report.markup import html_table, table, text
@@ -14,8 +15,8 @@ _MANY = 20  # settings that differ; more are folded
 _SEVERE = {"high": "bad", "error": "bad", "medium": "doubtful", "warning": "doubtful"}
 
 
-def facts_of(run: RunRecord) -> dict[str, str]:
-    """Return what a run is, by name; what is unknown is left out."""
+def facts_of(run: RunRecord, public: bool = False) -> dict[str, str]:
+    """Return what a run is, by name; what is unknown is left out. public: tell no paths of this machine."""
     total = run.facts.get("total_images")
     seen = f"{run.images:,}{f' of {total:,}' if isinstance(total, int) else ''}"
     epochs = f", {run.epochs:.3g} epochs" if run.epochs is not None else ""
@@ -28,7 +29,7 @@ def facts_of(run: RunRecord) -> dict[str, str]:
     facts = {
         "Algorithm": run.setting("algorithm"),
         "Networks": _networks(run),
-        "Data": _data(run),
+        "Data": _data(run, public),
         "Direction": ", ".join(run.spec.generators) if run.spec else None,
         "Images seen": f"{seen}{epochs}",
         "Time": show_duration(run.seconds) if run.seconds is not None else None,
@@ -173,8 +174,8 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{name}", value
 
 
-def _data(run: RunRecord) -> str:
-    paths = [str(path) for path in _listed(run.setting("data.path"))]
+def _data(run: RunRecord, public: bool) -> str:
+    paths = [Path(path).name if public else path for path in map(str, _listed(run.setting("data.path")))]
     return ", ".join([str(run.facts.get("data") or run.setting("data.toy") or ""), *paths]).removeprefix(", ")
 
 

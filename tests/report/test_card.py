@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,6 +13,7 @@ from i2i.errors import UsageError
 from i2i.report.card import Naming, model_card
 from i2i.report.record import read_run
 from i2i.report.scores import keep_scores
+from i2i.report.sections import facts_of
 from tests.conftest import run_i2i, save
 from tests.evaluation.test_comparing import PAIRS
 
@@ -48,6 +50,10 @@ def test_a_card_says_what_the_run_says(run):
     assert f"{PAIRS['model']['l1']:.1f}" in card
     digest = json.loads((run / "run.json").read_text())["data_sha256"]
     assert digest in card
+    (data,) = read_run(run).setting("data.path")  # which tells of the machine, but for its last folder
+    assert Path(data).name in card
+    assert str(Path(data).parent) not in card
+    assert str(Path(data).parent) in facts_of(read_run(run))["Data"]
 
 
 def test_the_commands_on_a_card_run(run, noise_model, tmp_path, monkeypatch):
