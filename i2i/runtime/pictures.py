@@ -49,7 +49,9 @@ from i2i.runtime.picture_options import DEFAULTS, NEVER_LOSSLESS, Alpha, holds_a
 from i2i.runtime.picture_options import PictureOptions as PictureOptions
 
 _FRAME_PIXELS = 4096
-"""What a small frame counts as, since the network takes its time for the smallest, too."""
+"""What a small frame counts as, since the network takes its time for the smallest, too; but not among ..."""
+_FEW_FRAMES = 1000
+"""... so many."""
 
 
 @dataclass(frozen=True)
@@ -119,16 +121,14 @@ def finished(picture: DecodedPicture, outputs: Sequence[Array], generator: Part,
 
 def counted(source: Source, options: PictureOptions) -> tuple[int, int]:
     """Return how many frames to read, and their pixels; raises ImageError if those are too many."""
-    most = options.max_pixels // _FRAME_PIXELS + 1
+    most = max(options.max_pixels // _FRAME_PIXELS, _FEW_FRAMES) + 1
     count = source.count_up_to(most) if options.frames == "all" else 1
     pixels = source.pixels(count)
     if count == 1 or (pixels <= options.max_pixels and count < most):
         return count, pixels
-    held = f"{count:,} pictures of {pixels:,} pixels together"
-    if count == most:
-        held = f"{count:,} pictures or more, each of which counts as {_FRAME_PIXELS:,} pixels at least"
+    held = f"of {pixels:,} pixels together" if count < most else f"or more, each counted as {_FRAME_PIXELS:,} pixels"
     raise ImageError(
-        f"{source.path} holds {held}, over the limit of {options.max_pixels:,} pixels. "
+        f"{source.path} holds {count:,} pictures {held}, over the limit of {options.max_pixels:,} pixels. "
         "Leave out --frames all, or raise --max-pixels."
     )
 

@@ -325,14 +325,14 @@ def test_millions_of_tiny_frames_keep_nobody_busy(tmp_path):
     with opened(path, 10**8) as source:
         assert source.decode().shape == (1, 1, 3)
         assert source.left_out() == 9_999
-        with pytest.raises(ImageError, match="24,415 pictures or more"):
+        with pytest.raises(ImageError, match="24,415 "):
             counted(source, PictureOptions(frames="all"))
     ours, began = time.process_time() - began, time.process_time()
     assert Image.open(path).n_frames == 200_000
     assert time.process_time() - began > 2 * ours
     with opened(gif(path, 24_000), 10**8) as source:
         assert counted(source, PictureOptions(frames="all")) == (24_000, 24_000)
-    with opened(gif(path, 61, 2000), 10**8) as source, pytest.raises(ImageError, match="61 pictures of 244,000,000"):
+    with opened(gif(path, 61, 2000), 10**8) as source, pytest.raises(ImageError, match=r"61 .* 244,000,000 "):
         counted(source, PictureOptions(frames="all"))
 
 
