@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from i2i.errors import ExportError
 from i2i.models.onnxfile import DIGEST_KEY, digest_of
 from i2i.models.spec import METADATA_KEY, ModelSpec, Part, spec_to_metadata
+from i2i.networks.small_maps import Conv2d
 
 OPSET = 18
 
@@ -97,6 +98,39 @@ class Doubling(nn.Module):
         return F.pixel_shuffle(F.conv2d(input, self.weight, self.bias, padding=1), 2)[:, :, 1:-1, 1:-1]
 
 
+class Rows(nn.Module):
+    """A convolution to a few channels, as one whose kernels are the rows of its own, and the sum of what these make.
+
+    The same function. ONNX Runtime computes 16 output channels on a CPU where three are needed: rows fill them.
+    """
+
+    MOST_CHANNELS, LEAST_ROWS = 4, 5
+
+    def __init__(self, layer: nn.Conv2d):
+        super().__init__()
+        self.rows, columns = layer.kernel_size
+        weight = layer.weight.detach().permute(2, 0, 1, 3)
+        self.weight = nn.Parameter(weight.reshape(-1, layer.in_channels, 1, columns))
+        self.bias = None if layer.bias is None else nn.Parameter(layer.bias.detach()[:, None, None])
+        self.padding = layer.padding
+
+    @classmethod
+    def suits(cls, layer: nn.Conv2d) -> bool:
+        """Whether a layer is such a convolution."""
+        few = layer.out_channels <= cls.MOST_CHANNELS and layer.kernel_size[0] >= cls.LEAST_ROWS
+        plain = (*layer.stride, *layer.dilation, layer.groups, layer.padding_mode) == (1, 1, 1, 1, 1, "zeros")
+        return few and plain and isinstance(layer.padding, tuple) and type(layer) in (nn.Conv2d, Conv2d)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C', H', W')."""
+        made = F.conv2d(input, self.weight, padding=self.padding)
+        count, height = made.shape[1] // self.rows, made.shape[2] - self.rows + 1
+        summed = made[:, :count, :height]
+        for row in range(1, self.rows):
+            summed = summed + made[:, row * count : (row + 1) * count, row : row + height]
+        return summed if self.bias is None else summed + self.bias
+
+
 def mirrored(side: int | torch.SymInt, multiple: int, least: int) -> Tensor:
     """Return which pixel is where on a padded side: i2i.runtime.fit.pad as an index.
 
@@ -119,6 +153,8 @@ def make_graph(network: nn.Module, spec: ModelSpec) -> Graph:
     for name, layer in list(ready.named_modules()):
         if isinstance(layer, nn.ConvTranspose2d) and Doubling.suits(layer):
             ready.set_submodule(name, Doubling(layer))
+        elif isinstance(layer, nn.Conv2d) and Rows.suits(layer):
+            ready.set_submodule(name, Rows(layer))
     if spec.precision == "fp16":
         ready.half()
     module: nn.Module = Tensors(ready)

@@ -18,7 +18,7 @@ from i2i import status
 from i2i.errors import ExportError, ModelError, UsageError
 from i2i.exporting import ExportOptions, export_model, proof, writing
 from i2i.exporting.agreement import agreement
-from i2i.exporting.graph import Doubling, Graph, mirrored, write_graph
+from i2i.exporting.graph import Doubling, Graph, Rows, mirrored, write_graph
 from i2i.exporting.pictures import busiest, proof_pictures
 from i2i.images import read_image, write_image
 from i2i.models.modelfile import save_model
@@ -219,6 +219,19 @@ def test_a_transposed_convolution_is_exported_as_the_convolution_that_it_is(bias
     for height, width in ((1, 1), (1, 4), (7, 2)):
         image = torch.randn(2, 3, height, width, dtype=torch.float64)
         torch.testing.assert_close(Doubling(layer)(image), layer(image), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("padding", [0, 2, (1, 3)])
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_convolution_by_rows_is_the_same_function(float64, padding, bias):
+    layer = nn.Conv2d(6, 3, (7, 5), padding=padding, bias=bias)
+    assert Rows.suits(layer)
+    assert not Rows.suits(nn.Conv2d(6, 3, 3))
+    assert not Rows.suits(nn.Conv2d(6, 16, 7))
+    assert not Rows.suits(nn.Conv2d(6, 3, 7, stride=2))
+    for size in ((7, 9), (12, 20)):
+        image = torch.randn(2, 6, *size)
+        torch.testing.assert_close(Rows(layer)(image), layer(image), rtol=0, atol=1e-14)
 
 
 class Padding(nn.Module):
