@@ -8,6 +8,7 @@ times those of the plain sum. Products do all the work, so it needs fast ones.
 """
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -159,10 +160,10 @@ def _gather(tiles: Tensor, input: Tensor, padding: int, rows: int, columns: int,
     tiles = tiles.view(by.reach, by.reach, count, rows, columns, channels)
     steps = -(-by.reach // by.tile)
     whole = tiles.new_zeros(count, rows + steps - 1, by.tile, columns + steps - 1, by.tile, channels)
-    for down in range(by.reach):
-        for right in range(by.reach):
-            (row, y), (column, x) = divmod(down, by.tile), divmod(right, by.tile)
-            whole[:, row : row + rows, y, column : column + columns, x] += tiles[down, right]
+    for row, column in itertools.product(range(steps), repeat=2):
+        part = tiles[row * by.tile : (row + 1) * by.tile, column * by.tile : (column + 1) * by.tile]
+        place = whole[:, row : row + rows, : part.shape[0], column : column + columns, : part.shape[1]]
+        place.add_(part.permute(2, 3, 0, 4, 1, 5))
     found = whole.view(count, whole.shape[1] * by.tile, -1, channels)
     found = found[:, padding : padding + height, padding : padding + width].permute(0, 3, 1, 2)
     return found.contiguous(memory_format=torch.channels_last)

@@ -110,8 +110,11 @@ class OnnxBackend:
             batch = self.form.encode(batch)
         try:
             inputs = {self.session.get_inputs()[0].name: batch}
-            session = self._quick.instead_of(self.session, inputs) if self._quick else self.session
-            outputs: list[Any] = session.run(None, inputs, self._options(batch))
+            outputs: list[Any] = (
+                self._quick.run(self.session, inputs, self._options(batch))
+                if self._quick
+                else self.session.run(None, inputs, self._options(batch))
+            )
         except Exception as error:  # onnxruntime's exceptions share no base but Exception
             reason = str(error).splitlines()[0]
             raise MemoryError(reason) if is_out_of_memory(error) else ModelError(f"{self.path}: {reason}") from error
