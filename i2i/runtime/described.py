@@ -54,7 +54,8 @@ def axes_of(picture: "DecodedPicture", generator: Part, corner: tuple[int, int] 
     if len(picture.frames) < 2 and "c" in dict(axes.planes):
         axes = axes.at({"c": 0})  # the only page is one channel
     classes = bool(generator.outputs and generator.outputs.values)
-    names = ("classes",) if classes else tuple(generator.out_bands) or axes.channels
+    alike = not picture.frames or picture.frames[0].shape[2] == generator.out_channels
+    names = ("classes",) if classes else tuple(generator.out_bands) or (axes.channels if alike else ())
     return replace(axes.moved(y=corner[0], x=corner[1]), channels=names, classes=classes)
 
 

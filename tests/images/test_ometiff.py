@@ -321,3 +321,11 @@ def test_a_stack_of_bands_keeps_all_axes(bands_run, tmp_path):
     _, pixels = xml_of(tmp_path / "each.tif")
     assert [one.get("Name") for one in pixels.iter(f"{SCHEMA}Channel")] == ["dapi", "gfp", "cy3"]
     assert (pixels.get("PhysicalSizeZ"), pixels.get("TimeIncrement")) == ("2", "5")
+
+
+def test_a_grey_channel_gives_colours_no_name(tiny_run, tmp_path):
+    metadata = {"axes": "YX", "Channel": {"Name": ["dapi"]}}
+    tifffile.imwrite(tmp_path / "a.ome.tif", picture(40, 50)[:, :, 0], ome=True, metadata=metadata)
+    assert run_i2i("translate", tmp_path / "a.ome.tif", "-m", tiny_run, "-o", tmp_path / "out").returncode == 0
+    (channel,) = xml_of(tmp_path / "out" / "a.ome.tif")[1].iter(f"{SCHEMA}Channel")
+    assert (channel.get("SamplesPerPixel"), channel.get("Name")) == ("3", None)
