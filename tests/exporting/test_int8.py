@@ -114,7 +114,7 @@ def test_an_exported_file_says_what_it_lost_and_is_verified(tmp_path, fast):
     i2i.export("lineart", out, verify=LINEART, precision="int8")
     spec = i2i.load(out).spec
     assert spec.precision == "int8"
-    assert spec.proof.max_difference < 1e-4  # of the graph in fp32
+    assert spec.proof.max_difference < 2e-4  # of the graph in fp32, on pictures of val
     assert spec.int8.psnr_db > LEAST_DB
     assert (spec.int8.scales_from, spec.int8.pictures) == (16, 16)
     photo = read_image(sorted((LINEART / "test").glob("*.png"))[0])[:, 64:]
