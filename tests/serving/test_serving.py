@@ -429,10 +429,13 @@ print([name for name in ("torch", "onnxruntime") if name in sys.modules])
 
 
 @contextlib.contextmanager
-def child(model):
-    """The command in a process of its own, and what asks it."""
+def child(model, log):
+    """The command in a process of its own, and what asks it.
+
+    log: the file for its stderr. A pipe that nobody reads fills up, and then a line of the log stops the server.
+    """
     words = [sys.executable, "-c", CHILD, "serve", str(model), "--port", "0", "--workers", "1"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with log.open("w") as err, subprocess.Popen(words, stdout=subprocess.PIPE, stderr=err, text=True) as process:
         try:
             yield process, Client(process.stdout.readline().strip())
         finally:
@@ -440,8 +443,8 @@ def child(model):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the memory of a process")
-def test_abuse_costs_no_memory(tiny_onnx):
-    with child(tiny_onnx) as (process, ask), ThreadPoolExecutor(16) as pool:
+def test_abuse_costs_no_memory(tiny_onnx, tmp_path):
+    with child(tiny_onnx, tmp_path / "log") as (process, ask), ThreadPoolExecutor(16) as pool:
         memory = partial(ask.metric, "process_resident_memory_bytes")
         for _ in range(20):
             ask("POST", "/translate", png(64, 64))
@@ -464,10 +467,11 @@ def test_abuse_costs_no_memory(tiny_onnx):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
-def test_sigterm_ends_it_when_all_accepted_are_answered(tiny_onnx):
-    with child(tiny_onnx) as (process, ask):
+def test_sigterm_ends_it_when_all_accepted_are_answered(tiny_onnx, tmp_path):
+    body = png(512, 512)  # takes longer than the next request needs to arrive
+    with child(tiny_onnx, tmp_path / "log") as (process, ask):
         with ThreadPoolExecutor(16) as pool:
-            asked = [pool.submit(ask, "POST", "/translate", png(256, 256)) for _ in range(16)]
+            asked = [pool.submit(ask, "POST", "/translate", body) for _ in range(16)]
             wait_for(lambda: ask.metric("i2i_waiting_jobs") > 4)
             slow = ask.raw("POST /translate HTTP/1.1", "Host: localhost", "Content-Length: 9", "", "")
             wait_for(lambda: ask.metric("i2i_open_requests") > 1)
@@ -475,11 +479,12 @@ def test_sigterm_ends_it_when_all_accepted_are_answered(tiny_onnx):
             statuses = [one.result().status for one in asked]
         with slow:
             assert b" 503 " in slow.recv(1000).splitlines()[0]
-        out, err = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=30)
     assert statuses == [200] * 16
     assert process.returncode == 0
     assert out.strip() == "['onnxruntime']"
-    lines = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+    logged = (tmp_path / "log").read_text().splitlines()
+    lines = [json.loads(line) for line in logged if line.startswith("{")]
     (found, *_) = [line for line in lines if line.get("path") == "/translate" and line["status"] == 200]
     assert {"time", "request_id", "seconds", "bytes_out", "network_s"} <= found.keys()
 
