@@ -16,7 +16,7 @@ from torch.nn import functional as F
 class AdversarialLoss(NamedTuple):
     """d: (real logits, fake logits) to (real term, fake term). g: the same to the generator's term.
 
-    boundary: the logit at which the discriminator is undecided; None if there is no such logit.
+    boundary: the logit at which the discriminator is undecided; None for a loss that has none.
     is_relative: whether each fake is compared with a real, so that g needs the logits of both.
     toward: the loss of logits against labels of their shape, 1 real and 0 fake; None for a loss without labels.
     """

@@ -82,7 +82,7 @@ def import_weights(
 def read_options(path: Path) -> dict[str, str]:
     """Return the options in a `train_opt.txt`: lines `name: value`, some with a default in brackets.
 
-    Empty if there is no such file; other lines are ignored.
+    Empty without the file; other lines are ignored.
     """
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
