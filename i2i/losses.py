@@ -5,6 +5,7 @@ real and fake terms, separately so that both can be logged; g(real, fake) return
 penalty is a function of the discriminator, the reals and the fakes.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -195,12 +196,18 @@ def _unit_features(features: Tensor) -> Tensor:
     return features / (features.square().sum(dim=1, keepdim=True).clamp_min(1e-20).sqrt() + 1e-10)
 
 
-def patch_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
+def patch_nce(queries: Tensor, keys: Tensor, temperature: float, counted: Tensor | None = None) -> Tensor:
     """-log of the share that a query's own key has in the softmax over all keys of its row (Park et al. 2020, eq. 3).
 
     queries, keys: unit vectors (N, P, K); key p of row n belongs to query p of row n, and the row's other keys are
-    its negatives. Returns the mean over all queries.
+    its negatives. counted: which of them count, (N, P) bool; None: all. Others are neither queries nor negatives.
+    Returns the mean over the queries that count, 0 without any.
     """
     logits = torch.bmm(queries / temperature, keys.transpose(1, 2))
-    own = torch.arange(logits.shape[1], device=logits.device).repeat(len(logits))
-    return F.cross_entropy(logits.flatten(0, 1), own)
+    own = torch.arange(logits.shape[1], device=logits.device)
+    if counted is None:
+        return F.cross_entropy(logits.flatten(0, 1), own.repeat(len(logits)))
+    left_out = ~counted[:, None] & (own != own[:, None])  # not its own key, so that each row keeps one
+    logits = logits.masked_fill(left_out, -math.inf)
+    each = F.cross_entropy(logits.flatten(0, 1), own.repeat(len(logits)), reduction="none")
+    return (each * counted.flatten()).sum() / counted.sum().clamp_min(1)

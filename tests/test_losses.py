@@ -365,3 +365,21 @@ def test_patch_nce_tells_patches_of_one_row_apart():
     rows = [float(losses.patch_nce(q[None], k[None], 0.07)) for q, k in zip(queries, keys, strict=True)]
     assert float(losses.patch_nce(queries, keys, 0.07)) == pytest.approx(sum(rows) / 3)
     assert float(losses.patch_nce(queries, keys[:, :1].expand(3, 5, 4), 0.07)) == pytest.approx(math.log(5), rel=1e-5)
+
+
+def test_patch_nce_leaves_out_what_does_not_count():
+    queries, keys = (torch.nn.functional.normalize(torch.randn(2, 5, 4), dim=2).requires_grad_() for _ in range(2))
+    counted = torch.tensor([[True, False, True, True, False], [False, True, False, True, False]])
+    value = losses.patch_nce(queries, keys, 0.07, counted)
+    rows = zip(queries, keys, counted, strict=True)
+    alone = [losses.patch_nce(query[None, one], key[None, one], 0.07).detach() for query, key, one in rows]
+    assert float(value.detach()) == pytest.approx(float(3 * alone[0] + 2 * alone[1]) / 5)
+    for gradient in torch.autograd.grad(value, (queries, keys)):
+        assert (gradient[~counted] == 0).all()
+        assert (gradient[counted] != 0).all()
+    every = torch.ones(2, 5, dtype=torch.bool)
+    plain = losses.patch_nce(queries, keys, 0.07)
+    torch.testing.assert_close(losses.patch_nce(queries, keys, 0.07, every), plain)
+    none = losses.patch_nce(queries, keys, 0.07, ~every)
+    assert none == 0
+    assert all((one == 0).all() for one in torch.autograd.grad(none, (queries, keys)))

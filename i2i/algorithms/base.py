@@ -28,7 +28,8 @@ from i2i.networks import TranslatingGenerator
 Batch = Mapping[str, Tensor]
 """The input of one step, by name. Paired and unpaired data have "a" and "b", images have "image": each (N, C, H, W),
 float in [-1, 1], or (N, 2) for toy data; of clips, C holds one frame after another. If there may be nodata pixels,
-pairs have "valid", (N, 1, H, W): 1 where both sides have data, else 0; unpaired data has "valid_a" and "valid_b".
+pairs and images have "valid", (N, 1, H, W), or (N, frames, H, W) of clips: 1 where all have data, else 0; unpaired data
+has "valid_a" and "valid_b".
 Labelled data has "label", (N, label sets) class numbers in the order of `data.classes`, and "text", (N, TEXT_BYTES) as
 i2i.data.labels encodes it; unpaired data has "label_a" and so on."""
 Outputs = Mapping[str, Tensor]

@@ -99,7 +99,7 @@ class ConditionalGAN(GAN):
             return terms
         if phase == "generator":
             return terms | self._classify("G", outputs["fake"], outputs)
-        told = self._classify("D", batch["image"], batch)
+        told = self._classify("D", self.real(batch), batch)
         if not self.is_semi_supervised:
             others = self._classify("D", outputs["fake"].detach(), outputs)
             told = {name: term + others[name] for name, term in told.items()}

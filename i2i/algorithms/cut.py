@@ -16,10 +16,11 @@ from i2i import losses
 from i2i.algorithms.adversary_settings import AdversarialName
 from i2i.algorithms.base import Algorithm, Batch, Outputs, Shown
 from i2i.algorithms.building import build_generator, side_channels
+from i2i.algorithms.nodata import covered, greyed, over_valid, valid_places
 from i2i.algorithms.phases import Phase
 from i2i.algorithms.terms import TranslationSettings
 from i2i.config.section import Positive, Weight, is_ever_on
-from i2i.config.settings import Config, DataKind
+from i2i.config.settings import Config, DataKind, by_direction
 from i2i.errors import ConfigError
 from i2i.networks import TranslatingGenerator
 from i2i.networks.batches import together
@@ -54,7 +55,7 @@ class CUT(Algorithm):
     """A generator against a discriminator, tied to its input patch by patch."""
 
     Settings = CUTSettings
-    recordable = True
+    recordable = leaves_out_nodata = True
     data: ClassVar[DataKind] = "unpaired"
 
     def __init__(self, config: Config):
@@ -80,7 +81,7 @@ class CUT(Algorithm):
         self.phases = (*self.discriminator_phases("discriminator"), Phase("generator", ("generator", "heads")))
 
     def forward(self, batch: Batch) -> Outputs:
-        """G(x), with some x mirrored, and G(y)."""
+        """G(x), with some x mirrored, and G(y); "valid": where x has data, mirrored alike."""
         x, y = self.sides(batch)
         outputs: dict[str, Tensor] = {}
         if self.settings.flip_equivariance:
@@ -88,6 +89,9 @@ class CUT(Algorithm):
             if x.device.type != "cpu" or mirrored.any():  # a GPU would have to wait for the answer
                 outputs["mirrored"] = mirrored
                 x = mirror(x, outputs)
+        known, _ = self._known(batch)
+        if known is not None:
+            outputs["valid"] = mirror(known, outputs)
         sources = (x, y) if self.identity else (x,)
         # Mirrored features are not those of the mirrored input, and compiled networks call no hooks.
         layers = () if "mirrored" in outputs or self.config.train.compile else self.settings.layers
@@ -98,27 +102,37 @@ class CUT(Algorithm):
         return outputs | ({"same": same[0]} if self.identity else {})
 
     def shown(self, batch: Batch, outputs: Outputs) -> dict[str, Shown]:
-        """The targets y and the translations G(x), eq. 1."""
-        return {"D": Shown(self.sides(batch)[1], outputs["fake"])}
+        """The targets y and the translations G(x), eq. 1; grey at nodata pixels."""
+        _, known = self._known(batch)
+        return {"D": Shown(greyed(self.sides(batch)[1], known), greyed(outputs["fake"], outputs.get("valid")))}
 
     def generator_losses(self, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
         """Eq. 6, the generator's part."""
-        (x, y), fake = self.sides(batch), outputs["fake"]
+        (x, y), (known_x, known_y) = self.sides(batch), self._known(batch)
+        seen, fake, valid = self.shown(batch, outputs)["D"], outputs["fake"], outputs.get("valid")
         wanted = mirror(y if self.data == "paired" else x, outputs)  # what further terms compare the output with
         terms = {
-            **self.terms.fool(self.adversaries["D"], mirror(y, outputs), fake),  # eq. 1 as in appendix C
-            **self.terms.compare(fake, wanted),
+            **self.terms.fool(self.adversaries["D"], mirror(seen.real, outputs), seen.fake),  # eq. 1 as in appendix C
+            **self.terms.compare(covered(fake, wanted, valid), wanted, valid=valid),
         }
-        sources, made = ((x, y), (fake, outputs["same"])) if self.identity else ((x,), (fake,))
-        queries, keys = self._features(*made), self._keys(sources, outputs)
-        terms["G_NCE"] = self._patch_nce(keys[0], [mirror(one, outputs) for one in queries[0]])  # eq. 5 of x
+        sources, made = [x], [covered(fake, mirror(x, outputs), valid)]
         if self.identity:
-            terms["G_NCE_identity"] = self._patch_nce(keys[1], queries[1])  # eq. 5 of y
+            sources, made = [x, y], [*made, covered(outputs["same"], y, known_y)]
+        queries, keys = self._features(*made), self._keys(sources, outputs)
+        terms["G_NCE"] = self._patch_nce(keys[0], [mirror(one, outputs) for one in queries[0]], known_x)  # eq. 5 of x
+        if self.identity:
+            terms["G_NCE_identity"] = self._patch_nce(keys[1], queries[1], known_y)  # eq. 5 of y
         return terms
 
     def generator_weights(self) -> dict[str, float]:
         """Eq. 6."""
         return {"G_GAN": 1.0, "G_NCE": self.weight("nce"), "G_NCE_identity": self.weight("identity")}
+
+    def _known(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
+        """Return where x and y have data, as in i2i.algorithms.nodata."""
+        if self.data == "paired":
+            return batch.get("valid"), batch.get("valid")
+        return by_direction(self.direction, batch.get("valid_a"), batch.get("valid_b"))
 
     @property
     def _generator(self) -> TranslatingGenerator:
@@ -139,20 +153,24 @@ class CUT(Algorithm):
         noted = [outputs[name] for name in outputs if name.startswith("keys.")]
         return _parted(noted, sources) if noted else self._features(*sources)
 
-    def _patch_nce(self, keys: list[Tensor], queries: list[Tensor]) -> Tensor:
+    def _patch_nce(self, keys: list[Tensor], queries: list[Tensor], valid: Tensor | None) -> Tensor:
         """Eq. 5 as its authors compute it, with means over layers and places in place of sums.
 
-        keys, queries: the features of images and of their translations. No gradient flows through the keys.
+        keys, queries: the features of images and of their translations. No gradient flows through the keys. valid:
+        where the images have data; other places are neither queries nor negatives.
         """
         settings, heads = self.settings, self.networks["heads"]
-        places = [draw_places(one, settings.patches) for one in queries]
+        known = [None if valid is None else valid_places(valid, one) for one in queries]
+        places = [draw_places(one, settings.patches, at) for one, at in zip(queries, known, strict=True)]
         with torch.no_grad():
             vectors = heads(keys, places)
         terms = []
-        for query, key in zip(heads(queries, places), vectors, strict=True):
+        for query, key, place, one in zip(heads(queries, places), vectors, places, known, strict=True):
+            counted = None if one is None else one.flatten(1).gather(1, place) > 0
             if settings.negatives == "batch":
                 query, key = query.flatten(0, 1)[None], key.flatten(0, 1)[None]
-            terms.append(losses.patch_nce(query, key, settings.temperature))
+                counted = None if counted is None else counted.flatten()[None]
+            terms.append(losses.patch_nce(query, key, settings.temperature, counted))
         return torch.stack(terms).mean()
 
     @torch.no_grad()
@@ -183,8 +201,9 @@ class PairedCUT(CUT):
 
     def generator_losses(self, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
         """Eq. 6, and the L1 term of pix2pix (Isola et al. 2017, eq. 3)."""
-        target = mirror(self.sides(batch)[1], outputs)
-        return super().generator_losses(batch, outputs) | {"G_L1": losses.l1(outputs["fake"], target)}
+        target, valid = mirror(self.sides(batch)[1], outputs), outputs.get("valid")
+        terms = super().generator_losses(batch, outputs)
+        return terms | {"G_L1": over_valid(losses.l1(covered(outputs["fake"], target, valid), target), valid)}
 
     def generator_weights(self) -> dict[str, float]:
         """Eq. 6, and lambda of pix2pix."""
@@ -204,8 +223,13 @@ def mirror(images: Tensor, outputs: Outputs) -> Tensor:
     return torch.where(outputs["mirrored"][:, None, None, None], images.flip(3), images)
 
 
-def draw_places(features: Tensor, count: int) -> Tensor:
-    """Draw `count` different places in each of the features (N, C, H, W), or all if there are fewer: (N, P)."""
+def draw_places(features: Tensor, count: int, valid: Tensor | None = None) -> Tensor:
+    """Draw `count` different places in each of the features (N, C, H, W), or all if there are fewer: (N, P).
+
+    Others than those that are `valid`, (N, 1, H, W), only come where there are not enough.
+    """
     total = features.shape[2] * features.shape[3]
     order = torch.rand(len(features), total, device=features.device)
+    if valid is not None:
+        order = order + valid.flatten(1)
     return order.topk(min(count, total), dim=1, sorted=False).indices

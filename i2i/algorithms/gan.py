@@ -12,6 +12,7 @@ from torch import Tensor
 from i2i.algorithms.adversary_settings import AdversarySettings
 from i2i.algorithms.base import Algorithm, Batch, Outputs, Shown
 from i2i.algorithms.building import build_latent_generator, generating_part, noise_block, phase_blocks
+from i2i.algorithms.nodata import greyed
 from i2i.algorithms.phases import LongTurns, Phase
 from i2i.algorithms.priors import draw
 from i2i.config.section import Positive
@@ -41,7 +42,7 @@ class GAN(Algorithm):
     """A generator from noise against a discriminator."""
 
     Settings = GANSettings
-    recordable = True
+    recordable = leaves_out_nodata = True
     data = "images"
 
     def __init__(self, config: Config):
@@ -69,9 +70,17 @@ class GAN(Algorithm):
         return {}
 
     def forward(self, batch: Batch) -> Outputs:
-        """G(z), one for every real image, and z, which is made of `blocks`."""
+        """G(z), one for every real image and grey where that has no data, and z, which is made of `blocks`."""
         latent = draw(self.blocks, batch["image"], self.known_blocks(batch), self.places)
-        return {"fake": self.networks["generator"](latent), "latent": latent}
+        return {"fake": greyed(self.networks["generator"](latent), self.valid(batch)), "latent": latent}
+
+    def valid(self, batch: Batch) -> Tensor | None:
+        """Return where reals have data, as in i2i.algorithms.nodata; each fake is shown through the mask of a real."""
+        return batch.get("valid")
+
+    def real(self, batch: Batch) -> Tensor:
+        """Return the reals as discriminators see them, grey at nodata pixels."""
+        return greyed(batch["image"], self.valid(batch))
 
     def block_of(self, name: str, outputs: Outputs) -> Tensor:
         """Return one block, the same at all places, of the latents that fakes were made from, (N, size)."""
@@ -82,7 +91,7 @@ class GAN(Algorithm):
 
     def shown(self, batch: Batch, outputs: Outputs) -> dict[str, Shown]:
         """Reals and fakes, with the labels of both if it takes any."""
-        return {"D": Shown(batch["image"], outputs["fake"], self.labels.seen(batch))}
+        return {"D": Shown(self.real(batch), outputs["fake"], self.labels.seen(batch))}
 
     def generator_losses(self, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
         """Eq. 1 of Goodfellow et al., the generator's part, as at the end of section 3."""

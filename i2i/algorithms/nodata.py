@@ -7,6 +7,7 @@ to one over those with data.
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def covered(image: Tensor, other: Tensor, valid: Tensor | None) -> Tensor:
@@ -17,6 +18,11 @@ def covered(image: Tensor, other: Tensor, valid: Tensor | None) -> Tensor:
 def greyed(image: Tensor, valid: Tensor | None) -> Tensor:
     """Return an image (N, C, H, W) with 0, the middle of the range, at nodata pixels."""
     return image if valid is None else image * valid
+
+
+def valid_places(valid: Tensor, features: Tensor) -> Tensor:
+    """Return which places of features (N, C, h, w) lie on pixels with data alone, (N, 1, h, w): 1 or 0."""
+    return 1 - F.adaptive_max_pool2d(1 - valid, features.shape[2:])
 
 
 def over_valid(loss: Tensor, valid: Tensor | None) -> Tensor:

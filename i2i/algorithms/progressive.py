@@ -13,8 +13,9 @@ from pydantic import Field
 from torch import Tensor
 
 from i2i.algorithms.adversary_settings import AdversarialName, PenaltyName
-from i2i.algorithms.base import Batch, Outputs, Shown
+from i2i.algorithms.base import Batch
 from i2i.algorithms.gan import GAN, GANSettings
+from i2i.algorithms.nodata import greyed
 from i2i.config.section import Positive, Weight
 from i2i.config.settings import Config
 from i2i.errors import ConfigError
@@ -86,13 +87,17 @@ class Progressive(GAN):
         given = [batch for px, batch in sorted(self.settings.batch_at.items()) if px <= side]
         return min(self.config.train.batch, *given[-1:]) if given else self.config.train.batch
 
-    def shown(self, batch: Batch, outputs: Outputs) -> dict[str, Shown]:
-        """Reals as the level shows them, and fakes."""
-        seen = super().shown(batch, outputs)["D"]
-        return {"D": seen._replace(real=self.at_level(seen.real))}
+    def real(self, batch: Batch) -> Tensor:
+        """Reals as the level shows them (section 2: images are interpolated between two resolutions)."""
+        return greyed(self.at_level(batch["image"]), self.valid(batch))
+
+    def valid(self, batch: Batch) -> Tensor | None:
+        """Return where the level's pixels come from data alone."""
+        known = super().valid(batch)
+        return None if known is None else (self.at_level(known) == 1).to(known.dtype)
 
     def at_level(self, images: Tensor) -> Tensor:
-        """Fade reals as the generator's level is (section 2: images are interpolated between two resolutions)."""
+        """Fade images as the generator's level is."""
         return at_level(images, self.growth.level, self.growth.fade)
 
     def parts(self) -> dict[str, Part]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from i2i.algorithms.base import Batch, Outputs, Shown
 from i2i.algorithms.gan import GAN, GANSettings
+from i2i.algorithms.nodata import greyed
 from i2i.algorithms.priors import draw
 from i2i.algorithms.smoothing import compare, mean
 from i2i.config.generators import StackGANGeneratorSettings, StackGANSecondSettings
@@ -73,17 +74,18 @@ class StackGAN(GAN):
         image = batch["image"]
         texts = [hash_text(decode_text(row), self.text_size) for row in batch["text"].cpu().numpy()]
         text = torch.from_numpy(np.stack(texts)).to(image)
-        return {"fake": self.networks["generator"](draw(self.blocks, image, {"text": text})), "text": text}
+        made = self.networks["generator"](draw(self.blocks, image, {"text": text}))
+        return {"fake": greyed(made, self.valid(batch)), "text": text}
 
     def shown(self, batch: Batch, outputs: Outputs) -> dict[str, Shown]:
         """Reals and fakes, each with its text."""
-        return {"D": Shown(batch["image"], outputs["fake"], outputs["text"])}
+        return {"D": Shown(self.real(batch), outputs["fake"], outputs["text"])}
 
     def losses(self, phase: str, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
         """As every GAN's; D also gets reals with a wrong text."""
         terms = super().losses(phase, batch, outputs)
         if phase == "discriminator" and self.settings.wrong_text:
-            terms["D_wrong"] = self._wrong(batch["image"], outputs["text"])
+            terms["D_wrong"] = self._wrong(self.real(batch), outputs["text"])
         return terms
 
     def generator_losses(self, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from i2i.algorithms.building import (
     generating_part,
     noise_size,
 )
+from i2i.algorithms.nodata import covered
 from i2i.algorithms.phases import Phase
 from i2i.config.section import Section, Weight
 from i2i.config.settings import Config
@@ -34,7 +35,7 @@ class VAE(Algorithm):
     """An encoder and a generator that together restore each image, through a latent close to the prior."""
 
     Settings = VAESettings
-    recordable = True
+    recordable = leaves_out_nodata = True
     data = "images"
     has_discriminator = False
 
@@ -51,9 +52,10 @@ class VAE(Algorithm):
         return (LatentBlock(name="noise", size=noise_size(self.config)),)
 
     def forward(self, batch: Batch) -> Outputs:
-        """G(z) for a draw of z, and the parameters of q(z|x)."""
+        """G(z) for a draw of z, x where that has no data, and the parameters of q(z|x)."""
         mean, log_variance = self.networks["encoder"](batch["image"]).chunk(2, dim=1)
-        fake = self.networks["generator"](draw(mean, log_variance))
+        made = self.networks["generator"](draw(mean, log_variance))
+        fake = covered(made, batch["image"], batch.get("valid"))
         return {"fake": fake, "mean": mean, "log_variance": log_variance}
 
     def generator_losses(self, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from i2i.algorithms.adversary_settings import AdversarySettings
 from i2i.algorithms.base import Batch, Outputs, Shown
+from i2i.algorithms.nodata import greyed
 from i2i.algorithms.phases import Phase
 from i2i.algorithms.vae import VAE, VAESettings, draw, kl_to_standard_normal, negative_log_likelihood
 from i2i.config.settings import Config
@@ -42,25 +43,30 @@ class VAEGAN(VAE):
         self.phases = (*self.discriminator_phases("discriminator"), Phase("autoencoder", ("encoder", "generator")))
 
     def forward(self, batch: Batch) -> Outputs:
-        """The restored images, and as many fakes, restored ones and samples, whose gradient ends at the latent."""
+        """The restored images, and as many fakes, restored ones and samples, whose gradient ends at the latent.
+
+        All are grey where the images of the batch have no data.
+        """
         mean, log_variance = self.networks["encoder"](batch["image"]).chunk(2, dim=1)
         z = draw(mean, log_variance)
         half = len(z) // 2
         for_dis = torch.cat([z[:half].detach(), torch.randn_like(z[half:])])
         # The generator's gradient of the likelihood has the weight gamma, and the encoder's 1 (algorithm 1).
         made = self.networks["generator"](torch.cat([scale_gradient(z, 1 / self.settings.likeness), for_dis]))
-        return {"restored": made[: len(z)], "fake": made[len(z) :], "mean": mean, "log_variance": log_variance}
+        restored, fake = (greyed(one, batch.get("valid")) for one in (made[: len(z)], made[len(z) :]))
+        return {"restored": restored, "fake": fake, "mean": mean, "log_variance": log_variance}
 
     def shown(self, batch: Batch, outputs: Outputs) -> dict[str, Shown]:
         """Reals, and the fakes."""
-        return {"D": Shown(batch["image"], outputs["fake"])}
+        return {"D": Shown(greyed(batch["image"], batch.get("valid")), outputs["fake"])}
 
     def generator_losses(self, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
         """L_GAN, the generator's part, L_llike (eq. 8) and L_prior (eq. 4)."""
+        seen = self.shown(batch, outputs)["D"]
         with torch.no_grad():
-            real = self._features(batch["image"])
+            real = self._features(seen.real)
         return {
-            "G_GAN": self.adversaries["D"].fool(*self.shown(batch, outputs)["D"]),
+            "G_GAN": self.adversaries["D"].fool(*seen),
             "G_likeness": negative_log_likelihood(real, self._features(outputs["restored"])),
             "G_KL": kl_to_standard_normal(outputs["mean"], outputs["log_variance"]),
         }

@@ -17,6 +17,7 @@ from i2i import losses
 from i2i.algorithms.adversary_settings import AdversarialName
 from i2i.algorithms.base import Algorithm, Batch, Outputs, Shown
 from i2i.algorithms.building import build_generator, side_channels
+from i2i.algorithms.nodata import covered, over_valid
 from i2i.algorithms.phases import Phase
 from i2i.algorithms.terms import TranslationSettings
 from i2i.config.section import Weight
@@ -40,7 +41,7 @@ class Vid2Vid(Algorithm):
     """A recurrent generator against discriminators of frames and of clips, tied to the target by L1."""
 
     Settings = Vid2VidSettings
-    recordable = True
+    recordable = leaves_out_nodata = True
     data = "paired"
     of_clips = True
 
@@ -56,15 +57,16 @@ class Vid2Vid(Algorithm):
         self.phases = (*self.discriminator_phases("discriminators"), Phase("generator", ("generator",)))
 
     def forward(self, batch: Batch) -> Outputs:
-        """Each frame from its input and the frame before it."""
-        s, _ = self.sides(batch)
+        """Each frame from its input and the frame before it, and x_t where there is no data."""
+        s, x = self.sides(batch)
         inputs, outputs = side_channels(self.config, self.direction)
         before = s.new_zeros(s.shape[0], inputs + outputs, *s.shape[2:])
         made = []
         for now in s.chunk(self.frames, dim=1):
             made.append(self.networks["generator"](torch.cat([now, before], dim=1)))
             before = torch.cat([now, made[-1]], dim=1)
-        return {"fake": torch.cat(made, dim=1)}
+        valid = batch["valid"].repeat_interleave(outputs, dim=1) if "valid" in batch else None
+        return {"fake": covered(torch.cat(made, dim=1), x, valid)}
 
     def shown(self, batch: Batch, outputs: Outputs) -> dict[str, Shown]:
         """(s_t, x_t) of each frame, and those of all frames at once."""
@@ -79,12 +81,12 @@ class Vid2Vid(Algorithm):
     def generator_losses(self, batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
         """The objective of section 3, the generator's part."""
         _, x = self.sides(batch)
-        shown = self.shown(batch, outputs)
+        shown, valid = self.shown(batch, outputs), self._frames(batch["valid"]) if "valid" in batch else None
         return {
             **self.terms.fool(self.adversaries["frame"], *shown["frame"]),  # L_I
             "G_GAN_clip": self.adversaries["clip"].fool(*shown["clip"]),  # L_V
-            "G_L1": losses.l1(outputs["fake"], x),
-            **self.terms.compare(self._frames(outputs["fake"]), self._frames(x)),
+            "G_L1": over_valid(losses.l1(outputs["fake"], x), valid),
+            **self.terms.compare(self._frames(outputs["fake"]), self._frames(x), valid=valid),
         }
 
     def generator_weights(self) -> dict[str, float]:

@@ -47,8 +47,6 @@ class ClipSet(PairSet):
     Image number n shows the frames from one pair of its epoch on, or the last ones of its clip.
     """
 
-    valid_names = ()
-
     def accept(self, sizes: Sequence[Header | None]) -> None:
         """Find the clips, besides; refuse those that are too short, or that have several sizes."""
         if self.config.data.colour_jitter:
@@ -107,6 +105,7 @@ class ImageSet(TrainingSet):
     """Pictures without sides: image, (C, H, W)."""
 
     own_names: ClassVar[tuple[str, ...]] = ("image",)
+    valid_names: ClassVar[tuple[str, ...]] = ("valid",)
 
     def __init__(self, config: Config, split: str = "train"):
         super().__init__(config, split)
@@ -145,7 +144,7 @@ def _has_crops(size: Header, data: DataSettings) -> bool:
 class DerivedSet(ImageSet):
     """Pairs from single pictures: b is the picture, a is derived from it; each (C, H, W)."""
 
-    own_names, valid_names = ("a", "b"), ("valid",)
+    own_names = ("a", "b")
     channels_setting = "channels_b"
 
     def __init__(self, config: Config, split: str = "train"):

@@ -7,6 +7,7 @@ from lightning_fabric import Fabric
 import i2i
 from i2i.algorithms import ALGORITHMS
 from i2i.algorithms.cut import CUT, draw_places, mirror
+from i2i.algorithms.nodata import valid_places
 from i2i.errors import ConfigError
 from i2i.networks.patch_heads import PatchHeads, take
 from i2i.training.engine import Engine
@@ -63,6 +64,43 @@ def test_places_are_drawn_for_each_picture_and_none_twice():
     counts = torch.stack([draw_places(torch.zeros(1, 1, 2, 5), 3)[0] for _ in range(2000)]).flatten().bincount()
     assert counts.min() > 500  # 600 each on average
     assert counts.max() < 700
+
+
+def test_places_without_data_are_drawn_last():
+    valid = torch.ones(2, 1, 16, 24)
+    valid[0, :, :5, 3:9] = 0
+    known = valid_places(valid, torch.zeros(2, 7, 4, 6))
+    assert known.shape == (2, 1, 4, 6)
+    assert [int(one.sum()) for one in known] == [24 - 2 * 3, 24]  # of 4 x 4 px each
+    for count in (10, 18, 24):
+        places = draw_places(torch.zeros(2, 7, 4, 6), count, known)
+        drawn = known.flatten(1).gather(1, places).sum(dim=1).tolist()
+        assert drawn == [min(count, 18), count]
+        assert all(len(set(row.tolist())) == count for row in places)
+
+
+@pytest.mark.parametrize("negatives", ["picture", "batch"])
+@pytest.mark.parametrize("preset", ["cut", "fastcut"])
+def test_masks_of_all_or_nothing(preset, negatives):
+    """Data everywhere gives the losses without a mask; data nowhere, finite gradients."""
+
+    def terms(batch):
+        algorithm = cut("generator.blocks=5", f"loss.negatives={negatives}", preset=preset)
+        torch.manual_seed(1)
+        found = algorithm.losses("generator", batch, algorithm.forward(batch))
+        sum(found.values()).backward()
+        return {name: float(one.detach()) for name, one in found.items()}, algorithm.networks
+
+    batch = random_batch()
+    every = {f"valid_{side}": torch.ones(2, 1, 32, 32) for side in "ab"}
+    plain, _ = terms(batch)
+    if preset == "cut":  # where all places are drawn, not in another order
+        assert terms(batch | every)[0]["G_GAN"] == plain["G_GAN"]
+    assert terms(batch | every)[0] == pytest.approx(plain, rel=1e-5)
+    found, networks = terms(batch | {name: 0 * one for name, one in every.items()})
+    assert found["G_NCE"] == 0
+    gradients = [one.grad for network in networks.values() for one in network.parameters() if one.grad is not None]
+    assert all(one.isfinite().all() for one in gradients)
 
 
 def test_features_are_taken_at_the_places():
