@@ -100,9 +100,15 @@ class ScheduleSettings(Section):
             raise ValueError("give one of epochs and images, and null for the other")
         if self.decay_epochs is not None and self.decay_images is not None:
             raise ValueError("give one of decay_epochs and decay_images, and null for the other")
-        for total, decay in ((self.epochs, self.decay_epochs), (self.images, self.decay_images)):
+        for unit, total, decay in (
+            ("epochs", self.epochs, self.decay_epochs),
+            ("images", self.images, self.decay_images),
+        ):
             if total and decay and decay > total:
-                raise ValueError(f"a decay of {decay} is longer than the whole training of {total}")
+                raise ValueError(
+                    f"a decay of {decay} {unit} is longer than the whole training of {total}; set "
+                    f"schedule.decay_{unit}, too, for example to {total // 2}"
+                )
         return self
 
 

@@ -13,9 +13,11 @@ PASSES, LEAST_IMAGES, MOST_IMAGES = 100, 20_000, 200_000
 """Passes over a set with two sides, within these limits; the preset has 100 for the 400 shipped pairs of line art."""
 _PIXELS_PER_S = {"paired": 140_000.0, "unpaired": 105_000.0, "images": 240_000.0}
 """That one core trains with the suggested settings, by kind of data; docs/evaluate.md says how fast that is."""
-_PRESETS = {"paired": "modern", "unpaired": "modern_cut", "images": "dcgan"}
-_BATCHES = {"paired": 8, "unpaired": 4}
-"""Of the presets of two sides; a set with fewer pictures gets as many."""
+_PRESETS = {"paired": "modern", "unpaired": "modern_cut"}
+_BATCHES = {"paired": 8, "unpaired": 4, "generate": 16}
+"""Of the presets; a set with fewer pictures gets as many."""
+GENERATE_PX, GENERATE_IMAGES = 32, 100_000
+"""Side of the pictures that the preset generate makes, and its schedule."""
 
 
 class Suggestion(NamedTuple):
@@ -57,7 +59,7 @@ def suggest(
     in an epoch. grey: of each side, whether all its pictures are. bands: how many channels each side has if they are
     bands, else 0. white: of 16-bit files, if it is not 65,535; else 0.
     """
-    largest = 64 if kind == "images" else 256  # DCGAN makes up to 128 px; the paper's 64 are what it is good at
+    largest = 64 if kind == "images" else 256  # dcgan makes up to 128 px; the paper's 64 are what it is good at
     crops = [size for size in CROPS_PX if size <= min(side_px, largest)] or [32]
     if kind == "clips":
         found = _of_clips(crops, count, machine)
@@ -71,7 +73,7 @@ def suggest(
 
 
 def _of_sides(kind: str, crops: list[int], count: int, machine: Machine) -> Suggestion:
-    images = _thousands(max(min(max(PASSES * count, LEAST_IMAGES), MOST_IMAGES), count))
+    images = _in_limits(count)
     in_time = [crop for crop in crops if crop >= 64 and (machine.hours(kind, images, crop) or 0) <= NIGHT_H]
     crop = (in_time or [one for one in crops if one >= 64][-1:] or crops)[0]
     if (hours := machine.hours(kind, images, crop)) and hours > NIGHT_H:
@@ -91,17 +93,25 @@ def _of_clips(crops: list[int], frames: int, machine: Machine) -> Suggestion:
     return Suggestion("clips", tuple(changes), None)
 
 
+def _of_images(crop: int, count: int, machine: Machine) -> Suggestion:
+    """Return DCGAN on a GPU for its 64 px, else generate, which is ahead of it on a core, at 32 px (docs/gan.md)."""
+    if machine.gpu and crop > GENERATE_PX:
+        epochs = min(400, max(PASSES, MOST_IMAGES // max(count, 1)))
+        changes = [f"data.crop_px={crop}", f"data.resize_px={crop}"]
+        changes += [f"train.batch={min(256, max(count, 1))}", f"schedule.epochs={epochs}"]
+        return Suggestion("dcgan", tuple(changes), None)
+    images = max(_in_limits(count), GENERATE_IMAGES)
+    if (hours := machine.hours("images", images, GENERATE_PX)) and hours > NIGHT_H:
+        images = _thousands(images * NIGHT_H / hours)
+    changes = [f"data.crop_px={GENERATE_PX}", f"data.resize_px={GENERATE_PX}"]
+    changes += [f"train.batch={min(_BATCHES['generate'], max(count, 1))}", f"schedule.images={images}"]
+    return Suggestion("generate", tuple(changes), machine.hours("images", images, GENERATE_PX))
+
+
+def _in_limits(count: int) -> int:
+    """Return the images that so many pictures are trained for."""
+    return _thousands(max(min(max(PASSES * count, LEAST_IMAGES), MOST_IMAGES), count))
+
+
 def _thousands(images: float) -> int:
     return 1000 * round(images / 1000)
-
-
-def _of_images(crop: int, count: int, machine: Machine) -> Suggestion:
-    batch = min((4 if machine.gpu else 1) * (64 if crop == 64 else 256), max(count, 1))
-    changes = [f"data.crop_px={crop}", f"data.resize_px={crop}", f"train.batch={batch}"]
-    epochs = min(400, max(100, 200_000 // max(count, 1)))
-    if not machine.gpu:  # an eighth of the preset's cost; the paper's width is for a GPU
-        changes += ["generator.width=32", "discriminator.width=32"]
-    if (hours := machine.hours("images", epochs * count, crop)) and hours > NIGHT_H:
-        epochs = max(int(epochs * NIGHT_H / hours), 1)
-    changes.append(f"schedule.epochs={epochs}")
-    return Suggestion(_PRESETS["images"], tuple(changes), machine.hours("images", epochs * count, crop))

@@ -41,7 +41,7 @@ def resolve_schedule(settings: ScheduleSettings, epoch_images: int) -> Schedule:
     if decay > total:
         raise ConfigError(
             f"schedule: a decay of {decay:,} images is longer than the whole training of {total:,}. "
-            "Set schedule.decay_images, too."
+            f"Set schedule.decay_images, too, for example to {total // 2}."
         )
     return Schedule(total, decay, epoch_images, settings.lr_ramp)
 

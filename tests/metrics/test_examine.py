@@ -18,6 +18,7 @@ from i2i.errors import DataError, UsageError
 from i2i.images import read_image, write_image
 from i2i.metrics import faults
 from i2i.metrics.examine import examine_data, lines
+from i2i.metrics.suggest import Machine
 from tests.conftest import LINEART, MAPS, picture
 
 
@@ -47,6 +48,17 @@ def test_shipped_sets_are_silent(folder):
     report = examine_data([str(folder)])
     assert report.kind == "paired"
     assert report.findings == ()
+
+
+@pytest.mark.parametrize(("gpu", "preset", "told"), [(False, "generate", "dcgan_emoji"), (True, "dcgan", "generate")])
+def test_single_pictures_are_told_what_decides(tmp_path, monkeypatch, gpu, preset, told):
+    for number in range(3):
+        write_image(tmp_path / f"{number}.png", picture(64, 64, seed=number))
+    monkeypatch.setattr(Machine, "here", classmethod(lambda cls: cls(2, gpu)))
+    report = examine_data([str(tmp_path)])
+    assert (report.kind, report.preset) == ("images", preset)
+    (line,) = [line for line in lines(report, ["D"]) if line.startswith(("At 32 px", "It is for a GPU"))]
+    assert told in line
 
 
 def test_a_sound_set_is_silent_and_its_suggestion_can_be_trained(sound):

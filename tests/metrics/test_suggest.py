@@ -16,7 +16,7 @@ def settings(suggestion):
 
 
 def config_of(suggestion):
-    data = ["data.side=B"] if suggestion.preset == "dcgan" else []
+    data = ["data.side=B"] if suggestion.preset in ("dcgan", "generate") else []
     return resolve(load_config(suggestion.preset, [f"data.path={LINEART}", *data, *suggestion.changes]))
 
 
@@ -69,12 +69,29 @@ def test_photographs_without_pairs_are_cropped_smaller_without_a_gpu():
     assert crops == [128, 256, 256]
 
 
-def test_single_pictures_get_a_thinner_network_and_fewer_epochs_without_a_gpu():
-    cores, gpu = (settings(suggest("images", 64, 60_000, machine)) for machine in (SMALL, GPU))
-    assert cores["generator.width"] == 32
-    assert "generator.width" not in gpu
-    assert cores["schedule.epochs"] < gpu["schedule.epochs"]
-    assert cores["train.batch"] < gpu["train.batch"]
+@pytest.mark.parametrize(
+    ("side_px", "machine", "preset"),
+    [(64, SMALL, "generate"), (300, SMALL, "generate"), (40, GPU, "generate"), (64, GPU, "dcgan"), (300, GPU, "dcgan")],
+)
+def test_a_gpu_and_64_px_decide_what_single_pictures_are_trained_with(side_px, machine, preset):
+    found = suggest("images", side_px, 400, machine)
+    assert found.preset == preset
+    assert settings(found)["data.crop_px"] == (64 if preset == "dcgan" else 32)
+
+
+@pytest.mark.parametrize(("count", "images"), [(400, 100_000), (1500, 150_000), (60_000, 200_000)])
+def test_single_pictures_get_the_schedule_of_the_preset_and_more_if_they_are_many(count, images):
+    found = suggest("images", 64, count, SMALL)
+    assert settings(found)["schedule.images"] == images
+    preset = load_config("generate")
+    assert (preset.schedule.images, preset.data.crop_px, preset.train.batch) == (100_000, 32, 16)
+    assert settings(found)["train.batch"] == 16
+
+
+def test_single_pictures_get_what_a_night_allows():
+    one = suggest("images", 64, 30_000_000, Machine(1, False))
+    assert NIGHT_H - 0.1 < one.hours <= NIGHT_H + 0.1
+    assert settings(one)["schedule.images"] < 30_000_000
 
 
 @pytest.mark.parametrize(

@@ -386,8 +386,11 @@ def test_schedules_resolve_to_images(few_pairs):
         "schedule.images=null", "schedule.decay_images=null", "schedule.epochs=6", "schedule.decay_epochs=2"
     )
     assert resolve_schedule(settings.schedule, 50) == (300, 100, 50, None)
-    with pytest.raises(ConfigError, match=r"17 .* 16"):
-        resolve_schedule(tiny_config("schedule.decay_images=17").schedule, 50)
+    with pytest.raises(ConfigError, match=r"17 .* 16.*schedule\.decay_images.* 8"):
+        tiny_config("schedule.decay_images=17")
+    mixed = ("schedule.images=null", "schedule.epochs=1", "schedule.decay_images=51")  # known once the data are
+    with pytest.raises(ConfigError, match=r"51 .* 50.*schedule\.decay_images.* 25"):
+        resolve_schedule(tiny_config(*mixed).schedule, 50)
 
 
 @pytest.mark.parametrize(
