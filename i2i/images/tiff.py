@@ -35,6 +35,7 @@ _WITHOUT_PREDICTOR = {1, 32773}
 _PREDICTORS = (2, 3)  # differences of integers, and of the bytes of floats
 _WHOLE_BITS = (1, 8, 16, 32, 64)
 """Of a value that tifffile unpacks itself; single bits are those of masks."""
+_NOT_READ = -1
 _TILE_PIXELS = 1 << 24  # a tile of any picture may have so many: 4,096 px a side
 
 # tifffile logs what it tolerates. What matters is checked here, and errors raise exceptions.
@@ -148,7 +149,7 @@ class Page:
 
 
 def pages(file: BinaryIO) -> Iterator[Page]:
-    """Yield each page; raises SyntaxError if they form a loop."""
+    """Yield each page; raises SyntaxError if they form a loop, or if the file ends among them."""
     file.seek(0)
     start = file.read(8)
     order = start[:2]
@@ -162,10 +163,12 @@ def pages(file: BinaryIO) -> Iterator[Page]:
         seen.add(place)
         file.seek(place)
         tags = ImageFileDirectory_v2(start, order)
+        tags.next = _NOT_READ  # Pillow stops at the end of the file, and says nothing
         tags.load(file)
-        if not tags:  # Pillow ignores the end of the file
+        if tags:
+            yield Page(place, tags)
+        if not tags or tags.next == _NOT_READ:
             raise SyntaxError("it ends before its tags")
-        yield Page(place, tags)
         place = tags.next
 
 

@@ -188,3 +188,17 @@ def test_a_loop_of_pages_is_refused(tmp_path):
     assert decode(tmp_path / "a.tif").shape == (8, 8, 3)
     with pytest.raises(ImageError, match="loop"), opened(tmp_path / "a.tif", 10**8) as source:
         source.count()
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")  # Pillow's
+@pytest.mark.parametrize("lost", [2, 4, 13, 40])
+def test_a_file_that_ends_among_its_tags_says_so(tmp_path, lost):
+    """Pillow leaves the next page where the first one is then, as in a loop."""
+    values = {256: 8, 257: 8, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 8, 279: 64}
+    tags = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in values.items())
+    whole = struct.pack("<2sHI", b"II", 42, 72) + bytes(64) + struct.pack("<H", len(values)) + tags + bytes(4)
+    (tmp_path / "a.tif").write_bytes(whole)
+    assert decode(tmp_path / "a.tif").shape == (8, 8, 1)  # the control
+    (tmp_path / "a.tif").write_bytes(whole[:-lost])
+    with pytest.raises(ImageError, match="it ends"):
+        read_image(tmp_path / "a.tif")
