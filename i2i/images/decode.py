@@ -73,7 +73,7 @@ class FilesSource(Source):
         return 1
 
     def missing(self, frame: int = 0) -> Array | None:
-        """Return where the mask of any file says that there is no data."""
+        """Return which pixels the mask of any file leaves out."""
         found: Array | None = None
         for one in self.paths:
             with opened(one, self.max_pixels, self.layout) as source:

@@ -65,7 +65,7 @@ class Source:
         return None
 
     def missing(self, frame: int = 0) -> Array | None:
-        """Return where a mask says that a frame has no data, (H, W) bool; None: nowhere."""
+        """Return which pixels of a frame a mask leaves out, (H, W) bool; None: none."""
         return None
 
     @property

@@ -23,8 +23,8 @@ def world_file_of(picture: Path) -> Path | None:
 def carry_over(source: Path, output: Path, corner: tuple[int, int] = (0, 0)) -> None:
     """Write the world file of `source`, if it has one, beside `output`.
 
-    corner: row and column of the source's pixel that is the first of the output. A file that is no world file is left
-    out. Raises OSError.
+    corner: row and column of the source's pixel that is the first of the output. Nothing is written for a file that
+    only has the name of a world file. Raises OSError.
     """
     file = world_file_of(source)
     if file is None or output.suffix.lower() in _WITHOUT:
