@@ -184,15 +184,10 @@ def mask_of(page: Page, following: Iterable[Page]) -> Page | None:
 
 
 def missing(file: BinaryIO, mask: Page, path: Path) -> Array:
-    """Return where a mask says that nothing is, (H, W) bool; raises ImageError."""
-    tifffile = load_tifffile()
+    """Return which pixels a mask leaves out, (H, W) bool; raises ImageError."""
     refuse_huge_tiles(mask, path)
-    file.seek(0)
-    with tifffile.TiffFile(file, is_lsm=False, is_scanimage=False, is_ndpi=False) as opened:
-        opened.filehandle.seek(mask.place)
-        found = tifffile.TiffPage(opened, index=0)
-        check_storage(found, opened.filehandle.size, path)
-        values: Array = found.asarray(maxworkers=1)
+    with open_tifffile(file) as opened:
+        values: Array = page_in(opened, mask, path).asarray(maxworkers=1)
     if values.shape != (mask.height, mask.width):
         raise ImageError(f"{path} is damaged: its mask has the shape {values.shape}.")
     return values == 0
@@ -203,19 +198,27 @@ def decode(file: BinaryIO, page: Page, path: Path) -> Array:
 
     Raises ImageError that names what i2i does not read.
     """
-    tifffile = load_tifffile()
     refuse_unsupported(page, path)
-    file.seek(0)
-    # Its special cases for microscope files would read other pages than ours.
-    with tifffile.TiffFile(file, is_lsm=False, is_scanimage=False, is_ndpi=False) as opened:
-        opened.filehandle.seek(page.place)
-        found = tifffile.TiffPage(opened, index=0)
-        check_storage(found, opened.filehandle.size, path)
-        planes = found.asarray(squeeze=False, maxworkers=1)
+    with open_tifffile(file) as opened:
+        planes = page_in(opened, page, path).asarray(squeeze=False, maxworkers=1)
     if planes.shape[1:4] != (1, page.height, page.width) or planes.shape[0] * planes.shape[4] != page.samples:
         raise ImageError(f"{path} is damaged: its tags contradict one another.")
     array = planes[:, 0, :, :, 0].transpose(1, 2, 0) if page.samples == planes.shape[0] else planes[0, 0]
     return np.ascontiguousarray(plain(array, page))
+
+
+def open_tifffile(file: BinaryIO) -> Any:
+    """Open a file as a TiffFile, without the special cases for microscopes, which would read other pages than ours."""
+    file.seek(0)
+    return load_tifffile().TiffFile(file, is_lsm=False, is_scanimage=False, is_ndpi=False)
+
+
+def page_in(opened: Any, page: Page, path: Path) -> Any:
+    """Return a page of an open TiffFile as a TiffPage; raises ImageError for one whose pixels cannot be read."""
+    opened.filehandle.seek(page.place)
+    found = load_tifffile().TiffPage(opened, index=0)
+    check_storage(found, opened.filehandle.size, path)
+    return found
 
 
 def refuse_huge_tiles(page: Page, path: Path) -> None:

@@ -72,7 +72,7 @@ class StackSource(Source):
         return tiff.mask_of(next(pages), pages)
 
     def missing(self, frame: int = 0) -> Array | None:
-        """Return where the mask says that there is no data."""
+        """Return which pixels the mask leaves out."""
         mask = self.mask_page
         return tiff.missing(self.stack.file, mask, self.path) if mask else None
 
@@ -149,8 +149,8 @@ class TiffSource(Source):
             yield found[following]
 
     def missing(self, frame: int = 0) -> Array | None:
-        """Return where the mask of a page says that there is no data."""
-        number = self._frames[frame] if frame else 0
+        """Return which pixels of a page its mask leaves out."""
+        number = self._number(frame)
         mask = self._mask(number)
         if mask is None:
             return None
@@ -161,6 +161,14 @@ class TiffSource(Source):
     def _frames(self) -> list[int]:
         """The numbers of the pages that are pictures: the first, and others that are no reduced copies or masks."""
         return [0, *(number for number, page in enumerate(self.pages()) if number and page.full_size)]
+
+    def _number(self, frame: int) -> int:
+        """Return the number of a frame's page; of the first, no other page is read for it."""
+        return self._frames[frame] if frame else 0
+
+    def _page(self, frame: int) -> tiff.Page:
+        number = self._number(frame)
+        return self.pages(number + 1)[number]
 
     def count(self) -> int:
         """Return the number of pages that are pictures."""
@@ -191,18 +199,17 @@ class TiffSource(Source):
 
     def pixels(self, count: int) -> int:
         """Return the number of pixels in the first `count` pictures."""
-        first = self.pages(1) if count == 1 else [self.pages()[number] for number in self._frames[:count]]
-        return sum(page.width * page.height for page in first)
+        pages = [self._page(frame) for frame in range(count)]
+        return sum(page.width * page.height for page in pages)
 
     def decode(self, frame: int = 0) -> Array:
         """Return the pixels of a page."""
-        frame = self._frames[frame] if frame else 0
-        page = self.pages(frame + 1)[frame]
+        page = self._page(frame)
         tiff.refuse_huge_tiles(page, self.path)
         if page.for_tifffile or self.image.format != "TIFF":
             return turn(tiff.decode(self.file, page, self.path), page.orientation)
         try:
-            self.image.seek(frame)
+            self.image.seek(self._number(frame))
         except SyntaxError:  # a layout that Pillow does not know
             return turn(tiff.decode(self.file, page, self.path), page.orientation)
         return decode(self.image, self.path)

@@ -96,7 +96,6 @@ class Windows:
 
     def __init__(self, source: Source, layout: Layout):
         """Raise ImageError for a file whose parts cannot be decoded alone."""
-        tifffile = load_tifffile()
         self.path, self.layout = source.path, layout
         self.mean: Array | None = None
         self.has_blank = False
@@ -112,15 +111,12 @@ class Windows:
         self._stack = source.stack if isinstance(source, StackSource) else None
         file = source.stack.file if isinstance(source, StackSource) else source.file
         self._own = next(tiff.pages(file))
-        file.seek(0)
-        self._tiff = tifffile.TiffFile(file, is_lsm=False, is_scanimage=False, is_ndpi=False)
+        self._tiff = tiff.open_tifffile(file)
         self._pages = self._found_pages()
         self._refuse()
         self._segments = Segments(self._tiff.filehandle, self._pages, self.path)
         if mask := source.mask_page:
-            self._tiff.filehandle.seek(mask.place)
-            page = tifffile.TiffPage(self._tiff, index=0)
-            self._mask = Segments(self._tiff.filehandle, [page], self.path)
+            self._mask = Segments(self._tiff.filehandle, [tiff.page_in(self._tiff, mask, self.path)], self.path)
 
     def _found_pages(self) -> list[Any]:
         """Return the page of the picture, or that of each of its bands."""
