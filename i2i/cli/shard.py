@@ -41,8 +41,8 @@ def shard(data: tuple[str, ...], output: Path, mb: int, columns: tuple[str, ...]
     with status.shown():
         from i2i.config.settings import DataSettings
         from i2i.data.folders import refuse_missing
-        from i2i.data.parquet import parquet_files
         from i2i.data.sharding import make_shards
+        from i2i.images.parquet import parquet_files
 
         if not parquet_files(data):
             refuse_missing(DataSettings(path=data))

@@ -20,7 +20,7 @@ class SourceSettings(Section):
     """Where the pictures are, and what belongs to them."""
 
     path: tuple[str, ...] = ()
-    """One folder, or two: A's and B's; or tar shards, see docs/science.md. `--data` sets it."""
+    """One folder, or two: A's and B's; or tar shards or parquet files, see docs/science.md. `--data` sets it."""
     direction: Direction | None = None
     """Which side is translated into the other; null: A into B. CycleGAN learns both directions, and this is the one
     that the model takes where no `--direction` is given; null: it must be given."""

@@ -20,10 +20,9 @@ import numpy as np
 
 from i2i.config.settings import DataSettings
 from i2i.data.items import Pair, Picture
-from i2i.data.parquet import SUFFIX as PARQUET
 from i2i.data.shards import find_shards, has_shards, has_split_shards
 from i2i.data.watch import watched
-from i2i.errors import DataError, UsageError, one_line
+from i2i.errors import DataError, UsageError
 from i2i.images import PICTURE, PICTURES, Header, Layout, Layouts
 from i2i.images.frames import clip_of, refuse_disorder
 from i2i.images.listing import list_pictures
@@ -56,12 +55,10 @@ def refuse_missing(data: DataSettings) -> None:
 
     def look(paths: Sequence[str]) -> None:
         for path in paths:
-            if path.lower().endswith(PARQUET):
-                raise DataError(
-                    f"{one_line(path)} is a parquet file. Pack its pictures first: i2i shard FILE -o shards"
-                )
             if not Path(path).is_dir() and not has_shards(path):
-                raise DataError(f"{path} is not a folder, and no tar shard. Give the folder that holds the pictures.")
+                raise DataError(
+                    f"{path} is not a folder, tar shard or parquet file. Give the folder that holds the pictures."
+                )
 
     in_time(data, look)
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from i2i import status
 from i2i.data.folders import SPLITS, find_images, find_pairs, find_sides, has_sides, has_split
 from i2i.data.items import Picture
-from i2i.data.parquet import members, parquet_files, row_count
+from i2i.data.shards import split_of
 from i2i.errors import DataError, UsageError, one_line
 from i2i.files import atomic_write
 from i2i.images.listing import list_shards
+from i2i.images.parquet import members, parquet_files, row_count
 
 Entry = tuple[str, Path]
 """The name of a member, and its file."""
@@ -28,7 +29,7 @@ def make_shards(
     """Write the pictures of data folders, or of parquet files, into archives of up to `most_bytes` in `target`.
 
     Files go in as they are, those of a pair one after the other. progress: called with (done, total) pictures. columns:
-    of the parquet files, as for `parquet.members`. Returns the archives. Raises UsageError and DataError.
+    of the parquet files, as for `members`. Returns the archives. Raises UsageError and DataError.
     """
     if any(old := list_shards(target)) and not overwrite:
         raise UsageError(f"{one_line(old[0])} exists already. Add --overwrite to replace the archives in its folder.")
@@ -60,20 +61,19 @@ def _of_tables(
     """Write the archives of parquet files, a series for each split that begins their names; yield each archive."""
     by_split: dict[str, list[Path]] = {}
     for table in tables:
-        split = next((one for one in SPLITS if table.name.lower().startswith(one)), "")
-        by_split.setdefault(split or ("val" if table.name.lower().startswith("valid") else "shard"), []).append(table)
+        by_split.setdefault(split_of(table) or "shard", []).append(table)
     done, total = 0, sum(map(row_count, tables))
     for prefix, own in by_split.items():
         first, part, size, number = 0, list[tuple[str, bytes]](), 0, 0
         for table in own:
-            row = ""
-            for name, content in members(table, columns, first):
-                begins, row = name.split(".")[0] != row, name.split(".")[0]
-                if part and begins and size + len(content) > most_bytes:
+            row = -1
+            for one in members(table, columns):
+                begins, row = one.row != row, one.row
+                if part and begins and size + len(one.content) > most_bytes:
                     yield _write_members(target / f"{prefix}-{number:06d}.tar", part)
                     part, size, number = [], 0, number + 1
-                part.append((name, content))
-                size += len(content)
+                part.append((one._replace(row=first + one.row).name, one.content))
+                size += len(one.content)
                 done += begins
                 progress(done, total)
             first += row_count(table)

@@ -1,13 +1,17 @@
 """Pictures in tar shards, in the layout of webdataset: a name up to its first dot is a picture, what follows its side.
 
+Parquet files take their place, whose rows are pictures: a column of pictures, or one of A and one of B.
+
 D/train-000000.tar, ...               0001.a.png and 0001.b.png are a pair; 0001.png is one A|B file, or a picture
 D/trainA-000000.tar, ...              pictures of A, 0001.png, and those of B in trainB-*.tar
 D/0001.tar, ..., or D/*.tar given     the same without splits: they count as every split
 A/*.tar and B/*.tar                   two paths given
+D/train-0.parquet, D/data/..., ...    the same, named by splits as on the hub (validation is val), or without
 """
 
 import glob
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,12 +19,14 @@ from i2i import status
 from i2i.data.items import Pair, Picture
 from i2i.errors import DataError
 from i2i.images import Layout, Layouts
-from i2i.images.listing import Side, list_shards, pictures_in
+from i2i.images.listing import Side, archives_in, list_shards, pictures_in
+from i2i.images.parquet import SUFFIX as PARQUET
 from i2i.images.remote import is_url
-from i2i.images.shards import SUFFIX, is_shard
+from i2i.images.shards import SUFFIX, SUFFIXES, is_shard
 from i2i.words import name_some, show_count
 
 SPLITS = ("train", "val", "test")
+_OF_TABLE = re.compile(r"(train|test|val)(?:ing|id|idation)?([AB]?)(?![A-Za-z])")
 
 
 class Shards(NamedTuple):
@@ -79,7 +85,7 @@ def find_shards(paths: Sequence[str], split: str) -> Shards | None:
     if len(paths) != 1:
         return None
     root = Path(paths[0])
-    a, b = (list_shards(root, f"{split}{side}-*{SUFFIX}") for side in "AB")
+    a, b = (_named(root, f"{split}{side}") for side in "AB")
     if a and b:
         return Shards(a, b)
     both = _tars(paths[0], split)
@@ -88,13 +94,24 @@ def find_shards(paths: Sequence[str], split: str) -> Shards | None:
 
 def has_shards(path: str) -> bool:
     """Whether a path is an archive, a pattern of archives, or a folder of them."""
-    return bool(_given(path) or list_shards(Path(path)))
+    return bool(_given(path) or archives_in(Path(path)))
 
 
 def has_split_shards(paths: Sequence[str], split: str) -> bool:
     """Whether there are archives named after a split."""
-    names = [f"{split}{side}-*{SUFFIX}" for side in ("", "A", "B")]
-    return all(any(list_shards(Path(path), name) for name in names) for path in paths)
+    return all(any(_named(Path(path), f"{split}{side}") for side in ("", "A", "B")) for path in paths)
+
+
+def split_of(table: Path) -> str:
+    """Return the split, and perhaps the side, that begins the name of a parquet file, as train, trainA or val."""
+    found = _OF_TABLE.match(table.name)
+    return f"{found[1]}{found[2]}" if found else ""
+
+
+def _named(root: Path, name: str) -> list[Path]:
+    """Return the archives in a folder that are named after a split, and perhaps a side."""
+    tables = (one for one in archives_in(root) if one.suffix == PARQUET)
+    return list_shards(root, f"{name}-*{SUFFIX}") or [one for one in tables if split_of(one) == name]
 
 
 def _tars(path: str, split: str) -> list[Path]:
@@ -102,15 +119,15 @@ def _tars(path: str, split: str) -> list[Path]:
     if given := _given(path):
         return given
     root = Path(path)
-    if named := list_shards(root, f"{split}-*{SUFFIX}"):
+    if named := _named(root, split):
         return named
     others = any(has_split_shards([path], one) or (root / one).is_dir() for one in SPLITS)
-    return [] if others or any((root / f"{one}A").is_dir() for one in SPLITS) else list_shards(root)
+    return [] if others or any((root / f"{one}A").is_dir() for one in SPLITS) else archives_in(root)
 
 
 def _given(path: str) -> list[Path]:
     """Return the archives that a path names itself."""
-    if not path.lower().endswith(SUFFIX):
+    if not path.lower().endswith(SUFFIXES):
         return []
     if is_url(path) and glob.has_magic(path):
         return list_shards(Path(path).parent, Path(path).name)
@@ -120,16 +137,25 @@ def _given(path: str) -> list[Path]:
 def _by_side(tars: Sequence[Path]) -> dict[Side | None, dict[str, Path]]:
     """Return the pictures in archives by side and name; raises DataError for a name that occurs twice."""
     found: dict[Side | None, dict[str, Path]] = {}
-    for count, tar in enumerate(tars):
-        status.count(count, len(tars))
-        for name, side, member in pictures_in(tar):
-            own = found.setdefault(side, {})
-            if name in own:
-                raise DataError(f"{own[name]} and {tar / member} are pictures of one name.")
-            own[name] = tar / member
+    for name, side, path in _numbered(tars):
+        own = found.setdefault(side, {})
+        if name in own:
+            raise DataError(f"{own[name]} and {path} are pictures of one name.")
+        own[name] = path
     if not found:
         raise DataError(f"{', '.join(map(str, tars[:3]))}: no picture is in {'it' if len(tars) == 1 else 'them'}.")
     return found
+
+
+def _numbered(tars: Sequence[Path]) -> Iterator[tuple[str, Side | None, Path]]:
+    """Yield name, side and path of each picture; rows of parquet files are numbered on from one to the next."""
+    first = 0
+    for count, tar in enumerate(tars):
+        status.count(count, len(tars))
+        name = ""
+        for name, side, member in pictures_in(tar):
+            yield f"{first + int(name):09d}" if tar.suffix == PARQUET else name, side, tar / member
+        first += int(name) + 1 if name and tar.suffix == PARQUET else 0
 
 
 def _plain(tars: Sequence[Path]) -> dict[str, Path]:

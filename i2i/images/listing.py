@@ -18,8 +18,9 @@ from typing import Literal, NamedTuple
 from i2i.errors import DataError, UsageError, one_line
 from i2i.images.image import FORMATS, UNWRITTEN
 from i2i.images.omezarr import SUFFIX as ZARR
+from i2i.images.parquet import SUFFIX as PARQUET
 from i2i.images.remote import glob_remote, is_url
-from i2i.images.shards import SUFFIX, member_names
+from i2i.images.shards import SUFFIX, SUFFIXES, member_names
 from i2i.words import name_some, show_count
 
 SERVICE_FOLDERS = frozenset(
@@ -28,6 +29,8 @@ SERVICE_FOLDERS = frozenset(
 """Folders that NAS boxes, unpackers and disks add to a user's own, in lower case."""
 Side = Literal["A", "B"]
 _SIDES: dict[str, Side] = {"a": "A", "b": "B"}
+_OF_FILES = "metadata.parquet"
+"""What the hub calls a table of files beside it."""
 _EVERY = 500  # pictures between two calls of `seen`
 
 
@@ -135,11 +138,18 @@ def list_shards(folder: Path, pattern: str = f"*[0-9]{SUFFIX}") -> list[Path]:
     return [folder / name for name in names if fnmatch.fnmatchcase(name, pattern)]
 
 
+def archives_in(folder: Path) -> list[Path]:
+    """Return all archives in a folder: tar shards, else parquet files, which may lie in its subfolder data."""
+    tables = (one for inner in (folder, folder / "data") if (one := list_shards(inner, f"*{PARQUET}")))
+    return list_shards(folder) or [one for one in next(tables, []) if one.name != _OF_FILES]
+
+
 @functools.lru_cache(maxsize=64)
 def _archives(folder: Path, changed_ns: int) -> list[str]:
     """Return the names of the archives in a folder, sorted. One pass: it may hold a million pictures instead."""
     with os.scandir(folder) as entries:
-        return sorted(one.name for one in entries if one.name.endswith(SUFFIX) and one.name[0] != "." and one.is_file())
+        named = (one for one in entries if one.name.endswith(SUFFIXES) and one.name[0] != ".")
+        return sorted(one.name for one in named if one.is_file())
 
 
 def pictures_in(tar: Path) -> Iterator[tuple[str, Side | None, str]]:

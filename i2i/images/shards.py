@@ -2,7 +2,7 @@
 
 A member has a path of its own, train-000000.tar/0001.a.png, as if its archive were a folder. An index beside each
 archive says where its members are: sorted by name and mapped into memory, so that a million names take none. It is made
-anew where the archive has another size or time.
+anew where the archive has another size or time. A parquet file is an archive, too (i2i.images.parquet).
 """
 
 import contextlib
@@ -20,11 +20,13 @@ import numpy as np
 from i2i import status
 from i2i.errors import ImageError, one_line
 from i2i.files import atomic_write
+from i2i.images import parquet
 from i2i.images.encode import Array
 from i2i.images.omezarr import is_zarr
 from i2i.images.remote import is_remote_file, is_url, open_remote, read_remote, remote_size
 
 SUFFIX = ".tar"
+SUFFIXES = (SUFFIX, parquet.SUFFIX)
 _INDEX = ".index"
 _BLOCK = 512
 
@@ -38,7 +40,7 @@ class Stored(NamedTuple):
 
 def is_shard(path: Path) -> bool:
     """Whether a path names an archive."""
-    return path.suffix.lower() == SUFFIX and _is_file(str(path))
+    return path.suffix.lower() in SUFFIXES and _is_file(str(path))
 
 
 def member_names(tar: Path) -> list[str]:
@@ -58,6 +60,8 @@ def read_file(path: Path) -> bytes:
     if not (member := _member_of(path)):
         return path.read_bytes()
     offset, size = _place(path, *member)
+    if member[0].suffix == parquet.SUFFIX:
+        return parquet.read(member[0], offset, stored(member[0]))
     if is_url(member[0]):
         content = read_remote(member[0], offset, offset + size)
     else:
@@ -86,9 +90,11 @@ def is_member(path: Path) -> bool:
 
 def _member_of(path: Path) -> tuple[Path, str] | None:
     """Return the archive of a member and the name in it; None for other files."""
-    text = str(path)
-    head, found, name = text.partition(SUFFIX + os.sep)
-    return (Path(head + SUFFIX), name.replace(os.sep, "/")) if found and _is_file(head + SUFFIX) else None
+    for suffix in SUFFIXES:
+        head, found, name = str(path).partition(suffix + os.sep)
+        if found and _is_file(head + suffix):
+            return Path(head + suffix), name.replace(os.sep, "/")
+    return None
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -120,7 +126,7 @@ def _index(tar: Path) -> Array:
         if found.dtype.names == ("name", "offset", "size") and tuple(found[0])[1:] == known:
             return found
     with status.doing(f"Indexing {tar}"):
-        rows = [(b"", *known), *sorted(_members(tar))]
+        rows = [(b"", *known), *sorted(parquet.entries(tar) if tar.suffix == parquet.SUFFIX else _members(tar))]
     longest = max(len(name) for name, _, _ in rows)
     made = np.array(rows, [("name", f"S{max(longest, 1)}"), ("offset", "<i8"), ("size", "<i8")])
     with contextlib.suppress(OSError), atomic_write(file, sync=False) as temp, temp.open("wb") as opened:

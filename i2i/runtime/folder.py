@@ -10,7 +10,8 @@ from i2i import status
 from i2i.errors import UsageError, one_line
 from i2i.files import sweep_temporaries
 from i2i.images import FORMATS, channel_words
-from i2i.images.listing import is_folder, list_folder, list_shards, pictures_in
+from i2i.images.listing import archives_in, is_folder, list_folder, list_shards, pictures_in
+from i2i.images.parquet import SUFFIX as PARQUET
 from i2i.images.remote import is_url, shown_url
 from i2i.images.shards import is_shard
 from i2i.images.stacking import files_of, group_files
@@ -31,7 +32,6 @@ from i2i.runtime.refusals import (
 from i2i.runtime.tasks import Group, Shard, Tasks
 from i2i.words import name_some, show_count
 
-_PARQUET = ".parquet"
 _STALE_S = 3600
 """Half-written files untouched for this long are left from a killed run; another run may be writing younger ones."""
 
@@ -82,8 +82,6 @@ def list_tasks(
 
 def _find(sources: Sequence[Path], target: Path | None, channels: int, options: PictureOptions) -> Tasks:
     """Find the pictures and name their outputs; target: where to, None in place. Raises UsageError."""
-    if tables := [source for source in sources if source.suffix.lower() == _PARQUET]:
-        raise UsageError(f"{one_line(tables[0])} is a parquet file. Pack its pictures first: i2i shard FILE -o shards")
     sources = [one for source in sources for one in _shards_in(source) or [source]]
     shards = [source for source in sources if is_shard(source)]
     if target is None and shards:
@@ -161,16 +159,19 @@ def _shards_in(source: Path) -> list[Path]:
         pattern = [source.name] if glob.has_magic(source.name) else []
         if is_shard(source):
             return []
-        if not (found := list_shards(source.parent if pattern else source, *pattern)):
-            raise UsageError(f"{shown_url(source)} holds no tar archives, and at addresses i2i reads these alone.")
+        if not (found := list_shards(source.parent, *pattern) if pattern else archives_in(source)):
+            raise UsageError(
+                f"{shown_url(source)} holds no tar archives or parquet files, and at addresses i2i reads these alone."
+            )
         return found
-    found = list_shards(source) if source.is_dir() else []
+    found = archives_in(source) if source.is_dir() else []
     return [] if found and list_folder(source).names else found
 
 
 def _shard_group(tar: Path, target: Path, channels: int, options: PictureOptions) -> Group:
-    """Return the pictures in an archive of the side that goes in, or without sides."""
-    found = [(name, member) for name, side, member in pictures_in(tar) if side in (None, options.side)]
+    """Return the pictures in an archive of the side that goes in, or without sides; rows of a table have its name."""
+    first = f"{tar.stem}-" if tar.suffix == PARQUET else ""
+    found = [(f"{first}{name}", member) for name, side, member in pictures_in(tar) if side in (None, options.side)]
     plain = {member: f"{name}{Path(member).suffix}" for name, member in found}
     renamed = rename(list(plain.values()), channels, options)
     return Group(tar, target, list(plain), {member: renamed.get(name, name) for member, name in plain.items()})
