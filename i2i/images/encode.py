@@ -73,9 +73,9 @@ def encode(
     """Encode one picture, or the frames of several, as a file of `kind` (a value of images.FORMATS).
 
     frames: (H, W, C) in uint8, uint16 or float32 (TIFF, NPY and OME-Zarr only), C as in i2i.images.image. Formats
-    outside SEVERAL_FRAMES take one. An OME-Zarr is a zip of the files of its folder. quality: 1 to 100, by default
-    QUALITY. lossless: WebP only. bands: whether channels are bands, of which TIFF, NPY, NPZ and OME-Zarr hold any
-    number. Raises what the encoders raise.
+    outside SEVERAL_FRAMES take one, and OME-Zarr those that follow one another along `extras.axes.planes`; it is a zip
+    of the files of its folder. quality: 1 to 100, by default QUALITY. lossless: WebP only. bands: whether channels are
+    bands, of which TIFF, NPY, NPZ and OME-Zarr hold any number. Raises what the encoders raise.
     """
     extras = extras or Extras()
     if kind == "TIFF":
@@ -85,7 +85,7 @@ def encode(
     if kind == "ZARR":
         from i2i.images.omezarr_writing import encode_zarr
 
-        return encode_zarr(frames[0], extras.axes or Axes())
+        return encode_zarr(frames, extras.axes or Axes())
     if kind in ("NPY", "NPZ"):
         return _numpy(frames[0], kind, bands)
     if kind == "PPM" and frames[0].dtype == np.uint16:

@@ -1,7 +1,7 @@
 """An OME-Zarr picture, written as its rows come: chunks, smaller sizes, and what the axes and channels mean.
 
-The format is OME-NGFF 0.4 in Zarr 2, or 0.5 in Zarr 3 where the input is of that version. One depth and one time are
-written, at their place among those of the input.
+The format is OME-NGFF 0.4 in Zarr 2, or 0.5 in Zarr 3 where the input is of that version. A plane is written at its
+place among those of the input, or several along the axes that they had there.
 """
 
 import contextlib
@@ -9,9 +9,9 @@ import io
 import itertools
 import os
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,10 +43,11 @@ def new_zarr(path: Path, sync: bool = True) -> Iterator[Path]:
         yield folder
 
 
-def encode_zarr(array: Array, axes: Axes) -> bytes:
-    """Return a picture (H, W, C) as a zip of the files of its folder."""
+def encode_zarr(frames: Sequence[Array], axes: Axes) -> bytes:
+    """Return frames (H, W, C) as a zip of the files of a folder; several follow one another along `axes.planes`."""
     files: dict[str, Any] = {}
-    write_zarr(files, iter([array]), array.shape[:2], axes)
+    steps = axes.planes if len(frames) > 1 else ()
+    write_zarr(files, (iter([frame]) for frame in frames), frames[0].shape[:2], axes, steps)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as packed:
         for name, content in files.items():
@@ -60,30 +61,64 @@ def unpack(content: bytes, folder: Path) -> None:
         packed.extractall(folder)
 
 
-def write_zarr(store: Path | dict[str, Any], rows: Iterator[Array], sides: tuple[int, int], axes: Axes) -> None:
+def write_zarr(
+    store: Path | dict[str, Any],
+    planes: Iterable[Iterator[Array]],
+    sides: tuple[int, int],
+    axes: Axes,
+    steps: Sequence[tuple[str, int]] = (),
+) -> None:
     """Write a picture into an empty folder, or a mapping of names to contents.
 
-    rows: (N, W, C) of one type, in order. sides: height and width. axes: names of channels are left out where there are
-    more or fewer channels. Raises UsageError where zarr is missing.
+    planes: the rows of each, (N, W, C) of one type, in order. sides: height and width. axes: names of channels are left
+    out where there are more or fewer channels. steps: the axes along which planes follow one another, the slowest
+    first, and their sizes; none of a single plane. Raises UsageError where zarr is missing.
     """
-    zarr = load_zarr()
+    planes, sizes = iter(planes), dict(steps)
+    rows = next(planes)
     first = next(rows)
-    channels = first.shape[2]
-    letters = [one for one in _ORDER if one in dict(axes.units) or (one == "c" and channels > 1)]
-    group = zarr.open_group(store, mode="w", zarr_format=3 if axes.version == "0.5" else 2)
-    levels = [_level(zarr, group, number, letters, one, first) for number, one in enumerate(level_sides(sides))]
-    top, seen = 0, _Seen(channels)
-    for strip in _strips(itertools.chain([first], rows)):
-        seen.add(strip)
-        _put(levels[0], letters, top, strip)
-        top += len(strip)
-    for finer, coarser in itertools.pairwise(levels):
-        _reduce(finer, coarser, letters, axes.classes)
+    channels = first.shape[2] * sizes.get("c", 1)
+    letters = [one for one in _ORDER if one in dict(axes.units) or one in sizes or (one == "c" and channels > 1)]
+    group = load_zarr().open_group(store, mode="w", zarr_format=3 if axes.version == "0.5" else 2)
+    levels = []
+    for number, (height, width) in enumerate(level_sides(sides)):
+        lengths = {**sizes, "c": channels, "y": height, "x": width}
+        levels.append(_level(group, number, {one: lengths.get(one, 1) for one in letters}, first.dtype))
+    seen = _Seen(channels)
+    every = itertools.chain([itertools.chain([first], rows)], planes)
+    for place, own in zip(np.ndindex(*sizes.values()), every, strict=True):
+        at: dict[str, Any] = dict(zip(sizes, place, strict=True))
+        start = at.get("c", 0) * first.shape[2]
+        at["c"] = slice(start, start + first.shape[2])
+        _write_plane(levels, _Plane(letters, at), own, seen, axes.classes)
     described = _described(axes, letters, len(levels))
     described |= {"omero": {"channels": _channels(axes.channels, channels, first.dtype, seen)}}
     if axes.version == "0.5":
         described = {"ome": {"version": "0.5", **described}}
     group.attrs.update(described)  # last: readers see a picture only once this is written
+
+
+class _Plane(NamedTuple):
+    """Where a plane lies in an array with the axes `letters`: its place on some of them, or its channels; else 0."""
+
+    letters: Sequence[str]
+    at: dict[str, Any]
+
+    def rows(self, top: int, bottom: int) -> tuple[Any, ...]:
+        """Return the index of some rows: (C, N, W), or (N, W) without an axis of channels."""
+        where = {**self.at, "y": slice(top, bottom), "x": slice(None)}
+        return tuple(where.get(one, 0) for one in self.letters)
+
+
+def _write_plane(levels: Sequence[Any], plane: _Plane, rows: Iterator[Array], seen: "_Seen", nearest: bool) -> None:
+    """Write all sizes of a plane."""
+    top = 0
+    for strip in _strips(rows):
+        seen.add(strip, plane.at["c"])
+        _put(levels[0], plane, top, strip)
+        top += len(strip)
+    for finer, coarser in itertools.pairwise(levels):
+        _reduce(finer, coarser, plane, nearest)
 
 
 def load_zarr() -> Any:
@@ -103,21 +138,20 @@ def level_sides(sides: tuple[int, int]) -> list[tuple[int, int]]:
     return found
 
 
-def _level(zarr: Any, group: Any, number: int, letters: Sequence[str], sides: tuple[int, int], first: Array) -> Any:
-    """Make the empty array of one size."""
+def _level(group: Any, number: int, lengths: dict[str, int], dtype: Any) -> Any:
+    """Make the empty array of one size; lengths: of its axes, in order."""
     from numcodecs import Blosc
 
-    lengths = {"c": first.shape[2], "y": sides[0], "x": sides[1]}
     named: dict[str, Any] = {"chunk_key_encoding": {"name": "v2", "separator": "/"}}
     packed: Any = Blosc(cname="lz4", clevel=5, shuffle=Blosc.SHUFFLE)
     if group.metadata.zarr_format == 3:
-        named = {"dimension_names": letters}
-        packed = zarr.codecs.BloscCodec(cname="lz4", clevel=5, shuffle="shuffle", typesize=first.itemsize)
+        named = {"dimension_names": list(lengths)}
+        packed = load_zarr().codecs.BloscCodec(cname="lz4", clevel=5, shuffle="shuffle", typesize=dtype.itemsize)
     return group.create_array(
         str(number),
-        shape=[lengths.get(one, 1) for one in letters],
-        chunks=[CHUNK_PX if one in "yx" else 1 for one in letters],
-        dtype=first.dtype,
+        shape=list(lengths.values()),
+        chunks=[CHUNK_PX if one in "yx" else 1 for one in lengths],
+        dtype=dtype,
         compressors=packed,
         **named,
     )
@@ -137,26 +171,20 @@ def _strips(rows: Iterator[Array]) -> Iterator[Array]:
         yield last
 
 
-def _put(level: Any, letters: Sequence[str], top: int, strip: Array) -> None:
-    """Write rows (N, W, C) at `top`."""
-    bottom = top + len(strip)
-    planes = strip.transpose(2, 0, 1)
-    level[_place(letters, top, bottom)] = planes if "c" in letters else planes[0]
+def _put(level: Any, plane: _Plane, top: int, strip: Array) -> None:
+    """Write rows (N, W, C) of a plane at `top`."""
+    channels = strip.transpose(2, 0, 1)
+    level[plane.rows(top, top + len(strip))] = channels if "c" in plane.letters else channels[0]
 
 
-def _place(letters: Sequence[str], top: int, bottom: int) -> tuple[Any, ...]:
-    """Return the index of some rows: (C, N, W), or (N, W) without an axis of channels."""
-    return tuple({"y": slice(top, bottom), "x": slice(None), "c": slice(None)}.get(one, 0) for one in letters)
-
-
-def _reduce(finer: Any, coarser: Any, letters: Sequence[str], nearest: bool) -> None:
+def _reduce(finer: Any, coarser: Any, plane: _Plane, nearest: bool) -> None:
     """Halve one size into the next, some rows at a time."""
     height, width = coarser.shape[-2:]
     for top in range(0, height, CHUNK_PX):
         bottom = min(top + CHUNK_PX, height)
-        planes = np.asarray(finer[_place(letters, 2 * top, 2 * bottom)])
+        planes = np.asarray(finer[plane.rows(2 * top, 2 * bottom)])
         planes = planes[None] if planes.ndim == 2 else planes
-        _put(coarser, letters, top, _halved(planes[:, :, : 2 * width], nearest).transpose(1, 2, 0))
+        _put(coarser, plane, top, _halved(planes[:, :, : 2 * width], nearest).transpose(1, 2, 0))
 
 
 def _halved(planes: Array, nearest: bool) -> Array:
@@ -176,9 +204,9 @@ class _Seen:
     def __init__(self, channels: int):
         self.least, self.most = np.full(channels, np.inf), np.full(channels, -np.inf)
 
-    def add(self, strip: Array) -> None:
-        self.least = np.fmin(self.least, strip.min(axis=(0, 1)))
-        self.most = np.fmax(self.most, strip.max(axis=(0, 1)))
+    def add(self, strip: Array, channels: slice) -> None:
+        self.least[channels] = np.fmin(self.least[channels], strip.min(axis=(0, 1)))
+        self.most[channels] = np.fmax(self.most[channels], strip.max(axis=(0, 1)))
 
 
 def _described(axes: Axes, letters: Sequence[str], levels: int) -> dict[str, Any]:

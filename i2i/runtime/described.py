@@ -59,12 +59,20 @@ def axes_of(picture: "DecodedPicture", generator: Part, corner: tuple[int, int] 
     return replace(axes.moved(y=corner[0], x=corner[1]), channels=names, classes=classes)
 
 
+def is_stack(picture: "DecodedPicture") -> bool:
+    """Whether a picture is a single frame, or one whose frames are all planes along axes that it names."""
+    axes, count = picture.extras.axes, len(picture.frames)
+    if count < 2:  # none of a picture that is read in windows
+        return True
+    kinds = {(frame.shape, frame.dtype) for frame in picture.frames}
+    return axes is not None and len(kinds) == 1 and math.prod(size for _, size in axes.planes) == count
+
+
 def is_ome(picture: "DecodedPicture", suffix: str, cog: bool = False) -> bool:
     """Whether a TIFF becomes an OME-TIFF: one from an OME-TIFF, or by its name; GDAL, which writes COGs, drops it."""
-    axes, count = picture.extras.axes, len(picture.frames)
-    kinds = {(frame.shape, frame.dtype) for frame in picture.frames}
-    if cog or len(kinds) > 1 or (count > 1 and (not axes or math.prod(size for _, size in axes.planes) != count)):
-        return False  # nothing states what the pages are
+    axes = picture.extras.axes
+    if cog or not is_stack(picture):
+        return False
     return suffix.lower() in OME_TIFF or (axes is not None and axes.document is not None)
 
 

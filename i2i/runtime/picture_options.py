@@ -95,8 +95,10 @@ class PictureOptions:
             load_zarr()  # before any picture is translated
         if self.bit_depth and self.bit_depth > DEPTHS.get(kind, 8):
             raise UsageError(f"{self.format} holds {DEPTHS.get(kind, 8)} bits at most, not {self.bit_depth}.")
-        if self.frames == "all" and kind not in SEVERAL_FRAMES:
-            raise UsageError(f"{self.format} holds one picture. With --frames all, use gif, png, webp, avif or tiff.")
+        if self.frames == "all" and kind not in {*SEVERAL_FRAMES, "ZARR"}:
+            raise UsageError(
+                f"{self.format} holds one picture. With --frames all, use gif, png, webp, avif, tiff or ome.zarr."
+            )
         if self.alpha == "keep" and not holds_alpha(f".{self.format}"):
             raise UsageError(f"{self.format} holds no alpha. Leave out --alpha keep, or use png, webp, avif or tiff.")
         if self.quality == "lossless" and kind in NEVER_LOSSLESS:

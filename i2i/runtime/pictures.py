@@ -43,7 +43,7 @@ from i2i.images.metadata import fitting_profile, metadata, png_colours
 from i2i.images.shards import read_file
 from i2i.images.source import Source
 from i2i.models.spec import Part
-from i2i.runtime.described import axes_of, corner_of, is_ome, marked, nodata_of, ome_of, place_with, placed
+from i2i.runtime.described import axes_of, corner_of, is_ome, is_stack, marked, nodata_of, ome_of, place_with, placed
 from i2i.runtime.holes import composited, cut_holes
 from i2i.runtime.picture_options import DEFAULTS, NEVER_LOSSLESS, Alpha, holds_alpha, holds_labels
 from i2i.runtime.picture_options import PictureOptions as PictureOptions
@@ -162,7 +162,7 @@ def encode(
 ) -> bytes:
     """Return a file with `outputs`, (H, W, C) each, in place of the frames of `picture`; adds its alpha and profile."""
     kind = FORMATS[suffix.lower()]
-    if len(outputs) > 1 and kind not in SEVERAL_FRAMES:
+    if len(outputs) > 1 and kind not in SEVERAL_FRAMES and not (kind == "ZARR" and is_stack(picture)):
         raise ImageError(f"{picture.path} holds {len(outputs)} pictures, {suffix} one. Add --format png or tiff.")
     if kind != "TIFF" and len({output.shape[:2] for output in outputs}) > 1:
         raise ImageError(f"{picture.path} has pages of different sizes, which {suffix} cannot hold. Add --format tiff.")

@@ -92,7 +92,7 @@ def translate_windows(translator: Translator, plan: Plan, task: Task, options: P
         try:
             if FORMATS[task.output.suffix.lower()] == "ZARR":
                 with new_zarr(task.output, sync=False) as folder:
-                    write_zarr(folder, rows, plan.source, axes_of(picture, part))
+                    write_zarr(folder, [rows], plan.source, axes_of(picture, part))
             else:
                 _write_file(task.output, rows, plan.source, source, picture, part, options.cog)
         except OSError as error:

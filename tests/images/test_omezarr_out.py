@@ -9,6 +9,8 @@ import time
 
 import numpy as np
 import pytest
+import tifffile
+from PIL import Image
 
 from i2i.errors import ImageError
 from i2i.files import TEMP_PREFIX, sweep_temporaries
@@ -46,7 +48,7 @@ def test_values_come_back(tmp_path, version, channels, dtype, monkeypatch):
     values = np.random.default_rng(0).integers(0, 256, (200, 131, channels)).astype(dtype)
     folder = tmp_path / "a.ome.zarr"
     rows = (values[top : top + 37] for top in range(0, 200, 37))
-    write_zarr(folder, rows, (200, 131), Axes(version))
+    write_zarr(folder, [rows], (200, 131), Axes(version))
     bands = tuple(map(str, range(channels)))
     layout = Layout(channels, bands, value_range=(0.0, 256.0) if dtype == np.float32 else None)
     np.testing.assert_allclose(read_image(folder, layout=layout) * (256 if dtype == np.float32 else 1), values)
@@ -63,7 +65,7 @@ def test_values_come_back(tmp_path, version, channels, dtype, monkeypatch):
 def test_smaller_sizes_of_classes_hold_no_other_values(tmp_path):
     values = np.random.default_rng(0).choice(np.array([3, 200], np.uint8), (2 * CHUNK_PX, 600, 1))
     for classes in (True, False):
-        write_zarr(tmp_path / str(classes), iter([values]), values.shape[:2], Axes(classes=classes))
+        write_zarr(tmp_path / str(classes), [iter([values])], values.shape[:2], Axes(classes=classes))
     assert set(np.unique(values_of(tmp_path / "True", 1))) == {3, 200}
     assert set(np.unique(values_of(tmp_path / "False", 1))) > {3, 200}
 
@@ -94,6 +96,53 @@ def test_a_plane_keeps_its_axes_place_and_scale(tmp_path, tiny_run, version):
     write_image(save_plane, picture(40, 50, seed=5))
     assert run_i2i("translate", save_plane, "-m", tiny_run, "-o", tmp_path / "plane_out.png").returncode == 0
     np.testing.assert_array_equal(made[0, :, 0].transpose(1, 2, 0), read_image(tmp_path / "plane_out.png"))
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_each_depth_and_time_is_written_where_it_was(tmp_path, tiny_run, version, monkeypatch):
+    """With --frames all, also in the smaller sizes; the control is the same plane translated alone."""
+    monkeypatch.setattr(omezarr_writing, "CHUNK_PX", 32)
+    planes = [picture(40, 50, seed=seed) for seed in range(6)]
+    array = np.stack([one.transpose(2, 0, 1) for one in planes]).reshape(2, 3, 3, 40, 50).swapaxes(1, 2)
+    source = write_input(tmp_path / "in" / "a.zarr", array, "tczyx", version)
+    model = Translator.open(tiny_run, device="cpu")
+    done = translate_files(model, [Task(source, tmp_path / "a.zarr")], options=PictureOptions(frames="all"), workers=1)
+    assert not done.refused
+    made = zarr.open_array(tmp_path / "a.zarr" / "0", mode="r")
+    assert made.shape == (2, 3, 3, 40, 50)
+    assert made.chunks == (1, 1, 1, 32, 32)
+    assert made.metadata.zarr_format == (3 if version == "0.5" else 2)
+    for place, plane in enumerate(planes):
+        t, z = divmod(place, 3)
+        alone = model.translate(plane)
+        np.testing.assert_array_equal(made[t, :, z].transpose(1, 2, 0), alone)
+        half = alone.reshape(20, 2, 25, 2, 3).mean(axis=(1, 3))
+        np.testing.assert_allclose(values_of(tmp_path / "a.zarr", 1)[t, :, z].transpose(1, 2, 0), half, atol=0.5)
+    (scales,) = described(tmp_path / "a.zarr")["multiscales"]
+    assert [axis["name"] for axis in scales["axes"]] == list("tczyx")
+    assert scales["datasets"][0]["coordinateTransformations"] == [{"type": "scale", "scale": [1, 1, 1, 0.5, 0.5]}]
+    with opened(tmp_path / "a.zarr", 10**8, Layout(each_plane=True)) as source:  # and it is read in the same order
+        assert source.count() == 6
+        np.testing.assert_array_equal(source.decode(4), made[1, :, 1].transpose(1, 2, 0))
+
+
+def test_stacks_of_other_formats_become_ome_zarr_where_they_name_their_axes(tmp_path, tiny_run):
+    stack = np.stack([picture(40, 50, seed=seed) for seed in range(3)])
+    names = {"axes": "ZYXS", "Channel": {"Name": ["seen"]}}
+    tifffile.imwrite(tmp_path / "a.ome.tif", stack, photometric="rgb", metadata=names)
+    grey = stack[..., :1].transpose(0, 3, 1, 2)
+    tifffile.imwrite(tmp_path / "c.ome.tif", grey[:, 0], photometric="minisblack", metadata={"axes": "CYX"})
+    Image.fromarray(stack[0]).save(
+        tmp_path / "b.gif", save_all=True, append_images=[Image.fromarray(one) for one in stack[1:]]
+    )
+    words = ["translate", "-m", tiny_run, "--frames", "all", "--format", "ome.zarr", "-o", tmp_path / "out"]
+    done = run_i2i(*words, *(tmp_path / name for name in ("a.ome.tif", "b.gif", "c.ome.tif")))
+    assert done.returncode == 3
+    assert "b.gif holds 3 pictures" in done.stderr
+    assert not (tmp_path / "out" / "b.ome.zarr").exists()
+    assert values_of(tmp_path / "out" / "a.ome.zarr").shape == (3, 3, 40, 50)
+    assert [one["name"] for one in described(tmp_path / "out" / "a.ome.zarr")["multiscales"][0]["axes"]] == list("czyx")
+    assert values_of(tmp_path / "out" / "c.ome.zarr").shape == (9, 40, 50)  # of each channel, RGB
 
 
 def test_a_cropped_output_begins_where_it_does(tmp_path, tiny_run):
@@ -203,7 +252,7 @@ def rows():
     yield
 
 with new_zarr(Path(sys.argv[1])) as folder:
-    write_zarr(folder, rows(), (2048, 600), Axes())
+    write_zarr(folder, [rows()], (2048, 600), Axes())
 """
 
 
