@@ -254,7 +254,9 @@ class AlarmSettings(Section):
     """Train steps for which colours learned without pairs must be inverted: ..."""
     brightness: Annotated[float, Field(ge=-1, le=1)] = -0.2
     """... the brightness of outputs correlates by less than this with that of truths, or of inputs where val has no
-    pairs."""
+    pairs, ..."""
+    hue: Annotated[float, Field(ge=-1, le=1)] = -0.4
+    """... or their red against green, or yellow against blue, by less than this."""
 
 
 class Config(Section):

@@ -106,6 +106,15 @@ ILLNESSES: dict[str, Illness] = {
         "Without pairs this is right where A and B are opposites, as drawings in black on white and in white on black. "
         "Where it is wrong, the preset modern_cut keeps colours better.",
     ),
+    "hues exchanged": Illness(
+        outputs.hues_exchanged,
+        -0.4,
+        "below",
+        "warning",
+        {"generator.recolour": "try another {}", "loss.l1": "raise {}", "train.seed": "try another {}"},
+        "Without pairs this is right where the task is to change colours. A few pairs in val settle it: the training "
+        "then compares with the truth.",
+    ),
     "checkerboard": Illness(
         outputs.checkerboard,
         3.0,

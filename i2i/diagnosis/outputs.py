@@ -9,7 +9,7 @@ from i2i.data.toy import TOYS, modes_found
 from i2i.diagnosis.facts import NEIGHBOURS, NotMeasured, RunFacts, Translations, as_rgb
 from i2i.diagnosis.reading import Reading, worst
 from i2i.images import Array
-from i2i.metrics.diagnostics import brightness_correlation, diversity
+from i2i.metrics.diagnostics import brightness_correlation, diversity, hue_correlation
 from i2i.metrics.distributions import distances as distances_between
 from i2i.models.spec import GENERATE
 
@@ -59,6 +59,21 @@ def identity_copied(facts: RunFacts) -> Reading:
     if isinstance(facts.config.data.derive, Mask):
         raise NotMeasured("known pixels are kept on purpose")
     return worst((Reading(_moved(one), one.direction) for one in facts.translations()), highest=False)
+
+
+def hues_exchanged(facts: RunFacts) -> Reading:
+    """Return how red against green or yellow against blue, whichever is worse, correlates with truths, or inputs.
+
+    Below zero, what should be red is green, or what should be yellow blue, however right the brightness is.
+    """
+    readings = []
+    for one in facts.translations():
+        correlation = hue_correlation(one.outputs, one.inputs if one.truths is None else one.truths)
+        if correlation is not None:
+            readings.append(Reading(correlation, one.direction))
+    if not readings:
+        raise NotMeasured("one side is grey")
+    return worst(readings, highest=False)
 
 
 def colours_inverted(facts: RunFacts) -> Reading:

@@ -1,4 +1,4 @@
-"""Whether samples differ from one another, and whether what is light stays light."""
+"""Whether samples differ from one another, and whether what is light stays light and what is red stays red."""
 
 from collections.abc import Iterable
 
@@ -9,6 +9,10 @@ from i2i.metrics.pairs import as_rgb8
 
 NEAR = 0.05
 """Samples closer than this fraction of the reals' median pair distance are near duplicates."""
+_OPPONENT = np.array([[1.0, -1.0, 0.0], [0.5, 0.5, -1.0]]).T
+"""RGB to red against green and yellow against blue."""
+_GREY = 4.0
+"""Opponent colours that vary by less than these grey levels are no hue to speak of."""
 
 
 def diversity(fakes: Array, reals: Array) -> dict[str, float]:
@@ -34,6 +38,23 @@ def brightness_correlation(outputs: Iterable[Array], others: Iterable[Array]) ->
     a flat picture counts as uncorrelated.
     """
     return float(np.mean([_correlation(*one) for one in zip(outputs, others, strict=True)]))
+
+
+def hue_correlation(outputs: Iterable[Array], others: Iterable[Array]) -> float | None:
+    """Return the lower correlation, red against green or yellow against blue, of all outputs and other pictures.
+
+    outputs, others: (H, W, 1 to 4) each, in any depth. 1 where hues are alike, -1 where two are exchanged, whatever
+    the brightness. An axis on which one side hardly varies does not count; None where none is left, as for grey.
+    """
+    pairs = np.stack(
+        [np.concatenate([as_rgb8(one).reshape(-1, 3) @ _OPPONENT for one in side]) for side in (outputs, others)]
+    )
+    pairs -= pairs.mean(axis=1, keepdims=True)
+    spreads = np.sqrt((pairs**2).mean(axis=1))
+    varies = spreads.min(axis=0) >= _GREY
+    if not varies.any():
+        return None
+    return float(((pairs[0] * pairs[1]).mean(axis=0) / np.maximum(spreads.prod(axis=0), 1e-9))[varies].min())
 
 
 def _correlation(output: Array, other: Array) -> float:

@@ -1,4 +1,5 @@
-"""Diagnostics of a training under way: a discriminator that has won, mode collapse, inverted colours, slow steps.
+"""Diagnostics of a training under way: a discriminator that has won, mode collapse, colours inverted or
+exchanged, slow steps.
 
 A discriminator that is nearly always right is no problem by itself: healthy conditional GANs and GANs
 on few pictures work that way. It has won when, over many steps, it is right at almost no loss and nothing
@@ -23,7 +24,7 @@ class Diagnostics:
         self.draws_noise = draws_noise
         self.won: dict[str, dict[str, Any]] = {}  # by discriminator: first step, G's other terms then, whether warned
         self.alike: dict[str, Any] = {}  # the same for samples without diversity
-        self.inverted: dict[str, dict[str, Any]] = {}  # the same for inverted colours, by direction
+        self.inverted: dict[str, dict[str, Any]] = {}  # the same for wrong colours, by score
         self.others: dict[str, float] = {}  # G's other terms as last seen: a row may lack them
 
     def check_losses(self, steps: int, terms: dict[str, float]) -> list[str]:
@@ -65,15 +66,16 @@ class Diagnostics:
 
     def _check_colours(self, steps: int, scores: dict[str, float]) -> list[str]:
         warnings = []
-        for name in (key for key in scores if key.startswith("brightness.")):
-            direction = name.removeprefix("brightness.")
-            if scores[name] >= self.settings.brightness:
-                self.inverted.pop(direction, None)
+        least = {"brightness": self.settings.brightness, "hue": self.settings.hue}
+        for name in (key for key in scores if key.partition(".")[0] in least):
+            kind, _, direction = name.partition(".")
+            if scores[name] >= least[kind]:
+                self.inverted.pop(name, None)
                 continue
-            since = self.inverted.setdefault(direction, {"steps": steps, "said": False})
+            since = self.inverted.setdefault(name, {"steps": steps, "said": False})
             if steps - since["steps"] >= self.settings.inverted_steps and not since["said"]:
                 since["said"] = True
-                warnings.append(self._inverted_warning(direction, scores[name]))
+                warnings.append(self._colour_warning(kind, direction, scores[name]))
         return warnings
 
     def state_dict(self) -> dict[str, Any]:
@@ -101,11 +103,18 @@ class Diagnostics:
             f"optimizer.lr ({self.lr:g}), or raise train.batch."
         )
 
-    def _inverted_warning(self, direction: str, correlation: float) -> str:
+    def _colour_warning(self, kind: str, direction: str, correlation: float) -> str:
+        lasted = f"for {self.settings.inverted_steps:,} steps"
+        if kind == "brightness":
+            return (
+                f"the colours of {direction} have come out inverted: {lasted}, light has been dark (correlation of "
+                f"the brightness {correlation:.2f}). Where A and B are opposites, that is right. Otherwise start again "
+                "with another train.seed, or raise loss.identity."
+            )
         return (
-            f"the colours of {direction} have come out inverted: for {self.settings.inverted_steps:,} steps, light has "
-            f"been dark (correlation of the brightness {correlation:.2f}). Where A and B are opposites, that is right. "
-            "Otherwise start again with another train.seed, or raise loss.identity."
+            f"the hues of {direction} have come out exchanged: {lasted}, red has been green, or yellow blue "
+            f"(correlation {correlation:.2f}). Where colours must change, that is right. Otherwise start again with "
+            "another train.seed, or with the other generator.recolour, kept or changed."
         )
 
 

@@ -19,7 +19,7 @@ from i2i.errors import DataError, LoaderError
 from i2i.images import Array, from_unit, shown
 from i2i.images.frames import clip_of
 from i2i.metrics import ARROWS
-from i2i.metrics.diagnostics import brightness_correlation, diversity
+from i2i.metrics.diagnostics import brightness_correlation, diversity, hue_correlation
 from i2i.metrics.intervals import interval
 from i2i.metrics.pairs import as_rgb8
 from i2i.models.modelfile import read_spec
@@ -232,6 +232,8 @@ def _translate(run: Run, engine: Engine, images: int, count: Count) -> Samples:
         if engine.algorithm.data == "unpaired":
             beside = shown["truth"] if previews.truths else next(iter(shown.values()))
             scores[f"brightness.{direction}"] = brightness_correlation(shown["output"], beside)
+            if (hue := hue_correlation(shown["output"], beside)) is not None:
+                scores[f"hue.{direction}"] = hue
         sheets[direction] = sheet_png(list(zip(*shown.values(), strict=True)), list(columns))
     return sheets, scores
 

@@ -162,6 +162,18 @@ def test_colours_inverted(pairs, paired):
     check("colours inverted", translated(pairs, 255 - truths, paired), translated(pairs, nearly(truths), paired))
 
 
+@pytest.mark.parametrize("paired", [True, False])
+def test_hues_exchanged(pairs, paired):
+    """Emoji with red and green, or red and blue exchanged, whose brightness is nearly right."""
+    colours = pairs[1]
+    for order in ([1, 0, 2], [2, 1, 0]):
+        facts = [translated((colours, colours), nearly(one), paired) for one in (colours[..., order], colours)]
+        check("hues exchanged", *facts)
+        assert number("colours inverted", facts[0]) > 0.5
+    with pytest.raises(NotMeasured):
+        number("hues exchanged", translated(pairs, pairs[0]))  # line art is grey
+
+
 @pytest.mark.parametrize("period", [2, 4])
 def test_checkerboard(pairs, period):
     """A pattern of 8 grey levels, as upsampling stamps it; the same energy as noise is no checkerboard."""

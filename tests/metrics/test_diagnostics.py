@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from i2i.metrics.diagnostics import brightness_correlation, diversity
+from i2i.metrics.diagnostics import brightness_correlation, diversity, hue_correlation
 
 
 def test_distances_are_those_computed_by_hand():
@@ -39,3 +39,15 @@ def test_brightness_correlates_with_its_like_and_against_its_negative():
     colours, flat = np.repeat(grey, 3, axis=3), np.full((2, 8, 8, 3), 7, np.uint8)
     for others, expected in ((colours // 2, 1), (255 - colours, -1), (flat, 0), ((colours[0], 255 - colours[1]), 0)):
         assert brightness_correlation(grey, others) == pytest.approx(expected, abs=1e-3)
+
+
+def test_hues_correlate_with_their_like_and_against_their_complements():
+    red, green, blue, yellow, grey = (
+        np.full((4, 4, 3), colour, np.uint8)
+        for colour in ((200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200, 0), (9, 9, 9))
+    )
+    assert hue_correlation((red, blue), (red // 2 + 90, blue // 2 + 90)) == pytest.approx(1)
+    assert hue_correlation((red, green, blue), (green, red, blue)) == pytest.approx(-1)  # yellow and blue as they were
+    assert hue_correlation((yellow, blue), (blue, yellow)) == pytest.approx(-1)  # red and green do not vary
+    assert hue_correlation((red, green) * 2, (red, green, green, red)) == pytest.approx(0)
+    assert hue_correlation((red, blue), (grey, grey + 60)) is None

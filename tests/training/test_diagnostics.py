@@ -103,6 +103,16 @@ def test_inverted_colours_are_named_by_direction_once_they_last():
     assert one.check_samples(4000, wrong) == []
 
 
+def test_exchanged_hues_are_named_beside_a_right_brightness():
+    one = watch(draws_noise=False)
+    wrong = {"brightness.A2B": 0.9, "hue.A2B": -0.6, "hue.B2A": 0.1}
+    assert one.check_samples(0, wrong) == []
+    (text,) = one.check_samples(500, wrong)
+    assert "A2B" in text
+    assert "generator.recolour" in text
+    assert one.check_samples(1000, wrong) == []
+
+
 def test_the_watch_goes_on_where_it_stopped():
     one, other = watch(), watch()
     rows(one, WON, 100, 1500)

@@ -157,8 +157,10 @@ def test_every_algorithm_leaves_a_model_that_is_used_and_exported(tmp_path, few_
     logged = set(rows[0]) - {"images", "epochs", "seconds", "split"}
     assert {name for name in logged if not name.startswith("grad.") and not name.endswith("_accuracy")} <= weighted
     assert {f"grad.{name}" for name in algorithm.networks} <= logged
-    watched = {name for row in rows for name in row if name.startswith("brightness.")}
-    assert watched == {f"brightness.{one}" for one in spec.generators if algorithm.data == "unpaired"}
+    watched = {name for row in rows for name in row if name.startswith(("brightness.", "hue."))}
+    unpaired = spec.generators if algorithm.data == "unpaired" else ()
+    assert {f"brightness.{one}" for one in unpaired} <= watched
+    assert watched <= {f"{kind}.{one}" for kind in ("brightness", "hue") for one in unpaired}
     sheets = sorted(path.name.split(".")[1] for path in (run / "samples").glob("000000016.*"))
     assert sheets == sorted(set(algorithm.generators) - {"classify"})
     page = (run / "report.html").read_text(encoding="utf-8")

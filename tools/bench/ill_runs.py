@@ -270,6 +270,10 @@ ILL: dict[str, dict[str, tuple[str, Maker]]] = {
         f"{family}, 1 - output": (family, lambda run: changed(run, lambda y, x: -y))
         for family in ("pix2pix", "cyclegan")
     },
+    "hues exchanged": {
+        f"{family}, input with red and blue exchanged": (family, lambda run: changed(run, lambda y, x: x.flip(1)))
+        for family in ("cyclegan", "cut")
+    },
     "checkerboard": {
         "pix2pix, 10 levels stamped": ("pix2pix", lambda run: changed(run, stamped)),
         "DCGAN as it is, Fashion-MNIST": ("dcgan", RunFacts),
