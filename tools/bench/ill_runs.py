@@ -4,6 +4,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -243,6 +244,13 @@ def some_colours(facts: RunFacts) -> np.ndarray:
 
 
 Maker = Callable[[Path], RunFacts]
+
+
+def outputs(title: str, change: Callable[[Tensor, Tensor], Tensor], *families: str) -> dict[str, tuple[str, Maker]]:
+    """Return an illness of some families: their outputs, changed."""
+    return {f"{family}, {title}": (family, partial(changed, change=change)) for family in families}
+
+
 ILL: dict[str, dict[str, tuple[str, Maker]]] = {
     "discriminator has won": {"DCGAN on emoji, D's rate x 20": ("won", RunFacts)},
     "oscillation": {"ring, rate x 4, betas 0.9": ("oscillation", RunFacts)},
@@ -258,22 +266,10 @@ ILL: dict[str, dict[str, tuple[str, Maker]]] = {
         "DCGAN, 600 steps on emoji": ("young", RunFacts),
         "Fashion-MNIST, the darkest quarter": ("dcgan", lambda run: with_samples(run, some_colours)),
     },
-    "output ignores input": {
-        f"{family}, constant": (family, lambda run: changed(run, lambda y, x: torch.full_like(y, 0.5)))
-        for family in ("pix2pix", "cyclegan")
-    },
-    "identity copied": {
-        f"{family}, input + 10%": (family, lambda run: changed(run, lambda y, x: 0.9 * x + 0.1 * y))
-        for family in ("pix2pix", "cyclegan")
-    },
-    "colours inverted": {
-        f"{family}, 1 - output": (family, lambda run: changed(run, lambda y, x: -y))
-        for family in ("pix2pix", "cyclegan")
-    },
-    "hues exchanged": {
-        f"{family}, input with red and blue exchanged": (family, lambda run: changed(run, lambda y, x: x.flip(1)))
-        for family in ("cyclegan", "cut")
-    },
+    "output ignores input": outputs("constant", lambda y, x: torch.full_like(y, 0.5), "pix2pix", "cyclegan"),
+    "identity copied": outputs("input + 10%", lambda y, x: 0.9 * x + 0.1 * y, "pix2pix", "cyclegan"),
+    "colours inverted": outputs("1 - output", lambda y, x: -y, "pix2pix", "cyclegan"),
+    "hues exchanged": outputs("input with red and blue exchanged", lambda y, x: x.flip(1), "cyclegan", "cut"),
     "checkerboard": {
         "pix2pix, 10 levels stamped": ("pix2pix", lambda run: changed(run, stamped)),
         "DCGAN as it is, Fashion-MNIST": ("dcgan", RunFacts),
