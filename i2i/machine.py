@@ -24,7 +24,7 @@ PROVIDERS = {
 """ONNX Runtime's names."""
 TORCH_DEVICES = ("cuda", "mps", "cpu")
 """Best first."""
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 _OUT_OF_MEMORY = ("out of memory", "allocate memory", "ALLOC_FAILED", "bad_alloc", "bad allocation")
 _NO_LIMIT = 1 << 60
 """Control groups of version 1 state a number above this if there is no limit."""
@@ -78,6 +78,7 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(M_MMAP_MAX, 0)  # M_MMAP_THRESHOLD goes up to 32 MiB only, which gradients of a U-Net reach
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(M_ARENA_MAX, 1)  # what one thread frees, another can take
 
 
 @functools.cache

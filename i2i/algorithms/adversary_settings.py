@@ -1,11 +1,11 @@
 """The settings under `loss` that all algorithms with a discriminator share."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
 from i2i.algorithms.adaptive import AdaptiveSettings
-from i2i.config.section import Positive, Section, Weight
+from i2i.config.section import Positive, Section, Weight, is_ever_on
 from i2i.losses import ADVERSARIAL, PENALTIES
 
 AdversarialName = Literal[
@@ -61,6 +61,12 @@ class AdversarySettings(Section):
     """Weight of the discriminator's squared logits of reals, which keeps them near zero; 0.001 in ProGAN."""
     history: Annotated[int, Field(ge=0)] = 0
     """Size of the image pool: past fakes that the discriminator also learns from; 0 is none."""
+
+    @property
+    def draws(self) -> bool:
+        """Whether the terms draw random numbers of the process, or may: a loss of a plugin."""
+        known = self.adversarial in get_args(AdversarialName) and self.penalty != "gradient"
+        return not known or is_ever_on(self.instance_noise) or bool(self.diffaugment or self.flip)
 
     @model_validator(mode="after")
     def _refuse_unused_settings(self) -> Self:

@@ -9,6 +9,8 @@ What discriminators do is the same for all: a paper says what they are shown (`s
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import partial, reduce
+from operator import or_
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
@@ -24,6 +26,7 @@ from i2i.config.settings import Config, DataKind, by_direction
 from i2i.data.seeds import HISTORY, derive_seed
 from i2i.models.spec import Part, translating
 from i2i.networks import TranslatingGenerator
+from i2i.networks.parallel import run
 
 Batch = Mapping[str, Tensor]
 """The input of one step, by name. Paired and unpaired data have "a" and "b", images have "image": each (N, C, H, W),
@@ -65,6 +68,8 @@ class Algorithm(ABC):
     """Whether a step can be a CUDA graph: it never waits for the device and draws nothing on the host."""
     term_prefixes: ClassVar[Sequence[str]] = ("G_",)
     """What the names of the further terms begin with, one for each comparison."""
+    halves: Sequence[tuple[str, ...]] = ()
+    """How the terms' names begin in each of the parts that train at once on a CPU; see i2i.networks.parallel."""
     stage: int = 0
     """The stage of the training that `begin` has reached; where it changes, the optimizers start afresh."""
     networks: dict[str, nn.Module]
@@ -154,11 +159,9 @@ class Algorithm(ABC):
         """
         fools = {one.name: one.role for one in self.phases}[phase] == "generator"
         terms = self.generator_losses(batch, outputs) if fools else {}
-        for name, shown in self.shown(batch, outputs).items():
-            one = self.adversaries[name]
-            turn = one.repel if fools else one.penalise if phase == "penalty" else one.discriminate
-            terms |= turn(*shown)
-        return terms
+        turn = "repel" if fools else "penalise" if phase == "penalty" else "discriminate"
+        turns = [partial(getattr(self.adversaries[k], turn), *one) for k, one in self.shown(batch, outputs).items()]
+        return reduce(or_, run(turns, at_once=bool(self.halves)), terms)
 
     def weights(self) -> dict[str, float]:
         """Return the current weight of each loss term; terms are logged without it."""

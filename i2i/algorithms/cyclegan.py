@@ -7,6 +7,7 @@ or on the way back that of the image where the cycle began.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Annotated
 
 from pydantic import Field
@@ -23,6 +24,14 @@ from i2i.algorithms.terms import TranslationSettings
 from i2i.config.section import Weight, is_ever_on
 from i2i.config.settings import Config
 from i2i.networks.batches import together
+from i2i.networks.parallel import can_be_parallel, run
+
+_HALVES = (
+    ("G_A2B", "G_cycle_A", "G_identity_B", "G_repelling_B", "D_A"),
+    ("G_B2A", "G_cycle_B", "G_identity_A", "G_repelling_A", "D_B"),
+)
+"""The terms of each cycle, and of each discriminator, have nothing but weights in common."""
+Images = tuple[Tensor, ...]
 
 
 class CycleGANSettings(LabelSettings, TranslationSettings):
@@ -62,6 +71,8 @@ class CycleGAN(Algorithm):
             self.add_discriminator(f"D_{side}", channels, side=side, share=0.5)  # section 7.1: D's objective is halved
         self.phases = (Phase("generators", ("G_A2B", "G_B2A")), *self.discriminator_phases("discriminators"))
         self.reseed(0)
+        if config.train.is_plain and not self.settings.draws and can_be_parallel(self.networks.values()):
+            self.halves = _HALVES
 
     def forward(self, batch: Batch) -> Outputs:
         """Both translations, both cycles, and what each generator makes of its own target domain."""
@@ -69,8 +80,10 @@ class CycleGAN(Algorithm):
         of_a, of_b = self.labels.of(batch, "a"), self.labels.of(batch, "b")
         a2b = functools.partial(together, self.networks["G_A2B"], condition=of_b)
         b2a = functools.partial(together, self.networks["G_B2A"], condition=of_a)
-        (fake_b, *same_b), (fake_a, *same_a) = (a2b(a, b), b2a(b, a)) if self.identity else (a2b(a), b2a(b))
-        outputs = {"fake_a": fake_a, "fake_b": fake_b, "back_a": b2a(fake_b)[0], "back_b": a2b(fake_a)[0]}
+        of_a2b, of_b2a = ((a, b), (b, a)) if self.identity else ((a,), (b,))
+        cycles = functools.partial(_cycle, a2b, b2a, of_a2b), functools.partial(_cycle, b2a, a2b, of_b2a)
+        (fake_b, back_a, *same_b), (fake_a, back_b, *same_a) = run(cycles, at_once=bool(self.halves))
+        outputs = {"fake_a": fake_a, "fake_b": fake_b, "back_a": back_a, "back_b": back_b}
         if self.identity:
             outputs |= {"same_a": same_a[0], "same_b": same_b[0]}
         for name in [name for name in outputs if not name.startswith("fake")]:
@@ -92,9 +105,11 @@ class CycleGAN(Algorithm):
         """Eq. 3, the generators' part."""
         a, b, shown = batch["a"], batch["b"], self.shown(batch, outputs)
         known_a, known_b = batch.get("valid_a"), batch.get("valid_b")
+        fools = [functools.partial(self.adversaries[side].fool, *shown[side]) for side in "BA"]
+        fool_b, fool_a = run(fools, at_once=bool(self.halves))
         terms = {
-            "G_A2B_GAN": self.adversaries["B"].fool(*shown["B"]),  # eq. 1, section 4
-            "G_B2A_GAN": self.adversaries["A"].fool(*shown["A"]),
+            "G_A2B_GAN": fool_b,  # eq. 1, section 4
+            "G_B2A_GAN": fool_a,
             "G_cycle_A": over_valid(losses.l1(outputs["back_a"], a), known_a),  # eq. 2
             "G_cycle_B": over_valid(losses.l1(outputs["back_b"], b), known_b),
             **self.terms.compare(outputs["back_a"], a, "G_cycle_A_", known_a),
@@ -112,3 +127,9 @@ class CycleGAN(Algorithm):
         a, b, identity = self.weight("cycle_a"), self.weight("cycle_b"), self.weight("identity")
         cycle = {"G_A2B_GAN": 1.0, "G_B2A_GAN": 1.0, "G_cycle_A": a, "G_cycle_B": b}
         return {**cycle, "G_identity_A": a * identity, "G_identity_B": b * identity}
+
+
+def _cycle(there: Callable[..., Images], back: Callable[..., Images], real: Images) -> Images:
+    """Return the translation of the first batch, its way back, and the translations of others."""
+    fake, *others = there(*real)
+    return fake, *back(fake), *others

@@ -189,6 +189,12 @@ class TrainSettings(Section):
         return " and ".join(name for name, used in barred.items() if used)
 
     @property
+    def is_plain(self) -> bool:
+        """Whether a step goes forward and back once, in fp32, through networks as they are."""
+        changed = self.activation_checkpointing or self.compile
+        return self.precision == "fp32" and self.accumulate == 1 and not changed
+
+    @property
     def step_images(self) -> int:
         """Images in one step on each device, in all of its micro-batches."""
         return self.batch * self.accumulate

@@ -6,6 +6,7 @@ optimizer uses.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from i2i.algorithms.base import Batch, Outputs
 from i2i.algorithms.phases import Phase
 from i2i.config.optimizers import OptimizerSettings
 from i2i.data.seeds import RANKS, derive_seed
+from i2i.networks.parallel import apart, run
 from i2i.training import ranks
 from i2i.training.checkpoint import State
 from i2i.training.ema import Ema
@@ -30,11 +32,10 @@ class Engine:
     """An algorithm on its device with its optimizers: all that a train step needs."""
 
     def __init__(self, fabric: Fabric, algorithm: Algorithm):
-        self.fabric = fabric
-        self.algorithm = algorithm
+        self.fabric, self.algorithm = fabric, algorithm
+        algorithm.halves = algorithm.halves if fabric.device.type == "cpu" else ()
         self.networks: dict[str, nn.Module] = algorithm.networks
-        self.settings = algorithm.config.train
-        self.steps, self.stage = 0, algorithm.stage
+        self.settings, self.steps, self.stage = algorithm.config.train, 0, algorithm.stage
         self.finite_check = FiniteCheck()
         self.layout = memory_format(fabric, self.settings)
         placed = self.networks | algorithm.load_frozen()
@@ -106,7 +107,8 @@ class Engine:
     ) -> dict[str, Tensor]:
         """Add a phase's gradient on a micro-batch, times its share; return the terms times the share."""
         terms = self.algorithm.losses(phase.name, batch, outputs)
-        self.fabric.backward(sum(share * weights[name] * term for name, term in terms.items() if name in weights))
+        weighted = {name: share * weights[name] * term for name, term in terms.items() if name in weights}
+        run([partial(self.fabric.backward, sum(part)) for part in apart(weighted, self.algorithm.halves)])
         return {name: share * term.detach() for name, term in terms.items()}
 
     def _update(self, phase: Phase, logged: dict[str, Tensor]) -> None:

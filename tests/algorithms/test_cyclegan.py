@@ -1,5 +1,7 @@
 """CycleGAN against what the reference implementation computed, and its pool of past fakes."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import i2i
 from i2i.algorithms.cyclegan import CycleGAN
 from i2i.algorithms.image_pool import ImagePool
 from i2i.interop.pytorch_cyclegan_pix2pix import convert
+from i2i.networks.parallel import apart, run
 from i2i.training.engine import Engine
 from tests.conftest import ORACLES
 
@@ -108,3 +111,81 @@ def test_discriminators_learn_from_the_pool():
     old = [not torch.equal(one, fake) for one, fake in zip(shown, fakes, strict=True)]
     assert 2 <= sum(old) <= 10
     assert all(any(torch.equal(one, fake) for fake in fakes) for one in shown)
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+PENALTY = ["loss.penalty=r1", "loss.penalty_every_steps=2"]
+
+
+@pytest.mark.parametrize("changes", [[], ["loss.identity=0", "discriminator.spectral_norm=true"], PENALTY])
+def test_two_threads_train_each_cycle_by_itself_bit_for_bit(changes, two_threads, monkeypatch):
+    """Each has one thread, so the weights are those that one alone trains; the control shares every operation."""
+    after, threads = {}, set()
+    monkeypatch.setattr(Fabric, "backward", lambda _, loss: (threads.add(threading.current_thread()), loss.backward()))
+    for way, count, is_halved in (("halves", 2, True), ("again", 2, True), ("one", 1, True), ("shared", 2, False)):
+        torch.set_num_threads(count)
+        torch.manual_seed(0)
+        algorithm = cyclegan("generator.blocks=2", "loss.history=2", *changes)
+        assert algorithm.halves
+        algorithm.halves = algorithm.halves if is_halved else ()
+        engine = Engine(Fabric(accelerator="cpu"), algorithm)
+        threads.clear()
+        for _ in range(4):
+            engine.train_step({side: torch.rand(1, 3, 64, 64) * 2 - 1 for side in "ab"})
+        assert len(threads) == (2 if way in ("halves", "again") else 1)
+        assert torch.get_num_threads() == count
+        parameters = [parameter for network in engine.networks.values() for parameter in network.parameters()]
+        after[way] = torch.cat([parameter.detach().flatten() for parameter in parameters])
+    assert torch.equal(after["halves"], after["again"])
+    assert torch.equal(after["halves"], after["one"])
+    assert not torch.equal(after["halves"], after["shared"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "generator.dropout=0.5",
+        "generator.norm=batch",
+        "discriminator.norm=batch",
+        "loss.diffaugment=[colour]",
+        "loss.instance_noise=0.1",
+        "loss.flip=0.1",
+        "loss.penalty=gradient",
+        "train.accumulate=2",
+        "train.precision=bf16",
+        "train.activation_checkpointing=true",
+    ],
+)
+def test_what_draws_or_shares_more_than_weights_trains_as_one(change):
+    assert not cyclegan("generator.blocks=1", change).halves
+
+
+def test_terms_of_another_kind_are_not_parted():
+    algorithm = cyclegan("generator.blocks=1")
+    terms = {name: torch.tensor(weight) for name, weight in algorithm.weights().items() if name.startswith("G_")}
+    one, two = apart(terms, algorithm.halves)
+    assert sum(one) == sum(two) == 16.0  # 1 + 10 + 5
+    assert apart(terms | {"G_of_both": one[0]}, algorithm.halves) == [[*terms.values(), one[0]]]
+    assert apart(terms, ()) == [[*terms.values()]]
+
+
+def test_jobs_in_parallel_share_threads_and_wait_for_one_another(two_threads):
+    def job(number):
+        if number == 3:
+            raise ValueError("third")
+        return number, torch.get_num_threads(), threading.current_thread() is threading.main_thread()
+
+    assert run([lambda: job(1), lambda: job(2)]) == [(1, 1, True), (2, 1, False)]
+    assert run([lambda: job(1), lambda: job(2)], at_once=False) == [(1, 2, True), (2, 2, True)]
+    assert run([lambda: job(1)] * 3) == [(1, 2, True)] * 3  # more jobs than threads
+    for jobs in ((1, 3), (3, 1)):
+        with pytest.raises(ValueError, match="third"):
+            run([lambda number=number: job(number) for number in jobs])
+        assert torch.get_num_threads() == 2
