@@ -1,11 +1,13 @@
 """Measure the PSNR of filled holes, beside fills that need no training and controls that must fail.
 
     i2i train inpaint_emoji --data datasets/lineart --out runs/inpaint
-    python tools/bench/inpainting.py runs/inpaint [runs/other ...] [--sheet SHEET.png]
+    python tools/bench/inpainting.py runs/inpaint0,runs/inpaint1 [runs/other ...] [--splits test] [--sheet SHEET.png]
+
+Commas join trainings of one setting with several seeds, whose scores of each picture are averaged.
 
 Each test picture is saved as a PNG with its middle erased, filled as by `i2i translate`, and read back. Outside the
 hole, the result must equal the picture bit for bit, or the script stops. Controls: the same network untrained, and the
-first model given the surroundings of another picture. By how much the first model is ahead of a fill, and by how much
+first model given the surroundings of another picture. By how much the first setting is ahead of a fill, and by how much
 steeper, comes with its 95% interval over pictures.
 """
 
@@ -53,6 +55,11 @@ class Score(NamedTuple):
     steep: float
     psnrs: Array
     steps: Array
+
+
+def mean_score(scores: Sequence[Score]) -> Score:
+    """Return the mean of several models' scores, that of each picture as well."""
+    return Score(*(np.mean(values, axis=0) for values in zip(*scores, strict=True)))
 
 
 def score(outputs: Sequence[Array], truths: Sequence[Array], holes: Sequence[Array]) -> Score:
@@ -143,13 +150,13 @@ def untrained(model: str | Path, folder: Path) -> Path:
 
 
 def measure(
-    model: str | Path, split: str = "test", others: Sequence[str] = ()
+    model: str | Path, splits: Sequence[str] = ("test",), others: Sequence[str] = ()
 ) -> tuple[dict[str, Score], list[list[Array]]]:
     """Return the score of each fill, other models' too, and rows of erased | model | nearest | diffusion | truth.
 
     Raises AssertionError if an output differs from its picture outside the hole.
     """
-    truths, training = pictures(split), pictures("train")
+    truths, training = [one for split in splits for one in pictures(split)], pictures("train")
     inputs = [derive(one, CentreMask(), 0) for one in truths]
     holes = [one[:, :, 3] == 0 for one in inputs]
     mean_picture = np.mean(training, axis=0)
@@ -179,14 +186,21 @@ def measure(
 def main() -> None:
     """Print the scores, best first, and write a sheet."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("models", nargs="+")
+    parser.add_argument("models", nargs="+", type=lambda value: value.split(","))
+    parser.add_argument("--splits", nargs="+", default=["test"])
     parser.add_argument("--sheet", type=Path)
     given = parser.parse_args()
-    scores, rows = measure(given.models[0], others=given.models[1:])
-    model = scores["model"]
+    first, *others = [model for seeds in given.models for model in seeds]
+    scores, rows = measure(first, given.splits, others)
+    scores = {first if name == "model" else name: one for name, one in scores.items()}
+    for seeds in given.models:
+        if len(seeds) > 1:
+            scores[f"mean of {', '.join(seeds)}"] = mean_score([scores[one] for one in seeds])
+    model = mean_score([scores[one] for one in given.models[0]])
     varied = np.array([len(np.unique(row[-1][row[0][:, :, 3] == 0], axis=0)) > 1 for row in rows])
-    print(f"{len(rows)} test pictures, {int((~varied).sum())} of them with a hole of one colour; PSNR in dB")
-    print("| fill | mean | without those | pooled | steep | model ahead by | without those | model steeper by |")
+    shown, flat = " and ".join(given.splits), int((~varied).sum())
+    print(f"{len(rows)} pictures of {shown}, {flat} of them with a hole of one colour; PSNR in dB")
+    print("| fill | mean | without those | pooled | steep | first ahead by | without those | first steeper by |")
     print("|---|---|---|---|---|---|---|---|")
     for name, one in sorted(scores.items(), key=lambda item: -item[1].pooled):
         ahead = model.psnrs - one.psnrs
