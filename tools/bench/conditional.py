@@ -2,7 +2,7 @@
 
 The classifier learns from real pictures, and is first scored on unseen real ones. Two trainings follow that differ in
 one setting: the discriminator sees the labels, or they are withheld from it (loss.condition none), so that the
-generator has no reason to heed them.
+generator has no reason to heed them. --conditions none trains the control alone.
 
     python tools/bench/conditional.py fashion data/fashion OUT [--images N] [--seed S] [--learning-steps N]
     python tools/bench/conditional.py digits data/digits OUT [--images N] [--seed S]
@@ -31,6 +31,7 @@ from i2i.images import read_image, to_unit
 from i2i.runtime.generator import ImageGenerator
 
 SIDE, BATCH, EACH = 32, 128, 100
+CONDITIONS = ("projection", "none")
 GROUPS = ("Food & Drink", "People & Body", "Symbols")
 """Large groups of emoji that a classifier can tell apart."""
 
@@ -131,10 +132,12 @@ def agreement(network: nn.Module, model: Path, classes: Sequence[str]) -> list[f
     return shares
 
 
-def run(case: Case, network: nn.Module, out: Path, seed: int, images: int) -> dict[str, list[float]]:
+def run(
+    case: Case, network: nn.Module, out: Path, seed: int, images: int, conditions: Sequence[str] = CONDITIONS
+) -> dict[str, list[float]]:
     """Train with labels shown to and withheld from the discriminator; return the agreement of each by class."""
     found = {}
-    for condition in ("projection", "none"):
+    for condition in conditions:
         settings = [*case.settings, f"schedule.images={images}", f"loss.condition={condition}", f"train.seed={seed}"]
         started = time.process_time()
         train(load_config("conditional_fashion", settings), out / condition)
@@ -157,6 +160,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--images", type=int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--conditions", nargs="+", default=CONDITIONS, help="ways in which D takes the labels")
     parser.add_argument("--learning-steps", type=int, help="of the classifier")
     parser.add_argument("--set", action="append", default=[], help="further settings")
     given = parser.parse_args()
@@ -167,7 +171,7 @@ def main() -> None:
     by_class = [float(told[case.test[1] == number].mean()) for number in range(len(case.classes))]
     print(f"classifier: {float(told.mean()):.1%} of {len(told)} real test pictures")
     print(f"  {_show(case, by_class)}", flush=True)
-    run(case, network, given.out, given.seed, given.images or case.images)
+    run(case, network, given.out, given.seed, given.images or case.images, given.conditions)
 
 
 if __name__ == "__main__":
