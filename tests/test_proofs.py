@@ -191,15 +191,21 @@ def test_walks_towards_a_class_need_a_prior(tmp_path, bench, digits):
 
 
 def test_styles_mix_and_are_truncated(tmp_path, bench, digits):
-    """Late styles bring the hue of the fine parent, later ones leave it, and the digit, to the coarse one.
+    """Mixes have the digit of the coarse parent and the hue of the fine one; each parent is the other's control.
 
-    The mixes of all sides are each other's controls. Truncated pictures differ less and less.
+    With skips and demodulation, the hue is the coarse parent's. Truncated pictures differ less and less.
     """
     styles = bench("styles")
-    shares, spreads = styles.judge(*styles.fit(digits, tmp_path, ("0", "1", "7"), 5000))
-    assert shares[8].fine_hue > shares[8].coarse_hue + 0.1
-    assert shares[32].coarse_hue > shares[32].fine_hue + 0.2
+    before = ["generator.skips=true", "generator.norm=demodulation"]
+    (shares, spreads), (controls, _) = (
+        styles.judge(*styles.fit(digits, tmp_path / str(len(changes)), ("0", "1", "7"), 10_000, changes))
+        for changes in ([], before)
+    )
+    assert i2i.export(tmp_path / "0" / "run", tmp_path / "m.onnx").spec.proof.max_difference < 1e-4
     assert shares[32].coarse_kind > shares[32].fine_kind + 0.2
+    assert shares[32].fine_hue > shares[32].coarse_hue + 0.5
+    assert shares[32].both > shares[32].exchanged + 0.3
+    assert controls[32].fine_hue < controls[32].coarse_hue
     assert spreads == sorted(spreads, reverse=True)
     assert spreads[2] < 0.7 * spreads[0]
     assert spreads[3] > 1

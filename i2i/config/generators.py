@@ -187,6 +187,9 @@ class StyleGeneratorSettings(Section):
     skips: bool = True
     """Every level adds to the image, as in StyleGAN2. false: the last one makes it, as in StyleGAN, so that the last
     layers decide its colours."""
+    norm: Literal["demodulation", "instance"] = "demodulation"
+    """demodulation, as in StyleGAN2, or instance, as in StyleGAN: each channel is divided by its strength in the image,
+    so that late styles are free of early ones."""
 
 
 class ResNetGANGeneratorSettings(Section):

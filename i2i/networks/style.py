@@ -5,6 +5,7 @@ Notation: z is a latent, w a style, which a mapping network makes of it; each la
 """
 
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, distributed, nn
@@ -18,18 +19,29 @@ MAPPING_RATE = 0.01
 """Learning rate of the mapping network, as a part of that of the rest (Karras et al. 2019, appendix C)."""
 _FRESH = 0.005  # of each batch in the mean style, as in the code of StyleGAN2-ADA
 _EPSILON = 1e-7  # 1e-8 in the paper; see PixelNorm
+_SILENCE = 1e-4  # energy far below which a channel stays silent
+StyleNorm = Literal["demodulation", "instance"]
 
 
 class ModulatedConv2d(nn.Module):
     """A convolution whose input channels a style scales, as if each image had weights of its own (Karras et al. 2020,
     eq. 1 and 3): images are scaled before and after, which is the same.
 
-    style: length of a style. demodulate: scale outputs back to unit variance.
+    style: length of a style. norm: "demodulation" scales outputs back to the variance that the weights let expect;
+    "instance" divides each channel of an image by its root mean square before it is scaled, so that this style alone
+    says how strong it is, as in StyleGAN of 2019, which takes its mean away, too; "none" does neither.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, style: int, demodulate: bool = True):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        style: int,
+        norm: StyleNorm | Literal["none"] = "demodulation",
+    ):
         super().__init__()
-        self.demodulate, self.scale = demodulate, (in_channels * kernel**2) ** -0.5
+        self.norm, self.scale = norm, (in_channels * kernel**2) ** -0.5
         self.affine = EqualLinear(style, in_channels, gain=1, start=1)
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(out_channels))
@@ -39,8 +51,11 @@ class ModulatedConv2d(nn.Module):
     def forward(self, input: Tensor, style: Tensor) -> Tensor:
         """(N, C, H, W) and (N, style) to (N, C', H, W), without the bias."""
         scales, weight = self.affine(style), self.weight * self.scale
+        if self.norm == "instance":
+            energy = input.float().square().mean(dim=(2, 3), keepdim=True)
+            input = input * torch.rsqrt(energy + _SILENCE).to(input.dtype)
         output = F.conv2d(input * scales[:, :, None, None], weight, padding=weight.shape[-1] // 2)
-        if not self.demodulate:
+        if self.norm != "demodulation":
             return output
         energies = weight.square().sum(dim=(2, 3))
         # A sum of products, not a matrix product, which autocast would round.
@@ -56,9 +71,9 @@ class StyledLayer(nn.Module):
 
     noise: Tensor
 
-    def __init__(self, in_channels: int, out_channels: int, style: int, side: int, has_noise: bool):
+    def __init__(self, in_channels: int, out_channels: int, style: int, side: int, has_noise: bool, norm: StyleNorm):
         super().__init__()
-        self.convolution = ModulatedConv2d(in_channels, out_channels, 3, style)
+        self.convolution = ModulatedConv2d(in_channels, out_channels, 3, style, norm)
         self.strength = nn.Parameter(torch.zeros(())) if has_noise else None
         if has_noise:
             self.register_buffer("noise", torch.empty(1, 1, side, side))
@@ -104,7 +119,7 @@ class StyleGenerator(LatentGenerator):
     latent: its length. width: channels of the last level; they double with every halving, up to 512. style: length of
     a style. mapping_layers: 8 in the paper, 2 in the settings that StyleGAN2-ADA chooses by itself. noise_inputs: add
     noise in each layer. skips: every level adds to the image, as in StyleGAN2; otherwise the last one makes all of it,
-    as in StyleGAN of 2019, and colours are left to the last layers.
+    as in StyleGAN of 2019, and colours are left to the last layers. norm: of the convolutions, see ModulatedConv2d.
     mixing: a latent is z; another z; for each layer the share that the style of the other has in its own, 0 to 1; and
     the truncation, where 1 is none and 0 gives the mean style. Without, it is z alone.
     """
@@ -119,6 +134,7 @@ class StyleGenerator(LatentGenerator):
         mapping_layers: int = 2,
         noise_inputs: bool = False,
         skips: bool = True,
+        norm: StyleNorm = "demodulation",
         mixing: bool = False,
     ):
         super().__init__()
@@ -138,10 +154,10 @@ class StyleGenerator(LatentGenerator):
         steps = [(counts[0], counts[0], FIRST_PX)]
         for level, (before, after) in enumerate(pairwise(counts), 1):
             steps += [(before, after, FIRST_PX << level), (after, after, FIRST_PX << level)]
-        self.convolutions = nn.ModuleList(StyledLayer(*one[:2], style, one[2], noise_inputs) for one in steps)
+        self.convolutions = nn.ModuleList(StyledLayer(*one[:2], style, one[2], noise_inputs, norm) for one in steps)
         self.first_image = 0 if skips else len(counts) - 1
         self.to_image = nn.ModuleList(
-            ModulatedConv2d(count, out_channels, 1, style, demodulate=False) for count in counts[self.first_image :]
+            ModulatedConv2d(count, out_channels, 1, style, norm="none") for count in counts[self.first_image :]
         )
 
     def fits(self, side_px: int) -> str | None:

@@ -22,21 +22,34 @@ from tests.conftest import make_algorithm, smallest_config
 Z = 6
 
 
-@pytest.mark.parametrize("demodulate", [True, False])
-def test_a_modulated_convolution_is_that_of_each_image(demodulate):
+@pytest.mark.parametrize("norm", ["demodulation", "none"])
+def test_a_modulated_convolution_is_that_of_each_image(norm):
     """Karras et al. 2020, eq. 1 and 3, with weights of its own for each image."""
     torch.manual_seed(0)
-    layer = ModulatedConv2d(5, 4, 3, 7, demodulate)
+    layer = ModulatedConv2d(5, 4, 3, 7, norm)
     images, styles = torch.randn(3, 5, 8, 8), torch.randn(3, 7)
     found = layer(images, styles)
     for image, style, made in zip(images, styles, found, strict=True):
         scales = style @ layer.affine.weight.t() / 7**0.5 + 1
         weight = layer.weight / (5 * 9) ** 0.5 * scales[None, :, None, None]
-        if demodulate:
+        if norm == "demodulation":
             weight = weight / weight.square().sum(dim=(1, 2, 3), keepdim=True).sqrt()
         expected = F.conv2d(image[None], weight, padding=1)[0]
         torch.testing.assert_close(made, expected, rtol=0, atol=1e-5)
     assert not torch.allclose(found, layer(images, styles.flip(0)), atol=1e-2)
+
+
+@pytest.mark.parametrize("norm", ["instance", "demodulation"])
+def test_an_instance_norm_lets_the_style_alone_say_how_strong_a_channel_is(norm):
+    """Louder channels of an input change nothing, and silent ones stay so; demodulation passes them on."""
+    torch.manual_seed(0)
+    layer = ModulatedConv2d(5, 4, 3, 7, norm)
+    images, styles = torch.randn(3, 5, 8, 8), torch.randn(3, 7)
+    images[:, 4] = 0
+    found, louder = layer(images, styles), layer(images * torch.tensor([3.0, 0.5, 7, 1, 1])[:, None, None], styles)
+    assert torch.allclose(found, louder, atol=1e-3) == (norm == "instance")
+    assert not torch.allclose(found, layer(images, styles.flip(0)), atol=1e-2)
+    assert found.isfinite().all()
 
 
 def test_the_mapping_learns_at_a_hundredth_of_the_rate():

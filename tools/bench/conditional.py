@@ -91,8 +91,8 @@ def _table(path: Path) -> dict[str, str]:
 
 
 def read(folder: Path, labels: Mapping[str, str], classes: Sequence[str], left: int = 0) -> tuple[Tensor, Tensor]:
-    """Return the pictures of a folder from column `left` on as (N, C, 32, 32) in [-1, 1], and their classes (N,)."""
-    files = sorted(folder.glob("*.png"))
+    """Return the labelled pictures from column `left` on as (N, C, 32, 32) in [-1, 1], and their classes (N,)."""
+    files = sorted(file for file in folder.glob("*.png") if file.name in labels)
     images = [to_unit(resize(read_image(file)[:, left:], SIDE)) for file in files]
     return torch.from_numpy(np.stack(images)), torch.tensor([classes.index(labels[file.name]) for file in files])
 
