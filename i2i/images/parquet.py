@@ -60,11 +60,12 @@ def parquet_files(paths: Sequence[str]) -> list[Path]:
     return found
 
 
-def members(file: Path, columns: Sequence[str] = ()) -> Iterator[Member]:
+def members(file: Path, columns: Sequence[str] = (), *, broken: bool = False) -> Iterator[Member]:
     """Yield each picture of a parquet file, in the order of its rows, A before B.
 
     columns: that of A and that of B, or one alone; empty: the columns of images, of which there must be one or two.
-    Raises ImageError for a file that is damaged or lacks a picture, UsageError for other columns.
+    broken: yield what is no picture, too, as a PNG that cannot be read. Raises ImageError for a file that is damaged
+    and, unless `broken`, for a row without a picture; UsageError for other columns.
     """
     with _opened(file) as table:
         names = _chosen(file, table.schema_arrow, columns)
@@ -72,9 +73,12 @@ def members(file: Path, columns: Sequence[str] = ()) -> Iterator[Member]:
         for batch in table.iter_batches(_ROWS, columns=[_leaf(table.schema_arrow, name) for name in names]):
             for values in zip(*(batch.column(name).to_pylist() for name in names), strict=True):
                 for side, value in zip(_SIDES if len(names) == 2 else ("",), values, strict=True):
-                    if not (content := _content(value)):
-                        raise ImageError(f"{one_line(file)} has no picture in row {row + 1}, only its name.")
-                    yield Member(row, side, _ending(content, file, row + 1), content)
+                    content = _content(value) or b""
+                    ending = _ending(content) or (".png" if broken else "")
+                    if not ending:
+                        held = "a picture that i2i reads" if content else "a picture, only its name"
+                        raise ImageError(f"{one_line(file)} does not hold {held}, in row {row + 1}.")
+                    yield Member(row, side, ending, content)
                 row += 1
 
 
@@ -89,7 +93,7 @@ def entries(file: Path) -> Iterator[tuple[bytes, int, int]]:
             f"{one_line(file)} has groups of rows with {show_size(largest)} of pictures, and at most "
             f"{show_size(MOST_BYTES)} are read in place. Pack them first: i2i shard FILE -o shards"
         )
-    for one in members(file):
+    for one in members(file, broken=True):
         status.count(one.row, meta.num_rows)
         yield one.name.encode(), 2 * one.row + (one.side == _SIDES[1]), len(one.content)
 
@@ -202,13 +206,13 @@ def _content(value: Any) -> bytes | None:
     return found
 
 
-def _ending(content: bytes, file: Path, row: int) -> str:
-    """Return the ending of a picture's format, by its content."""
+def _ending(content: bytes) -> str | None:
+    """Return the ending of a picture's format, by its content; None where Pillow knows no such format."""
     if content.startswith(b"\x93NUMPY"):
         return ".npy"
     try:
         with Image.open(io.BytesIO(content)) as image:
             kind = image.format or ""
-    except Exception as error:
-        raise ImageError(f"{one_line(file)} holds no picture in row {row} that i2i reads.") from error
+    except Exception:  # decoders raise whatever they like
+        return None
     return {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "PPM": ".ppm"}.get(kind, f".{kind.lower()}")

@@ -192,6 +192,17 @@ def hostile(kind, file):
         file.write_bytes({"cut": whole[:-500], "hole": whole[:200] + whole[900:], "nothing": b""}[kind])
 
 
+def test_a_row_without_a_picture_costs_no_other(tmp_path, tiny_run):
+    rows = [{"bytes": content, "path": "x"} for content in (encoded(0), b"no picture", None, encoded(3))]
+    pq.write_table(pa.table({"image": rows}), tmp_path / "x.parquet")
+    done = run_i2i("translate", tmp_path / "x.parquet", "-m", tiny_run, "-o", tmp_path / "out")
+    assert done.returncode == 3
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["x-000000000.png", "x-000000003.png"]
+    for row in (1, 2):
+        assert f"{row:09d}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("kind", ["types", "strings", "empty", "several", "twice", "cut", "hole", "nothing"])
 def test_hostile_files_are_refused_in_a_line(tmp_path, tiny_run, kind):
     hostile(kind, tmp_path / "x.parquet")
