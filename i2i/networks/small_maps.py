@@ -19,7 +19,7 @@ from i2i.networks.patches import LAST, Folded, Patches, Window, numbers, take, w
 from i2i.networks.products import has_faster_products, product
 
 MOST = 4
-"""Pixels for each input channel up to which fast products were faster in every layer that was measured."""
+"""Pixels for each input channel up to which fast products were faster in every layer with strides."""
 
 
 class Conv2d(nn.Conv2d):
@@ -154,11 +154,15 @@ def _is_last(weight: Tensor) -> bool:
 
 
 def _suits(layer: nn.Conv2d | nn.ConvTranspose2d, input: Tensor, pixels: int) -> bool:
-    """Whether a product is faster: with fewer pixels than channels, or MOST, it always was."""
+    """Whether a product is faster: with fewer pixels than channels, or MOST of them where strides spare patches."""
     if input.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
         return False
     has_fast = not torch.compiler.is_compiling() and has_faster_products()  # the compiler cannot ask for a processor
-    return pixels <= layer.in_channels * (MOST if has_fast and _is_last(_kept_weight(layer)) else 1)
+    if not (has_fast and _is_last(_kept_weight(layer))):
+        return pixels <= layer.in_channels
+    if layer.transposed or max(layer.stride) > 1:
+        return pixels <= layer.in_channels * MOST
+    return pixels <= min(layer.in_channels, layer.out_channels)
 
 
 def _suits_patches(layer: Conv2d | ConvTranspose2d, input: Tensor) -> bool:

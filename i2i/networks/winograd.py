@@ -20,7 +20,9 @@ from i2i.models.winograd import both_sides, matrices
 from i2i.networks.products import batched_product, has_faster_products, product
 
 LEAST_PIXELS = {3: 2000, 4: 900}
-"""Of all inputs of a batch together, by kernel."""
+"""Of all inputs of a batch together, by kernel, where threads share each of many small products."""
+_PIXELS, _CHANNELS = {3: 520, 4: 320}, 60
+"""Of which so many, by kernel, take all that is gained: to transform the kernels, or the maps."""
 
 
 class Transforms(NamedTuple):
@@ -49,8 +51,7 @@ def transforms(kernel: int) -> Transforms:
 def way(layer: nn.Conv2d, input: Tensor) -> Callable[[Tensor, Tensor, int], Tensor] | None:
     """Return `convolve` where it is faster in training than torch's, for `layer` and an input (N, C, H, W); else None.
 
-    It was, in every layer that was measured, from 128 channels and LEAST_PIXELS on. Below, to transform the weights
-    takes too long.
+    Below some pixels, to transform the weights takes too long, and below some channels, to transform the maps does.
     """
     kernel, padding = layer.kernel_size, layer.padding
     fits = (
@@ -59,11 +60,15 @@ def way(layer: nn.Conv2d, input: Tensor) -> Callable[[Tensor, Tensor, int], Tens
         and (*layer.stride, *layer.dilation, layer.groups, layer.padding_mode) == (1, 1, 1, 1, 1, "zeros")
         and isinstance(padding, tuple)
         and padding[0] == padding[1]
-        and min(layer.in_channels, layer.out_channels) >= 128
-        and input.numel() // input.shape[1] >= LEAST_PIXELS[kernel[0]]
         and is_open(input)
+        and _gains(kernel[0], layer.in_channels, layer.out_channels, input.numel() // input.shape[1])
     )
     return convolve if fits else None
+
+
+def _gains(kernel: int, inputs: int, outputs: int, pixels: int) -> bool:
+    enough = torch.get_num_threads() == 1 or pixels >= LEAST_PIXELS[kernel]
+    return enough and _PIXELS[kernel] / pixels + _CHANNELS * (1 / inputs + 1 / outputs) < 1
 
 
 def is_open(input: Tensor) -> bool:

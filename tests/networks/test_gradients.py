@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from i2i.networks import GENERATORS, DCGANDiscriminator, DCGANGenerator, PatchGAN, products, winograd
+from i2i.networks import GENERATORS, DCGANDiscriminator, DCGANGenerator, PatchGAN, products, small_maps, winograd
 from i2i.networks.layers import BlurPool, UnbiasedConv2d, UnbiasedConvTranspose2d, _SumOverRanks, make_norm
 from i2i.networks.layout import join
 from i2i.networks.small_maps import Conv2d, ConvTranspose2d
@@ -245,22 +245,39 @@ def test_gradients_of_joined_features_lie_in_memory_as_the_features_do():
 
 
 def test_fewer_multiplications_are_for_large_maps_with_many_channels_in_training(monkeypatch):
-    def is_taken(channels=128, side=50, images=1, training=True, **changes):
-        layer = Conv2d(channels, 128, **({"kernel_size": 3} | changes)).train(training)
+    def is_taken(channels=256, side=34, images=1, training=True, threads=1, **changes):
+        monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+        layer = Conv2d(channels, 256, **({"kernel_size": 3} | changes)).train(training)
         return layer(torch.zeros(images, channels, side, side)).grad_fn.name() != "ConvolutionBackward0"
 
     monkeypatch.setattr(winograd, "has_faster_products", lambda: True)
     assert is_taken(bias=False)
-    assert is_taken(kernel_size=4, padding=1, side=32, bias=False)
-    assert is_taken(side=25, images=4, bias=False)
-    others = [{"channels": 64}, {"side": 40}, {"training": False}, {"stride": 2}, {"kernel_size": 5}, {"dilation": 2}]
-    others += [{"groups": 2}, {"padding": (0, 1)}, {"padding": 1, "padding_mode": "reflect"}]
+    assert is_taken(kernel_size=4, padding=1, side=25, bias=False)
+    assert is_taken(side=17, images=4, bias=False)
+    assert is_taken(channels=128, side=48, bias=False)
+    assert is_taken(threads=2, side=48, bias=False)
+    others = [{"channels": 128}, {"side": 30}, {"threads": 2}, {"stride": 2, "side": 48}, {"kernel_size": 5}]
+    others += [{"training": False}, {"dilation": 2}, {"groups": 2}, {"padding": (0, 1)}]
+    others += [{"padding": 1, "padding_mode": "reflect"}]
     for change in others:
         assert not is_taken(**change, bias=False), change
     with torch.autocast("cpu", torch.bfloat16):
         assert not is_taken(bias=False)
     monkeypatch.setattr(winograd, "has_faster_products", lambda: False)
     assert not is_taken(bias=False)
+
+
+def test_products_with_patches_are_for_maps_with_few_pixels(monkeypatch):
+    def is_taken(side, stride=1):
+        layer = Conv2d(32, 16, 3, stride, 1, bias=False)
+        layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
+        return layer(torch.zeros(1, 32, side, side)).grad_fn.name() != "ConvolutionBackward0"
+
+    monkeypatch.setattr(small_maps, "has_faster_products", lambda: True)
+    assert is_taken(4)
+    assert not is_taken(5)  # more pixels than output channels
+    assert is_taken(22, stride=2)  # 121 of 128
+    assert not is_taken(24, stride=2)
 
 
 NETWORKS = {
