@@ -17,6 +17,7 @@ from i2i import weights
 from i2i.data.items import Item, Pair, Picture
 from i2i.files import atomic_write
 from i2i.images import Array, Facts, Header, Layout, read_facts
+from i2i.images.beside import mask_changed_ns
 from i2i.images.shards import is_member
 
 _LEAST = 10_000
@@ -48,7 +49,7 @@ class Headers:
             found = os.stat(path)  # noqa: PTH116 - of a million
         except OSError:
             return read_facts(path, layout=layout)
-        key, stamp = _key(path, layout), (found.st_size, found.st_mtime_ns)
+        key, stamp = _key(path, layout), (found.st_size, found.st_mtime_ns + mask_changed_ns(path))
         place = int(np.searchsorted(self._keys, np.uint64(key)))  # an int would make floats of all keys
         if place < len(self._keys) and self._keys[place] == key:
             _, size, mtime, height, width, left_out, flags = map(int, self._known[place])

@@ -15,6 +15,7 @@ from PIL import Image
 from i2i.errors import ImageError, one_line
 from i2i.images import tiff
 from i2i.images.arrays import NpySource, NpzSource
+from i2i.images.beside import mask_beside
 from i2i.images.encode import Array
 from i2i.images.explained import PILLOW_KINDS, explained
 from i2i.images.geo import Place, joined
@@ -47,8 +48,8 @@ class FilesSource(Source):
         facts = []
         for one in paths:
             with opened(one, max_pixels, self.layout) as source:
-                facts.append((source.header, source.deep, source.place))
-        sizes, deep, places = zip(*facts, strict=True)
+                facts.append((source.header, source.deep, source.place, source.has_mask))
+        sizes, deep, places, masked = zip(*facts, strict=True)
         if len({*sizes}) > 1:
             named = ", ".join(
                 f"{one.name} is {size.width}x{size.height}" for one, size in zip(paths, sizes, strict=True)
@@ -56,6 +57,7 @@ class FilesSource(Source):
             raise ImageError(f"{path} has files of different sizes: {named}.")
         self.stored, self.deep, self.grey = (sizes[0].width, sizes[0].height), any(deep), False
         self._place: Place = places[0]
+        self._has_mask = any(masked)
 
     @property
     def header(self) -> Header:
@@ -67,6 +69,11 @@ class FilesSource(Source):
     def place(self) -> Place:
         """Where the picture lies on the Earth, by the first file."""
         return self._place
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether any file has a mask."""
+        return self._has_mask
 
     def count(self) -> int:
         """Return 1: it is one picture."""
@@ -118,9 +125,11 @@ def opened_bare(path: Path, max_pixels: int, layout: Layout = PICTURE) -> Iterat
         raise ImageError(f"{name} is empty (0 bytes).")
     if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = max_pixels  # else Pillow refuses what the user has allowed
-    with open_file(path) as file:
+    with open_file(path) as file, contextlib.ExitStack() as stack:
         source = _identify(file, path, layout)
         _refuse_size(source, name, max_pixels)
+        if source.kind == "TIFF" and (beside := mask_beside(path)).is_file():
+            source.beside = stack.enter_context(beside.open("rb"))
         yield source
 
 

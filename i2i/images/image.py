@@ -102,7 +102,7 @@ def read_facts(path: Path, max_pixels: int = MAX_PIXELS, layout: Layout = PICTUR
         size, left_out, nodata = source.header, 0, layout.nodata is not None
         with contextlib.suppress(Exception):  # damage after the first frame does not matter here
             left_out = source.left_out()
-            nodata = nodata or source.place.nodata is not None or source.mask_page is not None
+            nodata = nodata or source.place.nodata is not None or source.has_mask
         return Facts(size, source.grey, source.deep, left_out, source.may_have_alpha, nodata)
 
 

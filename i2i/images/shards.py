@@ -21,6 +21,7 @@ from i2i import status
 from i2i.errors import ImageError, one_line
 from i2i.files import atomic_write
 from i2i.images import parquet
+from i2i.images.beside import mask_changed_ns
 from i2i.images.encode import Array
 from i2i.images.omezarr import is_zarr
 from i2i.images.remote import is_remote_file, is_url, open_remote, read_remote, remote_size
@@ -74,12 +75,15 @@ def read_file(path: Path) -> bytes:
 
 
 def stored(path: Path) -> Stored:
-    """Return size and time of a file, or of a member, which has the time of its archive; raises OSError."""
+    """Return size and time of a file, or of a member, which has the time of its archive; raises OSError.
+
+    The time tells whether it changed, also if a mask beside it did.
+    """
     if not (member := _member_of(path)):
         if is_url(path):
             return Stored(*remote_size(path))
         found = path.stat()
-        return Stored(found.st_size, found.st_mtime_ns)
+        return Stored(found.st_size, found.st_mtime_ns + mask_changed_ns(path))
     return Stored(_place(path, *member)[1], stored(member[0]).mtime_ns)
 
 

@@ -13,7 +13,7 @@ from i2i.images.pixels import ALPHA_MODES, decode, is_16_bit, orientation_of
 from i2i.images.shards import open_file
 
 if TYPE_CHECKING:
-    from i2i.images.tiff import Page
+    from i2i.images.masks import PageMask
 
 USUAL_DPI = {1, 72, 96}
 """Resolutions that programs write by default."""
@@ -30,6 +30,9 @@ class Header(NamedTuple):
 
 class Source:
     """A file of an allowed kind and size, opened by Pillow; nothing is decoded yet."""
+
+    beside: BinaryIO | None = None
+    """Of a TIFF, the file beside it with its mask."""
 
     def __init__(self, image: Image.Image, path: Path, labels: bool = False):
         """labels: whether values are classes, and so a palette only shows them."""
@@ -59,13 +62,17 @@ class Source:
         """Where the picture lies on the Earth, its pixel size and nodata value; only a TIFF says so."""
         return NOWHERE
 
-    @property
-    def mask_page(self) -> "Page | None":
-        """The page of a TIFF that says which pixels of the first are there, as GDAL writes it."""
+    def mask(self, frame: int = 0) -> "PageMask | None":
+        """Return the mask of a frame of a TIFF, as GDAL writes it."""
         return None
 
+    @property
+    def has_mask(self) -> bool:
+        """Whether the first frame has a mask."""
+        return self.mask() is not None
+
     def missing(self, frame: int = 0) -> Array | None:
-        """Return which pixels of a frame a mask leaves out, (H, W) bool; None: none."""
+        """Return which pixels of a frame its mask leaves out, (H, W) bool; None: none."""
         return None
 
     @property

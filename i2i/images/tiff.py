@@ -183,16 +183,6 @@ def mask_of(page: Page, following: Iterable[Page]) -> Page | None:
     return next((one for one in own if one.masks(page)), None)
 
 
-def missing(file: BinaryIO, mask: Page, path: Path) -> Array:
-    """Return which pixels a mask leaves out, (H, W) bool; raises ImageError."""
-    refuse_huge_tiles(mask, path)
-    with open_tifffile(file) as opened:
-        values: Array = page_in(opened, mask, path).asarray(maxworkers=1)
-    if values.shape != (mask.height, mask.width):
-        raise ImageError(f"{path} is damaged: its mask has the shape {values.shape}.")
-    return values == 0
-
-
 def decode(file: BinaryIO, page: Page, path: Path) -> Array:
     """Return a page as (H, W, C) in uint8, uint16 or float32, black as 0, its orientation not applied.
 

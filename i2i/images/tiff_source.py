@@ -16,6 +16,7 @@ from i2i.images.axes import Axes
 from i2i.images.encode import Array
 from i2i.images.geo import Place, in_utf8, read_place
 from i2i.images.layout import Layout, refuse_other_count
+from i2i.images.masks import PageMask, read_beside
 from i2i.images.omezarr import ZarrStack
 from i2i.images.pixels import decode, turn
 from i2i.images.source import MOST_COUNTED, Header, Source
@@ -65,16 +66,17 @@ class StackSource(Source):
         """Return the number of images after the first that are no reduced copies of it."""
         return self.stack.left_out
 
-    @property
-    def mask_page(self) -> tiff.Page | None:
-        """The mask of the first page."""
+    def mask(self, frame: int = 0) -> PageMask | None:
+        """Return the mask of the first page, which is that of all."""
         pages = tiff.pages(self.stack.file)
-        return tiff.mask_of(next(pages), pages)
+        if page := tiff.mask_of(next(pages), pages):
+            return PageMask(self.path, self.stack.file, page)
+        return read_beside(self.beside, self.path, self.stored) if self.beside else None
 
     def missing(self, frame: int = 0) -> Array | None:
         """Return which pixels the mask leaves out."""
-        mask = self.mask_page
-        return tiff.missing(self.stack.file, mask, self.path) if mask else None
+        mask = self.mask()
+        return mask.missing() if mask else None
 
     @property
     def place(self) -> Place:
@@ -133,13 +135,12 @@ class TiffSource(Source):
         self._pages += itertools.islice(self._rest, None if count is None else max(0, count - len(self._pages)))
         return self._pages[:count]
 
-    @property
-    def mask_page(self) -> tiff.Page | None:
-        """The mask of the first page."""
-        return self._mask(0)
-
-    def _mask(self, number: int) -> tiff.Page | None:
-        return tiff.mask_of(self._pages[number], self._after(number))
+    def mask(self, frame: int = 0) -> PageMask | None:
+        """Return the mask of a page; the one beside the file is that of the first."""
+        number = self._number(frame)
+        if page := tiff.mask_of(self._pages[number], self._after(number)):
+            return PageMask(self.path, self.file, page)
+        return read_beside(self.beside, self.path, self.stored) if self.beside and not frame else None
 
     def _after(self, number: int) -> Iterator[tiff.Page]:
         """Yield the pages after one, read no further than they are asked for."""
@@ -150,12 +151,10 @@ class TiffSource(Source):
 
     def missing(self, frame: int = 0) -> Array | None:
         """Return which pixels of a page its mask leaves out."""
-        number = self._number(frame)
-        mask = self._mask(number)
+        mask = self.mask(frame)
         if mask is None:
             return None
-        found = tiff.missing(self.file, mask, self.path)
-        return turn(found[:, :, None], self._pages[number].orientation)[:, :, 0]
+        return turn(mask.missing()[:, :, None], self._page(frame).orientation)[:, :, 0]
 
     @functools.cached_property
     def _frames(self) -> list[int]:
@@ -232,8 +231,7 @@ class ZarrSource(StackSource):
         """What its axes and channels mean."""
         return self.zarr.described
 
-    @property
-    def mask_page(self) -> None:
+    def mask(self, frame: int = 0) -> None:
         """Return nothing: it has no masks."""
 
     def missing(self, frame: int = 0) -> None:

@@ -115,8 +115,9 @@ class Windows:
         self._pages = self._found_pages()
         self._refuse()
         self._segments = Segments(self._tiff.filehandle, self._pages, self.path)
-        if mask := source.mask_page:
-            self._mask = Segments(self._tiff.filehandle, [tiff.page_in(self._tiff, mask, self.path)], self.path)
+        if mask := source.mask():
+            opened = tiff.open_tifffile(mask.file)
+            self._mask = Segments(opened.filehandle, [tiff.page_in(opened, mask.page, mask.path)], mask.path)
 
     def _found_pages(self) -> list[Any]:
         """Return the page of the picture, or that of each of its bands."""

@@ -7,10 +7,11 @@ import pytest
 import rasterio
 import tifffile
 
-from i2i.errors import UsageError
+from i2i.errors import ImageError, UsageError
 from i2i.images import Layout, read_facts, read_masked, write_image
 from i2i.images.decode import opened
 from i2i.images.geo import NOWHERE, Place, with_nodata, without_data
+from i2i.images.shards import stored
 from i2i.images.source import Source
 from i2i.models.spec import PictureSpec
 from i2i.runtime.fit import make_fit
@@ -233,3 +234,63 @@ def test_a_masked_picture_becomes_one_with_nodata(tiny_run, tmp_path):
         assert found["a", windows][1] == 0
     np.testing.assert_array_equal(found["a", True][2], found["a", False][2])
     assert (found["b", True][0].all(), found["b", True][1]) == (True, None)
+
+
+def masked_beside(path, values, there):
+    """Write a TIFF whose mask GDAL writes into a file of its own."""
+    height, width, count = values.shape
+    sides = {"width": width, "height": height, "count": count, "dtype": values.dtype}
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(path, "w", driver="GTiff", **sides) as file:
+        file.write(values.transpose(2, 0, 1))
+        file.write_mask(there)
+    assert path.with_name(f"{path.name}.msk").exists()
+
+
+@pytest.mark.parametrize("bands", [False, True])
+def test_a_mask_in_a_file_beside_counts_too(tmp_path, tiny_run, bands):
+    there = np.ones((200, 150), bool)
+    there[:70] = there[:, 33:40] = False
+    source, layout = tmp_path / "a.tif", Layout(3, ("a", "b", "c")) if bands else Layout()
+    masked_beside(source, picture(200, 150), there)
+    image, blank = read_masked(source, layout=layout)
+    np.testing.assert_array_equal(blank, ~there)
+    np.testing.assert_array_equal(image[there], picture(200, 150)[there])
+    assert read_facts(source, layout=layout).nodata
+    known = stored(source)
+    if not bands:
+        model, outputs = Translator.open(tiny_run, device="cpu", fit=make_fit("tile", None, 64)), []
+        for windows in (True, False):
+            task = Task(source, tmp_path / f"{windows}.tif")
+            assert not translate_files(model, [task], options=PictureOptions(windows=windows), workers=1).refused
+            with rasterio.open(task.output) as file:
+                outputs.append(file.read())
+                np.testing.assert_array_equal(file.dataset_mask() > 0, there)
+        np.testing.assert_array_equal(*outputs)
+    source.with_name("a.tif.msk").unlink()  # the control
+    assert read_masked(source, layout=layout).blank is None
+    assert not read_facts(source, layout=layout).nodata
+    assert stored(source) != known  # so that nothing that was kept of it counts any more
+
+
+def test_a_file_beside_that_is_no_mask_of_the_picture_is_named(tmp_path):
+    source, beside = tmp_path / "a.tif", tmp_path / "a.tif.msk"
+    masked_beside(source, picture(40, 50), np.ones((40, 50), bool))
+    good = beside.read_bytes()
+    tifffile.imwrite(tmp_path / "other.tif", np.zeros((20, 50), np.uint8))
+    for content in (b"no mask", b"", good[:40], (tmp_path / "other.tif").read_bytes()):
+        beside.write_bytes(content)
+        with pytest.raises(ImageError, match=r"a\.tif\.msk"):
+            read_masked(source)
+    beside.write_bytes(good)
+    assert read_masked(source).blank is None
+
+
+def test_a_stack_is_without_data_where_one_of_its_files_is(tmp_path):
+    there = np.ones((40, 50), bool)
+    there[:10] = False
+    for band, shown in (("1", np.ones_like(there)), ("2", there)):
+        masked_beside(tmp_path / f"x_B{band}.tif", picture(40, 50)[:, :, :1], shown)
+    layout = Layout(2, ("one", "two"), stack="{name}_B*.tif")
+    path = tmp_path / "x_B{1,2}.tif"
+    np.testing.assert_array_equal(read_masked(path, layout=layout).blank, ~there)
+    assert read_facts(path, layout=layout).nodata
