@@ -25,7 +25,7 @@ from i2i.data.watch import watched
 from i2i.errors import DataError, UsageError
 from i2i.images import PICTURE, PICTURES, Header, Layout, Layouts
 from i2i.images.frames import clip_of, refuse_disorder
-from i2i.images.listing import list_pictures
+from i2i.images.listing import is_folder, list_pictures
 from i2i.images.stacking import group_files
 from i2i.words import name_some, show_count
 
@@ -55,7 +55,7 @@ def refuse_missing(data: DataSettings) -> None:
 
     def look(paths: Sequence[str]) -> None:
         for path in paths:
-            if not Path(path).is_dir() and not has_shards(path):
+            if not is_folder(Path(path)) and not has_shards(path):
                 raise DataError(
                     f"{path} is not a folder, tar shard or parquet file. Give the folder that holds the pictures."
                 )
@@ -68,9 +68,9 @@ def has_split(paths: Sequence[str], split: str) -> bool:
     if has_split_shards(paths, split):
         return True
     if len(paths) == 2:
-        return all((Path(path) / split).is_dir() for path in paths)
+        return all(is_folder(Path(path) / split) for path in paths)
     root = Path(paths[0])
-    return (root / split).is_dir() or ((root / f"{split}A").is_dir() and (root / f"{split}B").is_dir())
+    return is_folder(root / split) or (is_folder(root / f"{split}A") and is_folder(root / f"{split}B"))
 
 
 def has_sides(path: str, *splits: str) -> bool:
@@ -78,7 +78,7 @@ def has_sides(path: str, *splits: str) -> bool:
     if any((shards := find_shards([path], split)) and shards.has_sides for split in splits):
         return True
     names = (name for split in splits for side in "AB" for name in (f"{split}{side}", f"{split}/{side}"))
-    return any((Path(path) / name).is_dir() for name in names)
+    return any(is_folder(Path(path) / name) for name in names)
 
 
 def find_pairs(
@@ -147,13 +147,13 @@ def find_images(
     if len(paths) != 1:
         raise UsageError(f"{len(paths)} data folders were given; pictures without sides come from one.")
     root = Path(paths[0])
-    if not root.is_dir():
+    if not is_folder(root):
         raise DataError(f"{root} is not a folder. Give a folder of pictures.")
     if has_sides(paths[0], split):
         raise DataError(f"{root} holds pictures of two sides. Choose one with --set data.side=A or B.")
-    if (root / split).is_dir():
+    if is_folder(root / split):
         return _pictures(root / split, lister, layout)
-    others = [one for one in SPLITS if (root / one).is_dir()]
+    others = [one for one in SPLITS if is_folder(root / one)]
     if others:  # other splits must not be trained on
         raise DataError(f"{root} holds {' and '.join(others)}, but no {split}. Name the folder to learn from {split}.")
     return _pictures(root, lister, layout)
@@ -185,26 +185,26 @@ def _locate(paths: Sequence[str], split: str) -> tuple[Path, Path] | Path:
     if not 1 <= len(paths) <= 2:
         raise UsageError(f"{len(paths)} data folders were given; give one, or two: A's and B's.")
     for path in paths:
-        if not Path(path).is_dir():
+        if not is_folder(Path(path)):
             raise DataError(f"{path} is not a folder. {_expected(split)}")
     if len(paths) == 2:
         for path in paths:
             if has_sides(path, *SPLITS):
                 raise DataError(f"{path} holds both sides, and two folders are A's and B's. Give that folder alone.")
-        flat = not any((Path(path) / one).is_dir() for path in paths for one in SPLITS)
+        flat = not any(is_folder(Path(path) / one) for path in paths for one in SPLITS)
         a, b = (Path(path) if flat else Path(path) / split for path in paths)
         for folder in (a, b):
-            if not folder.is_dir():  # the folder has other splits, so it is not this one itself
+            if not is_folder(folder):  # the folder has other splits, so it is not this one itself
                 raise DataError(f"{folder} does not exist. {_expected(split)}")
         return a, b
     root = Path(paths[0])
     for a, b in ((root / f"{split}A", root / f"{split}B"), (root / split / "A", root / split / "B")):
-        if a.is_dir() and b.is_dir():
+        if is_folder(a) and is_folder(b):
             return a, b
-        if a.is_dir() or b.is_dir():
-            have, miss = (a, b) if a.is_dir() else (b, a)
+        if is_folder(a) or is_folder(b):
+            have, miss = (a, b) if is_folder(a) else (b, a)
             raise DataError(f"{have} is there, but {miss} is not. {_expected(split)}")
-    if not (root / split).is_dir():
+    if not is_folder(root / split):
         raise DataError(f"{root} has no pictures for {split}. {_expected(split)}")
     return root / split
 

@@ -18,7 +18,7 @@ from i2i.data.items import Item, Pair, Picture
 from i2i.files import atomic_write
 from i2i.images import Array, Facts, Header, Layout, read_facts
 from i2i.images.beside import mask_changed_ns
-from i2i.images.shards import is_member
+from i2i.images.shards import is_local
 
 _LEAST = 10_000
 """Fewer pictures are not worth an index."""
@@ -43,7 +43,7 @@ class Headers:
     def read(self, picture: Picture) -> Facts:
         """Return what `read_facts` says of a picture; raises the same."""
         path, layout = picture.path, picture.layout
-        if not self._file or layout.stack or is_member(path):
+        if not self._file or layout.stack or not is_local(path):
             return read_facts(path, layout=layout)
         try:
             found = os.stat(path)  # noqa: PTH116 - of a million

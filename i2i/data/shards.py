@@ -19,7 +19,7 @@ from i2i import status
 from i2i.data.items import Pair, Picture
 from i2i.errors import DataError
 from i2i.images import Layout, Layouts
-from i2i.images.listing import Side, archives_in, list_shards, pictures_in
+from i2i.images.listing import Side, archives_in, is_folder, list_shards, pictures_in
 from i2i.images.parquet import SUFFIX as PARQUET
 from i2i.images.remote import is_url
 from i2i.images.shards import SUFFIX, SUFFIXES, is_shard
@@ -121,8 +121,8 @@ def _tars(path: str, split: str) -> list[Path]:
     root = Path(path)
     if named := _named(root, split):
         return named
-    others = any(has_split_shards([path], one) or (root / one).is_dir() for one in SPLITS)
-    return [] if others or any((root / f"{one}A").is_dir() for one in SPLITS) else archives_in(root)
+    others = any(has_split_shards([path], one) or is_folder(root / one) for one in SPLITS)
+    return [] if others or any(is_folder(root / f"{one}A") for one in SPLITS) else archives_in(root)
 
 
 def _given(path: str) -> list[Path]:

@@ -12,6 +12,7 @@ from i2i.data.folders import find_pairs, find_sides, has_sides, has_split, name_
 from i2i.data.shards import has_shards
 from i2i.errors import ConfigError, DataError, UsageError
 from i2i.images import PICTURES, Layouts
+from i2i.images.listing import is_folder
 from i2i.metrics import METRICS, OF_LABELS, USUAL
 from i2i.models.modelfile import find_model, is_onnx, read_spec
 from i2i.models.onnxfile import check_onnx
@@ -26,7 +27,7 @@ def choose_data(model: str | Path, data: Sequence[str]) -> list[str]:
     """Return the data folders given, else those of the run. Raises UsageError, DataError."""
     if data:
         for path in data:
-            if not Path(path).is_dir() and not has_shards(path):
+            if not is_folder(Path(path)) and not has_shards(path):
                 raise DataError(f"{path} is not a folder. Give the folder that holds the pictures.")
         return list(data)
     settings = find_model(Path(model)).parent / "config.yaml"

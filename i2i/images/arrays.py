@@ -12,7 +12,7 @@ from PIL import Image
 from i2i.errors import ImageError
 from i2i.images.encode import Array
 from i2i.images.layout import refuse_other_count
-from i2i.images.shards import is_member, open_file, stored
+from i2i.images.shards import is_local, open_file, stored
 from i2i.images.source import Source
 
 _OF_PICTURES = (np.uint8, np.uint16, np.float16, np.float32, np.float64)
@@ -64,7 +64,7 @@ class NpySource(Source):
         return np.ascontiguousarray(array.reshape(*array.shape[:2], -1))
 
     def _load(self) -> Array:
-        if is_member(self.path) or os.name == "nt":  # Windows replaces no file that is mapped
+        if not is_local(self.path) or os.name == "nt":  # Windows replaces no file that is mapped
             array: Array = np.load(open_file(self.path), allow_pickle=False)
         else:
             array = np.load(self.path, mmap_mode="r", allow_pickle=False)

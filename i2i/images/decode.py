@@ -22,7 +22,7 @@ from i2i.images.geo import Place, joined
 from i2i.images.label_maps import LABEL
 from i2i.images.layout import PICTURE, Layout, refuse_other_count
 from i2i.images.omezarr import is_zarr
-from i2i.images.shards import is_member, open_file, stored
+from i2i.images.shards import is_local, open_file, stored
 from i2i.images.source import Header, Source
 from i2i.images.stack import placeholder
 from i2i.images.stacking import files_of
@@ -119,7 +119,7 @@ def opened_bare(path: Path, max_pixels: int, layout: Layout = PICTURE) -> Iterat
         _refuse_size(source, name, max_pixels)
         yield source
         return
-    if not is_member(path) and not stat.S_ISREG(path.stat().st_mode):  # a FIFO would block for ever
+    if is_local(path) and not stat.S_ISREG(path.stat().st_mode):  # a FIFO would block for ever
         raise ImageError(f"{name} is not a regular file.")
     if stored(path).size == 0:
         raise ImageError(f"{name} is empty (0 bytes).")

@@ -19,7 +19,7 @@ from i2i.errors import DataError, UsageError, one_line
 from i2i.images.image import FORMATS, UNWRITTEN
 from i2i.images.omezarr import SUFFIX as ZARR
 from i2i.images.parquet import SUFFIX as PARQUET
-from i2i.images.remote import glob_remote, is_url
+from i2i.images.remote import glob_remote, is_remote_folder, is_url, list_remote
 from i2i.images.shards import SUFFIX, SUFFIXES, member_names
 from i2i.words import name_some, show_count
 
@@ -80,6 +80,8 @@ def list_folder(
     avoid: a folder to leave out, even where a link leads to it. follow: follow links to folders.
     seen: called with the number of pictures so far, after every folder and every few hundred pictures.
     """
+    if is_url(top):
+        return _list_remote(top)
     listing, links, seen = Listing(top), list[str](), seen or (lambda count: None)
     start, barred = os.path.realpath(top), os.path.realpath(avoid) if avoid else None
     listed, queue = {start, barred}, [("", start)]
@@ -189,7 +191,20 @@ def list_given(paths: Iterable[Path], notes: list[str]) -> list[Path]:
 
 def is_folder(path: Path) -> bool:
     """Whether a path names a folder of pictures, and not one that is a picture."""
-    return path.is_dir() and path.suffix.lower() != ZARR
+    return (is_remote_folder(path) if is_url(path) else path.is_dir()) and path.suffix.lower() != ZARR
+
+
+def _list_remote(top: Path) -> Listing:
+    listing = Listing(top)
+    for name in sorted(list_remote(top)):
+        *folders, last = name.split("/")
+        ending = os.path.splitext(last)[1].lower()
+        hidden = any(one.startswith(".") or one.lower() in SERVICE_FOLDERS for one in folders) or last.startswith(".")
+        if ending in FORMATS:
+            (listing.hidden if hidden else listing.names).append(name)
+        elif ending in UNWRITTEN and not hidden:
+            listing.other.append(name)
+    return listing
 
 
 def _scan(listing: Listing, prefix: str, links: list[str], seen: Callable[[int], None]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Archives on another machine, by a URL as s3://bucket/shards, through fsspec.
+"""Archives and pictures on another machine, by a URL as s3://bucket/shards, through fsspec.
 
 A path may hold a URL, though it keeps one of its two slashes only: s3:/bucket/shards is that of s3://bucket/shards.
 """
@@ -34,6 +34,18 @@ def is_remote_file(path: Path) -> bool:
         return bool(system.isfile(name))
 
 
+def is_remote_folder(path: Path) -> bool:
+    """Whether a URL names a folder."""
+    with _reading(path) as (system, name):
+        return bool(system.isdir(name))
+
+
+def list_remote(folder: Path) -> list[str]:
+    """Return the names of all files in a remote folder and its subfolders, relative to it."""
+    with _reading(folder) as (system, name):
+        return [str(one).removeprefix(f"{name.rstrip('/')}/") for one in system.find(name)]
+
+
 def remote_size(path: Path) -> tuple[int, int]:
     """Return the size of a file and, in place of a time, a number for what its storage says of its version."""
     with _reading(path) as (system, name):
@@ -42,8 +54,8 @@ def remote_size(path: Path) -> tuple[int, int]:
     return int(facts["size"]), zlib.crc32("".join(version).encode())
 
 
-def read_remote(path: Path, start: int, end: int) -> bytes:
-    """Return a part of a file."""
+def read_remote(path: Path, start: int | None = None, end: int | None = None) -> bytes:
+    """Return a file, or a part of it."""
     with _reading(path) as (system, name):
         return bytes(system.cat_file(name, start=start, end=end))
 

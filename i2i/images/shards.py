@@ -50,16 +50,16 @@ def member_names(tar: Path) -> list[str]:
 
 
 def open_file(path: Path) -> BinaryIO:
-    """Open a file, or a member of an archive, for reading."""
-    return io.BytesIO(read_file(path)) if _member_of(path) else path.open("rb")
+    """Open a file, a member of an archive, or what is at an address, for reading."""
+    return path.open("rb") if is_local(path) else io.BytesIO(read_file(path))
 
 
 def read_file(path: Path) -> bytes:
-    """Return the content of a file, of a member of an archive, or of all files of a folder that is one picture."""
+    """Return the content of a file, a member of an archive, an address, or all files of a folder that is a picture."""
     if is_zarr(path):
         return b"".join(one.read_bytes() for one in sorted(path.rglob("*")) if one.is_file())
     if not (member := _member_of(path)):
-        return path.read_bytes()
+        return read_remote(path) if is_url(path) else path.read_bytes()
     offset, size = _place(path, *member)
     if member[0].suffix == parquet.SUFFIX:
         return parquet.read(member[0], offset, stored(member[0]))
@@ -87,9 +87,9 @@ def stored(path: Path) -> Stored:
     return Stored(_place(path, *member)[1], stored(member[0]).mtime_ns)
 
 
-def is_member(path: Path) -> bool:
-    """Whether a path is that of a member of an archive."""
-    return _member_of(path) is not None
+def is_local(path: Path) -> bool:
+    """Whether a path is that of a file or folder here, and not of a member of an archive or an address."""
+    return _member_of(path) is None and not is_url(path)
 
 
 def _member_of(path: Path) -> tuple[Path, str] | None:

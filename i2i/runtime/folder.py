@@ -12,7 +12,7 @@ from i2i.files import sweep_temporaries
 from i2i.images import FORMATS, channel_words
 from i2i.images.listing import archives_in, is_folder, list_folder, list_shards, pictures_in
 from i2i.images.parquet import SUFFIX as PARQUET
-from i2i.images.remote import is_url, shown_url
+from i2i.images.remote import is_remote_file, is_url, shown_url
 from i2i.images.shards import is_shard
 from i2i.images.stacking import files_of, group_files
 from i2i.runtime.names import folded, rename
@@ -84,8 +84,8 @@ def _find(sources: Sequence[Path], target: Path | None, channels: int, options: 
     """Find the pictures and name their outputs; target: where to, None in place. Raises UsageError."""
     sources = [one for source in sources for one in _shards_in(source) or [source]]
     shards = [source for source in sources if is_shard(source)]
-    if target is None and shards:
-        raise UsageError(f"{one_line(shards[0])} is an archive, and --in-place replaces files. Use -o.")
+    if target is None and (other := next((one for one in sources if one in shards or is_url(one)), None)):
+        raise UsageError(f"{one_line(other)} is no file or folder here, and --in-place replaces files. Use -o.")
     if len(sources) == 1 and not is_folder(sources[0]) and not shards:
         return Tasks([_one_file(sources[0], target, channels, options)])
     folders = [source for source in sources if is_folder(source)]
@@ -154,17 +154,16 @@ def _folder_group(
 
 
 def _shards_in(source: Path) -> list[Path]:
-    """Return the archives in a folder that holds no pictures beside them, or at an address that is none itself."""
-    if is_url(source):
-        pattern = [source.name] if glob.has_magic(source.name) else []
-        if is_shard(source):
-            return []
-        if not (found := list_shards(source.parent, *pattern) if pattern else archives_in(source)):
-            raise UsageError(
-                f"{shown_url(source)} holds no tar archives or parquet files, and at addresses i2i reads these alone."
-            )
-        return found
-    found = archives_in(source) if source.is_dir() else []
+    """Return the archives that a pattern at an address names, or that a folder without pictures beside them holds."""
+    if is_url(source) and glob.has_magic(source.name):
+        if not (named := list_shards(source.parent, source.name)):
+            raise UsageError(f"{shown_url(source)} matches no file.")
+        return named
+    if not is_folder(source):
+        if is_url(source) and not is_remote_file(source):
+            raise UsageError(f"{shown_url(source)} does not exist. Give pictures, folders or archives.")
+        return []
+    found = archives_in(source)
     return [] if found and list_folder(source).names else found
 
 

@@ -29,7 +29,7 @@ def has_file_ending(path: Path) -> bool:
 
 def is_same(output: Path, source: Path) -> bool:
     """Whether both are the same file or folder, even on a disk that ignores case."""
-    return output.exists() and output.samefile(source)
+    return output.exists() and source.exists() and output.samefile(source)
 
 
 def refuse_file_name(folder: Path, what: str) -> None:
