@@ -120,7 +120,8 @@ def test_translating_and_scoring_from_parquet(table_folder, tiny_run, tmp_path):
             expected = i2i.load(tiny_run)(Image.open(io.BytesIO(encoded(4 + row + 1))).convert("RGB"))
             np.testing.assert_array_equal(made, np.asarray(expected))
     assert len(list((tmp_path / "set").glob("*.png"))) == 17
-    done = run_i2i("evaluate", "-m", tiny_run, "--data", table_folder, "--json")
+    run = shutil.copytree(tiny_run, tmp_path / "run")  # which keeps its scores
+    done = run_i2i("evaluate", "-m", run, "--data", table_folder, "--json")
     assert json.loads(done.stdout)["result"]["scores"][0]["pairs"] == 2
     refused = run_i2i("translate", table_folder / "data" / "test.parquet", "-m", tiny_run, "--in-place")
     assert "--in-place" in refused.stderr
