@@ -7,7 +7,9 @@ import pytest
 import rasterio
 import torch
 
+import i2i
 from i2i.algorithms import ALGORITHMS
+from i2i.algorithms.priors import draw
 from i2i.data.sets import make_set
 from i2i.images import read_image
 from i2i.training.engine import Engine
@@ -38,11 +40,11 @@ def fields(tmp_path_factory, few_pairs):
         table = (root / "labels.csv").read_text(encoding="utf-8")
         (root / "labels.csv").write_text(table.replace(".png", ".tif"), encoding="utf-8")
         save_first_stage(root / "first.safetensors")
-        draw = np.random.default_rng(len(name))
+        random = np.random.default_rng(len(name))
         for path in few_pairs.rglob("*.png"):
             image = read_image(path)[:, :, :3]
             image = np.repeat(image, 3 // image.shape[2], axis=2)
-            hidden = 90 if name == "plain" else draw.integers(0, 256, image[HIDDEN].shape)
+            hidden = 90 if name == "plain" else random.integers(0, 256, image[HIDDEN].shape)
             if name == "seen":
                 hidden, image[30:40, 20:110] = 90, 255 - image[30:40, 20:110]
             write_masked(root / path.parent.name / f"{path.stem}.tif", image, hidden)
@@ -136,3 +138,44 @@ def test_no_gradient_comes_from_pixels_without_data(fields, kind):
             for gradient in filter(lambda one: one is not None, torch.autograd.grad(total, wanted, allow_unused=True)):
                 assert bool((gradient[:, :, hidden] == 0).all()) == is_masked
                 assert gradient[:, :, ~hidden].abs().sum() > 0
+
+
+def striped(seed):
+    """Yield batches of stripes, each image without data in a square of a quarter of it, where it is grey."""
+    random, at = torch.Generator().manual_seed(seed), torch.arange(32.0)
+    while True:
+        phase, frequency = torch.rand(2, 16, 1, 1, 1, generator=random)
+        valid = torch.ones(16, 1, 32, 32)
+        for one in valid:
+            top, left = torch.randint(0, 17, (2,), generator=random).tolist()
+            one[:, top : top + 16, left : left + 16] = 0
+        yield {
+            "image": valid * ((0.8 + 0.8 * frequency) * at + 6.283 * phase).sin().expand(16, 3, 32, 32),
+            "valid": valid,
+        }
+
+
+def flat_share(few_pairs, is_masked, steps=1500):
+    """Train a GAN on stripes, and return the share of flat 8 px squares in what it makes."""
+    torch.manual_seed(0)
+    size = ("generator.width=16", "discriminator.width=16", "train.batch=16", "train.device=cpu", "data.crop_px=32")
+    data = (f"data.path={few_pairs}", "data.side=B", "data.channels=3")
+    algorithm = make_algorithm(i2i.load_config("dcgan_emoji", [*data, *size]))
+    engine = Engine(make_fabric(algorithm.config), algorithm)
+    for step, batch in zip(range(steps), striped(0), strict=False):
+        algorithm.begin(16 * step, 16 * steps)
+        engine.train_step(batch if is_masked else {"image": batch["image"]})
+    network = algorithm.networks["generator"].eval()
+    with torch.no_grad():
+        made = network(draw(algorithm.blocks, torch.zeros(256, 3, 32, 32), {}, algorithm.places))
+    squares = torch.nn.functional.unfold(made.mean(dim=1, keepdim=True), 8, stride=4)
+    return float((squares.std(dim=1) < 0.15).float().mean())
+
+
+@pytest.mark.slow
+def test_a_gan_does_not_make_what_fills_pixels_without_data(few_pairs):
+    """Stripes are nowhere flat; what fills their holes is."""
+    found = {is_masked: flat_share(few_pairs, is_masked) for is_masked in (True, False)}
+    print(f"flat squares: {found[True]:.1%} with masks, {found[False]:.1%} without")
+    assert found[True] < 0.005
+    assert found[False] > 0.03
