@@ -89,7 +89,7 @@ class ModernUNet(TranslatingGenerator):
     blocks: residual blocks at the smallest size; 0 for a plain U-Net.
     attention: self-attention after them. It compares all places of what it is given, so tiles differ from a whole.
     upsample: "nearest", "bilinear", or "pixel_shuffle", a 1x1 convolution to four pixels (Shi et al. 2016).
-    residual: add the result to the input, which needs equal channels.
+    residual: add the result to the input, which needs equal channels. The last layer then repeats the border.
     head_init: "alike", so that all output channels begin with the same weights, or "xavier", whose differences between
         channels can stay on as coloured fringes.
     recolours: change the colours of the input first, see Recolouring, and do little else before training; for RGB.
@@ -137,7 +137,7 @@ class ModernUNet(TranslatingGenerator):
         for k in reversed(range(depth)):
             self.enlarge.append(_doubling(channels[k + 1], upsample))
             self.up.append(level(channels[k + 1] + channels[k], channels[k] if k else width))
-        self.head = Conv2d(width, out_channels, 3, padding=1)
+        self.head = Conv2d(width, out_channels, 3, padding=0 if residual else 1)
         initialise(self, "xavier")
         if head_init == "alike":
             self.head.weight.data[:] = self.head.weight.data[:1]
@@ -169,6 +169,8 @@ class ModernUNet(TranslatingGenerator):
         value = self.attention(value)
         for enlarge, stage in zip(self.enlarge, self.up, strict=True):
             value = stage(join(enlarge(value), skips.pop()), condition)
+        if self.residual:  # zeros beyond the border would change colours there by a third less: a frame
+            value = F.pad(value, (1, 1, 1, 1), mode="replicate")
         made = self.head(value)
         if self.recolouring:
             return torch.tanh(made + torch.atanh(NEARLY * image))
