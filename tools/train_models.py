@@ -4,6 +4,7 @@
     python tools/train_models.py lineart --images 8000
     python tools/train_models.py --compare           # score the shipped files again beside their cards
     python tools/train_models.py --check             # train all again, and fail if a score is not that of its card
+    python tools/train_models.py relief_unpaired --check --seed 1 --runs runs/seed_1
 
 Weights are stored in half precision; what is scored is the stored file. A training may happen on another machine:
 --trained takes the runs in --runs as they are.
@@ -12,6 +13,7 @@ Weights are stored in half precision; what is scored is the stored file. A train
 import argparse
 import functools
 import platform
+import shlex
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,6 +41,8 @@ SAMPLES = 1000
 """Pictures from noise that are scored, and as many test pictures that they are compared with."""
 TOLERANCES = {"l1": 0.05, "psnr": 0.05, "ssim": 0.05, "lpips": 0.1, "kid": 0.5}
 """How far a score of a model that was trained again may be from that of its card, as a share of it."""
+UNPAIRED_TOLERANCES = TOLERANCES | {"l1": 0.1, "psnr": 0.1, "ssim": 0.1, "kid": 0.75}
+"""The same without pairs: some more than three seeds departed from the card, which docs/benchmarks.md shows."""
 SHOWN = 6
 """Test pictures in the picture of a model."""
 
@@ -53,6 +57,7 @@ class Recipe(NamedTuple):
     settings: tuple[str, ...]
     limits: str
     use: str
+    tolerances: dict[str, float] = TOLERANCES
 
 
 ICONS = (
@@ -106,12 +111,13 @@ RECIPES = {
         MAPS,
         (
             *("data.direction=A2B", "data.disjoint=true", "data.resize_px=null", "data.crop_px=64"),
-            *("generator.width=24", "generator.recolour=null"),
-            *("loss.cycle_a=10", "loss.cycle_b=10", "loss.identity=0.5"),
-            *("schedule.images=16000", "schedule.decay_images=8000"),
+            "data.flip=false",  # the light of reliefs comes from the left
+            *("generator.width=24", "generator.recolour=null", "generator.residual=true"),
+            *("loss.diffaugment=[translation,cutout]", "schedule.images=9000", "schedule.decay_images=4500"),
         ),
         "Learnt from photos and reliefs of different places, so heights are guesses from colour.",
         "i2i translate satellite.png -m relief_unpaired -o relief.png",
+        UNPAIRED_TOLERANCES,
     ),
     "fashion": Recipe(
         "clothes from noise, by class",
@@ -131,6 +137,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RECIPES)} (default: all)")
     parser.add_argument("--runs", type=Path, default=Path("runs/shipped"), help="folder of the run folders")
     parser.add_argument("--images", type=int, help="training images in place of the preset's")
+    parser.add_argument("--seed", type=int, default=0, help="of the training; 0 is that of the cards")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--hardware", default=f"{platform.machine()} processor", help="what the cards say it was")
     parser.add_argument("--trained", action="store_true", help="take the models in --runs as they are")
@@ -143,7 +150,7 @@ def main() -> None:
     for name in arguments.names or RECIPES:
         run = arguments.runs / name
         if not (arguments.compare or arguments.trained):
-            train(configure(RECIPES[name], arguments.images, arguments.device), run, resume=True)
+            train(configure(RECIPES[name], arguments.images, arguments.device, arguments.seed), run, resume=True)
         if arguments.compare:
             compare(name, shipped_folder() / f"{name}.safetensors")
         elif arguments.check:
@@ -157,9 +164,9 @@ def main() -> None:
         sys.exit(f"Too far from the cards: {', '.join(far)}.")
 
 
-def configure(recipe: Recipe, images: int | None, device: str) -> Config:
+def configure(recipe: Recipe, images: int | None, device: str, seed: int = 0) -> Config:
     """Return the settings of a recipe's training."""
-    words = [f"data.path={recipe.data}", f"train.device={device}", *recipe.settings]
+    words = [f"data.path={recipe.data}", f"train.device={device}", f"train.seed={seed}", *recipe.settings]
     if images:
         words += [f"schedule.images={images}", f"schedule.decay_images={images // 2}"]
     return load_config(recipe.preset, words)
@@ -191,7 +198,8 @@ def ship(name: str, run: Path, hardware: str) -> None:
         licence="MIT, as i2i",
         rights=recipe.rights,
         limits=recipe.limits,
-        command=f"i2i train {recipe.preset} --data {recipe.data} " + " ".join(f"--set {word}" for word in words),
+        command=f"i2i train {recipe.preset} --data {recipe.data} "
+        + " ".join(f"--set {shlex.quote(word)}" for word in words),
         trained=f"{spec.images_seen:,} images in {rows[-1]['seconds']:.0f} s on {hardware}",
         scores=score(name, file),
         use=recipe.use,
@@ -266,11 +274,11 @@ def gallery() -> str:
 
 
 def compare(name: str, file: Path) -> list[str]:
-    """Print the scores of a card beside those of a file, scored now; return those that are not within TOLERANCES."""
+    """Print the scores of a card beside those of a file, scored now; return those that are too far off."""
     far = []
     for (metric, told), now in zip(read_card(name).scores.items(), score(name, file).values(), strict=True):
         print(f"{name:16} {metric:16} card {told:9.4f}  now {now:9.4f}  {now / told:.3f} times")
-        if abs(now / told - 1) > TOLERANCES[metric.partition("_")[0]]:
+        if abs(now / told - 1) > RECIPES[name].tolerances[metric.partition("_")[0]]:
             far.append(f"{name} {metric}")
     return far
 

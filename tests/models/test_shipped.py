@@ -1,6 +1,7 @@
 """The shipped models: each is small, has its card and picture, works by its name, and scores what its card says."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -9,13 +10,15 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from PIL import Image
+from torch.nn import functional
 
 import i2i
 from i2i.algorithms.building import generator_arguments
 from i2i.cli import cli
 from i2i.config import load_config
+from i2i.data.folders import find_pairs
 from i2i.errors import ModelError, UsageError
-from i2i.evaluation import evaluate_pairs
+from i2i.evaluation import evaluate_pairs, sides
 from i2i.models import shipped
 from i2i.models.modelfile import find_model, read_spec
 from i2i.models.shipped import find_shipped, read_card, shipped_folder, shipped_names
@@ -105,13 +108,43 @@ def test_the_gallery_shows_the_cards():
     assert set(shipped_names()) == set(tool.RECIPES)
 
 
+def test_a_second_training_may_depart_further_without_pairs(monkeypatch):
+    tool = load_script(ROOT / "tools" / "train_models.py")
+    for name, departure, far in (
+        ("relief", 1.04, []),
+        ("relief", 1.06, ["l1", "psnr", "ssim"]),
+        ("relief_unpaired", 1.08, []),
+        ("relief_unpaired", 52.5 / 42.6, ["l1", "psnr", "ssim", "lpips"]),  # the recipe before, from B to A
+    ):
+        again = {metric: departure * value for metric, value in read_card(name).scores.items()}
+        monkeypatch.setattr(tool, "score", lambda name, file, again=again: again)
+        found = {one.split()[1].removesuffix("_A2B").removesuffix("_B2A") for one in tool.compare(name, Path())}
+        assert found == set(far)
+
+
+@pytest.mark.parametrize("direction", ["A2B", "B2A"])
+def test_outputs_have_no_frame(direction, monkeypatch):
+    """The last layer of a residual network repeats the border; the control has zeros there."""
+    inputs = [sides(pair, direction)[0] for pair in find_pairs([str(ROOT / "datasets/maps")], "test")[::5]]
+
+    def frame():
+        made = [i2i.load("relief_unpaired", direction=direction).translate(one).astype(float) for one in inputs]
+        rings = [[one[k, 8:-8].mean() + one[-1 - k, 8:-8].mean() for one in made] for k in (0, 4)]
+        return abs(float(np.subtract(*rings).mean())) / 2
+
+    assert frame() < 10
+    pad = functional.pad
+    monkeypatch.setattr(functional, "pad", lambda value, by, mode="constant", **_: pad(value, by))
+    assert frame() > 15
+
+
 TRANSLATING = [name for name in shipped_names() if read_spec(shipped_folder() / f"{name}.safetensors").generators]
 
 
 @pytest.mark.parametrize("name", TRANSLATING)
 def test_the_command_of_a_card_makes_the_network_of_its_file(name):
     """So that a preset which changes does not change what a card says that it was trained with."""
-    words = read_card(name).command.split()
+    words = shlex.split(read_card(name).command)
     config = load_config(words[2], [words[at + 1] for at, word in enumerate(words) if word == "--set"])
     spec = read_spec(shipped_folder() / f"{name}.safetensors")
     for direction, part in spec.generators.items():

@@ -55,7 +55,7 @@ class Case(NamedTuple):
     settings: tuple[str, ...] = ()
     plain_settings: tuple[str, ...] = ()
     sea: bool = False
-    """Whether to score how well sea is told from land."""
+    """Whether to score how well sea is told from land, in reliefs."""
 
 
 SQUARES = ("data.resize_px=68", "data.crop_px=64")
@@ -81,6 +81,7 @@ CASES = {
         sea=True,
     ),
 }
+CASES["maps without pairs, both directions"] = CASES["maps without pairs"]._replace(directions=("A2B", "B2A"))
 SEA = 8
 """At sea, the reliefs of datasets/maps have more blue than green by this many levels; few pixels are near it."""
 Rows = dict[str, tuple[str, tuple[str, ...]]]
@@ -263,7 +264,7 @@ def score(case: Case, row: str, model: Path, options: argparse.Namespace, sheet:
         for name in options.metrics:
             scores = [METRICS[name].score(one, truth) for one, truth in zip(made, truths, strict=True)]
             found[f"{direction} {name}"] = float(np.mean(scores))
-        if case.sea:
+        if case.sea and direction == "A2B":
             found[f"{direction} sea"] = sea_told(made, truths)
         for network in options.networks:
             ruler = make_ruler(network)
