@@ -1,4 +1,4 @@
-"""Shards in S3, as a server on this machine gives them: what trainings, scores and translations make of s3://."""
+"""S3, as a server on this machine gives it: what trainings, scores and translations make of s3://."""
 
 import json
 import os
@@ -75,6 +75,23 @@ TINY = [
     )
     for word in ("--set", setting)
 ]
+
+
+def test_a_folder_of_pictures_in_a_bucket_is_that_on_disk(bucket, few_pairs, tmp_path):
+    _, _, system = bucket
+    for path in few_pairs.rglob("*.png"):
+        system.pipe_file(f"sets/pictures/{path.relative_to(few_pairs).as_posix()}", path.read_bytes())
+    made = []
+    for place, data in enumerate(("s3://sets/pictures", str(few_pairs))):
+        words = [word for setting in SHORT for word in ("--set", setting)]
+        run, out = tmp_path / f"run{place}", tmp_path / f"out{place}"
+        done = run_i2i("train", "lineart", "--data", data, "--out", run, *words, "--device", "cpu", *TINY)
+        assert done.returncode == 0, done.stderr
+        done = run_i2i("translate", f"{data}/test", "-m", tmp_path / "run0", "-o", out)
+        assert done.returncode == 0, done.stderr
+        made.append({path.name: path.read_bytes() for path in out.iterdir()})
+    assert made[0] == made[1]
+    assert made[0]
 
 
 def test_what_is_not_there_is_named_in_a_line(bucket, tmp_path, monkeypatch):
