@@ -45,7 +45,7 @@ def test_runs_with_labels_are_examined_as_others(few_pairs, tmp_path, kind):
     i2i.train(smallest_config(kind, tmp_path / "data", *labels), tmp_path / "run")
     result = diagnose(tmp_path / "run", 8, "cpu")
     known = {"model translates", "model makes", "no way back", "GPU", "batch norm", "points", "samples/"}
-    known |= {"logit", "no upsampling stage", "3 are needed"}
+    known |= {"logit", "no upsampling stage", "3 are needed", "grey"}
     assert all(any(one in reason for one in known) for reason in result.not_measured.values()), result.not_measured
     assert ({"mode collapse"} if kind == "conditional_gan" else {"identity copied"}) <= set(result.where)
     assert ("steganography" in result.where) == (kind == "cyclegan")
