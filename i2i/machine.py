@@ -27,7 +27,7 @@ TORCH_DEVICES = ("cuda", "mps", "cpu")
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 _OUT_OF_MEMORY = ("out of memory", "allocate memory", "ALLOC_FAILED", "bad_alloc", "bad allocation")
 _NO_LIMIT = 1 << 60
-"""Control groups of version 1 state a number above this if there is no limit."""
+"""Control groups of version 1 that set no limit state a number above this."""
 _NVIDIA = ("cuda", "tensorrt")
 _PACKAGES = {
     "cuda": "onnxruntime-gpu",

@@ -57,7 +57,7 @@ class Vid2Vid(Algorithm):
         self.phases = (*self.discriminator_phases("discriminators"), Phase("generator", ("generator",)))
 
     def forward(self, batch: Batch) -> Outputs:
-        """Each frame from its input and the frame before it, and x_t where there is no data."""
+        """Make each frame from its input and the frame before it; pixels without data show the target's."""
         s, x = self.sides(batch)
         inputs, outputs = side_channels(self.config, self.direction)
         before = s.new_zeros(s.shape[0], inputs + outputs, *s.shape[2:])

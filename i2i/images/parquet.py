@@ -64,8 +64,8 @@ def members(file: Path, columns: Sequence[str] = (), *, broken: bool = False) ->
     """Yield each picture of a parquet file, in the order of its rows, A before B.
 
     columns: that of A and that of B, or one alone; empty: the columns of images, of which there must be one or two.
-    broken: yield what is no picture, too, as a PNG that cannot be read. Raises ImageError for a file that is damaged
-    and, unless `broken`, for a row without a picture; UsageError for other columns.
+    broken: yield rows that hold no picture, too, as PNGs that cannot be read. Raises ImageError for a file that is
+    damaged and, unless `broken`, for a row without a picture; UsageError for other columns.
     """
     with _opened(file) as table:
         names = _chosen(file, table.schema_arrow, columns)

@@ -29,8 +29,8 @@ class Look(NamedTuple):
     """What a picture is known by.
 
     thumb: a small copy, float (16 * 16 * 3,) in 0 to 255. edges: the strength of its edges, float (64, 64).
-    constant: one colour throughout. grey: without colours. bands: how many channels it has if it is no picture, else 0.
-    most: the largest value of 16-bit files, else 0.
+    constant: one colour throughout. grey: without colours. bands: the number of channels of arrays that cannot be
+    shown as pictures, else 0. most: the largest value of 16-bit files, else 0.
     """
 
     picture: Picture

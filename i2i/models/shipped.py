@@ -52,7 +52,7 @@ def shipped_names() -> list[str]:
 
 
 def find_shipped(name: str) -> Path | None:
-    """Return the file of the shipped model `name`; None if there is no such model."""
+    """Return the file of the shipped model `name`, or None if none has that name."""
     return shipped_folder() / f"{name}.safetensors" if name in shipped_names() else None
 
 
